@@ -1,0 +1,313 @@
+//! What a kind of work must say of itself, and what it may answer.
+
+use std::{fmt, future::Future, pin::Pin, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::desk::Desk;
+
+/// A boxed future that may be sent between threads.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One kind of work. The struct is the payload; `run` is the meaning.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The word for this kind: file, queue, settings table, log field.
+    const KIND: &'static str;
+    /// The payload's version. A worker leaves a newer one to newer workers.
+    const VERSION: i32 = 1;
+    /// How patiently a failed attempt is repeated, where `worker.toml` does not say otherwise.
+    const RETRY: Retry = Retry::STANDARD;
+    /// The longest one attempt may take, where `worker.toml` does not say otherwise.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// Does the work once. May be called again after any crash, at any point.
+    fn run(&self, desk: &Desk<'_>) -> impl Future<Output = Result<Done, JobError>> + Send;
+}
+
+/// An entry of the registry: a kind with its type erased.
+pub struct Kind {
+    /// The word for this kind.
+    pub name: &'static str,
+    /// The newest payload version that this build reads.
+    pub version: i32,
+    /// The default patience.
+    pub retry: Retry,
+    /// The default limit of one attempt.
+    pub limit: Duration,
+    /// Decodes the payload and runs it.
+    pub run: for<'a> fn(&'a Value, &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>>,
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Kind {
+    /// The registry entry of `J`.
+    pub const fn of<J: Job>() -> Self {
+        Self { name: J::KIND, version: J::VERSION, retry: J::RETRY, limit: J::LIMIT, run: run::<J> }
+    }
+}
+
+fn run<'a, J: Job>(payload: &'a Value, desk: &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>> {
+    Box::pin(async move {
+        let job = J::deserialize(payload)
+            .map_err(|e| JobError::Malformed(Failure::new(Class::Permanent, "payload", e.to_string())))?;
+        job.run(desk).await
+    })
+}
+
+/// Full-jitter retry: the wait before attempt `n + 1` is random in `0 ..= min(cap, base * 2^n)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// The scale of the first wait.
+    pub base: Duration,
+    /// The longest wait.
+    pub cap: Duration,
+    /// Attempts in all, the first included.
+    pub attempts: u32,
+}
+
+impl Retry {
+    /// Eight attempts over some minutes.
+    pub const STANDARD: Self =
+        Self { base: Duration::from_secs(2), cap: Duration::from_secs(300), attempts: 8 };
+
+    /// The wait after `spent` failed attempts, or `None` once all are spent. `chance` is in `0.0 ..= 1.0`.
+    pub fn wait(&self, spent: u32, chance: f64) -> Option<Duration> {
+        if spent >= self.attempts {
+            return None;
+        }
+        let most =
+            self.base.saturating_mul(2_u32.saturating_pow(spent.saturating_sub(1).min(30))).min(self.cap);
+        Some(most.mul_f64(chance.clamp(0.0, 1.0)))
+    }
+}
+
+/// How an attempt ended well.
+#[derive(Debug)]
+pub enum Done {
+    /// The job is over; what it made, and the jobs that follow from it.
+    Finished {
+        /// Kept in the history.
+        output: Value,
+        /// Inserted in the transaction that settles this job.
+        then: Vec<FollowUp>,
+    },
+    /// Somebody else is at work; look again then. Spends no attempt.
+    Waiting {
+        /// When the job runs again.
+        until: DateTime<Utc>,
+        /// Why, in words staff understand.
+        reason: String,
+    },
+    /// The publication goes no further on its own; it and the job end together.
+    Closed(Closing),
+}
+
+impl Done {
+    /// Finished with nothing to keep and nothing to follow.
+    pub fn nothing() -> Self {
+        Self::Finished { output: Value::Null, then: Vec::new() }
+    }
+}
+
+/// How a publication is closed without having been sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closing {
+    /// Somebody wished it cancelled, and nothing was armed.
+    Cancelled,
+    /// It is past its latest time, and nothing was armed.
+    TooLate,
+    /// The network gave no proof either way in time; a person decides.
+    NotProvable(String),
+}
+
+/// A job that follows from another.
+#[derive(Debug, Clone)]
+pub struct FollowUp {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its payload.
+    pub payload: Value,
+    /// When it may run; `None` is at once.
+    pub run_at: Option<DateTime<Utc>>,
+}
+
+/// Why an attempt did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Nothing happened, and it may work later.
+    #[error("unavailable: {0}")]
+    Unavailable(Failure),
+    /// A part of our own house was away. Spends no attempt.
+    #[error("infrastructure: {0}")]
+    Infrastructure(String),
+    /// The network asks for patience. Spends no attempt.
+    #[error("throttled for {1:?}: {0}")]
+    Throttled(Failure, Duration),
+    /// The account's access is broken until somebody mends it.
+    #[error("unauthorised: {0}")]
+    Unauthorised(Failure),
+    /// The request may or may not have taken effect.
+    #[error("outcome unknown: {0}")]
+    Unknown(Failure),
+    /// The network refused for good.
+    #[error("refused: {0}")]
+    Refused(Failure),
+    /// The job itself makes no sense.
+    #[error("malformed: {0}")]
+    Malformed(Failure),
+    /// The claim is no longer held: somebody else owns the job.
+    #[error("the claim was lost")]
+    Fenced,
+}
+
+/// What the worker does about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again by the kind's retry policy.
+    Retry,
+    /// Hand the job back; it costs nothing.
+    Release,
+    /// Try again after this long; costs no attempt.
+    Wait(Duration),
+    /// Rest the account's jobs until its access is mended.
+    Pause,
+    /// Ask the network; never repeat.
+    Reconcile,
+    /// End it, with the reason.
+    Fail,
+    /// Touch nothing: it is somebody else's.
+    Drop,
+}
+
+impl JobError {
+    /// What to do. No wildcard: a new error does not compile until it has said what it means.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Unavailable(_) => Verdict::Retry,
+            Self::Infrastructure(_) => Verdict::Release,
+            Self::Throttled(_, wait) => Verdict::Wait(*wait),
+            Self::Unauthorised(_) => Verdict::Pause,
+            Self::Unknown(_) => Verdict::Reconcile,
+            Self::Refused(_) | Self::Malformed(_) => Verdict::Fail,
+            Self::Fenced => Verdict::Drop,
+        }
+    }
+
+    /// What is kept of it and shown to people.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Unavailable(f)
+            | Self::Throttled(f, _)
+            | Self::Unauthorised(f)
+            | Self::Unknown(f)
+            | Self::Refused(f)
+            | Self::Malformed(f) => f.clone(),
+            Self::Infrastructure(why) => Failure::new(Class::Transient, "infrastructure", why.clone()),
+            Self::Fenced => Failure::new(Class::Transient, "claim_lost", "another worker took this job over"),
+        }
+    }
+}
+
+/// What went wrong at a network, as people and the next attempt need to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// What kind of trouble.
+    pub class: Class,
+    /// The network's code, `code` or `code/subcode`; or our own word.
+    pub code: String,
+    /// The network's words, or ours. Never a token, never a body.
+    pub message: String,
+    /// How long the network asks to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure of this class.
+    pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { class, code: code.into(), message: message.into(), rest: None }
+    }
+
+    /// The same, with the rest the network asks for.
+    #[must_use]
+    pub fn resting(mut self, rest: Option<Duration>) -> Self {
+        self.rest = rest;
+        self
+    }
+
+    /// The error of a call that certainly had no effect.
+    pub fn into_error(self) -> JobError {
+        match self.class {
+            Class::Transient => JobError::Unavailable(self),
+            Class::Rate => {
+                let rest = self.rest.unwrap_or(Duration::from_secs(60));
+                JobError::Throttled(self, rest)
+            }
+            Class::Auth | Class::Permission => JobError::Unauthorised(self),
+            Class::Permanent => JobError::Refused(self),
+            Class::Unknown => JobError::Unknown(self),
+        }
+    }
+}
+
+/// The kinds of trouble a network can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Passes by itself.
+    Transient,
+    /// A limit; passes with time.
+    Rate,
+    /// The token is no longer good.
+    Auth,
+    /// A scope or a role is missing.
+    Permission,
+    /// This content or request will never be taken.
+    Permanent,
+    /// It may have taken effect.
+    Unknown,
+}
+
+impl Class {
+    /// Who can mend it: `postroom`, `owner` of the account, or `author` of the post.
+    pub fn who_acts(self) -> &'static str {
+        match self {
+            Self::Transient | Self::Rate | Self::Unknown => "postroom",
+            Self::Auth | Self::Permission => "owner",
+            Self::Permanent => "author",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_never_passes_the_cap_and_ends_with_the_attempts() {
+        let retry = Retry { base: Duration::from_secs(1), cap: Duration::from_secs(10), attempts: 40 };
+        for spent in 0..40 {
+            assert!(retry.wait(spent, 1.0).is_some_and(|wait| wait <= retry.cap), "after {spent}");
+        }
+        assert_eq!(retry.wait(40, 1.0), None);
+        assert_eq!(retry.wait(1, 0.0), Some(Duration::ZERO));
+        assert_eq!(retry.wait(3, 1.0), Some(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn only_an_unknown_outcome_goes_to_the_reconciler() {
+        let failure = || Failure::new(Class::Permanent, "1", "no");
+        assert_eq!(JobError::Unknown(failure()).verdict(), Verdict::Reconcile);
+        for error in [JobError::Unavailable(failure()), JobError::Refused(failure()), JobError::Fenced] {
+            assert_ne!(error.verdict(), Verdict::Reconcile);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The ports that a running job may touch, and nothing else.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    contract::{Failure, JobError},
+    machine::{Answer, HandleState, Move, Public, Sight, Standing},
+};
+
+/// Everything a running job may touch.
+pub struct Desk<'a> {
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// The write-ahead log of what is done at networks, bound to this job's claim.
+    pub effects: &'a dyn Effects,
+    /// The networks that are switched on.
+    pub networks: &'a dyn Networks,
+    /// Tokens, opened for one call.
+    pub vault: &'a dyn Vault,
+    /// Files.
+    pub media: &'a dyn Media,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+/// How long things may take while publishing.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// One commit call, from arming to its answer.
+    pub commit_timeout: Duration,
+    /// From the confirmed intent to the first byte.
+    pub send_within: Duration,
+    /// The shortest wait between looks at something the network works on.
+    pub look_least: Duration,
+    /// The longest wait between such looks.
+    pub look_most: Duration,
+    /// Without evidence on a committed publication for this long, a person decides.
+    pub evidence_limit: Duration,
+}
+
+/// The time, handed in so that tests may move it.
+pub trait Clock: Send + Sync {
+    /// Now, as the ledger's clock has it.
+    fn now(&self) -> DateTime<Utc>;
+    /// A reading that only grows, for measuring spans.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The networks that are switched on.
+pub trait Networks: Send + Sync {
+    /// The network that serves accounts of this platform.
+    fn of(&self, platform: &str) -> Option<&dyn Network>;
+}
+
+/// A network in the shape *prepare → handle → commit*, with reads that tell what became of a handle.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Makes the post ready at the network without anybody seeing it. Repeatable.
+    ///
+    /// The handle goes to `keep` as soon as the network has named it, before a byte of media follows it.
+    /// Returns the handle, and whether it may be committed at once.
+    ///
+    /// # Errors
+    /// What the network said; a `Class::Unknown` is treated as transient, because nothing is visible.
+    async fn prepare(
+        &self,
+        call: &Call<'_>,
+        content: &Content,
+        keep: &dyn KeepHandle,
+    ) -> Result<(Handle, Readiness), Failure>;
+
+    /// Reads what has become of the handle. `armed` tells whether it was ever committed.
+    ///
+    /// # Errors
+    /// A read that failed, which is no evidence of anything.
+    async fn inspect(&self, call: &Call<'_>, handle: &Handle, armed: bool) -> Result<Sight, Failure>;
+
+    /// Commits the handle, once: no retry, no redirect. Everything outside a short list is unknown.
+    async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer;
+
+    /// Fills in what is not yet known of something public: its id, its address. Never guesses.
+    ///
+    /// # Errors
+    /// A read that failed; what is known stays as it is.
+    async fn describe(
+        &self,
+        call: &Call<'_>,
+        handle: &Handle,
+        content: &Content,
+        known: Public,
+    ) -> Result<Public, Failure>;
+
+    /// Whether the token opens the account; used when an account is added.
+    ///
+    /// # Errors
+    /// What the network said.
+    async fn check(&self, call: &Call<'_>) -> Result<(), Failure>;
+}
+
+/// One call to a network.
+pub struct Call<'a> {
+    /// The row of the write-ahead log; `None` for a read.
+    pub id: Option<Uuid>,
+    /// The account's id at the network.
+    pub account: &'a str,
+    /// Opened for this call.
+    pub token: &'a SecretString,
+    /// Files, by address or by bytes.
+    pub media: &'a dyn Media,
+    /// The whole call's limit.
+    pub timeout: Duration,
+}
+
+/// What is to be published, as this account gets it.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// What kind of thing: `text`, `photo`, `video` ….
+    pub surface: String,
+    /// The words.
+    pub caption: String,
+    /// A web address to show.
+    pub link: Option<String>,
+    /// The files, in order.
+    pub media: Vec<File>,
+    /// What the author chose for this network.
+    pub options: Value,
+    /// No earlier than this can it have become public: the time of the first commit call, or now.
+    pub not_before: DateTime<Utc>,
+}
+
+/// A file in the object store.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Its key.
+    pub key: String,
+    /// Its media type, found by content.
+    pub content_type: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The network's name for what was prepared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handle {
+    /// What it is: `draft`, `container`, `publish_id`.
+    pub kind: String,
+    /// The network's id.
+    pub id: String,
+    /// What else the network needs to go on with it.
+    pub detail: Value,
+}
+
+/// Whether a fresh handle may be committed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// It may.
+    Ready,
+    /// The network still works on it.
+    Building,
+}
+
+/// Takes a handle as soon as the network has named it.
+#[async_trait]
+pub trait KeepHandle: Send + Sync {
+    /// Stores the handle, still unready.
+    ///
+    /// # Errors
+    /// The claim is gone, or the ledger is away: nothing more may be sent for this handle.
+    async fn keep(&self, handle: &Handle) -> Result<(), Failure>;
+}
+
+/// Tokens. Opened in the worker, for one call.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// The account's access token, and the generation it is of.
+    ///
+    /// # Errors
+    /// `Unauthorised` where there is none or it does not open; `Infrastructure` where the ledger is away.
+    async fn access_token(&self, account_id: Uuid) -> Result<SecretString, JobError>;
+}
+
+/// Files in the object store.
+#[async_trait]
+pub trait Media: Send + Sync {
+    /// An address at which the network can fetch the file for a while.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    async fn address(&self, key: &str) -> Result<String, Failure>;
+
+    /// The bytes from `start` up to, not including, `end`.
+    ///
+    /// # Errors
+    /// The store is away, or the file is not what the ledger says.
+    async fn read(&self, key: &str, start: u64, end: u64) -> Result<Vec<u8>, Failure>;
+
+    /// Stores a file under a fresh key.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn store(&self, key: &str, content_type: &str, path: &std::path::Path) -> Result<(), Failure>;
+
+    /// Removes a file; one that is not there counts as removed.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn remove(&self, key: &str) -> Result<(), Failure>;
+}
+
+/// A publication as the holder of its claim sees it.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Its id.
+    pub id: Uuid,
+    /// The account it goes to.
+    pub account: Account,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The handle there is.
+    pub handle: Option<Handle>,
+    /// Whether that handle was ever armed.
+    pub handle_armed: bool,
+    /// When the latest call for it began.
+    pub last_call_at: Option<DateTime<Utc>>,
+    /// The commit call that has not been judged, or was taken.
+    pub open_commit: Option<Uuid>,
+    /// What would be sent.
+    pub content: Content,
+    /// The ledger's clock at the moment of this look.
+    pub now: DateTime<Utc>,
+}
+
+/// The account of a publication.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Our id.
+    pub id: Uuid,
+    /// `facebook_page` and the like.
+    pub platform: String,
+    /// The network's id.
+    pub external_id: String,
+}
+
+/// An intent to commit that is durable.
+#[derive(Debug, Clone, Copy)]
+pub struct Armed {
+    /// The commit call's row.
+    pub call: Uuid,
+    /// When its transaction was confirmed, by the monotonic clock.
+    pub at: Duration,
+}
+
+/// Why a publication was not armed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotArmed {
+    /// Something the machine decides by has changed; look again.
+    Changed,
+    /// Another publication of the account is armed.
+    AccountBusy,
+    /// The account is paused, frozen, or to be reconnected.
+    AccountInactive,
+    /// The access token ends too soon.
+    TokenShort,
+    /// This worker's lease ends too soon.
+    LeaseShort,
+    /// An earlier commit call is open, in doubt or effective.
+    CommitOpen,
+}
+
+/// The write-ahead log, bound to one claim. Authority is fenced by the claim; evidence is not.
+///
+/// Every method answers `Fenced` once the claim is gone and `Infrastructure` where the ledger is away.
+#[async_trait]
+pub trait Effects: Send + Sync {
+    /// The publication as it is now.
+    async fn look(&self) -> Result<Publication, JobError>;
+    /// A move that writes the state alone: `Reuse`, `Ready`, `Unprepare` (T13), `Renew`.
+    async fn step(&self, step: Move, handle: Option<HandleState>) -> Result<(), JobError>;
+    /// T4: logs a prepare call and returns its id.
+    async fn prepare(&self, limit: Duration) -> Result<Uuid, JobError>;
+    /// Stores a handle that the network has named and that is not ready, while its prepare call goes on.
+    async fn keep(&self, handle: &Handle) -> Result<(), JobError>;
+    /// T5: the prepare call ended well. A handle that comes too late is filed as an orphan.
+    async fn prepared(&self, call: Uuid, handle: &Handle, ready: Readiness) -> Result<(), JobError>;
+    /// T6: the prepare call did not.
+    async fn unprepared(&self, call: Uuid, failure: &Failure) -> Result<(), JobError>;
+    /// T7: makes the intent to commit durable, at once and alone.
+    async fn arm(&self) -> Result<Result<Armed, NotArmed>, JobError>;
+    /// T8': armed, and no byte was sent.
+    async fn unsent(&self, call: Uuid, failure: &Failure) -> Result<(), JobError>;
+    /// T9: evidence that it is public. Not fenced, idempotent.
+    async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError>;
+    /// T9': the commit was taken and will be carried out.
+    async fn accepted(&self, call: Uuid) -> Result<(), JobError>;
+    /// T10: a definite no.
+    async fn refused(&self, call: Uuid, failure: &Failure, handle_dead: bool) -> Result<(), JobError>;
+    /// T10': the network's terminal status says no for a handle that was taken or was being built.
+    async fn rejected(&self, failure: &Failure) -> Result<(), JobError>;
+}

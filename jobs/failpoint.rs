@@ -1,0 +1,82 @@
+//! Places where tests may kill, stop or fail the process: a closed registry, compiled in by the feature
+//! `failpoints` alone.
+//!
+//! `POSTROOM_FAILPOINTS="after_arm=kill9;before_commit_send=stop"` arms them. The suite walks [`Point::ALL`],
+//! so a step without a test of its death does not pass.
+
+macro_rules! points {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
+        /// A place in the code where a fault can be made to happen.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Point { $($(#[$doc])* $name,)+ }
+
+        impl Point {
+            /// Every place there is.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The word that arms it.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+        }
+    };
+}
+
+points! {
+    /// The claim is committed; nothing has run.
+    AfterClaim = "after_claim",
+    /// The prepare call is logged (T4); nothing was sent.
+    AfterPrepareLogged = "after_prepare_logged",
+    /// The network has prepared; the handle is not stored.
+    AfterPrepareAnswer = "after_prepare_answer",
+    /// The handle is stored (T5).
+    AfterPrepared = "after_prepared",
+    /// The intent to commit is durable (T7); nothing was sent.
+    AfterArm = "after_arm",
+    /// The last check is passed; the next thing is the request.
+    BeforeCommitSend = "before_commit_send",
+    /// The network has answered the commit; nothing is stored.
+    AfterCommitAnswer = "after_commit_answer",
+    /// The effect is recorded (T9); the job is not settled.
+    AfterSeen = "after_seen",
+    /// The job is about to be settled.
+    BeforeSettle = "before_settle",
+    /// The job is settled.
+    AfterSettle = "after_settle",
+    /// The reconciler has read the network; nothing is stored.
+    AfterEvidence = "after_evidence",
+    /// A post is accepted and committed; no hint was pushed, no answer given.
+    AfterAccept = "after_accept",
+}
+
+/// Makes the fault that this place is armed with, if any.
+#[cfg(feature = "failpoints")]
+pub fn hit(point: Point) {
+    let Ok(armed) = std::env::var("POSTROOM_FAILPOINTS") else { return };
+    let action =
+        armed.split(';').filter_map(|one| one.split_once('=')).find(|(word, _)| *word == point.word());
+    match action.map(|(_, action)| action) {
+        None => {}
+        Some("kill9") => signal(rustix::process::Signal::KILL),
+        Some("stop") => signal(rustix::process::Signal::STOP),
+        Some("panic") => panic!("failpoint {}", point.word()),
+        Some(other) => panic!("failpoint {}: no action is called {other}", point.word()),
+    }
+}
+
+#[cfg(feature = "failpoints")]
+fn signal(signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::getpid(), signal).expect("a process may signal itself");
+}
+
+/// Nothing, in a build without failpoints.
+#[cfg(not(feature = "failpoints"))]
+pub fn hit(_: Point) {}
+
+/// Marks a place where a fault can be made to happen.
+#[macro_export]
+macro_rules! fp {
+    ($point:ident) => {
+        $crate::failpoint::hit($crate::failpoint::Point::$point)
+    };
+}

@@ -1,0 +1,52 @@
+//! What work there is: the kinds of job, the contract each fulfils, and the machine that publishing follows.
+//!
+//! This crate knows nothing of HTTP, SQL or Redis. A kind reads its payload and its [`desk::Desk`] and says
+//! what came of it; keeping, moving and repeating jobs is the business of those who call it.
+
+pub mod contract;
+pub mod desk;
+pub mod failpoint;
+pub mod hint;
+pub mod machine;
+pub mod publish;
+pub mod surface;
+
+use contract::Kind;
+
+/// Every kind of work, by the word that names its file, queue, settings table and log field.
+pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>()];
+
+/// The kind of that name, if this build knows it.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_is_one_file_of_its_name() {
+        for kind in KINDS {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(kind.name).with_extension("rs");
+            assert!(file.exists(), "{} has no file", kind.name);
+        }
+    }
+
+    #[test]
+    fn no_two_kinds_share_a_name() {
+        for (n, kind) in KINDS.iter().enumerate() {
+            assert!(KINDS[n + 1..].iter().all(|other| other.name != kind.name), "{} twice", kind.name);
+        }
+    }
+
+    #[test]
+    fn this_crate_names_no_transport() {
+        let manifest = include_str!("Cargo.toml");
+        for banned in ["sqlx", "redis", "reqwest", "axum", "postroom"] {
+            assert!(!manifest.contains(&format!("\n{banned}")), "{banned} is not for this crate");
+        }
+    }
+}

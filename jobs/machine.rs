@@ -1,0 +1,666 @@
+//! The states of a publication and every way from one to another, as pure functions.
+//!
+//! Nothing here reads a clock, a database or a network: what was seen is handed in, what to do comes out.
+//! The ledger takes the states a move leaves from [`Move::from`], so no state is named twice. `T7` and the
+//! like are the transitions of the publishing protocol.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::contract::{Class, Closing, Failure};
+
+/// Where a publication stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing done at the network yet.
+    Scheduled,
+    /// A prepare call is open.
+    Preparing,
+    /// The handle is ready; no claim is needed.
+    Prepared,
+    /// The network works: on the handle, or on what was committed.
+    Waiting,
+    /// The intent to commit is durable; one call may be on the wire.
+    Armed,
+    /// The outcome of a commit is not known.
+    Unknown,
+    /// Proved not published; to be tried again.
+    RetryWait,
+    /// Public. Absorbing.
+    Published,
+    /// A person decides.
+    Held,
+    /// Proved not published, for good.
+    Failed,
+    /// Proved not published, by wish.
+    Cancelled,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: &'static [Self] = &[
+        Self::Scheduled,
+        Self::Preparing,
+        Self::Prepared,
+        Self::Waiting,
+        Self::Armed,
+        Self::Unknown,
+        Self::RetryWait,
+        Self::Published,
+        Self::Held,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The ledger's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Preparing => "preparing",
+            Self::Prepared => "prepared",
+            Self::Waiting => "waiting",
+            Self::Armed => "armed",
+            Self::Unknown => "unknown",
+            Self::RetryWait => "retry_wait",
+            Self::Published => "published",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.word() == word)
+    }
+
+    /// The API's word.
+    pub const fn shown(self) -> &'static str {
+        match self {
+            Self::Preparing | Self::Prepared => "preparing",
+            Self::Armed => "publishing",
+            Self::Unknown => "confirming",
+            Self::RetryWait => "retrying",
+            Self::Scheduled
+            | Self::Waiting
+            | Self::Published
+            | Self::Held
+            | Self::Failed
+            | Self::Cancelled => self.word(),
+        }
+    }
+
+    /// The states that need a live job.
+    pub const WITH_JOB: &'static [Self] =
+        &[Self::Scheduled, Self::Preparing, Self::Prepared, Self::Waiting, Self::Armed, Self::RetryWait];
+
+    /// The API's words in the order in which a post takes its own state from its publications.
+    pub const SHOWN: &'static [&'static str] = &[
+        "publishing",
+        "confirming",
+        "waiting",
+        "preparing",
+        "retrying",
+        "scheduled",
+        "held",
+        "failed",
+        "published",
+        "cancelled",
+    ];
+
+    /// The states behind one of the API's words; empty for a word the API does not have.
+    pub fn behind(shown: &str) -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|state| state.shown() == shown).collect()
+    }
+}
+
+/// What is known of the handle: the network's name for what was prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HandleState {
+    /// There is none.
+    None,
+    /// The network still works on it.
+    Building,
+    /// It may be committed.
+    Ready,
+    /// The network has said that it can never become public.
+    Dead,
+    /// It was committed and taken.
+    Spent,
+}
+
+impl HandleState {
+    const ALL: &'static [Self] = &[Self::None, Self::Building, Self::Ready, Self::Dead, Self::Spent];
+
+    /// The ledger's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Building => "building",
+            Self::Ready => "ready",
+            Self::Dead => "dead",
+            Self::Spent => "spent",
+        }
+    }
+
+    /// The state of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.word() == word)
+    }
+}
+
+/// Every way from one state to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// T4: a prepare call is logged.
+    Prepare,
+    /// T4': the handle is not proved dead, and is used again.
+    Reuse,
+    /// T5: the handle is ready.
+    Prepared,
+    /// T5: the handle is there, the network still works on it.
+    Build,
+    /// T5': the network says ready.
+    Ready,
+    /// T6, T13: the prepare call led nowhere; it is repeatable, for nobody sees what it made.
+    Unprepare,
+    /// T7: the intent to commit.
+    Arm,
+    /// T7': what was prepared is no longer what is wanted, or is gone.
+    Renew,
+    /// T8': armed, and no byte was sent.
+    Unsent,
+    /// T9, T14, T18: positive evidence.
+    Publish,
+    /// T9': an asynchronous network took the commit.
+    Accept,
+    /// T10: a definite no, to be tried again.
+    Refuse,
+    /// T10': the network's terminal status says no; tried again with a new handle.
+    Reject,
+    /// T11, T12: the outcome is not known.
+    Lose,
+    /// T14': the network carries out what was committed.
+    Carry,
+    /// T15: proved absent; the same handle is committed again.
+    Rearm,
+    /// T15: proved absent, the handle is dead.
+    Replace,
+    /// T15: the network says it will never be.
+    Condemn,
+    /// T15: proved absent, and somebody wished it cancelled.
+    Honour,
+    /// T16: no proof either way in time.
+    Hold,
+    /// T17: cancelled before anything was armed.
+    Cancel,
+    /// T19: too late, nothing armed.
+    Expire,
+    /// T20: refused for good before the commit, or attempts spent.
+    Fail,
+}
+
+impl Move {
+    /// Every move.
+    pub const ALL: &'static [Self] = &[
+        Self::Prepare,
+        Self::Reuse,
+        Self::Prepared,
+        Self::Build,
+        Self::Ready,
+        Self::Unprepare,
+        Self::Arm,
+        Self::Renew,
+        Self::Unsent,
+        Self::Publish,
+        Self::Accept,
+        Self::Refuse,
+        Self::Reject,
+        Self::Lose,
+        Self::Carry,
+        Self::Rearm,
+        Self::Replace,
+        Self::Condemn,
+        Self::Honour,
+        Self::Hold,
+        Self::Cancel,
+        Self::Expire,
+        Self::Fail,
+    ];
+
+    /// The states it may leave.
+    pub const fn from(self) -> &'static [State] {
+        use State as S;
+        match self {
+            Self::Prepare => &[S::Scheduled, S::RetryWait],
+            Self::Reuse => &[S::RetryWait],
+            Self::Prepared | Self::Build | Self::Unprepare => &[S::Preparing],
+            Self::Ready | Self::Reject => &[S::Waiting],
+            Self::Arm | Self::Renew => &[S::Prepared],
+            Self::Unsent | Self::Accept | Self::Refuse | Self::Lose => &[S::Armed],
+            Self::Publish => &[
+                S::Scheduled,
+                S::Preparing,
+                S::Prepared,
+                S::Waiting,
+                S::Armed,
+                S::Unknown,
+                S::RetryWait,
+                S::Held,
+                S::Failed,
+                S::Cancelled,
+            ],
+            Self::Carry | Self::Rearm | Self::Replace | Self::Condemn | Self::Honour => &[S::Unknown],
+            Self::Hold => &[S::Unknown, S::Waiting],
+            Self::Cancel => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait, S::Held],
+            Self::Expire => &[S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
+            Self::Fail => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait],
+        }
+    }
+
+    /// The state it enters.
+    pub const fn to(self) -> State {
+        match self {
+            Self::Prepare => State::Preparing,
+            Self::Reuse | Self::Prepared | Self::Ready | Self::Unsent | Self::Rearm => State::Prepared,
+            Self::Build | Self::Accept | Self::Carry => State::Waiting,
+            Self::Unprepare | Self::Renew => State::Scheduled,
+            Self::Arm => State::Armed,
+            Self::Publish => State::Published,
+            Self::Refuse | Self::Reject | Self::Replace => State::RetryWait,
+            Self::Lose => State::Unknown,
+            Self::Condemn | Self::Fail => State::Failed,
+            Self::Honour | Self::Cancel => State::Cancelled,
+            Self::Hold | Self::Expire => State::Held,
+        }
+    }
+}
+
+/// Where a publication stands, and everything a decision about it rests on.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Its state.
+    pub state: State,
+    /// Raised by every edit of what would be sent.
+    pub version: i64,
+    /// What is known of its handle.
+    pub handle: HandleState,
+    /// The version that the handle was made of.
+    pub handle_version: Option<i64>,
+    /// When it is to be public.
+    pub scheduled_for: DateTime<Utc>,
+    /// After this it may not be armed.
+    pub latest_at: DateTime<Utc>,
+    /// Somebody wished it cancelled.
+    pub cancel_wished: bool,
+}
+
+/// What the holder of a claim does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// There is nothing to do for a job here.
+    End,
+    /// It was armed under another claim: the outcome is not known.
+    Lose,
+    /// It was being prepared under another claim: begin again.
+    Restart,
+    /// It goes no further.
+    Close(Closing),
+    /// Make a handle.
+    Prepare,
+    /// Use the handle there is.
+    Reuse,
+    /// Drop the handle there is.
+    Renew,
+    /// It is ready early; come back then.
+    WaitUntil(DateTime<Utc>),
+    /// Verify the handle, arm, send.
+    Commit,
+    /// Look how far the network is.
+    Observe,
+}
+
+/// What the holder of a claim does next about a publication that stands so.
+pub fn next(it: &Standing, now: DateTime<Utc>) -> Step {
+    match it.state {
+        State::Published | State::Failed | State::Cancelled | State::Unknown | State::Held => Step::End,
+        State::Armed => Step::Lose,
+        State::Preparing => Step::Restart,
+        State::Waiting if it.handle == HandleState::Spent => Step::Observe,
+        State::Scheduled | State::RetryWait | State::Prepared | State::Waiting => {
+            closing(it, now).map_or_else(|| onward(it, now), Step::Close)
+        }
+    }
+}
+
+fn closing(it: &Standing, now: DateTime<Utc>) -> Option<Closing> {
+    if it.cancel_wished {
+        Some(Closing::Cancelled)
+    } else if now > it.latest_at {
+        Some(Closing::TooLate)
+    } else {
+        None
+    }
+}
+
+fn onward(it: &Standing, now: DateTime<Utc>) -> Step {
+    match (it.state, it.handle) {
+        (State::RetryWait, HandleState::Ready | HandleState::Building | HandleState::Spent) => Step::Reuse,
+        (State::Prepared, _) if it.handle_version != Some(it.version) => Step::Renew,
+        (State::Prepared, _) if now < it.scheduled_for => Step::WaitUntil(it.scheduled_for),
+        (State::Prepared, _) => Step::Commit,
+        (State::Waiting, _) => Step::Observe,
+        (_, _) => Step::Prepare,
+    }
+}
+
+/// What a read of the handle at the network shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// The network still works on it; nothing is public and nothing was committed.
+    Building,
+    /// It may be committed; nothing is public.
+    Ready,
+    /// It was committed, and the network carries it out.
+    Processing,
+    /// It is public.
+    Public(Public),
+    /// It can never become public.
+    Dead(Failure),
+}
+
+/// What is known of a public effect. `None` rather than guessed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Public {
+    /// The network's id of what is public.
+    pub id: Option<String>,
+    /// Where the public finds it.
+    pub url: Option<String>,
+}
+
+/// What the network answered to a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is public.
+    Published(Public),
+    /// It was taken, and will be carried out.
+    Accepted,
+    /// A definite no, from the short list of answers that prove it.
+    Refused {
+        /// What the network said.
+        failure: Failure,
+        /// The network proved that the handle can never become public.
+        handle_dead: bool,
+    },
+    /// No byte left this process.
+    Unsent(Failure),
+    /// Anything else.
+    Unknown(Failure),
+}
+
+/// A publication whose commit nobody can vouch for, as the reconciler sees it.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Now, by the ledger's clock.
+    pub now: DateTime<Utc>,
+    /// When the commit was armed.
+    pub armed_at: DateTime<Utc>,
+    /// Until then a request may still be on its way.
+    pub quarantine_until: DateTime<Utc>,
+    /// The first read that showed absence after the quarantine, with none to the contrary since.
+    pub absent_since: Option<DateTime<Utc>>,
+    /// Somebody wished it cancelled, or its account is frozen.
+    pub cancel_wished: bool,
+    /// The surface gives no read that proves absence.
+    pub one_shot: bool,
+}
+
+/// How patient the reconciler is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Two reads that prove absence lie at least this far apart.
+    pub settle: Duration,
+    /// Without evidence for this long, a person decides.
+    pub evidence_limit: Duration,
+    /// The shortest wait between looks.
+    pub look_least: Duration,
+    /// The longest wait between looks.
+    pub look_most: Duration,
+}
+
+/// What the evidence allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ruling {
+    /// It is public (T14).
+    Publish(Public),
+    /// The network carries it out (T14').
+    Carry,
+    /// Proved absent: commit the same handle again (T15).
+    Rearm,
+    /// Proved absent and the handle is dead: prepare anew (T15).
+    Replace(Failure),
+    /// Proved absent for good (T15).
+    Condemn(Failure),
+    /// Proved absent, and not wanted any more (T15).
+    Honour,
+    /// A person decides (T16).
+    Hold(String),
+    /// Not decided; look again.
+    LookAgain {
+        /// When.
+        at: DateTime<Utc>,
+        /// The first read of the series that shows absence.
+        absent_since: Option<DateTime<Utc>>,
+    },
+}
+
+/// Decides about an unknown outcome. A read that failed is no evidence.
+pub fn judge(case: &Case, seen: Result<Sight, Failure>, patience: &Patience) -> Ruling {
+    match seen {
+        Ok(Sight::Public(public)) => Ruling::Publish(public),
+        Ok(Sight::Processing) => Ruling::Carry,
+        Ok(Sight::Ready) => absent(case, patience, || Ruling::Rearm),
+        Ok(Sight::Dead(failure)) => absent(case, patience, || match failure.class {
+            Class::Permanent | Class::Auth | Class::Permission => Ruling::Condemn(failure),
+            Class::Transient | Class::Rate | Class::Unknown => Ruling::Replace(failure),
+        }),
+        Ok(Sight::Building) => undecided(case, patience, None, "the network still works on it"),
+        Err(failure) => undecided(case, patience, case.absent_since, &failure.to_string()),
+    }
+}
+
+/// Absence counts once it was read twice, `settle` apart, after the last moment a request could be on its way.
+fn absent(case: &Case, patience: &Patience, ruling: impl FnOnce() -> Ruling) -> Ruling {
+    if case.one_shot {
+        return Ruling::Hold(
+            "the network shows no trace of it, which for this kind of post proves nothing".into(),
+        );
+    }
+    if case.now < case.quarantine_until {
+        return Ruling::LookAgain { at: soon(case, patience).min(case.quarantine_until), absent_since: None };
+    }
+    match case.absent_since {
+        Some(first) if case.now >= first + patience.settle => {
+            if case.cancel_wished {
+                Ruling::Honour
+            } else {
+                ruling()
+            }
+        }
+        first => {
+            let first = first.unwrap_or(case.now);
+            Ruling::LookAgain { at: first + patience.settle, absent_since: Some(first) }
+        }
+    }
+}
+
+fn undecided(case: &Case, patience: &Patience, absent_since: Option<DateTime<Utc>>, why: &str) -> Ruling {
+    let limit = case.armed_at + patience.evidence_limit;
+    if case.now >= limit && case.now >= case.quarantine_until {
+        return Ruling::Hold(format!("no evidence within {:?}: {why}", patience.evidence_limit));
+    }
+    Ruling::LookAgain { at: soon(case, patience), absent_since }
+}
+
+/// Looks grow rarer with the age of the doubt: each wait is about as long as the doubt has lasted.
+fn soon(case: &Case, patience: &Patience) -> DateTime<Utc> {
+    case.now + look_in(case.now - case.armed_at, patience.look_least, patience.look_most)
+}
+
+/// The wait before the next look at something that has lasted `age`.
+pub fn look_in(age: chrono::TimeDelta, least: Duration, most: Duration) -> Duration {
+    age.to_std().unwrap_or(Duration::ZERO).clamp(least, most.max(least))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+    }
+
+    fn patience() -> Patience {
+        Patience {
+            settle: Duration::from_secs(10),
+            evidence_limit: Duration::from_secs(86_400),
+            look_least: Duration::from_secs(1),
+            look_most: Duration::from_secs(60),
+        }
+    }
+
+    fn case(now: i64, absent_since: Option<i64>) -> Case {
+        Case {
+            now: at(now),
+            armed_at: at(0),
+            quarantine_until: at(30),
+            absent_since: absent_since.map(at),
+            cancel_wished: false,
+            one_shot: false,
+        }
+    }
+
+    fn standing(state: State, handle: HandleState) -> Standing {
+        Standing {
+            state,
+            version: 1,
+            handle,
+            handle_version: Some(1),
+            scheduled_for: at(100),
+            latest_at: at(200),
+            cancel_wished: false,
+        }
+    }
+
+    #[test]
+    fn published_is_absorbing() {
+        for &m in Move::ALL {
+            assert!(!m.from().contains(&State::Published), "{m:?} leaves published");
+        }
+    }
+
+    #[test]
+    fn only_evidence_or_a_person_leaves_unknown() {
+        for &m in Move::ALL.iter().filter(|m| m.from().contains(&State::Unknown)) {
+            assert!(
+                matches!(
+                    m,
+                    Move::Publish
+                        | Move::Carry
+                        | Move::Rearm
+                        | Move::Replace
+                        | Move::Condemn
+                        | Move::Honour
+                        | Move::Hold
+                ),
+                "{m:?} leaves unknown"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_holder_of_a_prepared_handle_arms() {
+        for &m in Move::ALL.iter().filter(|m| m.to() == State::Armed) {
+            assert_eq!((m, m.from()), (Move::Arm, &[State::Prepared][..]));
+        }
+    }
+
+    #[test]
+    fn a_negative_read_inside_the_quarantine_counts_for_nothing() {
+        let ruling = judge(&case(29, Some(1)), Ok(Sight::Ready), &patience());
+        assert!(matches!(ruling, Ruling::LookAgain { absent_since: None, .. }), "{ruling:?}");
+    }
+
+    #[test]
+    fn absence_takes_two_reads_apart() {
+        let first = judge(&case(30, None), Ok(Sight::Ready), &patience());
+        assert_eq!(first, Ruling::LookAgain { at: at(40), absent_since: Some(at(30)) });
+        assert!(matches!(
+            judge(&case(39, Some(30)), Ok(Sight::Ready), &patience()),
+            Ruling::LookAgain { .. }
+        ));
+        assert_eq!(judge(&case(40, Some(30)), Ok(Sight::Ready), &patience()), Ruling::Rearm);
+    }
+
+    #[test]
+    fn a_wish_to_cancel_is_honoured_once_absence_is_proved() {
+        let case = Case { cancel_wished: true, ..case(40, Some(30)) };
+        assert_eq!(judge(&case, Ok(Sight::Ready), &patience()), Ruling::Honour);
+    }
+
+    #[test]
+    fn a_failed_read_decides_nothing_until_a_person_has_to() {
+        let failure = || Failure::new(Class::Permanent, "100/33", "missing or invisible");
+        assert!(matches!(judge(&case(80_000, None), Err(failure()), &patience()), Ruling::LookAgain { .. }));
+        assert!(matches!(judge(&case(86_400, None), Err(failure()), &patience()), Ruling::Hold(_)));
+    }
+
+    #[test]
+    fn absence_on_a_one_shot_surface_proves_nothing() {
+        let case = Case { one_shot: true, ..case(40, Some(30)) };
+        assert!(matches!(judge(&case, Ok(Sight::Ready), &patience()), Ruling::Hold(_)));
+    }
+
+    #[test]
+    fn what_was_prepared_early_waits_and_what_was_edited_is_prepared_anew() {
+        let it = standing(State::Prepared, HandleState::Ready);
+        assert_eq!(next(&it, at(50)), Step::WaitUntil(at(100)));
+        assert_eq!(next(&it, at(100)), Step::Commit);
+        let edited = Standing { version: 2, ..it };
+        assert_eq!(next(&edited, at(100)), Step::Renew);
+    }
+
+    #[test]
+    fn what_was_committed_is_observed_whatever_is_wished() {
+        let it = Standing { cancel_wished: true, ..standing(State::Waiting, HandleState::Spent) };
+        assert_eq!(next(&it, at(500)), Step::Observe);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_prepared_or_committed_after_a_wish_or_too_late(
+            state in proptest::sample::select(State::ALL),
+            handle in proptest::sample::select(HandleState::ALL),
+            wished: bool,
+            now in 0_i64..400,
+        ) {
+            let it = Standing { cancel_wished: wished, ..standing(state, handle) };
+            let step = next(&it, at(now));
+            if wished || now > 200 {
+                prop_assert!(!matches!(step, Step::Prepare | Step::Commit | Step::Reuse));
+            }
+        }
+
+        #[test]
+        fn an_unknown_outcome_is_resent_only_after_the_quarantine(now in 0_i64..200, first in proptest::option::of(0_i64..200)) {
+            let case = case(now, first);
+            if judge(&case, Ok(Sight::Ready), &patience()) == Ruling::Rearm {
+                prop_assert!(case.now >= case.quarantine_until);
+            }
+        }
+    }
+}

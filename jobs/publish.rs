@@ -1,0 +1,293 @@
+//! Publishing one post on one account: prepare, arm, commit, confirm.
+//!
+//! Delivered at least once, in effect once. Every step first reads where the publication stands, asks
+//! [`machine::next`] what that means, and does only that. Nothing is remembered between steps but what the
+//! ledger holds, so a run may end at any point and the next one goes on from there.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    contract::{Class, Closing, Done, Failure, Job, JobError},
+    desk::{Armed, Call, Desk, Effects, Handle, KeepHandle, Network, NotArmed, Publication},
+    fp,
+    machine::{self, Answer, HandleState, Move, Public, Sight, Step},
+};
+
+/// More steps than one run can need; a run that takes them all is handed back.
+const MOST_STEPS: usize = 16;
+/// The wait for another publication of the same account to be committed.
+const ACCOUNT_BUSY_WAIT: Duration = Duration::from_secs(1);
+/// One read of a network.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The payload: which publication.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Publish {
+    /// The publication to bring out.
+    pub publication_id: Uuid,
+}
+
+impl Job for Publish {
+    const KIND: &'static str = "publish";
+    const LIMIT: Duration = Duration::from_secs(300);
+
+    async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
+        for _ in 0..MOST_STEPS {
+            let it = desk.effects.look().await?;
+            let step = machine::next(&it.standing, it.now);
+            if let Some(done) = take(step, &it, desk).await? {
+                return Ok(done);
+            }
+        }
+        Err(JobError::Infrastructure(format!("publication {} did not settle", self.publication_id)))
+    }
+}
+
+/// Takes one step; `None` is: look again.
+async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Done>, JobError> {
+    match step {
+        Step::End => Ok(Some(Done::nothing())),
+        Step::Close(closing) => Ok(Some(Done::Closed(closing))),
+        Step::WaitUntil(until) => {
+            Ok(Some(Done::Waiting { until, reason: "ready; waiting for its time".into() }))
+        }
+        Step::Lose => {
+            let why = "the worker that was sending it is gone";
+            Err(JobError::Unknown(Failure::new(Class::Unknown, "claim_gone", why)))
+        }
+        Step::Restart => desk.effects.step(Move::Unprepare, None).await.map(|()| None),
+        Step::Reuse => desk.effects.step(Move::Reuse, None).await.map(|()| None),
+        Step::Renew => desk.effects.step(Move::Renew, None).await.map(|()| None),
+        Step::Prepare => At::open(it, desk).await?.prepare().await,
+        Step::Commit => At::open(it, desk).await?.commit().await,
+        Step::Observe => At::open(it, desk).await?.observe().await,
+    }
+}
+
+/// A publication at its network, with its token open.
+struct At<'a> {
+    it: &'a Publication,
+    desk: &'a Desk<'a>,
+    network: &'a dyn Network,
+    token: SecretString,
+}
+
+impl<'a> At<'a> {
+    async fn open(it: &'a Publication, desk: &'a Desk<'a>) -> Result<Self, JobError> {
+        let platform = &it.account.platform;
+        let network = desk.networks.of(platform).ok_or_else(|| {
+            let why = format!("{platform} is not switched on here: set its variables and start again");
+            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
+        })?;
+        let token = desk.vault.access_token(it.account.id).await?;
+        Ok(Self { it, desk, network, token })
+    }
+
+    fn call(&self, id: Option<Uuid>, timeout: Duration) -> Call<'_> {
+        Call {
+            id,
+            account: &self.it.account.external_id,
+            token: &self.token,
+            media: self.desk.media,
+            timeout,
+        }
+    }
+
+    fn handle(&self) -> Result<&Handle, JobError> {
+        let missing =
+            || Failure::new(Class::Permanent, "handle_missing", "it stands as prepared and has no handle");
+        self.it.handle.as_ref().ok_or_else(|| JobError::Malformed(missing()))
+    }
+
+    async fn prepare(&self) -> Result<Option<Done>, JobError> {
+        let effects = self.desk.effects;
+        let id = effects.prepare(Publish::LIMIT).await?;
+        fp!(AfterPrepareLogged);
+        let call = self.call(Some(id), Publish::LIMIT);
+        let made = self.network.prepare(&call, &self.it.content, &Keep(effects)).await;
+        fp!(AfterPrepareAnswer);
+        match made {
+            Ok((handle, readiness)) => effects.prepared(id, &handle, readiness).await?,
+            Err(failure) => {
+                effects.unprepared(id, &failure).await?;
+                return Err(repeatable(failure).into_error());
+            }
+        }
+        fp!(AfterPrepared);
+        Ok(None)
+    }
+
+    /// Verifies the handle, makes the intent durable, sends.
+    async fn commit(&self) -> Result<Option<Done>, JobError> {
+        let handle = self.handle()?;
+        match self.inspect(handle).await? {
+            Sight::Ready => {}
+            Sight::Public(public) => return self.published(None, public).await.map(Some),
+            Sight::Building | Sight::Processing => {
+                return Ok(Some(self.look_later("the network still works on it")));
+            }
+            Sight::Dead(failure) => {
+                self.desk.effects.step(Move::Renew, Some(HandleState::Dead)).await?;
+                return Err(repeatable(failure).into_error());
+            }
+        }
+        match self.desk.effects.arm().await? {
+            Ok(armed) => self.send(handle, armed).await.map(Some),
+            Err(why) => self.not_armed(why),
+        }
+    }
+
+    fn not_armed(&self, why: NotArmed) -> Result<Option<Done>, JobError> {
+        match why {
+            NotArmed::Changed => Ok(None),
+            NotArmed::AccountBusy => {
+                let until = self.it.now + ACCOUNT_BUSY_WAIT;
+                Ok(Some(Done::Waiting { until, reason: "another post of this account is being sent".into() }))
+            }
+            NotArmed::AccountInactive => Err(JobError::Unauthorised(Failure::new(
+                Class::Auth,
+                "account_inactive",
+                "the account is paused or has to be connected again",
+            ))),
+            NotArmed::TokenShort => Err(JobError::Unauthorised(Failure::new(
+                Class::Auth,
+                "token_ends",
+                "the access token ends too soon to send anything with it",
+            ))),
+            NotArmed::LeaseShort => Err(JobError::Infrastructure("this worker's lease ends too soon".into())),
+            NotArmed::CommitOpen => Ok(Some(Done::Closed(Closing::NotProvable(
+                "an earlier attempt to send it is not accounted for".into(),
+            )))),
+        }
+    }
+
+    async fn send(&self, handle: &Handle, armed: Armed) -> Result<Done, JobError> {
+        fp!(AfterArm);
+        let limits = &self.desk.limits;
+        if self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within {
+            let late = Failure::new(
+                Class::Transient,
+                "send_too_late",
+                "too long between the intent and the request",
+            );
+            self.desk.effects.unsent(armed.call, &late).await?;
+            return Err(JobError::Infrastructure(late.message));
+        }
+        fp!(BeforeCommitSend);
+        let call = self.call(Some(armed.call), limits.commit_timeout);
+        let answer = self.network.commit(&call, handle, &self.it.content).await;
+        fp!(AfterCommitAnswer);
+        self.answered(armed.call, answer).await
+    }
+
+    async fn answered(&self, call: Uuid, answer: Answer) -> Result<Done, JobError> {
+        let effects = self.desk.effects;
+        match answer {
+            Answer::Published(public) => self.published(Some(call), public).await,
+            Answer::Accepted => {
+                effects.accepted(call).await?;
+                Ok(self.look_after(Duration::ZERO, "the network carries it out"))
+            }
+            Answer::Refused { failure, handle_dead } => {
+                effects.refused(call, &failure, handle_dead).await?;
+                Err(failure.into_error())
+            }
+            Answer::Unsent(failure) => {
+                effects.unsent(call, &failure).await?;
+                Err(JobError::Unavailable(failure))
+            }
+            Answer::Unknown(failure) => Err(JobError::Unknown(failure)),
+        }
+    }
+
+    /// Looks how far the network is with what it was given.
+    async fn observe(&self) -> Result<Option<Done>, JobError> {
+        let committed = self.it.standing.handle == HandleState::Spent;
+        match self.inspect(self.handle()?).await {
+            Ok(Sight::Public(public)) => self.published(self.it.open_commit, public).await.map(Some),
+            Ok(Sight::Ready) if !committed => {
+                self.desk.effects.step(Move::Ready, Some(HandleState::Ready)).await.map(|()| None)
+            }
+            Ok(Sight::Dead(failure)) => {
+                self.desk.effects.rejected(&failure).await?;
+                Err(repeatable(failure).into_error())
+            }
+            Ok(Sight::Building | Sight::Processing | Sight::Ready) => {
+                self.patience("the network still works on it")
+            }
+            Err(JobError::Unauthorised(failure)) => Err(JobError::Unauthorised(failure)),
+            Err(error) => self.patience(&error.to_string()),
+        }
+    }
+
+    /// Waits on, until no evidence has come for so long that a person must decide.
+    fn patience(&self, why: &str) -> Result<Option<Done>, JobError> {
+        let committed = self.it.standing.handle == HandleState::Spent;
+        let age = self.it.now - self.it.last_call_at.unwrap_or(self.it.now);
+        if committed && age.to_std().unwrap_or_default() > self.desk.limits.evidence_limit {
+            return Ok(Some(Done::Closed(Closing::NotProvable(why.into()))));
+        }
+        Ok(Some(self.look_later(why)))
+    }
+
+    async fn inspect(&self, handle: &Handle) -> Result<Sight, JobError> {
+        let call = self.call(None, READ_TIMEOUT);
+        let seen = self.network.inspect(&call, handle, self.it.handle_armed).await;
+        seen.map_err(|failure| repeatable(failure).into_error())
+    }
+
+    /// Records the effect at once; then asks where it is to be found, which may fail without harm.
+    async fn published(&self, call: Option<Uuid>, public: Public) -> Result<Done, JobError> {
+        self.desk.effects.seen(call, &public).await?;
+        fp!(AfterSeen);
+        let handle = self.handle()?;
+        let read = self.call(None, READ_TIMEOUT);
+        let described = match self.network.describe(&read, handle, &self.it.content, public.clone()).await {
+            Ok(described) => described,
+            Err(_) => public,
+        };
+        self.desk.effects.seen(call, &described).await?;
+        Ok(Done::Finished {
+            output: json!({ "public_id": described.id, "public_url": described.url }),
+            then: vec![],
+        })
+    }
+
+    fn look_later(&self, why: &str) -> Done {
+        let age = self.it.now - self.it.last_call_at.unwrap_or(self.it.now);
+        self.look_after(age.to_std().unwrap_or_default(), why)
+    }
+
+    fn look_after(&self, age: Duration, why: &str) -> Done {
+        let limits = &self.desk.limits;
+        let age = chrono::TimeDelta::from_std(age).unwrap_or_default();
+        let wait = machine::look_in(age, limits.look_least, limits.look_most);
+        Done::Waiting { until: self.desk.clock.now() + wait, reason: why.into() }
+    }
+}
+
+/// Before a commit nothing is visible, so a doubtful answer may simply be asked again.
+fn repeatable(mut failure: Failure) -> Failure {
+    if failure.class == Class::Unknown {
+        failure.class = Class::Transient;
+    }
+    failure
+}
+
+struct Keep<'a>(&'a dyn Effects);
+
+#[async_trait]
+impl KeepHandle for Keep<'_> {
+    async fn keep(&self, handle: &Handle) -> Result<(), Failure> {
+        self.0
+            .keep(handle)
+            .await
+            .map_err(|error| Failure::new(Class::Transient, "claim_lost", error.to_string()))
+    }
+}

@@ -1,0 +1,398 @@
+//! What each network takes: one typed description that the door, the form and the worker all read.
+//!
+//! The facts themselves stand in the file of their network; here is what they are made of and how a post is
+//! measured against them.
+
+use serde::{Deserialize, Serialize};
+
+/// A network as the door, the form and the worker need to know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Platform {
+    /// `facebook_page` and the like: the word in the API and the ledger.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// The longest caption.
+    pub caption: CaptionLimit,
+    /// The most hashtags in a caption.
+    pub hashtags: Option<usize>,
+    /// The kinds of thing it publishes.
+    pub surfaces: &'static [Surface],
+    /// The values of the option `privacy_level`, one of which a post must choose; empty where there is none.
+    pub privacy_levels: &'static [&'static str],
+}
+
+/// How long a caption may be, and how the network counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaptionLimit {
+    /// The most units.
+    pub most: usize,
+    /// What a unit is.
+    pub unit: CaptionUnit,
+}
+
+/// What a network counts in a caption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptionUnit {
+    /// Unicode scalar values.
+    Characters,
+    /// UTF-16 code units, as `String.length` in a browser.
+    Utf16,
+}
+
+impl CaptionLimit {
+    /// The caption's length as this network counts it.
+    pub fn length(self, caption: &str) -> usize {
+        match self.unit {
+            CaptionUnit::Characters => caption.chars().count(),
+            CaptionUnit::Utf16 => caption.encode_utf16().count(),
+        }
+    }
+}
+
+/// The kinds of post that a person can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PostKind {
+    /// Whatever the content makes of it.
+    Post,
+    /// A short upright video.
+    Reel,
+    /// Something for a day.
+    Story,
+    /// Several files to leaf through.
+    Carousel,
+}
+
+impl PostKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Post, Self::Reel, Self::Story, Self::Carousel];
+
+    /// The API's and the ledger's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Reel => "reel",
+            Self::Story => "story",
+            Self::Carousel => "carousel",
+        }
+    }
+}
+
+/// One kind of thing that a network publishes.
+#[derive(Debug, Clone, Copy)]
+pub struct Surface {
+    /// `text`, `photo`, `video` …: the word in the API and the ledger.
+    pub name: &'static str,
+    /// The kinds of post that it serves.
+    pub kinds: &'static [PostKind],
+    /// What it is made of.
+    pub takes: Takes,
+    /// No read of the network proves that it is absent.
+    pub one_shot: bool,
+}
+
+/// What a surface is made of.
+#[derive(Debug, Clone, Copy)]
+pub enum Takes {
+    /// Words alone.
+    Words,
+    /// Words and a web address.
+    Link,
+    /// Words and one file.
+    One(MediaRule),
+}
+
+/// What a file must be like.
+#[derive(Debug, Clone, Copy)]
+pub struct MediaRule {
+    /// Media types, by content.
+    pub types: &'static [&'static str],
+    /// The largest file, in bytes.
+    pub most_bytes: u64,
+    /// The narrowest picture, in pixels.
+    pub least_width: u32,
+    /// The widest picture, in pixels.
+    pub most_width: u32,
+    /// Width over height, least and most.
+    pub ratio: Option<(f64, f64)>,
+    /// The longest film, in milliseconds.
+    pub most_duration_ms: Option<u64>,
+}
+
+/// A file as the rules see it.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Its media type, found by content.
+    pub content_type: String,
+    /// Its size.
+    pub bytes: u64,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Of a film.
+    pub duration_ms: Option<u64>,
+}
+
+/// Something a network would refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which part of the request: `caption`, `media_ids`, `link`, `kind`, `options.privacy_level`.
+    pub field: &'static str,
+    /// A stable word.
+    pub code: &'static str,
+    /// What was found, what is accepted, who can mend it.
+    pub detail: String,
+    /// Values that would be taken.
+    pub accepted: Vec<String>,
+}
+
+impl Finding {
+    fn new(field: &'static str, code: &'static str, detail: String) -> Self {
+        Self { field, code, detail, accepted: Vec::new() }
+    }
+
+    fn accepting<I: IntoIterator<Item = S>, S: Into<String>>(mut self, accepted: I) -> Self {
+        self.accepted = accepted.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+/// What is to go to one account.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'a> {
+    /// The kind asked for.
+    pub kind: PostKind,
+    /// The words this account gets.
+    pub caption: &'a str,
+    /// A web address to show.
+    pub link: Option<&'a str>,
+    /// The files, in order.
+    pub media: &'a [Shape],
+    /// The option `privacy_level`, or the account's default.
+    pub privacy_level: Option<&'a str>,
+}
+
+impl Platform {
+    /// The surface that the draft goes out on, or everything that the network would refuse about it.
+    ///
+    /// # Errors
+    /// At least one finding.
+    pub fn place(&self, draft: &Draft<'_>) -> Result<&'static Surface, Vec<Finding>> {
+        let mut findings = self.caption_findings(draft.caption);
+        findings.extend(self.privacy_finding(draft.privacy_level));
+        match self.surface_for(draft) {
+            Ok(surface) => {
+                findings.extend(surface.findings(draft, self.title));
+                if findings.is_empty() { Ok(surface) } else { Err(findings) }
+            }
+            Err(finding) => {
+                findings.push(finding);
+                Err(findings)
+            }
+        }
+    }
+
+    fn caption_findings(&self, caption: &str) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let (length, most) = (self.caption.length(caption), self.caption.most);
+        if length > most {
+            let detail = format!(
+                "The caption has {length} characters; {} takes at most {most}. Shorten it.",
+                self.title
+            );
+            findings.push(Finding::new("caption", "caption_too_long", detail));
+        }
+        let tags = caption.split_whitespace().filter(|word| word.len() > 1 && word.starts_with('#')).count();
+        if let Some(most) = self.hashtags.filter(|most| tags > *most) {
+            let detail = format!("The caption has {tags} hashtags; {} takes at most {most}.", self.title);
+            findings.push(Finding::new("caption", "too_many_hashtags", detail));
+        }
+        findings
+    }
+
+    fn privacy_finding(&self, chosen: Option<&str>) -> Option<Finding> {
+        let known = chosen.is_some_and(|level| self.privacy_levels.contains(&level));
+        if known || self.privacy_levels.is_empty() {
+            return None;
+        }
+        let detail = match chosen {
+            None => format!("{} needs a choice of who may see the post.", self.title),
+            Some(level) => format!("“{level}” is not a privacy level of {}.", self.title),
+        };
+        Some(
+            Finding::new("options.privacy_level", "privacy_level", detail)
+                .accepting(self.privacy_levels.iter().copied()),
+        )
+    }
+
+    fn surface_for(&self, draft: &Draft<'_>) -> Result<&'static Surface, Finding> {
+        let title = self.title;
+        let of_kind = || self.surfaces.iter().filter(|surface| surface.kinds.contains(&draft.kind));
+        if of_kind().next().is_none() {
+            let kinds = PostKind::ALL.iter().filter(|k| self.surfaces.iter().any(|s| s.kinds.contains(k)));
+            let detail = format!("{title} does not take the kind “{}” here.", draft.kind.word());
+            return Err(Finding::new("kind", "kind_unsupported", detail).accepting(kinds.map(|k| k.word())));
+        }
+        let takes_link = self.surfaces.iter().any(|s| matches!(s.takes, Takes::Link));
+        match (draft.media, draft.link) {
+            ([], None) => of_kind().find(|s| matches!(s.takes, Takes::Words)).ok_or_else(|| {
+                let detail = format!("{title} does not take words alone: add a file.");
+                Finding::new("media_ids", "media_required", detail).accepting(self.types())
+            }),
+            (_, Some(_)) if !takes_link => {
+                let detail = format!("{title} shows no link: put the address into the caption.");
+                Err(Finding::new("link", "link_unsupported", detail))
+            }
+            ([], Some(_)) => of_kind().find(|s| matches!(s.takes, Takes::Link)).ok_or_else(|| {
+                Finding::new("link", "link_unsupported", format!("{title} shows a link only in a post."))
+            }),
+            (_, Some(_)) => {
+                let detail =
+                    format!("{title} shows a link or a file, not both: put the address into the caption.");
+                Err(Finding::new("link", "link_with_media", detail))
+            }
+            ([one], None) => of_kind().find(|s| s.takes_type(&one.content_type)).ok_or_else(|| {
+                let detail = format!("The file is {}; {title} takes other types.", one.content_type);
+                Finding::new("media_ids", "media_type", detail).accepting(self.types())
+            }),
+            (several, None) => {
+                let detail = format!("{title} takes one file here; there are {}.", several.len());
+                Err(Finding::new("media_ids", "media_count", detail))
+            }
+        }
+    }
+
+    fn types(&self) -> impl Iterator<Item = &'static str> {
+        self.surfaces
+            .iter()
+            .flat_map(|surface| match surface.takes {
+                Takes::One(rule) => rule.types,
+                Takes::Words | Takes::Link => &[],
+            })
+            .copied()
+    }
+}
+
+impl Surface {
+    fn takes_type(&self, content_type: &str) -> bool {
+        match self.takes {
+            Takes::One(rule) => rule.types.contains(&content_type),
+            Takes::Words | Takes::Link => false,
+        }
+    }
+
+    fn findings(&self, draft: &Draft<'_>, title: &str) -> Vec<Finding> {
+        match (self.takes, draft.media) {
+            (Takes::One(rule), [file, ..]) => rule.findings(file, title),
+            (Takes::Words | Takes::Link, _) if draft.caption.trim().is_empty() && draft.link.is_none() => {
+                vec![Finding::new(
+                    "caption",
+                    "empty_post",
+                    "There is nothing to publish: write a caption or add a file.".into(),
+                )]
+            }
+            (Takes::One(_) | Takes::Words | Takes::Link, _) => Vec::new(),
+        }
+    }
+}
+
+impl MediaRule {
+    fn findings(&self, file: &Shape, title: &str) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut find = |code, detail| findings.push(Finding::new("media_ids", code, detail));
+        if file.bytes > self.most_bytes {
+            let (has, most) = (megabytes(file.bytes), megabytes(self.most_bytes));
+            find("media_too_large", format!("The file has {has} MB; {title} takes at most {most} MB."));
+        }
+        if file.width < self.least_width || file.width > self.most_width {
+            find(
+                "media_width",
+                format!(
+                    "It is {} pixels wide; {title} takes {} to {}.",
+                    file.width, self.least_width, self.most_width
+                ),
+            );
+        }
+        let ratio = f64::from(file.width) / f64::from(file.height.max(1));
+        if let Some((least, most)) =
+            self.ratio.filter(|(least, most)| ratio < least - 0.005 || ratio > most + 0.005)
+        {
+            find(
+                "media_ratio",
+                format!("Width over height is {ratio:.2}; {title} takes {least:.2} to {most:.2}."),
+            );
+        }
+        if let (Some(most), Some(length)) = (self.most_duration_ms, file.duration_ms)
+            && length > most
+        {
+            find(
+                "media_too_long",
+                format!("It lasts {} s; {title} takes at most {} s.", length / 1000, most / 1000),
+            );
+        }
+        findings
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    let tenths = bytes.div_ceil(100_000);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHOTO: MediaRule = MediaRule {
+        types: &["image/jpeg"],
+        most_bytes: 1_000_000,
+        least_width: 320,
+        most_width: 1440,
+        ratio: Some((0.8, 1.91)),
+        most_duration_ms: None,
+    };
+    const SURFACES: &[Surface] = &[
+        Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
+        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::One(PHOTO), one_shot: false },
+    ];
+    const PLATFORM: Platform = Platform {
+        name: "test",
+        title: "Test",
+        caption: CaptionLimit { most: 10, unit: CaptionUnit::Utf16 },
+        hashtags: Some(1),
+        surfaces: SURFACES,
+        privacy_levels: &[],
+    };
+
+    fn shape(width: u32, height: u32) -> Shape {
+        Shape { content_type: "image/jpeg".into(), bytes: 1000, width, height, duration_ms: None }
+    }
+
+    fn place(caption: &str, media: &[Shape]) -> Result<&'static str, Vec<&'static str>> {
+        let draft = Draft { kind: PostKind::Post, caption, link: None, media, privacy_level: None };
+        PLATFORM.place(&draft).map(|s| s.name).map_err(|all| all.iter().map(|f| f.code).collect())
+    }
+
+    #[test]
+    fn a_post_finds_its_surface_by_what_it_is_made_of() {
+        assert_eq!(place("hello", &[]), Ok("text"));
+        assert_eq!(place("", &[shape(1080, 1080)]), Ok("photo"));
+    }
+
+    #[test]
+    fn a_caption_is_counted_as_the_network_counts() {
+        assert_eq!(place("1234567890", &[]), Ok("text"));
+        assert_eq!(place("🥐🥐🥐🥐🥐🥐", &[]), Err(vec!["caption_too_long"]));
+        assert_eq!(place("#a #b", &[]), Err(vec!["too_many_hashtags"]));
+    }
+
+    #[test]
+    fn what_a_network_would_refuse_is_found_before() {
+        assert_eq!(place("  ", &[]), Err(vec!["empty_post"]));
+        assert_eq!(place("", &[shape(300, 300)]), Err(vec!["media_width"]));
+        assert_eq!(place("", &[shape(1000, 200)]), Err(vec!["media_ratio"]));
+        assert_eq!(place("", &[shape(400, 400), shape(400, 400)]), Err(vec!["media_count"]));
+    }
+}
