@@ -1,0 +1,217 @@
+//! Connected accounts, without their tokens.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Ledger, LedgerError};
+
+/// Whether an account may be published on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountState {
+    /// It may.
+    Active,
+    /// Somebody rests it.
+    Paused,
+    /// Its access is broken until the owner connects it again.
+    Reconnect,
+    /// A deletion is under way.
+    Frozen,
+    /// Deleted; only its id is left.
+    Erased,
+}
+
+impl AccountState {
+    /// Every state.
+    pub const ALL: &'static [Self] =
+        &[Self::Active, Self::Paused, Self::Reconnect, Self::Frozen, Self::Erased];
+
+    /// The API's and the ledger's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Reconnect => "reconnect",
+            Self::Frozen => "frozen",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// The state of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.word() == word)
+    }
+}
+
+/// A connected account of a network.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its id.
+    pub id: Uuid,
+    /// `facebook_page` and the like.
+    pub platform: String,
+    /// The network's id.
+    pub external_id: String,
+    /// What people call it.
+    pub name: String,
+    /// Whether it may be published on.
+    pub state: AccountState,
+    /// Why not.
+    pub state_reason: Option<String>,
+    /// When its access token ends, where the network names an end.
+    pub token_expires_at: Option<DateTime<Utc>>,
+    /// Options a post may leave out.
+    pub defaults: Value,
+    /// When it was connected.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An account about to be connected.
+#[derive(Debug, Clone, Copy)]
+pub struct NewAccount<'a> {
+    /// Whose it is.
+    pub workspace_id: Uuid,
+    /// `facebook_page` and the like.
+    pub platform: &'a str,
+    /// The network's id.
+    pub external_id: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+    /// When its access token ends, where the network names an end.
+    pub token_expires_at: Option<DateTime<Utc>>,
+    /// Options a post may leave out, such as `privacy_level`.
+    pub defaults: &'a Value,
+    /// The person who granted the connection, by the network's app-scoped id.
+    pub subject_id: Option<&'a str>,
+    /// That person's address.
+    pub subject_email: Option<&'a str>,
+}
+
+/// An account that was connected, perhaps again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connected {
+    /// The account.
+    pub id: Uuid,
+    /// The generation its tokens are to be sealed under.
+    pub token_generation: i64,
+}
+
+/// Connects an account, or connects it again: then it becomes active and its token generation grows.
+///
+/// Runs in the transaction that seals the tokens, so that no account stands without them.
+///
+/// # Errors
+/// `account_platform_word`, `account_external_id_length`, `account_workspace_id_fkey`.
+pub async fn connect_account(
+    connection: &mut PgConnection,
+    new: &NewAccount<'_>,
+) -> Result<Connected, LedgerError> {
+    let connected = sqlx::query_as!(
+        Connected,
+        "INSERT INTO account (id, workspace_id, platform, external_id, name, token_expires_at, defaults,
+                              subject_id, subject_email)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT ON CONSTRAINT account_external_key DO UPDATE
+         SET name = excluded.name, token_expires_at = excluded.token_expires_at,
+             defaults = account.defaults || excluded.defaults,
+             subject_id = coalesce(excluded.subject_id, account.subject_id),
+             subject_email = coalesce(excluded.subject_email, account.subject_email),
+             token_generation = account.token_generation + 1,
+             -- what is being deleted, or was, does not come back to life by connecting
+             state = CASE WHEN account.state IN ('frozen', 'erased') THEN account.state ELSE 'active' END,
+             state_reason = CASE WHEN account.state IN ('frozen', 'erased') THEN account.state_reason END
+         RETURNING id, token_generation",
+        Uuid::now_v7(),
+        new.workspace_id,
+        new.platform,
+        new.external_id,
+        new.name,
+        new.token_expires_at,
+        new.defaults,
+        new.subject_id,
+        new.subject_email,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(connected)
+}
+
+impl Ledger {
+    /// The workspace's accounts by id, after `after`, at most `limit`.
+    pub async fn accounts(
+        &self,
+        workspace_id: Uuid,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Account>, LedgerError> {
+        let rows = sqlx::query_as!(
+            AccountRow,
+            r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
+                      defaults, created_at
+               FROM account
+               WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
+               ORDER BY id LIMIT $3"#,
+            workspace_id,
+            after,
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(Account::try_from).collect()
+    }
+}
+
+/// The workspace's accounts among `ids`, locked so that none is paused or frozen before this commits.
+pub(super) async fn lock_accounts(
+    connection: &mut PgConnection,
+    workspace_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<Account>, LedgerError> {
+    let rows = sqlx::query_as!(
+        AccountRow,
+        r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
+                  defaults, created_at
+           FROM account
+           WHERE workspace_id = $1 AND id = ANY ($2) AND state <> 'erased'
+           ORDER BY id -- one order for all, or two posts could wait for each other
+           FOR SHARE"#,
+        workspace_id,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Account::try_from).collect()
+}
+
+struct AccountRow {
+    id: Uuid,
+    platform: String,
+    external_id: String,
+    name: String,
+    state: String,
+    state_reason: Option<String>,
+    token_expires_at: Option<DateTime<Utc>>,
+    defaults: Value,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<AccountRow> for Account {
+    type Error = LedgerError;
+
+    fn try_from(row: AccountRow) -> Result<Self, LedgerError> {
+        let state = AccountState::parse(&row.state)
+            .ok_or_else(|| LedgerError::Unreadable(format!("the account state {}", row.state)))?;
+        Ok(Self {
+            id: row.id,
+            platform: row.platform,
+            external_id: row.external_id,
+            name: row.name,
+            state,
+            state_reason: row.state_reason,
+            token_expires_at: row.token_expires_at,
+            defaults: row.defaults,
+            created_at: row.created_at,
+        })
+    }
+}

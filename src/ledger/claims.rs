@@ -1,0 +1,241 @@
+//! Claiming jobs, and handing them back. A claim is an insert whose primary key is the mutual exclusion.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jobs::{contract::Kind, hint::Hint};
+use serde_json::Value;
+use sqlx::postgres::types::PgInterval;
+use uuid::Uuid;
+
+use super::{Ledger, LedgerError};
+
+/// One claim and no other: the fence of every write that needs authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub job_id: Uuid,
+    /// The job's epoch when it was claimed.
+    pub epoch: i64,
+    /// The process that holds it.
+    pub worker_inc: Uuid,
+}
+
+/// A job that this worker may run.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The fence.
+    pub claim: Claim,
+    /// Its kind.
+    pub kind: String,
+    /// Its workspace.
+    pub workspace_id: Uuid,
+    /// The account it is about.
+    pub account_id: Option<Uuid>,
+    /// The publication it is about.
+    pub publication_id: Option<Uuid>,
+    /// Attempts spent before this one.
+    pub attempt: u32,
+    /// What the kind decodes.
+    pub payload: Value,
+    /// When it was due.
+    pub run_at: DateTime<Utc>,
+}
+
+/// How an attempt ends that does not end its job.
+#[derive(Debug, Clone)]
+pub struct PutBack {
+    /// The history's word for it.
+    pub outcome: Back,
+    /// When the job may run again.
+    pub run_at: DateTime<Utc>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Why a job goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Back {
+    /// Somebody else is at work; spends no attempt.
+    Waiting,
+    /// It failed and may work later; spends an attempt.
+    Retry,
+    /// This worker gives it up unharmed; spends no attempt.
+    Released,
+    /// Its account rests; spends no attempt.
+    Paused,
+}
+
+impl Back {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Retry => "retry",
+            Self::Released => "released",
+            Self::Paused => "paused",
+        }
+    }
+
+    const fn spends(self) -> i32 {
+        match self {
+            Self::Retry => 1,
+            Self::Waiting | Self::Released | Self::Paused => 0,
+        }
+    }
+}
+
+/// Kinds and the newest payload version of each that this process reads.
+pub(super) fn readable(kinds: &[&'static Kind]) -> (Vec<String>, Vec<i32>) {
+    kinds.iter().map(|kind| (kind.name.to_owned(), kind.version)).unzip()
+}
+
+/// A span as Postgres takes it; spans beyond its range are its longest.
+pub(super) fn interval(span: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(span.as_micros()).unwrap_or(i64::MAX) }
+}
+
+impl Ledger {
+    /// Claims those of `ids` that may run now; an id that does not come back was stale.
+    ///
+    /// # Errors
+    /// The ledger is away. Some may have been claimed: release those that are not running here.
+    pub async fn claim(
+        &self,
+        ids: &[Uuid],
+        kinds: &[&'static Kind],
+        worker_inc: Uuid,
+        budget: Duration,
+    ) -> Result<Vec<Claimed>, LedgerError> {
+        let (names, versions) = readable(kinds);
+        let rows = sqlx::query!(
+            r#"SELECT job_id AS "job_id!", epoch AS "epoch!", kind AS "kind!", workspace_id AS "workspace_id!",
+                      account_id, publication_id, attempt AS "attempt!", payload AS "payload!", run_at AS "run_at!"
+               FROM claim_jobs($1, $2, $3, $4, $5)"#,
+            ids,
+            &names,
+            &versions,
+            worker_inc,
+            interval(budget),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let claimed = rows.into_iter().map(|row| Claimed {
+            claim: Claim { job_id: row.job_id, epoch: row.epoch, worker_inc },
+            kind: row.kind,
+            workspace_id: row.workspace_id,
+            account_id: row.account_id,
+            publication_id: row.publication_id,
+            attempt: u32::try_from(row.attempt).unwrap_or(0),
+            payload: row.payload,
+            run_at: row.run_at,
+        });
+        Ok(claimed.collect())
+    }
+
+    /// Ends an attempt without ending its job. False: the claim was gone, or its publication is armed.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn put_back(&self, claim: Claim, back: &PutBack) -> Result<bool, LedgerError> {
+        let rows = sqlx::query!(
+            r#"WITH released AS (
+                   DELETE FROM claim c USING job j
+                   WHERE c.job_id = $1 AND c.epoch = $2 AND c.worker_inc = $3 AND j.id = c.job_id
+                     -- what is armed leaves only as unknown
+                     AND NOT EXISTS (SELECT FROM publication p WHERE p.id = j.publication_id AND p.state = 'armed')
+                   RETURNING c.job_id, c.epoch, c.started_at),
+               back AS (
+                   UPDATE job j
+                   SET epoch = j.epoch + 1,
+                       attempt = j.attempt + $4,
+                       -- whoever wrote the row while it was claimed raised its epoch: their word stands
+                       run_at = CASE WHEN j.epoch = released.epoch THEN $5 ELSE j.run_at END,
+                       standing = CASE WHEN j.epoch = released.epoch THEN $6::text::job_standing ELSE j.standing END
+                   FROM released WHERE j.id = released.job_id
+                   RETURNING j.id, j.publication_id, released.epoch, released.started_at)
+               INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
+               SELECT id, publication_id, epoch, started_at, $7::text::attempt_outcome, $8 FROM back"#,
+            claim.job_id,
+            claim.epoch,
+            claim.worker_inc,
+            back.outcome.spends(),
+            back.run_at,
+            if back.outcome == Back::Paused { "paused" } else { "active" },
+            back.outcome.word(),
+            back.reason,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(rows.rows_affected() == 1)
+    }
+
+    /// Gives up claims of this worker on jobs among `ids` that it is not running.
+    ///
+    /// # Errors
+    /// The ledger is away; the reaper will do it.
+    pub async fn release(&self, ids: &[Uuid], worker_inc: Uuid) -> Result<u64, LedgerError> {
+        let rows = sqlx::query!(
+            r#"WITH released AS (
+                   DELETE FROM claim WHERE job_id = ANY($1) AND worker_inc = $2 RETURNING job_id)
+               UPDATE job SET epoch = job.epoch + 1 FROM released WHERE job.id = released.job_id"#,
+            ids,
+            worker_inc,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(rows.rows_affected())
+    }
+
+    /// Jobs that are due within `ahead` and that nobody holds, found by their state; at most `most` of each
+    /// workspace, so that no one workspace fills a queue.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn due(
+        &self,
+        kinds: &[&'static Kind],
+        ahead: Duration,
+        most: i64,
+    ) -> Result<(Vec<Hint>, DateTime<Utc>), LedgerError> {
+        let (names, versions) = readable(kinds);
+        let rows = sqlx::query!(
+            r#"WITH RECURSIVE w (kind, workspace_id) AS (
+                   -- one step of the index a workspace, however many jobs it has
+                   (SELECT kind, workspace_id FROM job WHERE standing = 'active' AND kind = ANY($1)
+                    ORDER BY kind, workspace_id LIMIT 1)
+                   UNION ALL
+                   SELECT next.kind, next.workspace_id FROM w CROSS JOIN LATERAL (
+                       SELECT kind, workspace_id FROM job
+                       WHERE standing = 'active' AND kind = ANY($1) AND (kind, workspace_id) > (w.kind, w.workspace_id)
+                       ORDER BY kind, workspace_id LIMIT 1) next)
+               SELECT j.id AS "id!", j.kind AS "kind!", j.workspace_id AS "workspace_id!", j.run_at AS "run_at!"
+               FROM w CROSS JOIN LATERAL (
+                   SELECT id, kind, workspace_id, run_at FROM job
+                   WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id = w.workspace_id
+                     AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
+                     AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
+                   ORDER BY run_at LIMIT $4) j"#,
+            &names,
+            &versions,
+            interval(ahead),
+            most,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let hints = rows.into_iter().map(|row| Hint {
+            kind: row.kind,
+            workspace_id: row.workspace_id,
+            job_id: row.id,
+            run_at: row.run_at,
+        });
+        Ok((hints.collect(), self.now().await?))
+    }
+
+    /// The ledger's clock.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn now(&self) -> Result<DateTime<Utc>, LedgerError> {
+        Ok(sqlx::query_scalar!(r#"SELECT ledger_now() AS "now!""#).fetch_one(&self.pool).await?)
+    }
+}

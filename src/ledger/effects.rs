@@ -1,0 +1,544 @@
+//! The write-ahead log of what is done at networks, bound to one claim.
+//!
+//! Authority is fenced: each statement reads its claim's row `FOR SHARE`, names the states it leaves and
+//! counts its rows. Evidence is not: a positive answer is a fact, whoever brings it.
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jobs::{
+    contract::{Failure, JobError},
+    desk::{Account, Armed, Clock, Content, Effects, File, Handle, NotArmed, Publication, Readiness},
+    machine::{HandleState, Move, Public, Standing, State},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Claim, Ledger, LedgerError,
+    claims::interval,
+    settle::{kept, words},
+};
+
+/// The effects of one claimed publication.
+pub struct ClaimedEffects<'a> {
+    ledger: &'a Ledger,
+    clock: &'a dyn Clock,
+    claim: Claim,
+    publication_id: Uuid,
+    limits: ArmLimits,
+    /// The version that the last look showed: what is prepared is what was read.
+    seen_version: AtomicI64,
+}
+
+/// What arming rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct ArmLimits {
+    /// One commit call; the worker's lease must last at least as long.
+    pub commit_timeout: Duration,
+    /// From arming until nothing sent then can still be on its way.
+    pub quarantine: Duration,
+    /// The access token must last at least as long.
+    pub token_life: Duration,
+}
+
+impl From<LedgerError> for JobError {
+    fn from(error: LedgerError) -> Self {
+        Self::Infrastructure(error.to_string())
+    }
+}
+
+impl<'a> ClaimedEffects<'a> {
+    /// The effects of the publication that `claim` holds.
+    pub fn new(
+        ledger: &'a Ledger,
+        clock: &'a dyn Clock,
+        claim: Claim,
+        publication_id: Uuid,
+        limits: ArmLimits,
+    ) -> Self {
+        Self { ledger, clock, claim, publication_id, limits, seen_version: AtomicI64::new(0) }
+    }
+
+    fn fenced(rows: u64) -> Result<(), JobError> {
+        if rows == 0 { Err(JobError::Fenced) } else { Ok(()) }
+    }
+}
+
+#[derive(Deserialize)]
+struct FileRow {
+    key: String,
+    content_type: String,
+    bytes: u64,
+}
+
+#[async_trait]
+impl Effects for ClaimedEffects<'_> {
+    async fn look(&self) -> Result<Publication, JobError> {
+        let it = self.ledger.publication(self.publication_id).await?;
+        self.seen_version.store(it.standing.version, Ordering::Relaxed);
+        Ok(it)
+    }
+
+    async fn step(&self, step: Move, handle: Option<HandleState>) -> Result<(), JobError> {
+        let rows = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE publication
+                   SET state = $6::text::publication_state, updated_at = ledger_now(),
+                       handle_state = coalesce($7::text::handle_state, handle_state)
+                   WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND EXISTS (SELECT FROM fence)
+                   RETURNING id, state)
+               -- a prepare call that nobody answers for any more led nowhere we know of
+               , closed AS (
+                   UPDATE remote_call c SET verdict = 'ambiguous', finished_at = ledger_now()
+                   FROM moved WHERE moved.state = 'scheduled' AND c.publication_id = moved.id
+                     AND c.kind = 'prepare' AND c.verdict IS NULL)
+               SELECT id FROM moved"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            &words(step.from()),
+            step.to().word(),
+            handle.map(HandleState::word),
+        )
+        .fetch_all(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        Self::fenced(rows.len() as u64)
+    }
+
+    async fn prepare(&self, limit: Duration) -> Result<Uuid, JobError> {
+        let rows = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               -- a handle that was never armed may simply be left behind
+               orphaned AS (
+                   INSERT INTO orphan_handle (account_id, handle_kind, handle_id)
+                   SELECT account_id, handle_kind, handle_id FROM publication
+                   WHERE id = $4 AND handle_id IS NOT NULL AND handle_state <> 'dead' AND EXISTS (SELECT FROM fence)
+                   ON CONFLICT DO NOTHING),
+               moved AS (
+                   UPDATE publication
+                   SET state = $6::text::publication_state, handle_kind = NULL, handle_id = NULL, handle_state = 'none',
+                       handle_version = NULL, handle_detail = '{}', updated_at = ledger_now()
+                   WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND version = $7
+                     AND cancel_requested_at IS NULL AND EXISTS (SELECT FROM fence)
+                     -- what was armed is replaced only once the network has proved it dead
+                     AND (handle_state = 'dead' OR NOT EXISTS (
+                         SELECT FROM remote_call c WHERE c.publication_id = publication.id AND c.kind = 'commit'
+                           AND c.handle_id = publication.handle_id AND c.verdict <> 'definite_no'))
+                   RETURNING id, account_id)
+               INSERT INTO remote_call (call_id, publication_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
+               SELECT $8, id, account_id, $1, $2, $3, 'prepare', ledger_now() + $9 FROM moved
+               RETURNING call_id"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            &words(Move::Prepare.from()),
+            Move::Prepare.to().word(),
+            self.seen_version.load(Ordering::Relaxed),
+            Uuid::now_v7(),
+            interval(limit),
+        )
+        .fetch_optional(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        rows.map(|row| row.call_id).ok_or(JobError::Fenced)
+    }
+
+    async fn keep(&self, handle: &Handle) -> Result<(), JobError> {
+        let rows = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE)
+               UPDATE publication
+               SET handle_kind = $5, handle_id = $6, handle_detail = $7, handle_state = 'building'
+               WHERE id = $4 AND state = 'preparing' AND EXISTS (SELECT FROM fence)"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            handle.kind,
+            handle.id,
+            handle.detail,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        if rows.rows_affected() == 0 {
+            self.orphan(handle).await?;
+        }
+        Self::fenced(rows.rows_affected())
+    }
+
+    async fn prepared(&self, call: Uuid, handle: &Handle, ready: Readiness) -> Result<(), JobError> {
+        let (step, state) = match ready {
+            Readiness::Ready => (Move::Prepared, HandleState::Ready),
+            Readiness::Building => (Move::Build, HandleState::Building),
+        };
+        let rows = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE publication
+                   SET state = $6::text::publication_state, handle_kind = $7, handle_id = $8, handle_detail = $9,
+                       handle_state = $10::text::handle_state, handle_version = $11, error = NULL, updated_at = ledger_now()
+                   WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND EXISTS (SELECT FROM fence)
+                   RETURNING id)
+               UPDATE remote_call SET verdict = 'ok', finished_at = ledger_now(), handle_id = $8
+               FROM moved WHERE call_id = $12"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            &words(step.from()),
+            step.to().word(),
+            handle.kind,
+            handle.id,
+            handle.detail,
+            state.word(),
+            self.seen_version.load(Ordering::Relaxed),
+            call,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        if rows.rows_affected() == 0 {
+            self.orphan(handle).await?;
+        }
+        Self::fenced(rows.rows_affected())
+    }
+
+    async fn unprepared(&self, call: Uuid, failure: &Failure) -> Result<(), JobError> {
+        self.close(call, Move::Unprepare, "ambiguous", failure, None).await
+    }
+
+    async fn arm(&self) -> Result<Result<Armed, NotArmed>, JobError> {
+        match self.try_arm().await {
+            Ok(Some(call)) => Ok(Ok(Armed { call, at: self.clock.monotonic() })),
+            Ok(None) => self.why_not_armed().await.map(Err),
+            Err(LedgerError::Refused { constraint }) => match constraint.as_str() {
+                "one_armed_per_account" => Ok(Err(NotArmed::AccountBusy)),
+                "one_effective_commit" => Ok(Err(NotArmed::CommitOpen)),
+                other => Err(JobError::Infrastructure(format!("arming was refused by {other}"))),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn unsent(&self, call: Uuid, failure: &Failure) -> Result<(), JobError> {
+        self.close(call, Move::Unsent, "definite_no", failure, Some(HandleState::Ready)).await
+    }
+
+    async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError> {
+        Ok(self.ledger.seen(self.publication_id, call, public).await?)
+    }
+
+    async fn accepted(&self, call: Uuid) -> Result<(), JobError> {
+        let rows = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE publication
+                   SET state = $6::text::publication_state, handle_state = 'spent', updated_at = ledger_now()
+                   WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND EXISTS (SELECT FROM fence)
+                   RETURNING id)
+               UPDATE remote_call SET verdict = 'ok', finished_at = ledger_now() FROM moved WHERE call_id = $7"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            &words(Move::Accept.from()),
+            Move::Accept.to().word(),
+            call,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        Self::fenced(rows.rows_affected())
+    }
+
+    async fn refused(&self, call: Uuid, failure: &Failure, handle_dead: bool) -> Result<(), JobError> {
+        let handle = if handle_dead { HandleState::Dead } else { HandleState::Ready };
+        self.close(call, Move::Refuse, "definite_no", failure, Some(handle)).await
+    }
+
+    async fn rejected(&self, failure: &Failure) -> Result<(), JobError> {
+        let rows = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE publication
+                   SET state = $6::text::publication_state, handle_state = 'dead', error = $7, updated_at = ledger_now()
+                   WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND EXISTS (SELECT FROM fence)
+                   RETURNING id),
+               judged AS (
+                   UPDATE remote_call c SET verdict = 'resolved_no' FROM moved
+                   WHERE c.publication_id = moved.id AND c.kind = 'commit' AND c.verdict IN ('ok', 'ambiguous'))
+               SELECT id FROM moved"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            &words(Move::Reject.from()),
+            Move::Reject.to().word(),
+            kept(failure),
+        )
+        .fetch_all(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        Self::fenced(rows.len() as u64)
+    }
+}
+
+impl ClaimedEffects<'_> {
+    /// A handle that came too late for its claim: to be swept at the network, unless it is in use.
+    async fn orphan(&self, handle: &Handle) -> Result<(), JobError> {
+        sqlx::query!(
+            r#"INSERT INTO orphan_handle (account_id, handle_kind, handle_id)
+               SELECT account_id, $2, $3 FROM publication WHERE id = $1 ON CONFLICT DO NOTHING"#,
+            self.publication_id,
+            handle.kind,
+            handle.id,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        Ok(())
+    }
+
+    /// Closes a call that had no effect, with the move that follows from it.
+    async fn close(
+        &self,
+        call: Uuid,
+        step: Move,
+        verdict: &str,
+        failure: &Failure,
+        handle: Option<HandleState>,
+    ) -> Result<(), JobError> {
+        let rows = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE publication
+                   SET state = $6::text::publication_state, error = $7, updated_at = ledger_now(),
+                       handle_state = coalesce($8::text::handle_state, handle_state)
+                   WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND EXISTS (SELECT FROM fence)
+                   RETURNING id)
+               UPDATE remote_call
+               SET verdict = $9::text::call_verdict, finished_at = ledger_now(), remote_code = $10, remote_message = $11
+               FROM moved WHERE call_id = $12"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            &words(step.from()),
+            step.to().word(),
+            kept(failure),
+            handle.map(HandleState::word),
+            verdict,
+            failure.code,
+            failure.message,
+            call,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        Self::fenced(rows.rows_affected())
+    }
+
+    /// T7 in one statement that commits by itself, at once.
+    async fn try_arm(&self) -> Result<Option<Uuid>, LedgerError> {
+        let row = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               -- the lock rules out that a freeze and this intent both see the other undone
+               willing AS MATERIALIZED (
+                   SELECT a.id FROM account a JOIN publication p ON p.account_id = a.id
+                   WHERE p.id = $4 AND a.state = 'active' AND a.frozen_at IS NULL
+                     AND (a.token_expires_at IS NULL OR a.token_expires_at >= ledger_now() + $7)
+                   FOR SHARE OF a),
+               moved AS (
+                   UPDATE publication
+                   SET state = $6::text::publication_state, armed_at = ledger_now(), quarantine_until = ledger_now() + $8,
+                       absent_since = NULL, updated_at = ledger_now()
+                   WHERE id = $4 AND state = ANY($5::text[]::publication_state[])
+                     AND EXISTS (SELECT FROM fence) AND EXISTS (SELECT FROM willing)
+                     AND EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $9)
+                     AND handle_state = 'ready' AND handle_version = version AND cancel_requested_at IS NULL
+                     AND scheduled_for <= ledger_now() AND ledger_now() <= latest_at
+                     -- no other handle of it may still become public
+                     AND NOT EXISTS (
+                         SELECT FROM remote_call c WHERE c.publication_id = publication.id AND c.kind = 'commit'
+                           AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes')))
+                   RETURNING id, account_id, handle_id)
+               INSERT INTO remote_call (call_id, publication_id, account_id, job_id, epoch, worker_inc, kind, handle_id, deadline_at)
+               SELECT $10, id, account_id, $1, $2, $3, 'commit', handle_id, ledger_now() + $9 FROM moved
+               RETURNING call_id"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            &words(Move::Arm.from()),
+            Move::Arm.to().word(),
+            interval(self.limits.token_life),
+            interval(self.limits.quarantine),
+            interval(self.limits.commit_timeout),
+            Uuid::now_v7(),
+        )
+        .fetch_optional(&self.ledger.pool)
+        .await?;
+        Ok(row.map(|row| row.call_id))
+    }
+
+    /// Reads which of the conditions of arming did not hold.
+    async fn why_not_armed(&self) -> Result<NotArmed, JobError> {
+        let row = sqlx::query!(
+            r#"SELECT EXISTS (SELECT FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3) AS "claimed!",
+                      EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $5) AS "leased!",
+                      a.state = 'active' AND a.frozen_at IS NULL AS "active!",
+                      a.token_expires_at IS NULL OR a.token_expires_at >= ledger_now() + $6 AS "token!",
+                      EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                                AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes'))) AS "open!"
+               FROM publication p JOIN account a ON a.id = p.account_id WHERE p.id = $4"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            self.publication_id,
+            interval(self.limits.commit_timeout),
+            interval(self.limits.token_life),
+        )
+        .fetch_one(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        match (row.claimed, row.leased, row.active, row.token, row.open) {
+            (false, _, _, _, _) => Err(JobError::Fenced),
+            (true, false, _, _, _) => Ok(NotArmed::LeaseShort),
+            (true, true, false, _, _) => Ok(NotArmed::AccountInactive),
+            (true, true, true, false, _) => Ok(NotArmed::TokenShort),
+            (true, true, true, true, true) => Ok(NotArmed::CommitOpen),
+            (true, true, true, true, false) => Ok(NotArmed::Changed),
+        }
+    }
+}
+
+impl Ledger {
+    /// A publication with what would be sent, as it stands now.
+    ///
+    /// # Errors
+    /// The ledger is away, or there is no such publication.
+    pub async fn publication(&self, id: Uuid) -> Result<Publication, LedgerError> {
+        let row = sqlx::query!(
+            r#"SELECT p.state::text AS "state!", p.version, p.handle_state::text AS "handle_state!", p.handle_version,
+                      p.scheduled_for, p.latest_at, p.cancel_requested_at IS NOT NULL AS "cancel_wished!",
+                      p.handle_kind, p.handle_id, p.handle_detail, p.surface, p.options,
+                      coalesce(p.caption, post.caption) AS "caption!", post.link,
+                      a.id AS account_id, a.platform, a.external_id,
+                      EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                                AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "handle_armed!",
+                      (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id) AS last_call_at,
+                      (SELECT min(c.started_at) FROM remote_call c
+                       WHERE c.publication_id = p.id AND c.kind = 'commit') AS first_commit_at,
+                      (SELECT c.call_id FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                         AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous'))) AS open_commit,
+                      (SELECT jsonb_agg(jsonb_build_object('key', m.object_key, 'content_type', m.type, 'bytes', m.bytes)
+                                        ORDER BY pm.position)
+                       FROM post_media pm JOIN media m ON m.id = pm.media_id WHERE pm.post_id = p.post_id) AS media,
+                      ledger_now() AS "now!"
+               FROM publication p JOIN post ON post.id = p.post_id JOIN account a ON a.id = p.account_id
+               WHERE p.id = $1"#,
+            id,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        let standing = Standing {
+            state: readable(&row.state, State::parse)?,
+            version: row.version,
+            handle: readable(&row.handle_state, HandleState::parse)?,
+            handle_version: row.handle_version,
+            scheduled_for: row.scheduled_for,
+            latest_at: row.latest_at,
+            cancel_wished: row.cancel_wished,
+        };
+        let handle = row.handle_kind.zip(row.handle_id);
+        Ok(Publication {
+            id,
+            account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
+            standing,
+            handle: handle.map(|(kind, id)| Handle { kind, id, detail: row.handle_detail }),
+            handle_armed: row.handle_armed,
+            last_call_at: row.last_call_at,
+            open_commit: row.open_commit,
+            content: Content {
+                surface: row.surface,
+                caption: row.caption,
+                link: row.link,
+                media: files(row.media)?,
+                options: row.options,
+                not_before: row.first_commit_at.unwrap_or(row.now),
+            },
+            now: row.now,
+        })
+    }
+
+    /// T9: records evidence that a publication is public. Needs no claim, and may be told any number of times.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn seen(&self, id: Uuid, call: Option<Uuid>, public: &Public) -> Result<(), LedgerError> {
+        let before = sqlx::query_scalar!(
+            r#"WITH prior AS (SELECT id, state FROM publication WHERE id = $1 FOR UPDATE),
+               judged AS (
+                   -- a call that was judged keeps its verdict
+                   UPDATE remote_call
+                   SET verdict = CASE WHEN verdict IS NULL THEN 'ok' ELSE 'resolved_yes' END::call_verdict,
+                       finished_at = coalesce(finished_at, ledger_now()),
+                       remote_ids = coalesce(remote_ids, jsonb_build_object('public_id', $3::text))
+                   WHERE publication_id = $1 AND kind = 'commit' AND (call_id = $2 OR $2 IS NULL)
+                     AND (verdict IS NULL OR verdict = 'ambiguous'))
+               UPDATE publication p
+               SET state = $5::text::publication_state, public_id = coalesce(public_id, $3), public_url = coalesce(public_url, $4),
+                   published_at = coalesce(published_at, ledger_now()), handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
+                   error = NULL, hold_reason = NULL, next_check_at = NULL, updated_at = ledger_now()
+               FROM prior WHERE p.id = prior.id
+               RETURNING prior.state::text AS "state!""#,
+            id,
+            call,
+            public.id,
+            public.url,
+            Move::Publish.to().word(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        if matches!(State::parse(&before), Some(State::Failed | State::Cancelled)) {
+            metrics::counter!("postroom_alarm_total", "alarm" => "A1").increment(1);
+            tracing::error!(publication = %id, before, "alarm A1: a publication that was given up is public");
+        }
+        Ok(())
+    }
+}
+
+/// A word of the ledger as this build knows it.
+pub(super) fn readable<T>(word: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, LedgerError> {
+    parse(word)
+        .ok_or_else(|| LedgerError::Unreadable(format!("the word {word:?}, which this build does not know")))
+}
+
+fn files(rows: Option<Value>) -> Result<Vec<File>, LedgerError> {
+    let rows: Vec<FileRow> = match rows {
+        None => Vec::new(),
+        Some(rows) => serde_json::from_value(rows)
+            .map_err(|e| LedgerError::Unreadable(format!("media it cannot name: {e}")))?,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| File { key: row.key, content_type: row.content_type, bytes: row.bytes })
+        .collect())
+}

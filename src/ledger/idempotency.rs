@@ -1,0 +1,107 @@
+//! The first answer to a write, kept to be given again.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Ledger, LedgerError};
+
+/// A write that carries an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Keys of two workspaces never meet.
+    pub workspace_id: Uuid,
+    /// 1 to 255 characters.
+    pub key: String,
+    /// Of the method, the route and the body.
+    pub digest: [u8; 32],
+}
+
+/// What a write was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, as it was sent.
+    pub body: String,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: go on.
+    Nothing,
+    /// This very write was answered before.
+    Answered(Answer),
+    /// The key was used for another write.
+    Other,
+}
+
+impl Ledger {
+    /// What is known of the key; waits for nobody.
+    pub async fn asked_before(&self, asked: &Asked) -> Result<Before, LedgerError> {
+        look(&mut *self.pool.acquire().await?, asked).await
+    }
+
+    /// Forgets answers older than `age`, and says how many.
+    pub async fn forget_answers(&self, age: Duration) -> Result<u64, LedgerError> {
+        let done = sqlx::query!(
+            "DELETE FROM idempotency_key WHERE created_at < ledger_now() - make_interval(secs => $1)",
+            age.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Takes the key for this transaction. Waits while another transaction holds it.
+pub(super) async fn take(connection: &mut PgConnection, asked: &Asked) -> Result<Before, LedgerError> {
+    let taken = sqlx::query!(
+        "INSERT INTO idempotency_key (workspace_id, key, digest, status, body) VALUES ($1, $2, $3, 0, '')
+         -- waits for a transaction that has inserted the same key, and inserts if that one rolled back
+         ON CONFLICT (workspace_id, key) DO NOTHING",
+        asked.workspace_id,
+        asked.key,
+        &asked.digest,
+    )
+    .execute(&mut *connection)
+    .await?;
+    if taken.rows_affected() == 1 { Ok(Before::Nothing) } else { look(connection, asked).await }
+}
+
+/// Keeps the answer of the transaction that took the key.
+pub(super) async fn keep(
+    connection: &mut PgConnection,
+    asked: &Asked,
+    answer: &Answer,
+) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE idempotency_key SET status = $3, body = $4 WHERE workspace_id = $1 AND key = $2",
+        asked.workspace_id,
+        asked.key,
+        i16::try_from(answer.status).unwrap_or(i16::MAX),
+        answer.body,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn look(connection: &mut PgConnection, asked: &Asked) -> Result<Before, LedgerError> {
+    let found = sqlx::query!(
+        "SELECT digest, status, body FROM idempotency_key WHERE workspace_id = $1 AND key = $2",
+        asked.workspace_id,
+        asked.key,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(match found {
+        None => Before::Nothing,
+        Some(row) if row.digest != asked.digest => Before::Other,
+        Some(row) => {
+            Before::Answered(Answer { status: u16::try_from(row.status).unwrap_or(500), body: row.body })
+        }
+    })
+}

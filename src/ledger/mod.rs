@@ -1,0 +1,160 @@
+//! Postgres, and the only SQL. One function a statement; every write that needs authority names the claim it
+//! holds and the state it leaves, and counts its rows.
+
+pub mod accept;
+pub mod accounts;
+pub mod claims;
+pub mod clock;
+pub mod effects;
+pub mod idempotency;
+pub mod keyring;
+pub mod keys;
+pub mod media;
+pub mod people;
+pub mod posts;
+pub mod reconcile;
+pub mod settle;
+pub mod vault;
+pub mod workers;
+pub mod workspaces;
+
+use std::{str::FromStr, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Executor,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+
+pub use claims::{Back, Claim, Claimed, PutBack};
+pub use keyring::KeyRing;
+
+/// The ledger, as one role sees it.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pool: PgPool,
+}
+
+/// Who asks: each role may touch only what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Changes the schema; the CLI's.
+    Owner,
+    /// Intake and console; cannot see a token.
+    Web,
+    /// Works on jobs.
+    Worker,
+}
+
+/// Why the ledger did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It cannot be reached, or is shutting down, or is full. Nothing is known to have happened.
+    #[error("the ledger is away: {0}")]
+    Away(#[source] sqlx::Error),
+    /// A named constraint refused.
+    #[error("the ledger refused: {constraint}")]
+    Refused {
+        /// The constraint's name.
+        constraint: String,
+    },
+    /// A statement that should have worked did not.
+    #[error("the ledger failed: {0}")]
+    Broken(#[source] sqlx::Error),
+    /// A row holds what this build cannot read.
+    #[error("the ledger holds {0}")]
+    Unreadable(String),
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(db) => match (db.constraint(), db.code().as_deref()) {
+                (Some(constraint), _) => Self::Refused { constraint: constraint.to_owned() },
+                (None, Some(code)) if is_away(code) => Self::Away(error),
+                // a row without a partition names its table, not a constraint
+                (None, Some("23514")) => {
+                    Self::Refused { constraint: db.table().unwrap_or_default().to_owned() }
+                }
+                (None, _) => Self::Broken(error),
+            },
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Away(error),
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+/// Connection trouble (08), shutdown (57P), too few resources (53), read-only (25006).
+fn is_away(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") || code == "25006"
+}
+
+impl Ledger {
+    /// Opens a pool of at most `size` connections, each switched to the narrower role where there is one.
+    ///
+    /// Connects lazily: an unreachable ledger is an error of the first statement, not of this call.
+    ///
+    /// # Errors
+    /// The address cannot be read.
+    pub fn open(url: &SecretString, role: Role, size: u32) -> Result<Self, LedgerError> {
+        let options = PgConnectOptions::from_str(url.expose_secret())?
+            .application_name("postroom")
+            .options([("idle_in_transaction_session_timeout", "10s"), ("statement_timeout", "30s")]);
+        let pool = PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(Duration::from_secs(5))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if let Some(statement) = role.switch() {
+                        connection.execute(statement).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// Applies the migrations.
+    ///
+    /// # Errors
+    /// The ledger is away, or a migration failed; the message names it.
+    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+        sqlx::migrate!().run(&self.pool).await
+    }
+
+    /// Whether the ledger answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        self.pool.execute("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// Gives every connection back, and lets nobody have one any more.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Role {
+    /// Takes the narrower role where the database has it and this one may.
+    fn switch(self) -> Option<&'static str> {
+        match self {
+            Self::Owner => None,
+            Self::Web => Some(
+                "SELECT set_config('role', rolname, false) FROM pg_roles
+                 WHERE rolname = current_database() || '_web' AND pg_has_role(oid, 'MEMBER')",
+            ),
+            Self::Worker => Some(
+                "SELECT set_config('role', rolname, false) FROM pg_roles
+                 WHERE rolname = current_database() || '_worker' AND pg_has_role(oid, 'MEMBER')",
+            ),
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! Posts and their publications, read for the API and the console.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use jobs::{
+    contract::{Class, Failure},
+    machine::State,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Ledger, LedgerError};
+
+/// Counting stops here, so that the list's page stays quick.
+pub const COUNTED: i64 = 10_000;
+
+/// What staff wrote, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// Its id.
+    pub id: Uuid,
+    /// `post`, `reel`, `story`, `carousel`.
+    pub kind: String,
+    /// The words.
+    pub caption: String,
+    /// A web address to show.
+    pub link: Option<String>,
+    /// The files, in order.
+    pub media_ids: Vec<Uuid>,
+    /// When, as it was written; `None` is as soon as possible.
+    pub wall_time: Option<NaiveDateTime>,
+    /// An IANA name, or an offset.
+    pub time_zone: Option<String>,
+    /// `earlier` or `later`.
+    pub fold: Option<String>,
+    /// When, as an instant.
+    pub scheduled_for: DateTime<Utc>,
+    /// Past `scheduled_for` plus this it is held.
+    pub latest_after: Duration,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// One for each account.
+    pub publications: Vec<Publication>,
+}
+
+impl Post {
+    /// The first of the API's words, in their order, that any publication has.
+    pub fn shown(&self) -> &'static str {
+        let has = |word: &&&str| self.publications.iter().any(|it| it.state.shown() == **word);
+        State::SHOWN.iter().find(has).copied().unwrap_or("cancelled")
+    }
+}
+
+/// A post on one account.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Its id.
+    pub id: Uuid,
+    /// The account.
+    pub account_id: Uuid,
+    /// The account's network.
+    pub platform: String,
+    /// `text`, `photo` and the like.
+    pub surface: String,
+    /// This account's own words; `None` is the post's.
+    pub caption: Option<String>,
+    /// What the author chose for this network.
+    pub options: Value,
+    /// Where it stands.
+    pub state: State,
+    /// Attempts begun; waiting for the network's own work is none.
+    pub attempts: i64,
+    /// When it is due.
+    pub scheduled_for: DateTime<Utc>,
+    /// When it became public.
+    pub published_at: Option<DateTime<Utc>>,
+    /// Where it is to be seen.
+    pub permalink: Option<String>,
+    /// The network's id.
+    pub remote_id: Option<String>,
+    /// What went wrong last.
+    pub failure: Option<Failure>,
+    /// Why a person decides.
+    pub hold_reason: Option<String>,
+    /// When somebody wished it cancelled.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+}
+
+/// Which posts.
+#[derive(Debug, Clone, Default)]
+pub struct PostFilter {
+    /// One of the API's words.
+    pub state: Option<&'static str>,
+    /// Going to this account.
+    pub account_id: Option<Uuid>,
+    /// Scheduled at or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Scheduled before.
+    pub to: Option<DateTime<Utc>>,
+    /// Older than this post.
+    pub before: Option<Uuid>,
+}
+
+/// Something that happened to a publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Of which publication.
+    pub publication_id: Uuid,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub what: Happening,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// A request to the network.
+    Call {
+        /// `prepare`, `commit` and the like.
+        kind: String,
+        /// When it ended; `None`: it is on its way, or its process is gone.
+        ended_at: Option<DateTime<Utc>>,
+        /// `ok`, `definite_no`, `ambiguous`, `resolved_yes`, `resolved_no`.
+        verdict: Option<String>,
+        /// What the network said.
+        message: Option<String>,
+    },
+    /// An attempt ended.
+    Attempt {
+        /// `waiting`, `retry`, `reaped`, `done` and the like.
+        outcome: String,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+impl Ledger {
+    /// The workspace's post of that id.
+    pub async fn post(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<Post>, LedgerError> {
+        let rows = sqlx::query_as!(
+            PostRow,
+            r#"SELECT id, kind::text AS "kind!", caption, link, wall_time, time_zone, fold, scheduled_for,
+                      extract(epoch FROM latest_after)::float8 AS "latest_after!", created_at
+               FROM post WHERE workspace_id = $1 AND id = $2"#,
+            workspace_id,
+            id,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(self.complete(rows).await?.pop())
+    }
+
+    /// The workspace's posts, newest first, at most `limit`.
+    pub async fn posts(
+        &self,
+        workspace_id: Uuid,
+        filter: &PostFilter,
+        limit: i64,
+    ) -> Result<Vec<Post>, LedgerError> {
+        let (has, lacks) = filter.state.map(state_and_those_before_it).unzip();
+        let rows = sqlx::query_as!(
+            PostRow,
+            r#"SELECT id, kind::text AS "kind!", caption, link, wall_time, time_zone, fold, scheduled_for,
+                      extract(epoch FROM latest_after)::float8 AS "latest_after!", created_at
+               FROM post
+               WHERE workspace_id = $1
+                 AND ($2::uuid IS NULL OR id < $2)
+                 AND ($3::timestamptz IS NULL OR scheduled_for >= $3)
+                 AND ($4::timestamptz IS NULL OR scheduled_for < $4)
+                 AND ($5::uuid IS NULL
+                      OR EXISTS (SELECT FROM publication p WHERE p.post_id = post.id AND p.account_id = $5))
+                 -- a post has the first state, in the API's order, that any of its publications has
+                 AND ($6::text[] IS NULL
+                      OR EXISTS (SELECT FROM publication p
+                                 WHERE p.post_id = post.id AND p.state = ANY ($6::text[]::publication_state[]))
+                         AND NOT EXISTS (SELECT FROM publication p
+                                 WHERE p.post_id = post.id AND p.state = ANY ($7::text[]::publication_state[])))
+               ORDER BY id DESC LIMIT $8"#,
+            workspace_id,
+            filter.before,
+            filter.from,
+            filter.to,
+            filter.account_id,
+            has.as_deref(),
+            lacks.as_deref(),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        self.complete(rows).await
+    }
+
+    /// How many of the workspace's newest [`COUNTED`] posts have each of the API's words.
+    pub async fn post_counts(&self, workspace_id: Uuid) -> Result<HashMap<String, i64>, LedgerError> {
+        let (words, ranks): (Vec<String>, Vec<i32>) = State::ALL
+            .iter()
+            .filter_map(|state| {
+                let rank = State::SHOWN.iter().position(|word| *word == state.shown())?;
+                Some((state.word().to_owned(), i32::try_from(rank).ok()?))
+            })
+            .unzip();
+        let rows = sqlx::query!(
+            r#"WITH newest AS (SELECT id FROM post WHERE workspace_id = $1 ORDER BY id DESC LIMIT $4),
+                    ranked AS (
+                        SELECT min(r.rank) AS rank
+                        FROM newest JOIN publication p ON p.post_id = newest.id
+                             JOIN unnest($2::text[], $3::int[]) AS r (word, rank) ON r.word = p.state::text
+                        GROUP BY newest.id)
+               SELECT rank AS "rank!", count(*) AS "count!" FROM ranked GROUP BY rank"#,
+            workspace_id,
+            &words,
+            &ranks,
+            COUNTED,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let word = |rank| usize::try_from(rank).ok().and_then(|at| State::SHOWN.get(at)).copied();
+        Ok(rows.into_iter().filter_map(|row| Some((word(row.rank)?.to_owned(), row.count))).collect())
+    }
+
+    /// The named zone that the workspace's newest scheduled post was written in.
+    pub async fn last_time_zone(&self, workspace_id: Uuid) -> Result<Option<String>, LedgerError> {
+        let zone = sqlx::query_scalar!(
+            r#"SELECT time_zone AS "zone!"
+               -- among the newest only: a workspace that never schedules is not searched through
+               FROM (SELECT id, time_zone FROM post WHERE workspace_id = $1 ORDER BY id DESC LIMIT 200) newest
+               WHERE time_zone ~ '^[A-Z]' ORDER BY id DESC LIMIT 1"#,
+            workspace_id,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(zone)
+    }
+
+    /// What happened to these publications, oldest first.
+    pub async fn events(&self, publications: &[Uuid]) -> Result<Vec<Event>, LedgerError> {
+        let calls = sqlx::query!(
+            r#"SELECT publication_id AS "publication_id!", kind::text AS "kind!", started_at, finished_at,
+                      verdict::text AS verdict, remote_message
+               FROM remote_call WHERE publication_id = ANY ($1) AND kind IN ('prepare', 'commit', 'discard')
+               ORDER BY seq"#,
+            publications,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let attempts = sqlx::query!(
+            r#"SELECT publication_id AS "publication_id!", ended_at AS "at!", outcome::text AS "outcome!", reason
+               FROM attempt WHERE publication_id = ANY ($1)
+               UNION ALL
+               SELECT publication_id, finished_at, outcome::text, reason
+               FROM job_history WHERE publication_id = ANY ($1)
+               ORDER BY 2"#,
+            publications,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let calls = calls.into_iter().map(|row| Event {
+            publication_id: row.publication_id,
+            at: row.started_at,
+            what: Happening::Call {
+                kind: row.kind,
+                ended_at: row.finished_at,
+                verdict: row.verdict,
+                message: row.remote_message,
+            },
+        });
+        let attempts = attempts.into_iter().map(|row| Event {
+            publication_id: row.publication_id,
+            at: row.at,
+            what: Happening::Attempt { outcome: row.outcome, reason: row.reason },
+        });
+        let mut events: Vec<Event> = calls.chain(attempts).collect();
+        events.sort_by_key(|event| event.at);
+        Ok(events)
+    }
+
+    /// Since when the longest-waiting due job of each kind waits, in seconds, where that is over `longer`.
+    pub async fn late_queues(&self, longer: Duration) -> Result<Vec<(String, f64)>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"SELECT kind, extract(epoch FROM ledger_now() - min(run_at))::float8 AS "late!"
+               FROM job
+               WHERE standing = 'active' AND run_at < ledger_now() - make_interval(secs => $1)
+                 AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
+               GROUP BY kind ORDER BY kind"#,
+            longer.as_secs_f64(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.kind, row.late)).collect())
+    }
+
+    /// Fills in files, publications and attempts: three statements, however many posts.
+    async fn complete(&self, rows: Vec<PostRow>) -> Result<Vec<Post>, LedgerError> {
+        let Some(since) = rows.iter().map(|row| row.created_at).min() else { return Ok(Vec::new()) };
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let mut files = self.files_of(&ids).await?;
+        let mut publications = self.publications_of(&ids, since).await?;
+        let post = |row: PostRow| Post {
+            media_ids: files.remove(&row.id).unwrap_or_default(),
+            publications: publications.remove(&row.id).unwrap_or_default(),
+            id: row.id,
+            kind: row.kind,
+            caption: row.caption,
+            link: row.link,
+            wall_time: row.wall_time,
+            time_zone: row.time_zone,
+            fold: row.fold,
+            scheduled_for: row.scheduled_for,
+            latest_after: Duration::try_from_secs_f64(row.latest_after).unwrap_or_default(),
+            created_at: row.created_at,
+        };
+        Ok(rows.into_iter().map(post).collect())
+    }
+
+    async fn files_of(&self, posts: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, LedgerError> {
+        let rows = sqlx::query!(
+            "SELECT post_id, media_id FROM post_media WHERE post_id = ANY ($1) ORDER BY post_id, position",
+            posts,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut files: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+        for row in rows {
+            files.entry(row.post_id).or_default().push(row.media_id);
+        }
+        Ok(files)
+    }
+
+    async fn publications_of(
+        &self,
+        posts: &[Uuid],
+        since: DateTime<Utc>,
+    ) -> Result<HashMap<Uuid, Vec<Publication>>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.options,
+                      p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
+                      p.hold_reason, p.cancel_requested_at,
+                      coalesce(past.n, 0) + coalesce(ended.n, 0) + coalesce(running.n, 0) AS "attempts!"
+               FROM publication p
+               JOIN account a ON a.id = p.account_id
+               LEFT JOIN LATERAL (
+                   SELECT count(*) AS n FROM attempt t
+                   WHERE t.publication_id = p.id AND t.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
+               LEFT JOIN LATERAL (
+                   SELECT count(*) AS n FROM job_history h
+                   -- the time spares the partitions from before the post
+                   WHERE h.publication_id = p.id AND h.finished_at >= $2) ended ON true
+               LEFT JOIN LATERAL (
+                   SELECT count(*) AS n FROM job j JOIN claim c ON c.job_id = j.id
+                   WHERE j.publication_id = p.id AND j.kind = 'publish') running ON true
+               WHERE p.post_id = ANY ($1) ORDER BY p.post_id, p.id"#,
+            posts,
+            since,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut publications: HashMap<Uuid, Vec<Publication>> = HashMap::new();
+        for row in rows {
+            let state = State::parse(&row.state)
+                .ok_or_else(|| LedgerError::Unreadable(format!("the publication state {}", row.state)))?;
+            publications.entry(row.post_id).or_default().push(Publication {
+                id: row.id,
+                account_id: row.account_id,
+                platform: row.platform,
+                surface: row.surface,
+                caption: row.caption,
+                options: row.options,
+                state,
+                attempts: row.attempts,
+                scheduled_for: row.scheduled_for,
+                published_at: row.published_at,
+                permalink: row.public_url,
+                remote_id: row.public_id,
+                failure: row.error.map(failure),
+                hold_reason: row.hold_reason,
+                cancel_requested_at: row.cancel_requested_at,
+            });
+        }
+        Ok(publications)
+    }
+}
+
+struct PostRow {
+    id: Uuid,
+    kind: String,
+    caption: String,
+    link: Option<String>,
+    wall_time: Option<NaiveDateTime>,
+    time_zone: Option<String>,
+    fold: Option<String>,
+    scheduled_for: DateTime<Utc>,
+    latest_after: f64,
+    created_at: DateTime<Utc>,
+}
+
+/// The ledger's words behind one of the API's, and behind those that come before it.
+fn state_and_those_before_it(shown: &'static str) -> (Vec<String>, Vec<String>) {
+    let words = |shown: &str| State::behind(shown).into_iter().map(|state| state.word().to_owned());
+    let before = State::SHOWN.iter().take_while(|word| **word != shown);
+    (words(shown).collect(), before.flat_map(|word| words(word)).collect())
+}
+
+/// Reads a failure; one that cannot be read is shown as it stands rather than hidden.
+fn failure(kept: Value) -> Failure {
+    let shown = kept.to_string();
+    serde_json::from_value(kept).unwrap_or_else(|_| Failure::new(Class::Unknown, "unreadable", shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_posts_state_excludes_those_that_come_before_it() {
+        let (has, lacks) = state_and_those_before_it("preparing");
+        assert_eq!(has, ["preparing", "prepared"]);
+        assert_eq!(lacks, ["armed", "unknown", "waiting"]);
+        assert!(state_and_those_before_it("publishing").1.is_empty());
+    }
+}

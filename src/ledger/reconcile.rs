@@ -1,0 +1,193 @@
+//! The ledger's side of unknown outcomes: which to look at, and what the evidence allowed.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jobs::{
+    contract::Failure,
+    desk::Publication,
+    machine::{Case, HandleState, Move},
+};
+use serde_json::json;
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use super::{
+    Ledger, LedgerError,
+    settle::{kept, words},
+};
+use crate::ledger::claims::interval;
+
+/// A publication whose commit nobody can vouch for.
+#[derive(Debug)]
+pub struct Doubt {
+    /// The commit call that is judged; evidence about another closes nothing.
+    pub call: Option<Uuid>,
+    /// What the machine decides by.
+    pub case: Case,
+    /// The publication itself.
+    pub publication: Publication,
+}
+
+/// What to write about a doubt that is decided, T9 excepted.
+#[derive(Debug, Clone)]
+pub struct Decision<'a> {
+    /// The way out of unknown.
+    pub step: Move,
+    /// What is known of the handle from now on.
+    pub handle: HandleState,
+    /// What people are told.
+    pub failure: Option<&'a Failure>,
+}
+
+impl Ledger {
+    /// Takes up to `most` unknown publications that are due for a look, and puts their next look off by
+    /// `lease`, so that workers do not all ask the network at once.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn doubtful(&self, most: i64, lease: Duration) -> Result<Vec<Uuid>, LedgerError> {
+        let ids = sqlx::query_scalar!(
+            r#"UPDATE publication SET next_check_at = ledger_now() + $2
+               WHERE id IN (SELECT id FROM publication WHERE state = 'unknown' AND next_check_at <= ledger_now()
+                            ORDER BY next_check_at LIMIT $1
+                            -- skip locked: two reconcilers may look at once
+                            FOR UPDATE SKIP LOCKED)
+               RETURNING id"#,
+            most,
+            interval(lease),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids)
+    }
+
+    /// When the next unknown publication is due for a look.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn next_doubt(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let at = sqlx::query_scalar!("SELECT min(next_check_at) FROM publication WHERE state = 'unknown'");
+        Ok(at.fetch_one(&self.pool).await?)
+    }
+
+    /// A doubt with everything it is decided by; `None` once it is no doubt any more.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn doubt(&self, id: Uuid) -> Result<Option<Doubt>, LedgerError> {
+        let row = sqlx::query!(
+            r#"SELECT p.armed_at, p.quarantine_until, p.absent_since, ledger_now() AS "now!",
+                      p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!"
+               FROM publication p JOIN account a ON a.id = p.account_id WHERE p.id = $1 AND p.state = 'unknown'"#,
+            id,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let publication = self.publication(id).await?;
+        let case = Case {
+            now: row.now,
+            armed_at: row.armed_at.unwrap_or(row.now),
+            quarantine_until: row.quarantine_until.unwrap_or(row.now),
+            absent_since: row.absent_since,
+            cancel_wished: row.cancel_wished,
+            one_shot: false,
+        };
+        Ok(Some(Doubt { call: publication.open_commit, case, publication }))
+    }
+
+    /// Not decided: remembers the series of reads, and when the next is due.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn look_again(
+        &self,
+        id: Uuid,
+        at: DateTime<Utc>,
+        absent_since: Option<DateTime<Utc>>,
+    ) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "UPDATE publication SET next_check_at = $2, absent_since = $3 WHERE id = $1 AND state = 'unknown'",
+            id,
+            at,
+            absent_since,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Leaves unknown by evidence. False: another was faster, or the evidence is about another call.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn decide(&self, doubt: &Doubt, decision: &Decision<'_>) -> Result<bool, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let proves_absence = !matches!(decision.step, Move::Carry | Move::Hold);
+        if !judge_call(&mut tx, doubt, proves_absence).await? || !leave(&mut tx, doubt, decision).await? {
+            return Ok(false);
+        }
+        if jobs::machine::State::WITH_JOB.contains(&decision.step.to()) {
+            insert_publish_job(&mut tx, doubt.publication.id).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// The call must still be the one the evidence is about; absence closes it.
+async fn judge_call(tx: &mut PgTransaction<'_>, doubt: &Doubt, absent: bool) -> Result<bool, LedgerError> {
+    let rows = sqlx::query!(
+        r#"UPDATE remote_call
+           SET verdict = CASE WHEN $3 THEN 'resolved_no' ELSE verdict END::call_verdict,
+               finished_at = coalesce(finished_at, ledger_now())
+           WHERE call_id = $1 AND publication_id = $2 AND kind = 'commit' AND (verdict IS NULL OR verdict = 'ambiguous')"#,
+        doubt.call,
+        doubt.publication.id,
+        absent,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(rows.rows_affected() == 1)
+}
+
+async fn leave(
+    tx: &mut PgTransaction<'_>,
+    doubt: &Doubt,
+    decision: &Decision<'_>,
+) -> Result<bool, LedgerError> {
+    let rows = sqlx::query!(
+        r#"UPDATE publication
+           SET state = $3::text::publication_state, handle_state = $4::text::handle_state,
+               error = coalesce($5, error), hold_reason = CASE WHEN $3 = 'held' THEN $6 END,
+               next_check_at = NULL, absent_since = NULL, updated_at = ledger_now()
+           WHERE id = $1 AND state = ANY($2::text[]::publication_state[])
+             -- only what says yes may come before the quarantine has passed
+             AND ($3 = 'waiting' OR quarantine_until <= ledger_now())"#,
+        doubt.publication.id,
+        &words(decision.step.from()),
+        decision.step.to().word(),
+        decision.handle.word(),
+        decision.failure.map(kept),
+        decision.failure.map(|failure| failure.message.as_str()),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(rows.rows_affected() == 1)
+}
+
+/// Gives a publication a job, unless it has one.
+pub(super) async fn insert_publish_job(tx: &mut PgTransaction<'_>, id: Uuid) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload)
+           SELECT $2, 'publish', workspace_id, account_id, id, ledger_now(), $3 FROM publication WHERE id = $1
+           ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING"#,
+        id,
+        Uuid::now_v7(),
+        json!({ "publication_id": id }),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Ending jobs. A job leaves the hot tables in the statement that finishes it, fenced by its claim; a
+//! publication that ends with its job moves in the same transaction.
+
+use jobs::{
+    contract::{Failure, FollowUp},
+    machine::{Move, State},
+};
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgTransaction};
+use uuid::Uuid;
+
+use super::{Claim, Ledger, LedgerError};
+
+/// A job that ended well.
+#[derive(Debug)]
+pub struct Finish {
+    /// The fence.
+    pub claim: Claim,
+    /// Kept in the history.
+    pub output: Value,
+    /// Jobs that follow from it.
+    pub then: Vec<FollowUp>,
+}
+
+/// A job that ends together with its publication, other than by being published.
+#[derive(Debug)]
+pub struct End<'a> {
+    /// The fence.
+    pub claim: Claim,
+    /// Where the publication goes.
+    pub step: Move,
+    /// The history's word for it.
+    pub outcome: Outcome,
+    /// What people are told.
+    pub failure: &'a Failure,
+}
+
+/// The history's word for how a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A person decides now.
+    Held,
+    /// Refused for good.
+    Failed,
+    /// By wish.
+    Cancelled,
+    /// The reconciler has it.
+    Unknown,
+    /// It spent its attempts, or makes no sense.
+    Dead,
+}
+
+impl Outcome {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// The ledger's words for states.
+pub(super) fn words(states: &[State]) -> Vec<String> {
+    states.iter().map(|state| state.word().to_owned()).collect()
+}
+
+/// What is kept of a failure and shown to people.
+pub(super) fn kept(failure: &Failure) -> Value {
+    json!({ "class": failure.class, "code": failure.code, "message": failure.message })
+}
+
+impl Ledger {
+    /// Finishes jobs that ended well, all in one statement. Returns those whose claim still held; the others
+    /// were fenced off and nothing of theirs was written.
+    ///
+    /// # Errors
+    /// The ledger is away: nothing is known to have happened, and finishing again is safe.
+    pub async fn finish(&self, batch: &[Finish]) -> Result<Vec<Uuid>, LedgerError> {
+        match self.finish_once(batch).await {
+            Err(LedgerError::Refused { constraint }) if constraint == "job_history" => {
+                sqlx::query!("SELECT make_history_partitions()").execute(&self.pool).await?;
+                self.finish_once(batch).await
+            }
+            other => other,
+        }
+    }
+
+    async fn finish_once(&self, batch: &[Finish]) -> Result<Vec<Uuid>, LedgerError> {
+        let ids: Vec<Uuid> = batch.iter().map(|one| one.claim.job_id).collect();
+        let epochs: Vec<i64> = batch.iter().map(|one| one.claim.epoch).collect();
+        let incs: Vec<Uuid> = batch.iter().map(|one| one.claim.worker_inc).collect();
+        let outputs: Vec<Value> = batch.iter().map(|one| one.output.clone()).collect();
+        let follow = FollowUps::of(batch);
+        let rows = sqlx::query_scalar!(
+            r#"WITH x AS (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::jsonb[])
+                          AS x (job_id, epoch, inc, output)),
+               f AS (DELETE FROM claim USING x
+                     WHERE claim.job_id = x.job_id AND claim.epoch = x.epoch AND claim.worker_inc = x.inc
+                     RETURNING claim.job_id, claim.started_at, x.output),
+               d AS (DELETE FROM job USING f WHERE job.id = f.job_id
+                     RETURNING job.id, job.kind, job.workspace_id, job.account_id, job.publication_id, job.epoch,
+                               job.attempt, job.crash_count, job.payload, job.created_at, f.started_at, f.output),
+               h AS (INSERT INTO job_history (id, kind, workspace_id, account_id, publication_id, epoch, attempt,
+                                              crash_count, payload, outcome, output, created_at, started_at)
+                     SELECT id, kind, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload,
+                            'done', output, created_at, started_at FROM d),
+               t AS (INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+                     SELECT y.id, y.kind, d.workspace_id, d.account_id, coalesce(y.run_at, ledger_now()), y.payload
+                     FROM unnest($5::uuid[], $6::uuid[], $7::text[], $8::timestamptz[], $9::jsonb[])
+                          AS y (id, parent, kind, run_at, payload) JOIN d ON d.id = y.parent)
+               SELECT id AS "id!" FROM d"#,
+            &ids,
+            &epochs,
+            &incs,
+            &outputs,
+            &follow.ids,
+            &follow.parents,
+            &follow.kinds,
+            &follow.run_ats as &[Option<chrono::DateTime<chrono::Utc>>],
+            &follow.payloads,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Ends a job and its publication together. False: the claim was gone, or the publication stands
+    /// elsewhere; then nothing was written.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn end(&self, end: &End<'_>) -> Result<bool, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(publication_id) = take_claim(&mut tx, end.claim).await? else { return Ok(false) };
+        if let Some(publication_id) = publication_id
+            && !move_publication(&mut tx, publication_id, end).await?
+        {
+            return Ok(false);
+        }
+        bury(&mut tx, &[end.claim.job_id], end.outcome, &end.failure.to_string()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Rests an account until its access is mended: its jobs are paused, this one among them.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn rest_account(&self, account_id: Uuid, reason: &str) -> Result<(), LedgerError> {
+        sqlx::query!(
+            r#"WITH resting AS (
+                   UPDATE account SET state = 'reconnect', state_reason = $2
+                   WHERE id = $1 AND state = 'active' RETURNING id)
+               UPDATE job SET standing = 'paused', epoch = job.epoch + 1
+               FROM resting WHERE job.account_id = resting.id AND job.kind = 'publish' AND job.standing = 'active'"#,
+            account_id,
+            reason,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Follow-up jobs as columns.
+#[derive(Default)]
+struct FollowUps {
+    ids: Vec<Uuid>,
+    parents: Vec<Uuid>,
+    kinds: Vec<String>,
+    run_ats: Vec<Option<chrono::DateTime<chrono::Utc>>>,
+    payloads: Vec<Value>,
+}
+
+impl FollowUps {
+    fn of(batch: &[Finish]) -> Self {
+        let mut all = Self::default();
+        for one in batch {
+            for follow in &one.then {
+                all.ids.push(Uuid::now_v7());
+                all.parents.push(one.claim.job_id);
+                all.kinds.push(follow.kind.to_owned());
+                all.run_ats.push(follow.run_at);
+                all.payloads.push(follow.payload.clone());
+            }
+        }
+        all
+    }
+}
+
+/// Gives the claim up for good, inside the transaction that ends its job. `None`: it was gone.
+async fn take_claim(tx: &mut PgTransaction<'_>, claim: Claim) -> Result<Option<Option<Uuid>>, LedgerError> {
+    let row = sqlx::query_scalar!(
+        r#"DELETE FROM claim c USING job j
+           WHERE c.job_id = $1 AND c.epoch = $2 AND c.worker_inc = $3 AND j.id = c.job_id
+           RETURNING j.publication_id"#,
+        claim.job_id,
+        claim.epoch,
+        claim.worker_inc,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row)
+}
+
+async fn move_publication(tx: &mut PgTransaction<'_>, id: Uuid, end: &End<'_>) -> Result<bool, LedgerError> {
+    let moved = sqlx::query!(
+        r#"UPDATE publication
+           SET state = $3::text::publication_state, error = $4, updated_at = ledger_now(),
+               hold_reason = CASE WHEN $3 = 'held' THEN $5 ELSE hold_reason END,
+               next_check_at = CASE WHEN $3 = 'unknown' THEN ledger_now() END,
+               absent_since = NULL
+           WHERE id = $1 AND state = ANY($2::text[]::publication_state[])"#,
+        id,
+        &words(end.step.from()),
+        end.step.to().word(),
+        kept(end.failure),
+        end.failure.message,
+    )
+    .execute(&mut **tx)
+    .await?;
+    if end.step == Move::Lose {
+        doubt_commits(tx, &[id], &end.failure.to_string()).await?;
+    }
+    Ok(moved.rows_affected() == 1)
+}
+
+/// The open commit calls of these publications are in doubt from now on.
+pub(super) async fn doubt_commits(tx: &mut PgConnection, ids: &[Uuid], why: &str) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"UPDATE remote_call SET verdict = 'ambiguous', finished_at = coalesce(finished_at, ledger_now()),
+                  remote_message = coalesce(remote_message, $2)
+           WHERE publication_id = ANY($1) AND kind = 'commit' AND verdict IS NULL"#,
+        ids,
+        why,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Moves jobs whose claims are gone into the history.
+pub(super) async fn bury(
+    tx: &mut PgConnection,
+    ids: &[Uuid],
+    outcome: Outcome,
+    reason: &str,
+) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"WITH d AS (
+               DELETE FROM job WHERE id = ANY($1)
+               RETURNING id, kind, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload, created_at)
+           INSERT INTO job_history (id, kind, workspace_id, account_id, publication_id, epoch, attempt, crash_count,
+                                    payload, outcome, reason, created_at)
+           SELECT id, kind, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload,
+                  $2::text::attempt_outcome, $3, created_at
+           FROM d"#,
+        ids,
+        outcome.word(),
+        reason,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Tokens: sealed in a schema of their own, opened only where a worker makes a call.
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use super::{
+    KeyRing, Ledger, LedgerError,
+    accounts::{Connected, NewAccount, connect_account},
+    keyring::KeyError,
+};
+
+/// What a connected account's access rests on.
+#[derive(Debug)]
+pub struct TokenPair {
+    /// What calls carry.
+    pub access: SecretString,
+    /// What a new one is had for, where the network has such.
+    pub refresh: Option<SecretString>,
+    /// When the access token was issued; its half life is counted from here.
+    pub issued_at: Option<DateTime<Utc>>,
+    /// When it ends, where the network says so.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Why a token could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// It does not open.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The account has none.
+    #[error("the account has no token: connect it again")]
+    Missing,
+}
+
+/// Names the row a sealed value belongs to: moved elsewhere, it does not open.
+fn row_name(workspace: Uuid, account: Uuid, field: &str, generation: i64) -> String {
+    format!("vault.token|{workspace}|{account}|{field}|{generation}")
+}
+
+impl Ledger {
+    /// Opens an account's access token.
+    ///
+    /// # Errors
+    /// There is none, it does not open, or the ledger is away.
+    pub async fn open_token(&self, ring: &KeyRing, account_id: Uuid) -> Result<SecretString, VaultError> {
+        let row = sqlx::query!(
+            r#"SELECT t.sealed, t.generation, a.workspace_id FROM vault.token t JOIN account a ON a.id = t.account_id
+               WHERE t.account_id = $1 AND t.field = 'access' AND t.generation = a.token_generation"#,
+            account_id,
+        )
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(LedgerError::from)?
+        .ok_or(VaultError::Missing)?;
+        let opened =
+            ring.open(&row.sealed, &row_name(row.workspace_id, account_id, "access", row.generation))?;
+        let text = std::str::from_utf8(&opened).map_err(|_| KeyError::DoesNotOpen)?;
+        Ok(SecretString::from(text))
+    }
+
+    /// Connects an account with its tokens, or connects it again: then it and its jobs go back to work.
+    ///
+    /// # Errors
+    /// The ledger is away, or refused.
+    pub async fn connect(
+        &self,
+        new: &NewAccount<'_>,
+        ring: &KeyRing,
+        pair: &TokenPair,
+    ) -> Result<Uuid, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let account = connect_account(&mut tx, new).await?;
+        let fields = [("access", Some(&pair.access)), ("refresh", pair.refresh.as_ref())];
+        for (field, secret) in fields.into_iter().filter_map(|(field, secret)| secret.map(|s| (field, s))) {
+            let name = row_name(new.workspace_id, account.id, field, account.token_generation);
+            let sealed = ring.seal(secret.expose_secret().as_bytes(), &name);
+            store(&mut tx, &account, field, ring.sealing_key(), &sealed, pair).await?;
+        }
+        sqlx::query!(
+            r#"UPDATE job SET standing = 'active', epoch = epoch + 1
+               WHERE account_id = $1 AND kind = 'publish' AND standing = 'paused'"#,
+            account.id,
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(account.id)
+    }
+}
+
+async fn store(
+    tx: &mut PgTransaction<'_>,
+    account: &Connected,
+    field: &str,
+    key_id: &str,
+    sealed: &[u8],
+    pair: &TokenPair,
+) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"INSERT INTO vault.token (account_id, field, generation, key_id, sealed, issued_at, expires_at)
+           VALUES ($1, $2, $3, $4, $5, coalesce($6, ledger_now()), $7)
+           ON CONFLICT (account_id, field) DO UPDATE
+           SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
+               issued_at = excluded.issued_at, expires_at = excluded.expires_at"#,
+        account.id,
+        field,
+        account.token_generation,
+        key_id,
+        sealed,
+        pair.issued_at,
+        pair.expires_at,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Leases of workers, and taking back what the dead held.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jobs::{
+    contract::{Class, Failure},
+    machine::{Move, State},
+};
+use serde_json::json;
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use super::{
+    Ledger, LedgerError,
+    claims::interval,
+    settle::{Outcome, bury, doubt_commits, kept, words},
+};
+
+/// What one round of taking back found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Reaped {
+    /// Claims taken from workers that are gone.
+    pub claims: u64,
+    /// Publications whose commit is in doubt now.
+    pub doubtful: u64,
+    /// Publications that had lost their job.
+    pub orphans: u64,
+}
+
+impl Ledger {
+    /// Begins or renews this worker's lease, and tells what the ledger's clock shows.
+    ///
+    /// # Errors
+    /// The ledger is away: the lease runs on to its end.
+    pub async fn renew(&self, inc: Uuid, length: Duration) -> Result<DateTime<Utc>, LedgerError> {
+        let now = sqlx::query_scalar!(
+            r#"INSERT INTO worker (inc, version, lease_until) VALUES ($1, $2, ledger_now() + $3)
+               ON CONFLICT (inc) DO UPDATE SET lease_until = excluded.lease_until
+               RETURNING ledger_now() AS "now!""#,
+            inc,
+            env!("CARGO_PKG_VERSION"),
+            interval(length),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(now)
+    }
+
+    /// Ends this worker's lease: it holds nothing any more.
+    ///
+    /// # Errors
+    /// The ledger is away; the lease then ends by itself.
+    pub async fn resign(&self, inc: Uuid) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "DELETE FROM worker WHERE inc = $1 AND NOT EXISTS (SELECT FROM claim WHERE worker_inc = $1)",
+            inc,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes back what workers without a good lease hold, and what is held past its deadline; then, in a
+    /// statement of its own that sees what was committed meanwhile, moves the publications.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn reap(&self, crash_limit: i32) -> Result<Reaped, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let taken = sqlx::query!(
+            r#"WITH lost AS (
+                   SELECT c.job_id FROM claim c
+                   WHERE c.deadline_at < ledger_now()
+                      OR NOT EXISTS (SELECT FROM worker w WHERE w.inc = c.worker_inc AND w.lease_until > ledger_now())
+                   ORDER BY c.job_id LIMIT 1000
+                   -- skip locked: two reapers may look at once, and a write under way is waited for next time
+                   FOR UPDATE SKIP LOCKED),
+               gone AS (DELETE FROM claim c USING lost WHERE c.job_id = lost.job_id RETURNING c.job_id, c.epoch, c.started_at),
+               back AS (
+                   UPDATE job j SET epoch = j.epoch + 1, crash_count = j.crash_count + 1
+                   FROM gone WHERE j.id = gone.job_id
+                   RETURNING j.id, j.publication_id, j.crash_count, gone.epoch, gone.started_at),
+               kept AS (
+                   INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
+                   SELECT id, publication_id, epoch, started_at, 'reaped', 'the worker is gone' FROM back)
+               SELECT id, publication_id, crash_count FROM back"#,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let publications: Vec<Uuid> = taken.iter().filter_map(|row| row.publication_id).collect();
+        let doubtful = disown(&mut tx, &publications).await?;
+        let crashed = taken.iter().filter(|row| row.crash_count >= crash_limit);
+        end_crashed(&mut tx, &crashed.map(|row| row.id).collect::<Vec<_>>()).await?;
+        tx.commit().await?;
+        Ok(Reaped { claims: taken.len() as u64, doubtful, orphans: 0 })
+    }
+
+    /// Mends what no claim answers for: an armed row becomes unknown, a row without its job gets one.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn mend(&self) -> Result<Reaped, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let armed = sqlx::query_scalar!(
+            r#"SELECT p.id FROM publication p
+               WHERE p.state = 'armed' AND p.armed_at < ledger_now() - interval '1 second'
+                 AND NOT EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
+                                 WHERE j.publication_id = p.id AND j.kind = 'publish')
+               LIMIT 1000 FOR UPDATE SKIP LOCKED"#,
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let doubtful = disown(&mut tx, &armed).await?;
+        let orphans = sqlx::query!(
+            r#"INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload)
+               SELECT gen_random_uuid(), 'publish', workspace_id, account_id, id, ledger_now(),
+                      jsonb_build_object('publication_id', id)
+               FROM publication p
+               WHERE state = ANY($1::text[]::publication_state[])
+                 AND NOT EXISTS (SELECT FROM job j WHERE j.publication_id = p.id AND j.kind = 'publish')
+               LIMIT 1000
+               ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING"#,
+            &words(State::WITH_JOB),
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Reaped { claims: 0, doubtful, orphans: orphans.rows_affected() })
+    }
+
+    /// Makes the history's partitions of the days ahead.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn prepare_history(&self) -> Result<(), LedgerError> {
+        sqlx::query!("SELECT make_history_partitions()").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Drops what retention allows: idempotency answers, and workers long gone.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn forget(&self, idempotency: Duration) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "DELETE FROM idempotency_key WHERE created_at < ledger_now() - $1::interval",
+            interval(idempotency)
+        )
+        .execute(&self.pool)
+        .await?;
+        sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
+        sqlx::query!(
+            r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'
+               AND NOT EXISTS (SELECT FROM claim c WHERE c.worker_inc = w.inc)"#,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// T12 and T13: nobody answers for these publications any more. Returns how many are in doubt.
+async fn disown(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<u64, LedgerError> {
+    let failure = Failure::new(Class::Unknown, "claim_gone", "the worker that was sending it is gone");
+    let lost = sqlx::query_scalar!(
+        r#"UPDATE publication
+           SET state = $3::text::publication_state, next_check_at = ledger_now(), absent_since = NULL, error = $4,
+               updated_at = ledger_now()
+           WHERE id = ANY($1) AND state = ANY($2::text[]::publication_state[])
+           RETURNING id"#,
+        ids,
+        &words(Move::Lose.from()),
+        Move::Lose.to().word(),
+        kept(&failure),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    doubt_commits(tx, &lost, &failure.message).await?;
+    let ended =
+        sqlx::query_scalar!("SELECT id FROM job WHERE publication_id = ANY($1) AND kind = 'publish'", &lost)
+            .fetch_all(&mut **tx)
+            .await?;
+    bury(tx, &ended, Outcome::Unknown, &failure.message).await?;
+    sqlx::query!(
+        r#"WITH back AS (
+               UPDATE publication SET state = $3::text::publication_state, updated_at = ledger_now()
+               WHERE id = ANY($1) AND state = ANY($2::text[]::publication_state[]) RETURNING id)
+           UPDATE remote_call c SET verdict = 'ambiguous', finished_at = ledger_now()
+           FROM back WHERE c.publication_id = back.id AND c.kind = 'prepare' AND c.verdict IS NULL"#,
+        ids,
+        &words(Move::Unprepare.from()),
+        Move::Unprepare.to().word(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(lost.len() as u64)
+}
+
+/// Jobs that have taken too many workers with them end, and their publications with them.
+async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<(), LedgerError> {
+    let failure =
+        Failure::new(Class::Permanent, "crash_limit", "it ended too many workers and is not tried again");
+    sqlx::query!(
+        r#"UPDATE publication p SET state = $3::text::publication_state, error = $4, updated_at = ledger_now()
+           FROM job j WHERE j.id = ANY($1) AND p.id = j.publication_id
+             AND p.state = ANY($2::text[]::publication_state[])"#,
+        ids,
+        &words(Move::Fail.from()),
+        Move::Fail.to().word(),
+        json!({ "class": failure.class, "code": failure.code, "message": failure.message }),
+    )
+    .execute(&mut **tx)
+    .await?;
+    bury(tx, ids, Outcome::Dead, &failure.message).await
+}
