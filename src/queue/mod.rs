@@ -1,0 +1,169 @@
+//! Redis, and the only Redis: hints, never decisions. Empty it, and only time is lost.
+//!
+//! Each kind of job has one queue under one hash tag: a ring of workspaces with work, a sorted set of ids for
+//! each of them, a list that wakes idle workers, and a random generation that tells when all was lost.
+
+use std::time::Duration;
+
+use jobs::hint::Hint;
+use redis::{
+    AsyncConnectionConfig, Client, Script,
+    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+/// One command; longer, and Redis counts as away.
+const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long an idle worker waits to be woken before it looks by itself.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Hints of one push.
+const PUSH_MOST: usize = 256;
+/// The most of one workspace in a row.
+const QUANTUM: usize = 4;
+
+/// Redis did not do what was asked. Nothing is lost by it.
+#[derive(Debug, thiserror::Error)]
+#[error("redis: {0}")]
+pub struct QueueError(#[from] redis::RedisError);
+
+/// The queues of a deployment.
+#[derive(Clone)]
+pub struct Queue {
+    client: Client,
+    commands: ConnectionManager,
+    window: u32,
+    push: Script,
+    pop: Script,
+}
+
+/// What a pop brought.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Popped {
+    /// The queue's generation; another than before means that all it held was lost.
+    pub generation: String,
+    /// Jobs that are probably ready.
+    pub ids: Vec<Uuid>,
+}
+
+/// A connection on which one idle worker waits.
+pub struct Waker {
+    client: Client,
+    connection: Option<MultiplexedConnection>,
+    key: String,
+}
+
+impl Queue {
+    /// Opens the queues; connects by itself, now and after every loss.
+    ///
+    /// # Errors
+    /// The address cannot be read.
+    pub fn open(url: &SecretString, window: u32) -> Result<Self, QueueError> {
+        let client = Client::open(url.expose_secret())?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(COMMAND_TIMEOUT))
+            .set_response_timeout(Some(COMMAND_TIMEOUT))
+            .set_number_of_retries(1);
+        let commands = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let (push, pop) = (Script::new(include_str!("push.lua")), Script::new(include_str!("pop.lua")));
+        Ok(Self { client, commands, window, push, pop })
+    }
+
+    /// Pushes hints of any kinds; those that are held already, or beyond the window, change nothing.
+    ///
+    /// # Errors
+    /// Redis is away: the relay finds the jobs by their state.
+    pub async fn push(&self, hints: &[Hint]) -> Result<(), QueueError> {
+        let mut kinds: Vec<&str> = hints.iter().map(|hint| hint.kind.as_str()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            let of_kind: Vec<&Hint> = hints.iter().filter(|hint| hint.kind == kind).collect();
+            for chunk in of_kind.chunks(PUSH_MOST) {
+                self.push_chunk(kind, chunk).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn push_chunk(&self, kind: &str, hints: &[&Hint]) -> Result<(), QueueError> {
+        let mut call = self.push.prepare_invoke();
+        keys(kind).iter().for_each(|key| {
+            call.key(key);
+        });
+        call.arg(prefix(kind)).arg(self.window).arg(Uuid::new_v4().to_string());
+        for hint in hints {
+            call.arg(hint.workspace_id.to_string())
+                .arg(hint.job_id.to_string())
+                .arg(hint.run_at.timestamp_millis());
+        }
+        let _: (String, i64) = call.invoke_async(&mut self.commands.clone()).await?;
+        Ok(())
+    }
+
+    /// Takes up to `most` hints of a kind, fairly between workspaces.
+    ///
+    /// # Errors
+    /// Redis is away: claim from the ledger instead.
+    pub async fn pop(&self, kind: &str, most: usize) -> Result<Popped, QueueError> {
+        let mut call = self.pop.prepare_invoke();
+        keys(kind).iter().for_each(|key| {
+            call.key(key);
+        });
+        call.arg(prefix(kind)).arg(most).arg(QUANTUM);
+        let (generation, ids): (String, Vec<String>) = call.invoke_async(&mut self.commands.clone()).await?;
+        Ok(Popped { generation, ids: ids.iter().filter_map(|id| id.parse().ok()).collect() })
+    }
+
+    /// Where one idle worker of a kind waits to be woken.
+    pub fn waker(&self, kind: &str) -> Waker {
+        Waker { client: self.client.clone(), connection: None, key: format!("{{{kind}}}:wake") }
+    }
+
+    /// Whether Redis answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), QueueError> {
+        let _: String = redis::cmd("PING").query_async(&mut self.commands.clone()).await?;
+        Ok(())
+    }
+}
+
+impl Waker {
+    /// Waits until hints were pushed, or for two seconds.
+    ///
+    /// # Errors
+    /// Redis is away; the next wait connects anew.
+    pub async fn wait(&mut self) -> Result<(), QueueError> {
+        let answered = self.block().await;
+        if answered.is_err() {
+            self.connection = None;
+        }
+        Ok(answered?)
+    }
+
+    async fn block(&mut self) -> Result<(), redis::RedisError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => {
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(COMMAND_TIMEOUT))
+                    .set_response_timeout(Some(WAKE_TIMEOUT + COMMAND_TIMEOUT));
+                none.insert(self.client.get_multiplexed_async_connection_with_config(&config).await?)
+            }
+        };
+        let _: Option<(String, String)> =
+            redis::cmd("BLPOP").arg(&self.key).arg(WAKE_TIMEOUT.as_secs()).query_async(connection).await?;
+        Ok(())
+    }
+}
+
+/// Every key of a queue carries its tag, so that a cluster keeps them together.
+fn keys(kind: &str) -> [String; 5] {
+    ["ring", "wake", "gen", "depth", "turn"].map(|name| format!("{{{kind}}}:{name}"))
+}
+
+fn prefix(kind: &str) -> String {
+    format!("{{{kind}}}:t:")
+}
