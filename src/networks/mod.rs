@@ -1,0 +1,246 @@
+//! The only outbound HTTP: each network in the shape *prepare → handle → commit*, and the object store.
+//!
+//! A network is one file here and one line in [`NETWORKS`], with a table of its file's name in `worker.toml`.
+
+mod facebook;
+mod graph;
+mod http;
+mod instagram;
+pub mod s3;
+mod tiktok;
+
+use std::collections::BTreeMap;
+
+use jobs::{
+    desk::{Network, Networks},
+    surface::Platform,
+};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+/// Each network's table of `worker.toml`, by the name of its file; read by the network itself.
+pub type Settings = BTreeMap<String, serde_json::Value>;
+
+/// Reads an environment variable; empty counts as not set.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A network's line in the registry.
+pub struct Entry {
+    /// The name of its file, and of its table in `worker.toml`.
+    pub file: &'static str,
+    /// What the door, the form and the worker need to know of it.
+    pub platform: &'static Platform,
+    /// Whether its table can be used; else what is wrong with it.
+    pub check: fn(&serde_json::Value) -> Result<(), String>,
+    /// Switches it on if its variables are set; a half-set group is an error.
+    pub connect: fn(&serde_json::Value, Environment<'_>) -> Result<Option<Box<dyn Network>>, String>,
+}
+
+/// Every network.
+pub const NETWORKS: &[Entry] = &[facebook::ENTRY, instagram::ENTRY, tiktok::ENTRY];
+
+/// The networks that are switched on.
+pub struct Connected {
+    networks: BTreeMap<&'static str, Box<dyn Network>>,
+}
+
+impl Connected {
+    /// The platforms that are switched on, by name.
+    pub fn platforms(&self) -> impl Iterator<Item = &'static str> {
+        self.networks.keys().copied()
+    }
+}
+
+impl Networks for Connected {
+    fn of(&self, platform: &str) -> Option<&dyn Network> {
+        self.networks.get(platform).map(AsRef::as_ref)
+    }
+}
+
+/// Switches on every network whose variables are set.
+///
+/// # Errors
+/// A half-set group, an address or a table that cannot be used; the message names the key.
+pub fn connect_all(settings: &Settings, environment: Environment<'_>) -> Result<Connected, String> {
+    let mut networks = BTreeMap::new();
+    for entry in NETWORKS {
+        let missing = || format!("networks.{}: the table is missing", entry.file);
+        let table = settings.get(entry.file).ok_or_else(missing)?;
+        if let Some(network) = (entry.connect)(table, environment)? {
+            networks.insert(entry.platform.name, network);
+        }
+    }
+    Ok(Connected { networks })
+}
+
+/// A network's own settings out of its table.
+fn read<S: DeserializeOwned>(table: &serde_json::Value) -> Result<S, String> {
+    S::deserialize(table).map_err(|error| format!("{error}; durations are written 250ms, 30s, 5m, 2h"))
+}
+
+/// The values of variables that belong together, or `None` where none of them is set.
+fn group<const N: usize>(
+    environment: Environment<'_>,
+    names: [&str; N],
+) -> Result<Option<[String; N]>, String> {
+    let values = names.map(environment);
+    let Some(set) = names.iter().zip(&values).find_map(|(name, value)| value.as_ref().map(|_| *name)) else {
+        return Ok(None);
+    };
+    for (name, value) in names.iter().zip(&values) {
+        if value.is_none() {
+            return Err(format!("{name}: not set, but {set} is; set both or neither"));
+        }
+    }
+    Ok(Some(values.map(Option::unwrap_or_default)))
+}
+
+/// The address that calls are made below.
+fn base(environment: Environment<'_>, name: &str, default: &str) -> Result<Url, String> {
+    let text = environment(name).unwrap_or_else(|| default.to_owned());
+    let wrong =
+        || format!("{name}: found {text:?}; accepted is an http:// or https:// address without a query");
+    let url = Url::parse(&text).map_err(|_| wrong())?;
+    let usable =
+        matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
+    if usable { Ok(url) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod doubles {
+    //! What the tests of this module put in the place of the rest of the house.
+
+    use std::{path::Path, time::Duration};
+
+    use async_trait::async_trait;
+    use jobs::{
+        contract::{Class, Failure},
+        desk::{Call, Media},
+    };
+    use secrecy::SecretString;
+
+    /// A read of an account with nothing in the store.
+    pub fn call<'a>(token: &'a SecretString, media: &'a dyn Media) -> Call<'a> {
+        Call { id: None, account: "1", token, media, timeout: Duration::from_secs(5) }
+    }
+
+    /// A store that is away.
+    pub struct NoMedia;
+
+    #[async_trait]
+    impl Media for NoMedia {
+        async fn address(&self, _: &str) -> Result<String, Failure> {
+            Err(away())
+        }
+
+        async fn read(&self, _: &str, _: u64, _: u64) -> Result<Vec<u8>, Failure> {
+            Err(away())
+        }
+
+        async fn store(&self, _: &str, _: &str, _: &Path) -> Result<(), Failure> {
+            Err(away())
+        }
+
+        async fn remove(&self, _: &str) -> Result<(), Failure> {
+            Err(away())
+        }
+    }
+
+    fn away() -> Failure {
+        Failure::new(Class::Transient, "media_store", "away")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, path::Path};
+
+    use super::*;
+
+    fn defaults() -> Settings {
+        let whole: toml::Table = include_str!("../../worker.toml").parse().expect("worker.toml is TOML");
+        let networks = whole.get("networks").expect("a table for the networks");
+        networks.clone().try_into().expect("tables")
+    }
+
+    fn connect(variables: &[(&str, &str)]) -> Result<Vec<&'static str>, String> {
+        let variables: HashMap<_, _> = variables.iter().copied().collect();
+        let environment = |name: &str| variables.get(name).map(|value| (*value).to_owned());
+        connect_all(&defaults(), &environment).map(|connected| connected.platforms().collect())
+    }
+
+    #[test]
+    fn every_network_is_one_file_of_its_name() {
+        for entry in NETWORKS {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/networks");
+            assert!(folder.join(entry.file).with_extension("rs").exists(), "{} has no file", entry.file);
+        }
+    }
+
+    #[test]
+    fn no_two_networks_share_a_file_a_name_or_a_title() {
+        for (n, entry) in NETWORKS.iter().enumerate() {
+            for other in &NETWORKS[n + 1..] {
+                assert_ne!(entry.file, other.file);
+                assert_ne!(entry.platform.name, other.platform.name);
+                assert_ne!(entry.platform.title, other.platform.title);
+            }
+        }
+    }
+
+    #[test]
+    fn every_network_has_a_table_that_it_can_use_and_there_is_no_other() {
+        let settings = defaults();
+        for entry in NETWORKS {
+            let table =
+                settings.get(entry.file).unwrap_or_else(|| panic!("networks.{} is missing", entry.file));
+            assert_eq!((entry.check)(table), Ok(()), "networks.{}", entry.file);
+        }
+        assert_eq!(settings.len(), NETWORKS.len());
+    }
+
+    #[test]
+    fn a_wrong_setting_is_refused_and_named() {
+        for entry in NETWORKS {
+            let error = (entry.check)(&serde_json::json!({ "timeuot": "3s" })).expect_err("refused");
+            assert!(error.contains("timeuot"), "{error}");
+            let error = (entry.check)(&serde_json::json!({ "timeout": "soon" })).expect_err("refused");
+            assert!(error.contains("soon") || error.contains("duration"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_surface_of_a_network_has_its_own_name_and_a_kind() {
+        for entry in NETWORKS {
+            let surfaces = entry.platform.surfaces;
+            for (n, surface) in surfaces.iter().enumerate() {
+                assert!(!surface.kinds.is_empty(), "{} {}", entry.file, surface.name);
+                assert!(surfaces[n + 1..].iter().all(|other| other.name != surface.name), "{}", surface.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_is_on_when_its_group_is_set() {
+        assert_eq!(connect(&[]), Ok(vec![]));
+        let meta = [("META_APP_ID", "1"), ("META_APP_SECRET", "s")];
+        assert_eq!(connect(&meta), Ok(vec!["facebook_page", "instagram_business"]));
+        let tiktok = [("TIKTOK_CLIENT_KEY", "1"), ("TIKTOK_CLIENT_SECRET", "s")];
+        assert_eq!(connect(&tiktok), Ok(vec!["tiktok"]));
+    }
+
+    #[test]
+    fn a_half_set_group_stops_the_start_and_is_named() {
+        let error = connect(&[("META_APP_ID", "1")]).expect_err("refused");
+        assert!(error.starts_with("META_APP_SECRET: not set"), "{error}");
+        let error = connect(&[("TIKTOK_CLIENT_SECRET", "1")]).expect_err("refused");
+        assert!(error.starts_with("TIKTOK_CLIENT_KEY: not set"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_named() {
+        let meta = [("META_APP_ID", "1"), ("META_APP_SECRET", "s"), ("META_GRAPH_URL", "graph.facebook.com")];
+        let error = connect(&meta).expect_err("refused");
+        assert!(error.starts_with("META_GRAPH_URL: found"), "{error}");
+    }
+}

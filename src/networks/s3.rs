@@ -1,0 +1,294 @@
+//! The object store: Amazon S3, or anything that speaks its protocol.
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_s3::{
+    Client, Config,
+    config::{
+        BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        timeout::TimeoutConfig,
+    },
+    error::{ProvideErrorMetadata, SdkError},
+    presigning::PresigningConfig,
+    primitives::ByteStream,
+    types::{CompletedMultipartUpload, CompletedPart},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jobs::{
+    contract::{Class, Failure},
+    desk::Media,
+};
+use sha2::{Digest, Sha256};
+use tokio::{fs::File, io::AsyncReadExt};
+
+use super::Environment;
+
+/// How long an address serves: networks fetch a file when a post is prepared, and again up to hours later.
+const ADDRESS_LIFE: Duration = Duration::from_secs(6 * 60 * 60);
+/// The size of the parts that a file is stored in; a shorter one is stored as a whole. One part is in memory
+/// at a time.
+const PART: u64 = 8 * 1024 * 1024;
+/// The longest wait for a connection, for the first byte of an answer, and for a whole call with its retries.
+const WITHIN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
+/// The code of every failure of the store.
+const CODE: &str = "media_store";
+
+/// A bucket, and the place in it that is ours.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    client: Client,
+    bucket: String,
+    prefix: String,
+}
+
+impl S3 {
+    /// The store that the environment names. With an endpoint of its own it is addressed path-style.
+    ///
+    /// # Errors
+    /// The name of a variable that is missing.
+    pub fn from_environment(environment: Environment<'_>) -> Result<Self, String> {
+        let required = |name: &str, meaning: &str| {
+            environment(name).ok_or_else(|| format!("{name}: not set; it is {meaning}"))
+        };
+        let bucket = required("S3_BUCKET", "the bucket that media are kept in")?;
+        let id = required("AWS_ACCESS_KEY_ID", "the id of the key that opens the bucket")?;
+        let secret = required("AWS_SECRET_ACCESS_KEY", "the key that opens the bucket")?;
+        let endpoint = environment("AWS_ENDPOINT_URL_S3");
+        let region = match (environment("AWS_REGION"), &endpoint) {
+            (Some(region), _) => region,
+            // A store of one's own has no regions, but each signature names one.
+            (None, Some(_)) => "us-east-1".to_owned(),
+            (None, None) => required("AWS_REGION", "the region of the bucket")?,
+        };
+        let prefix = environment("S3_PREFIX").map_or(String::new(), |prefix| directory(&prefix));
+        Ok(Self {
+            client: client(Credentials::new(id, secret, None, None, "environment"), region, endpoint),
+            bucket,
+            prefix,
+        })
+    }
+
+    /// Whether the bucket can be reached and opened.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        let answer = self.client.head_bucket().bucket(&self.bucket).send().await;
+        answer.map(drop).map_err(|error| failure("the bucket", &error))
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    async fn put(&self, key: &str, content_type: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key)).content_type(content_type);
+        let answer = put.checksum_sha256(digest(&bytes)).body(bytes.into()).send().await;
+        answer.map(drop).map_err(|error| failure("storing a file", &error))
+    }
+
+    async fn put_in_parts(&self, key: &str, content_type: &str, mut file: File) -> Result<(), Failure> {
+        let create = self.client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
+        let create = create.content_type(content_type);
+        let create = create.checksum_algorithm(aws_sdk_s3::types::ChecksumAlgorithm::Sha256);
+        let made = create.send().await.map_err(|error| failure("storing a file", &error))?;
+        let upload = Multipart { store: self, key: self.key(key), id: made.upload_id.unwrap_or_default() };
+        let stored = upload.send(&mut file).await;
+        if stored.is_err() {
+            upload.abort().await;
+        }
+        stored
+    }
+}
+
+fn client(credentials: Credentials, region: String, endpoint: Option<String>) -> Client {
+    let [connect, read, whole] = WITHIN;
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(connect).read_timeout(read).operation_timeout(whole);
+    let mut config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(credentials)
+        .region(Region::new(region))
+        .force_path_style(endpoint.is_some())
+        .timeout_config(timeouts.build())
+        // We sum every part ourselves; what the library adds by itself not every store understands.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    config.set_endpoint_url(endpoint);
+    Client::from_conf(config.build())
+}
+
+fn directory(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        inner => format!("{inner}/"),
+    }
+}
+
+#[async_trait]
+impl Media for S3 {
+    async fn address(&self, key: &str) -> Result<String, Failure> {
+        let life = PresigningConfig::expires_in(ADDRESS_LIFE);
+        let life = life.map_err(|error| Failure::new(Class::Permanent, CODE, error.to_string()))?;
+        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key));
+        let signed = get.presigned(life).await.map_err(|error| failure("signing an address", &error))?;
+        Ok(signed.uri().to_owned())
+    }
+
+    async fn read(&self, key: &str, start: u64, end: u64) -> Result<Vec<u8>, Failure> {
+        let Some(length) = end.checked_sub(start).filter(|length| *length > 0) else {
+            return Ok(Vec::new());
+        };
+        let get = self.client.get_object().bucket(&self.bucket).key(self.key(key));
+        let get = get.range(format!("bytes={start}-{}", end - 1));
+        let answer = get.send().await.map_err(|error| failure("reading a file", &error))?;
+        let broke = |_| Failure::new(Class::Transient, CODE, "reading a file: the connection broke");
+        let bytes = answer.body.collect().await.map_err(broke)?.to_vec();
+        if bytes.len() as u64 == length {
+            return Ok(bytes);
+        }
+        let why = format!("reading a file: {} bytes came where {length} should be", bytes.len());
+        Err(Failure::new(Class::Permanent, CODE, why))
+    }
+
+    async fn store(&self, key: &str, content_type: &str, path: &Path) -> Result<(), Failure> {
+        let mut file = File::open(path).await.map_err(unreadable)?;
+        if file.metadata().await.map_err(unreadable)?.len() > PART {
+            return self.put_in_parts(key, content_type, file).await;
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).await.map_err(unreadable)?;
+        self.put(key, content_type, bytes).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Failure> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key));
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
+            Err(error) => Err(failure("removing a file", &error)),
+        }
+    }
+}
+
+/// A file that is being stored in parts.
+struct Multipart<'a> {
+    store: &'a S3,
+    key: String,
+    id: String,
+}
+
+impl Multipart<'_> {
+    async fn send(&self, file: &mut File) -> Result<(), Failure> {
+        let mut parts = Vec::new();
+        for number in 1.. {
+            let mut bytes = Vec::new();
+            file.take(PART).read_to_end(&mut bytes).await.map_err(unreadable)?;
+            if bytes.is_empty() {
+                break;
+            }
+            parts.push(self.part(number, bytes).await?);
+        }
+        self.complete(parts).await
+    }
+
+    async fn part(&self, number: i32, bytes: Vec<u8>) -> Result<CompletedPart, Failure> {
+        let sum = digest(&bytes);
+        let upload = self.store.client.upload_part().bucket(&self.store.bucket).key(&self.key);
+        let upload = upload.upload_id(&self.id).part_number(number).checksum_sha256(&sum);
+        let answer = upload.body(ByteStream::from(bytes)).send().await;
+        let answer = answer.map_err(|error| failure("storing a part", &error))?;
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag).checksum_sha256(sum).build())
+    }
+
+    async fn complete(&self, parts: Vec<CompletedPart>) -> Result<(), Failure> {
+        let whole = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let complete =
+            self.store.client.complete_multipart_upload().bucket(&self.store.bucket).key(&self.key);
+        let answer = complete.upload_id(&self.id).multipart_upload(whole).send().await;
+        answer.map(drop).map_err(|error| failure("storing a file", &error))
+    }
+
+    /// Gives the parts back; the bucket's lifecycle takes those of a process that died.
+    async fn abort(&self) {
+        let abort = self.store.client.abort_multipart_upload().bucket(&self.store.bucket).key(&self.key);
+        if abort.upload_id(&self.id).send().await.is_err() {
+            tracing::warn!(key = self.key, "the parts of a file that was not stored are left behind");
+        }
+    }
+}
+
+/// Base64 of SHA-256: the store refuses bytes that do not match it.
+fn digest(bytes: &[u8]) -> String {
+    STANDARD.encode(Sha256::digest(bytes))
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::new(Class::Transient, CODE, format!("reading the local file: {}", error.kind()))
+}
+
+/// The store's own code and words; never the request, whose address holds a signature.
+fn failure<E: ProvideErrorMetadata, R>(doing: &str, error: &SdkError<E, R>) -> Failure {
+    let code = match error {
+        SdkError::ServiceError(_) => error.code().unwrap_or("an error without a code"),
+        SdkError::TimeoutError(_) => "no answer came in time",
+        SdkError::DispatchFailure(_) => "no connection came about, or it broke",
+        SdkError::ConstructionFailure(_) => "the request could not be put together",
+        SdkError::ResponseError(_) => "the answer cannot be read",
+        other => other.code().unwrap_or("an error of an unknown sort"),
+    };
+    let gone = matches!(code, "NoSuchKey" | "NotFound" | "InvalidRange");
+    let class = if gone { Class::Permanent } else { Class::Transient };
+    Failure::new(class, CODE, format!("{doing}: {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn store(changes: &[(&str, Option<&str>)]) -> Result<S3, String> {
+        let mut variables: HashMap<_, _> = [
+            ("S3_BUCKET", "media"),
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9"),
+        ]
+        .into();
+        for (name, value) in changes {
+            match value {
+                Some(value) => variables.insert(name, value),
+                None => variables.remove(name),
+            };
+        }
+        S3::from_environment(&|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        for name in ["S3_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            let error = store(&[(name, None)]).expect_err("refused");
+            assert!(error.starts_with(&format!("{name}: not set")), "{error}");
+        }
+        let error = store(&[("AWS_ENDPOINT_URL_S3", None)]).expect_err("refused");
+        assert!(error.starts_with("AWS_REGION: not set"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_address_names_the_file_and_holds_no_secret() {
+        let store = store(&[("S3_PREFIX", Some("/ours/"))]).expect("a store");
+        let address = store.address("w/1.jpg").await.expect("an address");
+        assert!(address.starts_with("http://127.0.0.1:9/media/ours/w/1.jpg?"), "{address}");
+        assert!(address.contains("X-Amz-Expires=21600") && !address.contains("secret"), "{address}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_worth_another_attempt() {
+        let store = store(&[]).expect("a store");
+        let failure = store.read("w/1.jpg", 0, 1).await.expect_err("it is away");
+        assert_eq!((failure.class, failure.code.as_str()), (Class::Transient, CODE));
+        assert_eq!(store.read("w/1.jpg", 1, 1).await, Ok(Vec::new()));
+    }
+}
