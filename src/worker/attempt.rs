@@ -1,0 +1,262 @@
+//! One attempt: perform, then settle by what came of it.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use apalis_core::task::data::Data;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
+use jobs::{
+    contract::{Class, Closing, Done, Failure, JobError, Verdict},
+    desk::{Clock, Desk},
+    fp,
+    machine::Move,
+};
+
+use super::{Worker, backend::Attempt, vault::LedgerVault};
+use crate::ledger::{
+    Back, Claimed, LedgerError, PutBack,
+    effects::ClaimedEffects,
+    settle::{End, Finish, Outcome},
+};
+
+/// The wait before a settle that failed is tried again.
+const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+/// A released job may run again after this.
+const RELEASED_FOR: TimeDelta = TimeDelta::milliseconds(500);
+
+/// Runs an attempt to its end, on a task of its own: it outlives whatever happens to apalis' future.
+pub(super) async fn run(attempt: Attempt, worker: Data<Arc<Worker>>) {
+    let worker = Arc::clone(&worker);
+    let task = tokio::spawn(async move {
+        let done = worker.perform(&attempt).await;
+        if let Some(done) = done {
+            fp!(BeforeSettle);
+            worker.settle(&attempt, done).await;
+            fp!(AfterSettle);
+        }
+    });
+    if let Err(error) = task.await {
+        tracing::error!(%error, "an attempt's task failed; the reaper takes its job back");
+    }
+}
+
+impl Worker {
+    /// Runs the job; `None` where the lease was lost and nothing of it may be written any more.
+    async fn perform(&self, attempt: &Attempt) -> Option<Result<Done, JobError>> {
+        let limit = self.parts.settings.kind(attempt.kind).timeout;
+        tokio::select! {
+            biased;
+            () = self.lease.lost() => None,
+            () = self.abort.cancelled() => Some(Err(JobError::Infrastructure("the worker is stopping".into()))),
+            done = tokio::time::timeout(limit, self.guarded(attempt)) => Some(done.unwrap_or_else(|_| {
+                Err(JobError::Unavailable(Failure::new(Class::Transient, "timeout", format!("not done within {limit:?}"))))
+            })),
+        }
+    }
+
+    /// A panic is a failed attempt, not a dead worker.
+    async fn guarded(&self, attempt: &Attempt) -> Result<Done, JobError> {
+        let run = AssertUnwindSafe(self.on_desk(&attempt.job, attempt)).catch_unwind();
+        run.await.unwrap_or_else(|_| {
+            Err(JobError::Unavailable(Failure::new(Class::Transient, "panic", "the job's code failed")))
+        })
+    }
+
+    async fn on_desk(&self, job: &Claimed, attempt: &Attempt) -> Result<Done, JobError> {
+        let parts = &self.parts;
+        let Some(publication_id) = job.publication_id else {
+            return Err(JobError::Malformed(Failure::new(
+                Class::Permanent,
+                "payload",
+                "it names no publication",
+            )));
+        };
+        let effects =
+            ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits());
+        let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
+        let desk = Desk {
+            clock: &*parts.clock,
+            effects: &effects,
+            networks: &*parts.networks,
+            vault: &vault,
+            media: &*parts.media,
+            limits: self.limits(),
+        };
+        (attempt.kind.run)(&job.payload, &desk).await
+    }
+
+    /// Writes what came of it, until it is written or the lease is gone.
+    async fn settle(&self, attempt: &Attempt, done: Result<Done, JobError>) {
+        let job = &attempt.job;
+        log(job, &done);
+        loop {
+            match self.settle_once(attempt, &done).await {
+                Ok(true) => return self.settled(&done),
+                Ok(false) => {
+                    metrics::counter!("postroom_fenced_completions_total").increment(1);
+                    tracing::warn!(job = %job.claim.job_id, epoch = job.claim.epoch, "fenced off: the claim is gone");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, job = %job.claim.job_id, "the job could not be settled yet")
+                }
+            }
+            tokio::select! {
+                () = self.lease.lost() => return,
+                () = tokio::time::sleep(SETTLE_AGAIN) => {}
+            }
+        }
+    }
+
+    fn settled(&self, done: &Result<Done, JobError>) {
+        match done {
+            Err(error) if error.verdict() == Verdict::Reconcile => self.doubt.notify_one(),
+            Ok(Done::Finished { .. } | Done::Closed(_)) => {}
+            Ok(Done::Waiting { .. }) | Err(_) => self.due.notify_one(),
+        }
+    }
+
+    async fn settle_once(
+        &self,
+        attempt: &Attempt,
+        done: &Result<Done, JobError>,
+    ) -> Result<bool, LedgerError> {
+        let job = &*attempt.job;
+        match done {
+            Ok(Done::Finished { output, .. }) => {
+                let finish = Finish { claim: job.claim, output: output.clone(), then: follow_ups(done) };
+                Ok(self.parts.ledger.finish(&[finish]).await?.len() == 1)
+            }
+            Ok(Done::Waiting { until, reason }) => {
+                self.back(job, Back::Waiting, *until, reason.clone()).await
+            }
+            Ok(Done::Closed(closing)) => self.close(job, closing).await,
+            Err(error) => self.settle_error(attempt, error).await,
+        }
+    }
+
+    async fn settle_error(&self, attempt: &Attempt, error: &JobError) -> Result<bool, LedgerError> {
+        let (job, failure) = (&*attempt.job, error.failure());
+        let now = self.parts.clock_now();
+        match error.verdict() {
+            Verdict::Retry => self.retry(attempt, &failure).await,
+            Verdict::Release => self.back(job, Back::Released, now + RELEASED_FOR, error.to_string()).await,
+            Verdict::Wait(rest) => self.back(job, Back::Waiting, after(now, rest), failure.to_string()).await,
+            Verdict::Pause => self.pause(job, &failure).await,
+            Verdict::Reconcile => self.end(job, Move::Lose, Outcome::Unknown, &failure).await,
+            Verdict::Fail => self.end(job, Move::Fail, Outcome::Failed, &failure).await,
+            Verdict::Drop => Ok(false),
+        }
+    }
+
+    async fn retry(&self, attempt: &Attempt, failure: &Failure) -> Result<bool, LedgerError> {
+        let job = &*attempt.job;
+        let policy = self.parts.settings.kind(attempt.kind).retry();
+        match policy.wait(job.attempt + 1, rand::random()) {
+            Some(wait) => {
+                let at = after(self.parts.clock_now(), wait.max(failure.rest.unwrap_or_default()));
+                self.back(job, Back::Retry, at, failure.to_string()).await
+            }
+            None => self.end(job, Move::Fail, Outcome::Dead, failure).await,
+        }
+    }
+
+    async fn pause(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
+        let back = self.back(job, Back::Paused, self.parts.clock_now(), failure.to_string()).await?;
+        if let Some(account) = job.account_id {
+            self.parts.ledger.rest_account(account, &failure.message).await?;
+        }
+        Ok(back)
+    }
+
+    async fn close(&self, job: &Claimed, closing: &Closing) -> Result<bool, LedgerError> {
+        let (step, outcome, failure) = match closing {
+            Closing::Cancelled => (
+                Move::Cancel,
+                Outcome::Cancelled,
+                Failure::new(Class::Permanent, "cancelled", "cancelled by wish"),
+            ),
+            Closing::TooLate => {
+                let why = "its latest time has passed; it is not sent late without a person's word";
+                (Move::Expire, Outcome::Held, Failure::new(Class::Permanent, "too_late", why))
+            }
+            Closing::NotProvable(why) => {
+                (Move::Hold, Outcome::Held, Failure::new(Class::Unknown, "not_provable", why.clone()))
+            }
+        };
+        self.end(job, step, outcome, &failure).await
+    }
+
+    /// Ends the job with its publication. Where the publication stands elsewhere by now, only the job ends.
+    async fn end(
+        &self,
+        job: &Claimed,
+        step: Move,
+        outcome: Outcome,
+        failure: &Failure,
+    ) -> Result<bool, LedgerError> {
+        let ledger = &self.parts.ledger;
+        if ledger.end(&End { claim: job.claim, step, outcome, failure }).await?
+            || self.lose(job, failure).await?
+        {
+            return Ok(true);
+        }
+        let finish = Finish { claim: job.claim, output: serde_json::Value::Null, then: Vec::new() };
+        Ok(ledger.finish(&[finish]).await?.len() == 1)
+    }
+
+    /// Puts a job back; one whose publication is armed can only leave it as unknown.
+    async fn back(
+        &self,
+        job: &Claimed,
+        outcome: Back,
+        run_at: DateTime<Utc>,
+        reason: String,
+    ) -> Result<bool, LedgerError> {
+        let failure = Failure::new(Class::Unknown, "interrupted", reason.clone());
+        let back = PutBack { outcome, run_at, reason };
+        Ok(self.parts.ledger.put_back(job.claim, &back).await? || self.lose(job, &failure).await?)
+    }
+
+    async fn lose(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
+        let end = End { claim: job.claim, step: Move::Lose, outcome: Outcome::Unknown, failure };
+        let lost = self.parts.ledger.end(&end).await?;
+        if lost {
+            self.doubt.notify_one();
+        }
+        Ok(lost)
+    }
+}
+
+fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1))
+}
+
+fn follow_ups(done: &Result<Done, JobError>) -> Vec<jobs::contract::FollowUp> {
+    match done {
+        Ok(Done::Finished { then, .. }) => then.clone(),
+        Ok(Done::Waiting { .. } | Done::Closed(_)) | Err(_) => Vec::new(),
+    }
+}
+
+fn log(job: &Claimed, done: &Result<Done, JobError>) {
+    let (id, kind, epoch) = (job.claim.job_id, &job.kind, job.claim.epoch);
+    let publication = job.publication_id.map(|id| id.to_string());
+    match done {
+        Ok(Done::Finished { .. }) => tracing::info!(job = %id, kind, epoch, publication, "job done"),
+        Ok(Done::Waiting { until, reason }) => {
+            tracing::debug!(job = %id, kind, epoch, publication, %until, reason, "job waits");
+        }
+        Ok(Done::Closed(closing)) => {
+            tracing::info!(job = %id, kind, epoch, publication, ?closing, "job closed")
+        }
+        Err(error) => tracing::warn!(job = %id, kind, epoch, publication, %error, "attempt failed"),
+    }
+}
+
+impl super::Parts {
+    /// Now, by the ledger's clock.
+    pub(super) fn clock_now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+}

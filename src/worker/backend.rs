@@ -1,0 +1,263 @@
+//! Our backend for apalis: takes a permit, pops hints, claims them in the ledger, and hands on only what this
+//! worker can start now.
+//!
+//! It never errs: an error of a backend ends its worker and drops the calls that are in the air. Trouble is
+//! waited out in the pump.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use apalis_core::{
+    backend::{Backend, BackendConfig, finalize::Ephemeral},
+    task::{Task, builder::TaskBuilder, task_id::TaskId},
+    worker::context::WorkerContext,
+};
+use jobs::{contract::Kind, fp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tower::layer::util::Identity;
+use uuid::Uuid;
+
+use super::Worker;
+use crate::{
+    ledger::{Claimed, LedgerError},
+    queue::{Popped, Waker},
+};
+
+/// The most jobs of one claim.
+const CLAIM_MOST: usize = 64;
+/// Added to a job's own limit before the reaper takes it from a living worker.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(30);
+/// The pace of claiming while Redis is away.
+const DIRECT_EVERY: Duration = Duration::from_millis(250);
+/// The pace of trying again while the ledger is away.
+const LEDGER_AWAY: Duration = Duration::from_millis(500);
+
+/// A claimed job and the permit it runs under; dropping it gives the permit back.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The job.
+    pub job: Arc<Claimed>,
+    /// Its kind.
+    pub kind: &'static Kind,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// The source of one kind's attempts.
+pub struct LedgerBackend {
+    worker: Arc<Worker>,
+    kind: &'static Kind,
+    attempts: Option<mpsc::Receiver<Attempt>>,
+}
+
+impl LedgerBackend {
+    /// A backend that starts to pump when it is first asked.
+    pub(super) fn new(worker: Arc<Worker>, kind: &'static Kind) -> Self {
+        Self { worker, kind, attempts: None }
+    }
+}
+
+impl Backend for LedgerBackend {
+    type Task = Task<Attempt>;
+    type Error = Infallible;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        if self.attempts.is_none() {
+            // one: nothing is claimed that does not start at once
+            let (sender, receiver) = mpsc::channel(1);
+            self.attempts = Some(receiver);
+            tokio::spawn(Pump::new(Arc::clone(&self.worker), self.kind).run(sender));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        _: &WorkerContext,
+    ) -> Poll<Option<Result<Self::Task, Infallible>>> {
+        let Some(attempts) = self.attempts.as_mut() else { return Poll::Pending };
+        match attempts.poll_recv(cx) {
+            Poll::Ready(Some(attempt)) => {
+                let id = TaskId::from_string(attempt.job.claim.job_id.to_string());
+                Poll::Ready(Some(Ok(TaskBuilder::new(attempt).task_id(id).build())))
+            }
+            // a stream that ends would park its worker for ever: the pump ends only when all stops
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        self.attempts = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl BackendConfig for LedgerBackend {
+    type Args = Attempt;
+    type Id = String;
+    type Kind = Ephemeral;
+    type Config = ();
+    type Layer = Identity;
+
+    fn config(&self) -> &() {
+        &()
+    }
+
+    fn middleware(&mut self, _: &mut WorkerContext) -> Identity {
+        Identity::new()
+    }
+}
+
+/// Fetches one kind's jobs.
+struct Pump {
+    worker: Arc<Worker>,
+    kind: &'static Kind,
+    slots: Arc<Semaphore>,
+    waker: Waker,
+    generation: String,
+    budget: Duration,
+}
+
+impl Pump {
+    fn new(worker: Arc<Worker>, kind: &'static Kind) -> Self {
+        let settings = worker.parts.settings.kind(kind);
+        let waker = worker.parts.queue.waker(kind.name);
+        Self {
+            slots: Arc::new(Semaphore::new(settings.concurrency)),
+            budget: settings.timeout + DEADLINE_MARGIN,
+            waker,
+            kind,
+            worker,
+            generation: String::new(),
+        }
+    }
+
+    async fn run(mut self, attempts: mpsc::Sender<Attempt>) {
+        let stop = self.worker.stop.clone();
+        while !stop.is_cancelled() {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                permits = self.permits() => self.fill(permits, &attempts).await,
+            }
+        }
+    }
+
+    /// Waits for a free slot, then takes what else is free.
+    async fn permits(&self) -> Vec<OwnedSemaphorePermit> {
+        let Ok(first) = Arc::clone(&self.slots).acquire_owned().await else { return Vec::new() };
+        let mut permits = vec![first];
+        while permits.len() < CLAIM_MOST {
+            match Arc::clone(&self.slots).try_acquire_owned() {
+                Ok(permit) => permits.push(permit),
+                Err(_) => break,
+            }
+        }
+        permits
+    }
+
+    /// Claims as many jobs as there are permits and starts them; waits where there are none.
+    async fn fill(&mut self, permits: Vec<OwnedSemaphorePermit>, attempts: &mpsc::Sender<Attempt>) {
+        if !self.worker.lease.good() {
+            return self.pause(LEDGER_AWAY).await;
+        }
+        match self.claim(permits.len()).await {
+            Ok(claimed) if claimed.is_empty() => self.idle().await,
+            Ok(claimed) => {
+                fp!(AfterClaim);
+                self.start(claimed, permits, attempts).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, queue = self.kind.name, "jobs could not be claimed");
+                self.pause(LEDGER_AWAY).await;
+            }
+        }
+    }
+
+    async fn start(
+        &self,
+        claimed: Vec<Claimed>,
+        permits: Vec<OwnedSemaphorePermit>,
+        attempts: &mpsc::Sender<Attempt>,
+    ) {
+        metrics::counter!("postroom_claims_total", "kind" => self.kind.name).increment(claimed.len() as u64);
+        for (job, permit) in claimed.into_iter().zip(permits) {
+            let late = self.worker.parts.clock_now() - job.run_at;
+            metrics::histogram!("postroom_start_delay_seconds", "kind" => self.kind.name)
+                .record(late.to_std().unwrap_or_default().as_secs_f64());
+            let attempt = Attempt { job: Arc::new(job), kind: self.kind, _permit: Arc::new(permit) };
+            if let Err(mpsc::error::SendError(unsent)) = attempts.send(attempt).await {
+                self.release(&[unsent.job.claim.job_id]).await;
+            }
+        }
+    }
+
+    async fn claim(&mut self, most: usize) -> Result<Vec<Claimed>, LedgerError> {
+        let ids = match self.worker.parts.queue.pop(self.kind.name, most).await {
+            Ok(popped) => self.heed(popped),
+            Err(error) => {
+                tracing::warn!(%error, queue = self.kind.name, "Redis is away; claiming from the ledger");
+                metrics::counter!("postroom_direct_claims_total").increment(1);
+                self.from_ledger(most).await?
+            }
+        };
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ledger = &self.worker.parts.ledger;
+        let claimed = ledger.claim(&ids, &[self.kind], self.worker.inc, self.budget).await;
+        if claimed.is_err() {
+            self.release(&ids).await;
+        }
+        claimed
+    }
+
+    /// Notices a queue that was emptied from outside.
+    fn heed(&mut self, popped: Popped) -> Vec<Uuid> {
+        if popped.generation != self.generation {
+            self.generation = popped.generation;
+            self.worker.due.notify_one();
+        }
+        popped.ids
+    }
+
+    async fn from_ledger(&self, most: usize) -> Result<Vec<Uuid>, LedgerError> {
+        self.pause(DIRECT_EVERY.mul_f64(0.5 + rand::random::<f64>())).await;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let (hints, _) = self.worker.parts.ledger.due(&[self.kind], Duration::ZERO, most).await?;
+        Ok(hints
+            .into_iter()
+            .take(usize::try_from(most).unwrap_or(usize::MAX))
+            .map(|hint| hint.job_id)
+            .collect())
+    }
+
+    async fn release(&self, ids: &[Uuid]) {
+        if let Err(error) = self.worker.parts.ledger.release(ids, self.worker.inc).await {
+            tracing::warn!(%error, "claims could not be released; the reaper takes them back");
+        }
+    }
+
+    /// Waits to be woken by a push.
+    async fn idle(&mut self) {
+        let woken = tokio::select! {
+            biased;
+            () = self.worker.stop.cancelled() => return,
+            woken = self.waker.wait() => woken,
+        };
+        if woken.is_err() {
+            self.pause(DIRECT_EVERY).await;
+        }
+    }
+
+    async fn pause(&self, span: Duration) {
+        tokio::select! {
+            () = self.worker.stop.cancelled() => {}
+            () = tokio::time::sleep(span) => {}
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The worker's lease, renewed on a thread and a connection of its own: whatever the jobs do to the runtime
+//! they run on, the lease goes on; and where it cannot, this process knows it before others do.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Parts;
+use crate::ledger::{Ledger, LedgerError, Role, clock::LedgerClock};
+
+/// This process' right to hold claims.
+pub struct Lease {
+    inc: Uuid,
+    length: Duration,
+    begun: Instant,
+    /// Milliseconds after `begun` at which the last good renewal was asked for.
+    renewed: AtomicU64,
+    /// Milliseconds after `begun` since which there was no gap.
+    unbroken_since: AtomicU64,
+    /// Cancelled when the lease has run out: nothing held may go on.
+    lost: CancellationToken,
+    /// Ends the thread.
+    done: CancellationToken,
+}
+
+impl Lease {
+    /// Registers a fresh incarnation and keeps its lease.
+    ///
+    /// # Errors
+    /// The ledger cannot be reached.
+    pub async fn begin(parts: &Parts) -> Result<Arc<Self>, LedgerError> {
+        let lease = Arc::new(Self {
+            inc: Uuid::now_v7(),
+            length: parts.settings.lease.length,
+            begun: Instant::now(),
+            renewed: AtomicU64::new(0),
+            unbroken_since: AtomicU64::new(0),
+            lost: CancellationToken::new(),
+            done: CancellationToken::new(),
+        });
+        parts.clock.set(parts.ledger.renew(lease.inc, lease.length).await?);
+        let ledger = Ledger::open(&parts.database_url, Role::Worker, 1)?;
+        let (kept, clock) = (Arc::clone(&lease), Arc::clone(&parts.clock));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| LedgerError::Away(sqlx::Error::Io(e)))?;
+        thread::Builder::new()
+            .name("lease".into())
+            .spawn(move || runtime.block_on(kept.keep(ledger, clock)))
+            .map_err(|e| LedgerError::Away(sqlx::Error::Io(e)))?;
+        Ok(lease)
+    }
+
+    /// The incarnation that holds it.
+    pub fn inc(&self) -> Uuid {
+        self.inc
+    }
+
+    /// Whether new work may be taken: the last renewal is not older than two thirds of the lease.
+    pub fn good(&self) -> bool {
+        self.age() < self.length * 2 / 3
+    }
+
+    /// Whether this process has renewed without a gap for a whole lease, and so may judge others dead: after
+    /// an outage of the ledger everybody's lease has ended, and nobody is.
+    pub fn may_reap(&self) -> bool {
+        let since = Duration::from_millis(self.unbroken_since.load(Ordering::Acquire));
+        self.good() && self.begun.elapsed().saturating_sub(since) >= self.length
+    }
+
+    /// Resolves when the lease has run out.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Ends the lease in the ledger, if nothing is held any more.
+    pub async fn end(&self, ledger: &Ledger, inc: Uuid) {
+        self.done.cancel();
+        if let Err(error) = ledger.resign(inc).await {
+            tracing::warn!(%error, "the lease could not be ended; it runs out by itself");
+        }
+    }
+
+    fn age(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_millis(self.renewed.load(Ordering::Acquire)))
+    }
+
+    async fn keep(&self, ledger: Ledger, clock: Arc<LedgerClock>) {
+        let every = self.length / 3;
+        loop {
+            tokio::select! {
+                () = self.done.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            self.renew(&ledger, &clock, every).await;
+            if self.age() >= self.length {
+                tracing::error!(worker = %self.inc, "the lease has run out; what this worker holds is given up");
+                metrics::counter!("postroom_lease_lost_total").increment(1);
+                self.lost.cancel();
+            }
+        }
+    }
+
+    async fn renew(&self, ledger: &Ledger, clock: &LedgerClock, every: Duration) {
+        let asked = self.begun.elapsed();
+        match tokio::time::timeout(every, ledger.renew(self.inc, self.length)).await {
+            Ok(Ok(now)) => {
+                clock.set(now);
+                if self.age() >= self.length {
+                    self.unbroken_since.store(millis(asked), Ordering::Release);
+                }
+                self.renewed.store(millis(asked), Ordering::Release);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
+            Err(_) => tracing::warn!("the lease was not renewed in time"),
+        }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,180 @@
+//! Doing the work: taking jobs, running them, settling them; and the duties that keep the ledger whole.
+//!
+//! Every duty may run in every worker, and none needs to be alone: what must happen once is decided by the
+//! ledger.
+
+mod attempt;
+mod backend;
+mod lease;
+mod reaper;
+mod reconciler;
+mod relay;
+mod vault;
+
+use std::{sync::Arc, time::Duration};
+
+use apalis_core::{monitor::Monitor, worker::builder::WorkerBuilder};
+use jobs::{
+    contract::Kind,
+    desk::{Limits, Media, Networks},
+    machine::Patience,
+};
+use secrecy::SecretString;
+use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    config::Settings,
+    ledger::{KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits},
+    queue::Queue,
+};
+
+/// The access token must outlast a commit call by this much when it is armed.
+const TOKEN_MARGIN: Duration = Duration::from_secs(600);
+/// The longest wait for running jobs after the signal to stop.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+
+/// What a worker is made of; built by `wiring`.
+pub struct Parts {
+    /// The ledger, for work.
+    pub ledger: Ledger,
+    /// Where the ledger is, for the lease's own connection.
+    pub database_url: SecretString,
+    /// The queues.
+    pub queue: Queue,
+    /// The networks that are switched on.
+    pub networks: Arc<dyn Networks>,
+    /// Files.
+    pub media: Arc<dyn Media>,
+    /// What opens tokens.
+    pub ring: KeyRing,
+    /// The ledger's clock.
+    pub clock: Arc<LedgerClock>,
+    /// What `worker.toml` says.
+    pub settings: Settings,
+    /// The kinds to work on.
+    pub kinds: Vec<&'static Kind>,
+}
+
+/// A worker process: fresh at every start.
+struct Worker {
+    inc: Uuid,
+    parts: Parts,
+    lease: Arc<lease::Lease>,
+    /// Stops the taking of new jobs.
+    stop: CancellationToken,
+    /// Ends what still runs.
+    abort: CancellationToken,
+    /// A job may have become due.
+    due: Notify,
+    /// A publication may have become unknown.
+    doubt: Notify,
+}
+
+impl Worker {
+    fn limits(&self) -> Limits {
+        let (lease, publishing) = (&self.parts.settings.lease, &self.parts.settings.publishing);
+        Limits {
+            commit_timeout: lease.commit_timeout(),
+            send_within: publishing.send_within,
+            look_least: publishing.look_least,
+            look_most: publishing.look_most,
+            evidence_limit: publishing.evidence_limit,
+        }
+    }
+
+    fn arm_limits(&self) -> ArmLimits {
+        let lease = &self.parts.settings.lease;
+        ArmLimits {
+            commit_timeout: lease.commit_timeout(),
+            quarantine: lease.quarantine(),
+            token_life: lease.commit_timeout() + TOKEN_MARGIN,
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        let (lease, publishing) = (&self.parts.settings.lease, &self.parts.settings.publishing);
+        Patience {
+            settle: lease.settle,
+            evidence_limit: publishing.evidence_limit,
+            look_least: publishing.look_least,
+            look_most: publishing.look_most,
+        }
+    }
+}
+
+/// Why a worker ended otherwise than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The ledger could not be reached at the start.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The machinery around the jobs failed.
+    #[error("the worker's machinery failed: {0}")]
+    Machinery(String),
+}
+
+/// Works until `stop` is cancelled; then takes nothing new, and finishes or hands back what it holds within
+/// the grace of `worker.toml`.
+///
+/// # Errors
+/// The ledger cannot be reached at the start, or the machinery around the jobs failed.
+pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
+    let lease = lease::Lease::begin(&parts).await?;
+    let (abort, due, doubt) = (CancellationToken::new(), Notify::new(), Notify::new());
+    let worker = Arc::new(Worker { inc: lease.inc(), parts, lease, stop, abort, due, doubt });
+    tracing::info!(worker = %worker.inc, kinds = ?names(&worker.parts.kinds), "worker started");
+    let mut duties = start_duties(&worker);
+    let worked = work(&worker).await;
+    duties.shutdown().await;
+    worker.lease.end(&worker.parts.ledger, worker.inc).await;
+    tracing::info!(worker = %worker.inc, "worker stopped");
+    worked
+}
+
+fn names(kinds: &[&'static Kind]) -> Vec<&'static str> {
+    kinds.iter().map(|kind| kind.name).collect()
+}
+
+fn start_duties(worker: &Arc<Worker>) -> JoinSet<()> {
+    let mut duties = JoinSet::new();
+    duties.spawn(relay::run(Arc::clone(worker)));
+    duties.spawn(reaper::run(Arc::clone(worker)));
+    duties.spawn(reconciler::run(Arc::clone(worker)));
+    duties
+}
+
+/// Runs one apalis worker a kind until told to stop, and drains them within the grace.
+async fn work(worker: &Arc<Worker>) -> Result<(), WorkerError> {
+    let mut monitor = Monitor::new().shutdown_timeout(LONGEST_DRAIN);
+    for &kind in &worker.parts.kinds {
+        let worker = Arc::clone(worker);
+        monitor = monitor.register(move |restarts| {
+            WorkerBuilder::new(format!("{}-{}-{restarts}", kind.name, worker.inc))
+                .backend(backend::LedgerBackend::new(Arc::clone(&worker), kind))
+                .data(Arc::clone(&worker))
+                .build(attempt::run)
+        });
+    }
+    let monitor = monitor.should_restart(|_, _| true);
+    let (stop, watched) = (worker.stop.clone(), Arc::clone(worker));
+    let deadline = tokio::spawn(async move { watched.enforce_grace().await });
+    let ran = monitor.run_with_signal(async move {
+        stop.cancelled().await;
+        Ok(())
+    });
+    let ran = ran.await.map_err(|e| WorkerError::Machinery(e.to_string()));
+    deadline.abort();
+    ran
+}
+
+impl Worker {
+    /// Ends what still runs a little before the grace is over, so that it can be handed back.
+    async fn enforce_grace(&self) {
+        self.stop.cancelled().await;
+        let grace = self.parts.settings.lease.grace;
+        tokio::time::sleep(grace.saturating_sub(grace / 5)).await;
+        self.abort.cancel();
+    }
+}

@@ -1,0 +1,152 @@
+//! Decides unknown outcomes by evidence, and by nothing else.
+
+use std::{sync::Arc, time::Duration};
+
+use jobs::{
+    contract::{Class, Failure, JobError},
+    desk::{Call, Clock, Handle, Network, Vault},
+    fp,
+    machine::{self, HandleState, Move, Public, Ruling, Sight},
+};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{Worker, vault::LedgerVault};
+use crate::ledger::{
+    LedgerError,
+    reconcile::{Decision, Doubt},
+};
+
+/// Doubts looked at in one round.
+const MOST: i64 = 64;
+/// One read of a network.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// While one worker looks, the others leave a doubt alone for this long.
+const LOOKING: Duration = Duration::from_secs(30);
+/// The longest wait before the ledger is asked for doubts again.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Looks at doubts as they fall due.
+pub(super) async fn run(worker: Arc<Worker>) {
+    loop {
+        let wait = worker.reconcile_due().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "unknown outcomes could not be looked at");
+            IDLE
+        });
+        tokio::select! {
+            () = worker.stop.cancelled() => return,
+            () = worker.doubt.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Worker {
+    /// Looks at every doubt that is due; returns how long the next one can wait.
+    async fn reconcile_due(self: &Arc<Self>) -> Result<Duration, LedgerError> {
+        let ids = self.parts.ledger.doubtful(MOST, LOOKING).await?;
+        let mut looks = tokio::task::JoinSet::new();
+        for id in ids {
+            let worker = Arc::clone(self);
+            looks.spawn(async move {
+                if let Err(error) = worker.reconcile(id).await {
+                    tracing::warn!(%error, publication = %id, "an unknown outcome could not be decided");
+                }
+            });
+        }
+        looks.join_all().await;
+        let next = self.parts.ledger.next_doubt().await?;
+        Ok(next.map_or(IDLE, |at| (at - self.parts.clock.now()).to_std().unwrap_or_default().min(IDLE)))
+    }
+
+    async fn reconcile(&self, id: Uuid) -> Result<(), LedgerError> {
+        let Some(doubt) = self.parts.ledger.doubt(id).await? else { return Ok(()) };
+        let seen = self.look(&doubt).await;
+        fp!(AfterEvidence);
+        let ruling = machine::judge(&doubt.case, seen, &self.patience());
+        tracing::info!(publication = %id, ?ruling, "unknown outcome looked at");
+        self.carry_out(&doubt, ruling).await
+    }
+
+    async fn look(&self, doubt: &Doubt) -> Result<Sight, Failure> {
+        let (network, handle, token) = self.open(doubt).await?;
+        let call = self.read(doubt, &token);
+        network.inspect(&call, handle, true).await
+    }
+
+    async fn open<'a>(
+        &'a self,
+        doubt: &'a Doubt,
+    ) -> Result<(&'a dyn Network, &'a Handle, SecretString), Failure> {
+        let it = &doubt.publication;
+        let network = self.parts.networks.of(&it.account.platform).ok_or_else(|| {
+            Failure::new(
+                Class::Transient,
+                "network_off",
+                format!("{} is not switched on", it.account.platform),
+            )
+        })?;
+        let handle = it.handle.as_ref().ok_or_else(|| {
+            Failure::new(Class::Unknown, "handle_missing", "it has no handle to ask the network about")
+        })?;
+        let vault = LedgerVault { ledger: &self.parts.ledger, ring: &self.parts.ring };
+        let token = vault.access_token(it.account.id).await.map_err(|error: JobError| error.failure())?;
+        Ok((network, handle, token))
+    }
+
+    fn read<'a>(&'a self, doubt: &'a Doubt, token: &'a SecretString) -> Call<'a> {
+        let account = &doubt.publication.account.external_id;
+        Call { id: None, account, token, media: &*self.parts.media, timeout: READ_TIMEOUT }
+    }
+
+    async fn carry_out(&self, doubt: &Doubt, ruling: Ruling) -> Result<(), LedgerError> {
+        match ruling {
+            Ruling::Publish(public) => self.record(doubt, public).await,
+            Ruling::Carry => self.decide(doubt, Move::Carry, HandleState::Spent, None).await,
+            Ruling::Rearm => self.decide(doubt, Move::Rearm, HandleState::Ready, None).await,
+            Ruling::Replace(why) => self.decide(doubt, Move::Replace, HandleState::Dead, Some(&why)).await,
+            Ruling::Condemn(why) => self.decide(doubt, Move::Condemn, HandleState::Dead, Some(&why)).await,
+            Ruling::Honour => self.decide(doubt, Move::Honour, HandleState::Ready, None).await,
+            Ruling::Hold(why) => {
+                let why = Failure::new(Class::Unknown, "not_provable", why);
+                self.decide(doubt, Move::Hold, HandleState::Ready, Some(&why)).await
+            }
+            Ruling::LookAgain { at, absent_since } => {
+                self.parts.ledger.look_again(doubt.publication.id, at, absent_since).await
+            }
+        }
+    }
+
+    async fn decide(
+        &self,
+        doubt: &Doubt,
+        step: Move,
+        handle: HandleState,
+        failure: Option<&Failure>,
+    ) -> Result<(), LedgerError> {
+        let decided = self.parts.ledger.decide(doubt, &Decision { step, handle, failure }).await?;
+        metrics::counter!("postroom_reconciled_total", "to" => step.to().word())
+            .increment(u64::from(decided));
+        if decided {
+            self.due.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Records the effect at once; then asks where it is to be found, which may fail without harm.
+    async fn record(&self, doubt: &Doubt, public: Public) -> Result<(), LedgerError> {
+        let ledger = &self.parts.ledger;
+        let id = doubt.publication.id;
+        ledger.seen(id, doubt.call, &public).await?;
+        metrics::counter!("postroom_reconciled_total", "to" => "published").increment(1);
+        let Ok((network, handle, token)) = self.open(doubt).await else { return Ok(()) };
+        let call = self.read(doubt, &token);
+        match network.describe(&call, handle, &doubt.publication.content, public).await {
+            Ok(described) => ledger.seen(id, doubt.call, &described).await,
+            Err(failure) => {
+                tracing::info!(publication = %id, %failure, "where it is to be found is not known yet");
+                Ok(())
+            }
+        }
+    }
+}
