@@ -1,0 +1,77 @@
+//! Who asks, through the API: a key, its workspace and what it may do.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use axum::{extract::FromRequestParts, http::header, http::request::Parts};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{App, problem::Problem};
+use crate::ledger::keys::{self, Scope};
+
+/// What a route needs a key to be allowed. A route names it in its arguments, or gets no workspace.
+pub trait Needs: Send + Sync + 'static {
+    /// The scope.
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($(#[$doc:meta])* $name:ident)+) => {
+        $($(#[$doc])* pub struct $name;
+        impl Needs for $name { const SCOPE: Scope = Scope::$name; })+
+    };
+}
+
+needs! {
+    /// Reads posts.
+    PostsRead
+    /// Writes posts.
+    PostsWrite
+    /// Uploads and reads media.
+    MediaWrite
+    /// Reads accounts.
+    AccountsRead
+}
+
+/// A key that may do what the route needs, in its workspace.
+pub struct Caller<N: Needs> {
+    /// The key.
+    pub key_id: Uuid,
+    /// The workspace it opens.
+    pub workspace_id: Uuid,
+    needs: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequestParts<Arc<App>> for Caller<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let key = bearer(parts)?;
+        let unknown = || {
+            Problem::unauthenticated("This key is unknown or has expired. Ask whoever gave it for a new one.")
+        };
+        let digest = keys::digest(&key).ok_or_else(unknown)?;
+        let key = app.house.ledger.api_key(&digest).await?.ok_or_else(unknown)?;
+        let Some(workspace_id) = key.workspace_id else {
+            return Err(Problem::forbidden(
+                "This is an operator's key, for queue-wide work; this route needs a workspace's key.",
+            ));
+        };
+        if !key.may(N::SCOPE) {
+            let detail = format!("This key lacks the scope {}. Use a key that has it.", N::SCOPE.word());
+            return Err(Problem::forbidden(detail));
+        }
+        Ok(Self { key_id: key.id, workspace_id, needs: PhantomData })
+    }
+}
+
+fn bearer(parts: &Parts) -> Result<SecretString, Problem> {
+    let value = parts.headers.get(header::AUTHORIZATION);
+    let missing = || Problem::unauthenticated("Send the API key as “Authorization: Bearer pr_…”.");
+    let value = value.and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    let (scheme, key) = value.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    Ok(SecretString::from(key.trim()))
+}

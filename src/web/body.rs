@@ -1,0 +1,269 @@
+//! Reading bodies: never more than the limit, and a post's JSON with everything that is wrong with it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
+use futures_util::StreamExt;
+use jobs::surface::PostKind;
+use serde_json::{Map, Value};
+
+use super::{
+    finding::Finding,
+    problem::Problem,
+    text,
+    wish::{Wish, WishedTarget, WishedTime},
+};
+
+const SLOWEST: Duration = Duration::from_secs(30);
+
+/// The bytes of a JSON body.
+///
+/// # Errors
+/// 415, 413, 408, or 400 where the connection broke.
+pub async fn json_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let declared =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = declared.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::wrong_type("application/json"));
+    }
+    tokio::time::timeout(SLOWEST, collect(body, limit)).await.map_err(|_| Problem::timeout())?
+}
+
+async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::malformed("The body ended too early."))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(Problem::too_large(limit as u64));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The value of a JSON body.
+///
+/// # Errors
+/// 400: it is not JSON, or nested deeper than anything sensible.
+pub fn json(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::malformed(format!("The body is not JSON: {error}.")))
+}
+
+/// A post as the API takes it, as far as it can be read, and what cannot.
+pub fn post(body: &Value) -> (Wish, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["caption", "kind", "media_ids", "link", "targets", "schedule", "latest_after"]);
+    let caption = at.text("caption").unwrap_or_default();
+    let kind = kind(&mut at);
+    let link = at.text("link");
+    let latest_after = at.text("latest_after");
+    let media_ids = at.texts("media_ids");
+    let targets = at.list("targets");
+    let schedule = at.value("schedule");
+    let targets = targets.into_iter().enumerate().map(|(n, value)| target(n, value, &mut findings)).collect();
+    let schedule = schedule.map(|value| time(value, &mut findings));
+    (Wish { caption, kind, media_ids, link, targets, schedule, latest_after }, findings)
+}
+
+fn kind(at: &mut Fields<'_, '_>) -> PostKind {
+    let Some(word) = at.text("kind") else { return PostKind::Post };
+    let found = PostKind::ALL.iter().find(|kind| kind.word() == word);
+    if found.is_none() {
+        let kinds = PostKind::ALL.iter().map(|kind| kind.word());
+        let detail = format!("“{}” is not a kind of post.", text::shown(&word));
+        at.findings.push(Finding::new("kind", "kind_unknown", detail).accepting(kinds));
+    }
+    found.copied().unwrap_or(PostKind::Post)
+}
+
+fn target(n: usize, value: &Value, findings: &mut Vec<Finding>) -> WishedTarget {
+    let path = format!("targets[{n}]");
+    let mut at = Fields::open(&path, value, findings);
+    at.only(&["account_id", "caption", "options"]);
+    let account_id = at.text("account_id");
+    if account_id.is_none() && at.absent("account_id") {
+        let detail = "Say which account; GET /api/v1/accounts lists them.";
+        at.findings.push(Finding::new(format!("{path}.account_id"), "required", detail));
+    }
+    let caption = at.text("caption");
+    let options = at.value("options").map(|value| options(&path, value, findings)).unwrap_or_default();
+    WishedTarget { account_id: account_id.unwrap_or_default(), caption, options }
+}
+
+fn options(path: &str, value: &Value, findings: &mut Vec<Finding>) -> BTreeMap<String, String> {
+    let path = format!("{path}.options");
+    let mut at = Fields::open(&path, value, findings);
+    let names: Vec<&String> = at.map.keys().collect();
+    names.into_iter().filter_map(|name| Some((name.clone(), at.text(name)?))).collect()
+}
+
+fn time(value: &Value, findings: &mut Vec<Finding>) -> WishedTime {
+    let mut at = Fields::open("schedule", value, findings);
+    at.only(&["at", "time_zone", "fold"]);
+    if at.absent("at") {
+        at.findings.push(Finding::new(
+            "schedule.at",
+            "required",
+            "Say when, or leave the schedule out to publish now.",
+        ));
+    }
+    WishedTime { at: at.text("at"), time_zone: at.text("time_zone"), fold: at.text("fold") }
+}
+
+static NOTHING: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+
+/// An object being read. What is `null` counts as left out.
+struct Fields<'a, 'f> {
+    path: &'a str,
+    map: &'a Map<String, Value>,
+    findings: &'f mut Vec<Finding>,
+}
+
+impl<'a, 'f> Fields<'a, 'f> {
+    fn open(path: &'a str, value: &'a Value, findings: &'f mut Vec<Finding>) -> Self {
+        let map = value.as_object().unwrap_or_else(|| {
+            let field = if path.is_empty() { "body" } else { path };
+            findings.push(Finding::new(field, "type", "This has to be an object."));
+            &NOTHING
+        });
+        Self { path, map, findings }
+    }
+
+    fn field(&self, name: &str) -> String {
+        let name = text::shown(name);
+        if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
+    }
+
+    fn find(&mut self, name: &str, code: &'static str, detail: &str) {
+        let field = self.field(name);
+        self.findings.push(Finding::new(field, code, detail));
+    }
+
+    fn only(&mut self, known: &[&str]) {
+        for name in self.map.keys().filter(|name| !known.contains(&name.as_str())) {
+            let detail = "There is no such field here.";
+            let finding = Finding::new(self.field(name), "unknown_field", detail);
+            self.findings.push(finding.accepting(known.iter().copied()));
+        }
+    }
+
+    fn absent(&self, name: &str) -> bool {
+        self.value(name).is_none()
+    }
+
+    fn value(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        match self.value(name)?.as_str() {
+            None => self.find(name, "type", "This has to be a text."),
+            Some(text) if text.contains('\0') => {
+                self.find(name, "nul_character", "The text has a NUL character (U+0000) in it. Remove it.");
+            }
+            Some(text) => return Some(text.to_owned()),
+        }
+        None
+    }
+
+    fn list(&mut self, name: &str) -> Vec<&'a Value> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(list) = value.as_array() else {
+            self.find(name, "type", "This has to be a list.");
+            return Vec::new();
+        };
+        list.iter().collect()
+    }
+
+    fn texts(&mut self, name: &str) -> Vec<String> {
+        let list = self.list(name);
+        let text = |(n, value): (usize, &Value)| match value.as_str() {
+            Some(text) if !text.contains('\0') => Some(text.to_owned()),
+            _ => {
+                self.find(&format!("{name}[{n}]"), "type", "This has to be an id, as the upload gave it.");
+                None
+            }
+        };
+        list.into_iter().enumerate().filter_map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn findings(body: &Value) -> Vec<(String, &'static str)> {
+        post(body).1.into_iter().map(|finding| (finding.field, finding.code)).collect()
+    }
+
+    fn found(field: &str, code: &'static str) -> (String, &'static str) {
+        (field.to_owned(), code)
+    }
+
+    #[test]
+    fn a_full_post_is_read() {
+        let (wish, findings) = post(&json!({
+            "caption": "Opening day", "kind": "reel", "media_ids": ["m"], "link": null,
+            "targets": [{ "account_id": "a", "caption": null, "options": { "privacy_level": "SELF_ONLY" } }],
+            "schedule": { "at": "2026-12-01T09:30:00", "time_zone": "Asia/Jerusalem", "fold": "earlier" },
+            "latest_after": "PT2H"
+        }));
+        assert_eq!(findings, []);
+        assert_eq!(
+            (wish.caption.as_str(), wish.kind, wish.media_ids.len()),
+            ("Opening day", PostKind::Reel, 1)
+        );
+        assert_eq!(wish.targets[0].options["privacy_level"], "SELF_ONLY");
+        assert_eq!(wish.schedule.and_then(|time| time.fold).as_deref(), Some("earlier"));
+    }
+
+    #[test]
+    fn every_unknown_field_and_every_wrong_type_is_named() {
+        let body = json!({
+            "captoin": "x", "caption": 7, "media_ids": "m", "kind": "poem",
+            "targets": [{ "account": "a" }, 3], "schedule": { "at": 5, "zone": "UTC" }
+        });
+        let found = [
+            found("captoin", "unknown_field"),
+            found("caption", "type"),
+            found("kind", "kind_unknown"),
+            found("media_ids", "type"),
+            found("targets[0].account", "unknown_field"),
+            found("targets[0].account_id", "required"),
+            found("targets[1]", "type"),
+            found("targets[1].account_id", "required"),
+            found("schedule.zone", "unknown_field"),
+            found("schedule.at", "type"),
+        ];
+        assert_eq!(findings(&body), found);
+        assert_eq!(findings(&json!([])), [("body".to_owned(), "type")]);
+    }
+
+    #[test]
+    fn a_nul_character_is_found_wherever_it_stands() {
+        let body = json!({
+            "caption": "a\0", "link": "\0", "media_ids": ["\0"], "latest_after": "\0",
+            "targets": [{ "account_id": "\0", "caption": "\0", "options": { "privacy_level": "\0" } }],
+            "schedule": { "at": "\0", "time_zone": "\0", "fold": "\0" }
+        });
+        assert_eq!(findings(&body).len(), 10);
+    }
+
+    #[test]
+    fn a_bomb_of_brackets_is_malformed() {
+        let bomb = "[".repeat(200_000);
+        assert!(json(bomb.as_bytes()).is_err());
+        assert!(json(b"{\"caption\": \"\\ud800\"}").is_err());
+        assert!(json(b"\xff").is_err());
+        assert!(json(b"").is_err());
+    }
+}

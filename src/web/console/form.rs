@@ -1,0 +1,227 @@
+//! The form of a new post: read field by field, and kept as it was written when it comes back.
+
+use std::collections::BTreeMap;
+
+use jobs::surface::PostKind;
+use uuid::Uuid;
+
+use crate::web::{
+    finding::Finding,
+    problem::Problem,
+    wish::{Wish, WishedTarget, WishedTime},
+};
+
+/// No field but a file is longer.
+pub const LONGEST_FIELD: usize = 262_144;
+/// More fields than the form has with every account.
+pub const MOST_FIELDS: usize = 1_500;
+
+/// What somebody wrote into the form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    pub token: String,
+    /// Makes a double click harmless.
+    pub key: String,
+    pub caption: String,
+    pub kind: String,
+    pub link: String,
+    /// `now` or `later`.
+    pub when: String,
+    pub date: String,
+    pub time: String,
+    pub zone: String,
+    pub fold: String,
+    /// One of the times that were offered instead of one that does not exist…
+    pub pick: String,
+    /// …and the date and time it was offered for.
+    pub picked_for: String,
+    pub targets: Vec<String>,
+    /// By account.
+    pub privacy: BTreeMap<String, String>,
+    pub media_ids: Vec<String>,
+}
+
+impl Written {
+    /// An empty form.
+    pub fn fresh(zone: String) -> Self {
+        let key = Uuid::now_v7().to_string();
+        Self { key, kind: "post".into(), when: "now".into(), zone, ..Self::default() }
+    }
+
+    /// Puts one field in.
+    ///
+    /// # Errors
+    /// 422: the form has no such field.
+    pub fn put(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        let slot = match name {
+            "token" => &mut self.token,
+            "key" => &mut self.key,
+            // Browsers send line ends as CR LF, which no network counts as two.
+            "caption" => {
+                self.caption = value.replace("\r\n", "\n");
+                return Ok(());
+            }
+            "kind" => &mut self.kind,
+            "link" => &mut self.link,
+            "when" => &mut self.when,
+            "date" => &mut self.date,
+            "time" => &mut self.time,
+            "zone" => &mut self.zone,
+            "fold" => &mut self.fold,
+            "pick" => &mut self.pick,
+            "picked_for" => &mut self.picked_for,
+            "target" => {
+                self.targets.push(value);
+                return Ok(());
+            }
+            "media_id" => {
+                self.media_ids.push(value);
+                return Ok(());
+            }
+            other => {
+                let Some(account) = other.strip_prefix("privacy-") else {
+                    let detail = "The form has no such field.";
+                    return Err(Problem::invalid(vec![Finding::new(
+                        crate::web::text::shown(other),
+                        "unknown_field",
+                        detail,
+                    )]));
+                };
+                self.privacy.insert(account.to_owned(), value);
+                return Ok(());
+            }
+        };
+        *slot = value;
+        Ok(())
+    }
+
+    /// Date and time as they were written.
+    pub fn wall(&self) -> String {
+        format!("{}T{}", self.date, self.time)
+    }
+
+    /// What it wishes, and what its reader finds: control characters that the ledger cannot keep.
+    pub fn wish(&self) -> (Wish, Vec<Finding>) {
+        let mut found = Vec::new();
+        let mut text = |field: &str, text: &str| {
+            if text.contains('\0') {
+                let detail = "The text has a NUL character in it. Remove it.";
+                found.push(Finding::new(field, "nul_character", detail));
+            }
+            text.replace('\0', "")
+        };
+        let wish = Wish {
+            caption: text("caption", &self.caption),
+            kind: PostKind::ALL
+                .iter()
+                .copied()
+                .find(|kind| kind.word() == self.kind)
+                .unwrap_or(PostKind::Post),
+            media_ids: self.media_ids.clone(),
+            link: Some(text("link", self.link.trim())).filter(|link| !link.is_empty()),
+            targets: self.targets.iter().map(|id| self.target(id)).collect(),
+            schedule: (self.when == "later").then(|| self.time()),
+            latest_after: None,
+        };
+        (wish, found)
+    }
+
+    fn target(&self, id: &str) -> WishedTarget {
+        let level = self.privacy.get(id).filter(|level| !level.is_empty());
+        let options = level.map(|level| ("privacy_level".to_owned(), level.clone())).into_iter().collect();
+        WishedTarget { account_id: id.to_owned(), caption: None, options }
+    }
+
+    fn time(&self) -> WishedTime {
+        let offered = !self.pick.is_empty() && self.picked_for == self.wall();
+        let optional = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        WishedTime {
+            at: Some(if offered { self.pick.clone() } else { self.wall() }),
+            time_zone: optional(&self.zone),
+            fold: optional(&self.fold),
+        }
+    }
+
+    /// What two sendings of the same form have in common, whatever boundary the browser chose.
+    pub fn content(&self) -> Vec<u8> {
+        let same = Self { token: String::new(), key: String::new(), ..self.clone() };
+        format!("{same:?}").into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(fields: &[(&str, &str)]) -> Written {
+        let mut written = Written::default();
+        for (name, value) in fields {
+            written.put(name, (*value).to_owned()).expect("a field");
+        }
+        written
+    }
+
+    #[test]
+    fn a_form_is_read_field_by_field() {
+        let form = written(&[
+            ("caption", "a\r\nb"),
+            ("kind", "reel"),
+            ("target", "x"),
+            ("target", "y"),
+            ("privacy-y", "SELF_ONLY"),
+            ("privacy-x", ""),
+            ("when", "later"),
+            ("date", "2026-12-01"),
+            ("time", "09:30"),
+            ("zone", "Asia/Jerusalem"),
+            ("link", " "),
+        ]);
+        let (wish, found) = form.wish();
+        assert_eq!(found, []);
+        assert_eq!((wish.caption.as_str(), wish.kind, wish.link), ("a\nb", PostKind::Reel, None));
+        assert!(wish.targets[0].options.is_empty());
+        assert_eq!(wish.targets[1].options["privacy_level"], "SELF_ONLY");
+        let time = wish.schedule.expect("a time");
+        assert_eq!((time.at.as_deref(), time.fold), (Some("2026-12-01T09:30"), None));
+    }
+
+    #[test]
+    fn an_offered_time_counts_only_for_the_time_it_was_offered_for() {
+        let at = |date: &str| {
+            let form = written(&[
+                ("when", "later"),
+                ("date", date),
+                ("time", "02:30"),
+                ("pick", "2027-03-26T03:00"),
+                ("picked_for", "2027-03-26T02:30"),
+            ]);
+            form.wish().0.schedule.and_then(|time| time.at)
+        };
+        assert_eq!(at("2027-03-26").as_deref(), Some("2027-03-26T03:00"));
+        assert_eq!(at("2027-03-27").as_deref(), Some("2027-03-27T02:30"));
+    }
+
+    #[test]
+    fn now_has_no_time_even_if_one_is_written() {
+        assert!(
+            written(&[("when", "now"), ("date", "2026-12-01"), ("time", "09:30")])
+                .wish()
+                .0
+                .schedule
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_field_that_the_form_does_not_have_is_refused() {
+        assert!(Written::default().put("admin", "1".into()).is_err());
+    }
+
+    #[test]
+    fn two_sendings_of_a_form_are_the_same_content() {
+        let one = written(&[("caption", "a"), ("token", "1"), ("key", "k")]);
+        let two = written(&[("caption", "a"), ("token", "2"), ("key", "k")]);
+        assert_eq!(one.content(), two.content());
+        assert_ne!(one.content(), written(&[("caption", "b")]).content());
+    }
+}

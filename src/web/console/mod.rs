@@ -1,0 +1,237 @@
+//! The staff console: pages that read the ledger, and the form that writes a post. Works without a script.
+
+mod accounts;
+mod assets;
+mod compose;
+mod desk;
+mod form;
+mod list;
+mod post;
+mod session;
+mod sign_in;
+mod texts;
+mod throttle;
+mod words;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post as posting},
+};
+
+use super::{App, House, problem::Problem};
+use session::{AtLeast, Seat};
+use texts::{ENGLISH, Texts};
+
+const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), display-capture=(), \
+     encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), hid=(), idle-detection=(), \
+     local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
+     publickey-credentials-get=(), screen-wake-lock=(), serial=(), storage-access=(), usb=(), \
+     web-share=(), xr-spatial-tracking=()";
+
+/// What the console keeps while it is open.
+pub struct Console {
+    assets: assets::Assets,
+    throttle: throttle::Throttle,
+    policy: HeaderValue,
+    secure: bool,
+}
+
+impl Console {
+    /// Makes it for this house.
+    pub fn new(house: &House) -> Self {
+        Self {
+            assets: assets::Assets::new(),
+            throttle: throttle::Throttle::default(),
+            policy: policy(house.media_origin.as_deref()),
+            secure: session::is_secure(&house.public_url),
+        }
+    }
+}
+
+fn policy(media_origin: Option<&str>) -> HeaderValue {
+    let media = media_origin.map(|origin| format!(" {origin}")).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:{media}; media-src 'self' blob:{media}; \
+         connect-src 'self'{media}; form-action 'self'{media}; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
+/// The console's routes.
+pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(async || Redirect::to("/posts")))
+        .route("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .route("/sign-out", posting(sign_in::leave))
+        .route("/posts", get(list::page))
+        .route(
+            "/posts/new",
+            // Files are limited by their type, while they come.
+            get(compose::page).post(compose::submit).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/posts/{id}", get(post::page))
+        .route("/media/{id}", get(post::media))
+        .route("/accounts", get(accounts::page))
+        .route("/workspace", posting(desk::switch_workspace))
+        .route("/theme", posting(desk::choose_theme))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
+        .layer(session::layer(&app.house))
+        .route("/assets/{hash}/{name}", get(assets::one))
+}
+
+/// The headers that every answer carries, and those of a page.
+pub async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let is_page = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if app.console.secure {
+        let https = HeaderValue::from_static("max-age=63072000; includeSubDomains");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, https);
+    }
+    if is_page {
+        headers.insert(header::CONTENT_SECURITY_POLICY, app.console.policy.clone());
+        headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+        headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+        headers.insert("permissions-policy", HeaderValue::from_static(PERMISSIONS));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// Days since the epoch, by the clock that was handed in.
+fn today(app: &App) -> i64 {
+    app.house.clock.now().timestamp() / 86_400
+}
+
+/// What surrounds every page.
+struct Shell {
+    t: &'static Texts,
+    theme: &'static str,
+    css: String,
+    js: String,
+    icon: String,
+    /// Which entry of the menu is this page's.
+    here: &'static str,
+    /// The page's address, for forms that come back to it.
+    path: String,
+    who: Option<Who>,
+}
+
+/// Who is signed in.
+struct Who {
+    name: String,
+    token: String,
+    may_write: bool,
+    workspace: String,
+    workspaces: Vec<Choice>,
+}
+
+/// An entry of a select.
+struct Choice {
+    value: String,
+    label: String,
+    chosen: bool,
+}
+
+impl Shell {
+    fn anonymous(app: &App, headers: &HeaderMap) -> Self {
+        Self {
+            t: &ENGLISH,
+            theme: theme(headers),
+            css: app.console.assets.css.clone(),
+            js: app.console.assets.js.clone(),
+            icon: app.console.assets.icon.clone(),
+            here: "",
+            path: "/posts".to_owned(),
+            who: None,
+        }
+    }
+
+    fn seated<R: AtLeast>(
+        app: &App,
+        headers: &HeaderMap,
+        seat: &Seat<R>,
+        here: &'static str,
+        path: &str,
+    ) -> Self {
+        let own = seat.member.workspace_id;
+        let workspaces = seat.memberships.iter().map(|member| Choice {
+            value: member.workspace_id.to_string(),
+            label: member.workspace_name.clone(),
+            chosen: member.workspace_id == own,
+        });
+        let who = Who {
+            name: format!("{} {}", seat.member.first_name, seat.member.last_name),
+            token: seat.token.clone(),
+            may_write: seat.may_write(),
+            workspace: seat.member.workspace_name.clone(),
+            workspaces: workspaces.collect(),
+        };
+        Self { here, path: path.to_owned(), who: Some(who), ..Self::anonymous(app, headers) }
+    }
+}
+
+const THEMES: &[&str] = &["auto", "light", "dark"];
+
+fn theme(headers: &HeaderMap) -> &'static str {
+    let wanted = cookie(headers, "theme");
+    THEMES.iter().find(|theme| wanted == Some(**theme)).copied().unwrap_or("auto")
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(own, _)| *own == name).map(|(_, value)| value)
+}
+
+/// A page, rendered.
+fn render(page: &impl Template) -> Result<Response, Problem> {
+    render_as(StatusCode::OK, page)
+}
+
+fn render_as(status: StatusCode, page: &impl Template) -> Result<Response, Problem> {
+    let html = page.render().map_err(|error| {
+        tracing::error!(%error, "a page could not be rendered");
+        Problem::internal()
+    })?;
+    Ok((status, Html(html)).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    shell: Shell,
+    title: &'static str,
+    detail: String,
+}
+
+/// A problem as a page.
+pub fn problem_page(app: &App, problem: &Problem, headers: &HeaderMap) -> Response {
+    let t = &ENGLISH;
+    let (title, detail) = match problem.status {
+        StatusCode::NOT_FOUND => (t.problem_not_found, t.problem_not_found_detail.to_owned()),
+        StatusCode::FORBIDDEN => (t.problem_forbidden, problem.detail.clone()),
+        StatusCode::SERVICE_UNAVAILABLE if problem.word == "ledger-away" => {
+            (t.problem_unavailable, t.problem_unavailable_detail.to_owned())
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => (t.problem_internal, t.problem_internal_detail.to_owned()),
+        _ => (problem.title, problem.detail.clone()),
+    };
+    let page = ProblemPage { shell: Shell::anonymous(app, headers), title, detail };
+    match render(&page) {
+        Ok(response) => problem.dress(response),
+        Err(_) => problem.document(""),
+    }
+}

@@ -1,0 +1,225 @@
+//! One post: what was written, what became of it on each account, and how.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use chrono::{DateTime, Utc};
+use jobs::machine::State as PublicationState;
+use uuid::Uuid;
+
+use super::{
+    Shell, list, render,
+    session::{Seat, Viewer},
+    texts::{ENGLISH, Texts, fill},
+    words::{self, Chip, Line},
+};
+use crate::{
+    ledger::{
+        accounts::Account,
+        media::Media,
+        posts::{Event, Post, Publication},
+    },
+    web::{
+        App,
+        intake::shapes::{ErrorShape, instant},
+        problem::Problem,
+        times,
+    },
+};
+
+const MOST_ACCOUNTS: i64 = 500;
+
+#[derive(Template)]
+#[template(path = "post.html")]
+struct Page {
+    shell: Shell,
+    title: String,
+    caption: String,
+    link: Option<String>,
+    kind: &'static str,
+    chip: Chip,
+    /// The page looks again by itself.
+    live: bool,
+    when_label: &'static str,
+    when: String,
+    relative: String,
+    instant: String,
+    created: String,
+    held_after: String,
+    media: Vec<Preview>,
+    cards: Vec<Card>,
+}
+
+/// A file to look at.
+pub struct Preview {
+    /// Its id.
+    pub id: Uuid,
+    /// What it was called.
+    pub name: String,
+    /// Whether it moves.
+    pub film: bool,
+    /// What it is, in a few words.
+    pub about: String,
+}
+
+struct Card {
+    account: String,
+    network: String,
+    surface: String,
+    chip: Chip,
+    says: String,
+    caption: Option<String>,
+    permalink: Option<String>,
+    open: String,
+    no_permalink: bool,
+    attempts: Option<String>,
+    error: Option<Trouble>,
+    lines: Vec<Line>,
+}
+
+struct Trouble {
+    message: String,
+    code: String,
+    who: &'static str,
+}
+
+/// The page.
+pub async fn page(
+    State(app): State<Arc<App>>,
+    seat: Seat<Viewer>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let t = &ENGLISH;
+    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("post"))?;
+    let (workspace, ledger) = (seat.member.workspace_id, &app.house.ledger);
+    let post = ledger.post(workspace, id).await?.ok_or_else(|| Problem::not_found("post"))?;
+    let publications: Vec<Uuid> = post.publications.iter().map(|it| it.id).collect();
+    let (files, events, accounts) = tokio::try_join!(
+        ledger.media_of(workspace, &post.media_ids),
+        ledger.events(&publications),
+        ledger.accounts(workspace, None, MOST_ACCOUNTS),
+    )?;
+    let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/posts/{id}"));
+    render(&view(&app, t, shell, &post, &files, &events, &accounts))
+}
+
+fn view(
+    app: &App,
+    t: &'static Texts,
+    shell: Shell,
+    post: &Post,
+    files: &[Media],
+    events: &[Event],
+    accounts: &[Account],
+) -> Page {
+    let now = app.house.clock.now();
+    let span = chrono::TimeDelta::from_std(post.latest_after).unwrap_or_default();
+    let in_order = post.media_ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
+    let card = |it: &Publication| {
+        let account = accounts.iter().find(|account| account.id == it.account_id);
+        card(app, t, now, post, it, account.map_or("", |account| &account.name), events)
+    };
+    Page {
+        shell,
+        title: list::excerpt(&post.caption, t.untitled).chars().take(60).collect(),
+        caption: post.caption.clone(),
+        link: post.link.clone(),
+        kind: list::kind(t, &post.kind),
+        chip: words::chip(t, post.shown()),
+        live: is_live(post, now),
+        when_label: if post.scheduled_for > now { t.scheduled_for } else { t.went_out },
+        when: words::when(t, post),
+        relative: words::relative(t, post.scheduled_for, now),
+        instant: instant(post.scheduled_for),
+        created: fill(t.schedule_utc, &[&words::date_time(post.created_at.naive_utc())]),
+        held_after: fill(t.held_after, &[&times::span(span)]),
+        media: in_order.map(|file| preview(t, file)).collect(),
+        cards: post.publications.iter().map(card).collect(),
+    }
+}
+
+/// Whether something may change while somebody looks: work is under way, or begins within minutes.
+fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
+    post.publications.iter().any(|it| match it.state {
+        PublicationState::Scheduled => it.scheduled_for - now < chrono::TimeDelta::minutes(10),
+        PublicationState::Preparing
+        | PublicationState::Prepared
+        | PublicationState::Waiting
+        | PublicationState::Armed
+        | PublicationState::Unknown
+        | PublicationState::RetryWait => true,
+        PublicationState::Published
+        | PublicationState::Held
+        | PublicationState::Failed
+        | PublicationState::Cancelled => false,
+    })
+}
+
+/// A file in a few words.
+pub fn preview(t: &Texts, file: &Media) -> Preview {
+    let film = file.content_type.starts_with("video/");
+    let kind = if film { t.film } else { t.picture };
+    let length = file.duration_ms.map(|ms| format!(", {}:{:02}", ms / 60_000, ms / 1_000 % 60));
+    let about = format!("{kind}, {} × {}{}", file.width, file.height, length.unwrap_or_default());
+    Preview { id: file.id, name: file.name.clone(), film, about }
+}
+
+fn card(
+    app: &App,
+    t: &'static Texts,
+    now: DateTime<Utc>,
+    post: &Post,
+    it: &Publication,
+    account: &str,
+    events: &[Event],
+) -> Card {
+    let network = words::network(app, &it.platform);
+    let error = ErrorShape::of(it).map(|error| {
+        let (message, code, who) = error.told();
+        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who) }
+    });
+    let attempts = usize::try_from(it.attempts).unwrap_or_default();
+    Card {
+        account: account.to_owned(),
+        network: network.to_owned(),
+        surface: it.surface.clone(),
+        chip: words::chip(t, it.state.shown()),
+        says: words::says(t, it, network, now),
+        caption: it.caption.clone(),
+        // Only what a browser may safely open becomes a link.
+        permalink: it
+            .permalink
+            .clone()
+            .filter(|url| url.starts_with("https://") || url.starts_with("http://")),
+        open: fill(t.look_at_it, &[network]),
+        no_permalink: it.state == PublicationState::Published && it.permalink.is_none(),
+        attempts: (attempts > 0).then(|| t.count(attempts, t.attempts_one, t.attempts_many)),
+        error,
+        lines: words::history(t, post, it, events, network),
+    }
+}
+
+/// Leads to the file itself, at the object store, for a while.
+pub async fn media(
+    State(app): State<Arc<App>>,
+    seat: Seat<Viewer>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("file"))?;
+    let file = app.house.ledger.media(seat.member.workspace_id, id).await?;
+    let file = file.ok_or_else(|| Problem::not_found("file"))?;
+    let address = app.house.media.address(&file.object_key).await.map_err(|failure| {
+        tracing::warn!(%failure, "no address for a file");
+        Problem::away("media-store-away", "The media store cannot be reached. Try again in a few seconds.")
+    })?;
+    let mut response = Redirect::temporary(&address).into_response();
+    // Shorter than any address holds.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
+    Ok(response)
+}

@@ -1,0 +1,205 @@
+//! States, times and events in plain words.
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use jobs::machine::State;
+
+use super::texts::{Texts, fill};
+use crate::{
+    ledger::{
+        accounts::AccountState,
+        posts::{Event, Happening, Post, Publication},
+    },
+    web::{App, times},
+};
+
+/// A state as a chip: what it says, its colour, its sign.
+#[derive(Debug, Clone, Copy)]
+pub struct Chip {
+    pub word: &'static str,
+    pub label: &'static str,
+    pub tone: &'static str,
+    pub icon: &'static str,
+}
+
+/// The chip of one of the API's words.
+pub fn chip(t: &Texts, shown: &'static str) -> Chip {
+    let (label, tone, icon) = match shown {
+        "scheduled" => (t.state_scheduled, "calm", "clock"),
+        "preparing" => (t.state_preparing, "busy", "dots"),
+        "waiting" => (t.state_waiting, "busy", "dots"),
+        "publishing" => (t.state_publishing, "busy", "send"),
+        "confirming" => (t.state_confirming, "watch", "question"),
+        "published" => (t.state_published, "good", "check"),
+        "retrying" => (t.state_retrying, "watch", "again"),
+        "held" => (t.state_held, "act", "hand"),
+        "failed" => (t.state_failed, "bad", "cross"),
+        _ => (t.state_cancelled, "calm", "minus"),
+    };
+    Chip { word: shown, label, tone, icon }
+}
+
+/// The chip of an account.
+pub fn account_chip(t: &Texts, state: AccountState) -> Chip {
+    let (label, tone, icon) = match state {
+        AccountState::Active => (t.account_active, "good", "check"),
+        AccountState::Paused => (t.account_paused, "watch", "pause"),
+        AccountState::Reconnect => (t.account_reconnect, "act", "hand"),
+        AccountState::Frozen => (t.account_frozen, "calm", "minus"),
+        AccountState::Erased => (t.account_erased, "calm", "minus"),
+    };
+    Chip { word: state.word(), label, tone, icon }
+}
+
+/// What a publication is doing, as a sentence.
+pub fn says(t: &Texts, it: &Publication, network: &str, now: DateTime<Utc>) -> String {
+    let text = match it.state {
+        State::Scheduled if it.scheduled_for > now => t.says_scheduled,
+        State::Scheduled => t.says_due,
+        State::Preparing | State::Prepared => t.says_preparing,
+        State::Waiting => t.says_waiting,
+        State::Armed => t.says_publishing,
+        State::Unknown => t.says_confirming,
+        State::RetryWait => t.says_retrying,
+        State::Published => t.says_published,
+        State::Held => t.says_held,
+        State::Failed => t.says_failed,
+        State::Cancelled => t.says_cancelled,
+    };
+    fill(text, &[network])
+}
+
+/// Who acts, from the API's word.
+pub fn who(t: &Texts, word: &str) -> &'static str {
+    match word {
+        "owner" => t.who_owner,
+        "author" => t.who_author,
+        "staff" => t.who_staff,
+        _ => t.who_postroom,
+    }
+}
+
+/// What people call a network.
+pub fn network<'a>(app: &App, platform: &'a str) -> &'a str {
+    app.rules.platforms.iter().find(|it| it.name == platform).map_or(platform, |it| it.title)
+}
+
+/// `Tue 1 Dec 2026, 09:30`.
+pub fn date_time(at: NaiveDateTime) -> String {
+    at.format("%a %-d %b %Y, %H:%M").to_string()
+}
+
+/// When a post goes out, in the zone it was written in.
+pub fn when(t: &Texts, post: &Post) -> String {
+    match (post.wall_time, &post.time_zone) {
+        (Some(wall), Some(zone)) => format!("{} {zone}", date_time(wall)),
+        _ => fill(t.schedule_utc, &[&date_time(post.scheduled_for.naive_utc())]),
+    }
+}
+
+/// `in 3 hours`, `5 minutes ago`.
+pub fn relative(t: &Texts, at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let away = at - now;
+    let span = if away.abs() < TimeDelta::minutes(1) {
+        t.less_than_a_minute.to_owned()
+    } else {
+        times::span(away.abs())
+    };
+    fill(if away >= TimeDelta::zero() { t.in_time } else { t.ago }, &[&span])
+}
+
+/// One line of a publication's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// For machines.
+    pub instant: String,
+    /// For people, in the post's zone.
+    pub at: String,
+    pub text: String,
+    pub detail: Option<String>,
+    pub tone: &'static str,
+}
+
+/// A publication's history in plain words, oldest first.
+pub fn history(t: &Texts, post: &Post, it: &Publication, events: &[Event], network: &str) -> Vec<Line> {
+    let zone = post.time_zone.as_deref().and_then(|name| name.parse::<Tz>().ok()).unwrap_or(Tz::UTC);
+    let line = |at: DateTime<Utc>, (text, detail, tone): (String, Option<String>, &'static str)| Line {
+        instant: super::super::intake::shapes::instant(at),
+        at: at.with_timezone(&zone).format("%-d %b, %H:%M:%S").to_string(),
+        text,
+        detail,
+        tone,
+    };
+    let mut lines = vec![line(post.created_at, (t.event_accepted.to_owned(), None, "good"))];
+    let own = events.iter().filter(|event| event.publication_id == it.id);
+    lines.extend(own.filter_map(|event| Some(line(event.at, told(t, &event.what, network)?))));
+    if let Some(at) = it.published_at {
+        lines.push(line(at, (fill(t.event_published, &[network]), None, "good")));
+    }
+    lines.sort_by(|a, b| a.instant.cmp(&b.instant));
+    // The same thing again and again is one line: a network is looked at many times.
+    lines.dedup_by(|later, earlier| later.text == earlier.text && later.detail == earlier.detail);
+    lines
+}
+
+fn told(t: &Texts, what: &Happening, network: &str) -> Option<(String, Option<String>, &'static str)> {
+    let say = |text: &str, detail: &Option<String>, tone| {
+        Some((fill(text, &[network]), detail.clone().filter(|text| !text.is_empty()), tone))
+    };
+    match what {
+        Happening::Call { kind, verdict, message, .. } => match (kind.as_str(), verdict.as_deref()) {
+            ("prepare", None) => say(t.event_prepare_open, &None, "busy"),
+            ("prepare", Some("ok" | "resolved_yes")) => say(t.event_prepare_ok, &None, "good"),
+            ("prepare", Some("definite_no" | "resolved_no")) => say(t.event_prepare_no, message, "bad"),
+            ("prepare", Some(_)) => say(t.event_prepare_lost, message, "watch"),
+            ("commit", None) => say(t.event_commit_open, &None, "busy"),
+            ("commit", Some("ok")) => say(t.event_commit_ok, &None, "good"),
+            ("commit", Some("definite_no")) => say(t.event_commit_no, message, "bad"),
+            ("commit", Some("resolved_yes")) => say(t.event_commit_yes, &None, "good"),
+            ("commit", Some("resolved_no")) => say(t.event_commit_not, message, "watch"),
+            ("commit", Some(_)) => say(t.event_commit_lost, message, "watch"),
+            ("discard", _) => say(t.event_discard, &None, "calm"),
+            _ => None,
+        },
+        Happening::Attempt { outcome, reason } => match outcome.as_str() {
+            "waiting" => say(t.event_waiting, reason, "calm"),
+            "retry" => say(t.event_retry, reason, "watch"),
+            "paused" => say(t.event_paused, reason, "act"),
+            "released" => say(t.event_released, reason, "calm"),
+            "reaped" => say(t.event_reaped, &None, "watch"),
+            "held" => say(t.event_held, reason, "act"),
+            "failed" | "dead" => say(t.event_failed, reason, "bad"),
+            "cancelled" => say(t.event_cancelled, &None, "calm"),
+            "unknown" => say(t.event_unknown, reason, "watch"),
+            _ => None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::console::texts::ENGLISH;
+
+    #[test]
+    fn every_state_has_a_chip_and_every_word_a_label_of_its_own() {
+        let mut labels: Vec<_> = State::SHOWN.iter().map(|word| chip(&ENGLISH, word).label).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), State::SHOWN.len());
+    }
+
+    #[test]
+    fn times_are_told_in_plain_words() {
+        let now: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().expect("a time");
+        for (seconds, said) in [
+            (30, "in less than a minute"),
+            (-30, "less than a minute ago"),
+            (180, "in 3 minutes"),
+            (-7_200, "2 hours ago"),
+            (432_000, "in 5 days"),
+        ] {
+            assert_eq!(relative(&ENGLISH, now + TimeDelta::seconds(seconds), now), said);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The API: posts, media, accounts; and what watches over the process asks.
+
+pub mod accounts;
+pub mod health;
+pub mod lists;
+pub mod media;
+pub mod posts;
+pub mod shapes;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, State},
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use sha2::{Digest, Sha256};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{App, finding::Finding, problem::Problem};
+use crate::ledger::idempotency::{Answer, Asked};
+
+/// The header that makes a write harmless to repeat.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "postroom",
+        description = "Publishes posts to social networks: none lost, none sent twice. A 202 means: committed, it will not be lost."
+    ),
+    modifiers(&Bearer)
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key, pr_…"));
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+    }
+}
+
+/// The API's routes, and its description made of them.
+pub fn routes() -> Router<Arc<App>> {
+    let (api, description) = OpenApiRouter::<Arc<App>>::with_openapi(Description::openapi())
+        .routes(routes!(posts::list, posts::create))
+        .routes(routes!(posts::one))
+        .routes(routes!(media::one))
+        .routes(routes!(accounts::list))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(media::upload))
+                // Files are limited by their type, while they come.
+                .layer(DefaultBodyLimit::disable()),
+        )
+        .split_for_parts();
+    let description = Arc::new(description);
+    api.route(
+        "/api/openapi.json",
+        get(async move |State(_): State<Arc<App>>| axum::Json((*description).clone())),
+    )
+}
+
+/// The key that a write carries, if any.
+fn asked(
+    headers: &HeaderMap,
+    workspace_id: Uuid,
+    route: &str,
+    content: &[u8],
+) -> Result<Option<Asked>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len())).ok_or_else(|| {
+        let detail = "An Idempotency-Key has 1 to 255 plain characters; a UUID is a good one.";
+        Problem::invalid(vec![Finding::new("Idempotency-Key", "key_format", detail)])
+    })?;
+    let digest = Sha256::new().chain_update(route).chain_update("\n").chain_update(content).finalize();
+    Ok(Some(Asked { workspace_id, key: key.to_owned(), digest: digest.into() }))
+}
+
+/// Gives an answer, the first time or again.
+fn give(answer: Answer, again: bool) -> Response {
+    let status = axum::http::StatusCode::from_u16(answer.status).unwrap_or(axum::http::StatusCode::OK);
+    let mut response = (status, [("content-type", "application/json")], answer.body).into_response();
+    if again {
+        response.headers_mut().insert("idempotent-replayed", axum::http::HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// An id from a path; what is none is an id of nothing.
+fn id(text: &str, what: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::not_found(what))
+}

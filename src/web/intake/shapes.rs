@@ -1,0 +1,285 @@
+//! What the API takes and gives.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use jobs::machine::State;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    ledger::{accounts::Account, media::Media, posts},
+    web::spans,
+};
+
+/// What `POST /api/v1/posts` takes. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = NewPost)]
+pub struct PostBody {
+    /// The words. Left out: none.
+    #[schema(example = "Opening day")]
+    pub caption: Option<String>,
+    /// `post` (the default), `reel`, `story` or `carousel`.
+    #[schema(example = "post")]
+    pub kind: Option<String>,
+    /// The files, in order, as `POST /api/v1/media` named them.
+    pub media_ids: Option<Vec<String>>,
+    /// A public web address to show.
+    pub link: Option<String>,
+    /// Where to: 1 to 50 accounts, each once.
+    pub targets: Vec<TargetBody>,
+    /// When; left out: now.
+    pub schedule: Option<ScheduleBody>,
+    /// ISO 8601 duration. Past its time plus this the post is held, never published late. Left out: 6 h.
+    #[schema(example = "PT2H")]
+    pub latest_after: Option<String>,
+}
+
+/// One account that a post goes to.
+#[derive(ToSchema)]
+#[schema(as = NewTarget)]
+pub struct TargetBody {
+    /// The account.
+    pub account_id: String,
+    /// Its own words instead of the post's.
+    pub caption: Option<String>,
+    /// `privacy_level` for TikTok: required unless the account has a default.
+    #[schema(example = json!({ "privacy_level": "SELF_ONLY" }))]
+    pub options: Option<BTreeMap<String, String>>,
+}
+
+/// When a post goes out.
+#[derive(ToSchema)]
+#[schema(as = NewSchedule)]
+pub struct ScheduleBody {
+    /// Wall time in `time_zone`, or a time with its offset. No fraction.
+    #[schema(example = "2026-12-01T09:30:00")]
+    pub at: String,
+    /// An IANA name.
+    #[schema(example = "Asia/Jerusalem")]
+    pub time_zone: Option<String>,
+    /// `earlier` or `later`: needed where the wall time happens twice.
+    pub fold: Option<String>,
+}
+
+/// A post.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Post)]
+pub struct PostShape {
+    id: Uuid,
+    /// The first that any of its publications has of: publishing, confirming, waiting, preparing, retrying,
+    /// scheduled, held, failed, published, cancelled.
+    state: &'static str,
+    kind: String,
+    caption: String,
+    link: Option<String>,
+    media_ids: Vec<Uuid>,
+    schedule: ScheduleShape,
+    /// ISO 8601 duration.
+    latest_after: String,
+    created_at: DateTime<Utc>,
+    publications: Vec<PublicationShape>,
+}
+
+/// When a post goes out, as it was written and as an instant. For “now” only the instant is set.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Schedule)]
+pub struct ScheduleShape {
+    at: Option<String>,
+    time_zone: Option<String>,
+    fold: Option<String>,
+    instant: DateTime<Utc>,
+}
+
+/// A post on one account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Publication)]
+pub struct PublicationShape {
+    id: Uuid,
+    account_id: Uuid,
+    platform: String,
+    /// `text`, `link`, `photo`, `photos`, `image`, `video`, `reel`, `story`, `carousel`.
+    surface: String,
+    /// `scheduled`, `preparing`, `waiting`, `publishing`, `confirming`, `published`, `retrying`, `held`,
+    /// `failed`, `cancelled`.
+    state: &'static str,
+    attempts: i64,
+    scheduled_for: DateTime<Utc>,
+    published_at: Option<DateTime<Utc>>,
+    permalink: Option<String>,
+    remote_id: Option<String>,
+    error: Option<ErrorShape>,
+}
+
+/// What went wrong, and who can mend it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PublicationError)]
+pub struct ErrorShape {
+    class: String,
+    code: String,
+    message: String,
+    /// `postroom`, `owner` of the account, `author` of the post, or `staff` who decide a held one.
+    who_acts: &'static str,
+}
+
+/// A file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Media)]
+pub struct MediaShape {
+    id: Uuid,
+    /// Found by content.
+    #[serde(rename = "type")]
+    content_type: String,
+    bytes: i64,
+    width: i32,
+    height: i32,
+    duration_ms: Option<i64>,
+    /// `uploading` or `ready`.
+    state: &'static str,
+}
+
+/// A connected account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account)]
+pub struct AccountShape {
+    id: Uuid,
+    platform: String,
+    external_id: String,
+    name: String,
+    /// `active`, `paused`, `reconnect`, `frozen`.
+    state: &'static str,
+    state_reason: Option<String>,
+    token_expires_at: Option<DateTime<Utc>>,
+    /// Options that a post may leave out.
+    #[schema(value_type = Object)]
+    defaults: Value,
+    created_at: DateTime<Utc>,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T: ToSchema> {
+    /// The rows.
+    pub data: Vec<T>,
+    /// Give it as `cursor` to get the next page; `null`: this was the last.
+    pub next_cursor: Option<String>,
+}
+
+impl From<&posts::Post> for PostShape {
+    fn from(post: &posts::Post) -> Self {
+        Self {
+            id: post.id,
+            state: post.shown(),
+            kind: post.kind.clone(),
+            caption: post.caption.clone(),
+            link: post.link.clone(),
+            media_ids: post.media_ids.clone(),
+            schedule: ScheduleShape {
+                at: post.wall_time.map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string()),
+                time_zone: post.time_zone.clone(),
+                fold: post.fold.clone(),
+                instant: post.scheduled_for,
+            },
+            latest_after: spans::show(post.latest_after),
+            created_at: post.created_at,
+            publications: post.publications.iter().map(PublicationShape::from).collect(),
+        }
+    }
+}
+
+impl From<&posts::Publication> for PublicationShape {
+    fn from(it: &posts::Publication) -> Self {
+        Self {
+            id: it.id,
+            account_id: it.account_id,
+            platform: it.platform.clone(),
+            surface: it.surface.clone(),
+            state: it.state.shown(),
+            attempts: it.attempts,
+            scheduled_for: it.scheduled_for,
+            published_at: it.published_at,
+            permalink: it.permalink.clone(),
+            remote_id: it.remote_id.clone(),
+            error: ErrorShape::of(it),
+        }
+    }
+}
+
+impl ErrorShape {
+    /// What there is to say about a publication that is not, or not yet, what was wished.
+    pub fn of(it: &posts::Publication) -> Option<Self> {
+        match it.state {
+            State::Published | State::Cancelled => return None,
+            State::Held | State::Failed => {}
+            State::Scheduled
+            | State::Preparing
+            | State::Prepared
+            | State::Waiting
+            | State::Armed
+            | State::Unknown
+            | State::RetryWait => {}
+        }
+        let held = it.state == State::Held;
+        match (&it.failure, &it.hold_reason) {
+            (_, Some(reason)) if held => Some(Self {
+                class: it.failure.as_ref().map_or_else(|| "held".to_owned(), |failure| class(failure.class)),
+                code: it.failure.as_ref().map_or_else(|| "held".to_owned(), |failure| failure.code.clone()),
+                message: reason.clone(),
+                who_acts: "staff",
+            }),
+            (Some(failure), _) => Some(Self {
+                class: class(failure.class),
+                code: failure.code.clone(),
+                message: failure.message.clone(),
+                who_acts: if held { "staff" } else { failure.class.who_acts() },
+            }),
+            (None, _) => None,
+        }
+    }
+
+    /// The words, the code and who acts.
+    pub fn told(&self) -> (&str, &str, &'static str) {
+        (&self.message, &self.code, self.who_acts)
+    }
+}
+
+fn class(class: jobs::contract::Class) -> String {
+    serde_json::to_value(class).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+impl From<&Media> for MediaShape {
+    fn from(media: &Media) -> Self {
+        Self {
+            id: media.id,
+            content_type: media.content_type.clone(),
+            bytes: media.bytes,
+            width: media.width,
+            height: media.height,
+            duration_ms: media.duration_ms,
+            state: media.state(),
+        }
+    }
+}
+
+impl From<&Account> for AccountShape {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id,
+            platform: account.platform.clone(),
+            external_id: account.external_id.clone(),
+            name: account.name.clone(),
+            state: account.state.word(),
+            state_reason: account.state_reason.clone(),
+            token_expires_at: account.token_expires_at,
+            defaults: account.defaults.clone(),
+            created_at: account.created_at,
+        }
+    }
+}
+
+/// RFC 3339 in UTC, to the second.
+pub fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

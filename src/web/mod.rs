@@ -1,0 +1,136 @@
+//! The door: the API for machines and the console for staff. It opens no token and calls no network; what it
+//! accepts is committed in the ledger before it says so.
+
+pub mod access;
+pub mod body;
+pub mod console;
+pub mod finding;
+pub mod inspect;
+pub mod intake;
+pub mod links;
+pub mod outer;
+pub mod passwords;
+pub mod problem;
+pub mod spans;
+pub mod text;
+pub mod times;
+pub mod upload;
+pub mod wish;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
+use jobs::{
+    desk::{Clock, Media},
+    fp,
+    hint::Hint,
+    surface::Platform,
+};
+use secrecy::SecretString;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{
+    config,
+    ledger::{
+        Ledger,
+        accept::{Accepted, Question},
+    },
+};
+use finding::Finding;
+use problem::Problem;
+use wish::{Rules, Wish};
+
+/// Tells the queue that jobs are probably ready. Must not block; what it loses, the relay finds.
+pub type Nudge = Arc<dyn Fn(Vec<Hint>) + Send + Sync>;
+/// Asks whether a part of the house answers; else why not.
+pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// Everything the door is given.
+pub struct House {
+    /// Postgres.
+    pub ledger: Ledger,
+    /// The door's settings.
+    pub web: config::Web,
+    /// How posts are brought out.
+    pub publishing: config::Publishing,
+    /// The address that the outside sees. On https, cookies are `Secure` and browsers are told to stay there.
+    pub public_url: Url,
+    /// Where the browser loads media from, when it is not this origin: `https://bucket.s3.example`.
+    pub media_origin: Option<String>,
+    /// The networks that are switched on.
+    pub platforms: Vec<&'static Platform>,
+    /// The object store.
+    pub media: Arc<dyn Media>,
+    /// Called after each commit with the jobs that may run now.
+    pub nudge: Nudge,
+    /// For the sign-in's throttle; what is due is decided by the ledger's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Renders Prometheus text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Guards `/metrics` when set.
+    pub metrics_token: Option<SecretString>,
+    /// Whether Redis answers.
+    pub redis: Probe,
+}
+
+/// The house, and what the door keeps while it is open.
+pub struct App {
+    /// What was given.
+    pub house: House,
+    /// What a wish is measured against.
+    pub rules: Rules,
+    /// The console's own.
+    pub console: console::Console,
+}
+
+/// All routes. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the sign-in's throttle
+/// counts by address.
+pub fn router(house: House) -> Router {
+    let rules = Rules {
+        platforms: house.platforms.clone(),
+        horizon: TimeDelta::days(i64::from(house.web.horizon_days)),
+        publishing: house.publishing,
+    };
+    let console = console::Console::new(&house);
+    let app = Arc::new(App { house, rules, console });
+    Router::new()
+        .merge(intake::routes())
+        .merge(console::routes(&app))
+        .fallback(async || Problem::not_found("page"))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), outer::tell_problems))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), console::headers))
+        .layer(middleware::from_fn(outer::watch))
+        .layer(middleware::from_fn(outer::read_on_after_refusal))
+        .with_state(app)
+}
+
+impl App {
+    /// Accepts a post. Once begun it goes on to its end, whether or not somebody still waits for the answer.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn accept(
+        self: &Arc<Self>,
+        wish: Wish,
+        found: Vec<Finding>,
+        question: Question,
+        created_by: Uuid,
+    ) -> Result<Accepted<Vec<Finding>>, Problem> {
+        let app = Arc::clone(self);
+        let accepting = tokio::spawn(async move {
+            let judge = |facts: &_| wish.judge(facts, &app.rules, created_by, found);
+            let accepted = app.house.ledger.accept(&question, judge, intake::posts::answer).await?;
+            if let Accepted::New { due, .. } = &accepted {
+                fp!(AfterAccept);
+                metrics::counter!("posts_accepted_total").increment(1);
+                (app.house.nudge)(due.clone());
+            }
+            Ok::<_, Problem>(accepted)
+        });
+        accepting.await?
+    }
+}

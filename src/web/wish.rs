@@ -1,0 +1,364 @@
+//! What somebody wishes to publish, from the API or from the form, and whether it can be.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::surface::{Draft, Platform, PostKind, Shape};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{finding::Finding, links, spans, times};
+use crate::{
+    config,
+    ledger::{
+        accept::{Facts, NewPost, NewTarget, Question, Written},
+        accounts::{Account, AccountState},
+        idempotency::Asked,
+        media::Media,
+    },
+};
+
+/// The most accounts one post may go to.
+const MOST_TARGETS: usize = 50;
+/// More files than any network takes.
+const MOST_FILES: usize = 100;
+
+/// A post as it was asked for: readable, and not yet judged.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// The words.
+    pub caption: String,
+    /// The kind.
+    pub kind: PostKind,
+    /// The files, in order.
+    pub media_ids: Vec<String>,
+    /// A web address to show.
+    pub link: Option<String>,
+    /// Where to.
+    pub targets: Vec<WishedTarget>,
+    /// When; `None` is now.
+    pub schedule: Option<WishedTime>,
+    /// Past its time plus this it is held; `None` is the default.
+    pub latest_after: Option<String>,
+}
+
+/// One account of a wish.
+#[derive(Debug, Clone)]
+pub struct WishedTarget {
+    /// Which.
+    pub account_id: String,
+    /// Its own words; `None` is the post's.
+    pub caption: Option<String>,
+    /// What the author chose for its network.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The time of a wish.
+#[derive(Debug, Clone)]
+pub struct WishedTime {
+    /// As it was written; `None` was not readable.
+    pub at: Option<String>,
+    /// An IANA name.
+    pub time_zone: Option<String>,
+    /// `earlier` or `later`.
+    pub fold: Option<String>,
+}
+
+/// What a wish is measured against.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The networks that are switched on.
+    pub platforms: Vec<&'static Platform>,
+    /// How far ahead a post may be scheduled.
+    pub horizon: TimeDelta,
+    /// How posts are brought out.
+    pub publishing: config::Publishing,
+}
+
+/// When it goes out.
+type When = (Option<Written>, DateTime<Utc>);
+
+impl Wish {
+    /// What has to be asked of the ledger to judge it.
+    pub fn question(&self, workspace_id: Uuid, asked: Option<Asked>) -> Question {
+        let ids = |texts: &[&String]| {
+            let mut ids: Vec<Uuid> = texts.iter().filter_map(|text| Uuid::try_parse(text).ok()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let accounts: Vec<&String> =
+            self.targets.iter().map(|it| &it.account_id).take(MOST_TARGETS).collect();
+        let media: Vec<&String> = self.media_ids.iter().take(MOST_FILES).collect();
+        Question { workspace_id, asked, account_ids: ids(&accounts), media_ids: ids(&media) }
+    }
+
+    /// The post it makes, or everything that is wrong with it; `found` is what its reader has found already.
+    ///
+    /// # Errors
+    /// At least one finding.
+    pub fn judge(
+        &self,
+        facts: &Facts,
+        rules: &Rules,
+        created_by: Uuid,
+        mut found: Vec<Finding>,
+    ) -> Result<NewPost, Vec<Finding>> {
+        // What was not readable is not judged as if it were empty.
+        let readable = found.iter().all(|finding| finding.code == "unknown_field");
+        let files = keep(self.files(facts), &mut found);
+        let link = keep(self.link.as_deref().map_or(Ok(()), links::check).map_err(one), &mut found);
+        let latest_after = keep(self.latest_after(rules), &mut found);
+        let when = keep(self.when(facts.now, rules), &mut found);
+        keep(self.repeated(), &mut found);
+        let shapes: Option<Vec<Shape>> =
+            files.as_ref().map(|files| files.iter().map(|file| shape(file)).collect());
+        let shapes = shapes.filter(|_| readable && link.is_some());
+        let targets = keep(self.targets(facts, rules, shapes.as_deref()), &mut found);
+        match (files, latest_after, when, targets) {
+            (Some(files), Some(latest_after), Some((written, scheduled_for)), Some(targets))
+                if found.is_empty() =>
+            {
+                Ok(NewPost {
+                    created_by,
+                    kind: self.kind,
+                    caption: self.caption.clone(),
+                    link: self.link.clone(),
+                    media_ids: files.iter().map(|file| file.id).collect(),
+                    written,
+                    scheduled_for,
+                    latest_after,
+                    prepare_ahead: rules.publishing.prepare_ahead,
+                    targets,
+                })
+            }
+            _ => Err(found),
+        }
+    }
+
+    fn files<'a>(&self, facts: &'a Facts) -> Result<Vec<&'a Media>, Vec<Finding>> {
+        if self.media_ids.len() > MOST_FILES {
+            let detail = format!("No network takes more than {MOST_FILES} files in a post.");
+            return Err(one(Finding::new("media_ids", "media_count", detail)));
+        }
+        let found = self.media_ids.iter().enumerate().map(|(n, id)| {
+            let file =
+                Uuid::try_parse(id).ok().and_then(|id| facts.media.iter().find(|media| media.id == id));
+            let find = |code, detail| Finding::new(format!("media_ids[{n}]"), code, detail);
+            match file {
+                None => Err(find(
+                    "media_unknown",
+                    "There is no such file here. Upload it with POST /api/v1/media.",
+                )),
+                Some(file) if !file.ready => {
+                    Err(find("media_not_ready", "This file is not completely uploaded yet."))
+                }
+                Some(file) => Ok(file),
+            }
+        });
+        all(found)
+    }
+
+    fn latest_after(&self, rules: &Rules) -> Result<Duration, Vec<Finding>> {
+        self.latest_after.as_deref().map_or(Ok(rules.publishing.latest_after), spans::parse).map_err(one)
+    }
+
+    fn when(&self, now: DateTime<Utc>, rules: &Rules) -> Result<When, Vec<Finding>> {
+        let Some(WishedTime { at, time_zone, fold }) = &self.schedule else { return Ok((None, now)) };
+        let Some(at) = at else { return Err(Vec::new()) };
+        let asked = times::Asked { at, time_zone: time_zone.as_deref(), fold: fold.as_deref() };
+        let moment = times::resolve(&asked, now, rules.horizon)?;
+        let written = Written { wall_time: moment.wall_time, time_zone: moment.time_zone, fold: moment.fold };
+        Ok((Some(written), moment.instant))
+    }
+
+    fn repeated(&self) -> Result<(), Vec<Finding>> {
+        let again = |(n, target): (usize, &WishedTarget)| {
+            let id = Uuid::try_parse(&target.account_id).ok()?;
+            let earlier = &self.targets[..n];
+            let repeated = earlier.iter().any(|other| Uuid::try_parse(&other.account_id) == Ok(id));
+            let field = format!("targets[{n}].account_id");
+            repeated
+                .then(|| Finding::new(field, "target_repeated", "This account is named twice. Name it once."))
+        };
+        let again: Vec<Finding> =
+            self.targets.iter().take(MOST_TARGETS).enumerate().filter_map(again).collect();
+        if again.is_empty() { Ok(()) } else { Err(again) }
+    }
+
+    fn targets(
+        &self,
+        facts: &Facts,
+        rules: &Rules,
+        shapes: Option<&[Shape]>,
+    ) -> Result<Vec<NewTarget>, Vec<Finding>> {
+        if self.targets.is_empty() {
+            return Err(one(Finding::new(
+                "targets",
+                "target_required",
+                "Name at least one account to publish on.",
+            )));
+        }
+        if self.targets.len() > MOST_TARGETS {
+            let detail = format!("A post goes to at most {MOST_TARGETS} accounts.");
+            return Err(one(Finding::new("targets", "too_many_targets", detail)));
+        }
+        let placed = self.targets.iter().enumerate().map(|(n, target)| {
+            let at = At { n, target, wish: self, rules };
+            at.place(facts, shapes)
+        });
+        all(placed.map(|placed| placed.map_err(Several))).map_err(distinct)
+    }
+}
+
+/// One target being judged.
+struct At<'a> {
+    n: usize,
+    target: &'a WishedTarget,
+    wish: &'a Wish,
+    rules: &'a Rules,
+}
+
+impl At<'_> {
+    fn field(&self, name: &str) -> String {
+        format!("targets[{}].{name}", self.n)
+    }
+
+    fn place(&self, facts: &Facts, shapes: Option<&[Shape]>) -> Result<NewTarget, Vec<Finding>> {
+        if self.target.account_id.is_empty() {
+            return Err(Vec::new()); // its reader has said so
+        }
+        let (account, platform) = self.account(facts).map_err(one)?;
+        let mut found = self.unknown_options(platform);
+        found.extend(self.inactive(account));
+        let chosen = self.target.options.get("privacy_level").map(String::as_str);
+        let privacy_level = chosen.or_else(|| account.defaults["privacy_level"].as_str());
+        let surface = shapes.map(|media| {
+            let caption = self.target.caption.as_deref().unwrap_or(&self.wish.caption);
+            let link = self.wish.link.as_deref();
+            platform.place(&Draft { kind: self.wish.kind, caption, link, media, privacy_level })
+        });
+        match surface {
+            Some(Ok(surface)) if found.is_empty() => Ok(NewTarget {
+                account_id: account.id,
+                platform: account.platform.clone(),
+                surface: surface.name,
+                caption: self.target.caption.clone(),
+                options: privacy_level
+                    .filter(|_| !platform.privacy_levels.is_empty())
+                    .map_or_else(|| json!({}), |level| json!({ "privacy_level": level })),
+            }),
+            Some(Err(refused)) => {
+                found.extend(refused.into_iter().map(|finding| self.finding(finding)));
+                Err(found)
+            }
+            Some(Ok(_)) | None => Err(found),
+        }
+    }
+
+    fn finding(&self, found: jobs::surface::Finding) -> Finding {
+        let field = match (found.field, found.code) {
+            ("caption", "empty_post") => "caption".to_owned(),
+            ("caption", _) => self.field("caption"),
+            (field, _) if field.starts_with("options.") => self.field(field),
+            (field, _) => field.to_owned(),
+        };
+        Finding { field, code: found.code, detail: found.detail, accepted: found.accepted }
+    }
+
+    fn account<'f>(&self, facts: &'f Facts) -> Result<(&'f Account, &'static Platform), Finding> {
+        let id = Uuid::try_parse(&self.target.account_id).ok();
+        let account = facts.accounts.iter().find(|account| Some(account.id) == id).ok_or_else(|| {
+            let detail = "There is no such account here. GET /api/v1/accounts lists them.";
+            Finding::new(self.field("account_id"), "account_unknown", detail)
+        })?;
+        let platform =
+            self.rules.platforms.iter().find(|it| it.name == account.platform).ok_or_else(|| {
+                let detail = format!(
+                    "{} is not switched on here; whoever runs this house can do so.",
+                    account.platform
+                );
+                Finding::new(self.field("account_id"), "platform_off", detail)
+            })?;
+        Ok((account, platform))
+    }
+
+    fn inactive(&self, account: &Account) -> Option<Finding> {
+        let who = match account.state {
+            AccountState::Active => return None,
+            AccountState::Paused => "It is paused; an administrator of this workspace can resume it.",
+            AccountState::Reconnect => "Its access is broken; the account's owner has to connect it again.",
+            AccountState::Frozen | AccountState::Erased => "It is being deleted and takes no more posts.",
+        };
+        let reason = account.state_reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let detail = format!("“{}” is {}. {who}{reason}", account.name, account.state.word());
+        Some(Finding::new(self.field("account_id"), "account_not_active", detail).accepting(["active"]))
+    }
+
+    fn unknown_options(&self, platform: &Platform) -> Vec<Finding> {
+        let known: &[&str] = if platform.privacy_levels.is_empty() { &[] } else { &["privacy_level"] };
+        let unknown = self.target.options.keys().filter(|name| !known.contains(&name.as_str()));
+        unknown
+            .map(|name| {
+                let name = super::text::shown(name);
+                let detail = format!("{} has no option “{name}” here.", platform.title);
+                Finding::new(self.field(&format!("options.{name}")), "unknown_option", detail)
+                    .accepting(known.iter().copied())
+            })
+            .collect()
+    }
+}
+
+fn shape(file: &Media) -> Shape {
+    Shape {
+        content_type: file.content_type.clone(),
+        bytes: file.bytes.unsigned_abs(),
+        width: file.width.unsigned_abs(),
+        height: file.height.unsigned_abs(),
+        duration_ms: file.duration_ms.map(i64::unsigned_abs),
+    }
+}
+
+fn one(finding: Finding) -> Vec<Finding> {
+    vec![finding]
+}
+
+/// Findings about one item of a list.
+struct Several(Vec<Finding>);
+
+impl From<Finding> for Several {
+    fn from(finding: Finding) -> Self {
+        Self(vec![finding])
+    }
+}
+
+/// Every item, or every finding.
+fn all<T, E: Into<Several>>(items: impl Iterator<Item = Result<T, E>>) -> Result<Vec<T>, Vec<Finding>> {
+    let (mut good, mut found, mut refused) = (Vec::new(), Vec::new(), false);
+    for item in items {
+        match item {
+            Ok(item) => good.push(item),
+            Err(several) => {
+                refused = true;
+                found.extend(several.into().0);
+            }
+        }
+    }
+    if refused { Err(found) } else { Ok(good) }
+}
+
+/// The value; or nothing, and its findings beside the others.
+fn keep<T>(result: Result<T, Vec<Finding>>, found: &mut Vec<Finding>) -> Option<T> {
+    result.map_err(|findings| found.extend(findings)).ok()
+}
+
+/// What two targets have in common is said once.
+fn distinct(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut kept: Vec<Finding> = Vec::new();
+    for finding in findings {
+        if !kept.contains(&finding) {
+            kept.push(finding);
+        }
+    }
+    kept
+}
