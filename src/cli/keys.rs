@@ -1,0 +1,95 @@
+//! `api-key create` and `keys generate`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use secrecy::ExposeSecret;
+
+use super::{Failed, Output, owned_ledger, workspace};
+use crate::ledger::{
+    keyring::{self, Cipher},
+    keys::{self, Scope},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ApiKeyVerb {
+    /// Makes a key and prints it, this once.
+    #[command(
+        after_help = "Example:\n  postroom api-key create --workspace \"Corner Bakery\" --scopes posts:write,media:write"
+    )]
+    Create(NewKey),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewKey {
+    /// The workspace's id or name.
+    #[arg(long, required_unless_present = "operator")]
+    workspace: Option<String>,
+    /// A key for queue-wide work, of no workspace.
+    #[arg(long, conflicts_with = "workspace")]
+    operator: bool,
+    /// Scopes with commas between them, or `all`.
+    #[arg(long)]
+    scopes: String,
+    /// When it ends, counted from now: 90d.
+    #[arg(long, value_parser = humantime_serde::re::humantime::parse_duration)]
+    expires_in: Option<Duration>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysVerb {
+    /// Prints a new key-ring entry for POSTROOM_KEYS.
+    #[command(after_help = "Example:\n  postroom keys generate --cipher aes-256-gcm")]
+    Generate {
+        /// xchacha20-poly1305 or aes-256-gcm.
+        #[arg(long, default_value = "xchacha20-poly1305", value_parser = cipher)]
+        cipher: Cipher,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+fn cipher(word: &str) -> Result<Cipher, String> {
+    Cipher::parse(word).ok_or_else(|| format!("{word:?}: accepted are xchacha20-poly1305, aes-256-gcm"))
+}
+
+fn scopes(words: &str) -> Result<Vec<Scope>, Failed> {
+    if words == "all" {
+        return Ok(Scope::ALL.to_vec());
+    }
+    let accepted = || Scope::ALL.iter().map(|scope| scope.word()).collect::<Vec<_>>().join(", ");
+    words
+        .split(',')
+        .map(|word| {
+            Scope::parse(word.trim())
+                .ok_or_else(|| format!("--scopes: {word:?} is none; accepted are all, {}", accepted()).into())
+        })
+        .collect()
+}
+
+impl ApiKeyVerb {
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let Self::Create(new) = self;
+        let scopes = scopes(&new.scopes)?;
+        let ledger = owned_ledger()?;
+        let workspace = match &new.workspace {
+            Some(named) => Some(workspace(&ledger, named).await?.id),
+            None => None,
+        };
+        let key = keys::fresh()?;
+        let digest = keys::digest(&key).ok_or("a fresh key has no digest")?;
+        ledger.add_api_key(workspace, &digest, &scopes, new.expires_in).await?;
+        new.output.print("key", key.expose_secret());
+        Ok(())
+    }
+}
+
+impl KeysVerb {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        let Self::Generate { cipher, output } = self;
+        output.print("key", &keyring::generate(cipher));
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! `workspace add` and `user add`.
+
+use clap::{Args, Subcommand};
+
+use super::{Failed, Output, explain, owned_ledger, stdin, workspace};
+use crate::{
+    ledger::people::{MemberRole, NewPerson},
+    web::passwords,
+};
+
+/// The shortest password that is taken.
+const SHORTEST_PASSWORD: usize = 10;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WorkspaceVerb {
+    /// Adds a workspace and prints its id.
+    #[command(after_help = "Example:\n  postroom workspace add \"Corner Bakery\"")]
+    Add {
+        /// What people call it; no two share one.
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserVerb {
+    /// Adds a person and prints their id; the password comes from stdin.
+    #[command(
+        after_help = "Example:\n  printf %s \"$PASSWORD\" | postroom user add --email dana@example.com --first Dana \
+                            --last Levi --role admin --workspace \"Corner Bakery\""
+    )]
+    Add(NewUser),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewUser {
+    /// Signs in with it.
+    #[arg(long)]
+    email: String,
+    /// Given name.
+    #[arg(long)]
+    first: String,
+    /// Family name.
+    #[arg(long)]
+    last: String,
+    /// viewer, author, publisher, admin or privacy.
+    #[arg(long, value_parser = role)]
+    role: MemberRole,
+    /// The workspace's id or name.
+    #[arg(long)]
+    workspace: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn role(word: &str) -> Result<MemberRole, String> {
+    MemberRole::parse(word)
+        .ok_or_else(|| format!("{word:?}: accepted are viewer, author, publisher, admin, privacy"))
+}
+
+impl WorkspaceVerb {
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let Self::Add { name, output } = self;
+        let name = name.trim();
+        let added = owned_ledger()?.add_workspace(name).await;
+        let taken = format!("there is a workspace {name:?} already");
+        let id = added.map_err(|error| explain(error, "workspace_name_key", &taken))?;
+        output.print("id", &id.to_string());
+        Ok(())
+    }
+}
+
+impl UserVerb {
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let Self::Add(new) = self;
+        if !new.email.contains('@') {
+            return Err(format!("--email: {:?} is no e-mail address", new.email).into());
+        }
+        let secret = stdin()?;
+        if secret.chars().count() < SHORTEST_PASSWORD {
+            return Err(format!("the password on stdin has fewer than {SHORTEST_PASSWORD} characters").into());
+        }
+        let ledger = owned_ledger()?;
+        let workspace = match &new.workspace {
+            Some(named) => Some(workspace(&ledger, named).await?),
+            None => None,
+        };
+        let hash = passwords::hash(secret.into()).await?;
+        let person = NewPerson {
+            email: &new.email,
+            first_name: &new.first,
+            last_name: &new.last,
+            password_hash: &hash,
+        };
+        let taken = format!("{} has an account already", new.email);
+        let id = ledger.add_person(&person).await.map_err(|e| explain(e, "person_email_key", &taken))?;
+        if let Some(workspace) = workspace {
+            ledger.add_membership(id, workspace.id, new.role).await?;
+        }
+        new.output.print("id", &id.to_string());
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! `web` and `worker`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jobs::contract::Kind;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::Failed;
+use crate::{config, telemetry, wiring, worker};
+
+#[derive(Debug, Args)]
+pub(super) struct WorkerArgs {
+    /// The queues to work on, with commas between them; all, unless given.
+    #[arg(long, value_delimiter = ',', value_parser = kind)]
+    queues: Vec<&'static Kind>,
+}
+
+fn kind(name: &str) -> Result<&'static Kind, String> {
+    let known = || jobs::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+    jobs::kind(name).ok_or_else(|| format!("there is no queue {name:?}; there is {}", known()))
+}
+
+/// Cancelled by SIGTERM or Ctrl-C.
+fn told_to_stop() -> Result<CancellationToken, Failed> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        tracing::info!("told to stop");
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+fn start_logs() -> Result<(), Failed> {
+    match config::optional("LOG_FORMAT").as_deref() {
+        None | Some("json") => telemetry::start_logs(true),
+        Some("text") => telemetry::start_logs(false),
+        Some(other) => return Err(format!("LOG_FORMAT: found {other:?}; accepted are json, text").into()),
+    }
+    Ok(())
+}
+
+fn port(name: &str) -> Result<Option<u16>, Failed> {
+    let Some(text) = config::optional(name) else { return Ok(None) };
+    let port = text.parse().map_err(|_| format!("{name}: found {text:?}; accepted is a port, 1 to 65535"))?;
+    Ok(Some(port))
+}
+
+pub(super) async fn worker(config: Option<PathBuf>, args: WorkerArgs) -> Result<(), Failed> {
+    start_logs()?;
+    let kinds = if args.queues.is_empty() { jobs::KINDS.iter().collect() } else { args.queues };
+    let (parts, ready) = wiring::worker(config, kinds)?;
+    let figures = telemetry::start_metrics()?;
+    let stop = told_to_stop()?;
+    if let Some(port) = port("WORKER_PORT")? {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            if let Err(error) = telemetry::serve(port, ready, figures, stop).await {
+                tracing::error!(%error, port, "WORKER_PORT cannot be served");
+            }
+        });
+    }
+    Ok(worker::run(parts, stop).await?)
+}
+
+pub(super) async fn web(config: Option<PathBuf>) -> Result<(), Failed> {
+    start_logs()?;
+    let port = port("PORT")?.ok_or("PORT: not set; it is the port to listen on")?;
+    let figures = telemetry::start_metrics()?;
+    let router = wiring::web(config, figures)?;
+    let stop = told_to_stop()?;
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port))
+        .await
+        .map_err(|e| format!("PORT: {port} cannot be listened on: {e}"))?;
+    tracing::info!(port, "web started");
+    let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! Settings from `worker.toml` and the environment, and the addresses and secrets that only the environment
+//! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::networks::NETWORKS;
+
+const DEFAULTS: &str = include_str!("../worker.toml");
+const PREFIX: &str = "POSTROOM";
+
+/// Everything `worker.toml` says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Leases and what follows from them.
+    pub lease: Lease,
+    /// Finding due and lost jobs.
+    pub relay: Relay,
+    /// Each kind of job by its name.
+    pub jobs: BTreeMap<String, KindSettings>,
+    /// How posts are brought out.
+    pub publishing: Publishing,
+    /// Each network by the name of its file.
+    pub networks: crate::networks::Settings,
+    /// The door.
+    pub web: Web,
+    /// What is dropped when.
+    pub retention: Retention,
+}
+
+/// Leases and what follows from them.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// A worker that has not renewed for this long is presumed dead.
+    #[serde(with = "humantime_serde")]
+    pub length: Duration,
+    /// How long a network may need to show what it was sent.
+    #[serde(with = "humantime_serde")]
+    pub settle: Duration,
+    /// How long a worker that is told to stop may still finish what it holds.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    /// Workers that a job may take with it before it is given up.
+    pub crash_limit: i32,
+}
+
+impl Lease {
+    /// One commit call, from arming to its answer.
+    pub fn commit_timeout(&self) -> Duration {
+        self.length / 2
+    }
+
+    /// From arming until nothing sent then can still be on its way.
+    pub fn quarantine(&self) -> Duration {
+        self.commit_timeout() + self.settle + self.length / 6
+    }
+}
+
+/// Finding due and lost jobs.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    /// How often the ledger is searched for jobs whose hint was lost.
+    #[serde(with = "humantime_serde")]
+    pub sweep_every: Duration,
+    /// Jobs due within this span are held in memory and pushed at their moment.
+    #[serde(with = "humantime_serde")]
+    pub look_ahead: Duration,
+    /// The most hints of one queue.
+    pub window: u32,
+    /// How often workers look for the dead.
+    #[serde(with = "humantime_serde")]
+    pub reap_every: Duration,
+}
+
+/// One kind of job.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindSettings {
+    /// Jobs worked on at once by one worker.
+    pub concurrency: usize,
+    /// The longest one attempt may take.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// The scale of the first wait.
+    #[serde(with = "humantime_serde")]
+    pub retry_base: Duration,
+    /// The longest wait.
+    #[serde(with = "humantime_serde")]
+    pub retry_cap: Duration,
+    /// Attempts in all.
+    pub retry_attempts: u32,
+}
+
+impl KindSettings {
+    /// The retry policy these settings make.
+    pub fn retry(&self) -> jobs::contract::Retry {
+        jobs::contract::Retry { base: self.retry_base, cap: self.retry_cap, attempts: self.retry_attempts }
+    }
+}
+
+/// How posts are brought out.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publishing {
+    /// How long before its time a post is made ready at the network.
+    #[serde(with = "humantime_serde")]
+    pub prepare_ahead: Duration,
+    /// A post that could not go out within this span after its time is held.
+    #[serde(with = "humantime_serde")]
+    pub latest_after: Duration,
+    /// Between the durable intent to send and the request.
+    #[serde(with = "humantime_serde")]
+    pub send_within: Duration,
+    /// The shortest wait between looks at a network.
+    #[serde(with = "humantime_serde")]
+    pub look_least: Duration,
+    /// The longest wait between looks at a network.
+    #[serde(with = "humantime_serde")]
+    pub look_most: Duration,
+    /// Without evidence for this long, a person decides.
+    #[serde(with = "humantime_serde")]
+    pub evidence_limit: Duration,
+}
+
+/// The door.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Web {
+    /// The largest JSON body, in bytes.
+    pub body_limit: usize,
+    /// The largest picture, in bytes.
+    pub image_limit: u64,
+    /// The largest film, in bytes.
+    pub video_limit: u64,
+    /// The most pixels of a picture.
+    pub pixel_limit: u64,
+    /// How long a person stays signed in without coming back.
+    #[serde(with = "humantime_serde")]
+    pub session: Duration,
+    /// How far ahead a post may be scheduled, in days.
+    pub horizon_days: u32,
+}
+
+/// What is dropped when.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Finished jobs.
+    #[serde(with = "humantime_serde")]
+    pub history: Duration,
+    /// Answers kept for a repeated key.
+    #[serde(with = "humantime_serde")]
+    pub idempotency: Duration,
+}
+
+/// A setting that cannot be used: the key, what was found, what is accepted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Settings {
+    /// Reads `file`, else `POSTROOM_CONFIG`, else `./worker.toml`, over the compiled-in defaults, under the
+    /// environment.
+    ///
+    /// # Errors
+    /// An unknown key, a bad value, or a named file that cannot be read.
+    pub fn load(file: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let named = file.or_else(|| std::env::var_os("POSTROOM_CONFIG").map(PathBuf::from));
+        let path = named.clone().unwrap_or_else(|| PathBuf::from("worker.toml"));
+        let environment = std::env::vars().filter(|(key, _)| key.starts_with("POSTROOM__")).collect();
+        let source = config::File::from(path).format(config::FileFormat::Toml).required(named.is_some());
+        Self::from_sources(source, environment)
+    }
+
+    fn from_sources<T: config::Source + Send + Sync + 'static>(
+        file: T,
+        environment: config::Map<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let environment = config::Environment::with_prefix(PREFIX)
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true)
+            .source(Some(environment));
+        let settings: Self = config::Config::builder()
+            .add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml))
+            .add_source(file)
+            .add_source(environment)
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|e| {
+                ConfigError(format!(
+                    "worker.toml or a POSTROOM__ variable: {e}; durations are written 250ms, 30s, 5m, 2h, 7d"
+                ))
+            })?;
+        settings.checked()
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        for (name, kind) in &self.jobs {
+            if jobs::kind(name).is_none() {
+                let known: Vec<_> = jobs::KINDS.iter().map(|kind| kind.name).collect();
+                return Err(ConfigError(format!(
+                    "jobs.{name}: there is no such kind; there is {}",
+                    known.join(", ")
+                )));
+            }
+            positive(&format!("jobs.{name}.concurrency"), kind.concurrency)?;
+            positive(&format!("jobs.{name}.retry_attempts"), kind.retry_attempts as usize)?;
+        }
+        for (file, table) in &self.networks {
+            let Some(network) = NETWORKS.iter().find(|network| network.file == file) else {
+                let known: Vec<_> = NETWORKS.iter().map(|network| network.file).collect();
+                return Err(ConfigError(format!(
+                    "networks.{file}: there is no such network; there is {}",
+                    known.join(", ")
+                )));
+            };
+            (network.check)(table).map_err(|what| ConfigError(format!("networks.{file}: {what}")))?;
+        }
+        positive("relay.window", self.relay.window as usize)?;
+        if self.lease.length < Duration::from_secs(1) {
+            return Err(ConfigError(format!(
+                "lease.length: found {:?}, at least 1s is accepted",
+                self.lease.length
+            )));
+        }
+        Ok(self)
+    }
+
+    /// The settings of a kind; `load` has made sure that each kind has some.
+    pub fn kind(&self, kind: &jobs::contract::Kind) -> KindSettings {
+        self.jobs.get(kind.name).copied().unwrap_or(KindSettings {
+            concurrency: 8,
+            timeout: kind.limit,
+            retry_base: kind.retry.base,
+            retry_cap: kind.retry.cap,
+            retry_attempts: kind.retry.attempts,
+        })
+    }
+}
+
+fn positive(key: &str, value: usize) -> Result<(), ConfigError> {
+    if value == 0 {
+        return Err(ConfigError(format!("{key}: found 0, at least 1 is accepted")));
+    }
+    Ok(())
+}
+
+/// A variable that must be there.
+///
+/// # Errors
+/// It is not set, or empty.
+pub fn required(name: &str, meaning: &str) -> Result<String, ConfigError> {
+    optional(name).ok_or_else(|| ConfigError(format!("{name}: not set; it is {meaning}")))
+}
+
+/// A variable that may be there.
+pub fn optional(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A secret that must be there.
+///
+/// # Errors
+/// It is not set, or empty.
+pub fn secret(name: &str, meaning: &str) -> Result<SecretString, ConfigError> {
+    required(name, meaning).map(SecretString::from)
+}
+
+impl ConfigError {
+    /// A key, what was found, what is accepted.
+    pub fn new(key: &str, what: impl fmt::Display) -> Self {
+        Self(format!("{key}: {what}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let file = config::File::from_str(toml, config::FileFormat::Toml);
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings::from_sources(file, environment)
+    }
+
+    #[test]
+    fn the_compiled_in_defaults_are_complete_and_name_every_kind() {
+        let settings = load("", &[]).expect("the defaults load");
+        for kind in jobs::KINDS {
+            assert!(settings.jobs.contains_key(kind.name), "jobs.{} is missing", kind.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_stops_the_start_and_is_named() {
+        let error = load("[lease]\nlenght = \"3s\"", &[]).expect_err("refused").to_string();
+        assert!(error.contains("lenght"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file_and_a_wrong_one_is_named() {
+        let settings =
+            load("[lease]\nlength = \"20s\"", &[("POSTROOM__LEASE__LENGTH", "3s")]).expect("loads");
+        assert_eq!(settings.lease.length, Duration::from_secs(3));
+        let error = load("", &[("POSTROOM__LEASE__LENGTH", "soon")]).expect_err("refused").to_string();
+        assert!(error.contains("soon") && error.contains("accepted"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_kind_and_a_zero_are_refused() {
+        assert!(load("[jobs.publihs]\nconcurrency = 1\ntimeout = \"1s\"\nretry_base = \"1s\"\nretry_cap = \"1s\"\nretry_attempts = 1", &[]).is_err());
+        assert!(load("[jobs.publish]\nconcurrency = 0", &[]).is_err());
+    }
+}

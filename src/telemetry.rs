@@ -1,0 +1,62 @@
+//! Logs and figures. Logs say what happened, once, where it is handled, and never hold a token or a body.
+
+use std::{future::Future, net::Ipv6Addr, pin::Pin, sync::Arc};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// What dependencies may say: their finer lines print addresses and statements.
+const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=warn,reqwest=warn,aws_sdk_s3=warn,aws_smithy_runtime=warn,apalis=warn,apalis_core=warn";
+
+/// Whether this process is ready, and if not, why.
+pub type Ready = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// Starts the logs: JSON lines, or text for people.
+pub fn start_logs(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let lines = tracing_subscriber::registry().with(filter);
+    let writer = std::io::stderr;
+    if json {
+        lines.with(fmt::layer().json().flatten_event(true).with_writer(writer)).init();
+    } else {
+        lines.with(fmt::layer().with_writer(writer).with_target(false)).init();
+    }
+}
+
+/// Starts the figures.
+///
+/// # Errors
+/// A recorder is installed already.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets(&[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])?
+        .install_recorder()
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` of a process that serves nothing else, until told to stop.
+///
+/// # Errors
+/// The port cannot be listened on.
+pub async fn serve(
+    port: u16,
+    ready: Ready,
+    figures: PrometheusHandle,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz).with_state(ready))
+        .route("/metrics", get(async move || figures.render()));
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await?;
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+async fn readyz(State(ready): State<Ready>) -> (StatusCode, String) {
+    match ready().await {
+        Ok(()) => (StatusCode::OK, "ready\n".into()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+    }
+}

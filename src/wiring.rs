@@ -1,0 +1,207 @@
+//! The only place that builds things: pools, queues, networks, and what `web` and `worker` are made of.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use axum::Router;
+use jobs::{contract::Kind, desk::Call, hint::Hint, surface::Platform};
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::{
+    config::{self, ConfigError, Settings},
+    ledger::{KeyRing, Ledger, LedgerError, Role, clock::LedgerClock},
+    networks::{self, Connected, NETWORKS, s3::S3},
+    queue::{Queue, QueueError},
+    telemetry::Ready,
+    web::{self, House},
+    worker,
+};
+
+/// Connections of one worker for its jobs and duties; the lease has one more of its own.
+const WORKER_POOL: u32 = 12;
+/// Connections of one `web`.
+const WEB_POOL: u32 = 8;
+/// Hints that may wait to be pushed; beyond it the relay finds the jobs by their state.
+const NUDGES: usize = 4096;
+/// One check of a token.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why a process could not be built: one line that names the key.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A variable of a network or of the object store.
+    #[error("{0}")]
+    Networks(String),
+    /// The ledger's address, or the ledger.
+    #[error("DATABASE_URL: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The queue's address.
+    #[error("REDIS_URL: {0}")]
+    Queue(#[from] QueueError),
+}
+
+/// The key ring of `POSTROOM_KEYS`.
+///
+/// # Errors
+/// It is not set, or an entry is wrong.
+pub fn key_ring() -> Result<KeyRing, WiringError> {
+    let text = config::secret(
+        "POSTROOM_KEYS",
+        "the key ring that seals tokens; `postroom keys generate` makes an entry",
+    )?;
+    KeyRing::parse(text.expose_secret()).map_err(|e| WiringError::Networks(e.to_string()))
+}
+
+fn connect_networks(settings: &Settings) -> Result<Connected, WiringError> {
+    networks::connect_all(&settings.networks, &config::optional).map_err(WiringError::Networks)
+}
+
+fn object_store() -> Result<Arc<S3>, WiringError> {
+    S3::from_environment(&config::optional).map(Arc::new).map_err(WiringError::Networks)
+}
+
+/// Asks a network whether a token opens an account.
+///
+/// # Errors
+/// The network is off or says no.
+pub async fn check_account(
+    settings: &Settings,
+    platform: &str,
+    external_id: &str,
+    token: &SecretString,
+) -> Result<(), String> {
+    use jobs::desk::Networks as _;
+    let networks = connect_networks(settings).map_err(|e| e.to_string())?;
+    let media = object_store().map_err(|e| e.to_string())?;
+    let network =
+        networks.of(platform).ok_or_else(|| format!("{platform} is off: its variables are not set"))?;
+    let call = Call { id: None, account: external_id, token, media: &*media, timeout: CHECK_TIMEOUT };
+    network.check(&call).await.map_err(|failure| failure.to_string())
+}
+
+/// A worker, and what tells whether it is ready.
+///
+/// # Errors
+/// A setting, a variable or an address is wrong.
+pub fn worker(
+    config: Option<PathBuf>,
+    kinds: Vec<&'static Kind>,
+) -> Result<(worker::Parts, Ready), WiringError> {
+    let settings = Settings::load(config)?;
+    let database_url = config::secret("DATABASE_URL", "the address of the Postgres ledger")?;
+    let redis_url = config::secret("REDIS_URL", "the address of Redis")?;
+    config::required("PUBLIC_URL", "the address the outside sees")?;
+    let ledger = Ledger::open(&database_url, Role::Worker, WORKER_POOL)?;
+    let queue = Queue::open(&redis_url, settings.relay.window)?;
+    let parts = worker::Parts {
+        database_url,
+        networks: Arc::new(connect_networks(&settings)?),
+        media: object_store()?,
+        ring: key_ring()?,
+        clock: Arc::new(LedgerClock::new()),
+        ledger: ledger.clone(),
+        queue: queue.clone(),
+        settings,
+        kinds,
+    };
+    Ok((parts, ready(ledger, queue)))
+}
+
+fn ready(ledger: Ledger, queue: Queue) -> Ready {
+    Arc::new(move || {
+        let (ledger, queue) = (ledger.clone(), queue.clone());
+        Box::pin(async move {
+            ledger.ping().await.map_err(|e| e.to_string())?;
+            queue.ping().await.map_err(|e| e.to_string())
+        })
+    })
+}
+
+/// Takes hints off the request's path: what gathers while a push is under way goes out together.
+fn nudge(queue: Queue) -> Arc<dyn Fn(Vec<Hint>) + Send + Sync> {
+    let (sender, mut waiting) = mpsc::channel::<Hint>(NUDGES);
+    tokio::spawn(async move {
+        let mut batch = Vec::new();
+        while waiting.recv_many(&mut batch, 256).await > 0 {
+            if let Err(error) = queue.push(&batch).await {
+                metrics::counter!("postroom_push_failures_total").increment(1);
+                tracing::debug!(%error, "hints were not pushed; the relay finds the jobs");
+            }
+            batch.clear();
+        }
+    });
+    Arc::new(move |hints| {
+        for hint in hints {
+            if sender.try_send(hint).is_err() {
+                metrics::counter!("postroom_push_failures_total").increment(1);
+            }
+        }
+    })
+}
+
+/// The router of `web`.
+///
+/// # Errors
+/// A setting, a variable or an address is wrong.
+pub fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<Router, WiringError> {
+    let settings = Settings::load(config)?;
+    let ledger = Ledger::open(
+        &config::secret("DATABASE_URL", "the address of the Postgres ledger")?,
+        Role::Web,
+        WEB_POOL,
+    )?;
+    let queue = Queue::open(&config::secret("REDIS_URL", "the address of Redis")?, settings.relay.window)?;
+    let connected = connect_networks(&settings)?;
+    let clock = Arc::new(LedgerClock::new());
+    tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
+    key_ring()?; // web opens nothing with it, but a deployment without one must not start by halves
+    let answering = queue.clone();
+    Ok(web::router(House {
+        ledger,
+        web: settings.web,
+        publishing: settings.publishing,
+        public_url: public_url()?,
+        media_origin: config::optional("AWS_ENDPOINT_URL_S3"),
+        platforms: platforms(&connected),
+        media: object_store()?,
+        nudge: nudge(queue),
+        clock,
+        metrics: Arc::new(move || figures.render()),
+        metrics_token: config::optional("METRICS_TOKEN").map(SecretString::from),
+        redis: Arc::new(move || {
+            let queue = answering.clone();
+            Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
+        }),
+    }))
+}
+
+fn platforms(connected: &Connected) -> Vec<&'static Platform> {
+    let on: Vec<_> = connected.platforms().collect();
+    NETWORKS.iter().map(|entry| entry.platform).filter(|platform| on.contains(&platform.name)).collect()
+}
+
+fn public_url() -> Result<Url, WiringError> {
+    let text = config::required("PUBLIC_URL", "the address the outside sees")?;
+    let accepted = || {
+        ConfigError::new("PUBLIC_URL", format!("found {text:?}; accepted is an http:// or https:// address"))
+    };
+    let url = Url::parse(&text).map_err(|_| accepted())?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(accepted().into()) }
+}
+
+/// Keeps a clock by the ledger's.
+async fn follow(ledger: Ledger, clock: Arc<LedgerClock>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(30));
+    loop {
+        tick.tick().await;
+        match ledger.now().await {
+            Ok(now) => clock.set(now),
+            Err(error) => tracing::warn!(%error, "the ledger's clock could not be read"),
+        }
+    }
+}
