@@ -1,0 +1,123 @@
+//! What can happen at the networks: the lines of the journal.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::effects::Effect;
+use crate::model::{Account, Container, ContainerState, Photo, Post, Settings, TokenState, Upload, Video};
+
+/// One change of the networks' state. Replaying all of them gives the state back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// An account was registered, or replaced.
+    Account(Account),
+    /// A token began or ceased to work.
+    Token {
+        /// The access token.
+        access_token: String,
+        /// What it answers from now on.
+        state: TokenState,
+    },
+    /// A refresh gave an account a new pair of tokens and voided the old one.
+    Rotated {
+        /// The account's external id.
+        account: String,
+        /// The new access token.
+        access_token: String,
+        /// The new refresh token.
+        refresh_token: String,
+    },
+    /// A photo was uploaded to a Page.
+    Photo(Photo),
+    /// A post was created on a Page, as a draft; what makes it public is an [`Event::Effect`].
+    Post(Post),
+    /// A post's message was changed.
+    PostEdited {
+        /// The post's id.
+        id: String,
+        /// The new message.
+        message: String,
+    },
+    /// A post, a media object or a photo was removed.
+    Deleted {
+        /// The object's id.
+        id: String,
+    },
+    /// A Facebook video or reel was started.
+    Video(Video),
+    /// A Facebook video or a resumable Instagram container got its bytes.
+    Filled {
+        /// The video's or container's id.
+        id: String,
+        /// The bytes, by their SHA-256.
+        media: String,
+        /// When processing is over.
+        ready_at: DateTime<Utc>,
+    },
+    /// The upload of a Facebook video was finished and will be published when processed.
+    VideoFinished {
+        /// The video's id.
+        id: String,
+        /// The text.
+        caption: String,
+        /// When it becomes public.
+        due: DateTime<Utc>,
+        /// The call that finished it.
+        call_id: Option<String>,
+    },
+    /// An Instagram container was created.
+    Container(Container),
+    /// A container was put into a state by a fault.
+    ContainerForced {
+        /// The container's id.
+        id: String,
+        /// The state it stays in.
+        state: ContainerState,
+    },
+    /// A TikTok upload was opened.
+    Upload(Upload),
+    /// Bytes of a TikTok upload arrived.
+    UploadGrew {
+        /// The upload's publish id.
+        publish_id: String,
+        /// How many bytes are there now, from the first on without a gap.
+        received: u64,
+    },
+    /// A TikTok upload is complete and being processed.
+    UploadAccepted {
+        /// The upload's publish id.
+        publish_id: String,
+        /// What was uploaded, by SHA-256.
+        media: Vec<String>,
+        /// When processing is over.
+        due: DateTime<Utc>,
+        /// The call that completed it.
+        call_id: Option<String>,
+    },
+    /// A TikTok upload will fail when it is processed.
+    UploadDoomed {
+        /// The upload's publish id.
+        publish_id: String,
+        /// The network's `fail_reason`.
+        reason: String,
+    },
+    /// A TikTok upload failed for good.
+    UploadFailed {
+        /// The upload's publish id.
+        publish_id: String,
+        /// The network's `fail_reason`.
+        reason: String,
+    },
+    /// Something became public. The effect itself makes its object public.
+    Effect(Effect),
+    /// The networks' clock was moved.
+    ClockMoved {
+        /// How far ahead of the machine's clock it is.
+        ahead_ms: i64,
+    },
+    /// Settings were changed.
+    Settings(Settings),
+    /// Everything but the seeded accounts was forgotten.
+    Reset,
+}

@@ -1,0 +1,128 @@
+//! A rule: which calls go wrong.
+
+use serde::{Deserialize, Serialize};
+
+use super::Fault;
+use crate::calls::{Call, Phase};
+use crate::model::Network;
+
+/// Every call that a rule can name, with its network.
+pub const CALLS: &[(Network, &[&str])] = &[
+    (
+        Network::FacebookPage,
+        &[
+            "feed",
+            "photos",
+            "publish_post",
+            "edit_post",
+            "delete_post",
+            "post",
+            "published_posts",
+            "page_feed",
+            "unpublished_posts",
+            "videos",
+            "video_reels",
+            "video_stories",
+            "photo_stories",
+            "stories",
+            "video",
+            "video_upload",
+            "page",
+            "me",
+            "debug_token",
+            "oauth",
+            "permissions",
+        ],
+    ),
+    (
+        Network::InstagramBusiness,
+        &[
+            "media",
+            "media_publish",
+            "container_status",
+            "media_read",
+            "media_list",
+            "media_delete",
+            "publishing_limit",
+            "container_upload",
+            "ig_user",
+        ],
+    ),
+    (
+        Network::Tiktok,
+        &[
+            "creator_info",
+            "video_init",
+            "content_init",
+            "upload_chunk",
+            "status_fetch",
+            "cancel",
+            "token",
+            "revoke",
+            "user_info",
+            "video_list",
+            "video_query",
+        ],
+    ),
+];
+
+/// Which calls go wrong, and how. A field that is left out does not narrow it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The network.
+    #[serde(default)]
+    pub network: Option<Network>,
+    /// A phase (`prepare`, `commit`, `observe`), a call's name, or `any`.
+    #[serde(default = "Rule::any")]
+    pub call: String,
+    /// The account's external id.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// A part of the text.
+    #[serde(default)]
+    pub caption_contains: Option<String>,
+    /// How often in all.
+    #[serde(default)]
+    pub times: Option<u64>,
+    /// How often for each object.
+    #[serde(default)]
+    pub times_per_object: Option<u64>,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+impl Rule {
+    fn any() -> String {
+        "any".into()
+    }
+
+    /// Says what is wrong with a rule that could never match.
+    pub fn check(&self) -> Result<(), String> {
+        let phases = ["any", "prepare", "commit", "observe"];
+        let known = CALLS.iter().any(|(_, calls)| calls.contains(&self.call.as_str()));
+        if known || phases.contains(&self.call.as_str()) {
+            return Ok(());
+        }
+        let names: Vec<_> = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
+        Err(format!("call: found {:?}; accepted are {}, {}", self.call, phases.join(", "), names.join(", ")))
+    }
+
+    /// Whether a call is one of those that the rule means.
+    pub fn matches(&self, call: &Call) -> bool {
+        let right_call = match self.call.as_str() {
+            "any" => true,
+            "prepare" => call.phase == Phase::Prepare,
+            "commit" => call.phase == Phase::Commit,
+            "observe" => call.phase == Phase::Observe,
+            name => name == call.call,
+        };
+        right_call
+            && (self.network.is_none() || self.network == call.network)
+            && (self.account.is_none() || self.account == call.account)
+            && self.caption_contains.as_ref().is_none_or(|part| {
+                call.caption.as_ref().is_some_and(|caption| caption.contains(part.as_str()))
+            })
+            && !(matches!(self.fault, Fault::ReadError { .. }) && call.phase != Phase::Observe)
+    }
+}

@@ -1,0 +1,114 @@
+//! What Graph says about accounts, tokens and permissions.
+
+use serde_json::{Value, json};
+
+use super::{Asked, GraphError, Outcome, auth, fields};
+use crate::event::Event;
+use crate::model::{Account, Network, TokenState};
+use crate::state::Sandbox;
+
+/// Everything a Page's token may do here.
+const SCOPES: [&str; 12] = [
+    "pages_show_list",
+    "pages_manage_posts",
+    "pages_read_engagement",
+    "pages_manage_engagement",
+    "pages_read_user_content",
+    "publish_video",
+    "read_insights",
+    "business_management",
+    "instagram_basic",
+    "instagram_content_publish",
+    "instagram_manage_insights",
+    "instagram_manage_comments",
+];
+
+/// `GET /{page}` and `GET /{ig}`.
+pub fn read_account(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
+    auth::owner(sandbox, asked, id)?;
+    let book = sandbox.book();
+    let account = book.world.accounts.get(id).ok_or_else(|| GraphError::missing(id))?;
+    let linked = book.world.token_owner(Network::InstagramBusiness, &account.access_token);
+    fields::pick(asked, "Page", "id,name", &described(account, linked))
+}
+
+/// `GET /me`: the Page of a Page token.
+pub fn me(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    let token = auth::any(sandbox, asked)?;
+    let book = sandbox.book();
+    let page = book.world.token_owner(Network::FacebookPage, &token);
+    let linked = book.world.token_owner(Network::InstagramBusiness, &token);
+    let account = page.or(linked).ok_or_else(|| GraphError::missing("me"))?;
+    fields::pick(asked, "Page", "id,name", &described(account, linked))
+}
+
+/// `GET /debug_token?input_token=`. Any access token may ask.
+pub fn debug_token(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    if asked.token.is_none() {
+        auth::check_state(None)?;
+    }
+    let input = asked
+        .params
+        .text("input_token")
+        .ok_or_else(|| GraphError::parameter("The parameter input_token is required"))?;
+    let book = sandbox.book();
+    let state = auth::state_of(&book.world, &input);
+    let mut data =
+        json!({ "app_id": "sandbox-app", "application": "Sandbox", "is_valid": false, "scopes": [] });
+    if let Err(error) = auth::check_state(state) {
+        data["error"] = json!({ "code": error.code, "subcode": error.subcode, "message": error.message });
+    }
+    let page = book.world.token_owner(Network::FacebookPage, &input);
+    let account = page.or_else(|| book.world.token_owner(Network::InstagramBusiness, &input));
+    if let Some(account) = account {
+        data["type"] = "PAGE".into();
+        data["user_id"] = account.subject_id.clone().into();
+        data["profile_id"] = account.external_id.clone().into();
+        data["is_valid"] = (state == Some(TokenState::Valid)).into();
+        data["issued_at"] = 1_795_996_400.into();
+        data["expires_at"] = 0.into();
+        data["data_access_expires_at"] = (sandbox.clock.now().timestamp() + 90 * 86_400).into();
+        data["scopes"] = json!(SCOPES);
+        data["granular_scopes"] =
+            json!([{ "scope": "pages_manage_posts", "target_ids": [account.external_id] }]);
+    }
+    Ok(json!({ "data": data }))
+}
+
+/// `GET /oauth/access_token grant_type=fb_exchange_token`: a token that works is prolonged.
+pub fn exchange(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    let token = asked
+        .params
+        .text("fb_exchange_token")
+        .ok_or_else(|| GraphError::parameter("The parameter fb_exchange_token is required"))?;
+    auth::check_state(auth::state_of(&sandbox.book().world, &token))?;
+    Ok(json!({ "access_token": token, "token_type": "bearer", "expires_in": 5_183_944 }))
+}
+
+/// `GET /me/permissions`.
+pub fn permissions(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    auth::any(sandbox, asked)?;
+    let granted = |scope: &&str| json!({ "permission": scope, "status": "granted" });
+    Ok(json!({ "data": SCOPES.iter().map(granted).collect::<Vec<_>>() }))
+}
+
+/// `DELETE /{user}/permissions`: the token, and with it all that it reached, is revoked.
+pub fn revoke(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    let access_token = auth::any(sandbox, asked)?;
+    sandbox.book().record(Event::Token { access_token, state: TokenState::Revoked })?;
+    Ok(json!({ "success": true }))
+}
+
+fn described(account: &Account, linked: Option<&Account>) -> Value {
+    let instagram = linked.filter(|_| account.platform == Network::FacebookPage);
+    json!({
+        "id": account.external_id,
+        "name": account.name,
+        "username": account.name,
+        "tasks": ["CREATE_CONTENT", "MODERATE", "MANAGE"],
+        "followers_count": 0,
+        "fan_count": 0,
+        "media_count": 0,
+        "instagram_business_account": instagram.map(|found| json!({ "id": found.external_id })),
+    })
+}

@@ -1,0 +1,321 @@
+//! What a Graph call means, told from its method, its path and the objects that exist.
+
+use http::Method;
+
+use super::Asked;
+use crate::calls::{Call, Phase};
+use crate::model::{Network, VideoKind};
+use crate::state::Sandbox;
+use crate::world::World;
+
+/// Every call that the stand-in knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    Feed { page: String },
+    Photos { page: String },
+    PublishPost { post: String },
+    EditPost { post: String },
+    Delete { object: String },
+    ReadPost { post: String },
+    PublishedPosts { page: String },
+    PageFeed { page: String },
+    UnpublishedPosts { page: String },
+    ScheduledPosts { page: String },
+    StartVideo { page: String, kind: VideoKind },
+    UploadVideo { video: String },
+    FinishVideo { page: String, kind: VideoKind },
+    ReadVideo { video: String },
+    PhotoStory { page: String },
+    Stories { page: String },
+    ReadAccount { account: String },
+    Me,
+    DebugToken,
+    Exchange,
+    Permissions,
+    RevokePermissions,
+    CreateContainer { account: String },
+    FillContainer { container: String },
+    ReadContainer { container: String },
+    MediaPublish { account: String },
+    ReadMedia { media: String },
+    ListMedia { account: String },
+    ListIgStories { account: String },
+    PublishingLimit { account: String },
+    Nothing { object: String },
+}
+
+impl Operation {
+    /// Understands a call.
+    pub fn of(sandbox: &Sandbox, asked: &Asked) -> Self {
+        let book = sandbox.book();
+        let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+        match (&asked.method, path.as_slice()) {
+            (&Method::POST, ["rupload", "video-upload", _, video]) => {
+                Self::UploadVideo { video: (*video).into() }
+            }
+            (&Method::POST, ["rupload", "ig-api-upload", _, container]) => {
+                Self::FillContainer { container: (*container).into() }
+            }
+            (&Method::GET | &Method::POST, ["oauth", "access_token"]) => Self::Exchange,
+            (&Method::GET, ["debug_token"]) => Self::DebugToken,
+            (&Method::GET, ["me"]) => Self::Me,
+            (&Method::GET, [_, "permissions"]) => Self::Permissions,
+            (&Method::DELETE, [_, "permissions"]) => Self::RevokePermissions,
+            (&Method::POST, [id]) => Self::update((*id).into(), asked),
+            (&Method::DELETE, [id]) => Self::Delete { object: (*id).into() },
+            (&Method::GET, [id]) => Self::read((*id).into(), &book.world),
+            (&Method::POST, [id, edge]) => Self::create(&book.world, id, edge, asked),
+            (&Method::GET, [id, edge]) => Self::list(&book.world, id, edge),
+            (_, path) => Self::Nothing { object: path.join("/") },
+        }
+    }
+
+    fn update(id: String, asked: &Asked) -> Self {
+        if asked.params.flag("is_published").is_some() {
+            Self::PublishPost { post: id }
+        } else {
+            Self::EditPost { post: id }
+        }
+    }
+
+    fn read(id: String, world: &World) -> Self {
+        if world.accounts.contains_key(&id) {
+            Self::ReadAccount { account: id }
+        } else if world.containers.contains_key(&id) {
+            Self::ReadContainer { container: id }
+        } else if world.media.contains_key(&id) {
+            Self::ReadMedia { media: id }
+        } else if world.videos.contains_key(&id) {
+            Self::ReadVideo { video: id }
+        } else if id.contains('_') {
+            Self::ReadPost { post: id }
+        } else {
+            Self::Nothing { object: id }
+        }
+    }
+
+    fn create(world: &World, id: &str, edge: &str, asked: &Asked) -> Self {
+        let (page, account) = (id.to_owned(), id.to_owned());
+        match (kind_of(world, id), edge) {
+            (Some(Network::FacebookPage), "feed") => Self::Feed { page },
+            (Some(Network::FacebookPage), "photos") => Self::Photos { page },
+            (Some(Network::FacebookPage), "photo_stories") => Self::PhotoStory { page },
+            (Some(Network::FacebookPage), "videos") => Self::StartVideo { page, kind: VideoKind::Video },
+            (Some(Network::FacebookPage), "video_reels") => Self::phase_of(page, VideoKind::Reel, asked),
+            (Some(Network::FacebookPage), "video_stories") => Self::phase_of(page, VideoKind::Story, asked),
+            (Some(Network::InstagramBusiness), "media") => Self::CreateContainer { account },
+            (Some(Network::InstagramBusiness), "media_publish") => Self::MediaPublish { account },
+            (_, edge) => Self::Nothing { object: format!("{id}/{edge}") },
+        }
+    }
+
+    fn phase_of(page: String, kind: VideoKind, asked: &Asked) -> Self {
+        match asked.params.text("upload_phase").as_deref() {
+            Some("finish") => Self::FinishVideo { page, kind },
+            Some(_) | None => Self::StartVideo { page, kind },
+        }
+    }
+
+    fn list(world: &World, id: &str, edge: &str) -> Self {
+        let (page, account) = (id.to_owned(), id.to_owned());
+        match (kind_of(world, id), edge) {
+            (Some(Network::FacebookPage), "feed" | "posts") => Self::PageFeed { page },
+            (Some(Network::FacebookPage), "published_posts") => Self::PublishedPosts { page },
+            (Some(Network::FacebookPage), "promotable_posts") => Self::UnpublishedPosts { page },
+            (Some(Network::FacebookPage), "scheduled_posts") => Self::ScheduledPosts { page },
+            (Some(Network::FacebookPage), "stories") => Self::Stories { page },
+            (Some(Network::InstagramBusiness), "media") => Self::ListMedia { account },
+            (Some(Network::InstagramBusiness), "stories") => Self::ListIgStories { account },
+            (Some(Network::InstagramBusiness), "content_publishing_limit") => {
+                Self::PublishingLimit { account }
+            }
+            (_, edge) => Self::Nothing { object: format!("{id}/{edge}") },
+        }
+    }
+
+    /// The name by which fault rules call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Feed { .. } => "feed",
+            Self::Photos { .. } => "photos",
+            Self::PublishPost { .. } => "publish_post",
+            Self::EditPost { .. } => "edit_post",
+            Self::Delete { .. } => "delete_post",
+            Self::ReadPost { .. } => "post",
+            Self::PublishedPosts { .. } => "published_posts",
+            Self::PageFeed { .. } => "page_feed",
+            Self::UnpublishedPosts { .. } | Self::ScheduledPosts { .. } => "unpublished_posts",
+            Self::StartVideo { kind, .. } | Self::FinishVideo { kind, .. } => match kind {
+                VideoKind::Video => "videos",
+                VideoKind::Reel => "video_reels",
+                VideoKind::Story => "video_stories",
+            },
+            Self::UploadVideo { .. } => "video_upload",
+            Self::ReadVideo { .. } => "video",
+            Self::PhotoStory { .. } => "photo_stories",
+            Self::Stories { .. } | Self::ListIgStories { .. } => "stories",
+            Self::ReadAccount { .. } => "page",
+            Self::Me => "me",
+            Self::DebugToken => "debug_token",
+            Self::Exchange => "oauth",
+            Self::Permissions | Self::RevokePermissions => "permissions",
+            Self::CreateContainer { .. } => "media",
+            Self::FillContainer { .. } => "container_upload",
+            Self::ReadContainer { .. } => "container_status",
+            Self::MediaPublish { .. } => "media_publish",
+            Self::ReadMedia { .. } => "media_read",
+            Self::ListMedia { .. } => "media_list",
+            Self::PublishingLimit { .. } => "publishing_limit",
+            Self::Nothing { .. } => "unknown",
+        }
+    }
+
+    fn phase(&self, asked: &Asked) -> Phase {
+        match self {
+            Self::Feed { .. } | Self::Photos { .. } => {
+                if asked.params.flag("published") == Some(false) {
+                    Phase::Prepare
+                } else {
+                    Phase::Commit
+                }
+            }
+            Self::PublishPost { .. }
+            | Self::FinishVideo { .. }
+            | Self::PhotoStory { .. }
+            | Self::MediaPublish { .. }
+            | Self::StartVideo { kind: VideoKind::Video, .. } => Phase::Commit,
+            Self::StartVideo { kind: VideoKind::Reel | VideoKind::Story, .. }
+            | Self::UploadVideo { .. }
+            | Self::CreateContainer { .. }
+            | Self::FillContainer { .. } => Phase::Prepare,
+            Self::EditPost { .. } | Self::Delete { .. } | Self::RevokePermissions => Phase::Manage,
+            Self::ReadPost { .. }
+            | Self::PublishedPosts { .. }
+            | Self::PageFeed { .. }
+            | Self::UnpublishedPosts { .. }
+            | Self::ScheduledPosts { .. }
+            | Self::ReadVideo { .. }
+            | Self::Stories { .. }
+            | Self::ReadAccount { .. }
+            | Self::Me
+            | Self::DebugToken
+            | Self::Exchange
+            | Self::Permissions
+            | Self::ReadContainer { .. }
+            | Self::ReadMedia { .. }
+            | Self::ListMedia { .. }
+            | Self::ListIgStories { .. }
+            | Self::PublishingLimit { .. } => Phase::Observe,
+            Self::Nothing { .. } => {
+                if asked.method == Method::GET {
+                    Phase::Observe
+                } else {
+                    Phase::Manage
+                }
+            }
+        }
+    }
+
+    /// The call as the gate sees it.
+    pub fn call(&self, sandbox: &Sandbox, asked: &Asked, path: String) -> Call {
+        let book = sandbox.book();
+        let (account, handle) = self.objects(&book.world, asked);
+        let caption = ["message", "caption", "description"]
+            .iter()
+            .find_map(|name| asked.params.text(name))
+            .or_else(|| handle.as_deref().and_then(|handle| caption_of(&book.world, handle)));
+        let network = account.as_deref().and_then(|account| kind_of(&book.world, account));
+        Call {
+            network: network.or_else(|| self.network()),
+            call: self.name(),
+            phase: self.phase(asked),
+            method: asked.method.to_string(),
+            path,
+            account,
+            handle,
+            caption,
+            source: source_of(asked),
+            call_id: asked.call_id.clone(),
+        }
+    }
+
+    /// The network of calls whose object does not exist.
+    fn network(&self) -> Option<Network> {
+        let nobodys = matches!(self, Self::Nothing { .. } | Self::Me | Self::DebugToken | Self::Exchange);
+        let instagrams = matches!(self, Self::FillContainer { .. } | Self::ReadContainer { .. });
+        if nobodys {
+            None
+        } else if instagrams {
+            Some(Network::InstagramBusiness)
+        } else {
+            Some(Network::FacebookPage)
+        }
+    }
+
+    /// The account and the handle that a call is about.
+    fn objects(&self, world: &World, asked: &Asked) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Feed { page }
+            | Self::Photos { page }
+            | Self::PublishedPosts { page }
+            | Self::PageFeed { page }
+            | Self::UnpublishedPosts { page }
+            | Self::ScheduledPosts { page }
+            | Self::Stories { page } => (Some(page.clone()), None),
+            Self::StartVideo { page, .. } | Self::FinishVideo { page, .. } => {
+                (Some(page.clone()), asked.params.text("video_id"))
+            }
+            Self::PhotoStory { page } => (Some(page.clone()), asked.params.text("photo_id")),
+            Self::PublishPost { post } | Self::EditPost { post } | Self::ReadPost { post } => {
+                (world.posts.get(post).map(|post| post.page.clone()), Some(post.clone()))
+            }
+            Self::Delete { object } => (owner(world, object), Some(object.clone())),
+            Self::UploadVideo { video } | Self::ReadVideo { video } => {
+                (world.videos.get(video).map(|video| video.page.clone()), Some(video.clone()))
+            }
+            Self::ReadAccount { account }
+            | Self::CreateContainer { account }
+            | Self::ListMedia { account }
+            | Self::ListIgStories { account }
+            | Self::PublishingLimit { account } => (Some(account.clone()), None),
+            Self::MediaPublish { account } => (Some(account.clone()), asked.params.text("creation_id")),
+            Self::FillContainer { container } | Self::ReadContainer { container } => {
+                (world.containers.get(container).map(|it| it.account.clone()), Some(container.clone()))
+            }
+            Self::ReadMedia { media } => (owner(world, media), container_of(world, media)),
+            Self::Me
+            | Self::DebugToken
+            | Self::Exchange
+            | Self::Permissions
+            | Self::RevokePermissions
+            | Self::Nothing { .. } => (None, None),
+        }
+    }
+}
+
+/// The media that a call names by their address; what signs the address differs from try to try.
+fn source_of(asked: &Asked) -> Option<String> {
+    let url =
+        ["url", "image_url", "video_url", "file_url"].iter().find_map(|name| asked.params.text(name))?;
+    url.split('?').next().map(str::to_owned)
+}
+
+fn kind_of(world: &World, id: &str) -> Option<Network> {
+    world.accounts.get(id).map(|account| account.platform)
+}
+
+fn owner(world: &World, object: &str) -> Option<String> {
+    world
+        .effect_of(object)
+        .map(|effect| effect.account.clone())
+        .or_else(|| world.posts.get(object).map(|post| post.page.clone()))
+}
+
+fn container_of(world: &World, media: &str) -> Option<String> {
+    world.media.get(media).map(|media| media.container.clone())
+}
+
+fn caption_of(world: &World, handle: &str) -> Option<String> {
+    let post = world.posts.get(handle).map(|post| post.message.clone());
+    post.or_else(|| world.containers.get(handle).map(|container| container.caption.clone()))
+}

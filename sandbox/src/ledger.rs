@@ -1,0 +1,34 @@
+//! A look into postroom's ledger: was the call written down before it was made?
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use uuid::Uuid;
+
+/// How long the ledger is waited for. A network does not stand still because postroom's database does.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A small pool of read connections to the ledger.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pool: PgPool,
+}
+
+impl Ledger {
+    /// Prepares the pool; it connects when it is first asked.
+    pub fn at(url: &str) -> Result<Self, sqlx::Error> {
+        let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(PATIENCE).connect_lazy(url)?;
+        Ok(Self { pool })
+    }
+
+    /// Whether the ledger has a call of this id. None when it cannot be asked.
+    pub async fn knows(&self, call_id: &str) -> Option<bool> {
+        let Ok(call_id) = Uuid::parse_str(call_id) else { return Some(false) };
+        let looked_up = sqlx::query("SELECT 1 FROM remote_call WHERE call_id = $1")
+            .bind(call_id)
+            .fetch_optional(&self.pool);
+        let found = tokio::time::timeout(PATIENCE, looked_up).await.ok()?;
+        found.map(|row| row.is_some()).ok()
+    }
+}

@@ -1,0 +1,13 @@
+//! The things that exist at the networks.
+
+mod account;
+mod facebook;
+mod instagram;
+mod settings;
+mod tiktok;
+
+pub use account::{Account, Network, TokenState};
+pub use facebook::{Finished, Photo, Post, PostKind, Video, VideoKind};
+pub use instagram::{Container, ContainerState, IgMedia};
+pub use settings::Settings;
+pub use tiktok::{Upload, UploadState};

@@ -1,0 +1,37 @@
+//! What the control API may set.
+
+use serde::{Deserialize, Serialize};
+
+/// What tests and demonstrations may set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How long Instagram and TikTok process media.
+    pub processing_ms: u64,
+    /// Instagram's publishes per 24 hours and account.
+    pub publish_quota: u64,
+    /// Instagram's containers per 24 hours and account.
+    pub container_quota: u64,
+    /// TikTok's inits per minute and account.
+    pub tiktok_inits_per_minute: u64,
+    /// TikTok's uploads per 24 hours and account that may be open at once.
+    pub tiktok_pending: u64,
+    /// Facebook refuses a text that is the same as the Page's last one (506).
+    pub refuse_duplicates: bool,
+    /// How long TikTok's access tokens live, in seconds.
+    pub tiktok_access_seconds: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            processing_ms: 500,
+            publish_quota: 100_000,
+            container_quota: 100_000,
+            tiktok_inits_per_minute: 100_000,
+            tiktok_pending: 100_000,
+            refuse_duplicates: false,
+            tiktok_access_seconds: 86_400,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! TikTok's tokens: a refresh gives a new pair and voids the old one.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::error::log_id;
+use super::{Asked, TiktokError};
+use crate::answer::Answer;
+use crate::event::Event;
+use crate::model::{Account, Network, TokenState};
+use crate::state::{Book, Sandbox};
+
+/// How long a refresh token lives, in seconds.
+const REFRESH_SECONDS: u64 = 31_536_000;
+
+/// `POST /v2/oauth/token/`.
+pub fn token(sandbox: &Sandbox, asked: &Asked) -> Answer {
+    match asked.form("grant_type").as_deref() {
+        Some("refresh_token") => refresh(sandbox, asked),
+        Some(_) => refused("unsupported_grant_type", "Only refresh_token is served here."),
+        None => refused("invalid_request", "The grant_type is missing."),
+    }
+}
+
+/// `POST /v2/oauth/revoke/`: an unknown token counts as revoked.
+pub fn revoke(sandbox: &Sandbox, asked: &Asked) -> Answer {
+    let Some(access_token) = asked.form("token") else {
+        return refused("invalid_request", "The token is missing.");
+    };
+    match sandbox.book().record(Event::Token { access_token, state: TokenState::Revoked }) {
+        Ok(()) => Answer::ok(json!({})),
+        Err(error) => TiktokError::from(error).into(),
+    }
+}
+
+fn refresh(sandbox: &Sandbox, asked: &Asked) -> Answer {
+    let Some(presented) = asked.form("refresh_token") else {
+        return refused("invalid_request", "The refresh_token is missing.");
+    };
+    let mut book = sandbox.book();
+    let owner = book.world.accounts.values().find(|account| {
+        account.platform == Network::Tiktok && account.refresh_token.as_ref() == Some(&presented)
+    });
+    let Some(account) = owner.cloned() else {
+        return refused("invalid_grant", "Refresh token is invalid or expired.");
+    };
+    // Whoever removed the app took the refresh token along.
+    if book.world.tokens.get(&account.access_token) == Some(&TokenState::Revoked) {
+        return refused("invalid_grant", "The user has revoked the authorization.");
+    }
+    match rotate(&mut book, &account) {
+        Ok(pair) => Answer::ok(pair),
+        Err(error) => TiktokError::from(error).into(),
+    }
+}
+
+fn rotate(book: &mut Book, account: &Account) -> std::io::Result<Value> {
+    let access_token = format!("act.{}", Uuid::new_v4().simple());
+    let refresh_token = format!("rft.{}", Uuid::new_v4().simple());
+    book.record(Event::Rotated {
+        account: account.external_id.clone(),
+        access_token: access_token.clone(),
+        refresh_token: refresh_token.clone(),
+    })?;
+    Ok(json!({
+        "open_id": account.external_id,
+        "scope": "user.info.basic,user.info.profile,user.info.stats,video.publish,video.upload,video.list",
+        "access_token": access_token,
+        "expires_in": book.world.settings.tiktok_access_seconds,
+        "refresh_token": refresh_token,
+        "refresh_expires_in": REFRESH_SECONDS,
+        "token_type": "Bearer",
+    }))
+}
+
+/// OAuth errors have a shape of their own.
+fn refused(error: &str, description: &str) -> Answer {
+    Answer::numbered(400, json!({ "error": error, "error_description": description, "log_id": log_id() }))
+}

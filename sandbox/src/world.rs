@@ -1,0 +1,258 @@
+//! The networks' state in memory, changed by events only.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::effects::Effect;
+use crate::event::Event;
+use crate::model::{
+    Account, Container, Finished, IgMedia, Network, Photo, Post, Settings, TokenState, Upload, UploadState,
+    Video,
+};
+
+/// Everything that exists at the networks.
+#[derive(Debug, Default)]
+pub struct World {
+    /// The accounts, by external id.
+    pub accounts: BTreeMap<String, Account>,
+    /// The tokens that do not simply work.
+    pub tokens: HashMap<String, TokenState>,
+    /// Refresh tokens that were used up by a rotation.
+    pub spent_refresh: HashSet<String>,
+    /// Photos on Pages.
+    pub photos: HashMap<String, Photo>,
+    /// The photos that a public post shows.
+    pub shown_photos: HashSet<String>,
+    /// Posts on Pages, drafts included.
+    pub posts: HashMap<String, Post>,
+    /// The drafts among the posts, by Page.
+    pub drafts: BTreeSet<(String, String)>,
+    /// Facebook videos.
+    pub videos: HashMap<String, Video>,
+    /// The video that a post shows.
+    pub video_posts: HashMap<String, String>,
+    /// Instagram containers.
+    pub containers: HashMap<String, Container>,
+    /// The time of each container of an account, oldest first.
+    pub container_times: HashMap<String, Vec<DateTime<Utc>>>,
+    /// Instagram's public media.
+    pub media: HashMap<String, IgMedia>,
+    /// TikTok uploads.
+    pub uploads: HashMap<String, Upload>,
+    /// The publish id of an upload URL's last part.
+    pub upload_keys: HashMap<String, String>,
+    /// The publish ids of an account, oldest first.
+    pub upload_order: HashMap<String, Vec<String>>,
+    /// What is being processed and becomes public by itself, by its time.
+    pub due: BTreeSet<(DateTime<Utc>, String)>,
+    /// Everything that became public, in order.
+    pub effects: Vec<Effect>,
+    /// The places in `effects` of one account's.
+    pub by_account: HashMap<String, Vec<usize>>,
+    /// The places in `effects`, by public id.
+    pub by_object: HashMap<String, usize>,
+    /// Objects that their owners removed.
+    pub deleted: HashSet<String>,
+    /// What was set.
+    pub settings: Settings,
+    /// How far the clock was moved.
+    pub ahead_ms: i64,
+}
+
+impl World {
+    /// The world as it is before anything happened.
+    pub fn seeded() -> Self {
+        let mut world = Self::default();
+        for account in Account::seeded() {
+            world.accounts.insert(account.external_id.clone(), account);
+        }
+        world
+    }
+
+    /// Lets one event happen.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Account(account) => {
+                self.tokens.remove(&account.access_token);
+                self.accounts.insert(account.external_id.clone(), account);
+            }
+            Event::Token { access_token, state } => {
+                self.tokens.insert(access_token, state);
+            }
+            Event::Rotated { account, access_token, refresh_token } => {
+                self.rotate(&account, access_token, refresh_token);
+            }
+            Event::Photo(photo) => {
+                self.photos.insert(photo.id.clone(), photo);
+            }
+            Event::Post(post) => {
+                self.drafts.insert((post.page.clone(), post.id.clone()));
+                self.posts.insert(post.id.clone(), post);
+            }
+            Event::PostEdited { id, message } => {
+                if let Some(post) = self.posts.get_mut(&id) {
+                    post.message = message;
+                }
+            }
+            Event::Deleted { id } => self.delete(id),
+            Event::Video(video) => {
+                self.videos.insert(video.id.clone(), video);
+            }
+            Event::Filled { id, media, ready_at } => self.fill(&id, media, ready_at),
+            Event::VideoFinished { id, caption, due, call_id } => self.finish(id, caption, due, call_id),
+            Event::Container(container) => self.contain(container),
+            Event::ContainerForced { id, state } => {
+                if let Some(container) = self.containers.get_mut(&id) {
+                    container.forced = Some(state);
+                }
+            }
+            Event::Upload(upload) => self.open(upload),
+            Event::UploadGrew { publish_id, received } => {
+                if let Some(upload) = self.uploads.get_mut(&publish_id) {
+                    upload.received = received;
+                }
+            }
+            Event::UploadAccepted { publish_id, media, due, call_id } => {
+                self.accept(publish_id, media, due, call_id);
+            }
+            Event::UploadDoomed { publish_id, reason } => {
+                if let Some(upload) = self.uploads.get_mut(&publish_id) {
+                    upload.doomed = Some(reason);
+                }
+            }
+            Event::UploadFailed { publish_id, reason } => self.fail(&publish_id, reason),
+            Event::Effect(effect) => self.show(effect),
+            Event::ClockMoved { ahead_ms } => self.ahead_ms = ahead_ms,
+            Event::Settings(settings) => self.settings = settings,
+            Event::Reset => *self = Self::seeded(),
+        }
+    }
+
+    /// The account that an access token reaches at a network.
+    pub fn token_owner(&self, platform: Network, token: &str) -> Option<&Account> {
+        self.accounts.values().find(|account| account.platform == platform && account.access_token == token)
+    }
+
+    /// One account's effects, newest first, without what was deleted.
+    pub fn shown(&self, account: &str) -> impl Iterator<Item = &Effect> {
+        let places = self.by_account.get(account).map_or(&[][..], Vec::as_slice);
+        places
+            .iter()
+            .rev()
+            .map(|&place| &self.effects[place])
+            .filter(|e| !self.deleted.contains(&e.object_id))
+    }
+
+    /// The effect that made an object public.
+    pub fn effect_of(&self, object: &str) -> Option<&Effect> {
+        self.by_object.get(object).map(|&place| &self.effects[place])
+    }
+
+    fn rotate(&mut self, id: &str, access_token: String, refresh_token: String) {
+        let Some(account) = self.accounts.get_mut(id) else { return };
+        let old = std::mem::replace(&mut account.access_token, access_token);
+        self.tokens.insert(old, TokenState::Expired);
+        if let Some(spent) = account.refresh_token.replace(refresh_token) {
+            self.spent_refresh.insert(spent);
+        }
+    }
+
+    fn delete(&mut self, id: String) {
+        if let Some(post) = self.posts.remove(&id) {
+            self.drafts.remove(&(post.page, post.id));
+        }
+        self.photos.remove(&id);
+        self.media.remove(&id);
+        self.videos.remove(&id);
+        self.deleted.insert(id);
+    }
+
+    fn fill(&mut self, id: &str, bytes: String, ready_at: DateTime<Utc>) {
+        if let Some(video) = self.videos.get_mut(id) {
+            video.media = Some(bytes);
+        } else if let Some(container) = self.containers.get_mut(id) {
+            container.media = vec![bytes];
+            container.ready_at = Some(ready_at);
+        }
+    }
+
+    fn finish(&mut self, id: String, caption: String, due: DateTime<Utc>, call_id: Option<String>) {
+        if let Some(video) = self.videos.get_mut(&id) {
+            video.finished = Some(Finished { caption, due, call_id });
+            self.due.insert((due, id));
+        }
+    }
+
+    fn contain(&mut self, container: Container) {
+        self.container_times.entry(container.account.clone()).or_default().push(container.created);
+        self.containers.insert(container.id.clone(), container);
+    }
+
+    fn open(&mut self, upload: Upload) {
+        self.upload_keys.insert(upload.key.clone(), upload.publish_id.clone());
+        self.upload_order.entry(upload.account.clone()).or_default().push(upload.publish_id.clone());
+        self.uploads.insert(upload.publish_id.clone(), upload);
+    }
+
+    fn accept(&mut self, id: String, media: Vec<String>, due: DateTime<Utc>, call_id: Option<String>) {
+        if let Some(upload) = self.uploads.get_mut(&id) {
+            upload.received = upload.size;
+            upload.media = media;
+            upload.call_id = call_id;
+            upload.state = UploadState::Processing { due };
+            self.due.insert((due, id));
+        }
+    }
+
+    fn fail(&mut self, publish_id: &str, reason: String) {
+        let Some(upload) = self.uploads.get_mut(publish_id) else { return };
+        if let UploadState::Processing { due } =
+            std::mem::replace(&mut upload.state, UploadState::Failed { reason })
+        {
+            self.due.remove(&(due, publish_id.to_owned()));
+        }
+    }
+
+    /// Makes public what the effect names, and puts the effect on the list.
+    fn show(&mut self, effect: Effect) {
+        if let Some(video) = self.videos.get_mut(&effect.handle) {
+            video.published = Some((effect.object_id.clone(), effect.at));
+            self.video_posts.insert(effect.object_id.clone(), effect.handle.clone());
+            self.due.remove(&(effect.at, effect.handle.clone()));
+        } else {
+            match effect.platform {
+                Network::FacebookPage => self.show_post(&effect),
+                Network::InstagramBusiness => self.show_media(&effect),
+                Network::Tiktok => self.show_upload(&effect),
+            }
+        }
+        let place = self.effects.len();
+        self.by_account.entry(effect.account.clone()).or_default().push(place);
+        self.by_object.insert(effect.object_id.clone(), place);
+        self.effects.push(effect);
+    }
+
+    fn show_post(&mut self, effect: &Effect) {
+        self.drafts.remove(&(effect.account.clone(), effect.object_id.clone()));
+        if let Some(post) = self.posts.get_mut(&effect.object_id) {
+            post.published = Some(effect.at);
+            self.shown_photos.extend(post.photos.iter().cloned());
+        }
+    }
+
+    fn show_media(&mut self, effect: &Effect) {
+        if let Some(container) = self.containers.get_mut(&effect.handle) {
+            container.published = Some(effect.object_id.clone());
+        }
+        let media =
+            IgMedia { id: effect.object_id.clone(), container: effect.handle.clone(), published: effect.at };
+        self.media.insert(media.id.clone(), media);
+    }
+
+    fn show_upload(&mut self, effect: &Effect) {
+        let Some(upload) = self.uploads.get_mut(&effect.handle) else { return };
+        upload.state = UploadState::Complete { post: effect.object_id.clone(), at: effect.at };
+        self.due.remove(&(effect.at, effect.handle.clone()));
+    }
+}

@@ -1,0 +1,12 @@
+//! The sandbox over real HTTP: what a network does, and what it does when it is told to go wrong.
+
+mod control;
+mod demo;
+mod facebook;
+mod faults;
+mod harness;
+mod instagram;
+mod store;
+mod tiktok;
+mod videos;
+mod wall;
