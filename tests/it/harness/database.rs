@@ -1,0 +1,54 @@
+//! A database of its own for each test.
+
+use std::str::FromStr;
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgConnectOptions};
+use uuid::Uuid;
+
+/// A database that is dropped with its test.
+pub struct Database {
+    /// Its address.
+    pub url: String,
+    /// Reads what the tests assert.
+    pub pool: PgPool,
+    name: String,
+}
+
+fn server() -> String {
+    std::env::var("TEST_DATABASE_URL")
+        .expect("TEST_DATABASE_URL is not set: run the tests with bin/test, which starts a private Postgres")
+}
+
+impl Database {
+    /// A fresh, empty one.
+    pub async fn create() -> Self {
+        let name = format!("t_{}", Uuid::new_v4().simple());
+        let mut connection = PgConnection::connect(&server()).await.unwrap();
+        connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        let mut url = url::Url::parse(&server()).unwrap();
+        url.set_path(&name);
+        let pool = PgPool::connect_lazy(url.as_str()).unwrap();
+        Self { url: url.into(), pool, name }
+    }
+
+    /// One number of the ledger.
+    pub async fn count(&self, statement: &'static str) -> i64 {
+        sqlx::query_scalar(statement).fetch_one(&self.pool).await.unwrap()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (name, options) = (self.name.clone(), PgConnectOptions::from_str(&server()));
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut connection = PgConnection::connect_with(&options.unwrap()).await.unwrap();
+                let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                connection.execute(AssertSqlSafe(drop)).await.unwrap();
+            });
+        });
+        // a leftover database ends with the private server it is in
+        let _left = dropping.join();
+    }
+}

@@ -1,0 +1,202 @@
+//! The house itself: who may import whom, who may read what, and how a start is refused.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::harness::{Process, System, eventually, free_port};
+
+/// The layering table: a module, and what of ours it may import besides `jobs` and itself.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("ledger", &[]),
+    ("queue", &[]),
+    ("networks", &[]),
+    ("telemetry", &[]),
+    ("config", &["networks"]),
+    ("web", &["ledger", "config"]),
+    ("worker", &["ledger", "queue", "config"]),
+    ("wiring", &["ledger", "queue", "networks", "telemetry", "config", "web", "worker"]),
+    ("cli", &["ledger", "queue", "networks", "telemetry", "config", "web", "worker", "wiring"]),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+/// The modules that a source names as `crate::…`, one by one or in braces.
+fn imports(source: &str) -> Vec<String> {
+    let word =
+        |text: &str| text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = Vec::new();
+    for (at, _) in source.match_indices("crate::") {
+        let rest = &source[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => found.push(word(rest)),
+            Some(braced) => {
+                let (mut depth, mut start) = (0, true);
+                for (n, c) in braced.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => start = true,
+                        _ if c.is_whitespace() => {}
+                        _ if start && depth == 0 => {
+                            found.push(word(&braced[n..]));
+                            start = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn modules_import_only_what_the_layering_allows() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in sources(&src) {
+        let inside = path.strip_prefix(&src).unwrap().components().next().unwrap();
+        let module = Path::new(&inside).with_extension("").to_string_lossy().into_owned();
+        if path.extension().is_none_or(|e| e != "rs") || ["main", "lib"].contains(&module.as_str()) {
+            continue;
+        }
+        let allowed = MAY_IMPORT.iter().find(|(name, _)| *name == module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{module} has no line in the layering table"));
+        for import in imports(&fs::read_to_string(&path).unwrap()) {
+            let known = MAY_IMPORT.iter().any(|(name, _)| *name == import);
+            assert!(
+                !known || import == module || allowed.contains(&import.as_str()),
+                "{} imports {import}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn statements_stand_in_the_ledger_and_nowhere_else() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in sources(&src) {
+        let (text, inside) =
+            (fs::read_to_string(&path).unwrap_or_default(), path.strip_prefix(&src).unwrap());
+        if !inside.starts_with("ledger") {
+            assert!(
+                !text.contains("query!(") && !text.contains("query_scalar!("),
+                "{} holds SQL",
+                path.display()
+            );
+        }
+        assert!(
+            !text.contains("RETURNING *") && !text.contains("SELECT * FROM job"),
+            "{} lists no columns",
+            path.display()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_cannot_read_a_token_and_no_token_stands_in_the_clear() {
+    // P-C1
+    let system = System::start().await;
+    let mut connection = system.database.pool.acquire().await.unwrap();
+    let name: String =
+        sqlx::query_scalar("SELECT current_database()").fetch_one(&mut *connection).await.unwrap();
+    sqlx::query("SELECT set_config('role', $1, false)")
+        .bind(format!("{name}_web"))
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let denied = sqlx::query("SELECT sealed FROM vault.token")
+        .execute(&mut *connection)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(denied.contains("permission denied"), "{denied}");
+    let clear = "SELECT count(*) FROM vault.token WHERE position('sandbox'::bytea in sealed) > 0";
+    assert_eq!(system.database.count(clear).await, 0);
+    assert_eq!(system.database.count("SELECT count(*) FROM vault.token").await, 4);
+}
+
+async fn refused(environment: BTreeMap<String, String>, args: &[&str]) -> String {
+    let system_binary = Path::new(env!("CARGO_BIN_EXE_postroom"));
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = Process::start(system_binary, args, &environment, &dir.path().join("log"));
+    let code = process.ended().await;
+    assert_eq!(code, Some(1), "{args:?}: {}", process.log());
+    process.log()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_wrong_setting_or_a_missing_secret_is_refused_with_the_key() {
+    let system = System::start().await;
+    let with = |name: &str, value: &str| {
+        let mut environment = system.environment.clone();
+        environment.insert(name.to_owned(), value.to_owned());
+        environment
+    };
+    for (name, value, said) in [
+        ("POSTROOM__LEASE__LENGHT", "3s", "lenght"),
+        ("POSTROOM__LEASE__LENGTH", "soon", "soon"),
+        ("POSTROOM__JOBS__PUBLISH__CONCURRENCY", "0", "jobs.publish.concurrency"),
+        ("POSTROOM__NETWORKS__MYSPACE__TIMEOUT", "1s", "networks.myspace"),
+        ("POSTROOM_KEYS", "k1:rot13:AAAA", "POSTROOM_KEYS"),
+        ("POSTROOM_KEYS", "", "POSTROOM_KEYS"),
+        ("DATABASE_URL", "", "DATABASE_URL"),
+        ("REDIS_URL", "", "REDIS_URL"),
+        ("PUBLIC_URL", "", "PUBLIC_URL"),
+        ("S3_BUCKET", "", "S3_BUCKET"),
+        ("META_APP_SECRET", "", "META_APP_SECRET"),
+        ("PORT", "many", "PORT"),
+    ] {
+        for verb in ["web", "worker"] {
+            if (name, verb) != ("PORT", "worker") {
+                let log = refused(with(name, value), &[verb]).await;
+                assert!(log.contains(said) && log.lines().count() == 1, "{name}={value:?} on {verb}: {log}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_its_ledger_says_so_and_ends_and_web_stays_and_says_so() {
+    let mut system = System::start().await;
+    system
+        .environment
+        .insert("DATABASE_URL".into(), format!("postgres://nobody@127.0.0.1:{}/none", free_port()));
+    let log = refused(system.environment.clone(), &["worker"]).await;
+    assert!(log.contains("ledger is away"), "{log}");
+    system.web.take().unwrap().kill9().await;
+    system.start_web().await;
+    let client = reqwest::Client::new();
+    let ready = client.get(system.url("/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert!(ready.text().await.unwrap().contains("postgres"));
+    let wish = client.get(system.url("/api/v1/posts")).bearer_auth(&system.key).send().await.unwrap();
+    assert_eq!(wish.status(), 503);
+    assert!(wish.headers().contains_key("retry-after"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_goes_away_while_running_loses_nothing_accepted() {
+    let system = System::with_workers(1).await;
+    let post = system.post("before the ledger went", &["facebook_page"]).await;
+    // every connection is cut, as a restarted server cuts them
+    for _ in 0..5 {
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        system.database.count(cut).await;
+    }
+    system.all_live_once(&[post]).await;
+    let again = system.post("after it came back", &["facebook_page"]).await;
+    system.all_live_once(&[again]).await;
+    eventually("the worker to be alive", || async {
+        if system.workers[0].pid().is_some() { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+}
