@@ -199,7 +199,7 @@ impl Settings {
             .and_then(config::Config::try_deserialize)
             .map_err(|e| {
                 ConfigError(format!(
-                    "worker.toml or a POSTROOM__ variable: {e}; durations are written 250ms, 30s, 5m, 2h, 7d"
+                    "worker.toml or a POSTROOM__ variable: {e}; accepted durations are 250ms, 30s, 5m, 2h, 7d"
                 ))
             })?;
         settings.checked()

@@ -111,10 +111,9 @@ impl Wish {
         let latest_after = keep(self.latest_after(rules), &mut found);
         let when = keep(self.when(facts.now, rules), &mut found);
         keep(self.repeated(), &mut found);
-        let shapes: Option<Vec<Shape>> =
-            files.as_ref().map(|files| files.iter().map(|file| shape(file)).collect());
-        let shapes = shapes.filter(|_| readable && link.is_some());
-        let targets = keep(self.targets(facts, rules, shapes.as_deref()), &mut found);
+        let shapes: Vec<Shape> = files.iter().flatten().map(|file| shape(file)).collect();
+        let content = Content { shapes: &shapes, whole: readable && files.is_some() && link.is_some() };
+        let targets = keep(self.targets(facts, rules, content), &mut found);
         match (files, latest_after, when, targets) {
             (Some(files), Some(latest_after), Some((written, scheduled_for)), Some(targets))
                 if found.is_empty() =>
@@ -190,7 +189,7 @@ impl Wish {
         &self,
         facts: &Facts,
         rules: &Rules,
-        shapes: Option<&[Shape]>,
+        content: Content<'_>,
     ) -> Result<Vec<NewTarget>, Vec<Finding>> {
         if self.targets.is_empty() {
             return Err(one(Finding::new(
@@ -205,9 +204,25 @@ impl Wish {
         }
         let placed = self.targets.iter().enumerate().map(|(n, target)| {
             let at = At { n, target, wish: self, rules };
-            at.place(facts, shapes)
+            at.place(facts, content)
         });
         all(placed.map(|placed| placed.map_err(Several))).map_err(distinct)
+    }
+}
+
+/// What a post is made of, as far as it is known.
+#[derive(Clone, Copy)]
+struct Content<'a> {
+    shapes: &'a [Shape],
+    /// Nothing of it is missing or was not readable.
+    whole: bool,
+}
+
+impl Content<'_> {
+    /// Whether a network's finding is true even if a part of the content is missing.
+    fn tells(self, finding: &jobs::surface::Finding) -> bool {
+        let of_its_own = finding.field == "caption" && finding.code != "empty_post";
+        self.whole || of_its_own || finding.field.starts_with("options.")
     }
 }
 
@@ -224,7 +239,7 @@ impl At<'_> {
         format!("targets[{}].{name}", self.n)
     }
 
-    fn place(&self, facts: &Facts, shapes: Option<&[Shape]>) -> Result<NewTarget, Vec<Finding>> {
+    fn place(&self, facts: &Facts, content: Content<'_>) -> Result<NewTarget, Vec<Finding>> {
         if self.target.account_id.is_empty() {
             return Err(Vec::new()); // its reader has said so
         }
@@ -233,13 +248,10 @@ impl At<'_> {
         found.extend(self.inactive(account));
         let chosen = self.target.options.get("privacy_level").map(String::as_str);
         let privacy_level = chosen.or_else(|| account.defaults["privacy_level"].as_str());
-        let surface = shapes.map(|media| {
-            let caption = self.target.caption.as_deref().unwrap_or(&self.wish.caption);
-            let link = self.wish.link.as_deref();
-            platform.place(&Draft { kind: self.wish.kind, caption, link, media, privacy_level })
-        });
-        match surface {
-            Some(Ok(surface)) if found.is_empty() => Ok(NewTarget {
+        let caption = self.target.caption.as_deref().unwrap_or(&self.wish.caption);
+        let (kind, link) = (self.wish.kind, self.wish.link.as_deref());
+        match platform.place(&Draft { kind, caption, link, media: content.shapes, privacy_level }) {
+            Ok(surface) if found.is_empty() => Ok(NewTarget {
                 account_id: account.id,
                 platform: account.platform.clone(),
                 surface: surface.name,
@@ -248,11 +260,12 @@ impl At<'_> {
                     .filter(|_| !platform.privacy_levels.is_empty())
                     .map_or_else(|| json!({}), |level| json!({ "privacy_level": level })),
             }),
-            Some(Err(refused)) => {
-                found.extend(refused.into_iter().map(|finding| self.finding(finding)));
+            Ok(_) => Err(found),
+            Err(refused) => {
+                let refused = refused.into_iter().filter(|finding| content.tells(finding));
+                found.extend(refused.map(|finding| self.finding(finding)));
                 Err(found)
             }
-            Some(Ok(_)) | None => Err(found),
         }
     }
 

@@ -56,7 +56,8 @@ impl<'a> Browser<'a> {
         let answer = self.door.send(request).await;
         for set in answer.headers.get_all("set-cookie") {
             let set = set.to_str().expect("a cookie");
-            let (name, value) = set.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            let (name, value) =
+                set.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
             self.cookies.insert(name.to_owned(), value.to_owned());
         }
         answer
@@ -69,7 +70,8 @@ impl<'a> Browser<'a> {
 
     async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = self.request(&Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
+        let request =
+            self.request(&Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
         self.send(request.body(Body::from(body)).expect("a request")).await
     }
 
@@ -77,9 +79,14 @@ impl<'a> Browser<'a> {
     async fn compose(&mut self, fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Answer {
         let token = self.token.clone();
         let mut parts = vec![Part { name: "token", file_name: None, content: token.as_bytes() }];
-        let parts_of = fields.iter().map(|(name, value)| Part { name, file_name: None, content: value.as_bytes() });
+        let parts_of =
+            fields.iter().map(|(name, value)| Part { name, file_name: None, content: value.as_bytes() });
         parts.extend(parts_of);
-        parts.extend(files.iter().map(|(name, content)| Part { name: "file", file_name: Some(name), content }));
+        parts.extend(files.iter().map(|(name, content)| Part {
+            name: "file",
+            file_name: Some(name),
+            content,
+        }));
         let (kind, body) = multipart(&parts);
         let request = self.request(&Method::POST, "/posts/new").header("content-type", kind);
         self.send(request.body(Body::from(body)).expect("a request")).await
@@ -99,10 +106,18 @@ async fn a_stranger_is_led_to_the_sign_in_and_back() {
     door.person("noa@example.org", MemberRole::Author).await;
     let mut browser = Browser::fresh(&door);
     let answer = browser.get("/posts?state=held").await;
-    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/sign-in?next=%2Fposts%3Fstate%3Dheld"));
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (StatusCode::SEE_OTHER, "/sign-in?next=%2Fposts%3Fstate%3Dheld")
+    );
     let page = browser.get("/sign-in?next=%2Fposts%3Fstate%3Dheld").await;
     let (token, next) = (hidden(&page.text, "token"), hidden(&page.text, "next"));
-    let fields = [("token", token.as_str()), ("email", "NOA@example.org "), ("password", "open sesame"), ("next", &next)];
+    let fields = [
+        ("token", token.as_str()),
+        ("email", "NOA@example.org "),
+        ("password", "open sesame"),
+        ("next", &next),
+    ];
     let answer = browser.form("/sign-in", &fields).await;
     assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/posts?state=held"));
     assert_eq!(browser.get("/posts").await.status, StatusCode::OK);
@@ -115,7 +130,10 @@ async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
     let mut browser = Browser::fresh(&door);
     let wrong = browser.sign_in("noa@example.org", "wrong").await;
     let unknown = browser.sign_in("who@example.org", "wrong").await;
-    assert_eq!((wrong.status, unknown.status), (StatusCode::UNPROCESSABLE_ENTITY, StatusCode::UNPROCESSABLE_ENTITY));
+    assert_eq!(
+        (wrong.status, unknown.status),
+        (StatusCode::UNPROCESSABLE_ENTITY, StatusCode::UNPROCESSABLE_ENTITY)
+    );
     assert_eq!(wrong.text.replace("noa@", "who@"), unknown.text);
     assert!(wrong.text.contains("E-mail or password is wrong"));
 }
@@ -126,7 +144,10 @@ async fn guessing_passwords_gets_slow() {
     door.person("noa@example.org", MemberRole::Author).await;
     let mut browser = Browser::fresh(&door);
     for _ in 0..6 {
-        assert_eq!(browser.sign_in("noa@example.org", "wrong").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(
+            browser.sign_in("noa@example.org", "wrong").await.status,
+            StatusCode::UNPROCESSABLE_ENTITY
+        );
     }
     assert_eq!(browser.sign_in("noa@example.org", "open sesame").await.status, StatusCode::TOO_MANY_REQUESTS);
 }
@@ -159,8 +180,14 @@ async fn every_page_carries_the_headers_that_keep_it_safe() {
     for path in ["/posts", "/posts/new", "/accounts", "/sign-in", "/nothing"] {
         let page = browser.get(path).await;
         let policy = page.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{path}: {policy}");
-        assert!(policy.contains("img-src 'self' blob: https://media.example;") && policy.contains("frame-ancestors 'none'"));
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"),
+            "{path}: {policy}"
+        );
+        assert!(
+            policy.contains("img-src 'self' blob: https://media.example;")
+                && policy.contains("frame-ancestors 'none'")
+        );
         assert_eq!(page.header("x-content-type-options"), "nosniff");
         assert_eq!(page.header("referrer-policy"), "no-referrer");
         assert_eq!(page.header("cache-control"), "no-store");
@@ -168,7 +195,11 @@ async fn every_page_carries_the_headers_that_keep_it_safe() {
         assert_eq!(page.header("cross-origin-resource-policy"), "same-origin");
         assert!(page.header("permissions-policy").contains("camera=()"));
         assert_eq!(page.header("strict-transport-security"), "");
-        assert!(!page.text.contains("<style") && !page.text.contains(" style=") && !page.text.contains(" onclick="));
+        assert!(
+            !page.text.contains("<style")
+                && !page.text.contains(" style=")
+                && !page.text.contains(" onclick=")
+        );
     }
 }
 
@@ -179,7 +210,10 @@ async fn assets_are_kept_by_browsers_because_their_names_change_with_them() {
     let page = browser.get("/sign-in").await.text;
     let css = page.split('"').find(|part| part.ends_with("app.css")).expect("a style sheet").to_owned();
     let answer = browser.get(&css).await;
-    assert_eq!((answer.header("content-type"), answer.header("cache-control")), ("text/css; charset=utf-8", "public, max-age=31536000, immutable"));
+    assert_eq!(
+        (answer.header("content-type"), answer.header("cache-control")),
+        ("text/css; charset=utf-8", "public, max-age=31536000, immutable")
+    );
     assert_eq!(browser.get("/assets/old/app.css").await.header("cache-control"), "no-cache");
     assert_eq!(browser.get("/assets/x/other.css").await.status, StatusCode::NOT_FOUND);
 }
@@ -191,13 +225,22 @@ async fn a_write_from_another_site_is_refused() {
     for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
         let body = format!("token={}&theme=dark", browser.token);
         let request = browser.request(&Method::POST, "/theme").header(name, value);
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(Body::from(body)).expect("a request");
+        let request = request
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .expect("a request");
         assert_eq!(browser.send(request).await.status, StatusCode::FORBIDDEN, "{name}");
     }
-    assert_eq!(browser.form("/theme", &[("token", "wrong"), ("theme", "dark")]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        browser.form("/theme", &[("token", "wrong"), ("theme", "dark")]).await.status,
+        StatusCode::FORBIDDEN
+    );
     browser.token = "wrong".to_owned();
     assert_eq!(browser.compose(&[("caption", "x")], &[]).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(browser.compose(&[("caption", "x")], &[("a.jpg", &jpeg(40, 40))]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        browser.compose(&[("caption", "x")], &[("a.jpg", &jpeg(40, 40))]).await.status,
+        StatusCode::FORBIDDEN
+    );
     assert_eq!(door.scratch.number("SELECT count(*) FROM media").await, 0);
 }
 
@@ -206,7 +249,8 @@ async fn a_theme_is_remembered_and_nobody_is_sent_elsewhere() {
     let door = Door::open().await;
     let mut browser = Browser::of(&door, MemberRole::Viewer).await;
     let token = browser.token.clone();
-    let answer = browser.form("/theme", &[("token", &token), ("theme", "dark"), ("back", "//evil.example")]).await;
+    let answer =
+        browser.form("/theme", &[("token", &token), ("theme", "dark"), ("back", "//evil.example")]).await;
     assert_eq!(answer.header("location"), "/posts");
     assert!(browser.get("/posts").await.text.contains("data-theme=\"dark\""));
 }
@@ -226,13 +270,24 @@ async fn a_post_is_written_with_its_files_and_looked_at() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
     let mut browser = Browser::of(&door, MemberRole::Author).await;
-    let fields = [("key", "k-1"), ("caption", "<b>Fresh</b> \"bread\"\r\ntoday"), ("kind", "post"), ("target", account.as_str()), ("when", "now"), ("link", "")];
+    let fields = [
+        ("key", "k-1"),
+        ("caption", "<b>Fresh</b> \"bread\"\r\ntoday"),
+        ("kind", "post"),
+        ("target", account.as_str()),
+        ("when", "now"),
+        ("link", ""),
+    ];
     let answer = browser.compose(&fields, &[("", b""), ("loaf.jpg", &jpeg(40, 40))]).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
     let address = answer.header("location").to_owned();
     let page = browser.get(&address).await;
     assert_eq!(page.status, StatusCode::OK);
-    assert!(page.text.contains("&#60;b&#62;Fresh&#60;/b&#62;") && !page.text.contains("<b>Fresh"), "{}", page.text);
+    assert!(
+        page.text.contains("&#60;b&#62;Fresh&#60;/b&#62;") && !page.text.contains("<b>Fresh"),
+        "{}",
+        page.text
+    );
     assert!(page.text.contains("loaf.jpg") && page.text.contains("data-live"));
     assert!(page.text.contains("<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>"));
     let media = page.text.split('"').find(|part| part.starts_with("/media/")).expect("a preview").to_owned();
@@ -247,7 +302,8 @@ async fn a_double_click_makes_one_post_and_other_content_under_its_key_asks_firs
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
     let mut browser = Browser::of(&door, MemberRole::Author).await;
-    let fields = |caption| [("key", "k-1"), ("caption", caption), ("target", account.as_str()), ("when", "now")];
+    let fields =
+        |caption| [("key", "k-1"), ("caption", caption), ("target", account.as_str()), ("when", "now")];
     let first = browser.compose(&fields("bread"), &[]).await;
     let again = browser.compose(&fields("bread"), &[]).await;
     assert_eq!((again.status, first.header("location")), (StatusCode::SEE_OTHER, again.header("location")));
@@ -264,23 +320,47 @@ async fn a_refused_form_comes_back_with_everything_that_was_written() {
     let tiktok = door.account("tiktok").await.to_string();
     let mut browser = Browser::of(&door, MemberRole::Author).await;
     let fields = [
-        ("key", "k-1"), ("caption", "Sourdough"), ("kind", "post"), ("target", tiktok.as_str()), ("link", "http://10.0.0.1/"), ("when", "later"),
-        ("date", "2020-05-05"), ("time", "09:30"), ("zone", "Asia/Jerusalem"),
+        ("key", "k-1"),
+        ("caption", "Sourdough"),
+        ("kind", "post"),
+        ("target", tiktok.as_str()),
+        ("link", "http://10.0.0.1/"),
+        ("when", "later"),
+        ("date", "2020-05-05"),
+        ("time", "09:30"),
+        ("zone", "Asia/Jerusalem"),
     ];
     let page = browser.compose(&fields, &[("loaf.jpg", &jpeg(40, 40)), ("words.jpg", b"words")]).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     for kept in [
-        "Sourdough", "value=\"http://10.0.0.1/\"", "value=\"2020-05-05\"", "value=\"09:30\"", "<option value=\"Asia/Jerusalem\" selected", "loaf.jpg",
-        "id=\"summary\"", "href=\"#link\"", "href=\"#date\"", "href=\"#media\"", "“words.jpg”",
+        "Sourdough",
+        "value=\"http://10.0.0.1/\"",
+        "value=\"2020-05-05\"",
+        "value=\"09:30\"",
+        "<option value=\"Asia/Jerusalem\" selected",
+        "loaf.jpg",
+        "id=\"summary\"",
+        "href=\"#link\"",
+        "href=\"#date\"",
+        "href=\"#media\"",
+        "“words.jpg”",
     ] {
         assert!(page.text.contains(kept), "{kept} is missing in {}", page.text);
     }
     assert_eq!(hidden(&page.text, "key"), "k-1");
     let media = hidden(&page.text, "media_id");
-    let missing = browser.compose(&[("key", "k-1"), ("target", &tiktok), ("media_id", &media), ("when", "now")], &[]).await;
+    let missing = browser
+        .compose(&[("key", "k-1"), ("target", &tiktok), ("media_id", &media), ("when", "now")], &[])
+        .await;
     assert!(missing.text.contains(&format!("href=\"#privacy-{tiktok}\"")), "{}", missing.text);
     let privacy = format!("privacy-{tiktok}");
-    let fields = [("key", "k-1"), ("target", tiktok.as_str()), ("media_id", &media), ("when", "now"), (privacy.as_str(), "SELF_ONLY")];
+    let fields = [
+        ("key", "k-1"),
+        ("target", tiktok.as_str()),
+        ("media_id", &media),
+        ("when", "now"),
+        (privacy.as_str(), "SELF_ONLY"),
+    ];
     assert_eq!(browser.compose(&fields, &[]).await.status, StatusCode::SEE_OTHER);
 }
 
@@ -290,13 +370,24 @@ async fn a_time_that_does_not_exist_is_answered_with_a_choice() {
     let account = door.account("facebook_page").await.to_string();
     let mut browser = Browser::of(&door, MemberRole::Author).await;
     let fields = |more: &[(&'static str, &'static str)]| {
-        let mut fields = vec![("key", "k-1"), ("caption", "x"), ("target", account.as_str()), ("when", "later"), ("zone", "Asia/Jerusalem")];
+        let mut fields = vec![
+            ("key", "k-1"),
+            ("caption", "x"),
+            ("target", account.as_str()),
+            ("when", "later"),
+            ("zone", "Asia/Jerusalem"),
+        ];
         fields.extend_from_slice(more);
         fields
     };
     let gap = [("date", "2027-03-26"), ("time", "02:30")];
     let page = browser.compose(&fields(&gap), &[]).await;
-    assert!(page.text.contains("name=\"pick\" value=\"2027-03-26T01:59\"") && page.text.contains("value=\"2027-03-26T03:00\""), "{}", page.text);
+    assert!(
+        page.text.contains("name=\"pick\" value=\"2027-03-26T01:59\"")
+            && page.text.contains("value=\"2027-03-26T03:00\""),
+        "{}",
+        page.text
+    );
     let picked = [gap[0], gap[1], ("picked_for", "2027-03-26T02:30"), ("pick", "2027-03-26T03:00")];
     assert_eq!(browser.compose(&fields(&picked), &[]).await.status, StatusCode::SEE_OTHER);
     let twice = [("key", "k-2"), ("date", "2027-10-31"), ("time", "01:30")];
@@ -311,10 +402,15 @@ async fn a_time_that_does_not_exist_is_answered_with_a_choice() {
 async fn what_another_workspace_has_is_not_there() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
-    let post = door.post(&json!({ "caption": "x", "targets": [{ "account_id": account }] })).await.json()["id"].clone();
+    let post =
+        door.post(&json!({ "caption": "x", "targets": [{ "account_id": account }] })).await.json()["id"]
+            .clone();
     let file = door.upload("a.jpg", &jpeg(40, 40)).await.json()["id"].clone();
     let mut browser = Browser::of(&door, MemberRole::Admin).await;
-    let (post, file) = (format!("/posts/{}", post.as_str().expect("an id")), format!("/media/{}", file.as_str().expect("an id")));
+    let (post, file) = (
+        format!("/posts/{}", post.as_str().expect("an id")),
+        format!("/media/{}", file.as_str().expect("an id")),
+    );
     assert_eq!(browser.get(&post).await.status, StatusCode::OK);
     let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
     door.scratch.run(&format!("UPDATE membership SET workspace_id = '{other}'")).await;
@@ -325,7 +421,10 @@ async fn what_another_workspace_has_is_not_there() {
     }
     let token = browser.token.clone();
     let elsewhere = door.workspace.to_string();
-    assert_eq!(browser.form("/workspace", &[("token", &token), ("workspace", &elsewhere)]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        browser.form("/workspace", &[("token", &token), ("workspace", &elsewhere)]).await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -333,7 +432,9 @@ async fn a_member_of_two_workspaces_can_switch() {
     let door = Door::open().await;
     let mut browser = Browser::of(&door, MemberRole::Admin).await;
     let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
-    door.scratch.run(&format!("INSERT INTO membership SELECT person_id, '{other}', 'viewer' FROM membership")).await;
+    door.scratch
+        .run(&format!("INSERT INTO membership SELECT person_id, '{other}', 'viewer' FROM membership"))
+        .await;
     assert!(browser.get("/posts").await.text.contains("selected>Bakery</option>"));
     let token = browser.token.clone();
     browser.form("/workspace", &[("token", &token), ("workspace", &other.to_string())]).await;
@@ -345,7 +446,8 @@ async fn a_member_of_two_workspaces_can_switch() {
 async fn the_history_is_told_in_plain_words() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
-    let id = door.post(&json!({ "caption": "x", "targets": [{ "account_id": account }] })).await.json()["id"].clone();
+    let id = door.post(&json!({ "caption": "x", "targets": [{ "account_id": account }] })).await.json()["id"]
+        .clone();
     let call = |kind: &str, verdict: &str, after: u32| {
         format!(
             "INSERT INTO remote_call (call_id, publication_id, account_id, job_id, epoch, worker_inc, kind, deadline_at, started_at, verdict)
@@ -363,12 +465,18 @@ async fn the_history_is_told_in_plain_words() {
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing in {page}"));
     assert!(at("Accepted and safely stored") < at("Prepared at Facebook"));
     assert!(at("Prepared at Facebook") < at("nothing went out"));
-    assert!(at("nothing went out") < at("The answer of Facebook got lost; asking it what became of the post"));
+    assert!(
+        at("nothing went out") < at("The answer of Facebook got lost; asking it what became of the post")
+    );
     door.scratch
         .run("UPDATE publication SET state = 'published', published_at = now() + interval '9 seconds', public_url = 'https://example.org/p/1'")
         .await;
     let page = browser.get(&address).await.text;
-    assert!(page.contains("href=\"https://example.org/p/1\"") && page.contains("Look at the post on Facebook") && !page.contains("data-live"));
+    assert!(
+        page.contains("href=\"https://example.org/p/1\"")
+            && page.contains("Look at the post on Facebook")
+            && !page.contains("data-live")
+    );
     door.scratch.run("UPDATE publication SET public_url = 'javascript:alert(1)'").await;
     assert!(!browser.get(&address).await.text.contains("javascript:"));
 }

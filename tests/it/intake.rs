@@ -30,13 +30,19 @@ async fn a_post_for_now_is_committed_with_its_job_before_it_is_answered() {
     assert_eq!((post["state"].as_str(), post["kind"].as_str()), (Some("scheduled"), Some("post")));
     assert_eq!(post["latest_after"], "PT6H");
     let publication = &post["publications"][0];
-    assert_eq!((publication["surface"].as_str(), publication["platform"].as_str()), (Some("text"), Some("facebook_page")));
+    assert_eq!(
+        (publication["surface"].as_str(), publication["platform"].as_str()),
+        (Some("text"), Some("facebook_page"))
+    );
     assert_eq!((&publication["error"], &publication["permalink"]), (&Value::Null, &Value::Null));
     let jobs = "SELECT count(*) FROM job j JOIN publication p ON p.id = j.publication_id
                 WHERE j.kind = 'publish' AND j.payload = jsonb_build_object('publication_id', p.id) AND j.run_at <= now()";
     assert_eq!(door.scratch.number(jobs).await, 1);
     assert_eq!(door.hints.lock().expect("unpoisoned").len(), 1);
-    assert_eq!(door.get(&format!("/api/v1/posts/{}", post["id"].as_str().expect("an id"))).await.json(), post);
+    assert_eq!(
+        door.get(&format!("/api/v1/posts/{}", post["id"].as_str().expect("an id"))).await.json(),
+        post
+    );
 }
 
 #[tokio::test]
@@ -166,9 +172,33 @@ async fn everything_that_is_wrong_is_said_at_once_and_per_target() {
     ];
     expected.sort();
     assert_eq!(findings, expected);
-    let levels = answer.json()["errors"].as_array().expect("errors").iter().find(|e| e["code"] == "privacy_level").cloned();
+    let levels = answer.json()["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .find(|e| e["code"] == "privacy_level")
+        .cloned();
     assert_eq!(levels.expect("a finding")["accepted"][2], "SELF_ONLY");
     assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_hides_nothing_else_and_makes_nothing_up() {
+    let door = Door::open().await;
+    let tiktok = door.account("tiktok").await;
+    let answer = door
+        .post(&json!({
+            "caption": "x".repeat(2_300), "media_ids": [Uuid::now_v7()], "link": "http://10.0.0.1/",
+            "targets": [{ "account_id": tiktok }]
+        }))
+        .await;
+    let expected = [
+        found("media_ids[0]", "media_unknown"),
+        found("link", "link_private"),
+        found("targets[0].caption", "caption_too_long"),
+        found("targets[0].options.privacy_level", "privacy_level"),
+    ];
+    assert_eq!(answer.findings(), expected);
 }
 
 #[tokio::test]
@@ -208,9 +238,13 @@ async fn a_time_that_cannot_be_meant_is_refused() {
 async fn what_is_no_json_is_malformed_and_what_is_no_post_is_invalid() {
     let door = Door::open().await;
     let post = |body: String| {
-        door.request(&Method::POST, "/api/v1/posts").header("content-type", "application/json").body(Body::from(body)).expect("a request")
+        door.request(&Method::POST, "/api/v1/posts")
+            .header("content-type", "application/json")
+            .body(Body::from(body))
+            .expect("a request")
     };
-    for body in ["", "{", "{\"caption\": }", "\u{feff}{}", &"[".repeat(100_000), "{\"caption\":\"\\ud800\"}"] {
+    for body in ["", "{", "{\"caption\": }", "\u{feff}{}", &"[".repeat(100_000), "{\"caption\":\"\\ud800\"}"]
+    {
         let answer = door.send(post(body.to_owned())).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
         assert_eq!(answer.json()["type"], "urn:postroom:problem:malformed");
@@ -235,7 +269,9 @@ async fn a_body_of_another_type_is_refused() {
         let answer = door.send(request.body(Body::from("{}")).expect("a request")).await;
         assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind}");
     }
-    let answer = door.send(door.request(&Method::POST, "/api/v1/media").body(Body::from("x")).expect("a request")).await;
+    let answer = door
+        .send(door.request(&Method::POST, "/api/v1/media").body(Body::from("x")).expect("a request"))
+        .await;
     assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
 
@@ -250,10 +286,14 @@ async fn a_body_over_the_limit_is_refused_however_it_comes() {
         body.to_string()
     };
     let post = |body: Body| {
-        door.request(&Method::POST, "/api/v1/posts").header("content-type", "application/json").body(body).expect("a request")
+        door.request(&Method::POST, "/api/v1/posts")
+            .header("content-type", "application/json")
+            .body(body)
+            .expect("a request")
     };
     let chunks = |body: String| {
-        let chunks: Vec<_> = body.as_bytes().chunks(10_000).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect();
+        let chunks: Vec<_> =
+            body.as_bytes().chunks(10_000).map(|c| Ok::<_, std::io::Error>(c.to_vec())).collect();
         Body::from_stream(futures_util::stream::iter(chunks))
     };
     assert_eq!(door.send(post(Body::from(sized(262_144)))).await.only_finding().1, "caption_too_long");
@@ -268,7 +308,13 @@ async fn a_body_over_the_limit_is_refused_however_it_comes() {
 async fn a_link_into_somebodys_house_is_refused() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
-    for link in ["http://127.0.0.1/", "http://0x7f.1/", "http://localhost:8080", "http://[::ffff:10.0.0.1]/", "http://printer.local"] {
+    for link in [
+        "http://127.0.0.1/",
+        "http://0x7f.1/",
+        "http://localhost:8080",
+        "http://[::ffff:10.0.0.1]/",
+        "http://printer.local",
+    ] {
         let mut post = words(account);
         post["link"] = json!(link);
         assert_eq!(door.post(&post).await.only_finding(), found("link", "link_private"), "{link}");
@@ -304,9 +350,15 @@ async fn the_same_key_with_another_body_is_refused() {
     let answer = door.post_with(&other, &key).await;
     assert_eq!(answer.only_finding(), found("Idempotency-Key", "key_reused"));
     assert_eq!(answer.json()["type"], "urn:postroom:problem:idempotency-key-reused");
-    assert_eq!(door.post_with(&words(account), &[("idempotency-key", "")]).await.only_finding().1, "key_format");
+    assert_eq!(
+        door.post_with(&words(account), &[("idempotency-key", "")]).await.only_finding().1,
+        "key_format"
+    );
     let long = "k".repeat(256);
-    assert_eq!(door.post_with(&words(account), &[("idempotency-key", &long)]).await.only_finding().1, "key_format");
+    assert_eq!(
+        door.post_with(&words(account), &[("idempotency-key", &long)]).await.only_finding().1,
+        "key_format"
+    );
 }
 
 #[tokio::test]
@@ -314,7 +366,10 @@ async fn a_refusal_is_not_remembered_under_its_key() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
     let key = [("idempotency-key", "k-1")];
-    assert_eq!(door.post_with(&json!({ "targets": [] }), &key).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        door.post_with(&json!({ "targets": [] }), &key).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
     assert_eq!(door.post_with(&words(account), &key).await.status, StatusCode::ACCEPTED);
 }
 
@@ -325,7 +380,9 @@ async fn of_many_at_once_with_one_key_one_is_accepted_and_all_are_answered_alike
     let post = words(account);
     let all = (0..8).map(|_| door.post_with(&post, &[("idempotency-key", "k-1")]));
     let answers = futures_util::future::join_all(all).await;
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::ACCEPTED && answer.text == answers[0].text));
+    assert!(
+        answers.iter().all(|answer| answer.status == StatusCode::ACCEPTED && answer.text == answers[0].text)
+    );
     assert_eq!(answers.iter().filter(|answer| answer.header("idempotent-replayed") == "true").count(), 7);
     assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 1);
 }
@@ -351,7 +408,11 @@ async fn what_another_workspace_has_is_not_there() {
     let file = door.upload("a.jpg", &jpeg(40, 40)).await.json()["id"].as_str().expect("an id").to_owned();
     let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
     door.key = door.key_for(Some(other), Scope::ALL).await;
-    for path in [format!("/api/v1/posts/{post}"), format!("/api/v1/media/{file}"), "/api/v1/posts/nonsense".to_owned()] {
+    for path in [
+        format!("/api/v1/posts/{post}"),
+        format!("/api/v1/media/{file}"),
+        "/api/v1/posts/nonsense".to_owned(),
+    ] {
         let answer = door.get(&path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(answer.json()["instance"], path);
@@ -369,10 +430,16 @@ async fn a_picture_is_taken_measured_and_stored() {
     let answer = door.upload("שקיעה.jpg", &jpeg(64, 48)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     let file = answer.json();
-    assert_eq!((file["type"].as_str(), file["width"].as_i64(), file["height"].as_i64()), (Some("image/jpeg"), Some(64), Some(48)));
+    assert_eq!(
+        (file["type"].as_str(), file["width"].as_i64(), file["height"].as_i64()),
+        (Some("image/jpeg"), Some(64), Some(48))
+    );
     assert_eq!((file["state"].as_str(), &file["duration_ms"]), (Some("ready"), &Value::Null));
     assert_eq!(door.shelf.files.lock().expect("unpoisoned").len(), 1);
-    assert_eq!(door.get(&format!("/api/v1/media/{}", file["id"].as_str().expect("an id"))).await.json(), file);
+    assert_eq!(
+        door.get(&format!("/api/v1/media/{}", file["id"].as_str().expect("an id"))).await.json(),
+        file
+    );
 }
 
 #[tokio::test]
@@ -452,8 +519,13 @@ async fn a_list_is_paged_by_cursor_and_filtered() {
     assert_eq!(count(&format!("account={}", Uuid::now_v7())).await, 0);
     assert_eq!(count("from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z").await, 0);
     assert_eq!(count("from=2020-01-01T00:00:00%2B02:00").await, 5);
-    for wrong in ["limit=0", "limit=201", "limit=x", "cursor=x", "state=asleep", "from=monday", "colour=red"] {
-        assert_eq!(door.get(&format!("/api/v1/posts?{wrong}")).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    for wrong in ["limit=0", "limit=201", "limit=x", "cursor=x", "state=asleep", "from=monday", "colour=red"]
+    {
+        assert_eq!(
+            door.get(&format!("/api/v1/posts?{wrong}")).await.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{wrong}"
+        );
     }
 }
 
@@ -465,7 +537,9 @@ async fn a_post_has_the_first_state_that_any_of_its_publications_has() {
     let id = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
     let set = async |account: Uuid, state: &str| {
         let next = "next_check_at = now()";
-        door.scratch.run(&format!("UPDATE publication SET state = '{state}', {next} WHERE account_id = '{account}'")).await;
+        door.scratch
+            .run(&format!("UPDATE publication SET state = '{state}', {next} WHERE account_id = '{account}'"))
+            .await;
     };
     for (first, second, shown) in [
         ("published", "failed", "failed"),
@@ -488,12 +562,19 @@ async fn an_error_says_who_acts() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
     let id = door.post(&words(account)).await.json()["id"].as_str().expect("an id").to_owned();
-    let error = async || door.get(&format!("/api/v1/posts/{id}")).await.json()["publications"][0]["error"].clone();
+    let error =
+        async || door.get(&format!("/api/v1/posts/{id}")).await.json()["publications"][0]["error"].clone();
     let failure = r#"{"class": "permission", "code": "200", "message": "no right"}"#;
     door.scratch.run(&format!("UPDATE publication SET state = 'failed', error = '{failure}'")).await;
-    assert_eq!(error().await, json!({ "class": "permission", "code": "200", "message": "no right", "who_acts": "owner" }));
+    assert_eq!(
+        error().await,
+        json!({ "class": "permission", "code": "200", "message": "no right", "who_acts": "owner" })
+    );
     door.scratch.run("UPDATE publication SET state = 'held', hold_reason = 'too late', error = NULL").await;
-    assert_eq!(error().await, json!({ "class": "held", "code": "held", "message": "too late", "who_acts": "staff" }));
+    assert_eq!(
+        error().await,
+        json!({ "class": "held", "code": "held", "message": "too late", "who_acts": "staff" })
+    );
     door.scratch.run(&format!("UPDATE publication SET state = 'published', error = '{failure}'")).await;
     assert_eq!(error().await, Value::Null);
 }
@@ -502,8 +583,13 @@ async fn an_error_says_who_acts() {
 async fn unknown_paths_and_methods_are_problems() {
     let door = Door::open().await;
     let answer = door.get("/api/v1/nothing").await;
-    assert_eq!((answer.status, answer.json()["instance"].as_str()), (StatusCode::NOT_FOUND, Some("/api/v1/nothing")));
-    let answer = door.send(door.request(&Method::DELETE, "/api/v1/posts").body(Body::empty()).expect("a request")).await;
+    assert_eq!(
+        (answer.status, answer.json()["instance"].as_str()),
+        (StatusCode::NOT_FOUND, Some("/api/v1/nothing"))
+    );
+    let answer = door
+        .send(door.request(&Method::DELETE, "/api/v1/posts").body(Body::empty()).expect("a request"))
+        .await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert!(answer.header("allow").contains("POST"), "{:?}", answer.headers);

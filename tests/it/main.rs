@@ -6,7 +6,12 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod browser;
+mod console;
 mod failures;
 mod harness;
 mod house;
+mod intake;
 mod journeys;
+mod networks;
+mod support;

@@ -61,7 +61,8 @@ impl Scratch {
             "TEST_DATABASE_URL must name a PostgreSQL server on which databases may be made, such as postgres://postroom@127.0.0.1:5432/postgres",
         );
         let server = PgConnectOptions::from_str(&address).expect("TEST_DATABASE_URL is an address");
-        let mut connection = PgConnection::connect_with(&server).await.expect("TEST_DATABASE_URL can be reached");
+        let mut connection =
+            PgConnection::connect_with(&server).await.expect("TEST_DATABASE_URL can be reached");
         let at = |name: &str| {
             let mut url = url::Url::parse(&address).expect("TEST_DATABASE_URL is an address");
             url.set_path(name);
@@ -89,7 +90,10 @@ impl Scratch {
 
     /// One number.
     pub async fn number(&self, query: &str) -> i64 {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&mut self.connection().await).await.expect("a number")
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .fetch_one(&mut self.connection().await)
+            .await
+            .expect("a number")
     }
 }
 
@@ -100,7 +104,8 @@ async fn template(connection: &mut PgConnection, at: impl Fn(&str) -> SecretStri
     let name = format!("it_template_{}", &hex::encode(Sha256::digest(sums))[..16]);
     run(connection, "SELECT pg_advisory_lock(736511)").await;
     let query = "SELECT count(*) FROM pg_database WHERE datname = $1";
-    let there: i64 = sqlx::query_scalar(query).bind(&name).fetch_one(&mut *connection).await.expect("a number");
+    let there: i64 =
+        sqlx::query_scalar(query).bind(&name).fetch_one(&mut *connection).await.expect("a number");
     if there == 0 {
         let unfinished = format!("{name}_unfinished");
         run(connection, &format!("DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")).await;
@@ -122,9 +127,11 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let (server, name) = (self.server.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let mut connection = PgConnection::connect_with(&server).await.expect("the server can be reached");
+                let mut connection =
+                    PgConnection::connect_with(&server).await.expect("the server can be reached");
                 run(&mut connection, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
                 for role in ["web", "worker"] {
                     run(&mut connection, &format!("DROP ROLE IF EXISTS {name}_{role}")).await;
@@ -195,7 +202,8 @@ const IMAGE: MediaRule = MediaRule {
     ratio: None,
     most_duration_ms: None,
 };
-const FILM: MediaRule = MediaRule { types: &["video/mp4", "video/quicktime"], most_duration_ms: Some(600_000), ..IMAGE };
+const FILM: MediaRule =
+    MediaRule { types: &["video/mp4", "video/quicktime"], most_duration_ms: Some(600_000), ..IMAGE };
 
 const fn surface(name: &'static str, kinds: &'static [PostKind], takes: Takes) -> Surface {
     Surface { name, kinds, takes, one_shot: false }
@@ -221,7 +229,10 @@ pub static INSTAGRAM: Platform = Platform {
     title: "Instagram",
     caption: CaptionLimit { most: 2_200, unit: CaptionUnit::Characters },
     hashtags: Some(30),
-    surfaces: &[surface("image", &[PostKind::Post], Takes::One(IMAGE)), surface("reel", &[PostKind::Reel], Takes::One(FILM))],
+    surfaces: &[
+        surface("image", &[PostKind::Post], Takes::One(IMAGE)),
+        surface("reel", &[PostKind::Reel], Takes::One(FILM)),
+    ],
     privacy_levels: &[],
 };
 /// See [`FACEBOOK`].
@@ -230,7 +241,10 @@ pub static TIKTOK: Platform = Platform {
     title: "TikTok",
     caption: CaptionLimit { most: 2_200, unit: CaptionUnit::Utf16 },
     hashtags: None,
-    surfaces: &[surface("video", &[PostKind::Post], Takes::One(FILM)), surface("photo", &[PostKind::Post], Takes::One(IMAGE))],
+    surfaces: &[
+        surface("video", &[PostKind::Post], Takes::One(FILM)),
+        surface("photo", &[PostKind::Post], Takes::One(IMAGE)),
+    ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"],
 };
 
@@ -409,8 +423,14 @@ pub fn multipart(parts: &[Part<'_>]) -> (String, Vec<u8>) {
     let boundary = Uuid::now_v7().simple().to_string();
     let mut body = Vec::new();
     for part in parts {
-        let file = part.file_name.map(|name| format!("; filename=\"{name}\"\r\ncontent-type: image/jpeg")).unwrap_or_default();
-        body.extend_from_slice(format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"{file}\r\n\r\n", part.name).as_bytes());
+        let file = part
+            .file_name
+            .map(|name| format!("; filename=\"{name}\"\r\ncontent-type: image/jpeg"))
+            .unwrap_or_default();
+        body.extend_from_slice(
+            format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"{file}\r\n\r\n", part.name)
+                .as_bytes(),
+        );
         body.extend_from_slice(part.content);
         body.extend_from_slice(b"\r\n");
     }

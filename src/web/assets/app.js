@@ -62,6 +62,8 @@ if (compose) {
     one("#time", compose).value = `${two(soon.getHours())}:00`;
   }
 
+  const size = (bytes) => bytes < 1_048_576 ? `${Math.ceil(bytes / 1024)} kB` : `${(bytes / 1_048_576).toFixed(1)} MB`;
+
   // A look at what was chosen, before it is sent.
   const list = one("#chosen", compose);
   one("#file", compose).addEventListener("change", (event) => {
@@ -76,7 +78,7 @@ if (compose) {
       name.className = "meta";
       const text = document.createElement("span");
       text.dir = "auto";
-      text.textContent = `${file.name}, ${(file.size / 1048576).toFixed(1)} MB`;
+      text.textContent = `${file.name}, ${size(file.size)}`;
       name.append(text);
       item.append(look, name);
       return item;

@@ -68,6 +68,8 @@ struct Page {
 struct Told {
     anchor: String,
     detail: String,
+    /// The same with the field's name, for the list above the form.
+    summary: String,
 }
 
 /// What a network takes of a caption.
@@ -256,7 +258,7 @@ impl Sheet<'_> {
             self.app.house.ledger.media_of(workspace, &ids),
             self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
         )?;
-        let told = tell(findings, &written, &accounts, self.app);
+        let told = tell(t, findings, &written, &accounts, self.app);
         let in_order = ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
         Ok(Page {
             shell: Shell::seated(self.app, self.headers, self.seat, "new", "/posts/new"),
@@ -279,7 +281,7 @@ impl Sheet<'_> {
 }
 
 /// Each finding beside the field it is about; what several accounts share is said once.
-fn tell(findings: &[Finding], written: &Written, accounts: &[Account], app: &App) -> Vec<Told> {
+fn tell(t: &Texts, findings: &[Finding], written: &Written, accounts: &[Account], app: &App) -> Vec<Told> {
     let mut told: Vec<Told> = Vec::new();
     for finding in findings {
         let (target, field) = split(&finding.field);
@@ -304,12 +306,25 @@ fn tell(findings: &[Finding], written: &Written, accounts: &[Account], app: &App
             Some(network) if field == "account_id" => format!("{network}: {}", finding.detail),
             _ => finding.detail.clone(),
         };
-        let one = Told { anchor, detail };
+        let label = label(t, field);
+        let one = Told { anchor, summary: fill(t.finding_at, &[label, &detail]), detail };
         if !told.contains(&one) {
             told.push(one);
         }
     }
     told
+}
+
+fn label(t: &Texts, field: &str) -> &'static str {
+    match field {
+        "caption" => t.caption,
+        "schedule.at" | "schedule.fold" => t.when,
+        "schedule.time_zone" => t.zone,
+        "kind" => t.kind,
+        "link" => t.link,
+        field if field.starts_with("media_ids") => t.media,
+        _ => t.targets,
+    }
 }
 
 /// `targets[2].caption` is about target 2's caption.

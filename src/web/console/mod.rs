@@ -33,7 +33,7 @@ const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), ca
      encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), hid=(), idle-detection=(), \
      local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
      publickey-credentials-get=(), screen-wake-lock=(), serial=(), storage-access=(), usb=(), \
-     web-share=(), xr-spatial-tracking=()";
+     xr-spatial-tracking=()";
 
 /// What the console keeps while it is open.
 pub struct Console {

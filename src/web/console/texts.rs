@@ -95,6 +95,7 @@ catalogue! {
     cancel: "Back to the posts",
     findings_one: "One thing needs mending",
     findings_many: "{} things need mending",
+    finding_at: "{}: {}",
     findings_lead: "What you wrote is kept. Mend this and send again:",
     already_sent: "This form was sent before, with other content. Look at the post it made first; sending again makes another one.",
 
@@ -102,7 +103,7 @@ catalogue! {
     went_out: "Due",
     in_time: "in {}",
     ago: "{} ago",
-    less_than_a_minute: "less than a minute",
+    a_moment: "a moment",
     schedule_utc: "{} UTC",
     held_after: "If it cannot go out within {} after its time, it is held and nobody sends it late.",
     created: "Accepted",

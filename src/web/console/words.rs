@@ -100,11 +100,8 @@ pub fn when(t: &Texts, post: &Post) -> String {
 /// `in 3 hours`, `5 minutes ago`.
 pub fn relative(t: &Texts, at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let away = at - now;
-    let span = if away.abs() < TimeDelta::minutes(1) {
-        t.less_than_a_minute.to_owned()
-    } else {
-        times::span(away.abs())
-    };
+    let span =
+        if away.abs() < TimeDelta::minutes(1) { t.a_moment.to_owned() } else { times::span(away.abs()) };
     fill(if away >= TimeDelta::zero() { t.in_time } else { t.ago }, &[&span])
 }
 
@@ -193,8 +190,8 @@ mod tests {
     fn times_are_told_in_plain_words() {
         let now: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().expect("a time");
         for (seconds, said) in [
-            (30, "in less than a minute"),
-            (-30, "less than a minute ago"),
+            (30, "in a moment"),
+            (-30, "a moment ago"),
             (180, "in 3 minutes"),
             (-7_200, "2 hours ago"),
             (432_000, "in 5 days"),

@@ -9,7 +9,10 @@ use axum::{
     response::Response,
 };
 
-use super::{asked, give, id, shapes::MediaShape};
+use super::{
+    asked, give, id,
+    shapes::{MediaShape, UploadBody},
+};
 use crate::{
     ledger::{
         idempotency::{Answer, Asked, Before},
@@ -34,7 +37,7 @@ const FIELD: &str = "file";
     tag = "media",
     security(("bearer" = ["media:write"])),
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer")),
-    request_body(content_type = "multipart/form-data", description = "One file in the field `file`", content = String),
+    request_body(content_type = "multipart/form-data", description = "One file", content = UploadBody),
     responses(
         (status = 201, description = "Stored", body = MediaShape),
         (status = 415, description = "Not multipart/form-data", body = ProblemDocument, content_type = "application/problem+json"),

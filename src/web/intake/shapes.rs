@@ -64,6 +64,15 @@ pub struct ScheduleBody {
     pub fold: Option<String>,
 }
 
+/// What `POST /api/v1/media` takes.
+#[derive(ToSchema)]
+#[schema(as = Upload)]
+pub struct UploadBody {
+    /// The file.
+    #[schema(value_type = String, format = Binary)]
+    pub file: Vec<u8>,
+}
+
 /// A post.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Post)]

@@ -1,0 +1,275 @@
+//! What a person sees and does, in a real browser.
+
+use std::path::{Path, PathBuf};
+
+use chromiumoxide::{
+    Page,
+    browser::{Browser, BrowserConfig},
+    cdp::browser_protocol::{
+        dom::SetFileInputFilesParams,
+        emulation::{MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams},
+    },
+    page::ScreenshotParams,
+};
+use chrono::{DateTime, TimeDelta, Timelike, Utc};
+use futures_util::StreamExt;
+use tempfile::TempDir;
+
+use crate::harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually};
+
+/// The widths that pages are looked at in, in pixels.
+const WIDTHS: [u32; 2] = [1280, 390];
+
+struct Person {
+    page: Page,
+    _browser: Browser,
+    _profile: TempDir,
+}
+
+impl Person {
+    async fn at(url: &str) -> Self {
+        let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
+        let profile = tempfile::tempdir().unwrap();
+        let config = BrowserConfig::builder()
+            .chrome_executable(chromium)
+            .user_data_dir(profile.path())
+            .no_sandbox()
+            .window_size(1280, 1000)
+            .args([
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+            ])
+            .build()
+            .unwrap();
+        let (browser, mut events) = Browser::launch(config).await.unwrap();
+        tokio::spawn(async move { while events.next().await.is_some() {} });
+        let page = browser.new_page(url).await.unwrap();
+        Self { page, _browser: browser, _profile: profile }
+    }
+
+    async fn go(&self, url: &str) {
+        self.page.goto(url).await.unwrap();
+    }
+
+    async fn write(&self, selector: &str, text: &str) {
+        self.page.find_element(selector).await.unwrap().click().await.unwrap().type_str(text).await.unwrap();
+    }
+
+    async fn set(&self, selector: &str, value: &str) {
+        let script = format!(
+            "{{ const it = document.querySelector({selector:?}); it.value = {value:?}; it.dispatchEvent(new Event('change', {{bubbles: true}})); }}"
+        );
+        self.page.evaluate(script).await.unwrap();
+    }
+
+    /// Ticks a box or chooses an option by the keyboard, as somebody without a mouse does.
+    async fn tick(&self, selector: &str) {
+        let element = self.page.find_element(selector).await.unwrap();
+        element.focus().await.unwrap();
+        element.press_key("Space").await.unwrap();
+    }
+
+    async fn choose_file(&self, selector: &str, path: &Path) {
+        let element = self.page.find_element(selector).await.unwrap();
+        let files = SetFileInputFilesParams::builder()
+            .file(path.to_string_lossy())
+            .backend_node_id(element.backend_node_id)
+            .build()
+            .unwrap();
+        self.page.execute(files).await.unwrap();
+    }
+
+    /// Sends a form and waits for the page that follows it.
+    async fn send(&self, selector: &str, arrived: &str) {
+        self.page
+            .find_element(selector)
+            .await
+            .unwrap()
+            .focus()
+            .await
+            .unwrap()
+            .press_key("Enter")
+            .await
+            .unwrap();
+        eventually(arrived, || async {
+            match self.page.find_element(arrived).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("{error}: {}", self.text().await)),
+            }
+        })
+        .await;
+    }
+
+    async fn text(&self) -> String {
+        let body = self.page.find_element("body").await;
+        match body {
+            Ok(body) => body.inner_text().await.ok().flatten().unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Pictures of the page, wide and narrow, light and dark, for people to look at; and a check that
+    /// nothing sticks out of a narrow one.
+    async fn look(&self, name: &str) {
+        for width in WIDTHS {
+            for scheme in ["light", "dark"] {
+                let metrics = SetDeviceMetricsOverrideParams::new(i64::from(width), 900, 1.0, width < 500);
+                self.page.execute(metrics).await.unwrap();
+                let feature = MediaFeature { name: "prefers-color-scheme".into(), value: scheme.into() };
+                self.page.execute(SetEmulatedMediaParams::builder().feature(feature).build()).await.unwrap();
+                let wide: u32 = self
+                    .page
+                    .evaluate("document.documentElement.scrollWidth")
+                    .await
+                    .unwrap()
+                    .into_value()
+                    .unwrap();
+                assert!(wide <= width, "{name} is {wide} pixels wide on a screen of {width}");
+                let path = screenshots().join(format!("{name}-{width}-{scheme}.png"));
+                self.page
+                    .save_screenshot(ScreenshotParams::builder().full_page(true).build(), path)
+                    .await
+                    .unwrap();
+            }
+        }
+        self.page.execute(SetDeviceMetricsOverrideParams::new(1280, 1000, 1.0, false)).await.unwrap();
+    }
+
+    async fn sign_in(&self) {
+        self.write("#email", "staff@example.com").await;
+        self.write("#password", "corner-bakery-demo").await;
+        self.send("form button", "a[href='/posts/new']").await;
+    }
+
+    async fn compose(
+        &self,
+        system: &System,
+        caption: &str,
+        platforms: &[&str],
+        file: &str,
+        at: DateTime<Utc>,
+    ) {
+        self.go(&system.url("/posts/new")).await;
+        self.write("#caption", caption).await;
+        for platform in platforms {
+            self.tick(&format!("#target-{}", system.account(platform))).await;
+        }
+        if platforms.contains(&TIKTOK) {
+            self.set(&format!("#privacy-{}", system.account(TIKTOK)), "PUBLIC_TO_EVERYONE").await;
+        }
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo").join(file);
+        self.choose_file("#file", &file).await;
+        self.tick("#later").await;
+        self.set("#date", &at.format("%Y-%m-%d").to_string()).await;
+        self.set("#time", &at.format("%H:%M").to_string()).await;
+        self.set("#zone", "UTC").await;
+    }
+}
+
+fn screenshots() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The next full minute that leaves time to fill in two forms.
+async fn a_little_ahead(system: &System) -> DateTime<Utc> {
+    let now: DateTime<Utc> =
+        sqlx::query_scalar("SELECT ledger_now()").fetch_one(&system.database.pool).await.unwrap();
+    let next = now + TimeDelta::seconds(75);
+    next.with_second(0).unwrap().with_nanosecond(0).unwrap()
+}
+
+/// Posts are scheduled to the minute, so one may take a minute and more to go out.
+async fn until_live(system: &System) {
+    for _ in 0..2 {
+        let all = "SELECT count(*) FROM publication WHERE state = 'published'";
+        let live = eventually("the scheduled minute, or the posts", || async {
+            let live = system.database.count(all).await;
+            let due = system
+                .database
+                .count("SELECT count(*) FROM publication WHERE scheduled_for > ledger_now()")
+                .await;
+            if live == 3 || due == 0 { Ok(live) } else { Err(format!("{live} are live, {due} are not due")) }
+        })
+        .await;
+        if live == 3 {
+            return;
+        }
+    }
+    eventually("the posts", || async {
+        let live = system.database.count("SELECT count(*) FROM publication WHERE state = 'published'").await;
+        if live == 3 { Ok(()) } else { Err(format!("{live} are live")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_signs_in_schedules_two_posts_and_finds_them_on_the_wall() {
+    let system = System::with_workers(1).await;
+    let person = Person::at(&system.url("/")).await;
+    person.look("sign-in").await;
+    person.sign_in().await;
+    person.look("posts-empty").await;
+
+    let at = a_little_ahead(&system).await;
+    person.compose(&system, "Fresh from the oven 🥐", &[FACEBOOK, INSTAGRAM], "bread.jpg", at).await;
+    person.look("compose").await;
+    person.send("#send", "main time").await;
+    person.look("post-scheduled").await;
+    person.compose(&system, "POV: you are the oven 🔥", &[TIKTOK], "oven.mp4", at).await;
+    person.send("#send", "main time").await;
+
+    until_live(&system).await;
+    for (platform, caption) in [
+        (FACEBOOK, "Fresh from the oven 🥐"),
+        (INSTAGRAM, "Fresh from the oven 🥐"),
+        (TIKTOK, "POV: you are the oven 🔥"),
+    ] {
+        assert_eq!(system.effects(platform, caption).await.len(), 1, "{caption} on {platform}");
+    }
+    person.look("post-published").await;
+    person.go(&system.url("/posts")).await;
+    person.look("posts").await;
+    person.go(&system.url("/accounts")).await;
+    person.look("accounts").await;
+    person.go(system.addresses["wall"].as_str().unwrap()).await;
+    let wall = person.text().await;
+    assert!(wall.contains("Fresh from the oven 🥐") && wall.contains("POV: you are the oven 🔥"), "{wall}");
+    person.look("wall").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_page_follows_its_post_without_being_asked() {
+    let system = System::with_workers(1).await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    system.fault(serde_json::json!({ "call": "commit", "times": 1, "fault": "effect_then_drop" })).await;
+    let post = system.post("watched while it goes out", &[FACEBOOK]).await;
+    person.go(&system.url(&format!("/posts/{post}"))).await;
+    eventually("the page to say that it is live", || async {
+        let text = person.text().await;
+        if text.contains("Published") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    person.look("post-after-doubt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_form_keeps_what_was_written_and_says_what_to_mend() {
+    let system = System::start().await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    person.go(&system.url("/posts/new")).await;
+    person.write("#caption", "a caption to keep").await;
+    person.tick(&format!("#target-{}", system.account(INSTAGRAM))).await;
+    person.send("#send", "#summary").await;
+    let kept: String =
+        person.page.evaluate("document.querySelector('#caption').value").await.unwrap().into_value().unwrap();
+    assert_eq!(kept, "a caption to keep");
+    person.look("compose-refused").await;
+}
