@@ -20,7 +20,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How patiently a failed attempt is repeated, where `worker.toml` does not say otherwise.
     const RETRY: Retry = Retry::STANDARD;
     /// The longest one attempt may take, where `worker.toml` does not say otherwise.
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_mins(1);
 
     /// Does the work once. May be called again after any crash, at any point.
     fn run(&self, desk: &Desk<'_>) -> impl Future<Output = Result<Done, JobError>> + Send;
@@ -73,9 +73,9 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Eight attempts over some minutes.
+    /// Patient over the better part of an hour: networks are away for minutes, seldom for longer.
     pub const STANDARD: Self =
-        Self { base: Duration::from_secs(2), cap: Duration::from_secs(300), attempts: 8 };
+        Self { base: Duration::from_secs(2), cap: Duration::from_mins(5), attempts: 25 };
 
     /// The wait after `spent` failed attempts, or `None` once all are spent. `chance` is in `0.0 ..= 1.0`.
     pub fn wait(&self, spent: u32, chance: f64) -> Option<Duration> {
@@ -248,7 +248,7 @@ impl Failure {
         match self.class {
             Class::Transient => JobError::Unavailable(self),
             Class::Rate => {
-                let rest = self.rest.unwrap_or(Duration::from_secs(60));
+                let rest = self.rest.unwrap_or(Duration::from_mins(1));
                 JobError::Throttled(self, rest)
             }
             Class::Auth | Class::Permission => JobError::Unauthorised(self),

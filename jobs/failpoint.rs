@@ -50,6 +50,9 @@ points! {
 }
 
 /// Makes the fault that this place is armed with, if any.
+///
+/// # Panics
+/// Where it is armed to, or armed with an action that there is none of.
 #[cfg(feature = "failpoints")]
 pub fn hit(point: Point) {
     let Ok(armed) = std::env::var("POSTROOM_FAILPOINTS") else { return };

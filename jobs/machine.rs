@@ -294,6 +294,8 @@ pub struct Standing {
     pub latest_at: DateTime<Utc>,
     /// Somebody wished it cancelled.
     pub cancel_wished: bool,
+    /// The network asked to leave its account alone until then.
+    pub resting_until: Option<DateTime<Utc>>,
 }
 
 /// What the holder of a claim does next.
@@ -315,6 +317,8 @@ pub enum Step {
     Renew,
     /// It is ready early; come back then.
     WaitUntil(DateTime<Utc>),
+    /// Its account rests; come back then.
+    Rest(DateTime<Utc>),
     /// Verify the handle, arm, send.
     Commit,
     /// Look how far the network is.
@@ -329,7 +333,7 @@ pub fn next(it: &Standing, now: DateTime<Utc>) -> Step {
         State::Preparing => Step::Restart,
         State::Waiting if it.handle == HandleState::Spent => Step::Observe,
         State::Scheduled | State::RetryWait | State::Prepared | State::Waiting => {
-            closing(it, now).map_or_else(|| onward(it, now), Step::Close)
+            closing(it, now).map(Step::Close).or_else(|| rest(it, now)).unwrap_or_else(|| onward(it, now))
         }
     }
 }
@@ -342,6 +346,10 @@ fn closing(it: &Standing, now: DateTime<Utc>) -> Option<Closing> {
     } else {
         None
     }
+}
+
+fn rest(it: &Standing, now: DateTime<Utc>) -> Option<Step> {
+    it.resting_until.filter(|until| *until > now).map(Step::Rest)
 }
 
 fn onward(it: &Standing, now: DateTime<Utc>) -> Step {
@@ -527,9 +535,9 @@ mod tests {
     fn patience() -> Patience {
         Patience {
             settle: Duration::from_secs(10),
-            evidence_limit: Duration::from_secs(86_400),
+            evidence_limit: Duration::from_hours(24),
             look_least: Duration::from_secs(1),
-            look_most: Duration::from_secs(60),
+            look_most: Duration::from_mins(1),
         }
     }
 
@@ -553,6 +561,7 @@ mod tests {
             scheduled_for: at(100),
             latest_at: at(200),
             cancel_wished: false,
+            resting_until: None,
         }
     }
 
@@ -632,6 +641,15 @@ mod tests {
         assert_eq!(next(&it, at(100)), Step::Commit);
         let edited = Standing { version: 2, ..it };
         assert_eq!(next(&edited, at(100)), Step::Renew);
+    }
+
+    #[test]
+    fn nothing_is_begun_on_an_account_that_rests() {
+        let resting = |state, handle| Standing { resting_until: Some(at(150)), ..standing(state, handle) };
+        assert_eq!(next(&resting(State::Scheduled, HandleState::None), at(110)), Step::Rest(at(150)));
+        assert_eq!(next(&resting(State::Prepared, HandleState::Ready), at(110)), Step::Rest(at(150)));
+        assert_eq!(next(&resting(State::Waiting, HandleState::Spent), at(110)), Step::Observe);
+        assert_eq!(next(&resting(State::Prepared, HandleState::Ready), at(150)), Step::Commit);
     }
 
     #[test]

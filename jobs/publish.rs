@@ -35,7 +35,7 @@ pub struct Publish {
 
 impl Job for Publish {
     const KIND: &'static str = "publish";
-    const LIMIT: Duration = Duration::from_secs(300);
+    const LIMIT: Duration = Duration::from_mins(5);
 
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         for _ in 0..MOST_STEPS {
@@ -57,6 +57,7 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
         Step::WaitUntil(until) => {
             Ok(Some(Done::Waiting { until, reason: "ready; waiting for its time".into() }))
         }
+        Step::Rest(until) => Ok(Some(Done::Waiting { until, reason: "the network asked for a rest".into() })),
         Step::Lose => {
             let why = "the worker that was sending it is gone";
             Err(JobError::Unknown(Failure::new(Class::Unknown, "claim_gone", why)))
@@ -161,9 +162,10 @@ impl<'a> At<'a> {
                 "the access token ends too soon to send anything with it",
             ))),
             NotArmed::LeaseShort => Err(JobError::Infrastructure("this worker's lease ends too soon".into())),
-            NotArmed::CommitOpen => Ok(Some(Done::Closed(Closing::NotProvable(
-                "an earlier attempt to send it is not accounted for".into(),
-            )))),
+            NotArmed::CommitOpen => {
+                let why = "an earlier attempt to send it is not accounted for";
+                Err(JobError::Infrastructure(why.into()))
+            }
         }
     }
 
@@ -219,21 +221,21 @@ impl<'a> At<'a> {
                 Err(repeatable(failure).into_error())
             }
             Ok(Sight::Building | Sight::Processing | Sight::Ready) => {
-                self.patience("the network still works on it")
+                Ok(Some(self.patience("the network still works on it")))
             }
             Err(JobError::Unauthorised(failure)) => Err(JobError::Unauthorised(failure)),
-            Err(error) => self.patience(&error.to_string()),
+            Err(error) => Ok(Some(self.patience(&error.to_string()))),
         }
     }
 
     /// Waits on, until no evidence has come for so long that a person must decide.
-    fn patience(&self, why: &str) -> Result<Option<Done>, JobError> {
+    fn patience(&self, why: &str) -> Done {
         let committed = self.it.standing.handle == HandleState::Spent;
         let age = self.it.now - self.it.last_call_at.unwrap_or(self.it.now);
         if committed && age.to_std().unwrap_or_default() > self.desk.limits.evidence_limit {
-            return Ok(Some(Done::Closed(Closing::NotProvable(why.into()))));
+            return Done::Closed(Closing::NotProvable(why.into()));
         }
-        Ok(Some(self.look_later(why)))
+        self.look_later(why)
     }
 
     async fn inspect(&self, handle: &Handle) -> Result<Sight, JobError> {

@@ -12,6 +12,7 @@ CREATE TABLE account (
     token_generation bigint NOT NULL DEFAULT 1,
     token_expires_at timestamptz, -- null: the network names no end
     frozen_at        timestamptz,
+    resting_until    timestamptz, -- the network asked to be left alone until then
     defaults         jsonb NOT NULL DEFAULT '{}', -- options a post may leave out, such as privacy_level
     subject_id       text, -- the person who granted the connection, by the network's app-scoped id
     subject_email    text,

@@ -24,7 +24,7 @@ pub struct Settings {
     /// Requests in flight.
     #[arg(long, default_value_t = 1)]
     pub concurrency: usize,
-    /// Uses the Postgres of DATABASE_URL (a role that may make databases) instead of a private one.
+    /// Uses the Postgres of `DATABASE_URL` (a role that may make databases) instead of a private one.
     #[arg(long)]
     pub external: bool,
     /// Cargo passes it.

@@ -40,7 +40,7 @@ pub(super) struct NewKey {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysVerb {
-    /// Prints a new key-ring entry for POSTROOM_KEYS.
+    /// Prints a new key-ring entry for `POSTROOM_KEYS`.
     #[command(after_help = "Example:\n  postroom keys generate --cipher aes-256-gcm")]
     Generate {
         /// xchacha20-poly1305 or aes-256-gcm.
@@ -87,9 +87,8 @@ impl ApiKeyVerb {
 }
 
 impl KeysVerb {
-    pub(super) fn run(self) -> Result<(), Failed> {
+    pub(super) fn run(self) {
         let Self::Generate { cipher, output } = self;
         output.print("key", &keyring::generate(cipher));
-        Ok(())
     }
 }

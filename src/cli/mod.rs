@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "postroom", version, propagate_version = true)]
 pub struct Cli {
-    /// The settings; else POSTROOM_CONFIG, else ./worker.toml, else what is compiled in.
+    /// The settings; else `POSTROOM_CONFIG`, else ./worker.toml, else what is compiled in.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -98,7 +98,10 @@ impl Cli {
             Verb::User(verb) => verb.run().await,
             Verb::ApiKey(verb) => verb.run().await,
             Verb::Account(verb) => verb.run(self.config).await,
-            Verb::Keys(verb) => verb.run(),
+            Verb::Keys(verb) => {
+                verb.run();
+                Ok(())
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ pub enum Accepted<R> {
     /// It is committed.
     New {
         /// The post.
-        post: Post,
+        post: Box<Post>,
         /// The answer that is kept for its key.
         answer: Answer,
         /// Its jobs that may run now.
@@ -142,7 +142,7 @@ impl Ledger {
             idempotency::keep(&mut tx, asked, &answer).await?;
         }
         tx.commit().await?;
-        Ok(Accepted::New { post, answer, due })
+        Ok(Accepted::New { post: Box::new(post), answer, due })
     }
 }
 

@@ -11,11 +11,9 @@ use std::{
 use async_trait::async_trait;
 use jobs::{
     contract::{Failure, JobError},
-    desk::{Account, Armed, Clock, Content, Effects, File, Handle, NotArmed, Publication, Readiness},
-    machine::{HandleState, Move, Public, Standing, State},
+    desk::{Armed, Clock, Effects, Handle, NotArmed, Publication, Readiness},
+    machine::{HandleState, Move, Public},
 };
-use serde::Deserialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -67,13 +65,6 @@ impl<'a> ClaimedEffects<'a> {
     fn fenced(rows: u64) -> Result<(), JobError> {
         if rows == 0 { Err(JobError::Fenced) } else { Ok(()) }
     }
-}
-
-#[derive(Deserialize)]
-struct FileRow {
-    key: String,
-    content_type: String,
-    bytes: u64,
 }
 
 #[async_trait]
@@ -363,6 +354,7 @@ impl ClaimedEffects<'_> {
                willing AS MATERIALIZED (
                    SELECT a.id FROM account a JOIN publication p ON p.account_id = a.id
                    WHERE p.id = $4 AND a.state = 'active' AND a.frozen_at IS NULL
+                     AND (a.resting_until IS NULL OR a.resting_until <= ledger_now())
                      AND (a.token_expires_at IS NULL OR a.token_expires_at >= ledger_now() + $7)
                    FOR SHARE OF a),
                moved AS (
@@ -427,118 +419,4 @@ impl ClaimedEffects<'_> {
             (true, true, true, true, false) => Ok(NotArmed::Changed),
         }
     }
-}
-
-impl Ledger {
-    /// A publication with what would be sent, as it stands now.
-    ///
-    /// # Errors
-    /// The ledger is away, or there is no such publication.
-    pub async fn publication(&self, id: Uuid) -> Result<Publication, LedgerError> {
-        let row = sqlx::query!(
-            r#"SELECT p.state::text AS "state!", p.version, p.handle_state::text AS "handle_state!", p.handle_version,
-                      p.scheduled_for, p.latest_at, p.cancel_requested_at IS NOT NULL AS "cancel_wished!",
-                      p.handle_kind, p.handle_id, p.handle_detail, p.surface, p.options,
-                      coalesce(p.caption, post.caption) AS "caption!", post.link,
-                      a.id AS account_id, a.platform, a.external_id,
-                      EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
-                                AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "handle_armed!",
-                      (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id) AS last_call_at,
-                      (SELECT min(c.started_at) FROM remote_call c
-                       WHERE c.publication_id = p.id AND c.kind = 'commit') AS first_commit_at,
-                      (SELECT c.call_id FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
-                         AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous'))) AS open_commit,
-                      (SELECT jsonb_agg(jsonb_build_object('key', m.object_key, 'content_type', m.type, 'bytes', m.bytes)
-                                        ORDER BY pm.position)
-                       FROM post_media pm JOIN media m ON m.id = pm.media_id WHERE pm.post_id = p.post_id) AS media,
-                      ledger_now() AS "now!"
-               FROM publication p JOIN post ON post.id = p.post_id JOIN account a ON a.id = p.account_id
-               WHERE p.id = $1"#,
-            id,
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        let standing = Standing {
-            state: readable(&row.state, State::parse)?,
-            version: row.version,
-            handle: readable(&row.handle_state, HandleState::parse)?,
-            handle_version: row.handle_version,
-            scheduled_for: row.scheduled_for,
-            latest_at: row.latest_at,
-            cancel_wished: row.cancel_wished,
-        };
-        let handle = row.handle_kind.zip(row.handle_id);
-        Ok(Publication {
-            id,
-            account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
-            standing,
-            handle: handle.map(|(kind, id)| Handle { kind, id, detail: row.handle_detail }),
-            handle_armed: row.handle_armed,
-            last_call_at: row.last_call_at,
-            open_commit: row.open_commit,
-            content: Content {
-                surface: row.surface,
-                caption: row.caption,
-                link: row.link,
-                media: files(row.media)?,
-                options: row.options,
-                not_before: row.first_commit_at.unwrap_or(row.now),
-            },
-            now: row.now,
-        })
-    }
-
-    /// T9: records evidence that a publication is public. Needs no claim, and may be told any number of times.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn seen(&self, id: Uuid, call: Option<Uuid>, public: &Public) -> Result<(), LedgerError> {
-        let before = sqlx::query_scalar!(
-            r#"WITH prior AS (SELECT id, state FROM publication WHERE id = $1 FOR UPDATE),
-               judged AS (
-                   -- a call that was judged keeps its verdict
-                   UPDATE remote_call
-                   SET verdict = CASE WHEN verdict IS NULL THEN 'ok' ELSE 'resolved_yes' END::call_verdict,
-                       finished_at = coalesce(finished_at, ledger_now()),
-                       remote_ids = coalesce(remote_ids, jsonb_build_object('public_id', $3::text))
-                   WHERE publication_id = $1 AND kind = 'commit' AND (call_id = $2 OR $2 IS NULL)
-                     AND (verdict IS NULL OR verdict = 'ambiguous'))
-               UPDATE publication p
-               SET state = $5::text::publication_state, public_id = coalesce(public_id, $3), public_url = coalesce(public_url, $4),
-                   published_at = coalesce(published_at, ledger_now()), handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
-                   error = NULL, hold_reason = NULL, next_check_at = NULL, updated_at = ledger_now()
-               FROM prior WHERE p.id = prior.id
-               RETURNING prior.state::text AS "state!""#,
-            id,
-            call,
-            public.id,
-            public.url,
-            Move::Publish.to().word(),
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        if matches!(State::parse(&before), Some(State::Failed | State::Cancelled)) {
-            metrics::counter!("postroom_alarm_total", "alarm" => "A1").increment(1);
-            tracing::error!(publication = %id, before, "alarm A1: a publication that was given up is public");
-        }
-        Ok(())
-    }
-}
-
-/// A word of the ledger as this build knows it.
-pub(super) fn readable<T>(word: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, LedgerError> {
-    parse(word)
-        .ok_or_else(|| LedgerError::Unreadable(format!("the word {word:?}, which this build does not know")))
-}
-
-fn files(rows: Option<Value>) -> Result<Vec<File>, LedgerError> {
-    let rows: Vec<FileRow> = match rows {
-        None => Vec::new(),
-        Some(rows) => serde_json::from_value(rows)
-            .map_err(|e| LedgerError::Unreadable(format!("media it cannot name: {e}")))?,
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| File { key: row.key, content_type: row.content_type, bytes: row.bytes })
-        .collect())
 }

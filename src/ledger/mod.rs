@@ -12,6 +12,7 @@ pub mod keys;
 pub mod media;
 pub mod people;
 pub mod posts;
+pub mod publications;
 pub mod reconcile;
 pub mod settle;
 pub mod vault;
@@ -88,9 +89,9 @@ impl From<sqlx::Error> for LedgerError {
     }
 }
 
-/// Connection trouble (08), shutdown (57P), too few resources (53), read-only (25006).
+/// Connection trouble (08), shutdown or a statement out of time (57), too few resources (53), read-only (25006).
 fn is_away(code: &str) -> bool {
-    code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") || code == "25006"
+    code.starts_with("08") || code.starts_with("57") || code.starts_with("53") || code == "25006"
 }
 
 impl Ledger {

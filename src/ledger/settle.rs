@@ -1,6 +1,8 @@
 //! Ending jobs. A job leaves the hot tables in the statement that finishes it, fenced by its claim; a
 //! publication that ends with its job moves in the same transaction.
 
+use std::time::Duration;
+
 use jobs::{
     contract::{Failure, FollowUp},
     machine::{Move, State},
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
-use super::{Claim, Ledger, LedgerError};
+use super::{Claim, Ledger, LedgerError, claims::interval};
 
 /// A job that ended well.
 #[derive(Debug)]
@@ -158,6 +160,21 @@ impl Ledger {
                FROM resting WHERE job.account_id = resting.id AND job.kind = 'publish' AND job.standing = 'active'"#,
             account_id,
             reason,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Leaves an account alone for a while, because its network asked for it.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn leave_alone(&self, account_id: Uuid, rest: Duration) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "UPDATE account SET resting_until = greatest(resting_until, ledger_now() + $2) WHERE id = $1",
+            account_id,
+            interval(rest),
         )
         .execute(&self.pool)
         .await?;

@@ -125,6 +125,7 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        expire(&mut tx).await?;
         tx.commit().await?;
         Ok(Reaped { claims: 0, doubtful, orphans: orphans.rows_affected() })
     }
@@ -195,6 +196,33 @@ async fn disown(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<u64, LedgerE
     .execute(&mut **tx)
     .await?;
     Ok(lost.len() as u64)
+}
+
+/// T19 for what no worker comes to look at, such as the posts of a resting account: past its latest time and
+/// with nothing armed, a post is held and not silently late.
+async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
+    let why = "its latest time has passed; it is not sent late without a person's word";
+    let failure = Failure::new(Class::Permanent, "too_late", why);
+    let expired = sqlx::query_scalar!(
+        r#"WITH late AS (
+               SELECT p.id, j.id AS job_id FROM publication p
+               LEFT JOIN job j ON j.publication_id = p.id AND j.kind = 'publish'
+               WHERE p.state = ANY($1::text[]::publication_state[]) AND p.handle_state <> 'spent'
+                 AND p.latest_at < ledger_now() - interval '5 seconds'
+                 AND NOT EXISTS (SELECT FROM claim c WHERE c.job_id = j.id)
+               LIMIT 1000 FOR UPDATE OF p SKIP LOCKED),
+           held AS (
+               UPDATE publication SET state = $2::text::publication_state, error = $3, hold_reason = $4, updated_at = ledger_now()
+               FROM late WHERE publication.id = late.id)
+           SELECT job_id AS "job_id!" FROM late WHERE job_id IS NOT NULL"#,
+        &words(Move::Expire.from()),
+        Move::Expire.to().word(),
+        kept(&failure),
+        failure.message,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    bury(tx, &expired, Outcome::Held, &failure.message).await
 }
 
 /// Jobs that have taken too many workers with them end, and their publications with them.

@@ -256,7 +256,7 @@ mod tests {
                 assert_eq!(TABLES.row(code).map(|row| row.class), Some(*class), "{code}");
             }
         }
-        assert_eq!(TABLES.row("4").and_then(|row| row.rest), Some(Duration::from_secs(300)));
+        assert_eq!(TABLES.row("4").and_then(|row| row.rest), Some(Duration::from_mins(5)));
         assert!(TABLES.row("300").is_none() && TABLES.row("960").is_none());
     }
 
@@ -264,7 +264,7 @@ mod tests {
     fn the_longest_time_to_regain_access_counts_and_is_in_minutes() {
         let usage = r#"{"1":[{"type":"pages","estimated_time_to_regain_access":19},
             {"estimated_time_to_regain_access":3}],"2":[{"call_count":1}]}"#;
-        assert_eq!(regained_in(usage), Some(Duration::from_secs(19 * 60)));
+        assert_eq!(regained_in(usage), Some(Duration::from_mins(19)));
         assert_eq!(regained_in(r#"{"1":[{"estimated_time_to_regain_access":0}]}"#), None);
         assert_eq!(regained_in("nonsense"), None);
     }

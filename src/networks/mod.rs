@@ -24,6 +24,9 @@ pub type Settings = BTreeMap<String, serde_json::Value>;
 /// Reads an environment variable; empty counts as not set.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Makes a network of its table and the environment.
+pub type Connect = fn(&serde_json::Value, Environment<'_>) -> Result<Option<Box<dyn Network>>, String>;
+
 /// A network's line in the registry.
 pub struct Entry {
     /// The name of its file, and of its table in `worker.toml`.
@@ -33,7 +36,7 @@ pub struct Entry {
     /// Whether its table can be used; else what is wrong with it.
     pub check: fn(&serde_json::Value) -> Result<(), String>,
     /// Switches it on if its variables are set; a half-set group is an error.
-    pub connect: fn(&serde_json::Value, Environment<'_>) -> Result<Option<Box<dyn Network>>, String>,
+    pub connect: Connect,
 }
 
 /// Every network.

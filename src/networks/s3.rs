@@ -25,12 +25,12 @@ use tokio::{fs::File, io::AsyncReadExt};
 use super::Environment;
 
 /// How long an address serves: networks fetch a file when a post is prepared, and again up to hours later.
-const ADDRESS_LIFE: Duration = Duration::from_secs(6 * 60 * 60);
+const ADDRESS_LIFE: Duration = Duration::from_hours(6);
 /// The size of the parts that a file is stored in; a shorter one is stored as a whole. One part is in memory
 /// at a time.
 const PART: u64 = 8 * 1024 * 1024;
 /// The longest wait for a connection, for the first byte of an answer, and for a whole call with its retries.
-const WITHIN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(60)];
+const WITHIN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_mins(1)];
 /// The code of every failure of the store.
 const CODE: &str = "media_store";
 
@@ -153,12 +153,12 @@ impl Media for S3 {
     }
 
     async fn store(&self, key: &str, content_type: &str, path: &Path) -> Result<(), Failure> {
-        let mut file = File::open(path).await.map_err(unreadable)?;
-        if file.metadata().await.map_err(unreadable)?.len() > PART {
+        let mut file = File::open(path).await.map_err(|error| unreadable(&error))?;
+        if file.metadata().await.map_err(|error| unreadable(&error))?.len() > PART {
             return self.put_in_parts(key, content_type, file).await;
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).await.map_err(unreadable)?;
+        file.read_to_end(&mut bytes).await.map_err(|error| unreadable(&error))?;
         self.put(key, content_type, bytes).await
     }
 
@@ -184,7 +184,7 @@ impl Multipart<'_> {
         let mut parts = Vec::new();
         for number in 1.. {
             let mut bytes = Vec::new();
-            file.take(PART).read_to_end(&mut bytes).await.map_err(unreadable)?;
+            file.take(PART).read_to_end(&mut bytes).await.map_err(|error| unreadable(&error))?;
             if bytes.is_empty() {
                 break;
             }
@@ -224,7 +224,7 @@ fn digest(bytes: &[u8]) -> String {
     STANDARD.encode(Sha256::digest(bytes))
 }
 
-fn unreadable(error: std::io::Error) -> Failure {
+fn unreadable(error: &std::io::Error) -> Failure {
     Failure::new(Class::Transient, CODE, format!("reading the local file: {}", error.kind()))
 }
 

@@ -260,7 +260,7 @@ impl TikTok {
         let made = made.map_err(Fault::into_failure)?;
         let nameless = || http::unreadable(Phase::Prepare, "the answer names no upload").into_failure();
         let id = id_of(&made["publish_id"]).ok_or_else(nameless)?;
-        let upload = Upload { upload_url: id_of(&made["upload_url"]).ok_or_else(nameless)?, ..plan };
+        let upload = Upload { address: id_of(&made["upload_url"]).ok_or_else(nameless)?, ..plan };
         Ok((Handle { kind: "publish_id".into(), id, detail: json!(upload) }, upload))
     }
 

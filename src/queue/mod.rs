@@ -88,9 +88,9 @@ impl Queue {
 
     async fn push_chunk(&self, kind: &str, hints: &[&Hint]) -> Result<(), QueueError> {
         let mut call = self.push.prepare_invoke();
-        keys(kind).iter().for_each(|key| {
+        for key in &keys(kind) {
             call.key(key);
-        });
+        }
         call.arg(prefix(kind)).arg(self.window).arg(Uuid::new_v4().to_string());
         for hint in hints {
             call.arg(hint.workspace_id.to_string())
@@ -107,9 +107,9 @@ impl Queue {
     /// Redis is away: claim from the ledger instead.
     pub async fn pop(&self, kind: &str, most: usize) -> Result<Popped, QueueError> {
         let mut call = self.pop.prepare_invoke();
-        keys(kind).iter().for_each(|key| {
+        for key in &keys(kind) {
             call.key(key);
-        });
+        }
         call.arg(prefix(kind)).arg(most).arg(QUANTUM);
         let (generation, ids): (String, Vec<String>) = call.invoke_async(&mut self.commands.clone()).await?;
         Ok(Popped { generation, ids: ids.iter().filter_map(|id| id.parse().ok()).collect() })

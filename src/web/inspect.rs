@@ -12,7 +12,7 @@ use crate::config;
 /// What decoding one picture may take.
 const MEMORY: u64 = 512 << 20;
 /// Looking through the largest film takes a few seconds.
-const SLOWEST_PROBE: Duration = Duration::from_secs(60);
+const SLOWEST_PROBE: Duration = Duration::from_mins(1);
 
 /// Pictures are unfolded one or two at a time: each may take [`MEMORY`].
 static UNFOLDING: Semaphore = Semaphore::const_new(2);

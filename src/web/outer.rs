@@ -26,13 +26,11 @@ pub async fn watch(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     // A panic must not take the connection, and others on it, along.
-    let response = match std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => {
-            tracing::error!(%method, route, "a handler panicked");
-            Problem::internal().document("")
-        }
-    };
+    let answered = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let response = answered.unwrap_or_else(|_| {
+        tracing::error!(%method, route, "a handler panicked");
+        Problem::internal().document("")
+    });
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     let labels = [("method", method.to_string()), ("route", route.clone()), ("status", status.to_string())];
     metrics::counter!("http_requests_total", &labels).increment(1);

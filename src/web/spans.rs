@@ -103,8 +103,8 @@ mod tests {
             let span = Duration::from_secs(seconds);
             assert_eq!(parse(&show(span)), Ok(span));
         }
-        assert_eq!(show(Duration::from_secs(7_200)), "PT2H");
-        assert_eq!(show(Duration::from_secs(21_600)), "PT6H");
+        assert_eq!(show(Duration::from_hours(2)), "PT2H");
+        assert_eq!(show(Duration::from_hours(6)), "PT6H");
     }
 
     #[test]

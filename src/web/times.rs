@@ -116,9 +116,10 @@ impl Written {
         let (date, time) = wall.split_once('T').ok_or_else(|| malformed(at))?;
         let [year, month, day] = numbers(date, '-', &[4, 2, 2]).ok_or_else(|| malformed(at))?;
         let seconds = time.len() == 8;
-        let [hour, minute, second] = match seconds {
-            true => numbers(time, ':', &[2, 2, 2]),
-            false => numbers(time, ':', &[2, 2]).map(|[hour, minute]| [hour, minute, 0]),
+        let [hour, minute, second] = if seconds {
+            numbers(time, ':', &[2, 2, 2])
+        } else {
+            numbers(time, ':', &[2, 2]).map(|[hour, minute]| [hour, minute, 0])
         }
         .ok_or_else(|| malformed(at))?;
         let date = i32::try_from(year).ok().and_then(|year| NaiveDate::from_ymd_opt(year, month, day));

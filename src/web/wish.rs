@@ -105,7 +105,8 @@ impl Wish {
         mut found: Vec<Finding>,
     ) -> Result<NewPost, Vec<Finding>> {
         // What was not readable is not judged as if it were empty.
-        let readable = found.iter().all(|finding| finding.code == "unknown_field");
+        let readable =
+            !found.iter().any(|finding| is_about_content(&finding.field) && finding.code != "unknown_field");
         let files = keep(self.files(facts), &mut found);
         let link = keep(self.link.as_deref().map_or(Ok(()), links::check).map_err(one), &mut found);
         let latest_after = keep(self.latest_after(rules), &mut found);
@@ -320,6 +321,11 @@ impl At<'_> {
             })
             .collect()
     }
+}
+
+fn is_about_content(field: &str) -> bool {
+    let whole = ["body", "caption", "kind", "link"].contains(&field);
+    whole || field.starts_with("media_ids") || field.ends_with("].caption")
 }
 
 fn shape(file: &Media) -> Shape {

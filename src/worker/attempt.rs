@@ -46,7 +46,7 @@ impl Worker {
         let limit = self.parts.settings.kind(attempt.kind).timeout;
         tokio::select! {
             biased;
-            () = self.lease.lost() => None,
+            () = attempt.lost.cancelled() => None,
             () = self.abort.cancelled() => Some(Err(JobError::Infrastructure("the worker is stopping".into()))),
             done = tokio::time::timeout(limit, self.guarded(attempt)) => Some(done.unwrap_or_else(|_| {
                 Err(JobError::Unavailable(Failure::new(Class::Transient, "timeout", format!("not done within {limit:?}"))))
@@ -98,11 +98,11 @@ impl Worker {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, job = %job.claim.job_id, "the job could not be settled yet")
+                    tracing::warn!(%error, job = %job.claim.job_id, "the job could not be settled yet");
                 }
             }
             tokio::select! {
-                () = self.lease.lost() => return,
+                () = attempt.lost.cancelled() => return,
                 () = tokio::time::sleep(SETTLE_AGAIN) => {}
             }
         }
@@ -137,6 +137,9 @@ impl Worker {
 
     async fn settle_error(&self, attempt: &Attempt, error: &JobError) -> Result<bool, LedgerError> {
         let (job, failure) = (&*attempt.job, error.failure());
+        if let Some((account, rest)) = job.account_id.zip(failure.rest) {
+            self.parts.ledger.leave_alone(account, rest).await?;
+        }
         let now = self.parts.clock_now();
         match error.verdict() {
             Verdict::Retry => self.retry(attempt, &failure).await,
@@ -248,7 +251,7 @@ fn log(job: &Claimed, done: &Result<Done, JobError>) {
             tracing::debug!(job = %id, kind, epoch, publication, %until, reason, "job waits");
         }
         Ok(Done::Closed(closing)) => {
-            tracing::info!(job = %id, kind, epoch, publication, ?closing, "job closed")
+            tracing::info!(job = %id, kind, epoch, publication, ?closing, "job closed");
         }
         Err(error) => tracing::warn!(job = %id, kind, epoch, publication, %error, "attempt failed"),
     }

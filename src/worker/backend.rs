@@ -18,6 +18,7 @@ use apalis_core::{
 };
 use jobs::{contract::Kind, fp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 use tower::layer::util::Identity;
 use uuid::Uuid;
 
@@ -43,6 +44,8 @@ pub struct Attempt {
     pub job: Arc<Claimed>,
     /// Its kind.
     pub kind: &'static Kind,
+    /// Cancelled when the lease it was claimed under is lost.
+    pub lost: CancellationToken,
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
@@ -165,11 +168,12 @@ impl Pump {
         if !self.worker.lease.good() {
             return self.pause(LEDGER_AWAY).await;
         }
-        match self.claim(permits.len()).await {
+        let tenure = self.worker.lease.tenure();
+        match self.claim(permits.len(), tenure.inc).await {
             Ok(claimed) if claimed.is_empty() => self.idle().await,
             Ok(claimed) => {
                 fp!(AfterClaim);
-                self.start(claimed, permits, attempts).await;
+                self.start(claimed, permits, attempts, &tenure.lost).await;
             }
             Err(error) => {
                 tracing::warn!(%error, queue = self.kind.name, "jobs could not be claimed");
@@ -183,35 +187,37 @@ impl Pump {
         claimed: Vec<Claimed>,
         permits: Vec<OwnedSemaphorePermit>,
         attempts: &mpsc::Sender<Attempt>,
+        lost: &CancellationToken,
     ) {
         metrics::counter!("postroom_claims_total", "kind" => self.kind.name).increment(claimed.len() as u64);
         for (job, permit) in claimed.into_iter().zip(permits) {
             let late = self.worker.parts.clock_now() - job.run_at;
             metrics::histogram!("postroom_start_delay_seconds", "kind" => self.kind.name)
                 .record(late.to_std().unwrap_or_default().as_secs_f64());
-            let attempt = Attempt { job: Arc::new(job), kind: self.kind, _permit: Arc::new(permit) };
+            let (kind, lost) = (self.kind, lost.clone());
+            let attempt = Attempt { job: Arc::new(job), kind, lost, _permit: Arc::new(permit) };
             if let Err(mpsc::error::SendError(unsent)) = attempts.send(attempt).await {
-                self.release(&[unsent.job.claim.job_id]).await;
+                self.release(&[unsent.job.claim.job_id], unsent.job.claim.worker_inc).await;
             }
         }
     }
 
-    async fn claim(&mut self, most: usize) -> Result<Vec<Claimed>, LedgerError> {
+    async fn claim(&mut self, most: usize, inc: Uuid) -> Result<Vec<Claimed>, LedgerError> {
         let ids = match self.worker.parts.queue.pop(self.kind.name, most).await {
             Ok(popped) => self.heed(popped),
             Err(error) => {
                 tracing::warn!(%error, queue = self.kind.name, "Redis is away; claiming from the ledger");
                 metrics::counter!("postroom_direct_claims_total").increment(1);
-                self.from_ledger(most).await?
+                self.direct(most).await?
             }
         };
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let ledger = &self.worker.parts.ledger;
-        let claimed = ledger.claim(&ids, &[self.kind], self.worker.inc, self.budget).await;
+        let claimed = ledger.claim(&ids, &[self.kind], inc, self.budget).await;
         if claimed.is_err() {
-            self.release(&ids).await;
+            self.release(&ids, inc).await;
         }
         claimed
     }
@@ -225,7 +231,7 @@ impl Pump {
         popped.ids
     }
 
-    async fn from_ledger(&self, most: usize) -> Result<Vec<Uuid>, LedgerError> {
+    async fn direct(&self, most: usize) -> Result<Vec<Uuid>, LedgerError> {
         self.pause(DIRECT_EVERY.mul_f64(0.5 + rand::random::<f64>())).await;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let (hints, _) = self.worker.parts.ledger.due(&[self.kind], Duration::ZERO, most).await?;
@@ -236,8 +242,8 @@ impl Pump {
             .collect())
     }
 
-    async fn release(&self, ids: &[Uuid]) {
-        if let Err(error) = self.worker.parts.ledger.release(ids, self.worker.inc).await {
+    async fn release(&self, ids: &[Uuid], inc: Uuid) {
+        if let Err(error) = self.worker.parts.ledger.release(ids, inc).await {
             tracing::warn!(%error, "claims could not be released; the reaper takes them back");
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -18,17 +18,31 @@ use crate::ledger::{Ledger, LedgerError, Role, clock::LedgerClock};
 
 /// This process' right to hold claims.
 pub struct Lease {
-    inc: Uuid,
+    tenure: RwLock<Tenure>,
     length: Duration,
     begun: Instant,
     /// Milliseconds after `begun` at which the last good renewal was asked for.
     renewed: AtomicU64,
     /// Milliseconds after `begun` since which there was no gap.
     unbroken_since: AtomicU64,
-    /// Cancelled when the lease has run out: nothing held may go on.
-    lost: CancellationToken,
     /// Ends the thread.
     done: CancellationToken,
+}
+
+/// The time between two losses of the lease, under one incarnation: what was claimed under one that is over
+/// belongs to whoever takes it back.
+#[derive(Clone)]
+pub struct Tenure {
+    /// Who holds.
+    pub inc: Uuid,
+    /// Cancelled when the lease has run out: nothing held may go on.
+    pub lost: CancellationToken,
+}
+
+impl Tenure {
+    fn fresh() -> Self {
+        Self { inc: Uuid::now_v7(), lost: CancellationToken::new() }
+    }
 }
 
 impl Lease {
@@ -38,15 +52,14 @@ impl Lease {
     /// The ledger cannot be reached.
     pub async fn begin(parts: &Parts) -> Result<Arc<Self>, LedgerError> {
         let lease = Arc::new(Self {
-            inc: Uuid::now_v7(),
+            tenure: RwLock::new(Tenure::fresh()),
             length: parts.settings.lease.length,
             begun: Instant::now(),
             renewed: AtomicU64::new(0),
             unbroken_since: AtomicU64::new(0),
-            lost: CancellationToken::new(),
             done: CancellationToken::new(),
         });
-        parts.clock.set(parts.ledger.renew(lease.inc, lease.length).await?);
+        parts.clock.set(parts.ledger.renew(lease.tenure().inc, lease.length).await?);
         let ledger = Ledger::open(&parts.database_url, Role::Worker, 1)?;
         let (kept, clock) = (Arc::clone(&lease), Arc::clone(&parts.clock));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -58,9 +71,9 @@ impl Lease {
         Ok(lease)
     }
 
-    /// The incarnation that holds it.
-    pub fn inc(&self) -> Uuid {
-        self.inc
+    /// Under which claims are made now.
+    pub fn tenure(&self) -> Tenure {
+        self.tenure.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether new work may be taken: the last renewal is not older than two thirds of the lease.
@@ -75,15 +88,10 @@ impl Lease {
         self.good() && self.begun.elapsed().saturating_sub(since) >= self.length
     }
 
-    /// Resolves when the lease has run out.
-    pub async fn lost(&self) {
-        self.lost.cancelled().await;
-    }
-
     /// Ends the lease in the ledger, if nothing is held any more.
-    pub async fn end(&self, ledger: &Ledger, inc: Uuid) {
+    pub async fn end(&self, ledger: &Ledger) {
         self.done.cancel();
-        if let Err(error) = ledger.resign(inc).await {
+        if let Err(error) = ledger.resign(self.tenure().inc).await {
             tracing::warn!(%error, "the lease could not be ended; it runs out by itself");
         }
     }
@@ -101,16 +109,34 @@ impl Lease {
             }
             self.renew(&ledger, &clock, every).await;
             if self.age() >= self.length {
-                tracing::error!(worker = %self.inc, "the lease has run out; what this worker holds is given up");
-                metrics::counter!("postroom_lease_lost_total").increment(1);
-                self.lost.cancel();
+                self.give_up();
             }
         }
     }
 
+    /// Ends what is held under the tenure that is over, and goes on under a new one as soon as the ledger is
+    /// there again.
+    fn give_up(&self) {
+        let tenure = self.tenure.write().unwrap_or_else(PoisonError::into_inner);
+        if !tenure.lost.is_cancelled() {
+            tracing::error!(worker = %tenure.inc, "the lease has run out; what this worker holds is given up");
+            metrics::counter!("postroom_lease_lost_total").increment(1);
+            tenure.lost.cancel();
+        }
+    }
+
+    /// The incarnation to renew: a new one after a loss, because the old one's claims are being taken back.
+    fn renewable(&self) -> Uuid {
+        let mut tenure = self.tenure.write().unwrap_or_else(PoisonError::into_inner);
+        if tenure.lost.is_cancelled() {
+            *tenure = Tenure::fresh();
+        }
+        tenure.inc
+    }
+
     async fn renew(&self, ledger: &Ledger, clock: &LedgerClock, every: Duration) {
         let asked = self.begun.elapsed();
-        match tokio::time::timeout(every, ledger.renew(self.inc, self.length)).await {
+        match tokio::time::timeout(every, ledger.renew(self.renewable(), self.length)).await {
             Ok(Ok(now)) => {
                 clock.set(now);
                 if self.age() >= self.length {

@@ -22,7 +22,6 @@ use jobs::{
 use secrecy::SecretString;
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     config::Settings,
@@ -31,9 +30,9 @@ use crate::{
 };
 
 /// The access token must outlast a commit call by this much when it is armed.
-const TOKEN_MARGIN: Duration = Duration::from_secs(600);
+const TOKEN_MARGIN: Duration = Duration::from_mins(10);
 /// The longest wait for running jobs after the signal to stop.
-const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+const LONGEST_DRAIN: Duration = Duration::from_hours(1);
 
 /// What a worker is made of; built by `wiring`.
 pub struct Parts {
@@ -59,7 +58,6 @@ pub struct Parts {
 
 /// A worker process: fresh at every start.
 struct Worker {
-    inc: Uuid,
     parts: Parts,
     lease: Arc<lease::Lease>,
     /// Stops the taking of new jobs.
@@ -123,14 +121,14 @@ pub enum WorkerError {
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
     let lease = lease::Lease::begin(&parts).await?;
     let (abort, due, doubt) = (CancellationToken::new(), Notify::new(), Notify::new());
-    let worker = Arc::new(Worker { inc: lease.inc(), parts, lease, stop, abort, due, doubt });
-    tracing::info!(worker = %worker.inc, kinds = ?names(&worker.parts.kinds), "worker started");
+    let worker = Arc::new(Worker { parts, lease, stop, abort, due, doubt });
+    tracing::info!(worker = %worker.lease.tenure().inc, kinds = ?names(&worker.parts.kinds), "worker started");
     let mut duties = start_duties(&worker);
-    let worked = work(&worker).await;
+    let outcome = work(&worker).await;
     duties.shutdown().await;
-    worker.lease.end(&worker.parts.ledger, worker.inc).await;
-    tracing::info!(worker = %worker.inc, "worker stopped");
-    worked
+    worker.lease.end(&worker.parts.ledger).await;
+    tracing::info!("worker stopped");
+    outcome
 }
 
 fn names(kinds: &[&'static Kind]) -> Vec<&'static str> {
@@ -151,7 +149,7 @@ async fn work(worker: &Arc<Worker>) -> Result<(), WorkerError> {
     for &kind in &worker.parts.kinds {
         let worker = Arc::clone(worker);
         monitor = monitor.register(move |restarts| {
-            WorkerBuilder::new(format!("{}-{}-{restarts}", kind.name, worker.inc))
+            WorkerBuilder::new(format!("{}-{}-{restarts}", kind.name, worker.lease.tenure().inc))
                 .backend(backend::LedgerBackend::new(Arc::clone(&worker), kind))
                 .data(Arc::clone(&worker))
                 .build(attempt::run)

@@ -6,7 +6,7 @@ use super::Worker;
 use crate::ledger::LedgerError;
 
 /// How often retention is applied and the history's partitions are made.
-const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(600);
+const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(10);
 
 /// Reaps at the pace of `worker.toml`, once this worker has proved itself alive for a whole lease.
 pub(super) async fn run(worker: Arc<Worker>) {

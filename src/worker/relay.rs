@@ -65,6 +65,6 @@ impl Relay {
         self.held
             .keys()
             .next()
-            .map_or(Duration::from_secs(3600), |(at, _)| (*at - now).to_std().unwrap_or_default())
+            .map_or(Duration::from_hours(1), |(at, _)| (*at - now).to_std().unwrap_or_default())
     }
 }

@@ -263,3 +263,74 @@ async fn a_post_accepted_by_an_intake_that_dies_is_not_lost() {
     let post: serde_json::Value = again.json().await.unwrap();
     system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_could_not_go_out_in_time_is_held_and_not_sent_late() {
+    let mut system = System::start().await;
+    let mut wish = system.wish("too late", &[FACEBOOK], &[]);
+    wish["latest_after"] = json!("PT1S");
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    eventually("its latest time", || async {
+        let late =
+            system.database.count("SELECT count(*) FROM publication WHERE latest_at < ledger_now()").await;
+        if late == 1 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    system.start_worker(&[]);
+    let held = system.until(post["id"].as_str().unwrap(), "held").await;
+    assert_eq!(held["publications"][0]["error"]["code"], "too_late", "{held}");
+    assert!(system.effects(FACEBOOK, "too late").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_posts_of_a_resting_account_are_held_when_their_time_is_over() {
+    let system = System::with_workers(1).await;
+    system.fault(json!({ "network": FACEBOOK, "call": "prepare", "fault": { "graph": { "code": 190, "subcode": 460, "http": 400, "message": "password changed", "effect": false } } })).await;
+    let mut wish = system.wish("nobody came to mend it", &[FACEBOOK], &[]);
+    wish["latest_after"] = json!("PT1S");
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    system.until(post["id"].as_str().unwrap(), "held").await;
+    assert_eq!(system.database.count("SELECT count(*) FROM job").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_outlives_an_outage_of_the_ledger_longer_than_its_lease() {
+    let system = System::with_workers(1).await;
+    let warm = system.post("before the outage", &[FACEBOOK]).await;
+    system.all_live_once(&[warm]).await;
+    // the lease cannot be renewed while its table is locked, as it cannot while the ledger is away
+    let mut locked = system.database.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE worker IN ACCESS EXCLUSIVE MODE").execute(&mut *locked).await.unwrap();
+    eventually("the lease to run out", || async {
+        let log = system.workers[0].log();
+        if log.contains("lease has run out") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    locked.rollback().await.unwrap();
+    let post = system.post("after the outage", &[FACEBOOK]).await;
+    system.all_live_once(&[post]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_called_a_spammer_is_left_alone_for_a_while() {
+    let mut system = System::start().await;
+    system.environment.insert("POSTROOM__NETWORKS__INSTAGRAM__SPAM_PAUSE".into(), "4s".into());
+    system.start_worker(&[]);
+    let spam = json!({ "graph": { "code": 4, "subcode": 2_207_051, "http": 400, "message": "blocked", "effect": true } });
+    system
+        .fault(json!({ "network": "instagram_business", "call": "commit", "times": 1, "fault": spam }))
+        .await;
+    let first = system.post("the last for a while", &["instagram_business"]).await;
+    system.all_live_once(&[first]).await;
+    let second = system.post("after the rest", &["instagram_business"]).await;
+    system.all_live_once(&[second]).await;
+    let apart: f64 = sqlx::query_scalar(
+        "SELECT extract(epoch FROM max(started_at) - min(started_at))::float8 FROM remote_call WHERE kind = 'commit'",
+    )
+    .fetch_one(&system.database.pool)
+    .await
+    .unwrap();
+    assert!(apart >= 4.0, "{apart} s between the two commits");
+}

@@ -100,6 +100,17 @@ fn statements_stand_in_the_ledger_and_nowhere_else() {
     }
 }
 
+#[test]
+fn the_readme_names_every_kind_network_and_required_variable() {
+    let readme = include_str!("../../README.md");
+    let kinds = jobs::KINDS.iter().map(|kind| kind.name);
+    let networks = postroom::networks::NETWORKS.iter().map(|network| network.file);
+    let required = ["DATABASE_URL", "REDIS_URL", "PUBLIC_URL", "POSTROOM_KEYS", "S3_BUCKET"];
+    for word in kinds.chain(networks).chain(required) {
+        assert!(readme.contains(&format!("`{word}`")), "README.md does not name {word}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn web_cannot_read_a_token_and_no_token_stands_in_the_clear() {
     // P-C1

@@ -1,10 +1,5 @@
 //! The one integration-test binary: real Postgres, real Redis, the binary itself, the networks over HTTP.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod browser;
 mod console;

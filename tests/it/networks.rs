@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// How long the stand-in processes media. Tests move its clock instead of waiting.
-const PROCESSING: Duration = Duration::from_secs(600);
+const PROCESSING: Duration = Duration::from_mins(10);
 const SECRET: &str = "sandbox-app-secret";
 const EFFECT_AND_NO_ANSWER: [&str; 4] =
     ["effect_then_500", "effect_then_drop", "effect_then_half", "malformed_json"];
@@ -484,7 +484,7 @@ async fn an_account_that_instagram_calls_a_spammer_rests_and_the_post_stays_in_d
     let spam = json!({ "graph": { "code": 4, "subcode": 2_207_051, "effect": true } });
     sandbox.fault(entry, "media_publish", spam).await;
     let Answer::Unknown(failure) = post.commit(&handle).await else { panic!("it is not known") };
-    assert_eq!(failure.rest, Some(Duration::from_secs(1800)));
+    assert_eq!(failure.rest, Some(Duration::from_mins(30)));
     post.is_public(&handle).await;
 }
 
@@ -572,7 +572,7 @@ async fn an_upload_whose_address_expired_is_cancelled_and_then_dead() {
     let (entry, surface) = only("tiktok");
     let post = Post::of(&sandbox, entry, surface).await;
     let handle = post.prepare().await;
-    sandbox.advance(Duration::from_secs(2 * 3600)).await;
+    sandbox.advance(Duration::from_hours(2)).await;
     sandbox.fault(entry, "cancel", json!("no_effect_then_500")).await;
     assert!(matches!(post.commit(&handle).await, Answer::Unknown(_)), "not cancelled is not dead");
     let answer = post.commit(&handle).await;

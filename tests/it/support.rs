@@ -469,7 +469,9 @@ pub fn png(width: u32, height: u32) -> Vec<u8> {
 
 fn encoded(width: u32, height: u32, format: image::ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let paint = |x: u32, y: u32| image::Rgb([(x * 7 % 256) as u8, (y * 5 % 256) as u8, 90]);
+    let paint = |x: u32, y: u32| {
+        image::Rgb([x.wrapping_mul(7).to_le_bytes()[0], y.wrapping_mul(5).to_le_bytes()[0], 90])
+    };
     image::RgbImage::from_fn(width, height, paint).write_to(&mut bytes, format).expect("encodes");
     bytes.into_inner()
 }

@@ -114,7 +114,7 @@ impl Row {
     /// The same, with a rest in minutes.
     #[must_use]
     pub const fn resting(mut self, minutes: u64) -> Self {
-        self.rest = Some(Duration::from_secs(minutes * 60));
+        self.rest = Some(Duration::from_mins(minutes));
         self
     }
 }
@@ -205,9 +205,9 @@ fn by_status(status: StatusCode) -> Class {
     match status.as_u16() {
         401 => Class::Auth,
         429 => Class::Rate,
-        408 => Class::Transient,
+        // 408 is the one 4xx that says nothing about the request itself.
+        0..=399 | 408 | 500.. => Class::Transient,
         400..=499 => Class::Permanent,
-        0..=399 | 500.. => Class::Transient,
     }
 }
 
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_code_is_read_by_the_first_row_that_covers_it() {
         let class = |code| classify(Phase::Read, said(400, code), &TABLES).into_failure();
-        assert_eq!((class("9/7").class, class("9/7").rest), (Class::Rate, Some(Duration::from_secs(900))));
+        assert_eq!((class("9/7").class, class("9/7").rest), (Class::Rate, Some(Duration::from_mins(15))));
         assert_eq!(class("9/77").class, Class::Permanent);
         assert_eq!(class("9/1").class, Class::Transient);
         assert_eq!(class("9").class, Class::Transient);
@@ -300,6 +300,6 @@ mod tests {
             |rest| classify(Phase::Read, Said { rest, ..said(400, "9/7") }, &TABLES).into_failure().rest;
         assert_eq!(rest(Rest::For(Duration::from_secs(3))), Some(Duration::from_secs(3)));
         assert_eq!(rest(Rest::Untimed), None);
-        assert_eq!(rest(Rest::Unsaid), Some(Duration::from_secs(900)));
+        assert_eq!(rest(Rest::Unsaid), Some(Duration::from_mins(15)));
     }
 }

@@ -47,11 +47,10 @@ impl Progress {
     pub fn sight(self, size: u64, armed: bool) -> Result<Sight, Failure> {
         match self {
             Self::Uploading(Some(have)) if have >= size => Ok(Sight::Processing),
-            Self::Uploading(Some(_)) => Ok(Sight::Ready),
             Self::Uploading(None) if armed => {
                 Err(unreadable(Phase::Read, "TikTok does not say how much it has").into_failure())
             }
-            Self::Uploading(None) => Ok(Sight::Ready),
+            Self::Uploading(Some(_) | None) => Ok(Sight::Ready),
             Self::Past(sight) => Ok(sight),
         }
     }

@@ -43,6 +43,8 @@ if (compose) {
   const show = () => {
     for (const part of all("[data-needs]", compose)) {
       part.hidden = !document.getElementById(part.dataset.needs).checked;
+      // What is out of sight is not sent.
+      for (const field of all("input, select", part)) field.disabled = part.hidden;
     }
   };
 
@@ -56,6 +58,8 @@ if (compose) {
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
     const select = one("#zone", compose);
     if ([...select.options].some((option) => option.value === zone)) select.value = zone;
+  }
+  if (!one("#date", compose).value && !one("#time", compose).value) {
     const soon = new Date(Date.now() + 3_600_000);
     const two = (n) => String(n).padStart(2, "0");
     one("#date", compose).value = `${soon.getFullYear()}-${two(soon.getMonth() + 1)}-${two(soon.getDate())}`;

@@ -264,7 +264,7 @@ impl Sheet<'_> {
             shell: Shell::seated(self.app, self.headers, self.seat, "new", "/posts/new"),
             fresh,
             notice,
-            summary: (!told.is_empty()).then(|| t.count(told.len(), t.findings_one, t.findings_many)),
+            summary: (!told.is_empty()).then(|| Texts::count(told.len(), t.findings_one, t.findings_many)),
             findings: told,
             kinds: kinds(t, &written.kind),
             limits: limits(t, self.app, &accounts),

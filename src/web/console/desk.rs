@@ -43,7 +43,8 @@ pub async fn switch_workspace(
 #[derive(Deserialize)]
 pub struct Theme {
     token: String,
-    theme: String,
+    #[serde(rename = "theme")]
+    chosen: String,
     #[serde(default)]
     back: String,
 }
@@ -55,7 +56,7 @@ pub async fn choose_theme(
     Form(form): Form<Theme>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let theme = THEMES.iter().find(|theme| **theme == form.theme).copied().unwrap_or("auto");
+    let theme = THEMES.iter().find(|theme| **theme == form.chosen).copied().unwrap_or("auto");
     let secure = if app.console.secure { "; Secure" } else { "" };
     let cookie = format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly{secure}");
     let mut response = Redirect::to(local(&form.back)).into_response();

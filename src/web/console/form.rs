@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jobs::surface::PostKind;
 use uuid::Uuid;
 
+use super::texts::ENGLISH;
 use crate::web::{
     finding::Finding,
     problem::Problem,
@@ -100,7 +101,7 @@ impl Written {
         format!("{}T{}", self.date, self.time)
     }
 
-    /// What it wishes, and what its reader finds: control characters that the ledger cannot keep.
+    /// What it wishes, and what its reader finds: characters that the ledger cannot keep, a time that is not clear.
     pub fn wish(&self) -> (Wish, Vec<Finding>) {
         let mut found = Vec::new();
         let mut text = |field: &str, text: &str| {
@@ -110,15 +111,18 @@ impl Written {
             }
             text.replace('\0', "")
         };
+        let caption = text("caption", &self.caption);
+        let link = Some(text("link", self.link.trim())).filter(|link| !link.is_empty());
+        if self.when != "later" && !(self.date.is_empty() && self.time.is_empty()) {
+            // Without a script the fields are in sight whatever is chosen; nothing goes out by mistake.
+            found.push(Finding::new("schedule.at", "when_unclear", ENGLISH.when_unclear));
+        }
+        let kind = PostKind::ALL.iter().copied().find(|kind| kind.word() == self.kind);
         let wish = Wish {
-            caption: text("caption", &self.caption),
-            kind: PostKind::ALL
-                .iter()
-                .copied()
-                .find(|kind| kind.word() == self.kind)
-                .unwrap_or(PostKind::Post),
+            caption,
+            kind: kind.unwrap_or(PostKind::Post),
             media_ids: self.media_ids.clone(),
-            link: Some(text("link", self.link.trim())).filter(|link| !link.is_empty()),
+            link,
             targets: self.targets.iter().map(|id| self.target(id)).collect(),
             schedule: (self.when == "later").then(|| self.time()),
             latest_after: None,
@@ -202,14 +206,10 @@ mod tests {
     }
 
     #[test]
-    fn now_has_no_time_even_if_one_is_written() {
-        assert!(
-            written(&[("when", "now"), ("date", "2026-12-01"), ("time", "09:30")])
-                .wish()
-                .0
-                .schedule
-                .is_none()
-        );
+    fn now_with_a_time_is_asked_about_and_not_sent() {
+        let (_, found) = written(&[("when", "now"), ("date", "2026-12-01"), ("time", "09:30")]).wish();
+        assert_eq!(found[0].code, "when_unclear");
+        assert_eq!(written(&[("when", "now"), ("date", ""), ("time", "")]).wish().1, []);
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn row(app: &App, t: &'static Texts, post: &Post, accounts: &[Account]) -> Row {
         id: post.id,
         caption: excerpt(&post.caption, t.no_words),
         kind: kind(t, &post.kind),
-        files: if files == 0 { String::new() } else { t.count(files, t.file_one, t.file_many) },
+        files: if files == 0 { String::new() } else { Texts::count(files, t.file_one, t.file_many) },
         when: words::when(t, post),
         relative: words::relative(t, post.scheduled_for, now),
         chip: words::chip(t, post.shown()),

@@ -163,11 +163,11 @@ fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
 
 /// A file in a few words.
 pub fn preview(t: &Texts, file: &Media) -> Preview {
-    let film = file.content_type.starts_with("video/");
-    let kind = if film { t.film } else { t.picture };
+    let is_film = file.content_type.starts_with("video/");
+    let kind = if is_film { t.film } else { t.picture };
     let length = file.duration_ms.map(|ms| format!(", {}:{:02}", ms / 60_000, ms / 1_000 % 60));
     let about = format!("{kind}, {} × {}{}", file.width, file.height, length.unwrap_or_default());
-    Preview { id: file.id, name: file.name.clone(), film, about }
+    Preview { id: file.id, name: file.name.clone(), film: is_film, about }
 }
 
 fn card(
@@ -199,7 +199,7 @@ fn card(
             .filter(|url| url.starts_with("https://") || url.starts_with("http://")),
         open: fill(t.look_at_it, &[network]),
         no_permalink: it.state == PublicationState::Published && it.permalink.is_none(),
-        attempts: (attempts > 0).then(|| t.count(attempts, t.attempts_one, t.attempts_many)),
+        attempts: (attempts > 0).then(|| Texts::count(attempts, t.attempts_one, t.attempts_many)),
         error,
         lines: words::history(t, post, it, events, network),
     }

@@ -57,7 +57,7 @@ pub fn is_secure(public_url: &Url) -> bool {
     public_url.scheme() == "https"
 }
 
-fn backend(error: LedgerError) -> session_store::Error {
+fn backend(error: &LedgerError) -> session_store::Error {
     tracing::warn!(%error, "a session could not be read or kept");
     session_store::Error::Backend(error.to_string())
 }
@@ -73,18 +73,23 @@ fn stored(record: &Record) -> session_store::Result<StoredSession> {
 impl SessionStore for Store {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
         let session = stored(record)?;
-        while !self.0.create_session(&record.id.to_string(), &session).await.map_err(backend)? {
+        while !self
+            .0
+            .create_session(&record.id.to_string(), &session)
+            .await
+            .map_err(|error| backend(&error))?
+        {
             record.id = Id::default();
         }
         Ok(())
     }
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
-        self.0.save_session(&record.id.to_string(), &stored(record)?).await.map_err(backend)
+        self.0.save_session(&record.id.to_string(), &stored(record)?).await.map_err(|error| backend(&error))
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let Some(kept) = self.0.load_session(&id.to_string()).await.map_err(backend)? else {
+        let Some(kept) = self.0.load_session(&id.to_string()).await.map_err(|error| backend(&error))? else {
             return Ok(None);
         };
         let decode = |error: &dyn std::fmt::Display| session_store::Error::Decode(error.to_string());
@@ -95,7 +100,7 @@ impl SessionStore for Store {
     }
 
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
-        self.0.delete_session(&id.to_string()).await.map_err(backend)
+        self.0.delete_session(&id.to_string()).await.map_err(|error| backend(&error))
     }
 }
 

@@ -81,6 +81,7 @@ catalogue! {
     privacy_default: "Account’s default: {}",
     when: "When",
     when_now: "Now",
+    when_unclear: "A date or a time is written, but “Now” is chosen. Choose “At a time”, or empty both.",
     when_later: "At a time",
     date: "Date",
     time: "Time",
@@ -210,7 +211,7 @@ pub fn fill(text: &str, with: &[&str]) -> String {
 
 impl Texts {
     /// One of a kind, or so many.
-    pub fn count(&self, number: usize, one: &'static str, many: &'static str) -> String {
+    pub fn count(number: usize, one: &'static str, many: &'static str) -> String {
         if number == 1 { one.to_owned() } else { fill(many, &[&number.to_string()]) }
     }
 }

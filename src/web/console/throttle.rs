@@ -9,7 +9,7 @@ use std::{
 /// So many failures are free.
 const FREE: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_secs(900);
+const LONGEST_WAIT: Duration = Duration::from_mins(15);
 /// Beyond this the oldest are forgotten: memory must not grow with the crowd.
 const MOST: usize = 10_000;
 

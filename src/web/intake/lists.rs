@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn all_that_is_wrong_is_said_at_once() {
         let mut query = read("stat=held&state=asleep&from=monday&limit=0");
-        (query.limit(), query.state(), query.instant("from"));
+        let _read = (query.limit(), query.state(), query.instant("from"));
         assert_eq!(query.done().expect_err("refused").errors.len(), 4);
     }
 

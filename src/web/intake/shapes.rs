@@ -221,8 +221,9 @@ impl ErrorShape {
     pub fn of(it: &posts::Publication) -> Option<Self> {
         match it.state {
             State::Published | State::Cancelled => return None,
-            State::Held | State::Failed => {}
-            State::Scheduled
+            State::Held
+            | State::Failed
+            | State::Scheduled
             | State::Preparing
             | State::Prepared
             | State::Waiting

@@ -18,7 +18,7 @@ pub use database::Database;
 pub use process::{Process, free_port};
 
 /// Nothing here takes longer; what does is stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The three networks' accounts that the sandbox knows from its start.
 pub const FACEBOOK: &str = "facebook_page";
 /// See above.
@@ -52,13 +52,22 @@ pub struct System {
 }
 
 /// Waits until `probe` answers, and gives its answer; fails after a while with what it last said.
-pub async fn eventually<T, F, Fut>(what: &str, mut probe: F) -> T
+pub async fn eventually<T, F, Fut>(what: &str, probe: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, String>>,
+{
+    eventually_within(PATIENCE, what, probe).await
+}
+
+/// The same for what takes its time.
+pub async fn eventually_within<T, F, Fut>(patience: Duration, what: &str, mut probe: F) -> T
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, String>>,
 {
     let mut tick = tokio::time::interval(Duration::from_millis(25));
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         tick.tick().await;
         match probe().await {
