@@ -40,6 +40,7 @@ CREATE TABLE publication (
 -- Two commits of one account at once would run into the network's own limits and order.
 CREATE UNIQUE INDEX one_armed_per_account ON publication (account_id) WHERE state = 'armed';
 CREATE INDEX publication_unknown ON publication (next_check_at) WHERE state = 'unknown';
+CREATE INDEX publication_unnamed ON publication (next_check_at) WHERE state = 'published' AND next_check_at IS NOT NULL;
 CREATE INDEX publication_open ON publication (state) WHERE state NOT IN ('published', 'failed', 'cancelled', 'held');
 CREATE INDEX publication_by_account ON publication (account_id);
 

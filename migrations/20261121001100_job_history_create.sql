@@ -35,3 +35,18 @@ BEGIN
     END LOOP;
 END $$;
 SELECT make_history_partitions();
+
+-- Drops the days that retention no longer keeps.
+CREATE FUNCTION drop_history_partitions(keep interval) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
+DECLARE
+    partition text;
+BEGIN
+    FOR partition IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'job_history'::regclass
+          AND c.relname < 'job_history_' || to_char(ledger_now() - keep, 'YYYYMMDD')
+    LOOP
+        EXECUTE format('DROP TABLE IF EXISTS %I', partition);
+    END LOOP;
+END $$;

@@ -2,8 +2,15 @@
 
 use std::{future::Future, net::Ipv6Addr, pin::Pin, sync::Arc};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION},
+    routing::get,
+};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -43,15 +50,34 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
 pub async fn serve(
     port: u16,
     ready: Ready,
-    figures: PrometheusHandle,
+    figures: Figures,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz).with_state(ready))
-        .route("/metrics", get(async move || figures.render()));
+        .route("/metrics", get(metrics).with_state(figures));
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await?;
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// The figures of a process, and what guards them.
+#[derive(Clone)]
+pub struct Figures {
+    /// Renders them.
+    pub handle: PrometheusHandle,
+    /// Asked for when set.
+    pub token: Option<SecretString>,
+}
+
+async fn metrics(State(figures): State<Figures>, headers: HeaderMap) -> Result<String, StatusCode> {
+    if let Some(token) = &figures.token {
+        let given = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+        if !bool::from(given.ct_eq(format!("Bearer {}", token.expose_secret()).as_bytes())) {
+            return Err(StatusCode::UNAUTHORIZED);
+        }
+    }
+    Ok(figures.handle.render())
 }
 
 async fn readyz(State(ready): State<Ready>) -> (StatusCode, String) {

@@ -3,7 +3,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
-use jobs::{contract::Kind, desk::Call, hint::Hint, surface::Platform};
+use jobs::{
+    contract::Kind,
+    desk::{Call, Media},
+    hint::Hint,
+    surface::Platform,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::mpsc;
@@ -148,7 +153,7 @@ fn nudge(queue: Queue) -> Arc<dyn Fn(Vec<Hint>) + Send + Sync> {
 ///
 /// # Errors
 /// A setting, a variable or an address is wrong.
-pub fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<Router, WiringError> {
+pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<Router, WiringError> {
     let settings = Settings::load(config)?;
     let ledger = Ledger::open(
         &config::secret("DATABASE_URL", "the address of the Postgres ledger")?,
@@ -160,15 +165,15 @@ pub fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<Router,
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
     key_ring()?; // web opens nothing with it, but a deployment without one must not start by halves
-    let answering = queue.clone();
+    let (answering, media) = (queue.clone(), object_store()?);
     Ok(web::router(House {
         ledger,
         web: settings.web,
         publishing: settings.publishing,
         public_url: public_url()?,
-        media_origin: config::optional("AWS_ENDPOINT_URL_S3"),
+        media_origin: origin(&media).await,
         platforms: platforms(&connected),
-        media: object_store()?,
+        media,
         nudge: nudge(queue),
         clock,
         metrics: Arc::new(move || figures.render()),
@@ -178,6 +183,12 @@ pub fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<Router,
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
     }))
+}
+
+/// Where browsers load media from, which the console's pages must allow.
+async fn origin(media: &S3) -> Option<String> {
+    let address = media.address("any").await.ok()?;
+    Some(Url::parse(&address).ok()?.origin().ascii_serialization())
 }
 
 fn platforms(connected: &Connected) -> Vec<&'static Platform> {

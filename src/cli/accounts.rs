@@ -103,6 +103,11 @@ impl New {
         checked.map_err(|why| format!("the token does not open {}: {why}", self.external_id).into())
     }
 
+    /// TikTok's id of an account is the id of the person who granted it.
+    fn open_id(&self) -> Option<&str> {
+        (self.platform == "tiktok").then_some(self.external_id.as_str())
+    }
+
     fn account<'a>(&'a self, workspace_id: Uuid, defaults: &'a Value) -> NewAccount<'a> {
         NewAccount {
             workspace_id,
@@ -111,7 +116,7 @@ impl New {
             name: &self.name,
             token_expires_at: self.expires_at,
             defaults,
-            subject_id: self.subject_id.as_deref(),
+            subject_id: self.subject_id.as_deref().or_else(|| self.open_id()),
             subject_email: self.subject_email.as_deref(),
         }
     }

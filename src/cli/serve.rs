@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jobs::contract::Kind;
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +59,8 @@ pub(super) async fn worker(config: Option<PathBuf>, args: WorkerArgs) -> Result<
     let stop = told_to_stop()?;
     if let Some(port) = port("WORKER_PORT")? {
         let stop = stop.clone();
+        let token = config::optional("METRICS_TOKEN").map(SecretString::from);
+        let figures = telemetry::Figures { handle: figures, token };
         tokio::spawn(async move {
             if let Err(error) = telemetry::serve(port, ready, figures, stop).await {
                 tracing::error!(%error, port, "WORKER_PORT cannot be served");
@@ -71,7 +74,7 @@ pub(super) async fn web(config: Option<PathBuf>) -> Result<(), Failed> {
     start_logs()?;
     let port = port("PORT")?.ok_or("PORT: not set; it is the port to listen on")?;
     let figures = telemetry::start_metrics()?;
-    let router = wiring::web(config, figures)?;
+    let router = wiring::web(config, figures).await?;
     let stop = told_to_stop()?;
     let listener = tokio::net::TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port))
         .await

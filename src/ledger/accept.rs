@@ -141,7 +141,7 @@ impl Ledger {
         if let Some(asked) = &question.asked {
             idempotency::keep(&mut tx, asked, &answer).await?;
         }
-        tx.commit().await?;
+        tx.commit().await.map_err(LedgerError::Undecided)?;
         Ok(Accepted::New { post: Box::new(post), answer, due })
     }
 }

@@ -98,7 +98,7 @@ impl Ledger {
         if let Some(asked) = asked {
             idempotency::keep(&mut tx, asked, &answer).await?;
         }
-        tx.commit().await?;
+        tx.commit().await.map_err(LedgerError::Undecided)?;
         Ok(Kept::New(media, answer))
     }
 

@@ -53,6 +53,9 @@ pub enum LedgerError {
     /// It cannot be reached, or is shutting down, or is full. Nothing is known to have happened.
     #[error("the ledger is away: {0}")]
     Away(#[source] sqlx::Error),
+    /// It went away while a transaction was being committed: what was written may stand, or not.
+    #[error("the ledger went away during a commit: {0}")]
+    Undecided(#[source] sqlx::Error),
     /// A named constraint refused.
     #[error("the ledger refused: {constraint}")]
     Refused {

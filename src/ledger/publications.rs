@@ -77,6 +77,16 @@ impl Ledger {
         })
     }
 
+    /// What is known of a public effect.
+    ///
+    /// # Errors
+    /// The ledger is away, or there is no such publication.
+    pub async fn public(&self, id: Uuid) -> Result<Public, LedgerError> {
+        let row = sqlx::query!("SELECT public_id, public_url FROM publication WHERE id = $1", id);
+        let row = row.fetch_one(&self.pool).await?;
+        Ok(Public { id: row.public_id, url: row.public_url })
+    }
+
     /// T9: records evidence that a publication is public. Needs no claim, and may be told any number of times.
     ///
     /// # Errors
@@ -95,7 +105,10 @@ impl Ledger {
                UPDATE publication p
                SET state = $5::text::publication_state, public_id = coalesce(public_id, $3), public_url = coalesce(public_url, $4),
                    published_at = coalesce(published_at, ledger_now()), handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
-                   error = NULL, hold_reason = NULL, next_check_at = NULL, updated_at = ledger_now()
+                   error = NULL, hold_reason = NULL,
+                   -- where it is to be found may be told later; asked for ever more rarely, for a day
+                   next_check_at = CASE WHEN coalesce(public_url, $4) IS NULL THEN ledger_now() + interval '5 seconds' END,
+                   updated_at = ledger_now()
                FROM prior WHERE p.id = prior.id
                RETURNING prior.state::text AS "state!""#,
             id,

@@ -139,11 +139,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Drops what retention allows: idempotency answers, and workers long gone.
+    /// Drops what retention no longer keeps: finished jobs with their attempts, idempotency answers, and workers
+    /// long gone.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn forget(&self, idempotency: Duration) -> Result<(), LedgerError> {
+    pub async fn forget(&self, history: Duration, idempotency: Duration) -> Result<(), LedgerError> {
+        sqlx::query!("SELECT drop_history_partitions($1)", interval(history)).execute(&self.pool).await?;
+        sqlx::query!("DELETE FROM attempt WHERE ended_at < ledger_now() - $1::interval", interval(history))
+            .execute(&self.pool)
+            .await?;
         sqlx::query!(
             "DELETE FROM idempotency_key WHERE created_at < ledger_now() - $1::interval",
             interval(idempotency)

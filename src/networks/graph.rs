@@ -183,8 +183,7 @@ struct GraphError {
     error_subcode: Option<i64>,
     message: Option<String>,
     error_user_msg: Option<String>,
-    #[serde(default)]
-    is_transient: bool,
+    is_transient: Option<bool>,
     fbtrace_id: Option<String>,
 }
 
@@ -197,7 +196,13 @@ impl GraphError {
         let (status, trace) = (reply.status, self.fbtrace_id.unwrap_or_default());
         tracing::debug!(code, status = status.as_u16(), fbtrace_id = trace, "Graph answered with an error");
         let text = self.error_user_msg.or(self.message).unwrap_or_default();
-        Said { status, code, message: words(&text, call), transient: self.is_transient, rest: rest(reply) }
+        Said {
+            status,
+            code,
+            message: words(&text, call),
+            transient: self.is_transient.unwrap_or(false),
+            rest: rest(reply),
+        }
     }
 }
 

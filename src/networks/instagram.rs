@@ -328,7 +328,8 @@ fn only_match(latest: &[Value], caption: &str, since: DateTime<Utc>) -> Option<P
         return None;
     }
     let fits = |media: &&Value| {
-        media["caption"].as_str().unwrap_or_default() == caption && media["media_product_type"] == "FEED"
+        media["caption"].as_str().unwrap_or_default().trim() == caption.trim()
+            && media["media_product_type"] == "FEED"
     };
     let mut matches = latest.iter().filter(recent).filter(fits);
     match (matches.next(), matches.next()) {

@@ -91,7 +91,8 @@ const ERRORS: &[Row] = &[
     Row::is("duration_check_failed", Class::Permanent),
     Row::is("frame_rate_check_failed", Class::Permanent),
     Row::is("picture_size_check_failed", Class::Permanent),
-    Row::is("publish_cancelled", Class::Permanent),
+    // nobody but this adapter cancels, and only an upload that never became whole
+    Row::is("publish_cancelled", Class::Transient),
     Row::is("spam_risk", Class::Permanent),
     Row::is("spam_risk_text", Class::Permanent),
 ];
@@ -378,7 +379,6 @@ mod tests {
                     "duration_check_failed",
                     "frame_rate_check_failed",
                     "picture_size_check_failed",
-                    "publish_cancelled",
                     "spam_risk",
                     "spam_risk_text",
                 ],

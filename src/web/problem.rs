@@ -194,6 +194,12 @@ impl From<LedgerError> for Problem {
                     "The database cannot be reached; nothing was accepted. Try again in a few seconds.";
                 Self::away("ledger-away", detail)
             }
+            LedgerError::Undecided(error) => {
+                tracing::warn!(%error, "the ledger went away during a commit");
+                let detail = "The database went away while this was being committed: it may have been accepted. \
+                              Send it again with the same Idempotency-Key, or look before you send it without.";
+                Self::away("outcome-unknown", detail)
+            }
             LedgerError::Refused { .. } | LedgerError::Broken(_) | LedgerError::Unreadable(_) => {
                 tracing::error!(%error, "a statement failed");
                 Self::internal()

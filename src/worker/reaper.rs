@@ -48,6 +48,7 @@ impl Worker {
 
     async fn keep_house(&self) -> Result<(), LedgerError> {
         self.parts.ledger.prepare_history().await?;
-        self.parts.ledger.forget(self.parts.settings.retention.idempotency).await
+        let retention = &self.parts.settings.retention;
+        self.parts.ledger.forget(retention.history, retention.idempotency).await
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jobs::{
     contract::{Class, Failure, JobError},
-    desk::{Call, Clock, Handle, Network, Vault},
+    desk::{Call, Clock, Handle, Network, Publication, Vault},
     fp,
     machine::{self, HandleState, Move, Public, Ruling, Sight},
 };
@@ -21,8 +21,6 @@ use crate::ledger::{
 const MOST: i64 = 64;
 /// One read of a network.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// While one worker looks, the others leave a doubt alone for this long.
-const LOOKING: Duration = Duration::from_secs(30);
 /// The longest wait before the ledger is asked for doubts again.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -44,13 +42,22 @@ pub(super) async fn run(worker: Arc<Worker>) {
 impl Worker {
     /// Looks at every doubt that is due; returns how long the next one can wait.
     async fn reconcile_due(self: &Arc<Self>) -> Result<Duration, LedgerError> {
-        let ids = self.parts.ledger.doubtful(MOST, LOOKING).await?;
+        // while one worker looks, the others leave a doubt alone for as long as they would take it for living
+        let ids = self.parts.ledger.doubtful(MOST, self.parts.settings.lease.length).await?;
         let mut looks = tokio::task::JoinSet::new();
         for id in ids {
             let worker = Arc::clone(self);
             looks.spawn(async move {
                 if let Err(error) = worker.reconcile(id).await {
                     tracing::warn!(%error, publication = %id, "an unknown outcome could not be decided");
+                }
+            });
+        }
+        for id in self.parts.ledger.unnamed(MOST).await? {
+            let worker = Arc::clone(self);
+            looks.spawn(async move {
+                if let Err(error) = worker.name(id).await {
+                    tracing::warn!(%error, publication = %id, "where a post is to be found could not be asked");
                 }
             });
         }
@@ -69,16 +76,15 @@ impl Worker {
     }
 
     async fn look(&self, doubt: &Doubt) -> Result<Sight, Failure> {
-        let (network, handle, token) = self.open(doubt).await?;
-        let call = self.read(doubt, &token);
+        let (network, handle, token) = self.open(&doubt.publication).await?;
+        let call = self.read(&doubt.publication, &token);
         network.inspect(&call, handle, true).await
     }
 
     async fn open<'a>(
         &'a self,
-        doubt: &'a Doubt,
+        it: &'a Publication,
     ) -> Result<(&'a dyn Network, &'a Handle, SecretString), Failure> {
-        let it = &doubt.publication;
         let network = self.parts.networks.of(&it.account.platform).ok_or_else(|| {
             Failure::new(
                 Class::Transient,
@@ -94,9 +100,14 @@ impl Worker {
         Ok((network, handle, token))
     }
 
-    fn read<'a>(&'a self, doubt: &'a Doubt, token: &'a SecretString) -> Call<'a> {
-        let account = &doubt.publication.account.external_id;
-        Call { id: None, account, token, media: &*self.parts.media, timeout: READ_TIMEOUT }
+    fn read<'a>(&'a self, it: &'a Publication, token: &'a SecretString) -> Call<'a> {
+        Call {
+            id: None,
+            account: &it.account.external_id,
+            token,
+            media: &*self.parts.media,
+            timeout: READ_TIMEOUT,
+        }
     }
 
     async fn carry_out(&self, doubt: &Doubt, ruling: Ruling) -> Result<(), LedgerError> {
@@ -133,18 +144,31 @@ impl Worker {
         Ok(())
     }
 
-    /// Records the effect at once; then asks where it is to be found, which may fail without harm.
+    /// Records the effect at once; then asks where it is to be found.
     async fn record(&self, doubt: &Doubt, public: Public) -> Result<(), LedgerError> {
-        let ledger = &self.parts.ledger;
-        let id = doubt.publication.id;
-        ledger.seen(id, doubt.call, &public).await?;
+        self.parts.ledger.seen(doubt.publication.id, doubt.call, &public).await?;
         metrics::counter!("postroom_reconciled_total", "to" => "published").increment(1);
-        let Ok((network, handle, token)) = self.open(doubt).await else { return Ok(()) };
-        let call = self.read(doubt, &token);
-        match network.describe(&call, handle, &doubt.publication.content, public).await {
-            Ok(described) => ledger.seen(id, doubt.call, &described).await,
+        self.describe(&doubt.publication, public).await
+    }
+
+    /// Asks again where something public is to be found.
+    async fn name(&self, id: Uuid) -> Result<(), LedgerError> {
+        let it = self.parts.ledger.publication(id).await?;
+        let known = self.parts.ledger.public(id).await?;
+        self.describe(&it, known).await
+    }
+
+    /// Stores what the network tells of something public; what it does not tell is asked again later.
+    async fn describe(&self, it: &Publication, known: Public) -> Result<(), LedgerError> {
+        let Ok((network, handle, token)) = self.open(it).await else { return Ok(()) };
+        let call = self.read(it, &token);
+        match network.describe(&call, handle, &it.content, known.clone()).await {
+            Ok(described) if described != known => {
+                self.parts.ledger.seen(it.id, it.open_commit, &described).await
+            }
+            Ok(_) => Ok(()),
             Err(failure) => {
-                tracing::info!(publication = %id, %failure, "where it is to be found is not known yet");
+                tracing::info!(publication = %it.id, %failure, "where it is to be found is not known yet");
                 Ok(())
             }
         }

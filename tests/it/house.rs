@@ -200,7 +200,7 @@ async fn a_ledger_that_goes_away_while_running_loses_nothing_accepted() {
     // every connection is cut, as a restarted server cuts them
     for _ in 0..5 {
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                   WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()";
         system.database.count(cut).await;
     }
     system.all_live_once(&[post]).await;

@@ -27,7 +27,7 @@ impl Progress {
     /// A state that is not documented, which is no evidence.
     pub fn read(data: &Value) -> Result<Self, Failure> {
         match data["status"].as_str() {
-            Some("PROCESSING_UPLOAD") => Ok(Progress::Uploading(data["uploaded_bytes"].as_u64())),
+            Some("PROCESSING_UPLOAD") => Ok(Progress::Uploading(count(&data["uploaded_bytes"]))),
             Some("PROCESSING_DOWNLOAD") => Ok(Progress::Past(Sight::Processing)),
             Some("PUBLISH_COMPLETE") => {
                 Ok(Progress::Past(Sight::Public(Public { id: public_id(data), url: None })))
@@ -71,6 +71,11 @@ fn failed(data: &Value) -> Failure {
     let class = row.map_or(Class::Transient, |row| row.class);
     let why = format!("TikTok took the film and then refused it: {reason}");
     Failure::new(class, reason, why).resting(row.and_then(|row| row.rest))
+}
+
+/// A number, or one that came as text, as 64-bit numbers may.
+fn count(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 #[cfg(test)]

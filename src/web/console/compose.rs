@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Choice, Shell,
-    form::{LONGEST_FIELD, MOST_FIELDS, Written},
+    form::{LONGEST_FIELD, LONGEST_FORM, MOST_FIELDS, Written},
     list,
     post::{self, Preview},
     render, render_as,
@@ -158,6 +158,7 @@ async fn read(
     mut form: Multipart,
 ) -> Result<(Written, Vec<Finding>), Problem> {
     let (mut written, mut found, mut fields, mut files) = (Written::default(), Vec::new(), 0, 0);
+    let mut room = LONGEST_FORM;
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         fields += 1;
         if fields > MOST_FIELDS {
@@ -174,12 +175,17 @@ async fn read(
                 return Err(Problem::malformed("The form has too many files."));
             }
             match take_file(app, seat, field).await {
-                Ok(id) => written.media_ids.push(id),
+                Ok((id, digest)) => {
+                    written.came.push(digest);
+                    written.media_ids.push(id);
+                }
                 Err(NotTaken::File(finding)) => found.push(finding),
                 Err(NotTaken::Problem(problem)) => return Err(problem),
             }
         } else {
-            written.put(&name, text(field).await?)?;
+            let value = text(field).await?;
+            room = room.checked_sub(value.len()).ok_or_else(|| Problem::too_large(LONGEST_FORM as u64))?;
+            written.put(&name, value)?;
         }
     }
     seat.check(&written.token)?;
@@ -202,7 +208,7 @@ async fn take_file(
     app: &Arc<App>,
     seat: &Seat<Author>,
     field: axum::extract::multipart::Field<'_>,
-) -> Result<String, NotTaken> {
+) -> Result<(String, String), NotTaken> {
     let called = crate::web::text::file_name(field.file_name().unwrap_or_default());
     let named = |error| match error {
         NotTaken::File(finding) => {
@@ -212,9 +218,10 @@ async fn take_file(
         NotTaken::Problem(problem) => NotTaken::Problem(problem),
     };
     let received = upload::receive(field, "media_ids", &app.house.web).await.map_err(&named)?;
+    let digest = hex::encode(received.sha256);
     let kept = app.keep_file(received, seat.member.workspace_id, None, "media_ids").await.map_err(&named)?;
     match kept {
-        Kept::New(media, _) => Ok(media.id.to_string()),
+        Kept::New(media, _) => Ok((media.id.to_string(), digest)),
         // No key was given, so none was taken.
         Kept::Before(_) | Kept::KeyReused => Err(Problem::internal().into()),
     }

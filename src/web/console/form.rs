@@ -14,6 +14,8 @@ use crate::web::{
 
 /// No field but a file is longer.
 pub const LONGEST_FIELD: usize = 262_144;
+/// All fields but the files together.
+pub const LONGEST_FORM: usize = 1_048_576;
 /// More fields than the form has with every account.
 pub const MOST_FIELDS: usize = 1_500;
 
@@ -40,6 +42,8 @@ pub struct Written {
     /// By account.
     pub privacy: BTreeMap<String, String>,
     pub media_ids: Vec<String>,
+    /// The files as they came: ids of kept ones, digests of new ones.
+    pub came: Vec<String>,
 }
 
 impl Written {
@@ -76,6 +80,7 @@ impl Written {
                 return Ok(());
             }
             "media_id" => {
+                self.came.push(value.clone());
                 self.media_ids.push(value);
                 return Ok(());
             }
@@ -146,9 +151,10 @@ impl Written {
         }
     }
 
-    /// What two sendings of the same form have in common, whatever boundary the browser chose.
+    /// What two sendings of the same form have in common, whatever boundary the browser chose and whatever id a
+    /// file got that came with it.
     pub fn content(&self) -> Vec<u8> {
-        let same = Self { token: String::new(), key: String::new(), ..self.clone() };
+        let same = Self { token: String::new(), key: String::new(), media_ids: Vec::new(), ..self.clone() };
         format!("{same:?}").into_bytes()
     }
 }

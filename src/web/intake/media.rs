@@ -165,7 +165,8 @@ impl App {
             )
         })?;
         let kept = self.house.ledger.add_media(new, asked, answer).await;
-        if !matches!(kept, Ok(Kept::New(..)))
+        // After an error the row may stand all the same: a file too many is swept, a file too few is a broken post.
+        if matches!(kept, Ok(Kept::Before(_) | Kept::KeyReused))
             && let Err(failure) = media.remove(&new.object_key).await
         {
             tracing::warn!(%failure, key = new.object_key, "a file that is not needed could not be removed");
