@@ -182,7 +182,7 @@ pub enum Verdict {
     Reconcile,
     /// End it, with the reason.
     Fail,
-    /// Touch nothing: it is somebody else's.
+    /// Give up what is still held, if anything: it is somebody else's.
     Drop,
 }
 
@@ -233,7 +233,9 @@ pub struct Failure {
 impl Failure {
     /// A failure of this class.
     pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { class, code: code.into(), message: message.into(), rest: None }
+        // the ledger keeps no NUL, and no log wants the others
+        let clean = |text: String| text.replace(char::is_control, " ");
+        Self { class, code: clean(code.into()), message: clean(message.into()), rest: None }
     }
 
     /// The same, with the rest the network asks for.

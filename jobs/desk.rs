@@ -252,7 +252,7 @@ pub struct Account {
 pub struct Armed {
     /// The commit call's row.
     pub call: Uuid,
-    /// When its transaction was confirmed, by the monotonic clock.
+    /// When it was asked for, by the monotonic clock: no later than the quarantine is counted from.
     pub at: Duration,
 }
 

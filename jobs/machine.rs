@@ -488,7 +488,7 @@ fn absent(case: &Case, patience: &Patience, ruling: impl FnOnce() -> Ruling) -> 
     if case.now < case.quarantine_until {
         return Ruling::LookAgain { at: soon(case, patience).min(case.quarantine_until), absent_since: None };
     }
-    match case.absent_since {
+    match case.absent_since.filter(|first| *first >= case.quarantine_until) {
         Some(first) if case.now >= first + patience.settle => {
             if case.cancel_wished {
                 Ruling::Honour

@@ -63,7 +63,7 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
             Err(JobError::Unknown(Failure::new(Class::Unknown, "claim_gone", why)))
         }
         Step::Restart => desk.effects.step(Move::Unprepare, None).await.map(|()| None),
-        Step::Reuse => desk.effects.step(Move::Reuse, None).await.map(|()| None),
+        Step::Reuse => desk.effects.step(Move::Reuse, Some(HandleState::Ready)).await.map(|()| None),
         Step::Renew => desk.effects.step(Move::Renew, None).await.map(|()| None),
         Step::Prepare => At::open(it, desk).await?.prepare().await,
         Step::Commit => At::open(it, desk).await?.commit().await,
@@ -223,7 +223,7 @@ impl<'a> At<'a> {
             Ok(Sight::Building | Sight::Processing | Sight::Ready) => {
                 Ok(Some(self.patience("the network still works on it")))
             }
-            Err(JobError::Unauthorised(failure)) => Err(JobError::Unauthorised(failure)),
+            Err(JobError::Unauthorised(failure)) if !committed => Err(JobError::Unauthorised(failure)),
             Err(error) => Ok(Some(self.patience(&error.to_string()))),
         }
     }

@@ -17,6 +17,7 @@ CREATE TABLE account (
     subject_id       text, -- the person who granted the connection, by the network's app-scoped id
     subject_email    text,
     created_at       timestamptz NOT NULL DEFAULT ledger_now(),
+    connected_at     timestamptz NOT NULL DEFAULT ledger_now(), -- the last time; what was refused before says nothing of it
     CONSTRAINT account_external_key UNIQUE (workspace_id, platform, external_id)
 );
 

@@ -118,6 +118,7 @@ pub async fn connect_account(
              subject_id = coalesce(excluded.subject_id, account.subject_id),
              subject_email = coalesce(excluded.subject_email, account.subject_email),
              token_generation = account.token_generation + 1,
+             connected_at = ledger_now(),
              -- what is being deleted, or was, does not come back to life by connecting
              state = CASE WHEN account.state IN ('frozen', 'erased') THEN account.state ELSE 'active' END,
              state_reason = CASE WHEN account.state IN ('frozen', 'erased') THEN account.state_reason END

@@ -149,18 +149,16 @@ impl Ledger {
                    SET epoch = j.epoch + 1,
                        attempt = j.attempt + $4,
                        -- whoever wrote the row while it was claimed raised its epoch: their word stands
-                       run_at = CASE WHEN j.epoch = released.epoch THEN $5 ELSE j.run_at END,
-                       standing = CASE WHEN j.epoch = released.epoch THEN $6::text::job_standing ELSE j.standing END
+                       run_at = CASE WHEN j.epoch = released.epoch THEN $5 ELSE j.run_at END
                    FROM released WHERE j.id = released.job_id
                    RETURNING j.id, j.publication_id, released.epoch, released.started_at)
                INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
-               SELECT id, publication_id, epoch, started_at, $7::text::attempt_outcome, $8 FROM back"#,
+               SELECT id, publication_id, epoch, started_at, $6::text::attempt_outcome, $7 FROM back"#,
             claim.job_id,
             claim.epoch,
             claim.worker_inc,
             back.outcome.spends(),
             back.run_at,
-            if back.outcome == Back::Paused { "paused" } else { "active" },
             back.outcome.word(),
             back.reason,
         )
@@ -169,17 +167,29 @@ impl Ledger {
         Ok(rows.rows_affected() == 1)
     }
 
-    /// Gives up claims of this worker on jobs among `ids` that it is not running.
+    /// Gives up this worker's claims on jobs that it does not run, older than `age`: of a claim whose answer was
+    /// lost, of a job that could not be started any more.
     ///
     /// # Errors
-    /// The ledger is away; the reaper will do it.
-    pub async fn release(&self, ids: &[Uuid], worker_inc: Uuid) -> Result<u64, LedgerError> {
+    /// The ledger is away; the next round does it.
+    pub async fn release_stray(
+        &self,
+        worker_inc: Uuid,
+        running: &[Uuid],
+        age: Duration,
+    ) -> Result<u64, LedgerError> {
         let rows = sqlx::query!(
-            r#"WITH released AS (
-                   DELETE FROM claim WHERE job_id = ANY($1) AND worker_inc = $2 RETURNING job_id)
-               UPDATE job SET epoch = job.epoch + 1 FROM released WHERE job.id = released.job_id"#,
-            ids,
+            r#"WITH stray AS (
+                   DELETE FROM claim c
+                   WHERE c.worker_inc = $1 AND c.job_id <> ALL($2) AND c.started_at <= ledger_now() - $3::interval
+                     -- what is armed leaves only as unknown
+                     AND NOT EXISTS (SELECT FROM job j JOIN publication p ON p.id = j.publication_id
+                                     WHERE j.id = c.job_id AND p.state = 'armed')
+                   RETURNING c.job_id)
+               UPDATE job SET epoch = job.epoch + 1 FROM stray WHERE job.id = stray.job_id"#,
             worker_inc,
+            running,
+            interval(age),
         )
         .execute(&self.pool)
         .await?;

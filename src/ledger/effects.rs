@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use jobs::{
-    contract::{Failure, JobError},
+    contract::{Class, Failure, JobError},
     desk::{Armed, Clock, Effects, Handle, NotArmed, Publication, Readiness},
     machine::{HandleState, Move, Public},
 };
@@ -21,6 +21,9 @@ use super::{
     claims::interval,
     settle::{kept, words},
 };
+
+/// The wait before evidence is told again.
+const EVIDENCE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The effects of one claimed publication.
 pub struct ClaimedEffects<'a> {
@@ -46,7 +49,13 @@ pub struct ArmLimits {
 
 impl From<LedgerError> for JobError {
     fn from(error: LedgerError) -> Self {
-        Self::Infrastructure(error.to_string())
+        match error {
+            LedgerError::Away(_) | LedgerError::Undecided(_) => Self::Infrastructure(error.to_string()),
+            // what fails for good must not be tried for nothing, and for ever
+            LedgerError::Refused { .. } | LedgerError::Broken(_) | LedgerError::Unreadable(_) => {
+                Self::Unavailable(Failure::new(Class::Transient, "ledger", error.to_string()))
+            }
+        }
     }
 }
 
@@ -124,7 +133,7 @@ impl Effects for ClaimedEffects<'_> {
                      -- what was armed is replaced only once the network has proved it dead
                      AND (handle_state = 'dead' OR NOT EXISTS (
                          SELECT FROM remote_call c WHERE c.publication_id = publication.id AND c.kind = 'commit'
-                           AND c.handle_id = publication.handle_id AND c.verdict <> 'definite_no'))
+                           AND c.handle_id = publication.handle_id AND c.verdict IS DISTINCT FROM 'definite_no'))
                    RETURNING id, account_id)
                INSERT INTO remote_call (call_id, publication_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
                SELECT $8, id, account_id, $1, $2, $3, 'prepare', ledger_now() + $9 FROM moved
@@ -212,8 +221,10 @@ impl Effects for ClaimedEffects<'_> {
     }
 
     async fn arm(&self) -> Result<Result<Armed, NotArmed>, JobError> {
+        // before the statement, as the quarantine is counted: a sleep in between must not look like no time
+        let asked = self.clock.monotonic();
         match self.try_arm().await {
-            Ok(Some(call)) => Ok(Ok(Armed { call, at: self.clock.monotonic() })),
+            Ok(Some(call)) => Ok(Ok(Armed { call, at: asked })),
             Ok(None) => self.why_not_armed().await.map(Err),
             Err(LedgerError::Refused { constraint }) => match constraint.as_str() {
                 "one_armed_per_account" => Ok(Err(NotArmed::AccountBusy)),
@@ -229,7 +240,14 @@ impl Effects for ClaimedEffects<'_> {
     }
 
     async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError> {
-        Ok(self.ledger.seen(self.publication_id, call, public).await?)
+        // a proof that is dropped may never come again: it is told until it is heard, or the attempt ends
+        loop {
+            match self.ledger.seen(self.publication_id, call, public).await {
+                Err(LedgerError::Away(error)) => tracing::warn!(%error, "evidence could not be recorded yet"),
+                other => return Ok(other?),
+            }
+            tokio::time::sleep(EVIDENCE_AGAIN).await;
+        }
     }
 
     async fn accepted(&self, call: Uuid) -> Result<(), JobError> {

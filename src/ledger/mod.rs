@@ -92,9 +92,13 @@ impl From<sqlx::Error> for LedgerError {
     }
 }
 
-/// Connection trouble (08), shutdown or a statement out of time (57), too few resources (53), read-only (25006).
+/// Connection trouble (08), shutdown or a statement out of time (57), too few resources (53), read-only (25006), a conflict
+/// that another try resolves (40001, 40P01), a plan older than its table (0A000).
 fn is_away(code: &str) -> bool {
-    code.starts_with("08") || code.starts_with("57") || code.starts_with("53") || code == "25006"
+    code.starts_with("08")
+        || code.starts_with("57")
+        || code.starts_with("53")
+        || ["25006", "40001", "40P01", "0A000"].contains(&code)
 }
 
 impl Ledger {

@@ -147,7 +147,8 @@ impl Ledger {
     pub async fn decide(&self, doubt: &Doubt, decision: &Decision<'_>) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let proves_absence = !matches!(decision.step, Move::Carry | Move::Hold);
-        if !judge_call(&mut tx, doubt, proves_absence).await? || !leave(&mut tx, doubt, decision).await? {
+        // the publication first, as evidence locks it first
+        if !leave(&mut tx, doubt, decision).await? || !judge_call(&mut tx, doubt, proves_absence).await? {
             return Ok(false);
         }
         if jobs::machine::State::WITH_JOB.contains(&decision.step.to()) {

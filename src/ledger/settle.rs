@@ -147,19 +147,37 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Rests an account until its access is mended: its jobs are paused, this one among them.
+    /// Rests an account until its access is mended: its jobs are paused, that of `claim` among them. Nothing
+    /// happens where the account was connected anew after that claim was made: its token is not the one refused.
+    /// What was committed is observed on.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn rest_account(&self, account_id: Uuid, reason: &str) -> Result<(), LedgerError> {
+    pub async fn rest_account(
+        &self,
+        account_id: Uuid,
+        claim: Claim,
+        reason: &str,
+    ) -> Result<(), LedgerError> {
         sqlx::query!(
-            r#"WITH resting AS (
+            r#"WITH refused AS (
+                   SELECT started_at FROM claim WHERE job_id = $3 AND epoch = $4 AND worker_inc = $5 FOR SHARE),
+               rested AS (
                    UPDATE account SET state = 'reconnect', state_reason = $2
-                   WHERE id = $1 AND state = 'active' RETURNING id)
+                   FROM refused WHERE account.id = $1 AND state = 'active' AND connected_at < refused.started_at
+                   RETURNING account.id),
+               resting AS (
+                   SELECT id FROM rested
+                   UNION SELECT id FROM account WHERE id = $1 AND state <> 'active')
                UPDATE job SET standing = 'paused', epoch = job.epoch + 1
-               FROM resting WHERE job.account_id = resting.id AND job.kind = 'publish' AND job.standing = 'active'"#,
+               FROM resting WHERE job.account_id = resting.id AND job.kind = 'publish' AND job.standing = 'active'
+                 AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
+                                   AND p.state = 'waiting' AND p.handle_state = 'spent')"#,
             account_id,
             reason,
+            claim.job_id,
+            claim.epoch,
+            claim.worker_inc,
         )
         .execute(&self.pool)
         .await?;
@@ -230,7 +248,10 @@ async fn move_publication(tx: &mut PgTransaction<'_>, id: Uuid, end: &End<'_>) -
                hold_reason = CASE WHEN $3 = 'held' THEN $5 ELSE hold_reason END,
                next_check_at = CASE WHEN $3 = 'unknown' THEN ledger_now() END,
                absent_since = NULL
-           WHERE id = $1 AND state = ANY($2::text[]::publication_state[])"#,
+           WHERE id = $1 AND state = ANY($2::text[]::publication_state[])
+             AND state <> 'unknown' -- which only evidence leaves
+             -- what was committed and taken is only observed; it is never called failed or cancelled on a guess
+             AND NOT (state = 'waiting' AND handle_state = 'spent' AND $3 IN ('failed', 'cancelled'))"#,
         id,
         &words(end.step.from()),
         end.step.to().word(),

@@ -7,7 +7,6 @@ use jobs::{
     contract::{Class, Failure},
     machine::{Move, State},
 };
-use serde_json::json;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
@@ -104,7 +103,7 @@ impl Ledger {
         let mut tx = self.pool.begin().await?;
         let armed = sqlx::query_scalar!(
             r#"SELECT p.id FROM publication p
-               WHERE p.state = 'armed' AND p.armed_at < ledger_now() - interval '1 second'
+               WHERE p.state IN ('armed', 'preparing') AND p.updated_at < ledger_now() - interval '1 second'
                  AND NOT EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
                                  WHERE j.publication_id = p.id AND j.kind = 'publish')
                LIMIT 1000 FOR UPDATE SKIP LOCKED"#,
@@ -118,6 +117,7 @@ impl Ledger {
                       jsonb_build_object('publication_id', id)
                FROM publication p
                WHERE state = ANY($1::text[]::publication_state[])
+                 AND state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
                  AND NOT EXISTS (SELECT FROM job j WHERE j.publication_id = p.id AND j.kind = 'publish')
                LIMIT 1000
                ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING"#,
@@ -213,6 +213,7 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
                SELECT p.id, j.id AS job_id FROM publication p
                LEFT JOIN job j ON j.publication_id = p.id AND j.kind = 'publish'
                WHERE p.state = ANY($1::text[]::publication_state[]) AND p.handle_state <> 'spent'
+                 AND p.state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
                  AND p.latest_at < ledger_now() - interval '5 seconds'
                  AND NOT EXISTS (SELECT FROM claim c WHERE c.job_id = j.id)
                LIMIT 1000 FOR UPDATE OF p SKIP LOCKED),
@@ -234,16 +235,19 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
 async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<(), LedgerError> {
     let failure =
         Failure::new(Class::Permanent, "crash_limit", "it ended too many workers and is not tried again");
-    sqlx::query!(
+    let ended = sqlx::query_scalar!(
         r#"UPDATE publication p SET state = $3::text::publication_state, error = $4, updated_at = ledger_now()
            FROM job j WHERE j.id = ANY($1) AND p.id = j.publication_id
-             AND p.state = ANY($2::text[]::publication_state[])"#,
+             AND p.state = ANY($2::text[]::publication_state[])
+             -- what was committed is observed on, however often that ends a worker
+             AND NOT (p.state = 'waiting' AND p.handle_state = 'spent')
+           RETURNING j.id"#,
         ids,
         &words(Move::Fail.from()),
         Move::Fail.to().word(),
-        json!({ "class": failure.class, "code": failure.code, "message": failure.message }),
+        kept(&failure),
     )
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    bury(tx, ids, Outcome::Dead, &failure.message).await
+    bury(tx, &ended, Outcome::Dead, &failure.message).await
 }

@@ -21,6 +21,8 @@ use crate::ledger::{
 
 /// The wait before a settle that failed is tried again.
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+/// A job whose account was connected anew while it was refused runs again after this.
+const CONNECTED_ANEW: Duration = Duration::from_secs(5);
 /// A released job may run again after this.
 const RELEASED_FOR: TimeDelta = TimeDelta::milliseconds(500);
 
@@ -143,12 +145,14 @@ impl Worker {
         let now = self.parts.clock_now();
         match error.verdict() {
             Verdict::Retry => self.retry(attempt, &failure).await,
-            Verdict::Release => self.back(job, Back::Released, now + RELEASED_FOR, error.to_string()).await,
+            // a lost claim too: putting back is fenced itself, and leaves no claim where only the state moved on
+            Verdict::Release | Verdict::Drop => {
+                self.back(job, Back::Released, now + RELEASED_FOR, error.to_string()).await
+            }
             Verdict::Wait(rest) => self.back(job, Back::Waiting, after(now, rest), failure.to_string()).await,
             Verdict::Pause => self.pause(job, &failure).await,
             Verdict::Reconcile => self.end(job, Move::Lose, Outcome::Unknown, &failure).await,
             Verdict::Fail => self.end(job, Move::Fail, Outcome::Failed, &failure).await,
-            Verdict::Drop => Ok(false),
         }
     }
 
@@ -164,12 +168,14 @@ impl Worker {
         }
     }
 
+    /// Rests the account first: this job then goes back as paused with the others, or runs again where the
+    /// account was connected anew meanwhile.
     async fn pause(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
-        let back = self.back(job, Back::Paused, self.parts.clock_now(), failure.to_string()).await?;
         if let Some(account) = job.account_id {
-            self.parts.ledger.rest_account(account, &failure.message).await?;
+            self.parts.ledger.rest_account(account, job.claim, &failure.message).await?;
         }
-        Ok(back)
+        let again = after(self.parts.clock_now(), CONNECTED_ANEW);
+        self.back(job, Back::Paused, again, failure.to_string()).await
     }
 
     async fn close(&self, job: &Claimed, closing: &Closing) -> Result<bool, LedgerError> {
@@ -202,6 +208,10 @@ impl Worker {
         if ledger.end(&End { claim: job.claim, step, outcome, failure }).await?
             || self.lose(job, failure).await?
         {
+            return Ok(true);
+        }
+        // what was committed cannot be called failed on a guess: a person decides
+        if ledger.end(&End { claim: job.claim, step: Move::Hold, outcome: Outcome::Held, failure }).await? {
             return Ok(true);
         }
         let finish = Finish { claim: job.claim, output: serde_json::Value::Null, then: Vec::new() };

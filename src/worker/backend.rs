@@ -46,7 +46,27 @@ pub struct Attempt {
     pub kind: &'static Kind,
     /// Cancelled when the lease it was claimed under is lost.
     pub lost: CancellationToken,
-    _permit: Arc<OwnedSemaphorePermit>,
+    _slot: Arc<Slot>,
+}
+
+/// A place to run a job in: its permit, and its name among those that this worker runs.
+struct Slot {
+    worker: Arc<Worker>,
+    job_id: Uuid,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    fn take(worker: &Arc<Worker>, job_id: Uuid, permit: OwnedSemaphorePermit) -> Arc<Self> {
+        worker.running().insert(job_id);
+        Arc::new(Self { worker: Arc::clone(worker), job_id, _permit: permit })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.worker.running().remove(&self.job_id);
+    }
 }
 
 /// The source of one kind's attempts.
@@ -72,7 +92,7 @@ impl Backend for LedgerBackend {
             // one: nothing is claimed that does not start at once
             let (sender, receiver) = mpsc::channel(1);
             self.attempts = Some(receiver);
-            tokio::spawn(Pump::new(Arc::clone(&self.worker), self.kind).run(sender));
+            self.worker.pumps.spawn(Pump::new(Arc::clone(&self.worker), self.kind).run(sender));
         }
         Poll::Ready(Ok(()))
     }
@@ -190,14 +210,22 @@ impl Pump {
         lost: &CancellationToken,
     ) {
         metrics::counter!("postroom_claims_total", "kind" => self.kind.name).increment(claimed.len() as u64);
-        for (job, permit) in claimed.into_iter().zip(permits) {
+        let slots: Vec<_> = claimed
+            .iter()
+            .zip(permits)
+            .map(|(job, permit)| Slot::take(&self.worker, job.claim.job_id, permit))
+            .collect();
+        for (job, slot) in claimed.into_iter().zip(slots) {
             let late = self.worker.parts.clock_now() - job.run_at;
             metrics::histogram!("postroom_start_delay_seconds", "kind" => self.kind.name)
                 .record(late.to_std().unwrap_or_default().as_secs_f64());
             let (kind, lost) = (self.kind, lost.clone());
-            let attempt = Attempt { job: Arc::new(job), kind, lost, _permit: Arc::new(permit) };
-            if let Err(mpsc::error::SendError(unsent)) = attempts.send(attempt).await {
-                self.release(&[unsent.job.claim.job_id], unsent.job.claim.worker_inc).await;
+            let attempt = Attempt { job: Arc::new(job), kind, lost, _slot: slot };
+            tokio::select! {
+                biased;
+                // what is not started is given up with the rest, when the worker ends
+                () = self.worker.stop.cancelled() => return,
+                _sent = attempts.send(attempt) => {}
             }
         }
     }
@@ -214,12 +242,7 @@ impl Pump {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let ledger = &self.worker.parts.ledger;
-        let claimed = ledger.claim(&ids, &[self.kind], inc, self.budget).await;
-        if claimed.is_err() {
-            self.release(&ids, inc).await;
-        }
-        claimed
+        self.worker.parts.ledger.claim(&ids, &[self.kind], inc, self.budget).await
     }
 
     /// Notices a queue that was emptied from outside.
@@ -240,12 +263,6 @@ impl Pump {
             .take(usize::try_from(most).unwrap_or(usize::MAX))
             .map(|hint| hint.job_id)
             .collect())
-    }
-
-    async fn release(&self, ids: &[Uuid], inc: Uuid) {
-        if let Err(error) = self.worker.parts.ledger.release(ids, inc).await {
-            tracing::warn!(%error, "claims could not be released; the reaper takes them back");
-        }
     }
 
     /// Waits to be woken by a push.

@@ -107,6 +107,10 @@ impl Lease {
                 () = self.done.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
             }
+            // a process that slept past its lease knows it before it says that it lives
+            if self.age() >= self.length {
+                self.give_up();
+            }
             self.renew(&ledger, &clock, every).await;
             if self.age() >= self.length {
                 self.give_up();
@@ -126,20 +130,25 @@ impl Lease {
     }
 
     /// The incarnation to renew: a new one after a loss, because the old one's claims are being taken back.
-    fn renewable(&self) -> Uuid {
+    fn renewable(&self) -> (Uuid, bool) {
         let mut tenure = self.tenure.write().unwrap_or_else(PoisonError::into_inner);
-        if tenure.lost.is_cancelled() {
+        let over = tenure.lost.is_cancelled();
+        if over {
             *tenure = Tenure::fresh();
         }
-        tenure.inc
+        (tenure.inc, over)
     }
 
     async fn renew(&self, ledger: &Ledger, clock: &LedgerClock, every: Duration) {
         let asked = self.begun.elapsed();
-        match tokio::time::timeout(every, ledger.renew(self.renewable(), self.length)).await {
+        let (inc, fresh) = self.renewable();
+        match tokio::time::timeout(every, ledger.renew(inc, self.length)).await {
             Ok(Ok(now)) => {
                 clock.set(now);
-                if self.age() >= self.length {
+                if self.age() >= self.length && !fresh {
+                    return self.give_up(); // it came too late: others may have taken back what was held
+                }
+                if self.age() >= self.length * 2 / 3 {
                     self.unbroken_since.store(millis(asked), Ordering::Release);
                 }
                 self.renewed.store(millis(asked), Ordering::Release);

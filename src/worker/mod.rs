@@ -11,7 +11,11 @@ mod reconciler;
 mod relay;
 mod vault;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use apalis_core::{monitor::Monitor, worker::builder::WorkerBuilder};
 use jobs::{
@@ -21,7 +25,8 @@ use jobs::{
 };
 use secrecy::SecretString;
 use tokio::{sync::Notify, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use crate::{
     config::Settings,
@@ -64,6 +69,10 @@ struct Worker {
     stop: CancellationToken,
     /// Ends what still runs.
     abort: CancellationToken,
+    /// The jobs that run here.
+    running: Mutex<HashSet<Uuid>>,
+    /// What fetches jobs.
+    pumps: TaskTracker,
     /// A job may have become due.
     due: Notify,
     /// A publication may have become unknown.
@@ -71,6 +80,23 @@ struct Worker {
 }
 
 impl Worker {
+    fn running(&self) -> MutexGuard<'_, HashSet<Uuid>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up claims that nothing here runs.
+    async fn release_stray(&self, age: Duration) {
+        let running: Vec<Uuid> = self.running().iter().copied().collect();
+        match self.parts.ledger.release_stray(self.lease.tenure().inc, &running, age).await {
+            Ok(0) => {}
+            Ok(claims) => {
+                tracing::info!(claims, "gave up claims on jobs that do not run here");
+                self.due.notify_one();
+            }
+            Err(error) => tracing::warn!(%error, "claims could not be given up; the reaper takes them back"),
+        }
+    }
+
     fn limits(&self) -> Limits {
         let (lease, publishing) = (&self.parts.settings.lease, &self.parts.settings.publishing);
         Limits {
@@ -121,11 +147,15 @@ pub enum WorkerError {
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
     let lease = lease::Lease::begin(&parts).await?;
     let (abort, due, doubt) = (CancellationToken::new(), Notify::new(), Notify::new());
-    let worker = Arc::new(Worker { parts, lease, stop, abort, due, doubt });
+    let (running, pumps) = (Mutex::default(), TaskTracker::new());
+    let worker = Arc::new(Worker { parts, lease, stop, abort, running, pumps, due, doubt });
     tracing::info!(worker = %worker.lease.tenure().inc, kinds = ?names(&worker.parts.kinds), "worker started");
     let mut duties = start_duties(&worker);
     let outcome = work(&worker).await;
     duties.shutdown().await;
+    worker.pumps.close();
+    worker.pumps.wait().await;
+    worker.release_stray(Duration::ZERO).await;
     worker.lease.end(&worker.parts.ledger).await;
     tracing::info!("worker stopped");
     outcome

@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Worker;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, workers::Reaped};
 
+/// A claim without a running job is given up after this: until then its answer may be on its way.
+const STRAY_AFTER: Duration = Duration::from_secs(5);
 /// How often retention is applied and the history's partitions are made.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(10);
 
@@ -28,12 +30,15 @@ pub(super) async fn run(worker: Arc<Worker>) {
 impl Worker {
     async fn take_back(&self) -> Result<(), LedgerError> {
         let ledger = &self.parts.ledger;
+        self.release_stray(STRAY_AFTER).await;
+        let reaped = if self.lease.may_reap() {
+            ledger.reap(self.parts.settings.lease.crash_limit).await?
+        } else {
+            Reaped::default()
+        };
         let mut found = ledger.mend().await?;
-        if self.lease.may_reap() {
-            let reaped = ledger.reap(self.parts.settings.lease.crash_limit).await?;
-            found.claims += reaped.claims;
-            found.doubtful += reaped.doubtful;
-        }
+        found.claims += reaped.claims;
+        found.doubtful += reaped.doubtful;
         if found.claims + found.orphans > 0 {
             tracing::info!(claims = found.claims, jobs = found.orphans, "took back what nobody answered for");
             metrics::counter!("postroom_reaped_claims_total").increment(found.claims);

@@ -315,6 +315,19 @@ async fn a_double_click_makes_one_post_and_other_content_under_its_key_asks_firs
 }
 
 #[tokio::test]
+async fn a_double_click_on_a_form_with_a_file_makes_one_post() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await.to_string();
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let fields = [("key", "k-1"), ("caption", "bread"), ("target", account.as_str()), ("when", "now")];
+    let picture = jpeg(400, 400);
+    let first = browser.compose(&fields, &[("loaf.jpg", &picture)]).await;
+    let again = browser.compose(&fields, &[("loaf.jpg", &picture)]).await;
+    assert_eq!((again.status, first.header("location")), (StatusCode::SEE_OTHER, again.header("location")));
+    assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 1);
+}
+
+#[tokio::test]
 async fn a_refused_form_comes_back_with_everything_that_was_written() {
     let door = Door::open().await;
     let tiktok = door.account("tiktok").await.to_string();
