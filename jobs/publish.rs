@@ -244,10 +244,12 @@ impl<'a> At<'a> {
         seen.map_err(|failure| repeatable(failure).into_error())
     }
 
-    /// Records the effect at once; then asks where it is to be found, which may fail without harm.
+    /// Records the network's word at once; asks where the post is to be found, which may fail without harm; then
+    /// calls it published, so that nobody sees it published without its address.
     async fn published(&self, call: Option<Uuid>, public: Public) -> Result<Done, JobError> {
-        self.desk.effects.seen(call, &public).await?;
-        fp!(AfterSeen);
+        if let Some(call) = call {
+            self.desk.effects.heard(call, &public).await?;
+        }
         let handle = self.handle()?;
         let read = self.call(None, READ_TIMEOUT);
         let described = match self.network.describe(&read, handle, &self.it.content, public.clone()).await {
@@ -255,6 +257,7 @@ impl<'a> At<'a> {
             Err(_) => public,
         };
         self.desk.effects.seen(call, &described).await?;
+        fp!(AfterSeen);
         Ok(Done::Finished {
             output: json!({ "public_id": described.id, "public_url": described.url }),
             then: vec![],

@@ -29,8 +29,8 @@ pub(super) struct NewKey {
     #[arg(long, conflicts_with = "workspace")]
     operator: bool,
     /// Scopes with commas between them, or `all`.
-    #[arg(long)]
-    scopes: String,
+    #[arg(long, value_parser = scopes)]
+    scopes: Scopes,
     /// When it ends, counted from now: 90d.
     #[arg(long, value_parser = humantime_serde::re::humantime::parse_duration)]
     expires_in: Option<Duration>,
@@ -55,24 +55,28 @@ fn cipher(word: &str) -> Result<Cipher, String> {
     Cipher::parse(word).ok_or_else(|| format!("{word:?}: accepted are xchacha20-poly1305, aes-256-gcm"))
 }
 
-fn scopes(words: &str) -> Result<Vec<Scope>, Failed> {
+/// Scopes as the command line names them.
+#[derive(Debug, Clone)]
+struct Scopes(Vec<Scope>);
+
+fn scopes(words: &str) -> Result<Scopes, String> {
     if words == "all" {
-        return Ok(Scope::ALL.to_vec());
+        return Ok(Scopes(Scope::ALL.to_vec()));
     }
     let accepted = || Scope::ALL.iter().map(|scope| scope.word()).collect::<Vec<_>>().join(", ");
-    words
+    let parsed: Result<_, _> = words
         .split(',')
         .map(|word| {
             Scope::parse(word.trim())
-                .ok_or_else(|| format!("--scopes: {word:?} is none; accepted are all, {}", accepted()).into())
+                .ok_or_else(|| format!("{word:?} is no scope; accepted are all, {}", accepted()))
         })
-        .collect()
+        .collect();
+    parsed.map(Scopes)
 }
 
 impl ApiKeyVerb {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let Self::Create(new) = self;
-        let scopes = scopes(&new.scopes)?;
         let ledger = owned_ledger()?;
         let workspace = match &new.workspace {
             Some(named) => Some(workspace(&ledger, named).await?.id),
@@ -80,7 +84,7 @@ impl ApiKeyVerb {
         };
         let key = keys::fresh()?;
         let digest = keys::digest(&key).ok_or("a fresh key has no digest")?;
-        ledger.add_api_key(workspace, &digest, &scopes, new.expires_in).await?;
+        ledger.add_api_key(workspace, &digest, &new.scopes.0, new.expires_in).await?;
         new.output.print("key", key.expose_secret());
         Ok(())
     }

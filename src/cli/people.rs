@@ -36,7 +36,7 @@ pub(super) enum UserVerb {
 #[derive(Debug, Args)]
 pub(super) struct NewUser {
     /// Signs in with it.
-    #[arg(long)]
+    #[arg(long, value_parser = email)]
     email: String,
     /// Given name.
     #[arg(long)]
@@ -52,6 +52,11 @@ pub(super) struct NewUser {
     workspace: Option<String>,
     #[command(flatten)]
     output: Output,
+}
+
+fn email(word: &str) -> Result<String, String> {
+    let parts = word.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty());
+    parts.map(|_| word.to_owned()).ok_or_else(|| format!("{word:?} is no e-mail address"))
 }
 
 fn role(word: &str) -> Result<MemberRole, String> {
@@ -74,9 +79,6 @@ impl WorkspaceVerb {
 impl UserVerb {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let Self::Add(new) = self;
-        if !new.email.contains('@') {
-            return Err(format!("--email: {:?} is no e-mail address", new.email).into());
-        }
         let secret = stdin()?;
         if secret.chars().count() < SHORTEST_PASSWORD {
             return Err(format!("the password on stdin has fewer than {SHORTEST_PASSWORD} characters").into());

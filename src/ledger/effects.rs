@@ -239,6 +239,10 @@ impl Effects for ClaimedEffects<'_> {
         self.close(call, Move::Unsent, "definite_no", failure, Some(HandleState::Ready)).await
     }
 
+    async fn heard(&self, call: Uuid, public: &Public) -> Result<(), JobError> {
+        Ok(self.ledger.heard(self.publication_id, call, public).await?)
+    }
+
     async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError> {
         // a proof that is dropped may never come again: it is told until it is heard, or the attempt ends
         loop {

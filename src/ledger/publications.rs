@@ -87,6 +87,26 @@ impl Ledger {
         Ok(Public { id: row.public_id, url: row.public_url })
     }
 
+    /// Records the network's word that a commit took effect. A call that was judged keeps its verdict.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn heard(&self, id: Uuid, call: Uuid, public: &Public) -> Result<(), LedgerError> {
+        sqlx::query!(
+            r#"UPDATE remote_call
+               SET verdict = CASE WHEN verdict IS NULL THEN 'ok' ELSE 'resolved_yes' END::call_verdict,
+                   finished_at = coalesce(finished_at, ledger_now()),
+                   remote_ids = jsonb_build_object('public_id', $3::text)
+               WHERE call_id = $2 AND publication_id = $1 AND kind = 'commit' AND (verdict IS NULL OR verdict = 'ambiguous')"#,
+            id,
+            call,
+            public.id,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// T9: records evidence that a publication is public. Needs no claim, and may be told any number of times.
     ///
     /// # Errors
@@ -103,7 +123,9 @@ impl Ledger {
                    WHERE publication_id = $1 AND kind = 'commit' AND (call_id = $2 OR $2 IS NULL)
                      AND (verdict IS NULL OR verdict = 'ambiguous'))
                UPDATE publication p
-               SET state = $5::text::publication_state, public_id = coalesce(public_id, $3), public_url = coalesce(public_url, $4),
+               SET state = $5::text::publication_state, public_id = coalesce(public_id, $3, (
+                       SELECT c.remote_ids ->> 'public_id' FROM remote_call c
+                       WHERE c.publication_id = p.id AND c.kind = 'commit' AND c.verdict IN ('ok', 'resolved_yes') LIMIT 1)), public_url = coalesce(public_url, $4),
                    published_at = coalesce(published_at, ledger_now()), handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
                    error = NULL, hold_reason = NULL,
                    -- where it is to be found may be told later; asked for ever more rarely, for a day
