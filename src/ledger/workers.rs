@@ -149,12 +149,7 @@ impl Ledger {
         sqlx::query!("DELETE FROM attempt WHERE ended_at < ledger_now() - $1::interval", interval(history))
             .execute(&self.pool)
             .await?;
-        sqlx::query!(
-            "DELETE FROM idempotency_key WHERE created_at < ledger_now() - $1::interval",
-            interval(idempotency)
-        )
-        .execute(&self.pool)
-        .await?;
+        self.forget_answers(idempotency).await?;
         sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
         sqlx::query!(
             r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'

@@ -125,8 +125,8 @@ impl Worker {
     ) -> Result<bool, LedgerError> {
         let job = &*attempt.job;
         match done {
-            Ok(Done::Finished { output, .. }) => {
-                let finish = Finish { claim: job.claim, output: output.clone(), then: follow_ups(done) };
+            Ok(Done::Finished { output, then }) => {
+                let finish = Finish { claim: job.claim, output: output.clone(), then: then.clone() };
                 Ok(self.parts.ledger.finish(&[finish]).await?.len() == 1)
             }
             Ok(Done::Waiting { until, reason }) => {
@@ -243,13 +243,6 @@ impl Worker {
 
 fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
     now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1))
-}
-
-fn follow_ups(done: &Result<Done, JobError>) -> Vec<jobs::contract::FollowUp> {
-    match done {
-        Ok(Done::Finished { then, .. }) => then.clone(),
-        Ok(Done::Waiting { .. } | Done::Closed(_)) | Err(_) => Vec::new(),
-    }
 }
 
 fn log(job: &Claimed, done: &Result<Done, JobError>) {
