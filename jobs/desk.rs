@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    contract::{Failure, JobError},
+    contract::{Class, Failure, JobError},
     machine::{Answer, HandleState, Move, Public, Sight, Standing},
 };
 
@@ -17,8 +17,9 @@ use crate::{
 pub struct Desk<'a> {
     /// What time it is.
     pub clock: &'a dyn Clock,
-    /// The write-ahead log of what is done at networks, bound to this job's claim.
-    pub effects: &'a dyn Effects,
+    /// The write-ahead log of what is done at networks, bound to this job's claim; only a job about a
+    /// publication has it.
+    pub effects: Option<&'a dyn Effects>,
     /// The networks that are switched on.
     pub networks: &'a dyn Networks,
     /// Tokens, opened for one call.
@@ -27,6 +28,17 @@ pub struct Desk<'a> {
     pub media: &'a dyn Media,
     /// How long things may take.
     pub limits: Limits,
+}
+
+impl<'a> Desk<'a> {
+    /// The write-ahead log of a job about a publication.
+    ///
+    /// # Errors
+    /// The job is about none.
+    pub fn effects(&self) -> Result<&'a dyn Effects, JobError> {
+        let missing = || Failure::new(Class::Permanent, "payload", "it names no publication");
+        self.effects.ok_or_else(|| JobError::Malformed(missing()))
+    }
 }
 
 /// How long things may take while publishing.

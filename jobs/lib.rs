@@ -8,6 +8,7 @@ pub mod desk;
 pub mod failpoint;
 pub mod hint;
 pub mod machine;
+pub mod probe;
 pub mod publish;
 pub mod surface;
 
@@ -16,9 +17,17 @@ use contract::Kind;
 /// Every kind of work, by the word that names its file, queue, settings table and log field.
 pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>()];
 
-/// The kind of that name, if this build knows it.
+/// What the engine is tried with.
+pub const PROBE: Kind = Kind::of::<probe::Probe>();
+
+/// Every kind that this build works on: [`KINDS`], and the probe where failpoints are compiled in.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().chain(cfg!(feature = "failpoints").then_some(&PROBE))
+}
+
+/// The kind of that name, if this build works on it.
 pub fn kind(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.name == name)
+    kinds().find(|kind| kind.name == name)
 }
 
 #[cfg(test)]

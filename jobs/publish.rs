@@ -39,7 +39,7 @@ impl Job for Publish {
 
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         for _ in 0..MOST_STEPS {
-            let it = desk.effects.look().await?;
+            let it = desk.effects()?.look().await?;
             let step = machine::next(&it.standing, it.now);
             if let Some(done) = take(step, &it, desk).await? {
                 return Ok(done);
@@ -62,9 +62,9 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
             let why = "the worker that was sending it is gone";
             Err(JobError::Unknown(Failure::new(Class::Unknown, "claim_gone", why)))
         }
-        Step::Restart => desk.effects.step(Move::Unprepare, None).await.map(|()| None),
-        Step::Reuse => desk.effects.step(Move::Reuse, Some(HandleState::Ready)).await.map(|()| None),
-        Step::Renew => desk.effects.step(Move::Renew, None).await.map(|()| None),
+        Step::Restart => desk.effects()?.step(Move::Unprepare, None).await.map(|()| None),
+        Step::Reuse => desk.effects()?.step(Move::Reuse, Some(HandleState::Ready)).await.map(|()| None),
+        Step::Renew => desk.effects()?.step(Move::Renew, None).await.map(|()| None),
         Step::Prepare => At::open(it, desk).await?.prepare().await,
         Step::Commit => At::open(it, desk).await?.commit().await,
         Step::Observe => At::open(it, desk).await?.observe().await,
@@ -75,6 +75,7 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
 struct At<'a> {
     it: &'a Publication,
     desk: &'a Desk<'a>,
+    effects: &'a dyn Effects,
     network: &'a dyn Network,
     token: SecretString,
 }
@@ -87,7 +88,7 @@ impl<'a> At<'a> {
             JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
         })?;
         let token = desk.vault.access_token(it.account.id).await?;
-        Ok(Self { it, desk, network, token })
+        Ok(Self { it, desk, effects: desk.effects()?, network, token })
     }
 
     fn call(&self, id: Option<Uuid>, timeout: Duration) -> Call<'_> {
@@ -107,7 +108,7 @@ impl<'a> At<'a> {
     }
 
     async fn prepare(&self) -> Result<Option<Done>, JobError> {
-        let effects = self.desk.effects;
+        let effects = self.effects;
         let id = effects.prepare(Publish::LIMIT).await?;
         fp!(AfterPrepareLogged);
         let call = self.call(Some(id), Publish::LIMIT);
@@ -134,11 +135,11 @@ impl<'a> At<'a> {
                 return Ok(Some(self.look_later("the network still works on it")));
             }
             Sight::Dead(failure) => {
-                self.desk.effects.step(Move::Renew, Some(HandleState::Dead)).await?;
+                self.effects.step(Move::Renew, Some(HandleState::Dead)).await?;
                 return Err(repeatable(failure).into_error());
             }
         }
-        match self.desk.effects.arm().await? {
+        match self.effects.arm().await? {
             Ok(armed) => self.send(handle, armed).await.map(Some),
             Err(why) => self.not_armed(why),
         }
@@ -178,7 +179,7 @@ impl<'a> At<'a> {
                 "send_too_late",
                 "too long between the intent and the request",
             );
-            self.desk.effects.unsent(armed.call, &late).await?;
+            self.effects.unsent(armed.call, &late).await?;
             return Err(JobError::Infrastructure(late.message));
         }
         fp!(BeforeCommitSend);
@@ -189,7 +190,7 @@ impl<'a> At<'a> {
     }
 
     async fn answered(&self, call: Uuid, answer: Answer) -> Result<Done, JobError> {
-        let effects = self.desk.effects;
+        let effects = self.effects;
         match answer {
             Answer::Published(public) => self.published(Some(call), public).await,
             Answer::Accepted => {
@@ -214,10 +215,10 @@ impl<'a> At<'a> {
         match self.inspect(self.handle()?).await {
             Ok(Sight::Public(public)) => self.published(self.it.open_commit, public).await.map(Some),
             Ok(Sight::Ready) if !committed => {
-                self.desk.effects.step(Move::Ready, Some(HandleState::Ready)).await.map(|()| None)
+                self.effects.step(Move::Ready, Some(HandleState::Ready)).await.map(|()| None)
             }
             Ok(Sight::Dead(failure)) => {
-                self.desk.effects.rejected(&failure).await?;
+                self.effects.rejected(&failure).await?;
                 Err(repeatable(failure).into_error())
             }
             Ok(Sight::Building | Sight::Processing | Sight::Ready) => {
@@ -248,7 +249,7 @@ impl<'a> At<'a> {
     /// calls it published, so that nobody sees it published without its address.
     async fn published(&self, call: Option<Uuid>, public: Public) -> Result<Done, JobError> {
         if let Some(call) = call {
-            self.desk.effects.heard(call, &public).await?;
+            self.effects.heard(call, &public).await?;
         }
         let handle = self.handle()?;
         let read = self.call(None, READ_TIMEOUT);
@@ -256,7 +257,7 @@ impl<'a> At<'a> {
             Ok(described) => described,
             Err(_) => public,
         };
-        self.desk.effects.seen(call, &described).await?;
+        self.effects.seen(call, &described).await?;
         fp!(AfterSeen);
         Ok(Done::Finished {
             output: json!({ "public_id": described.id, "public_url": described.url }),

@@ -208,7 +208,7 @@ impl Settings {
     fn checked(self) -> Result<Self, ConfigError> {
         for (name, kind) in &self.jobs {
             if jobs::kind(name).is_none() {
-                let known: Vec<_> = jobs::KINDS.iter().map(|kind| kind.name).collect();
+                let known: Vec<_> = jobs::kinds().map(|kind| kind.name).collect();
                 return Err(ConfigError(format!(
                     "jobs.{name}: there is no such kind; there is {}",
                     known.join(", ")

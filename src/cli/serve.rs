@@ -19,7 +19,7 @@ pub(super) struct WorkerArgs {
 }
 
 fn kind(name: &str) -> Result<&'static Kind, String> {
-    let known = || jobs::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+    let known = || jobs::kinds().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
     jobs::kind(name).ok_or_else(|| format!("there is no queue {name:?}; there is {}", known()))
 }
 
@@ -53,7 +53,7 @@ fn port(name: &str) -> Result<Option<u16>, Failed> {
 
 pub(super) async fn worker(config: Option<PathBuf>, args: WorkerArgs) -> Result<(), Failed> {
     start_logs()?;
-    let kinds = if args.queues.is_empty() { jobs::KINDS.iter().collect() } else { args.queues };
+    let kinds = if args.queues.is_empty() { jobs::kinds().collect() } else { args.queues };
     let (parts, ready) = wiring::worker(config, kinds)?;
     let figures = telemetry::start_metrics()?;
     let stop = told_to_stop()?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use jobs::{
     contract::{Class, Closing, Done, Failure, JobError, Verdict},
-    desk::{Clock, Desk},
+    desk::{Clock, Desk, Effects},
     fp,
     machine::Move,
 };
@@ -66,19 +66,13 @@ impl Worker {
 
     async fn on_desk(&self, job: &Claimed, attempt: &Attempt) -> Result<Done, JobError> {
         let parts = &self.parts;
-        let Some(publication_id) = job.publication_id else {
-            return Err(JobError::Malformed(Failure::new(
-                Class::Permanent,
-                "payload",
-                "it names no publication",
-            )));
-        };
-        let effects =
-            ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits());
+        let effects = job.publication_id.map(|publication_id| {
+            ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
+        });
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let desk = Desk {
             clock: &*parts.clock,
-            effects: &effects,
+            effects: effects.as_ref().map(|effects| effects as &dyn Effects),
             networks: &*parts.networks,
             vault: &vault,
             media: &*parts.media,
