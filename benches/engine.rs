@@ -1,103 +1,236 @@
-//! The engine: how fast an accepted post starts, how soon a fresh worker claims, and what idling costs.
+//! The engine: how fast jobs are accepted and done, how soon one starts, and what idling costs.
 //!
-//! `cargo bench --bench engine -- [--json] [--only latency,start,idle] [--jobs N]`
+//! `cargo bench --bench engine -- [--json] [--only enqueue,bulk,drain,latency,idle,backlog,pinned,two,noisy,redis] [--jobs N] [--concurrency C]`
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 mod common;
 
-use std::{fs, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use common::{
     Settings,
-    harness::{FACEBOOK, Process, System, eventually},
+    lab::{Does, Lab, machine_micros, maybe_work},
+    used,
 };
 
 /// How long idling is watched.
-const WATCHED: Duration = Duration::from_secs(20);
+const WATCHED: Duration = Duration::from_secs(30);
+/// Jobs of the latency measure, one each 20 ms.
+const TOLD: usize = 500;
 
 #[tokio::main]
 async fn main() {
-    let settings = Settings::read();
+    maybe_work().await;
+    let settings = Settings::read(50_000, 64);
+    if settings.wants("enqueue") {
+        enqueue(&settings).await;
+    }
+    if settings.wants("bulk") {
+        bulk(&settings).await;
+    }
+    if settings.wants("drain") {
+        drain(&settings).await;
+    }
     if settings.wants("latency") {
         latency(&settings).await;
-    }
-    if settings.wants("start") {
-        start(&settings).await;
     }
     if settings.wants("idle") {
         idle(&settings).await;
     }
+    if settings.wants("backlog") {
+        for waiting in [1_000, 100_000, 1_000_000] {
+            backlog(&settings, waiting).await;
+        }
+    }
+    if settings.wants("pinned") {
+        pinned(&settings).await;
+    }
+    if settings.wants("two") {
+        two(&settings).await;
+    }
+    if settings.wants("noisy") {
+        noisy(&settings).await;
+    }
+    if settings.wants("redis") {
+        without_redis(&settings).await;
+    }
 }
 
-/// Posts one at a time to an idle worker: from the accepting statement to the claim.
+/// One job at a time from as many callers, each told after its commit.
+async fn enqueue(settings: &Settings) {
+    let lab = Lab::open().await;
+    let intake = lab.ledger.intake();
+    let nudge = postroom::wiring::nudge(lab.queue.clone());
+    let left = Arc::new(AtomicUsize::new(settings.jobs));
+    let begun = Instant::now();
+    let callers = (0..settings.concurrency).map(|_| {
+        let (intake, nudge, left) = (intake.clone(), Arc::clone(&nudge), Arc::clone(&left));
+        let jobs: Vec<_> =
+            (0..=settings.jobs / settings.concurrency * 2).map(|_| lab.job(Does::Nothing)).collect();
+        tokio::spawn(async move {
+            for job in jobs {
+                if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err() {
+                    return;
+                }
+                nudge(intake.bring(job).await.unwrap().into_iter().collect());
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    settings.print_rate("enqueue_single", settings.jobs, begun.elapsed());
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM job").fetch_one(lab.pool()).await.unwrap();
+    assert_eq!(usize::try_from(kept).unwrap(), settings.jobs);
+}
+
+/// Many jobs a statement.
+async fn bulk(settings: &Settings) {
+    let lab = Lab::open().await;
+    let begun = Instant::now();
+    lab.fill(settings.jobs, &Does::Nothing).await;
+    settings.print_rate("enqueue_bulk", settings.jobs, begun.elapsed());
+}
+
+/// As many jobs as there are, done by one worker.
+async fn drain(settings: &Settings) {
+    let lab = Lab::open().await;
+    for _ in 0..3 {
+        let last = lab.fill(settings.jobs, &Does::Nothing).await;
+        lab.quiet().await;
+        let worker = lab.worker(settings.concurrency);
+        lab.drained(last).await;
+        let (resident, cpu) = used(&worker);
+        settings.print("drain", lab.rate().await, "jobs/s");
+        settings.print("drain_worker_cpu", cpu / settings.jobs as f64 * 1e6, "us/job");
+        settings.print("drain_worker_resident", resident, "MB");
+        lab.account_for(settings.jobs).await;
+        drop(worker);
+    }
+}
+
+/// An idle worker and one job each 20 ms: from asking to running.
 async fn latency(settings: &Settings) {
-    let system = System::with_workers(1).await;
-    for n in 0..settings.jobs {
-        let post = system.post(&format!("latency {n}"), &[FACEBOOK]).await;
-        system.until(&post, "published").await;
+    let lab = Lab::open().await;
+    let _worker = lab.warm_worker(settings.concurrency).await;
+    lab.forget().await;
+    let (intake, nudge) = (lab.ledger.intake(), postroom::wiring::nudge(lab.queue.clone()));
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    let mut asked = std::collections::HashMap::new();
+    for _ in 0..TOLD {
+        tick.tick().await;
+        let job = lab.job(Does::Tell);
+        asked.insert(job.id(), machine_micros());
+        nudge(intake.bring(job).await.unwrap().into_iter().collect());
     }
-    let spans: Vec<f64> = sqlx::query_scalar(
-        "SELECT extract(epoch FROM started_at - created_at)::float8 * 1000 FROM job_history WHERE started_at IS NOT NULL",
-    )
-    .fetch_all(&system.database.pool)
-    .await
-    .unwrap();
+    for id in asked.keys() {
+        lab.finished(*id).await;
+    }
+    let told: Vec<(uuid::Uuid, i64)> = sqlx::query_as("SELECT id, output::text::bigint FROM job_history")
+        .fetch_all(lab.pool())
+        .await
+        .unwrap();
+    assert_eq!(told.len(), TOLD);
+    let spans = told.iter().map(|(id, began)| (*began as f64 - asked[id] as f64) / 1000.0).collect();
     settings.print_spans("enqueue_to_start", spans);
-    let spans: Vec<f64> = sqlx::query_scalar(
-        "SELECT extract(epoch FROM published_at - scheduled_for)::float8 * 1000 FROM publication",
-    )
-    .fetch_all(&system.database.pool)
-    .await
-    .unwrap();
-    settings.print_spans("accept_to_published", spans);
 }
 
-/// A worker that finds work waiting: from its own start to its first claim.
-async fn start(settings: &Settings) {
-    let mut system = System::start().await;
-    let post = system.post("waiting for a worker", &[FACEBOOK]).await;
-    system.start_worker(&[]);
-    system.until(&post, "published").await;
-    let waited: f64 = sqlx::query_scalar(
-        "SELECT extract(epoch FROM (SELECT min(started_at) FROM job_history) - (SELECT min(started_at) FROM worker))::float8 * 1000",
-    )
-    .fetch_one(&system.database.pool)
-    .await
-    .unwrap();
-    settings.print("worker_start_to_claim", waited, "ms");
-}
-
-/// What `web` and `worker` hold and burn while nothing happens, under the default lease.
+/// What a worker burns while nothing happens, under the default settings.
 async fn idle(settings: &Settings) {
-    let mut system = System::start().await;
-    for key in ["POSTROOM__LEASE__LENGTH", "POSTROOM__LEASE__SETTLE", "POSTROOM__RELAY__REAP_EVERY"] {
-        system.environment.remove(key);
-    }
-    system.start_worker(&[]);
-    let post = system.post("warm", &[FACEBOOK]).await;
-    system.until(&post, "published").await;
-    let before = [used(system.web.as_ref().unwrap()), used(&system.workers[0])];
+    let lab = Lab::open().await;
+    let worker = lab.warm_worker(settings.concurrency).await;
+    let before = (used(&worker).1, lab.statements().await, lab.commands().await);
     tokio::time::sleep(WATCHED).await;
-    let after = [used(system.web.as_ref().unwrap()), used(&system.workers[0])];
-    for (n, name) in ["web", "worker"].iter().enumerate() {
-        settings.print(&format!("idle_{name}_resident"), after[n].0, "MB");
-        let share = (after[n].1 - before[n].1) / WATCHED.as_secs_f64() * 100.0;
-        settings.print(&format!("idle_{name}_cpu"), share, "% of a core");
-    }
-    eventually("the processes to be alive", || async {
-        if system.workers[0].pid().is_some() { Ok(()) } else { Err(system.workers[0].log()) }
-    })
-    .await;
+    let after = (used(&worker).1, lab.statements().await, lab.commands().await);
+    let per_second = |n: f64| n / WATCHED.as_secs_f64();
+    settings.print("idle_cpu", per_second(after.0 - before.0) * 60.0, "s/min");
+    settings.print("idle_statements", per_second(after.1 - before.1), "1/s");
+    settings.print("idle_commands", per_second(after.2 - before.2), "1/s");
+    settings.print("idle_resident", used(&worker).0, "MB");
 }
 
-/// Resident megabytes and CPU seconds of a process, by Linux' own account.
-fn used(process: &Process) -> (f64, f64) {
-    let pid = process.pid().unwrap();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("idling is measured on Linux");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kilobytes: f64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    (kilobytes / 1024.0, ticks / 100.0)
+/// A drain with so many jobs waiting in all: how fast, and what the worker and Redis hold meanwhile.
+async fn backlog(settings: &Settings, waiting: usize) {
+    let lab = Lab::open().await;
+    // where little waits, it is drained as often as it takes to measure
+    let rounds = (settings.jobs / waiting).clamp(1, 20);
+    let mut rates = Vec::new();
+    for round in 0..rounds {
+        let last = lab.heap(waiting, &Does::Nothing).await;
+        let worker = lab.worker(settings.concurrency);
+        let mut most = (0.0_f64, 0.0_f64);
+        while !lab.is_finished(last).await {
+            most = (most.0.max(used(&worker).0), most.1.max(lab.redis_megabytes().await));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        lab.drained(last).await;
+        rates.push(lab.rate().await);
+        lab.account_for(waiting).await;
+        if round + 1 == rounds {
+            settings.print(&format!("backlog_{waiting}_worker_resident"), most.0, "MB");
+            settings.print(&format!("backlog_{waiting}_redis"), most.1, "MB");
+        }
+    }
+    rates.sort_by(f64::total_cmp);
+    settings.print(&format!("backlog_{waiting}"), rates[rates.len() / 2], "1/s");
+}
+
+/// Drains while a transaction keeps every dead row from being tidied up: the first one and the last one.
+async fn pinned(settings: &Settings) {
+    let lab = Lab::open().await;
+    let mut pin = lab.pool().begin().await.unwrap();
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").execute(&mut *pin).await.unwrap();
+    sqlx::query("SELECT count(*) FROM workspace").execute(&mut *pin).await.unwrap();
+    let begun = Instant::now();
+    let mut rates = Vec::new();
+    while begun.elapsed() < settings.pinned() {
+        let last = lab.fill(settings.jobs, &Does::Nothing).await;
+        let worker = lab.worker(settings.concurrency);
+        lab.drained(last).await;
+        rates.push(lab.rate().await);
+        drop(worker);
+        sqlx::query("DELETE FROM job_history").execute(lab.pool()).await.unwrap();
+    }
+    settings.print("pinned_first", rates[0], "1/s");
+    settings.print("pinned_last", rates[rates.len() - 1], "1/s");
+    settings.print("pinned_minutes", begun.elapsed().as_secs_f64() / 60.0, "min");
+}
+
+/// The drain with two workers.
+async fn two(settings: &Settings) {
+    let lab = Lab::open().await;
+    let last = lab.fill(settings.jobs, &Does::Nothing).await;
+    lab.quiet().await;
+    let _workers = [lab.worker(settings.concurrency), lab.worker(settings.concurrency)];
+    lab.drained(last).await;
+    settings.print("drain_two_workers", lab.rate().await, "1/s");
+    lab.account_for(settings.jobs).await;
+}
+
+/// One workspace has 100,000 jobs, another asks for one a second: how long the other's wait, beside that and alone.
+async fn noisy(settings: &Settings) {
+    let lab = Lab::open().await;
+    let _worker = lab.warm_worker(settings.concurrency).await;
+    let alone = lab.quiet_waits(30).await;
+    settings.print_spans("quiet_alone", alone);
+    lab.heap(100_000, &Does::Wait(5)).await;
+    let beside = lab.quiet_waits(30).await;
+    settings.print_spans("quiet_beside_noisy", beside);
+}
+
+/// A drain without Redis: workers claim from the ledger.
+async fn without_redis(settings: &Settings) {
+    let mut lab = Lab::open().await;
+    lab.redis.kill9().await;
+    let last = lab.heap(settings.jobs, &Does::Nothing).await;
+    let _worker = lab.worker(settings.concurrency);
+    lab.drained(last).await;
+    settings.print("drain_without_redis", lab.rate().await, "1/s");
+    lab.account_for(settings.jobs).await;
 }

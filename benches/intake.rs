@@ -1,24 +1,40 @@
-//! The intake: how long a request takes that accepts a text post, and how many are accepted a second.
+//! The intake: how long a request takes that accepts a text post, how many are accepted a second, how soon such a
+//! post is on its way, and what `web` and `worker` cost while nothing happens.
 //!
-//! `cargo bench --bench intake -- [--json] [--only accept] [--jobs N] [--concurrency C]`
+//! `cargo bench --bench intake -- [--json] [--only accept,journey,start,idle] [--jobs N] [--concurrency C]`
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 mod common;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use common::{
     Settings,
-    harness::{FACEBOOK, System},
-    millis,
+    harness::{FACEBOOK, System, eventually},
+    millis, used,
 };
 use tokio::sync::Semaphore;
 
+/// How long idling is watched.
+const WATCHED: Duration = Duration::from_secs(20);
+
 #[tokio::main]
 async fn main() {
-    let settings = Settings::read();
+    let settings = Settings::read(200, 1);
     if settings.wants("accept") {
         accept(&settings).await;
+    }
+    if settings.wants("journey") {
+        journey(&settings).await;
+    }
+    if settings.wants("start") {
+        start(&settings).await;
+    }
+    if settings.wants("idle") {
+        idle(&settings).await;
     }
 }
 
@@ -46,4 +62,65 @@ async fn accept(settings: &Settings) {
     settings.print_spans("accept_text_post", spans);
     #[expect(clippy::cast_precision_loss, reason = "a count of requests is far below 2^52")]
     settings.print("accepted_per_second", settings.jobs as f64 / all, "posts/s");
+}
+
+/// Posts one at a time to an idle worker: from the accepting statement to the claim.
+async fn journey(settings: &Settings) {
+    let system = System::with_workers(1).await;
+    for n in 0..settings.jobs {
+        let post = system.post(&format!("journey {n}"), &[FACEBOOK]).await;
+        system.until(&post, "published").await;
+    }
+    let spans: Vec<f64> = sqlx::query_scalar(
+        "SELECT extract(epoch FROM started_at - created_at)::float8 * 1000 FROM job_history WHERE started_at IS NOT NULL",
+    )
+    .fetch_all(&system.database.pool)
+    .await
+    .unwrap();
+    settings.print_spans("post_to_start", spans);
+    let spans: Vec<f64> = sqlx::query_scalar(
+        "SELECT extract(epoch FROM published_at - scheduled_for)::float8 * 1000 FROM publication",
+    )
+    .fetch_all(&system.database.pool)
+    .await
+    .unwrap();
+    settings.print_spans("accept_to_published", spans);
+}
+
+/// A worker that finds work waiting: from its own start to its first claim.
+async fn start(settings: &Settings) {
+    let mut system = System::start().await;
+    let post = system.post("waiting for a worker", &[FACEBOOK]).await;
+    system.start_worker(&[]);
+    system.until(&post, "published").await;
+    let waited: f64 = sqlx::query_scalar(
+        "SELECT extract(epoch FROM (SELECT min(started_at) FROM job_history) - (SELECT min(started_at) FROM worker))::float8 * 1000",
+    )
+    .fetch_one(&system.database.pool)
+    .await
+    .unwrap();
+    settings.print("worker_start_to_claim", waited, "ms");
+}
+
+/// What `web` and `worker` hold and burn while nothing happens, under the default lease.
+async fn idle(settings: &Settings) {
+    let mut system = System::start().await;
+    for key in ["POSTROOM__LEASE__LENGTH", "POSTROOM__LEASE__SETTLE", "POSTROOM__RELAY__REAP_EVERY"] {
+        system.environment.remove(key);
+    }
+    system.start_worker(&[]);
+    let post = system.post("warm", &[FACEBOOK]).await;
+    system.until(&post, "published").await;
+    let before = [used(system.web.as_ref().unwrap()), used(&system.workers[0])];
+    tokio::time::sleep(WATCHED).await;
+    let after = [used(system.web.as_ref().unwrap()), used(&system.workers[0])];
+    for (n, name) in ["web", "worker"].iter().enumerate() {
+        settings.print(&format!("idle_{name}_resident"), after[n].0, "MB");
+        let share = (after[n].1 - before[n].1) / WATCHED.as_secs_f64() * 100.0;
+        settings.print(&format!("idle_{name}_cpu"), share, "% of a core");
+    }
+    eventually("the processes to be alive", || async {
+        if system.workers[0].pid().is_some() { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
 }

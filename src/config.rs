@@ -75,6 +75,9 @@ pub struct Relay {
     /// How often workers look for the dead.
     #[serde(with = "humantime_serde")]
     pub reap_every: Duration,
+    /// How often they look for publications that lost their job or are past their time.
+    #[serde(with = "humantime_serde")]
+    pub mend_every: Duration,
 }
 
 /// One kind of job.
@@ -83,6 +86,9 @@ pub struct Relay {
 pub struct KindSettings {
     /// Jobs worked on at once by one worker.
     pub concurrency: usize,
+    /// The part of them that one workspace may take, above 0 and at most 1.
+    #[serde(default = "whole")]
+    pub workspace_share: f64,
     /// The longest one attempt may take.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -94,6 +100,10 @@ pub struct KindSettings {
     pub retry_cap: Duration,
     /// Attempts in all.
     pub retry_attempts: u32,
+}
+
+const fn whole() -> f64 {
+    1.0
 }
 
 impl KindSettings {
@@ -215,6 +225,12 @@ impl Settings {
                 )));
             }
             positive(&format!("jobs.{name}.concurrency"), kind.concurrency)?;
+            if !(kind.workspace_share > 0.0 && kind.workspace_share <= 1.0) {
+                let found = kind.workspace_share;
+                return Err(ConfigError(format!(
+                    "jobs.{name}.workspace_share: found {found}; above 0 and at most 1 is accepted"
+                )));
+            }
             positive(&format!("jobs.{name}.retry_attempts"), kind.retry_attempts as usize)?;
         }
         for (file, table) in &self.networks {
@@ -241,6 +257,7 @@ impl Settings {
     pub fn kind(&self, kind: &jobs::contract::Kind) -> KindSettings {
         self.jobs.get(kind.name).copied().unwrap_or(KindSettings {
             concurrency: 8,
+            workspace_share: whole(),
             timeout: kind.limit,
             retry_base: kind.retry.base,
             retry_cap: kind.retry.cap,

@@ -24,8 +24,10 @@ use crate::{
     worker,
 };
 
-/// Connections of one worker for its jobs and duties; the lease has one more of its own.
-const WORKER_POOL: u32 = 12;
+/// Connections of one worker for its jobs, for finishing them and for its duties; the lease has one of its own.
+const WORK_POOL: u32 = 8;
+const SETTLE_POOL: u32 = 2;
+const DUTY_POOL: u32 = 3;
 /// Connections of one `web`.
 const WEB_POOL: u32 = 8;
 /// Hints that may wait to be pushed; beyond it the relay finds the jobs by their state.
@@ -101,20 +103,23 @@ pub fn worker(
     let database_url = config::secret("DATABASE_URL", "the address of the Postgres ledger")?;
     let redis_url = config::secret("REDIS_URL", "the address of Redis")?;
     config::required("PUBLIC_URL", "the address the outside sees")?;
-    let ledger = Ledger::open(&database_url, Role::Worker, WORKER_POOL)?;
+    let pool = |size| Ledger::open(&database_url, Role::Worker, size);
+    let (ledger, settling, duties) = (pool(WORK_POOL)?, pool(SETTLE_POOL)?, pool(DUTY_POOL)?);
     let queue = Queue::open(&redis_url, settings.relay.window)?;
     let parts = worker::Parts {
-        database_url,
         networks: Arc::new(connect_networks(&settings)?),
         media: object_store()?,
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
-        ledger: ledger.clone(),
+        ledger,
+        settling,
+        duties: duties.clone(),
         queue: queue.clone(),
         settings,
         kinds,
+        database_url,
     };
-    Ok((parts, ready(ledger, queue)))
+    Ok((parts, ready(duties, queue)))
 }
 
 fn ready(ledger: Ledger, queue: Queue) -> Ready {
@@ -128,14 +133,17 @@ fn ready(ledger: Ledger, queue: Queue) -> Ready {
 }
 
 /// Takes hints off the request's path: what gathers while a push is under way goes out together.
-fn nudge(queue: Queue) -> Arc<dyn Fn(Vec<Hint>) + Send + Sync> {
+pub fn nudge(queue: Queue) -> Arc<dyn Fn(Vec<Hint>) + Send + Sync> {
     let (sender, mut waiting) = mpsc::channel::<Hint>(NUDGES);
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while waiting.recv_many(&mut batch, 256).await > 0 {
-            if let Err(error) = queue.push(&batch).await {
-                metrics::counter!("postroom_push_failures_total").increment(1);
-                tracing::debug!(%error, "hints were not pushed; the relay finds the jobs");
+            match queue.push(&batch).await {
+                Ok(_beyond_the_window) => {}
+                Err(error) => {
+                    metrics::counter!("postroom_push_failures_total").increment(1);
+                    tracing::debug!(%error, "hints were not pushed; the relay finds the jobs");
+                }
             }
             batch.clear();
         }

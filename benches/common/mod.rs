@@ -3,8 +3,9 @@
 
 #[path = "../../tests/it/harness/mod.rs"]
 pub mod harness;
+pub mod lab;
 
-use std::{os::unix::process::CommandExt, process::Command, time::Duration};
+use std::{fs, os::unix::process::CommandExt, process::Command, time::Duration};
 
 use clap::Parser;
 use serde_json::json;
@@ -19,11 +20,14 @@ pub struct Settings {
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Jobs of a measure.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 0)]
     pub jobs: usize,
-    /// Requests in flight.
-    #[arg(long, default_value_t = 1)]
+    /// Jobs or requests in flight.
+    #[arg(long, default_value_t = 0)]
     pub concurrency: usize,
+    /// Minutes of the measure with a pinned horizon.
+    #[arg(long, default_value_t = 15.0)]
+    pub minutes: f64,
     /// Uses the Postgres of `DATABASE_URL` (a role that may make databases) instead of a private one.
     #[arg(long)]
     pub external: bool,
@@ -33,9 +37,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the command line; starts the bench anew among private servers where it has none yet.
-    pub fn read() -> Self {
-        let settings = Self::parse();
+    /// Reads the command line, where so many jobs and so many at once are meant unless it says otherwise; starts
+    /// the bench anew among private servers where it has none yet.
+    pub fn read(jobs: usize, concurrency: usize) -> Self {
+        let mut settings = Self::parse();
+        let unless = |given: usize, meant| if given == 0 { meant } else { given };
+        settings.jobs = unless(settings.jobs, jobs);
+        settings.concurrency = unless(settings.concurrency, concurrency);
         if std::env::var_os("TEST_DATABASE_URL").is_none() {
             let servers = concat!(env!("CARGO_MANIFEST_DIR"), "/bin/lib/with-servers");
             let mut again = match (settings.external, std::env::var("DATABASE_URL")) {
@@ -56,6 +64,11 @@ impl Settings {
         settings
     }
 
+    /// How long the horizon is pinned.
+    pub fn pinned(&self) -> Duration {
+        Duration::from_secs_f64(self.minutes * 60.0)
+    }
+
     /// Whether this measure is wanted.
     pub fn wants(&self, measure: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == measure)
@@ -71,6 +84,12 @@ impl Settings {
         }
     }
 
+    /// Prints how many were done a second.
+    #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+    pub fn print_rate(&self, measure: &str, done: usize, span: Duration) {
+        self.print(measure, done as f64 / span.as_secs_f64(), "1/s");
+    }
+
     /// Prints the median and the 99th percentile of a series, in milliseconds.
     pub fn print_spans(&self, measure: &str, mut spans: Vec<f64>) {
         spans.sort_by(f64::total_cmp);
@@ -78,6 +97,18 @@ impl Settings {
         self.print(&format!("{measure}_p50"), at(50), "ms");
         self.print(&format!("{measure}_p99"), at(99), "ms");
     }
+}
+
+/// Resident megabytes and CPU seconds of a process, by Linux' own account.
+pub fn used(process: &harness::Process) -> (f64, f64) {
+    let pid = process.pid().unwrap();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("this is measured on Linux");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes: f64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    (kilobytes / 1024.0, ticks / 100.0)
 }
 
 /// A span in milliseconds.

@@ -84,6 +84,48 @@ impl Back {
     }
 }
 
+/// Jobs that are due, and the ledger's time when they were looked for.
+#[derive(Debug)]
+pub struct Page {
+    /// By workspace, and in each by the time they are due.
+    pub hints: Vec<Hint>,
+    /// The ledger's time.
+    pub now: DateTime<Utc>,
+}
+
+struct DueRow {
+    now: DateTime<Utc>,
+    id: Option<Uuid>,
+    kind: Option<String>,
+    workspace_id: Option<Uuid>,
+    run_at: Option<DateTime<Utc>>,
+}
+
+impl Page {
+    fn of(rows: Vec<DueRow>) -> Self {
+        let now = rows.first().map(|row| row.now).unwrap_or_default();
+        let hint = |row: DueRow| {
+            Some(Hint {
+                kind: row.kind?,
+                workspace_id: row.workspace_id?,
+                job_id: row.id?,
+                run_at: row.run_at?,
+            })
+        };
+        Self { hints: rows.into_iter().filter_map(hint).collect(), now }
+    }
+
+    /// The last job of each workspace that has `most` of them or more: there may be others behind it.
+    pub fn marks(&self, most: i64) -> Vec<Hint> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        self.hints
+            .chunk_by(|a, b| (&a.kind, a.workspace_id) == (&b.kind, b.workspace_id))
+            .filter(|of_one| of_one.len() >= most)
+            .filter_map(|of_one| of_one.last().cloned())
+            .collect()
+    }
+}
+
 /// Kinds and the newest payload version of each that this process reads.
 pub(super) fn readable(kinds: &[&'static Kind]) -> (Vec<String>, Vec<i32>) {
     kinds.iter().map(|kind| (kind.name.to_owned(), kind.version)).unzip()
@@ -196,7 +238,30 @@ impl Ledger {
         Ok(rows.rows_affected())
     }
 
-    /// Jobs that are due within `ahead` and that nobody holds, found by their state; at most `most` of each
+    /// Gives up claims on jobs that have not begun.
+    ///
+    /// # Errors
+    /// The ledger is away; they are stray until it is back.
+    pub async fn give_up(&self, claims: &[Claim]) -> Result<u64, LedgerError> {
+        let ids: Vec<Uuid> = claims.iter().map(|claim| claim.job_id).collect();
+        let epochs: Vec<i64> = claims.iter().map(|claim| claim.epoch).collect();
+        let incs: Vec<Uuid> = claims.iter().map(|claim| claim.worker_inc).collect();
+        let rows = sqlx::query!(
+            r#"WITH given AS (
+                   DELETE FROM claim c USING unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS x (job_id, epoch, inc)
+                   WHERE c.job_id = x.job_id AND c.epoch = x.epoch AND c.worker_inc = x.inc
+                   RETURNING c.job_id)
+               UPDATE job SET epoch = job.epoch + 1 FROM given WHERE job.id = given.job_id"#,
+            &ids,
+            &epochs,
+            &incs,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(rows.rows_affected())
+    }
+
+    /// Jobs that are due within `ahead` and that nobody holds, found by their state; the first `most` of each
     /// workspace, so that no one workspace fills a queue.
     ///
     /// # Errors
@@ -206,9 +271,10 @@ impl Ledger {
         kinds: &[&'static Kind],
         ahead: Duration,
         most: i64,
-    ) -> Result<(Vec<Hint>, DateTime<Utc>), LedgerError> {
+    ) -> Result<Page, LedgerError> {
         let (names, versions) = readable(kinds);
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            DueRow,
             r#"WITH RECURSIVE w (kind, workspace_id) AS (
                    -- one step of the index a workspace, however many jobs it has
                    (SELECT kind, workspace_id FROM job WHERE standing = 'active' AND kind = ANY($1)
@@ -218,13 +284,14 @@ impl Ledger {
                        SELECT kind, workspace_id FROM job
                        WHERE standing = 'active' AND kind = ANY($1) AND (kind, workspace_id) > (w.kind, w.workspace_id)
                        ORDER BY kind, workspace_id LIMIT 1) next)
-               SELECT j.id AS "id!", j.kind AS "kind!", j.workspace_id AS "workspace_id!", j.run_at AS "run_at!"
-               FROM w CROSS JOIN LATERAL (
+               SELECT moment.now AS "now!", j.id AS "id?", j.kind AS "kind?", j.workspace_id AS "workspace_id?",
+                      j.run_at AS "run_at?"
+               FROM (SELECT ledger_now() AS now) moment LEFT JOIN (w CROSS JOIN LATERAL (
                    SELECT id, kind, workspace_id, run_at FROM job
                    WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id = w.workspace_id
                      AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
                      AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
-                   ORDER BY run_at LIMIT $4) j"#,
+                   ORDER BY run_at, id LIMIT $4) j) ON true"#,
             &names,
             &versions,
             interval(ahead),
@@ -232,13 +299,50 @@ impl Ledger {
         )
         .fetch_all(&self.pool)
         .await?;
-        let hints = rows.into_iter().map(|row| Hint {
-            kind: row.kind,
-            workspace_id: row.workspace_id,
-            job_id: row.id,
-            run_at: row.run_at,
-        });
-        Ok((hints.collect(), self.now().await?))
+        Ok(Page::of(rows))
+    }
+
+    /// What comes after these marks, as [`due`](Self::due) would find it.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn due_after(
+        &self,
+        kinds: &[&'static Kind],
+        ahead: Duration,
+        most: i64,
+        marks: &[Hint],
+    ) -> Result<Page, LedgerError> {
+        let (names, versions) = readable(kinds);
+        let of: Vec<&str> = marks.iter().map(|mark| mark.kind.as_str()).collect();
+        let workspaces: Vec<Uuid> = marks.iter().map(|mark| mark.workspace_id).collect();
+        let times: Vec<DateTime<Utc>> = marks.iter().map(|mark| mark.run_at).collect();
+        let ids: Vec<Uuid> = marks.iter().map(|mark| mark.job_id).collect();
+        let rows = sqlx::query_as!(
+            DueRow,
+            r#"SELECT moment.now AS "now!", j.id AS "id?", j.kind AS "kind?", j.workspace_id AS "workspace_id?",
+                      j.run_at AS "run_at?"
+               FROM (SELECT ledger_now() AS now) moment LEFT JOIN (
+                   unnest($5::text[], $6::uuid[], $7::timestamptz[], $8::uuid[]) AS m (kind, workspace_id, run_at, id)
+                   CROSS JOIN LATERAL (
+                       SELECT id, kind, workspace_id, run_at FROM job
+                       WHERE standing = 'active' AND job.kind = m.kind AND job.workspace_id = m.workspace_id
+                         AND (job.run_at, job.id) > (m.run_at, m.id)
+                         AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
+                         AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
+                       ORDER BY run_at, id LIMIT $4) j) ON true"#,
+            &names,
+            &versions,
+            interval(ahead),
+            most,
+            &of as &[&str],
+            &workspaces,
+            &times,
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::of(rows))
     }
 
     /// The ledger's clock.

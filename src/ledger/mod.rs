@@ -6,6 +6,8 @@ pub mod accounts;
 pub mod claims;
 pub mod clock;
 pub mod effects;
+pub mod enqueue;
+pub mod group;
 pub mod idempotency;
 pub mod keyring;
 pub mod keys;
@@ -68,6 +70,13 @@ pub enum LedgerError {
     /// A row holds what this build cannot read.
     #[error("the ledger holds {0}")]
     Unreadable(String),
+}
+
+impl LedgerError {
+    /// Whether trying again may help.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Undecided(_))
+    }
 }
 
 impl From<sqlx::Error> for LedgerError {

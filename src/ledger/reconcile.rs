@@ -84,12 +84,16 @@ impl Ledger {
         Ok(ids)
     }
 
-    /// When the next unknown publication is due for a look.
+    /// When the next publication is due for a look, because it is unknown or because its address is.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn next_doubt(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        let at = sqlx::query_scalar!("SELECT min(next_check_at) FROM publication WHERE state = 'unknown'");
+        let at = sqlx::query_scalar!(
+            "SELECT least((SELECT min(next_check_at) FROM publication WHERE state = 'unknown'),
+                          (SELECT min(next_check_at) FROM publication
+                           WHERE state = 'published' AND next_check_at IS NOT NULL))"
+        );
         Ok(at.fetch_one(&self.pool).await?)
     }
 

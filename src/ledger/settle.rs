@@ -1,7 +1,7 @@
 //! Ending jobs. A job leaves the hot tables in the statement that finishes it, fenced by its claim; a
 //! publication that ends with its job moves in the same transaction.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use jobs::{
     contract::{Failure, FollowUp},
@@ -11,7 +11,14 @@ use serde_json::{Value, json};
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
-use super::{Claim, Ledger, LedgerError, claims::interval};
+use super::{
+    Claim, Ledger, LedgerError,
+    claims::interval,
+    group::{Act, Group},
+};
+
+/// The most jobs of one finishing statement.
+const FINISH_MOST: usize = 256;
 
 /// A job that ended well.
 #[derive(Debug)]
@@ -197,6 +204,30 @@ impl Ledger {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+}
+
+/// Finishes single jobs; the answer is whether the claim still held.
+#[derive(Debug)]
+pub struct Finishing(Ledger);
+
+/// Where jobs that ended well are brought.
+pub type Finisher = Group<Finishing>;
+
+impl Ledger {
+    /// Opens a finisher.
+    pub fn finisher(&self) -> Finisher {
+        Group::open(Finishing(self.clone()), FINISH_MOST, 1)
+    }
+}
+
+impl Act for Finishing {
+    type Item = Finish;
+    type Answer = bool;
+
+    async fn act(&self, batch: &[Finish]) -> Result<Vec<bool>, LedgerError> {
+        let held: HashSet<Uuid> = self.0.finish(batch).await?.into_iter().collect();
+        Ok(batch.iter().map(|one| held.contains(&one.claim.job_id)).collect())
     }
 }
 

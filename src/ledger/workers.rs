@@ -23,8 +23,17 @@ pub struct Reaped {
     pub claims: u64,
     /// Publications whose commit is in doubt now.
     pub doubtful: u64,
-    /// Publications that had lost their job.
-    pub orphans: u64,
+}
+
+/// What there is to take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Troubles {
+    /// This worker holds claims on jobs that it does not run.
+    pub stray: bool,
+    /// Somebody's lease or deadline is over.
+    pub lost: bool,
+    /// A publication is being sent or prepared by nobody.
+    pub disowned: bool,
 }
 
 impl Ledger {
@@ -92,14 +101,45 @@ impl Ledger {
         let crashed = taken.iter().filter(|row| row.crash_count >= crash_limit);
         end_crashed(&mut tx, &crashed.map(|row| row.id).collect::<Vec<_>>()).await?;
         tx.commit().await?;
-        Ok(Reaped { claims: taken.len() as u64, doubtful, orphans: 0 })
+        Ok(Reaped { claims: taken.len() as u64, doubtful })
     }
 
-    /// Mends what no claim answers for: an armed row becomes unknown, a row without its job gets one.
+    /// What there is to take back, by one look that changes nothing.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn mend(&self) -> Result<Reaped, LedgerError> {
+    pub async fn troubles(
+        &self,
+        inc: Uuid,
+        running: &[Uuid],
+        stray_age: Duration,
+    ) -> Result<Troubles, LedgerError> {
+        let found = sqlx::query_as!(
+            Troubles,
+            r#"SELECT
+                   EXISTS (SELECT FROM claim WHERE worker_inc = $1 AND job_id <> ALL($2)
+                             AND started_at <= ledger_now() - $3::interval) AS "stray!",
+                   EXISTS (SELECT FROM claim c WHERE c.deadline_at < ledger_now()
+                             OR NOT EXISTS (SELECT FROM worker w WHERE w.inc = c.worker_inc AND w.lease_until > ledger_now()))
+                       AS "lost!",
+                   EXISTS (SELECT FROM publication p
+                           WHERE p.state IN ('armed', 'preparing') AND p.updated_at < ledger_now() - interval '1 second'
+                             AND NOT EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
+                                             WHERE j.publication_id = p.id AND j.kind = 'publish')) AS "disowned!""#,
+            inc,
+            running,
+            interval(stray_age),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(found)
+    }
+
+    /// Moves what is armed or being prepared and has no claim: returns how many are in doubt now.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn disown(&self) -> Result<u64, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let armed = sqlx::query_scalar!(
             r#"SELECT p.id FROM publication p
@@ -111,6 +151,22 @@ impl Ledger {
         .fetch_all(&mut *tx)
         .await?;
         let doubtful = disown(&mut tx, &armed).await?;
+        tx.commit().await?;
+        Ok(doubtful)
+    }
+
+    /// Gives a job to every publication that should have one and has none, and holds what is past its latest
+    /// time. Returns how many got a job; nothing happens while another worker is at it.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn mend(&self) -> Result<u64, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        // any number will do that nobody else locks
+        let alone = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(7305812046) AS "alone!""#);
+        if !alone.fetch_one(&mut *tx).await? {
+            return Ok(0);
+        }
         let orphans = sqlx::query!(
             r#"INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload)
                SELECT gen_random_uuid(), 'publish', workspace_id, account_id, id, ledger_now(),
@@ -127,7 +183,7 @@ impl Ledger {
         .await?;
         expire(&mut tx).await?;
         tx.commit().await?;
-        Ok(Reaped { claims: 0, doubtful, orphans: orphans.rows_affected() })
+        Ok(orphans.rows_affected())
     }
 
     /// Makes the history's partitions of the days ahead.

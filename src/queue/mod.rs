@@ -3,7 +3,13 @@
 //! Each kind of job has one queue under one hash tag: a ring of workspaces with work, a sorted set of ids for
 //! each of them, a list that wakes idle workers, and a random generation that tells when all was lost.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use jobs::hint::Hint;
 use redis::{
@@ -14,18 +20,26 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 /// One command; longer, and Redis counts as away.
-const COMMAND_TIMEOUT: Duration = Duration::from_millis(500);
+const COMMAND_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long Redis is left alone after it was away: nobody waits for a timeout more often than this.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
 /// How long an idle worker waits to be woken before it looks by itself.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Hints of one push.
 const PUSH_MOST: usize = 256;
-/// The most of one workspace in a row.
+/// The least that a pop takes of a workspace before it is the next one's turn.
 const QUANTUM: usize = 4;
 
 /// Redis did not do what was asked. Nothing is lost by it.
 #[derive(Debug, thiserror::Error)]
-#[error("redis: {0}")]
-pub struct QueueError(#[from] redis::RedisError);
+pub enum QueueError {
+    /// It could not be reached, or refused.
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+    /// It was away a moment ago and is not asked yet.
+    #[error("redis was away a moment ago")]
+    LeftAlone,
+}
 
 /// The queues of a deployment.
 #[derive(Clone)]
@@ -35,6 +49,7 @@ pub struct Queue {
     window: u32,
     push: Script,
     pop: Script,
+    breaker: Arc<Breaker>,
 }
 
 /// What a pop brought.
@@ -42,6 +57,8 @@ pub struct Queue {
 pub struct Popped {
     /// The queue's generation; another than before means that all it held was lost.
     pub generation: String,
+    /// How many hints are left.
+    pub left: i64,
     /// Jobs that are probably ready.
     pub ids: Vec<Uuid>,
 }
@@ -66,27 +83,39 @@ impl Queue {
             .set_number_of_retries(1);
         let commands = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
         let (push, pop) = (Script::new(include_str!("push.lua")), Script::new(include_str!("pop.lua")));
-        Ok(Self { client, commands, window, push, pop })
+        Ok(Self { client, commands, window, push, pop, breaker: Arc::new(Breaker::new()) })
     }
 
-    /// Pushes hints of any kinds; those that are held already, or beyond the window, change nothing.
+    /// The most hints that a queue holds.
+    pub fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// Pushes hints of any kinds; those that are held already change nothing. Returns how many found no room in
+    /// the window.
     ///
     /// # Errors
     /// Redis is away: the relay finds the jobs by their state.
-    pub async fn push(&self, hints: &[Hint]) -> Result<(), QueueError> {
+    pub async fn push(&self, hints: &[Hint]) -> Result<usize, QueueError> {
         let mut kinds: Vec<&str> = hints.iter().map(|hint| hint.kind.as_str()).collect();
         kinds.sort_unstable();
         kinds.dedup();
+        let mut refused = 0;
         for kind in kinds {
             let of_kind: Vec<&Hint> = hints.iter().filter(|hint| hint.kind == kind).collect();
-            for chunk in of_kind.chunks(PUSH_MOST) {
-                self.push_chunk(kind, chunk).await?;
+            let mut chunks = of_kind.chunks(PUSH_MOST);
+            for chunk in chunks.by_ref() {
+                refused += self.push_chunk(kind, chunk).await?;
+                if refused > 0 {
+                    break; // what is left finds no room either
+                }
             }
+            refused += chunks.map(<[_]>::len).sum::<usize>();
         }
-        Ok(())
+        Ok(refused)
     }
 
-    async fn push_chunk(&self, kind: &str, hints: &[&Hint]) -> Result<(), QueueError> {
+    async fn push_chunk(&self, kind: &str, hints: &[&Hint]) -> Result<usize, QueueError> {
         let mut call = self.push.prepare_invoke();
         for key in &keys(kind) {
             call.key(key);
@@ -97,22 +126,32 @@ impl Queue {
                 .arg(hint.job_id.to_string())
                 .arg(hint.run_at.timestamp_millis());
         }
-        let _: (String, i64) = call.invoke_async(&mut self.commands.clone()).await?;
-        Ok(())
+        self.breaker.guard(call.invoke_async(&mut self.commands.clone())).await
     }
 
-    /// Takes up to `most` hints of a kind, fairly between workspaces.
+    /// Takes up to `most` hints of a kind, of each workspace in turn: at most `cap`, and of those in `rests` at
+    /// most what stands there.
     ///
     /// # Errors
     /// Redis is away: claim from the ledger instead.
-    pub async fn pop(&self, kind: &str, most: usize) -> Result<Popped, QueueError> {
+    pub async fn pop(
+        &self,
+        kind: &str,
+        most: usize,
+        cap: usize,
+        rests: &[(Uuid, usize)],
+    ) -> Result<Popped, QueueError> {
         let mut call = self.pop.prepare_invoke();
         for key in &keys(kind) {
             call.key(key);
         }
-        call.arg(prefix(kind)).arg(most).arg(QUANTUM);
-        let (generation, ids): (String, Vec<String>) = call.invoke_async(&mut self.commands.clone()).await?;
-        Ok(Popped { generation, ids: ids.iter().filter_map(|id| id.parse().ok()).collect() })
+        call.arg(prefix(kind)).arg(most).arg(QUANTUM).arg(cap);
+        for (workspace, rest) in rests {
+            call.arg(workspace.to_string()).arg(*rest);
+        }
+        let (generation, left, ids): (String, i64, Vec<String>) =
+            self.breaker.guard(call.invoke_async(&mut self.commands.clone())).await?;
+        Ok(Popped { generation, left, ids: ids.iter().filter_map(|id| id.parse().ok()).collect() })
     }
 
     /// Where one idle worker of a kind waits to be woken.
@@ -130,12 +169,41 @@ impl Queue {
     }
 }
 
+/// Keeps those who ask from waiting for one timeout after the other while Redis is away.
+struct Breaker {
+    begun: Instant,
+    /// Milliseconds after `begun` until which Redis is left alone.
+    closed_until: AtomicU64,
+}
+
+impl Breaker {
+    fn new() -> Self {
+        Self { begun: Instant::now(), closed_until: AtomicU64::new(0) }
+    }
+
+    async fn guard<T>(&self, call: impl Future<Output = redis::RedisResult<T>>) -> Result<T, QueueError> {
+        if self.elapsed() < self.closed_until.load(Ordering::Relaxed) {
+            return Err(QueueError::LeftAlone);
+        }
+        let answered = call.await;
+        if answered.is_err() {
+            let until = self.elapsed() + u64::try_from(LEFT_ALONE.as_millis()).unwrap_or(u64::MAX);
+            self.closed_until.store(until, Ordering::Relaxed);
+        }
+        Ok(answered?)
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Waker {
-    /// Waits until hints were pushed, or for two seconds.
+    /// Waits until hints were pushed, or for two seconds; whether there were any.
     ///
     /// # Errors
     /// Redis is away; the next wait connects anew.
-    pub async fn wait(&mut self) -> Result<(), QueueError> {
+    pub async fn wait(&mut self) -> Result<bool, QueueError> {
         let answered = self.block().await;
         if answered.is_err() {
             self.connection = None;
@@ -143,7 +211,7 @@ impl Waker {
         Ok(answered?)
     }
 
-    async fn block(&mut self) -> Result<(), redis::RedisError> {
+    async fn block(&mut self) -> Result<bool, redis::RedisError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => {
@@ -153,9 +221,9 @@ impl Waker {
                 none.insert(self.client.get_multiplexed_async_connection_with_config(&config).await?)
             }
         };
-        let _: Option<(String, String)> =
+        let woken: Option<(String, String)> =
             redis::cmd("BLPOP").arg(&self.key).arg(WAKE_TIMEOUT.as_secs()).query_async(connection).await?;
-        Ok(())
+        Ok(woken.is_some())
     }
 }
 

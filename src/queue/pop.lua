@@ -1,24 +1,40 @@
 -- Takes up to n hints, a few of each workspace in turn, so that a quiet one never waits behind a noisy one.
--- KEYS: ring, wake, gen, depth, turn   ARGV: prefix, n, most of one workspace at a time
+-- KEYS: ring, wake, gen, depth, turn
+-- ARGV: prefix, n, the least of one workspace at a time, the most of one, then workspaces with another most
 local ring, wake, gen, depth, turn = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local n, quantum = tonumber(ARGV[2]), tonumber(ARGV[3])
-local ids = {}
+local n = tonumber(ARGV[2])
+local cap, rests = tonumber(ARGV[4]), {}
+for i = 5, #ARGV, 2 do rests[ARGV[i]] = tonumber(ARGV[i + 1]) end
+
+local ids, at = {}, 0
+local size = redis.call('ZCARD', ring)
+local share = math.max(tonumber(ARGV[3]), math.ceil(n / math.max(size, 1)))
 for _ = 1, 1024 do -- bounded: a script that runs on stops every other client
-    if #ids >= n then break end
-    local workspace = redis.call('ZRANGE', ring, 0, 0)[1]
-    if not workspace then break end
-    local queue = ARGV[1] .. workspace
-    local taken = redis.call('ZPOPMIN', queue, math.min(quantum, n - #ids))
-    for i = 1, #taken, 2 do ids[#ids + 1] = taken[i] end
-    if redis.call('EXISTS', queue) == 0 then
-        redis.call('ZREM', ring, workspace)
+    if #ids >= n or at >= size then break end
+    local workspace = redis.call('ZRANGE', ring, at, at)[1]
+    local rest = rests[workspace] or cap
+    if rest == 0 then
+        at = at + 1
     else
-        redis.call('ZADD', ring, redis.call('INCR', turn), workspace)
+        local queue = ARGV[1] .. workspace
+        local taken = redis.call('ZPOPMIN', queue, math.min(share, rest, n - #ids))
+        for i = 1, #taken, 2 do ids[#ids + 1] = taken[i] end
+        rests[workspace] = rest - #taken / 2
+        if redis.call('EXISTS', queue) == 0 then
+            redis.call('ZREM', ring, workspace)
+            size = size - 1
+        else
+            redis.call('ZADD', ring, redis.call('INCR', turn), workspace)
+        end
     end
 end
-if #ids > 0 then redis.call('DECRBY', depth, #ids) end
-if redis.call('EXISTS', ring) == 1 then
+
+local left = 0
+if size == 0 then
+    redis.call('DEL', depth) -- whatever it counted, there is nothing
+elseif #ids > 0 then
+    left = redis.call('DECRBY', depth, #ids)
     redis.call('LPUSH', wake, '1')
     redis.call('LTRIM', wake, 0, 63)
 end
-return { redis.call('GET', gen) or '', ids }
+return { redis.call('GET', gen) or '', left, ids }

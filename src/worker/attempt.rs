@@ -9,6 +9,7 @@ use jobs::{
     contract::{Class, Closing, Done, Failure, JobError, Verdict},
     desk::{Clock, Desk, Effects},
     fp,
+    hint::Hint,
     machine::Move,
 };
 
@@ -31,6 +32,7 @@ pub(super) async fn run(attempt: Attempt, worker: Data<Arc<Worker>>) {
     let worker = Arc::clone(&worker);
     let task = tokio::spawn(async move {
         let done = worker.perform(&attempt).await;
+        attempt.place.leave();
         if let Some(done) = done {
             fp!(BeforeSettle);
             worker.settle(&attempt, done).await;
@@ -82,7 +84,7 @@ impl Worker {
     }
 
     /// Writes what came of it, until it is written or the lease is gone.
-    async fn settle(&self, attempt: &Attempt, done: Result<Done, JobError>) {
+    async fn settle(&self, attempt: &Attempt, mut done: Result<Done, JobError>) {
         let job = &attempt.job;
         log(job, &done);
         loop {
@@ -95,6 +97,9 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::warn!(%error, job = %job.claim.job_id, "the job could not be settled yet");
+                    if !error.is_away() {
+                        done = Err(JobError::Malformed(unkeepable(&error)));
+                    }
                 }
             }
             tokio::select! {
@@ -107,8 +112,8 @@ impl Worker {
     fn settled(&self, done: &Result<Done, JobError>) {
         match done {
             Err(error) if error.verdict() == Verdict::Reconcile => self.doubt.notify_one(),
-            Ok(Done::Finished { .. } | Done::Closed(_)) => {}
-            Ok(Done::Waiting { .. }) | Err(_) => self.due.notify_one(),
+            Ok(Done::Finished { then, .. }) if !then.is_empty() => self.due.notify_one(),
+            Ok(_) | Err(_) => {}
         }
     }
 
@@ -116,18 +121,18 @@ impl Worker {
         &self,
         attempt: &Attempt,
         done: &Result<Done, JobError>,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<bool, Arc<LedgerError>> {
         let job = &*attempt.job;
         match done {
             Ok(Done::Finished { output, then }) => {
                 let finish = Finish { claim: job.claim, output: output.clone(), then: then.clone() };
-                Ok(self.parts.ledger.finish(&[finish]).await?.len() == 1)
+                self.finisher.bring(finish).await
             }
             Ok(Done::Waiting { until, reason }) => {
-                self.back(job, Back::Waiting, *until, reason.clone()).await
+                Ok(self.back(job, Back::Waiting, *until, reason.clone()).await?)
             }
-            Ok(Done::Closed(closing)) => self.close(job, closing).await,
-            Err(error) => self.settle_error(attempt, error).await,
+            Ok(Done::Closed(closing)) => Ok(self.close(job, closing).await?),
+            Err(error) => Ok(self.settle_error(attempt, error).await?),
         }
     }
 
@@ -222,7 +227,23 @@ impl Worker {
     ) -> Result<bool, LedgerError> {
         let failure = Failure::new(Class::Unknown, "interrupted", reason.clone());
         let back = PutBack { outcome, run_at, reason };
-        Ok(self.parts.ledger.put_back(job.claim, &back).await? || self.lose(job, &failure).await?)
+        if self.parts.ledger.put_back(job.claim, &back).await? {
+            self.look_again(job, run_at);
+            return Ok(true);
+        }
+        self.lose(job, &failure).await
+    }
+
+    /// Tells the relay of a job that is due again before the next sweep would find it.
+    fn look_again(&self, job: &Claimed, run_at: DateTime<Utc>) {
+        if run_at > after(self.parts.clock_now(), self.parts.settings.relay.look_ahead) {
+            return;
+        }
+        let (kind, workspace_id) = (job.kind.clone(), job.workspace_id);
+        let hint = Hint { kind, workspace_id, job_id: job.claim.job_id, run_at };
+        if self.again.try_send(hint).is_err() {
+            self.due.notify_one();
+        }
     }
 
     async fn lose(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
@@ -233,6 +254,10 @@ impl Worker {
         }
         Ok(lost)
     }
+}
+
+fn unkeepable(error: &LedgerError) -> Failure {
+    Failure::new(Class::Permanent, "unkeepable", format!("what came of it could not be kept: {error}"))
 }
 
 fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {

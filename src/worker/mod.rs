@@ -6,9 +6,11 @@
 mod attempt;
 mod backend;
 mod lease;
+mod pump;
 mod reaper;
 mod reconciler;
 mod relay;
+mod room;
 mod vault;
 
 use std::{
@@ -21,16 +23,20 @@ use apalis_core::{monitor::Monitor, worker::builder::WorkerBuilder};
 use jobs::{
     contract::Kind,
     desk::{Limits, Media, Networks},
+    hint::Hint,
     machine::Patience,
 };
 use secrecy::SecretString;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
     config::Settings,
-    ledger::{KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits},
+    ledger::{KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, settle::Finisher},
     queue::Queue,
 };
 
@@ -39,10 +45,17 @@ const TOKEN_MARGIN: Duration = Duration::from_mins(10);
 /// The longest wait for running jobs after the signal to stop.
 const LONGEST_DRAIN: Duration = Duration::from_hours(1);
 
+/// Jobs that come back within moments and may wait to be told of; beyond it a sweep finds them.
+const AGAIN: usize = 4096;
+
 /// What a worker is made of; built by `wiring`.
 pub struct Parts {
     /// The ledger, for work.
     pub ledger: Ledger,
+    /// The ledger, for finishing: connections that no job can take away.
+    pub settling: Ledger,
+    /// The ledger, for the duties.
+    pub duties: Ledger,
     /// Where the ledger is, for the lease's own connection.
     pub database_url: SecretString,
     /// The queues.
@@ -73,8 +86,14 @@ struct Worker {
     running: Mutex<HashSet<Uuid>>,
     /// What fetches jobs.
     pumps: TaskTracker,
+    /// Where jobs that ended well are brought.
+    finisher: Finisher,
     /// A job may have become due.
     due: Notify,
+    /// A queue is about to run dry.
+    dry: Notify,
+    /// Jobs that come back within moments.
+    again: mpsc::Sender<Hint>,
     /// A publication may have become unknown.
     doubt: Notify,
 }
@@ -87,7 +106,7 @@ impl Worker {
     /// Gives up claims that nothing here runs.
     async fn release_stray(&self, age: Duration) {
         let running: Vec<Uuid> = self.running().iter().copied().collect();
-        match self.parts.ledger.release_stray(self.lease.tenure().inc, &running, age).await {
+        match self.parts.duties.release_stray(self.lease.tenure().inc, &running, age).await {
             Ok(0) => {}
             Ok(claims) => {
                 tracing::info!(claims, "gave up claims on jobs that do not run here");
@@ -146,11 +165,22 @@ pub enum WorkerError {
 /// The ledger cannot be reached at the start, or the machinery around the jobs failed.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
     let lease = lease::Lease::begin(&parts).await?;
-    let (abort, due, doubt) = (CancellationToken::new(), Notify::new(), Notify::new());
-    let (running, pumps) = (Mutex::default(), TaskTracker::new());
-    let worker = Arc::new(Worker { parts, lease, stop, abort, running, pumps, due, doubt });
+    let (again, coming) = mpsc::channel(AGAIN);
+    let worker = Arc::new(Worker {
+        finisher: parts.settling.finisher(),
+        parts,
+        lease,
+        stop,
+        abort: CancellationToken::new(),
+        running: Mutex::default(),
+        pumps: TaskTracker::new(),
+        due: Notify::new(),
+        dry: Notify::new(),
+        again,
+        doubt: Notify::new(),
+    });
     tracing::info!(worker = %worker.lease.tenure().inc, kinds = ?names(&worker.parts.kinds), "worker started");
-    let mut duties = start_duties(&worker);
+    let mut duties = start_duties(&worker, coming);
     let outcome = work(&worker).await;
     duties.shutdown().await;
     worker.pumps.close();
@@ -165,9 +195,9 @@ fn names(kinds: &[&'static Kind]) -> Vec<&'static str> {
     kinds.iter().map(|kind| kind.name).collect()
 }
 
-fn start_duties(worker: &Arc<Worker>) -> JoinSet<()> {
+fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<()> {
     let mut duties = JoinSet::new();
-    duties.spawn(relay::run(Arc::clone(worker)));
+    duties.spawn(relay::run(Arc::clone(worker), coming));
     duties.spawn(reaper::run(Arc::clone(worker)));
     duties.spawn(reconciler::run(Arc::clone(worker)));
     duties

@@ -3,22 +3,23 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Worker;
-use crate::ledger::{LedgerError, workers::Reaped};
+use crate::ledger::LedgerError;
 
 /// A claim without a running job is given up after this: until then its answer may be on its way.
 const STRAY_AFTER: Duration = Duration::from_secs(5);
 /// How often retention is applied and the history's partitions are made.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(10);
 
-/// Reaps at the pace of `worker.toml`, once this worker has proved itself alive for a whole lease.
+/// Reaps and mends at the pace of `worker.toml`, once this worker has proved itself alive for a whole lease.
 pub(super) async fn run(worker: Arc<Worker>) {
-    let mut tick = tokio::time::interval(worker.parts.settings.relay.reap_every);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut housekeeping = tokio::time::interval(KEEP_HOUSE_EVERY);
+    let pace = &worker.parts.settings.relay;
+    let (mut reaping, mut mending) = (every(pace.reap_every), every(pace.mend_every));
+    let mut housekeeping = every(KEEP_HOUSE_EVERY);
     loop {
         let done = tokio::select! {
             () = worker.stop.cancelled() => return,
-            _ = tick.tick() => worker.take_back().await,
+            _ = reaping.tick() => worker.take_back().await,
+            _ = mending.tick() => worker.mend().await,
             _ = housekeeping.tick() => worker.keep_house().await,
         };
         if let Err(error) = done {
@@ -27,33 +28,50 @@ pub(super) async fn run(worker: Arc<Worker>) {
     }
 }
 
+fn every(span: Duration) -> tokio::time::Interval {
+    let mut tick = tokio::time::interval(span);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick
+}
+
 impl Worker {
     async fn take_back(&self) -> Result<(), LedgerError> {
-        let ledger = &self.parts.ledger;
-        self.release_stray(STRAY_AFTER).await;
-        let reaped = if self.lease.may_reap() {
-            ledger.reap(self.parts.settings.lease.crash_limit).await?
-        } else {
-            Reaped::default()
-        };
-        let mut found = ledger.mend().await?;
-        found.claims += reaped.claims;
-        found.doubtful += reaped.doubtful;
-        if found.claims + found.orphans > 0 {
-            tracing::info!(claims = found.claims, jobs = found.orphans, "took back what nobody answered for");
-            metrics::counter!("postroom_reaped_claims_total").increment(found.claims);
+        let duties = &self.parts.duties;
+        let running: Vec<_> = self.running().iter().copied().collect();
+        let found = duties.troubles(self.lease.tenure().inc, &running, STRAY_AFTER).await?;
+        if found.stray {
+            self.release_stray(STRAY_AFTER).await;
+        }
+        let mut doubtful = 0;
+        if found.lost && self.lease.may_reap() {
+            let reaped = duties.reap(self.parts.settings.lease.crash_limit).await?;
+            tracing::info!(claims = reaped.claims, "took back what nobody answered for");
+            metrics::counter!("postroom_reaped_claims_total").increment(reaped.claims);
+            doubtful += reaped.doubtful;
             self.due.notify_one();
         }
-        if found.doubtful > 0 {
-            tracing::info!(publications = found.doubtful, "outcomes are unknown; the networks are asked");
+        if found.disowned {
+            doubtful += duties.disown().await?;
+        }
+        if doubtful > 0 {
+            tracing::info!(publications = doubtful, "outcomes are unknown; the networks are asked");
             self.doubt.notify_one();
         }
         Ok(())
     }
 
+    async fn mend(&self) -> Result<(), LedgerError> {
+        let jobs = self.parts.duties.mend().await?;
+        if jobs > 0 {
+            tracing::info!(jobs, "gave a job to publications that had lost theirs");
+            self.due.notify_one();
+        }
+        Ok(())
+    }
+
     async fn keep_house(&self) -> Result<(), LedgerError> {
-        self.parts.ledger.prepare_history().await?;
+        self.parts.duties.prepare_history().await?;
         let retention = &self.parts.settings.retention;
-        self.parts.ledger.forget(retention.history, retention.idempotency).await
+        self.parts.duties.forget(retention.history, retention.idempotency).await
     }
 }

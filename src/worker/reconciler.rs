@@ -21,6 +21,8 @@ use crate::ledger::{
 const MOST: i64 = 64;
 /// One read of a network.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// The wait where there is more to look at already: others may be looking at it.
+const AT_ONCE: Duration = Duration::from_millis(20);
 /// The longest wait before the ledger is asked for doubts again.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -42,8 +44,11 @@ pub(super) async fn run(worker: Arc<Worker>) {
 impl Worker {
     /// Looks at every doubt that is due; returns how long the next one can wait.
     async fn reconcile_due(self: &Arc<Self>) -> Result<Duration, LedgerError> {
+        if let Some(wait) = self.until_next().await? {
+            return Ok(wait);
+        }
         // while one worker looks, the others leave a doubt alone for as long as they would take it for living
-        let ids = self.parts.ledger.doubtful(MOST, self.parts.settings.lease.length).await?;
+        let ids = self.parts.duties.doubtful(MOST, self.parts.settings.lease.length).await?;
         let mut looks = tokio::task::JoinSet::new();
         for id in ids {
             let worker = Arc::clone(self);
@@ -53,7 +58,7 @@ impl Worker {
                 }
             });
         }
-        for id in self.parts.ledger.unnamed(MOST).await? {
+        for id in self.parts.duties.unnamed(MOST).await? {
             let worker = Arc::clone(self);
             looks.spawn(async move {
                 if let Err(error) = worker.name(id).await {
@@ -62,12 +67,18 @@ impl Worker {
             });
         }
         looks.join_all().await;
-        let next = self.parts.ledger.next_doubt().await?;
-        Ok(next.map_or(IDLE, |at| (at - self.parts.clock.now()).to_std().unwrap_or_default().min(IDLE)))
+        Ok(self.until_next().await?.unwrap_or(AT_ONCE))
+    }
+
+    /// How long the next doubt can wait; `None`: it is due.
+    async fn until_next(&self) -> Result<Option<Duration>, LedgerError> {
+        let next = self.parts.duties.next_doubt().await?;
+        let wait = next.map_or(IDLE, |at| (at - self.parts.clock.now()).to_std().unwrap_or_default());
+        Ok((!wait.is_zero()).then_some(wait.min(IDLE)))
     }
 
     async fn reconcile(&self, id: Uuid) -> Result<(), LedgerError> {
-        let Some(doubt) = self.parts.ledger.doubt(id).await? else { return Ok(()) };
+        let Some(doubt) = self.parts.duties.doubt(id).await? else { return Ok(()) };
         let seen = self.look(&doubt).await;
         fp!(AfterEvidence);
         let ruling = machine::judge(&doubt.case, seen, &self.patience());
@@ -95,7 +106,7 @@ impl Worker {
         let handle = it.handle.as_ref().ok_or_else(|| {
             Failure::new(Class::Unknown, "handle_missing", "it has no handle to ask the network about")
         })?;
-        let vault = LedgerVault { ledger: &self.parts.ledger, ring: &self.parts.ring };
+        let vault = LedgerVault { ledger: &self.parts.duties, ring: &self.parts.ring };
         let token = vault.access_token(it.account.id).await.map_err(|error: JobError| error.failure())?;
         Ok((network, handle, token))
     }
@@ -123,7 +134,7 @@ impl Worker {
                 self.decide(doubt, Move::Hold, HandleState::Ready, Some(&why)).await
             }
             Ruling::LookAgain { at, absent_since } => {
-                self.parts.ledger.look_again(doubt.publication.id, at, absent_since).await
+                self.parts.duties.look_again(doubt.publication.id, at, absent_since).await
             }
         }
     }
@@ -135,7 +146,7 @@ impl Worker {
         handle: HandleState,
         failure: Option<&Failure>,
     ) -> Result<(), LedgerError> {
-        let decided = self.parts.ledger.decide(doubt, &Decision { step, handle, failure }).await?;
+        let decided = self.parts.duties.decide(doubt, &Decision { step, handle, failure }).await?;
         metrics::counter!("postroom_reconciled_total", "to" => step.to().word())
             .increment(u64::from(decided));
         if decided {
@@ -146,15 +157,15 @@ impl Worker {
 
     /// Records the effect at once; then asks where it is to be found.
     async fn record(&self, doubt: &Doubt, public: Public) -> Result<(), LedgerError> {
-        self.parts.ledger.seen(doubt.publication.id, doubt.call, &public).await?;
+        self.parts.duties.seen(doubt.publication.id, doubt.call, &public).await?;
         metrics::counter!("postroom_reconciled_total", "to" => "published").increment(1);
         self.describe(&doubt.publication, public).await
     }
 
     /// Asks again where something public is to be found.
     async fn name(&self, id: Uuid) -> Result<(), LedgerError> {
-        let it = self.parts.ledger.publication(id).await?;
-        let known = self.parts.ledger.public(id).await?;
+        let it = self.parts.duties.publication(id).await?;
+        let known = self.parts.duties.public(id).await?;
         self.describe(&it, known).await
     }
 
@@ -164,7 +175,7 @@ impl Worker {
         let call = self.read(it, &token);
         match network.describe(&call, handle, &it.content, known.clone()).await {
             Ok(described) if described != known => {
-                self.parts.ledger.seen(it.id, it.open_commit, &described).await
+                self.parts.duties.seen(it.id, it.open_commit, &described).await
             }
             Ok(_) => Ok(()),
             Err(failure) => {

@@ -1,27 +1,42 @@
 //! Finds by their state the jobs that are due and were not pushed, or were lost, and pushes them; and holds
 //! those due in a moment until their moment, so that a post starts on time and not on a poll.
+//!
+//! Redis holds a window of each queue, the ledger the rest. A sweep looks from the front of every workspace; where
+//! it found more than a page, pages are added from where it stopped whenever the window is half empty.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jobs::{desk::Clock, hint::Hint};
+use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
 use super::Worker;
+use crate::ledger::{LedgerError, claims::Page};
 
-/// Sweeps at the pace of `worker.toml`, whenever somebody says that something may be due, and pushes at the
-/// moment each held hint falls due.
-pub(super) async fn run(worker: Arc<Worker>) {
-    let mut relay = Relay { worker, held: BTreeMap::new() };
-    let mut tick = tokio::time::interval(relay.worker.parts.settings.relay.sweep_every);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Sweeps are at least this far apart, however often somebody says that something may be due.
+const APART: Duration = Duration::from_millis(50);
+/// Sweeping takes at most one part in this many of the time.
+const SELDOM: u32 = 20;
+/// While there is a backlog, sweeps look for lost hints this many times less often: pages bring the work.
+const BACKLOG_SELDOM: u32 = 5;
+/// The least and the most jobs that a page holds of one workspace.
+const PAGE: (usize, usize) = (16, 5000);
+
+/// Sweeps at the pace of `worker.toml` and when somebody says that something may be due, adds pages when a queue
+/// runs dry, and pushes at its moment what is held.
+pub(super) async fn run(worker: Arc<Worker>, mut again: mpsc::Receiver<Hint>) {
+    let mut relay = Relay { worker, held: BTreeMap::new(), marks: Vec::new(), sweep_at: Instant::now() };
     loop {
-        let next = relay.next();
+        let (sweep_at, next) = (relay.sweep_at, relay.next());
+        let worker = Arc::clone(&relay.worker);
         tokio::select! {
-            () = relay.worker.stop.cancelled() => return,
-            _ = tick.tick() => relay.sweep().await,
-            () = relay.worker.due.notified() => relay.sweep().await,
-            () = tokio::time::sleep(next) => relay.push_due().await,
+            () = worker.stop.cancelled() => return,
+            () = tokio::time::sleep_until(sweep_at) => relay.sweep().await,
+            () = worker.due.notified() => relay.sweep_at = sweep_at.min(Instant::now() + APART),
+            () = worker.dry.notified(), if !relay.marks.is_empty() => relay.page().await,
+            Some(hint) = again.recv() => relay.hold(hint),
+            () = tokio::time::sleep(next) => drop(relay.push_due().await),
         }
     }
 }
@@ -29,33 +44,85 @@ pub(super) async fn run(worker: Arc<Worker>) {
 struct Relay {
     worker: Arc<Worker>,
     held: BTreeMap<(DateTime<Utc>, Uuid), Hint>,
+    /// Where the last page of each workspace with a backlog ended.
+    marks: Vec<Hint>,
+    sweep_at: Instant,
 }
 
 impl Relay {
+    /// Looks from the front: what was lost is found here.
     async fn sweep(&mut self) {
+        let (begun, most) = (Instant::now(), self.most());
         let parts = &self.worker.parts;
-        let settings = &parts.settings.relay;
-        let most = i64::from(settings.window.min(1000));
-        match parts.ledger.due(&parts.kinds, settings.look_ahead, most).await {
-            Ok((hints, now)) => {
-                parts.clock.set(now);
-                self.held = hints.into_iter().map(|hint| ((hint.run_at, hint.job_id), hint)).collect();
-                self.push_due().await;
+        let found = parts.duties.due(&parts.kinds, parts.settings.relay.look_ahead, most).await;
+        if let Some(page) = self.heed(found) {
+            self.held.clear();
+            self.marks = page.marks(most);
+            self.take(page).await;
+        }
+        let every = self.worker.parts.settings.relay.sweep_every;
+        let every = if self.marks.is_empty() { every } else { every * BACKLOG_SELDOM };
+        self.sweep_at = begun + every.max(begun.elapsed() * SELDOM);
+    }
+
+    /// Looks on from where the last page ended.
+    async fn page(&mut self) {
+        let most = self.most();
+        let parts = &self.worker.parts;
+        let ahead = parts.settings.relay.look_ahead;
+        let found = parts.duties.due_after(&parts.kinds, ahead, most, &self.marks).await;
+        if let Some(page) = self.heed(found) {
+            let before = std::mem::replace(&mut self.marks, page.marks(most));
+            if self.take(page).await > 0 {
+                self.marks = before; // what found no room is looked for again
             }
-            Err(error) => tracing::warn!(%error, "the ledger could not be searched for due jobs"),
         }
     }
 
-    async fn push_due(&mut self) {
+    /// Half a window, shared by those who have a backlog.
+    fn most(&self) -> i64 {
+        let window = self.worker.parts.queue.window() as usize;
+        let most = (window / 2 / self.marks.len().max(1)).clamp(PAGE.0, PAGE.1);
+        i64::try_from(most).unwrap_or(i64::MAX)
+    }
+
+    fn heed(&self, found: Result<Page, LedgerError>) -> Option<Page> {
+        match found {
+            Ok(page) => {
+                self.worker.parts.clock.set(page.now);
+                Some(page)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the ledger could not be searched for due jobs");
+                None
+            }
+        }
+    }
+
+    /// Holds what a page brought, and pushes what is due; returns how many found no room.
+    async fn take(&mut self, page: Page) -> usize {
+        page.hints.into_iter().for_each(|hint| self.hold(hint));
+        self.push_due().await
+    }
+
+    fn hold(&mut self, hint: Hint) {
+        self.held.insert((hint.run_at, hint.job_id), hint);
+    }
+
+    async fn push_due(&mut self) -> usize {
         let now = self.worker.parts.clock.now();
         let later = self.held.split_off(&(now, Uuid::max()));
         let due: Vec<Hint> = std::mem::replace(&mut self.held, later).into_values().collect();
         if due.is_empty() {
-            return;
+            return 0;
         }
-        if let Err(error) = self.worker.parts.queue.push(&due).await {
-            metrics::counter!("postroom_push_failures_total").increment(1);
-            tracing::debug!(%error, "hints were not pushed; workers claim from the ledger meanwhile");
+        match self.worker.parts.queue.push(&due).await {
+            Ok(refused) => refused,
+            Err(error) => {
+                metrics::counter!("postroom_push_failures_total").increment(1);
+                tracing::debug!(%error, "hints were not pushed; workers claim from the ledger meanwhile");
+                due.len()
+            }
         }
     }
 

@@ -325,7 +325,8 @@ impl System {
     }
 }
 
-fn start_redis(port: u16, dir: &Path) -> Process {
+/// A Redis that keeps nothing on disk.
+pub fn start_redis(port: u16, dir: &Path) -> Process {
     let server = std::env::var("POSTROOM_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
     let port = port.to_string();
     let args = [
@@ -383,6 +384,7 @@ async fn environment(database: &str, redis_port: u16, addresses: &Value) -> BTre
         ("POSTROOM__LEASE__LENGTH", "3s".into()),
         ("POSTROOM__LEASE__SETTLE", "1s".into()),
         ("POSTROOM__RELAY__REAP_EVERY", "500ms".into()),
+        ("POSTROOM__RELAY__MEND_EVERY", "500ms".into()),
         ("POSTROOM__PUBLISHING__LOOK_LEAST", "200ms".into()),
         ("POSTROOM__JOBS__PUBLISH__RETRY_BASE", "200ms".into()),
     ]

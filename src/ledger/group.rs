@@ -1,0 +1,145 @@
+//! Doing single things of many callers in common transactions: a commit costs the disk the same for one as for
+//! a hundred. Nobody waits for company: a transaction takes whoever has come while the last ones ran.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::LedgerError;
+
+/// Callers that may wait for a transaction; more wait for their turn to wait.
+const WAITING_MOST: usize = 4096;
+
+/// What is done to a group: all of it in one transaction, answered in its order.
+pub trait Act: Send + Sync + 'static {
+    /// What a caller brings.
+    type Item: Send + Sync + 'static;
+    /// What it gets.
+    type Answer: Send + 'static;
+
+    /// Does all or nothing, and answers each.
+    ///
+    /// # Errors
+    /// The ledger is away, or refuses one of them.
+    fn act(
+        &self,
+        items: &[Self::Item],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, LedgerError>> + Send;
+}
+
+/// The answer to one caller; an error of the ledger is one for the whole group.
+pub type Answer<A> = Result<<A as Act>::Answer, Arc<LedgerError>>;
+type Waiting<A> = (<A as Act>::Item, oneshot::Sender<Answer<A>>);
+
+/// Where callers bring single things.
+pub struct Group<A: Act> {
+    waiting: mpsc::Sender<Waiting<A>>,
+}
+
+impl<A: Act> Clone for Group<A> {
+    fn clone(&self) -> Self {
+        Self { waiting: self.waiting.clone() }
+    }
+}
+
+impl<A: Act> fmt::Debug for Group<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Group")
+    }
+}
+
+impl<A: Act> Group<A> {
+    /// Opens it, for transactions of at most `most` and `abreast` of them at once; it ends with its last clone.
+    pub fn open(act: A, most: usize, abreast: usize) -> Self {
+        let (waiting, arriving) = mpsc::channel(WAITING_MOST);
+        tokio::spawn(gather(Arc::new(act), arriving, most, Arc::new(Semaphore::new(abreast))));
+        Self { waiting }
+    }
+
+    /// Does one thing: returns after its commit.
+    ///
+    /// # Errors
+    /// The ledger is away, or refuses it.
+    pub async fn bring(&self, item: A::Item) -> Answer<A> {
+        let (told, answer) = oneshot::channel();
+        let closed = || Arc::new(LedgerError::Away(sqlx::Error::PoolClosed));
+        self.waiting.send((item, told)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+async fn gather<A: Act>(
+    act: Arc<A>,
+    mut arriving: mpsc::Receiver<Waiting<A>>,
+    most: usize,
+    abreast: Arc<Semaphore>,
+) {
+    loop {
+        let Ok(turn) = Arc::clone(&abreast).acquire_owned().await else { return };
+        let mut group = Vec::with_capacity(most);
+        if arriving.recv_many(&mut group, most).await == 0 {
+            return;
+        }
+        let act = Arc::clone(&act);
+        tokio::spawn(async move {
+            do_all(&*act, group).await;
+            drop(turn);
+        });
+    }
+}
+
+/// Does a group. What the ledger refuses is tried by halves, so that one bad item does not take its
+/// neighbours with it; that the ledger is away they all hear at once.
+async fn do_all<A: Act>(act: &A, group: Vec<Waiting<A>>) {
+    let (items, told): (Vec<A::Item>, Vec<_>) = group.into_iter().unzip();
+    match act.act(&items).await {
+        // a caller that has gone away has been served all the same
+        Ok(answers) => told.into_iter().zip(answers).for_each(|(one, answer)| drop(one.send(Ok(answer)))),
+        Err(error) if items.len() == 1 || error.is_away() => {
+            let error = Arc::new(error);
+            told.into_iter().for_each(|one| drop(one.send(Err(Arc::clone(&error)))));
+        }
+        Err(_) => {
+            let mut first: Vec<Waiting<A>> = items.into_iter().zip(told).collect();
+            let second = first.split_off(first.len() / 2);
+            Box::pin(do_all(act, first)).await;
+            Box::pin(do_all(act, second)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Refuses odd numbers, and the groups they are in.
+    struct EvenOnly(Mutex<Vec<usize>>);
+
+    impl Act for EvenOnly {
+        type Item = u32;
+        type Answer = u32;
+
+        async fn act(&self, items: &[u32]) -> Result<Vec<u32>, LedgerError> {
+            self.0.lock().expect("no test panics with it").push(items.len());
+            if items.iter().any(|n| n % 2 == 1) {
+                return Err(LedgerError::Unreadable("an odd number".into()));
+            }
+            Ok(items.iter().map(|n| n * 10).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn one_bad_item_does_not_take_its_neighbours_with_it() {
+        let group = Group::open(EvenOnly(Mutex::default()), 64, 1);
+        let asked = (0..32_u32).map(|n| {
+            let group = group.clone();
+            tokio::spawn(async move { (n, group.bring(if n == 13 { 13 } else { n * 2 }).await) })
+        });
+        for answer in futures_util::future::join_all(asked).await {
+            let (n, answer) = answer.expect("no caller panics");
+            assert_eq!(answer.ok(), (n != 13).then_some(n * 20));
+        }
+    }
+}

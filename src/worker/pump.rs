@@ -1,0 +1,318 @@
+//! Fetches one kind's jobs: pops hints, claims them in the ledger, and starts each as soon as there is a slot.
+//!
+//! Hints are taken while earlier jobs run, and claimed a little ahead where jobs are over in no time; a job that
+//! was claimed and found no slot within a second is given back.
+
+use std::{sync::Arc, time::Duration};
+
+use jobs::{contract::Kind, fp, hint::Hint};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    task::JoinError,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use uuid::Uuid;
+
+use super::{
+    Worker,
+    backend::Attempt,
+    room::{Place, Room},
+};
+use crate::{
+    ledger::{Claimed, LedgerError},
+    queue::{Popped, QueueError, Waker},
+};
+
+/// The most jobs of one claim.
+pub(super) const CLAIM_MOST: usize = 256;
+/// Added to a job's own limit before the reaper takes it from a living worker.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(30);
+/// The pace of claiming from the ledger while Redis is away and there is nothing to do.
+const DIRECT_EVERY: Duration = Duration::from_millis(250);
+/// The pace of trying again while the ledger is away.
+const LEDGER_AWAY: Duration = Duration::from_millis(500);
+/// How long a claimed job may wait for its slot.
+const STOCK_KEEPS: Duration = Duration::from_secs(1);
+
+type Woken = AbortOnDropHandle<(Waker, Result<bool, QueueError>)>;
+
+/// Fetches one kind's jobs.
+pub(super) struct Pump {
+    worker: Arc<Worker>,
+    kind: &'static Kind,
+    room: Arc<Room>,
+    /// The wait for a push, kept over what else happens meanwhile: a wait that was dropped would swallow a wake.
+    woken: Woken,
+    generation: String,
+    budget: Duration,
+}
+
+/// A claimed job that has no slot yet.
+struct Stocked {
+    job: Arc<Claimed>,
+    place: Arc<Place>,
+    lost: CancellationToken,
+}
+
+impl Pump {
+    pub fn new(worker: Arc<Worker>, kind: &'static Kind) -> Self {
+        let settings = worker.parts.settings.kind(kind);
+        Self {
+            room: Room::new(settings.concurrency, settings.workspace_share),
+            budget: settings.timeout + DEADLINE_MARGIN,
+            woken: wait(worker.parts.queue.waker(kind.name)),
+            kind,
+            worker,
+            generation: String::new(),
+        }
+    }
+
+    /// Fetches until the worker stops.
+    pub async fn run(mut self, attempts: mpsc::Sender<Attempt>) {
+        let (stock, stocked) = mpsc::channel(2 * CLAIM_MOST);
+        let starter = Starter {
+            worker: Arc::clone(&self.worker),
+            kind: self.kind,
+            room: Arc::clone(&self.room),
+            attempts,
+        };
+        tokio::join!(self.fetch(stock), starter.run(stocked));
+    }
+
+    async fn fetch(&mut self, stock: mpsc::Sender<Stocked>) {
+        let stop = self.worker.stop.clone();
+        while !stop.is_cancelled() {
+            match self.room.free() {
+                0 => tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.room.freed.notified() => {}
+                },
+                most => self.fill(most, &stock).await,
+            }
+        }
+    }
+
+    /// Claims as many jobs as there is room for; waits where there are none.
+    async fn fill(&mut self, most: usize, stock: &mpsc::Sender<Stocked>) {
+        if !self.worker.lease.good() {
+            return self.pause(LEDGER_AWAY).await;
+        }
+        let tenure = self.worker.lease.tenure();
+        match self.claim(most, tenure.inc).await {
+            Ok(claimed) if claimed.is_empty() => self.idle().await,
+            Ok(claimed) => {
+                fp!(AfterClaim);
+                metrics::counter!("postroom_claims_total", "kind" => self.kind.name)
+                    .increment(claimed.len() as u64);
+                self.keep(claimed, stock, &tenure.lost).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, queue = self.kind.name, "jobs could not be claimed");
+                self.pause(LEDGER_AWAY).await;
+            }
+        }
+    }
+
+    async fn keep(&self, claimed: Vec<Claimed>, stock: &mpsc::Sender<Stocked>, lost: &CancellationToken) {
+        let stocked: Vec<Stocked> = claimed
+            .into_iter()
+            .map(|job| Stocked {
+                place: Place::take(&self.worker, &self.room, job.claim.job_id, job.workspace_id),
+                job: Arc::new(job),
+                lost: lost.clone(),
+            })
+            .collect();
+        for one in stocked {
+            // the starter is gone only when the worker stops, which gives up what was not started
+            let _sent = stock.send(one).await;
+        }
+    }
+
+    async fn claim(&mut self, most: usize, inc: Uuid) -> Result<Vec<Claimed>, LedgerError> {
+        let (cap, rests) = (self.room.cap(), self.room.rests());
+        let ids = match self.worker.parts.queue.pop(self.kind.name, most, cap, &rests).await {
+            Ok(popped) => self.heed(popped),
+            Err(error) => {
+                tracing::debug!(%error, queue = self.kind.name, "Redis is away; claiming from the ledger");
+                metrics::counter!("postroom_direct_claims_total").increment(1);
+                self.direct(most, cap, &rests).await?
+            }
+        };
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.worker.parts.ledger.claim(&ids, &[self.kind], inc, self.budget).await
+    }
+
+    /// Notices a queue that was emptied from outside, or is about to run dry.
+    fn heed(&mut self, popped: Popped) -> Vec<Uuid> {
+        if popped.generation != self.generation {
+            self.generation = popped.generation;
+            self.worker.due.notify_one();
+        } else if popped.left < i64::from(self.worker.parts.queue.window() / 2) {
+            self.worker.dry.notify_one();
+        }
+        popped.ids
+    }
+
+    /// Ids straight from the ledger, in turn of their workspaces.
+    async fn direct(
+        &self,
+        most: usize,
+        cap: usize,
+        rests: &[(Uuid, usize)],
+    ) -> Result<Vec<Uuid>, LedgerError> {
+        let of_each = i64::try_from(most.min(cap)).unwrap_or(i64::MAX);
+        let page = self.worker.parts.ledger.due(&[self.kind], Duration::ZERO, of_each).await?;
+        Ok(in_turn(&page.hints, most, cap, rests))
+    }
+
+    /// Waits for a push, or for room if somebody was passed over for want of it.
+    async fn idle(&mut self) {
+        let passed_over = self.room.rests().iter().any(|(_, rest)| *rest == 0);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.worker.stop.cancelled() => return,
+                done = &mut self.woken => match self.wait_again(done) {
+                    Some(true) => return,
+                    Some(false) => {} // nothing was pushed: there is nothing to pop
+                    None => return self.pause(DIRECT_EVERY.mul_f64(0.5 + rand::random::<f64>())).await,
+                },
+                () = self.room.freed.notified(), if passed_over => return,
+            }
+        }
+    }
+
+    /// Begins the next wait; whether the last one was for a push, or `None` while Redis is away.
+    fn wait_again(&mut self, done: Result<(Waker, Result<bool, QueueError>), JoinError>) -> Option<bool> {
+        let (waker, woken) = done.ok().unzip();
+        self.woken = wait(waker.unwrap_or_else(|| self.worker.parts.queue.waker(self.kind.name)));
+        woken?.ok()
+    }
+
+    async fn pause(&self, span: Duration) {
+        tokio::select! {
+            () = self.worker.stop.cancelled() => {}
+            () = tokio::time::sleep(span) => {}
+        }
+    }
+}
+
+fn wait(mut waker: Waker) -> Woken {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let woken = waker.wait().await;
+        (waker, woken)
+    }))
+}
+
+/// Chooses `most` of these, one of each workspace in turn and none beyond what it may hold. Whose turn is first
+/// is left to chance, so that two workers seldom reach for the same.
+fn in_turn(hints: &[Hint], most: usize, cap: usize, rests: &[(Uuid, usize)]) -> Vec<Uuid> {
+    let mut queues: Vec<&[Hint]> = hints.chunk_by(|a, b| a.workspace_id == b.workspace_id).collect();
+    if queues.is_empty() {
+        return Vec::new();
+    }
+    let first = rand::random_range(0..queues.len());
+    queues.rotate_left(first);
+    let rest = |hints: &[Hint]| {
+        let of = hints.first().map(|hint| hint.workspace_id);
+        rests.iter().find(|(id, _)| Some(*id) == of).map_or(cap, |(_, rest)| *rest)
+    };
+    let mut queues: Vec<_> = queues.into_iter().map(|queue| queue.iter().take(rest(queue))).collect();
+    let mut ids = Vec::with_capacity(most);
+    loop {
+        let before = ids.len();
+        let turn = queues.iter_mut().filter_map(Iterator::next).map(|hint| hint.job_id);
+        ids.extend(turn.take(most - before));
+        if ids.len() == before || ids.len() == most {
+            return ids;
+        }
+    }
+}
+
+/// Starts claimed jobs as slots fall free.
+struct Starter {
+    worker: Arc<Worker>,
+    kind: &'static Kind,
+    room: Arc<Room>,
+    attempts: mpsc::Sender<Attempt>,
+}
+
+impl Starter {
+    async fn run(self, mut stocked: mpsc::Receiver<Stocked>) {
+        while let Some(one) = stocked.recv().await {
+            if one.lost.is_cancelled() {
+                continue; // whoever takes it back has it
+            }
+            tokio::select! {
+                biased;
+                // what is not started is given up with the rest, when the worker ends
+                () = self.worker.stop.cancelled() => return,
+                slot = self.slot() => match slot {
+                    Some(slot) => self.start(one, slot).await,
+                    None => self.give_back(one, &mut stocked).await,
+                }
+            }
+        }
+    }
+
+    /// A slot, if one falls free while the stock keeps.
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        let slot = Arc::clone(&self.room.slots).acquire_owned();
+        tokio::time::timeout(STOCK_KEEPS, slot).await.ok()?.ok()
+    }
+
+    async fn start(&self, one: Stocked, slot: OwnedSemaphorePermit) {
+        let late = self.worker.parts.clock_now() - one.job.run_at;
+        metrics::histogram!("postroom_start_delay_seconds", "kind" => self.kind.name)
+            .record(late.to_std().unwrap_or_default().as_secs_f64());
+        one.place.start(slot);
+        let attempt = Attempt { job: one.job, kind: self.kind, lost: one.lost, place: one.place };
+        // nobody takes it only when the worker stops
+        let _sent = self.attempts.send(attempt).await;
+    }
+
+    /// Gives back what waits: the slots are taken by jobs that last, and other workers may have some.
+    async fn give_back(&self, first: Stocked, stocked: &mut mpsc::Receiver<Stocked>) {
+        let mut waiting = vec![first];
+        while let Ok(one) = stocked.try_recv() {
+            waiting.push(one);
+        }
+        let claims: Vec<_> = waiting.iter().map(|one| one.job.claim).collect();
+        match self.worker.parts.ledger.give_up(&claims).await {
+            Ok(_) => self.worker.due.notify_one(),
+            // not among the running any more, they are given up as stray
+            Err(error) => tracing::warn!(%error, "claims without a slot could not be given up yet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hints(workspace: u128, count: u128) -> impl Iterator<Item = Hint> {
+        (0..count).map(move |n| Hint {
+            kind: "probe".into(),
+            workspace_id: Uuid::from_u128(workspace),
+            job_id: Uuid::from_u128(workspace * 1000 + n),
+            run_at: chrono::DateTime::UNIX_EPOCH,
+        })
+    }
+
+    #[test]
+    fn a_quiet_workspace_is_served_beside_a_noisy_one() {
+        let hints: Vec<Hint> = hints(1, 100).chain(hints(2, 1)).collect();
+        let ids = in_turn(&hints, 10, 64, &[]);
+        assert_eq!(ids.len(), 10);
+        assert!(ids.contains(&Uuid::from_u128(2000)));
+    }
+
+    #[test]
+    fn nobody_gets_more_than_it_may_hold() {
+        let hints: Vec<Hint> = hints(1, 100).chain(hints(2, 5)).collect();
+        let ids = in_turn(&hints, 50, 64, &[(Uuid::from_u128(1), 3)]);
+        assert_eq!(ids.len(), 8);
+    }
+}

@@ -1,0 +1,166 @@
+//! How many jobs of a kind this worker holds, and of whom: slots to run in, a little stock beside them, and a
+//! share that no one workspace may pass.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use super::{Worker, pump::CLAIM_MOST};
+
+/// Jobs are claimed ahead of their slots only as far as slots have lately been falling free within this span:
+/// none for uploads that take minutes, a batch for jobs that take no time.
+const STOCK_FOR: Duration = Duration::from_millis(10);
+/// The most jobs claimed ahead of their slots.
+const STOCK_MOST: usize = 192;
+
+/// The room for jobs of one kind.
+pub(super) struct Room {
+    /// One permit a running job.
+    pub slots: Arc<Semaphore>,
+    /// A job has left.
+    pub freed: Notify,
+    concurrency: usize,
+    share: f64,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    all: usize,
+    by_workspace: HashMap<Uuid, usize>,
+    /// Jobs that left since `since`, and how many a second that lately were.
+    left: usize,
+    since: Instant,
+    rate: f64,
+}
+
+impl Room {
+    /// Room for `concurrency` running jobs, of which one workspace may hold `share` (0 to 1).
+    pub fn new(concurrency: usize, share: f64) -> Arc<Self> {
+        let held = Held { all: 0, by_workspace: HashMap::new(), left: 0, since: Instant::now(), rate: 0.0 };
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(concurrency)),
+            freed: Notify::new(),
+            concurrency,
+            share,
+            held: Mutex::new(held),
+        })
+    }
+
+    /// How many jobs may be claimed now.
+    pub fn free(&self) -> usize {
+        let mut held = self.held();
+        let most = self.concurrency + held.stock();
+        most.saturating_sub(held.all).min(CLAIM_MOST)
+    }
+
+    /// The most jobs that one workspace may hold.
+    pub fn cap(&self) -> usize {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a small count"
+        )]
+        let cap = ((self.concurrency + self.held().stock()) as f64 * self.share).ceil() as usize;
+        cap.max(1)
+    }
+
+    /// How many more each workspace may hold that holds any.
+    pub fn rests(&self) -> Vec<(Uuid, usize)> {
+        let cap = self.cap();
+        self.held().by_workspace.iter().map(|(id, held)| (*id, cap.saturating_sub(*held))).collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, workspace_id: Uuid) {
+        let mut held = self.held();
+        held.all += 1;
+        *held.by_workspace.entry(workspace_id).or_default() += 1;
+    }
+
+    fn leave(&self, workspace_id: Uuid) {
+        let mut held = self.held();
+        held.all -= 1;
+        held.left += 1;
+        if let Some(of_it) = held.by_workspace.get_mut(&workspace_id) {
+            *of_it -= 1;
+            if *of_it == 0 {
+                held.by_workspace.remove(&workspace_id);
+            }
+        }
+        drop(held);
+        self.freed.notify_one();
+    }
+}
+
+impl Held {
+    /// How many jobs to hold beyond the slots.
+    fn stock(&mut self) -> usize {
+        let span = self.since.elapsed();
+        if span >= STOCK_FOR / 2 {
+            #[expect(clippy::cast_precision_loss, reason = "a small count")]
+            let lately = self.left as f64 / span.as_secs_f64();
+            self.rate = self.rate.mul_add(0.5, lately * 0.5);
+            (self.left, self.since) = (0, Instant::now());
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        let stock = (self.rate * STOCK_FOR.as_secs_f64()).clamp(0.0, STOCK_MOST as f64) as usize;
+        stock
+    }
+}
+
+/// A job's place in this worker: its name among those that are worked on here, the room it takes up, and the
+/// slot it runs in.
+pub(super) struct Place {
+    worker: Arc<Worker>,
+    job_id: Uuid,
+    taken: Mutex<Option<Taken>>,
+}
+
+struct Taken {
+    room: Arc<Room>,
+    workspace_id: Uuid,
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.leave(self.workspace_id);
+    }
+}
+
+impl Place {
+    /// A place without a slot yet.
+    pub fn take(worker: &Arc<Worker>, room: &Arc<Room>, job_id: Uuid, workspace_id: Uuid) -> Arc<Self> {
+        worker.running().insert(job_id);
+        room.enter(workspace_id);
+        let taken = Taken { room: Arc::clone(room), workspace_id, _slot: None };
+        Arc::new(Self { worker: Arc::clone(worker), job_id, taken: Mutex::new(Some(taken)) })
+    }
+
+    /// The slot that it runs in from now on.
+    pub fn start(&self, slot: OwnedSemaphorePermit) {
+        if let Some(taken) = &mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner) {
+            taken._slot = Some(slot);
+        }
+    }
+
+    /// It runs no more; what came of it is still to be written, for which it needs no room.
+    pub fn leave(&self) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.running().remove(&self.job_id);
+    }
+}
