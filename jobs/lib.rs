@@ -11,6 +11,7 @@ pub mod machine;
 pub mod probe;
 pub mod publish;
 pub mod surface;
+pub mod zones;
 
 use contract::Kind;
 
