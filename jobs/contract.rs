@@ -36,6 +36,8 @@ pub struct Kind {
     pub retry: Retry,
     /// The default limit of one attempt.
     pub limit: Duration,
+    /// Whether the payload can be decoded; if not, why.
+    pub reads: fn(&Value) -> Result<(), String>,
     /// Decodes the payload and runs it.
     pub run: for<'a> fn(&'a Value, &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>>,
 }
@@ -49,8 +51,19 @@ impl fmt::Debug for Kind {
 impl Kind {
     /// The registry entry of `J`.
     pub const fn of<J: Job>() -> Self {
-        Self { name: J::KIND, version: J::VERSION, retry: J::RETRY, limit: J::LIMIT, run: run::<J> }
+        Self {
+            name: J::KIND,
+            version: J::VERSION,
+            retry: J::RETRY,
+            limit: J::LIMIT,
+            reads: reads::<J>,
+            run: run::<J>,
+        }
     }
+}
+
+fn reads<J: Job>(payload: &Value) -> Result<(), String> {
+    J::deserialize(payload).map(|_| ()).map_err(|e| e.to_string())
 }
 
 fn run<'a, J: Job>(payload: &'a Value, desk: &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>> {
