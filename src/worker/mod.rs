@@ -9,6 +9,7 @@ mod lease;
 mod reaper;
 mod reconciler;
 mod relay;
+mod scheduler;
 mod vault;
 
 use std::{
@@ -146,6 +147,7 @@ pub enum WorkerError {
 /// The ledger cannot be reached at the start, or the machinery around the jobs failed.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
     let lease = lease::Lease::begin(&parts).await?;
+    parts.ledger.declare(&scheduler::declared(&parts.settings)).await?;
     let (abort, due, doubt) = (CancellationToken::new(), Notify::new(), Notify::new());
     let (running, pumps) = (Mutex::default(), TaskTracker::new());
     let worker = Arc::new(Worker { parts, lease, stop, abort, running, pumps, due, doubt });
@@ -170,6 +172,7 @@ fn start_duties(worker: &Arc<Worker>) -> JoinSet<()> {
     duties.spawn(relay::run(Arc::clone(worker)));
     duties.spawn(reaper::run(Arc::clone(worker)));
     duties.spawn(reconciler::run(Arc::clone(worker)));
+    duties.spawn(scheduler::run(Arc::clone(worker)));
     duties
 }
 
