@@ -36,8 +36,8 @@ pub struct Kind {
     pub retry: Retry,
     /// The default limit of one attempt.
     pub limit: Duration,
-    /// Whether a payload decodes; if not, why.
-    pub check: fn(&Value) -> Result<(), String>,
+    /// Whether the payload can be decoded; if not, why.
+    pub reads: fn(&Value) -> Result<(), String>,
     /// Decodes the payload and runs it.
     pub run: for<'a> fn(&'a Value, &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>>,
 }
@@ -56,14 +56,14 @@ impl Kind {
             version: J::VERSION,
             retry: J::RETRY,
             limit: J::LIMIT,
-            check: check::<J>,
+            reads: reads::<J>,
             run: run::<J>,
         }
     }
 }
 
-fn check<J: Job>(payload: &Value) -> Result<(), String> {
-    J::deserialize(payload).map(drop).map_err(|e| e.to_string())
+fn reads<J: Job>(payload: &Value) -> Result<(), String> {
+    J::deserialize(payload).map(|_| ()).map_err(|e| e.to_string())
 }
 
 fn run<'a, J: Job>(payload: &'a Value, desk: &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>> {

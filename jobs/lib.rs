@@ -4,6 +4,7 @@
 //! what came of it; keeping, moving and repeating jobs is the business of those who call it.
 
 pub mod contract;
+pub mod cron_line;
 pub mod desk;
 pub mod failpoint;
 pub mod hint;
@@ -11,8 +12,14 @@ pub mod machine;
 pub mod probe;
 pub mod publish;
 pub mod surface;
+pub mod timetable;
+pub mod zones;
 
 use contract::Kind;
+use uuid::Uuid;
+
+/// The workspace of jobs that belong to none: the house's own, such as those of schedules.
+pub const HOUSE: Uuid = Uuid::nil();
 
 /// Every kind of work, by the word that names its file, queue, settings table and log field.
 pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>()];

@@ -1,10 +1,14 @@
 //! Settings from `worker.toml` and the environment, and the addresses and secrets that only the environment
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
+mod schedules;
+
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use serde::Deserialize;
+
+pub use schedules::ScheduleSettings;
 
 use crate::networks::NETWORKS;
 
@@ -21,6 +25,9 @@ pub struct Settings {
     pub relay: Relay,
     /// Each kind of job by its name.
     pub jobs: BTreeMap<String, KindSettings>,
+    /// What is done by the clock, by its name.
+    #[serde(default)]
+    pub schedules: BTreeMap<String, ScheduleSettings>,
     /// How posts are brought out.
     pub publishing: Publishing,
     /// Each network by the name of its file.
@@ -233,6 +240,9 @@ impl Settings {
             }
             positive(&format!("jobs.{name}.retry_attempts"), kind.retry_attempts as usize)?;
         }
+        for (name, schedule) in &self.schedules {
+            schedule.check(name)?;
+        }
         for (file, table) in &self.networks {
             let Some(network) = NETWORKS.iter().find(|network| network.file == file) else {
                 let known: Vec<_> = NETWORKS.iter().map(|network| network.file).collect();
@@ -305,7 +315,7 @@ impl ConfigError {
 mod tests {
     use super::*;
 
-    fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    pub(super) fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
         let file = config::File::from_str(toml, config::FileFormat::Toml);
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Settings::from_sources(file, environment)

@@ -55,7 +55,7 @@ impl NewJob {
     /// # Errors
     /// The payload does not decode, or is larger than [`PAYLOAD_MOST`] bytes as JSON.
     pub fn parse(kind: &'static Kind, workspace_id: Uuid, payload: Value) -> Result<Self, BadJob> {
-        (kind.check)(&payload).map_err(|why| BadJob::Payload { kind: kind.name, why })?;
+        (kind.reads)(&payload).map_err(|why| BadJob::Payload { kind: kind.name, why })?;
         let text = payload.to_string();
         if text.len() > PAYLOAD_MOST {
             return Err(BadJob::TooLarge(text.len()));

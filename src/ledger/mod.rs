@@ -16,6 +16,7 @@ pub mod people;
 pub mod posts;
 pub mod publications;
 pub mod reconcile;
+pub mod schedules;
 pub mod settle;
 pub mod vault;
 pub mod workers;

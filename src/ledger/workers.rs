@@ -195,8 +195,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Drops what retention no longer keeps: finished jobs with their attempts, idempotency answers, and workers
-    /// long gone.
+    /// Drops what retention no longer keeps: finished jobs with their attempts, ticks, idempotency answers, and
+    /// workers long gone.
     ///
     /// # Errors
     /// The ledger is away.
@@ -206,6 +206,7 @@ impl Ledger {
             .execute(&self.pool)
             .await?;
         self.forget_answers(idempotency).await?;
+        self.forget_ticks(history).await?;
         sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
         sqlx::query!(
             r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'

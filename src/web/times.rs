@@ -8,14 +8,13 @@ use chrono::{
     DateTime, Datelike, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
     TimeZone, Timelike, Utc,
 };
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::Tz;
+use jobs::zones;
 
 use super::finding::Finding;
 
 /// So much in the past still counts as now.
 const GRACE: TimeDelta = TimeDelta::seconds(60);
-/// No zone's clock jumps further.
-const WIDEST_JUMP: TimeDelta = TimeDelta::hours(26);
 
 /// A time as somebody wrote it.
 #[derive(Debug, Clone, Copy)]
@@ -65,12 +64,12 @@ pub fn resolve(asked: &Asked<'_>, now: DateTime<Utc>, horizon: TimeDelta) -> Res
 /// # Errors
 /// There is none; names like it.
 pub fn zone(name: &str) -> Result<Tz, Finding> {
-    name.parse().map_err(|_| {
+    zones::named(name).map_err(|like| {
         let detail = format!(
             "“{}” is not a time zone. Use an IANA name such as Europe/Berlin.",
             super::text::shown(name)
         );
-        Finding::new("schedule.time_zone", "time_zone_unknown", detail).accepting(zones_like(name))
+        Finding::new("schedule.time_zone", "time_zone_unknown", detail).accepting(like)
     })
 }
 
@@ -227,18 +226,9 @@ impl Written {
 
     /// The last wall time before the jump and the first after it, as finely as the time was written.
     fn around_gap(self, zone: Tz) -> Option<(NaiveDateTime, NaiveDateTime)> {
-        let local =
-            |second: i64| DateTime::from_timestamp(second, 0).map(|at| at.with_timezone(&zone).naive_local());
-        let middle = self.wall.and_utc();
-        let mut below = middle.checked_sub_signed(WIDEST_JUMP)?.timestamp();
-        let mut above = middle.checked_add_signed(WIDEST_JUMP)?.timestamp();
-        while above - below > 1 {
-            let half = below.midpoint(above);
-            if local(half)? <= self.wall { below = half } else { above = half }
-        }
-        let before = local(below)?;
-        let before = if self.seconds { before } else { before.with_second(0)? };
-        Some((before, local(above)?))
+        let gap = zones::gap(zone, self.wall)?;
+        let before = if self.seconds { gap.before } else { gap.before.with_second(0)? };
+        Some((before, gap.after))
     }
 
     fn show(self, wall: NaiveDateTime) -> String {
@@ -316,37 +306,6 @@ pub fn span(delta: TimeDelta) -> String {
         let _ = text.write_char('s');
     }
     text
-}
-
-/// The three names nearest to what was written.
-fn zones_like(wrong: &str) -> Vec<&'static str> {
-    let wrong: String = wrong.to_lowercase().replace(' ', "_").chars().take(40).collect();
-    let city = wrong.rsplit('/').next().unwrap_or_default();
-    let mut near: Vec<(usize, &'static str)> = TZ_VARIANTS
-        .iter()
-        .map(|zone| {
-            let name = zone.name().to_lowercase();
-            let own_city = name.rsplit('/').next().unwrap_or_default();
-            (edits(&wrong, &name).min(edits(city, own_city) + 1), zone.name())
-        })
-        .collect();
-    near.sort_unstable();
-    near.into_iter().filter(|(edits, _)| *edits <= 6).take(3).map(|(_, name)| name).collect()
-}
-
-/// Levenshtein's distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let best = (row[j] + 1).min(row[j + 1] + 1).min(corner + usize::from(x != *y));
-            corner = std::mem::replace(&mut row[j + 1], best);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod reaper;
 mod reconciler;
 mod relay;
 mod room;
+mod scheduler;
 mod vault;
 
 use std::{
@@ -165,6 +166,7 @@ pub enum WorkerError {
 /// The ledger cannot be reached at the start, or the machinery around the jobs failed.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
     let lease = lease::Lease::begin(&parts).await?;
+    parts.ledger.declare(&scheduler::declared(&parts.settings)).await?;
     let (again, coming) = mpsc::channel(AGAIN);
     let worker = Arc::new(Worker {
         finisher: parts.settling.finisher(),
@@ -200,6 +202,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(relay::run(Arc::clone(worker), coming));
     duties.spawn(reaper::run(Arc::clone(worker)));
     duties.spawn(reconciler::run(Arc::clone(worker)));
+    duties.spawn(scheduler::run(Arc::clone(worker)));
     duties
 }
 

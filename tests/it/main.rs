@@ -9,4 +9,5 @@ mod house;
 mod intake;
 mod journeys;
 mod networks;
+mod schedules;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgConnectOptions};
 use uuid::Uuid;
 
@@ -29,6 +30,24 @@ impl Database {
         url.set_path(&name);
         let pool = PgPool::connect_lazy(url.as_str()).unwrap();
         Self { url: url.into(), pool, name }
+    }
+
+    /// Takes the ledger's clock into the test's hand, for every connection there is and will be.
+    pub async fn own_clock(&self) {
+        for statement in [
+            "CREATE TABLE test_clock (shift interval NOT NULL)",
+            "INSERT INTO test_clock VALUES ('0')",
+            "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE \
+             RETURN statement_timestamp() + (SELECT shift FROM test_clock)",
+        ] {
+            self.pool.execute(statement).await.unwrap();
+        }
+    }
+
+    /// Sets the ledger's clock, which then goes on.
+    pub async fn set_clock(&self, now: DateTime<Utc>) {
+        let set = "UPDATE test_clock SET shift = $1 - statement_timestamp()";
+        sqlx::query(set).bind(now).execute(&self.pool).await.unwrap();
     }
 
     /// One number of the ledger.

@@ -190,6 +190,12 @@ impl System {
         self.workers.push(worker);
     }
 
+    /// Starts one more worker, which works on these queues only.
+    pub fn start_worker_on(&mut self, queues: &str) {
+        let worker = self.process("worker", &["worker", "--queues", queues], &[]);
+        self.workers.push(worker);
+    }
+
     fn process(&self, name: &str, args: &[&str], more: &[(&str, &str)]) -> Process {
         let mut environment = self.environment.clone();
         environment.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
