@@ -166,7 +166,7 @@ pub enum WorkerError {
 /// The ledger cannot be reached at the start, or the machinery around the jobs failed.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
     let lease = lease::Lease::begin(&parts).await?;
-    parts.ledger.declare(&scheduler::declared(&parts.settings)).await?;
+    parts.duties.declare(&scheduler::declared(&parts.settings)).await?;
     let (again, coming) = mpsc::channel(AGAIN);
     let worker = Arc::new(Worker {
         finisher: parts.settling.finisher(),
@@ -188,7 +188,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     worker.pumps.close();
     worker.pumps.wait().await;
     worker.release_stray(Duration::ZERO).await;
-    worker.lease.end(&worker.parts.ledger).await;
+    worker.lease.end(&worker.parts.duties).await;
     tracing::info!("worker stopped");
     outcome
 }

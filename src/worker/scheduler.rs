@@ -62,7 +62,7 @@ pub(super) fn declared(settings: &Settings) -> Vec<Declared> {
 impl Worker {
     /// Takes every tick that is due; returns how long the next one can wait.
     async fn take_due_ticks(&self) -> Result<Duration, LedgerError> {
-        let (schedules, now) = self.parts.ledger.schedules().await?;
+        let (schedules, now) = self.parts.duties.schedules().await?;
         self.parts.clock.set(now);
         let mut wake = now + IDLE;
         for schedule in schedules {
@@ -95,7 +95,7 @@ impl Worker {
                 None => return Ok(now + AGAIN),
             }
         }
-        let taken = self.parts.ledger.take_ticks(it, &due).await?;
+        let taken = self.parts.duties.take_ticks(it, &due).await?;
         if taken == 0 {
             return Ok(now + AGAIN); // somebody else decided, and not necessarily as much; or all were left out
         }
@@ -107,7 +107,7 @@ impl Worker {
 
     /// How many more jobs making up for the past may make now.
     async fn room(&self, name: &str) -> Result<usize, LedgerError> {
-        let undone = self.parts.ledger.undone_ticks(name, i64::try_from(MOST).unwrap_or(i64::MAX)).await?;
+        let undone = self.parts.duties.undone_ticks(name, i64::try_from(MOST).unwrap_or(i64::MAX)).await?;
         Ok(MOST.saturating_sub(usize::try_from(undone).unwrap_or(MOST)))
     }
 }
