@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod claims;
 pub mod clock;
 pub mod effects;
+pub mod figures;
 pub mod history;
 pub mod idempotency;
 pub mod keyring;

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use postroom::ledger::{Ledger, Role};
 use sqlx::migrate::{Migration, Migrator};
 
-use crate::harness::{Database, System, eventually};
+use crate::harness::{Database, System, eventually, free_port};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -128,4 +128,36 @@ async fn attempts_from_before_they_were_kept_by_day_move_along() {
     assert_eq!(database.count(days).await, 0, "each day has a table");
     assert_eq!(database.count("SELECT count(*) FROM pg_class WHERE relname LIKE 'attempt_whole%'").await, 0);
     owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_tells_of_bloat_age_and_dead_letters() {
+    let mut system = System::start().await;
+    let port = free_port();
+    system.environment.insert("WORKER_PORT".into(), port.to_string());
+    // one that waits for a newer worker, one that died of old
+    job(&system, "nothing", 99, 100.0).await;
+    let insert = "INSERT INTO job_history (id, kind, workspace_id, epoch, attempt, crash_count, payload, outcome, created_at) \
+                  VALUES (gen_random_uuid(), 'probe', $1, 1, 3, 0, '{}', 'dead', ledger_now())";
+    sqlx::query(insert).bind(jobs::HOUSE).execute(&system.database.pool).await.unwrap();
+    system.start_worker(&[]);
+    let url = format!("http://localhost:{port}/metrics");
+    let figures = eventually("the figures", || async {
+        let answer = reqwest::get(&url).await.map_err(|e| e.to_string())?;
+        let text = answer.text().await.map_err(|e| e.to_string())?;
+        if text.contains("postroom_dead_letters") { Ok(text) } else { Err(text) }
+    })
+    .await;
+    let value = |name: &str| -> f64 {
+        let line = figures.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or_else(|| panic!("{name} is missing in {figures}")).trim().parse().unwrap()
+    };
+    assert!((100.0..160.0).contains(&value("postroom_oldest_ready_seconds{kind=\"probe\"}")));
+    assert!(value("postroom_oldest_ready_seconds{kind=\"publish\"}").abs() < 0.1);
+    assert!((value("postroom_dead_letters{kind=\"probe\"}") - 1.0).abs() < 0.1);
+    assert!(value("postroom_dead_letters{kind=\"publish\"}").abs() < 0.1);
+    for table in ["job", "claim"] {
+        assert!(value(&format!("postroom_dead_rows{{table=\"{table}\"}}")) >= 0.0);
+        assert!(value(&format!("postroom_table_bytes{{table=\"{table}\"}}")) > 0.0);
+    }
 }
