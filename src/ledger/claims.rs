@@ -179,6 +179,10 @@ impl Ledger {
     /// # Errors
     /// The ledger is away.
     pub async fn put_back(&self, claim: Claim, back: &PutBack) -> Result<bool, LedgerError> {
+        self.kept_by_day(|| self.put_back_once(claim, back)).await
+    }
+
+    async fn put_back_once(&self, claim: Claim, back: &PutBack) -> Result<bool, LedgerError> {
         let rows = sqlx::query!(
             r#"WITH released AS (
                    DELETE FROM claim c USING job j

@@ -8,6 +8,8 @@ pub mod clock;
 pub mod effects;
 pub mod enqueue;
 pub mod group;
+pub mod figures;
+pub mod history;
 pub mod idempotency;
 pub mod keyring;
 pub mod keys;

@@ -234,8 +234,12 @@ impl Ledger {
         Ok(zone)
     }
 
-    /// What happened to these publications, oldest first.
-    pub async fn events(&self, publications: &[Uuid]) -> Result<Vec<Event>, LedgerError> {
+    /// What happened to the publications of a post that is from `since`, oldest first.
+    pub async fn events(
+        &self,
+        publications: &[Uuid],
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Event>, LedgerError> {
         let calls = sqlx::query!(
             r#"SELECT publication_id AS "publication_id!", kind::text AS "kind!", started_at, finished_at,
                       verdict::text AS verdict, remote_message
@@ -247,12 +251,14 @@ impl Ledger {
         .await?;
         let attempts = sqlx::query!(
             r#"SELECT publication_id AS "publication_id!", ended_at AS "at!", outcome::text AS "outcome!", reason
-               FROM attempt WHERE publication_id = ANY ($1)
+               -- the time spares the partitions from before the post
+               FROM attempt WHERE publication_id = ANY ($1) AND ended_at >= $2
                UNION ALL
                SELECT publication_id, finished_at, outcome::text, reason
-               FROM job_history WHERE publication_id = ANY ($1)
+               FROM job_history WHERE publication_id = ANY ($1) AND finished_at >= $2
                ORDER BY 2"#,
             publications,
+            since,
         )
         .fetch_all(&self.pool)
         .await?;
@@ -342,10 +348,11 @@ impl Ledger {
                JOIN account a ON a.id = p.account_id
                LEFT JOIN LATERAL (
                    SELECT count(*) AS n FROM attempt t
-                   WHERE t.publication_id = p.id AND t.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
+                   -- the time spares the partitions from before the post
+                   WHERE t.publication_id = p.id AND t.ended_at >= $2
+                     AND t.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
                LEFT JOIN LATERAL (
                    SELECT count(*) AS n FROM job_history h
-                   -- the time spares the partitions from before the post
                    WHERE h.publication_id = p.id AND h.finished_at >= $2) ended ON true
                LEFT JOIN LATERAL (
                    SELECT count(*) AS n FROM job j JOIN claim c ON c.job_id = j.id

@@ -88,13 +88,7 @@ impl Ledger {
     /// # Errors
     /// The ledger is away: nothing is known to have happened, and finishing again is safe.
     pub async fn finish(&self, batch: &[Finish]) -> Result<Vec<Uuid>, LedgerError> {
-        match self.finish_once(batch).await {
-            Err(LedgerError::Refused { constraint }) if constraint == "job_history" => {
-                sqlx::query!("SELECT make_history_partitions()").execute(&self.pool).await?;
-                self.finish_once(batch).await
-            }
-            other => other,
-        }
+        self.kept_by_day(|| self.finish_once(batch)).await
     }
 
     async fn finish_once(&self, batch: &[Finish]) -> Result<Vec<Uuid>, LedgerError> {
@@ -142,6 +136,10 @@ impl Ledger {
     /// # Errors
     /// The ledger is away.
     pub async fn end(&self, end: &End<'_>) -> Result<bool, LedgerError> {
+        self.kept_by_day(|| self.end_once(end)).await
+    }
+
+    async fn end_once(&self, end: &End<'_>) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let Some(publication_id) = take_claim(&mut tx, end.claim).await? else { return Ok(false) };
         if let Some(publication_id) = publication_id

@@ -75,6 +75,10 @@ impl Ledger {
     /// # Errors
     /// The ledger is away.
     pub async fn reap(&self, crash_limit: i32) -> Result<Reaped, LedgerError> {
+        self.kept_by_day(|| self.reap_once(crash_limit)).await
+    }
+
+    async fn reap_once(&self, crash_limit: i32) -> Result<Reaped, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let taken = sqlx::query!(
             r#"WITH lost AS (
@@ -140,6 +144,10 @@ impl Ledger {
     /// # Errors
     /// The ledger is away.
     pub async fn disown(&self) -> Result<u64, LedgerError> {
+        self.kept_by_day(|| self.disown_once()).await
+    }
+
+    async fn disown_once(&self) -> Result<u64, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let armed = sqlx::query_scalar!(
             r#"SELECT p.id FROM publication p
@@ -161,6 +169,10 @@ impl Ledger {
     /// # Errors
     /// The ledger is away.
     pub async fn mend(&self) -> Result<u64, LedgerError> {
+        self.kept_by_day(|| self.mend_once()).await
+    }
+
+    async fn mend_once(&self) -> Result<u64, LedgerError> {
         let mut tx = self.pool.begin().await?;
         // any number will do that nobody else locks
         let alone = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(7305812046) AS "alone!""#);
@@ -184,37 +196,6 @@ impl Ledger {
         expire(&mut tx).await?;
         tx.commit().await?;
         Ok(orphans.rows_affected())
-    }
-
-    /// Makes the history's partitions of the days ahead.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn prepare_history(&self) -> Result<(), LedgerError> {
-        sqlx::query!("SELECT make_history_partitions()").execute(&self.pool).await?;
-        Ok(())
-    }
-
-    /// Drops what retention no longer keeps: finished jobs with their attempts, ticks, idempotency answers, and
-    /// workers long gone.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn forget(&self, history: Duration, idempotency: Duration) -> Result<(), LedgerError> {
-        sqlx::query!("SELECT drop_history_partitions($1)", interval(history)).execute(&self.pool).await?;
-        sqlx::query!("DELETE FROM attempt WHERE ended_at < ledger_now() - $1::interval", interval(history))
-            .execute(&self.pool)
-            .await?;
-        self.forget_answers(idempotency).await?;
-        self.forget_ticks(history).await?;
-        sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
-        sqlx::query!(
-            r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'
-               AND NOT EXISTS (SELECT FROM claim c WHERE c.worker_inc = w.inc)"#,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backend;
+mod gauges;
 mod lease;
 mod pump;
 mod reaper;
@@ -203,6 +204,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(reaper::run(Arc::clone(worker)));
     duties.spawn(reconciler::run(Arc::clone(worker)));
     duties.spawn(scheduler::run(Arc::clone(worker)));
+    duties.spawn(gauges::run(Arc::clone(worker)));
     duties
 }
 

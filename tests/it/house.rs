@@ -111,6 +111,24 @@ fn the_readme_names_every_kind_network_and_required_variable() {
     }
 }
 
+#[test]
+fn the_readme_explains_every_figure() {
+    let readme = include_str!("../../README.md");
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = 0;
+    for path in sources(&src) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        for kind in ["counter!(\"", "gauge!(\"", "histogram!(\""] {
+            for figure in text.split(kind).skip(1).filter_map(|rest| rest.split('"').next()) {
+                let named = [format!("`{figure}`"), format!("`{figure}{{")];
+                assert!(named.iter().any(|word| readme.contains(word)), "README.md does not name {figure}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 10, "the figures were found");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn web_cannot_read_a_token_and_no_token_stands_in_the_clear() {
     // P-C1

@@ -5,6 +5,7 @@ mod browser;
 mod console;
 mod failures;
 mod harness;
+mod history;
 mod house;
 mod intake;
 mod journeys;

@@ -102,7 +102,7 @@ pub async fn page(
     let publications: Vec<Uuid> = post.publications.iter().map(|it| it.id).collect();
     let (files, events, accounts) = tokio::try_join!(
         ledger.media_of(workspace, &post.media_ids),
-        ledger.events(&publications),
+        ledger.events(&publications, post.created_at),
         ledger.accounts(workspace, None, MOST_ACCOUNTS),
     )?;
     let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/posts/{id}"));

@@ -50,6 +50,11 @@ impl Database {
         sqlx::query(set).bind(now).execute(&self.pool).await.unwrap();
     }
 
+    /// What the ledger's clock shows.
+    pub async fn now(&self) -> DateTime<Utc> {
+        sqlx::query_scalar("SELECT ledger_now()").fetch_one(&self.pool).await.unwrap()
+    }
+
     /// One number of the ledger.
     pub async fn count(&self, statement: &'static str) -> i64 {
         sqlx::query_scalar(statement).fetch_one(&self.pool).await.unwrap()

@@ -1,0 +1,74 @@
+//! What whoever watches a deployment wants to know of the ledger. Cheap enough for every worker to ask.
+
+use std::collections::BTreeMap;
+
+use super::{Ledger, LedgerError};
+
+/// A hot table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Rows that are gone and not yet cleared away.
+    pub dead_rows: f64,
+    /// What it takes on disk, its indexes included.
+    pub bytes: f64,
+}
+
+impl Ledger {
+    /// The hot tables.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn hot_tables(&self) -> Result<Vec<Table>, LedgerError> {
+        let rows = sqlx::query_as!(
+            Table,
+            r#"SELECT relname::text AS "name!", n_dead_tup::float8 AS "dead_rows!",
+                      pg_total_relation_size(relid)::float8 AS "bytes!"
+               FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname IN ('job', 'claim')"#,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows)
+    }
+
+    /// For how many seconds the longest-waiting job of each kind has been ready, where there is one.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn oldest_ready(&self) -> Result<BTreeMap<String, f64>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"WITH RECURSIVE w (kind, workspace_id) AS (
+                   -- one step of the index a workspace, however many jobs it has
+                   (SELECT kind, workspace_id FROM job WHERE standing = 'active' ORDER BY kind, workspace_id LIMIT 1)
+                   UNION ALL
+                   SELECT next.kind, next.workspace_id FROM w CROSS JOIN LATERAL (
+                       SELECT kind, workspace_id FROM job
+                       WHERE standing = 'active' AND (kind, workspace_id) > (w.kind, w.workspace_id)
+                       ORDER BY kind, workspace_id LIMIT 1) next)
+               SELECT w.kind AS "kind!", extract(epoch FROM ledger_now() - min(first.run_at))::float8 AS "seconds!"
+               FROM w CROSS JOIN LATERAL (
+                   SELECT run_at FROM job
+                   WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id = w.workspace_id
+                     AND run_at <= ledger_now() AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
+                   ORDER BY run_at LIMIT 1) first
+               GROUP BY w.kind"#,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.kind, row.seconds)).collect())
+    }
+
+    /// How many jobs of each kind ended dead and are still kept, where there are any.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn dead_letters(&self) -> Result<BTreeMap<String, f64>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"SELECT kind, count(*)::float8 AS "jobs!" FROM job_history WHERE outcome = 'dead' GROUP BY kind"#,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.kind, row.jobs)).collect())
+    }
+}

@@ -1,0 +1,53 @@
+//! The history by day: finished jobs, attempts and ticks, and what drops them.
+
+use std::time::Duration;
+
+use super::{Ledger, LedgerError, claims::interval};
+
+/// The tables that are kept by day.
+const BY_DAY: [&str; 2] = ["attempt", "job_history"];
+
+impl Ledger {
+    /// Makes the partitions of the days around today.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn prepare_history(&self) -> Result<(), LedgerError> {
+        sqlx::query!("SELECT make_history_partitions()").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Runs a write that leaves something in the history; where the day has no partition yet, makes it and runs
+    /// the write again.
+    pub(super) async fn kept_by_day<T, F>(&self, write: impl Fn() -> F) -> Result<T, LedgerError>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
+        match write().await {
+            Err(LedgerError::Refused { constraint }) if BY_DAY.contains(&constraint.as_str()) => {
+                self.prepare_history().await?;
+                write().await
+            }
+            other => other,
+        }
+    }
+
+    /// Drops what retention no longer keeps: finished jobs with their attempts, ticks, idempotency answers, and
+    /// workers long gone.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn forget(&self, history: Duration, idempotency: Duration) -> Result<(), LedgerError> {
+        sqlx::query!("SELECT drop_history_partitions($1)", interval(history)).execute(&self.pool).await?;
+        self.forget_ticks(history).await?;
+        self.forget_answers(idempotency).await?;
+        sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
+        sqlx::query!(
+            r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'
+               AND NOT EXISTS (SELECT FROM claim c WHERE c.worker_inc = w.inc)"#,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
