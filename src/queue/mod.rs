@@ -3,13 +3,13 @@
 //! Each kind of job has one queue under one hash tag: a ring of workspaces with work, a sorted set of ids for
 //! each of them, a list that wakes idle workers, and a random generation that tells when all was lost.
 
+mod commands;
+
 use std::time::Duration;
 
+use commands::Commands;
 use jobs::hint::Hint;
-use redis::{
-    AsyncConnectionConfig, Client, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-};
+use redis::{AsyncConnectionConfig, Client, Script, aio::MultiplexedConnection};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ pub struct QueueError(#[from] redis::RedisError);
 #[derive(Clone)]
 pub struct Queue {
     client: Client,
-    commands: ConnectionManager,
+    commands: Commands,
     window: u32,
     push: Script,
     pop: Script,
@@ -60,11 +60,7 @@ impl Queue {
     /// The address cannot be read.
     pub fn open(url: &SecretString, window: u32) -> Result<Self, QueueError> {
         let client = Client::open(url.expose_secret())?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(COMMAND_TIMEOUT))
-            .set_response_timeout(Some(COMMAND_TIMEOUT))
-            .set_number_of_retries(1);
-        let commands = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let commands = Commands::open(&client)?;
         let (push, pop) = (Script::new(include_str!("push.lua")), Script::new(include_str!("pop.lua")));
         Ok(Self { client, commands, window, push, pop })
     }
@@ -97,7 +93,10 @@ impl Queue {
                 .arg(hint.job_id.to_string())
                 .arg(hint.run_at.timestamp_millis());
         }
-        let _: (String, i64) = call.invoke_async(&mut self.commands.clone()).await?;
+        let _: (String, i64) = self
+            .commands
+            .run(|mut connection| async move { call.invoke_async(&mut connection).await })
+            .await?;
         Ok(())
     }
 
@@ -111,7 +110,10 @@ impl Queue {
             call.key(key);
         }
         call.arg(prefix(kind)).arg(most).arg(QUANTUM);
-        let (generation, ids): (String, Vec<String>) = call.invoke_async(&mut self.commands.clone()).await?;
+        let (generation, ids): (String, Vec<String>) = self
+            .commands
+            .run(|mut connection| async move { call.invoke_async(&mut connection).await })
+            .await?;
         Ok(Popped { generation, ids: ids.iter().filter_map(|id| id.parse().ok()).collect() })
     }
 
@@ -125,7 +127,10 @@ impl Queue {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        let _: String = redis::cmd("PING").query_async(&mut self.commands.clone()).await?;
+        let _: String = self
+            .commands
+            .run(|mut connection| async move { redis::cmd("PING").query_async(&mut connection).await })
+            .await?;
         Ok(())
     }
 }
