@@ -23,12 +23,15 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Executor,
+    Connection, Executor, PgConnection,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
+
+/// The longest that a connection which is taken or given back may need to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The ledger, as one role sees it.
 #[derive(Debug, Clone)]
@@ -70,6 +73,13 @@ pub enum LedgerError {
     Unreadable(String),
 }
 
+impl LedgerError {
+    /// It was waited for in vain.
+    pub fn late(late: tokio::time::error::Elapsed) -> Self {
+        Self::Away(sqlx::Error::Io(late.into()))
+    }
+}
+
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
@@ -101,6 +111,14 @@ fn is_away(code: &str) -> bool {
         || ["25006", "40001", "40P01", "0A000"].contains(&code)
 }
 
+/// Whether a connection is still good, which it shows soon or not at all.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(late) => Err(sqlx::Error::Io(late.into())),
+    }
+}
+
 impl Ledger {
     /// Opens a pool of at most `size` connections, each switched to the narrower role where there is one.
     ///
@@ -115,6 +133,10 @@ impl Ledger {
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(Duration::from_secs(5))
+            // the pool's own check waits for ever where a connection is half open, and keeps its place meanwhile
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(answers(connection)))
+            .after_release(|connection, _| Box::pin(answers(connection)))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if let Some(statement) = role.switch() {

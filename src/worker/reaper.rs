@@ -32,11 +32,11 @@ impl Worker {
         let ledger = &self.parts.ledger;
         self.release_stray(STRAY_AFTER).await;
         let reaped = if self.lease.may_reap() {
-            ledger.reap(self.parts.settings.lease.crash_limit).await?
+            self.in_time(ledger.reap(self.parts.settings.lease.crash_limit)).await?
         } else {
             Reaped::default()
         };
-        let mut found = ledger.mend().await?;
+        let mut found = self.in_time(ledger.mend()).await?;
         found.claims += reaped.claims;
         found.doubtful += reaped.doubtful;
         if found.claims + found.orphans > 0 {

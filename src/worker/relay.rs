@@ -36,7 +36,7 @@ impl Relay {
         let parts = &self.worker.parts;
         let settings = &parts.settings.relay;
         let most = i64::from(settings.window.min(1000));
-        match parts.ledger.due(&parts.kinds, settings.look_ahead, most).await {
+        match self.worker.in_time(parts.ledger.due(&parts.kinds, settings.look_ahead, most)).await {
             Ok((hints, now)) => {
                 parts.clock.set(now);
                 self.held = hints.into_iter().map(|hint| ((hint.run_at, hint.job_id), hint)).collect();
