@@ -81,6 +81,14 @@ impl LedgerBackend {
     pub(super) fn new(worker: Arc<Worker>, kind: &'static Kind) -> Self {
         Self { worker, kind, attempts: None }
     }
+
+    /// Starts to fetch.
+    fn pump(&self) -> mpsc::Receiver<Attempt> {
+        // one: nothing is claimed that does not start at once
+        let (sender, receiver) = mpsc::channel(1);
+        self.worker.pumps.spawn(Pump::new(Arc::clone(&self.worker), self.kind).run(sender));
+        receiver
+    }
 }
 
 impl Backend for LedgerBackend {
@@ -89,10 +97,7 @@ impl Backend for LedgerBackend {
 
     fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
         if self.attempts.is_none() {
-            // one: nothing is claimed that does not start at once
-            let (sender, receiver) = mpsc::channel(1);
-            self.attempts = Some(receiver);
-            self.worker.pumps.spawn(Pump::new(Arc::clone(&self.worker), self.kind).run(sender));
+            self.attempts = Some(self.pump());
         }
         Poll::Ready(Ok(()))
     }
@@ -102,14 +107,22 @@ impl Backend for LedgerBackend {
         cx: &mut Context<'_>,
         _: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        let Some(attempts) = self.attempts.as_mut() else { return Poll::Pending };
-        match attempts.poll_recv(cx) {
-            Poll::Ready(Some(attempt)) => {
-                let id = TaskId::from_string(attempt.job.claim.job_id.to_string());
-                Poll::Ready(Some(Ok(TaskBuilder::new(attempt).task_id(id).build())))
+        loop {
+            let Some(attempts) = self.attempts.as_mut() else { return Poll::Pending };
+            match attempts.poll_recv(cx) {
+                Poll::Ready(Some(attempt)) => {
+                    let id = TaskId::from_string(attempt.job.claim.job_id.to_string());
+                    return Poll::Ready(Some(Ok(TaskBuilder::new(attempt).task_id(id).build())));
+                }
+                // a pump ends when all stops, or by a fault of its own; without one, the worker would take
+                // nothing any more and yet say that it lives
+                Poll::Ready(None) if !self.worker.stop.is_cancelled() => {
+                    tracing::error!(queue = self.kind.name, "what fetches jobs has failed; it begins anew");
+                    self.attempts = Some(self.pump());
+                }
+                // a stream that ends would park its worker for ever
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
-            // a stream that ends would park its worker for ever: the pump ends only when all stops
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
@@ -242,7 +255,7 @@ impl Pump {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.worker.parts.ledger.claim(&ids, &[self.kind], inc, self.budget).await
+        self.worker.in_time(self.worker.parts.ledger.claim(&ids, &[self.kind], inc, self.budget)).await
     }
 
     /// Notices a queue that was emptied from outside.
@@ -257,7 +270,9 @@ impl Pump {
     async fn direct(&self, most: usize) -> Result<Vec<Uuid>, LedgerError> {
         self.pause(DIRECT_EVERY.mul_f64(0.5 + rand::random::<f64>())).await;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let (hints, _) = self.worker.parts.ledger.due(&[self.kind], Duration::ZERO, most).await?;
+        let kinds = [self.kind];
+        let due = self.worker.parts.ledger.due(&kinds, Duration::ZERO, most);
+        let (hints, _) = self.worker.in_time(due).await?;
         Ok(hints
             .into_iter()
             .take(usize::try_from(most).unwrap_or(usize::MAX))

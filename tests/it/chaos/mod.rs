@@ -4,6 +4,8 @@
 mod blows;
 mod dice;
 mod door;
+
+mod found;
 mod lies;
 mod oracles;
 mod proxy;

@@ -279,6 +279,7 @@ fn settings() -> BTreeMap<String, String> {
         ("RELAY__REAP_EVERY", span(REAP_EVERY)),
         ("PUBLISHING__LOOK_LEAST", "200ms".into()),
         ("PUBLISHING__LOOK_MOST", span(LOOK_MOST)),
+        ("JOBS__PUBLISH__TIMEOUT", "10s".into()),
         ("JOBS__PUBLISH__RETRY_BASE", "200ms".into()),
         ("JOBS__PUBLISH__RETRY_CAP", "1s".into()),
         ("NETWORKS__FACEBOOK__TIMEOUT", "3s".into()),
