@@ -28,12 +28,18 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Executor,
+    Connection, Executor, PgConnection,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
+
+/// The longest that a connection which is taken or given back may need to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// A connection that was used a moment ago is used again without asking whether it is still good.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The ledger, as one role sees it.
 #[derive(Debug, Clone)]
@@ -80,6 +86,11 @@ impl LedgerError {
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Away(_) | Self::Undecided(_))
     }
+
+    /// It was waited for in vain.
+    pub fn late(late: tokio::time::error::Elapsed) -> Self {
+        Self::Away(sqlx::Error::Io(late.into()))
+    }
 }
 
 impl From<sqlx::Error> for LedgerError {
@@ -113,6 +124,14 @@ fn is_away(code: &str) -> bool {
         || ["25006", "40001", "40P01", "0A000"].contains(&code)
 }
 
+/// Whether a connection is still good, which it shows soon or not at all.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(late) => Err(sqlx::Error::Io(late.into())),
+    }
+}
+
 impl Ledger {
     /// Opens a pool of at most `size` connections, each switched to the narrower role where there is one.
     ///
@@ -127,6 +146,12 @@ impl Ledger {
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(Duration::from_secs(5))
+            // the pool's own check waits for ever where a connection is half open, and keeps its place meanwhile
+            .test_before_acquire(false)
+            .before_acquire(|connection, was| {
+                Box::pin(async move { Ok(was.idle_for < TRUSTED_FOR || answers(connection).await?) })
+            })
+            .after_release(|connection, _| Box::pin(answers(connection)))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if let Some(statement) = role.switch() {

@@ -3,19 +3,13 @@
 //! Each kind of job has one queue under one hash tag: a ring of workspaces with work, a sorted set of ids for
 //! each of them, a list that wakes idle workers, and a random generation that tells when all was lost.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+mod commands;
 
+use std::time::Duration;
+
+use commands::Commands;
 use jobs::hint::Hint;
-use redis::{
-    AsyncConnectionConfig, Client, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
-};
+use redis::{AsyncConnectionConfig, Client, Script, aio::MultiplexedConnection};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -45,11 +39,10 @@ pub enum QueueError {
 #[derive(Clone)]
 pub struct Queue {
     client: Client,
-    commands: ConnectionManager,
+    commands: Commands,
     window: u32,
     push: Script,
     pop: Script,
-    breaker: Arc<Breaker>,
 }
 
 /// What a pop brought.
@@ -77,13 +70,9 @@ impl Queue {
     /// The address cannot be read.
     pub fn open(url: &SecretString, window: u32) -> Result<Self, QueueError> {
         let client = Client::open(url.expose_secret())?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(COMMAND_TIMEOUT))
-            .set_response_timeout(Some(COMMAND_TIMEOUT))
-            .set_number_of_retries(1);
-        let commands = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
+        let commands = Commands::open(&client)?;
         let (push, pop) = (Script::new(include_str!("push.lua")), Script::new(include_str!("pop.lua")));
-        Ok(Self { client, commands, window, push, pop, breaker: Arc::new(Breaker::new()) })
+        Ok(Self { client, commands, window, push, pop })
     }
 
     /// The most hints that a queue holds.
@@ -126,7 +115,7 @@ impl Queue {
                 .arg(hint.job_id.to_string())
                 .arg(hint.run_at.timestamp_millis());
         }
-        self.breaker.guard(call.invoke_async(&mut self.commands.clone())).await
+        self.commands.run(|mut connection| async move { call.invoke_async(&mut connection).await }).await
     }
 
     /// Takes up to `most` hints of a kind, of each workspace in turn: at most `cap`, and of those in `rests` at
@@ -149,8 +138,10 @@ impl Queue {
         for (workspace, rest) in rests {
             call.arg(workspace.to_string()).arg(*rest);
         }
-        let (generation, left, ids): (String, i64, Vec<String>) =
-            self.breaker.guard(call.invoke_async(&mut self.commands.clone())).await?;
+        let (generation, left, ids): (String, i64, Vec<String>) = self
+            .commands
+            .run(|mut connection| async move { call.invoke_async(&mut connection).await })
+            .await?;
         Ok(Popped { generation, left, ids: ids.iter().filter_map(|id| id.parse().ok()).collect() })
     }
 
@@ -164,37 +155,11 @@ impl Queue {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), QueueError> {
-        let _: String = redis::cmd("PING").query_async(&mut self.commands.clone()).await?;
+        let _: String = self
+            .commands
+            .run(|mut connection| async move { redis::cmd("PING").query_async(&mut connection).await })
+            .await?;
         Ok(())
-    }
-}
-
-/// Keeps those who ask from waiting for one timeout after the other while Redis is away.
-struct Breaker {
-    begun: Instant,
-    /// Milliseconds after `begun` until which Redis is left alone.
-    closed_until: AtomicU64,
-}
-
-impl Breaker {
-    fn new() -> Self {
-        Self { begun: Instant::now(), closed_until: AtomicU64::new(0) }
-    }
-
-    async fn guard<T>(&self, call: impl Future<Output = redis::RedisResult<T>>) -> Result<T, QueueError> {
-        if self.elapsed() < self.closed_until.load(Ordering::Relaxed) {
-            return Err(QueueError::LeftAlone);
-        }
-        let answered = call.await;
-        if answered.is_err() {
-            let until = self.elapsed() + u64::try_from(LEFT_ALONE.as_millis()).unwrap_or(u64::MAX);
-            self.closed_until.store(until, Ordering::Relaxed);
-        }
-        Ok(answered?)
-    }
-
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

@@ -88,7 +88,7 @@ impl Worker {
         let job = &attempt.job;
         log(job, &done);
         loop {
-            match self.settle_once(attempt, &done).await {
+            match self.in_time(self.settle_once(attempt, &done)).await {
                 Ok(true) => return self.settled(&done),
                 Ok(false) => {
                     metrics::counter!("postroom_fenced_completions_total").increment(1);

@@ -51,6 +51,13 @@ impl LedgerBackend {
     pub(super) fn new(worker: Arc<Worker>, kind: &'static Kind) -> Self {
         Self { worker, kind, attempts: None }
     }
+
+    /// Starts to fetch.
+    fn pump(&self) -> mpsc::Receiver<Attempt> {
+        let (sender, receiver) = mpsc::channel(CLAIM_MOST);
+        self.worker.pumps.spawn(Pump::new(Arc::clone(&self.worker), self.kind).run(sender));
+        receiver
+    }
 }
 
 impl Backend for LedgerBackend {
@@ -59,9 +66,7 @@ impl Backend for LedgerBackend {
 
     fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
         if self.attempts.is_none() {
-            let (sender, receiver) = mpsc::channel(CLAIM_MOST);
-            self.attempts = Some(receiver);
-            self.worker.pumps.spawn(Pump::new(Arc::clone(&self.worker), self.kind).run(sender));
+            self.attempts = Some(self.pump());
         }
         Poll::Ready(Ok(()))
     }
@@ -71,14 +76,22 @@ impl Backend for LedgerBackend {
         cx: &mut Context<'_>,
         _: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
-        let Some(attempts) = self.attempts.as_mut() else { return Poll::Pending };
-        match attempts.poll_recv(cx) {
-            Poll::Ready(Some(attempt)) => {
-                let id = TaskId::from_string(attempt.job.claim.job_id.to_string());
-                Poll::Ready(Some(Ok(TaskBuilder::new(attempt).task_id(id).build())))
+        loop {
+            let Some(attempts) = self.attempts.as_mut() else { return Poll::Pending };
+            match attempts.poll_recv(cx) {
+                Poll::Ready(Some(attempt)) => {
+                    let id = TaskId::from_string(attempt.job.claim.job_id.to_string());
+                    return Poll::Ready(Some(Ok(TaskBuilder::new(attempt).task_id(id).build())));
+                }
+                // a pump ends when all stops, or by a fault of its own; without one, the worker would take
+                // nothing any more and yet say that it lives
+                Poll::Ready(None) if !self.worker.stop.is_cancelled() => {
+                    tracing::error!(queue = self.kind.name, "what fetches jobs has failed; it begins anew");
+                    self.attempts = Some(self.pump());
+                }
+                // a stream that ends would park its worker for ever
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
-            // a stream that ends would park its worker for ever: the pump ends only when all stops
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 

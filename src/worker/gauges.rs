@@ -17,7 +17,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        if let Err(error) = worker.read_gauges().await {
+        if let Err(error) = worker.in_time(worker.read_gauges()).await {
             tracing::debug!(%error, "the ledger's figures could not be read");
         }
     }
@@ -25,7 +25,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
 
 impl Worker {
     async fn read_gauges(&self) -> Result<(), LedgerError> {
-        let ledger = &self.parts.ledger;
+        let ledger = &self.parts.duties;
         for table in ledger.hot_tables().await? {
             metrics::gauge!("postroom_dead_rows", "table" => table.name.clone()).set(table.dead_rows);
             metrics::gauge!("postroom_table_bytes", "table" => table.name).set(table.bytes);

@@ -105,10 +105,21 @@ impl Worker {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for the ledger, but not for longer than others take this worker for living: where a connection is
+    /// half open, the answer never comes. What was done all the same is found out and mended.
+    async fn in_time<T, E: From<LedgerError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let limit = self.parts.settings.lease.length;
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|late| Err(LedgerError::late(late).into()))
+    }
+
     /// Gives up claims that nothing here runs.
     async fn release_stray(&self, age: Duration) {
         let running: Vec<Uuid> = self.running().iter().copied().collect();
-        match self.parts.duties.release_stray(self.lease.tenure().inc, &running, age).await {
+        let inc = self.lease.tenure().inc;
+        match self.in_time(self.parts.duties.release_stray(inc, &running, age)).await {
             Ok(0) => {}
             Ok(claims) => {
                 tracing::info!(claims, "gave up claims on jobs that do not run here");

@@ -141,7 +141,7 @@ impl Pump {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.worker.parts.ledger.claim(&ids, &[self.kind], inc, self.budget).await
+        self.worker.in_time(self.worker.parts.ledger.claim(&ids, &[self.kind], inc, self.budget)).await
     }
 
     /// Notices a queue that was emptied from outside, or is about to run dry.
@@ -163,7 +163,9 @@ impl Pump {
         rests: &[(Uuid, usize)],
     ) -> Result<Vec<Uuid>, LedgerError> {
         let of_each = i64::try_from(most.min(cap)).unwrap_or(i64::MAX);
-        let page = self.worker.parts.ledger.due(&[self.kind], Duration::ZERO, of_each).await?;
+        let kinds = [self.kind];
+        let due = self.worker.parts.ledger.due(&kinds, Duration::ZERO, of_each);
+        let page = self.worker.in_time(due).await?;
         Ok(in_turn(&page.hints, most, cap, rests))
     }
 
@@ -280,7 +282,7 @@ impl Starter {
             waiting.push(one);
         }
         let claims: Vec<_> = waiting.iter().map(|one| one.job.claim).collect();
-        match self.worker.parts.ledger.give_up(&claims).await {
+        match self.worker.in_time(self.worker.parts.ledger.give_up(&claims)).await {
             Ok(_) => self.worker.due.notify_one(),
             // not among the running any more, they are given up as stray
             Err(error) => tracing::warn!(%error, "claims without a slot could not be given up yet"),

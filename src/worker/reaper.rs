@@ -38,20 +38,21 @@ impl Worker {
     async fn take_back(&self) -> Result<(), LedgerError> {
         let duties = &self.parts.duties;
         let running: Vec<_> = self.running().iter().copied().collect();
-        let found = duties.troubles(self.lease.tenure().inc, &running, STRAY_AFTER).await?;
+        let inc = self.lease.tenure().inc;
+        let found = self.in_time(duties.troubles(inc, &running, STRAY_AFTER)).await?;
         if found.stray {
             self.release_stray(STRAY_AFTER).await;
         }
         let mut doubtful = 0;
         if found.lost && self.lease.may_reap() {
-            let reaped = duties.reap(self.parts.settings.lease.crash_limit).await?;
+            let reaped = self.in_time(duties.reap(self.parts.settings.lease.crash_limit)).await?;
             tracing::info!(claims = reaped.claims, "took back what nobody answered for");
             metrics::counter!("postroom_reaped_claims_total").increment(reaped.claims);
             doubtful += reaped.doubtful;
             self.due.notify_one();
         }
         if found.disowned {
-            doubtful += duties.disown().await?;
+            doubtful += self.in_time(duties.disown()).await?;
         }
         if doubtful > 0 {
             tracing::info!(publications = doubtful, "outcomes are unknown; the networks are asked");
@@ -61,7 +62,7 @@ impl Worker {
     }
 
     async fn mend(&self) -> Result<(), LedgerError> {
-        let jobs = self.parts.duties.mend().await?;
+        let jobs = self.in_time(self.parts.duties.mend()).await?;
         if jobs > 0 {
             tracing::info!(jobs, "gave a job to publications that had lost theirs");
             self.due.notify_one();

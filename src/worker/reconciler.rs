@@ -21,6 +21,8 @@ use crate::ledger::{
 const MOST: i64 = 64;
 /// One read of a network.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// All of what one doubt takes: reads of the network, and the ledger before and after.
+const LOOK_TIMEOUT: Duration = Duration::from_mins(1);
 /// The wait where there is more to look at already: others may be looking at it.
 const AT_ONCE: Duration = Duration::from_millis(20);
 /// The longest wait before the ledger is asked for doubts again.
@@ -41,6 +43,11 @@ pub(super) async fn run(worker: Arc<Worker>) {
     }
 }
 
+/// A doubt that cannot be looked at to its end holds up none of the others.
+async fn look_in_time(look: impl Future<Output = Result<(), LedgerError>>) -> Result<(), LedgerError> {
+    tokio::time::timeout(LOOK_TIMEOUT, look).await.unwrap_or_else(|late| Err(LedgerError::late(late)))
+}
+
 impl Worker {
     /// Looks at every doubt that is due; returns how long the next one can wait.
     async fn reconcile_due(self: &Arc<Self>) -> Result<Duration, LedgerError> {
@@ -48,20 +55,20 @@ impl Worker {
             return Ok(wait);
         }
         // while one worker looks, the others leave a doubt alone for as long as they would take it for living
-        let ids = self.parts.duties.doubtful(MOST, self.parts.settings.lease.length).await?;
+        let ids = self.in_time(self.parts.duties.doubtful(MOST, self.parts.settings.lease.length)).await?;
         let mut looks = tokio::task::JoinSet::new();
         for id in ids {
             let worker = Arc::clone(self);
             looks.spawn(async move {
-                if let Err(error) = worker.reconcile(id).await {
+                if let Err(error) = look_in_time(worker.reconcile(id)).await {
                     tracing::warn!(%error, publication = %id, "an unknown outcome could not be decided");
                 }
             });
         }
-        for id in self.parts.duties.unnamed(MOST).await? {
+        for id in self.in_time(self.parts.duties.unnamed(MOST)).await? {
             let worker = Arc::clone(self);
             looks.spawn(async move {
-                if let Err(error) = worker.name(id).await {
+                if let Err(error) = look_in_time(worker.name(id)).await {
                     tracing::warn!(%error, publication = %id, "where a post is to be found could not be asked");
                 }
             });
@@ -72,7 +79,7 @@ impl Worker {
 
     /// How long the next doubt can wait; `None`: it is due.
     async fn until_next(&self) -> Result<Option<Duration>, LedgerError> {
-        let next = self.parts.duties.next_doubt().await?;
+        let next = self.in_time(self.parts.duties.next_doubt()).await?;
         let wait = next.map_or(IDLE, |at| (at - self.parts.clock.now()).to_std().unwrap_or_default());
         Ok((!wait.is_zero()).then_some(wait.min(IDLE)))
     }

@@ -54,7 +54,8 @@ impl Relay {
     async fn sweep(&mut self) {
         let (begun, most) = (Instant::now(), self.most());
         let parts = &self.worker.parts;
-        let found = parts.duties.due(&parts.kinds, parts.settings.relay.look_ahead, most).await;
+        let due = parts.duties.due(&parts.kinds, parts.settings.relay.look_ahead, most);
+        let found = self.worker.in_time(due).await;
         if let Some(page) = self.heed(found) {
             self.held.clear();
             self.marks = page.marks(most);
@@ -70,7 +71,8 @@ impl Relay {
         let most = self.most();
         let parts = &self.worker.parts;
         let ahead = parts.settings.relay.look_ahead;
-        let found = parts.duties.due_after(&parts.kinds, ahead, most, &self.marks).await;
+        let due = parts.duties.due_after(&parts.kinds, ahead, most, &self.marks);
+        let found = self.worker.in_time(due).await;
         if let Some(page) = self.heed(found) {
             let before = std::mem::replace(&mut self.marks, page.marks(most));
             if self.take(page).await > 0 {

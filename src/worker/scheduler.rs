@@ -29,7 +29,7 @@ const MOST: usize = 1_000;
 /// Takes ticks as they fall due, and looks again whenever the ledger's clock was moved.
 pub(super) async fn run(worker: Arc<Worker>) {
     loop {
-        let wait = worker.take_due_ticks().await.unwrap_or_else(|error| {
+        let wait = worker.in_time(worker.take_due_ticks()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "ticks could not be taken; it is tried again");
             AGAIN.to_std().unwrap_or_default()
         });

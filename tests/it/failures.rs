@@ -131,7 +131,7 @@ async fn flushing_redis_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_posts_are_accepted_and_go_out() {
     let mut system = System::with_workers(1).await;
-    system.redis.kill9().await;
+    system.redis.as_mut().unwrap().kill9().await;
     let post = system.post("Redis is gone", &[FACEBOOK]).await;
     system.all_live_once(&[post]).await;
 }

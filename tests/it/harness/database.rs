@@ -13,6 +13,7 @@ pub struct Database {
     /// Reads what the tests assert.
     pub pool: PgPool,
     name: String,
+    server: String,
 }
 
 fn server() -> String {
@@ -23,13 +24,18 @@ fn server() -> String {
 impl Database {
     /// A fresh, empty one.
     pub async fn create() -> Self {
+        Self::create_on(&server()).await
+    }
+
+    /// The same on another server.
+    pub async fn create_on(server: &str) -> Self {
         let name = format!("t_{}", Uuid::new_v4().simple());
-        let mut connection = PgConnection::connect(&server()).await.unwrap();
+        let mut connection = PgConnection::connect(server).await.unwrap();
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-        let mut url = url::Url::parse(&server()).unwrap();
+        let mut url = url::Url::parse(server).unwrap();
         url.set_path(&name);
         let pool = PgPool::connect_lazy(url.as_str()).unwrap();
-        Self { url: url.into(), pool, name }
+        Self { url: url.into(), pool, name, server: server.to_owned() }
     }
 
     /// Takes the ledger's clock into the test's hand, for every connection there is and will be.
@@ -63,7 +69,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let (name, options) = (self.name.clone(), PgConnectOptions::from_str(&server()));
+        let (name, options) = (self.name.clone(), PgConnectOptions::from_str(&self.server));
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

@@ -3,7 +3,7 @@
 //! time.
 
 mod database;
-mod process;
+pub mod process;
 
 use std::{
     collections::BTreeMap,
@@ -32,8 +32,8 @@ pub const PLATFORMS: [&str; 3] = [FACEBOOK, INSTAGRAM, TIKTOK];
 pub struct System {
     /// Its database.
     pub database: Database,
-    /// Its Redis.
-    pub redis: Process,
+    /// Its Redis, unless somebody else keeps it.
+    pub redis: Option<Process>,
     /// Its networks.
     _sandbox: Process,
     /// Its intake.
@@ -49,6 +49,20 @@ pub struct System {
     accounts: BTreeMap<String, String>,
     http: reqwest::Client,
     dir: TempDir,
+}
+
+/// What a system stands on.
+pub struct Ground {
+    /// Its files.
+    pub dir: TempDir,
+    /// Its database, where the sandbox looks.
+    pub database: Database,
+    /// Its Redis, if it is to end with the system.
+    pub redis: Option<Process>,
+    /// Where `postroom` finds Redis.
+    pub redis_url: String,
+    /// More of the environment of `postroom`, `DATABASE_URL` among it.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Waits until `probe` answers, and gives its answer; fails after a while with what it last said.
@@ -88,9 +102,18 @@ impl System {
         let dir = tempfile::tempdir().unwrap();
         let (database, redis_port) = (Database::create().await, free_port());
         let redis = start_redis(redis_port, dir.path());
+        let redis_url = format!("redis://127.0.0.1:{redis_port}");
+        let settings = BTreeMap::from([("DATABASE_URL".to_owned(), database.url.clone())]);
+        Self::on(Ground { dir, database, redis: Some(redis), redis_url, settings }).await
+    }
+
+    /// The same on servers that are there already, with these settings above the usual ones.
+    pub async fn on(Ground { dir, database, redis, redis_url, settings }: Ground) -> Self {
         let (sandbox, addresses) = start_sandbox(dir.path(), &database.url).await;
+        let mut environment = environment(&redis_url, &addresses).await;
+        environment.extend(settings);
         let mut system = Self {
-            environment: environment(&database.url, redis_port, &addresses).await,
+            environment,
             workers: Vec::new(),
             web: None,
             key: String::new(),
@@ -196,11 +219,17 @@ impl System {
         self.workers.push(worker);
     }
 
-    fn process(&self, name: &str, args: &[&str], more: &[(&str, &str)]) -> Process {
+    /// Starts `postroom` with more in its environment, and its output in a file of that name.
+    pub fn process(&self, name: &str, args: &[&str], more: &[(&str, &str)]) -> Process {
         let mut environment = self.environment.clone();
         environment.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let log = self.dir.path().join(format!("{name}-{}.log", self.workers.len()));
         Process::start(Path::new(env!("CARGO_BIN_EXE_postroom")), args, &environment, &log)
+    }
+
+    /// Where the processes' logs are.
+    pub fn logs(&self) -> &Path {
+        self.dir.path()
     }
 
     /// An address of `web`.
@@ -311,7 +340,8 @@ impl System {
         }
     }
 
-    async fn control(&self, what: &str) -> Value {
+    /// What the sandbox tells of itself.
+    pub async fn control(&self, what: &str) -> Value {
         let url = format!("{}/{what}", self.addresses["control"].as_str().unwrap());
         self.http.get(url).send().await.unwrap().json().await.unwrap()
     }
@@ -362,15 +392,14 @@ async fn start_sandbox(dir: &Path, ledger: &str) -> (Process, Value) {
     (process, addresses)
 }
 
-async fn environment(database: &str, redis_port: u16, addresses: &Value) -> BTreeMap<String, String> {
+async fn environment(redis_url: &str, addresses: &Value) -> BTreeMap<String, String> {
     let port = free_port();
     let of = |name: &str| addresses[name].as_str().unwrap().to_owned();
     let (_, keys, _) =
         process::run(Path::new(env!("CARGO_BIN_EXE_postroom")), &["keys", "generate"], &BTreeMap::new(), "")
             .await;
     [
-        ("DATABASE_URL", database.to_owned()),
-        ("REDIS_URL", format!("redis://127.0.0.1:{redis_port}")),
+        ("REDIS_URL", redis_url.to_owned()),
         ("PORT", port.to_string()),
         ("PUBLIC_URL", format!("http://localhost:{port}")),
         ("POSTROOM_KEYS", keys),

@@ -1,0 +1,193 @@
+//! The intake as chaos uses it: every post is asked for until it is accepted, under one Idempotency-Key, as a
+//! careful client does whose answers get lost.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    schedule::{PostPlan, Wish},
+    surfaces::Shape,
+};
+use crate::harness::{System, TIKTOK};
+
+/// One request.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// Requests for one post, in all.
+const ASK_FOR: Duration = Duration::from_secs(40);
+
+/// The intake, and what posts are made of.
+pub struct Door {
+    http: reqwest::Client,
+    url: String,
+    key: String,
+    pool: sqlx::PgPool,
+    /// Of each network: our id of an account, and the network's.
+    accounts: BTreeMap<&'static str, [(String, String); 2]>,
+    picture: String,
+    film: String,
+}
+
+/// A post that was accepted, and what became of the wish about it.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its plan.
+    pub plan: PostPlan,
+    /// Our id of it; none where it was never accepted.
+    pub id: Option<Uuid>,
+    /// When it was accepted, or given up.
+    pub at: Instant,
+    /// The wishes that were acknowledged, by publication.
+    pub granted: BTreeMap<Uuid, Granted>,
+}
+
+/// A wish that was acknowledged.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// What was wished.
+    pub wish: Wish,
+    /// The commit calls that were there by then; there must never be another, or never one of the old words.
+    pub commits: Vec<Uuid>,
+}
+
+impl Door {
+    /// The door of a system.
+    pub fn new(
+        system: &System,
+        accounts: BTreeMap<&'static str, [(String, String); 2]>,
+        picture: String,
+        film: String,
+    ) -> Self {
+        Self {
+            http: reqwest::Client::builder()
+                .timeout(ANSWER_WITHIN)
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
+            url: system.url("/api/v1/posts"),
+            key: system.key.clone(),
+            pool: system.database.pool.clone(),
+            accounts,
+            picture,
+            film,
+        }
+    }
+
+    /// The network's id of an account.
+    pub fn external(&self, platform: &str, account: usize) -> &str {
+        &self.accounts[platform][account].1
+    }
+
+    /// Posts everything at its time, and tells the wishes at theirs.
+    pub async fn post_all(&self, plans: &[PostPlan]) -> Vec<Accepted> {
+        futures_util::future::join_all(plans.iter().map(|plan| self.post(plan))).await
+    }
+
+    async fn post(&self, plan: &PostPlan) -> Accepted {
+        tokio::time::sleep(plan.at).await;
+        let id = self.accepted(plan).await;
+        let at = Instant::now();
+        let mut granted = BTreeMap::new();
+        if let (Some(id), Some((after, wish))) = (id, plan.wish) {
+            tokio::time::sleep(after).await;
+            // a wish that the ledger does not take is not acknowledged, and nothing follows from it
+            if let Ok(taken) = self.wish(id, wish, &edited(&plan.caption)).await {
+                granted = taken;
+            }
+        }
+        Accepted { plan: plan.clone(), id, at, granted }
+    }
+
+    async fn accepted(&self, plan: &PostPlan) -> Option<Uuid> {
+        let (body, key) = (self.body(plan), Uuid::now_v7().to_string());
+        let until = Instant::now() + ASK_FOR;
+        let mut again = tokio::time::interval(Duration::from_millis(150));
+        while Instant::now() < until {
+            again.tick().await;
+            let request = self.http.post(&self.url).bearer_auth(&self.key).header("Idempotency-Key", &key);
+            let Ok(answer) = request.json(&body).send().await else { continue };
+            let status = answer.status();
+            let Ok(answer) = answer.json::<Value>().await else { continue };
+            if status == 202 {
+                return answer["id"].as_str().and_then(|id| id.parse().ok());
+            }
+            assert!(status.is_server_error(), "{status}: {answer}");
+        }
+        None
+    }
+
+    fn body(&self, plan: &PostPlan) -> Value {
+        let targets = plan.targets.iter().map(|(surface, account)| {
+            let platform = surface.name().0;
+            let options =
+                if platform == TIKTOK { json!({ "privacy_level": "PUBLIC_TO_EVERYONE" }) } else { json!({}) };
+            json!({ "account_id": self.accounts[platform][*account].0, "options": options })
+        });
+        let mut body =
+            json!({ "caption": plan.caption, "kind": "post", "targets": targets.collect::<Vec<_>>() });
+        match plan.shape {
+            Shape::Words => {}
+            Shape::Link => body["link"] = json!("https://example.com/bread"),
+            Shape::Picture => body["media_ids"] = json!([self.picture]),
+            Shape::Film => body["media_ids"] = json!([self.film]),
+        }
+        if let Some(latest) = plan.latest {
+            body["latest_after"] = json!(format!("PT{latest}S"));
+        }
+        body
+    }
+
+    /// Writes a wish into the ledger the way the door will: under the publication's lock, and only where the
+    /// protocol lets it be acknowledged.
+    async fn wish(
+        &self,
+        post: Uuid,
+        wish: Wish,
+        words: &str,
+    ) -> Result<BTreeMap<Uuid, Granted>, sqlx::Error> {
+        let mut granted = BTreeMap::new();
+        let mut tx = self.pool.begin().await?;
+        let taken: Vec<(Uuid,)> = match wish {
+            Wish::Cancel => {
+                sqlx::query_as(
+                    "UPDATE publication SET cancel_requested_at = ledger_now()
+                     WHERE post_id = $1 AND (state IN ('scheduled', 'preparing', 'prepared', 'retry_wait')
+                                             OR state = 'waiting' AND handle_state <> 'spent') RETURNING id",
+                )
+                .bind(post)
+                .fetch_all(&mut *tx)
+                .await?
+            }
+            Wish::Edit => {
+                sqlx::query_as(
+                    "UPDATE publication p SET caption = $2, version = version + 1
+                     WHERE post_id = $1 AND state IN ('scheduled', 'preparing', 'prepared')
+                       AND NOT EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit')
+                     RETURNING id",
+                )
+                .bind(post)
+                .bind(words)
+                .fetch_all(&mut *tx)
+                .await?
+            }
+        };
+        for (id,) in taken {
+            let commits: Vec<(Uuid,)> = sqlx::query_as(
+                "SELECT call_id FROM remote_call WHERE publication_id = $1 AND kind = 'commit'",
+            )
+            .bind(id)
+            .fetch_all(&mut *tx)
+            .await?;
+            granted.insert(id, Granted { wish, commits: commits.into_iter().map(|(id,)| id).collect() });
+        }
+        tx.commit().await?;
+        Ok(granted)
+    }
+}
+
+/// A caption after an edit.
+pub fn edited(caption: &str) -> String {
+    format!("{caption}, edited")
+}

@@ -1,0 +1,120 @@
+//! One round: posts and blows at their times, then quiet, then the oracles.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    blows::{Blow, Line, Weather},
+    door::{Accepted, Door},
+    oracles,
+    report::{Breach, Found, Round},
+    schedule::Plan,
+    stage::{LEASE, LOOK_MOST, REAP_EVERY, SETTLE, Stage},
+    strike::{Keeper, strike_all},
+};
+
+/// A job that its worker no longer runs is given up within this (`worker::reaper`, in code), and the reaper's
+/// pace on top.
+const STRAY_AFTER: Duration = Duration::from_secs(5);
+/// Rests that the networks ask for, retries and turns of an account, of which none takes over a second.
+const TURNS: Duration = Duration::from_secs(8);
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(15);
+/// Connections that are half open are found out within this (row 30).
+const HALF_OPEN: Duration = Duration::from_mins(1);
+
+/// From the last blow or the last acceptance until everything must be settled.
+pub fn bound(plan: &Plan) -> Duration {
+    let commit_timeout = LEASE / 2;
+    let quarantine = commit_timeout + SETTLE + LEASE / 6;
+    // a lease runs out, and who takes back has itself been alive for a lease
+    let found_dead = LEASE * 2 + REAP_EVERY + STRAY_AFTER;
+    // an answer that never comes, the quarantine, two reads that lie apart, each at the pace of looks
+    let doubt = commit_timeout + quarantine + SETTLE + LOOK_MOST * 2;
+    let half_open = plan.blows.iter().any(|(_, blow)| match blow {
+        Blow::Hole(hole) => hole.line == Line::Postgres && hole.weather == Weather::Mute,
+        _ => false,
+    });
+    let half_open = if half_open { HALF_OPEN } else { Duration::ZERO };
+    found_dead + doubt * (1 + plan.doubts()) + TURNS + SLACK + half_open
+}
+
+/// Plays a round and judges it.
+pub async fn play(stage: &mut Stage, door: &Door, plan: &Plan) -> Round {
+    let begun = Instant::now();
+    stage.honest_networks().await;
+    stage.staff(plan.workers).await;
+    for post in &plan.posts {
+        for lie in &post.lies {
+            stage.system.fault(lie.rule(&post.caption)).await;
+        }
+    }
+    let (accepted, struck) = tokio::join!(door.post_all(&plan.posts), strike_all(stage, plan));
+    let last = accepted.iter().map(|post| post.at).chain(struck.over).max().unwrap_or(begun);
+    let mut found = Vec::new();
+    let settled = quiet(stage, plan, &accepted, last).await;
+    let at = settled.unwrap_or_else(|stuck| {
+        found.push(Found { breach: Breach::Stuck, what: stuck });
+        Instant::now()
+    });
+    let (broken, tally) = oracles::ask(stage, door, &accepted).await;
+    found.extend(broken);
+    Round {
+        seed: plan.seed,
+        workers: plan.workers,
+        blows: plan.blows.iter().map(|(_, blow)| blow.name()).collect(),
+        fired: struck.fired,
+        lies: plan.posts.iter().map(|post| post.lies.len()).sum(),
+        tally,
+        found,
+        recovery: struck.over.map_or(Duration::ZERO, |over| at.saturating_duration_since(over)),
+        took: begun.elapsed(),
+    }
+}
+
+/// Waits until every publication is settled, and then until nothing is left over; gives when they were settled.
+async fn quiet(
+    stage: &mut Stage,
+    plan: &Plan,
+    accepted: &[Accepted],
+    last: Instant,
+) -> Result<Instant, String> {
+    let ids: Vec<Uuid> = accepted.iter().filter_map(|post| post.id).collect();
+    let mut keeper = Keeper::default();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    let (mut until, mut settled) = (last + bound(plan), None);
+    loop {
+        tick.tick().await;
+        keeper.keep(stage, plan.workers, &[]);
+        let left = match settled {
+            None => unsettled(stage, &ids).await,
+            Some(_) => oracles::left_over(stage, accepted).await,
+        };
+        match (left, settled) {
+            (Ok(()), Some(at)) => return Ok(at),
+            (Ok(()), None) => {
+                settled = Some(Instant::now());
+                // claims of the dead are taken back by who has lived for a lease
+                until = until.max(Instant::now() + LEASE * 2 + REAP_EVERY + STRAY_AFTER + SLACK);
+            }
+            (Err(left), _) if Instant::now() > until => {
+                return Err(format!("not quiet {:.0?} after the last blow: {left}", last.elapsed()));
+            }
+            (Err(_), _) => {}
+        }
+    }
+}
+
+async fn unsettled(stage: &Stage, ids: &[Uuid]) -> Result<(), String> {
+    let states: Vec<String> = sqlx::query_scalar(
+        "SELECT state::text FROM publication
+         WHERE post_id = ANY($1) AND state NOT IN ('published', 'held', 'failed', 'cancelled')",
+    )
+    .bind(ids)
+    .fetch_all(&stage.system.database.pool)
+    .await
+    .map_err(|e| e.to_string())?;
+    if states.is_empty() { Ok(()) } else { Err(states.join(", ")) }
+}

@@ -1,0 +1,213 @@
+//! What a round does, drawn from its seed: posts, the networks' lies, and blows with their times. Drawing
+//! touches nothing, so a seed repeats its schedule; how the processes then interleave is up to the machine.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jobs::failpoint::Point;
+
+use super::{
+    blows::{Action, Blow, Hints, Hole, Line, Loss, Weather, Whose},
+    dice::Dice,
+    lies::{self, Lie},
+    surfaces::{Shape, Surface},
+};
+
+/// Places for workers; a round uses one to all of them.
+pub const SLOTS: usize = 4;
+/// Accounts of each network.
+pub const ACCOUNTS: usize = 2;
+
+/// A round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What it is drawn from.
+    pub seed: u64,
+    /// Workers at its start.
+    pub workers: usize,
+    /// What is posted.
+    pub posts: Vec<PostPlan>,
+    /// What goes wrong, at its time.
+    pub blows: Vec<(Duration, Blow)>,
+}
+
+/// A post of a round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PostPlan {
+    /// Its words, which no other post has.
+    pub caption: String,
+    /// What it carries.
+    pub shape: Shape,
+    /// Where it goes: surfaces, and which account of the network.
+    pub targets: Vec<(Surface, usize)>,
+    /// When it is sent to the door.
+    pub at: Duration,
+    /// How long after its time it may still go out, in seconds, where that is short.
+    pub latest: Option<u32>,
+    /// What somebody then wants of it.
+    pub wish: Option<(Duration, Wish)>,
+    /// How the networks lie about it.
+    pub lies: Vec<Lie>,
+}
+
+/// What somebody wants of a post that is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Not to be sent.
+    Cancel,
+    /// To be sent with other words.
+    Edit,
+}
+
+impl Plan {
+    /// The round of a seed, over these surfaces.
+    pub fn of(seed: u64, surfaces: &BTreeSet<Surface>) -> Self {
+        let mut dice = Dice::of(seed);
+        let workers = dice.within(1, SLOTS);
+        let posts = dice.within(3, 7);
+        let mut posts: Vec<_> = (0..posts).map(|n| post(&mut dice, seed, n, surfaces)).collect();
+        let blows = blows(&mut dice, seed, workers);
+        if blows.iter().any(|(_, blow)| matches!(blow, Blow::Armed { point: Point::AfterEvidence, .. })) {
+            // only a doubt brings the reconciler there
+            posts[0].lies = vec![Lie::CommitWord("effect_then_drop")];
+        }
+        Self { seed, workers, posts, blows }
+    }
+
+    /// The most doubts that the networks' lies make of one post.
+    pub fn doubts(&self) -> u32 {
+        let most = self.posts.iter().map(|post| post.lies.len()).max();
+        u32::try_from(most.unwrap_or(0)).expect("a few")
+    }
+}
+
+fn post(dice: &mut Dice, seed: u64, n: usize, surfaces: &BTreeSet<Surface>) -> PostPlan {
+    let all: Vec<Surface> = surfaces.iter().copied().collect();
+    let shape = dice.one(&all).shape();
+    let first: Vec<Surface> = all.into_iter().filter(|surface| surface.shape() == shape).collect();
+    let mut targets = vec![(dice.one(&first), dice.below(ACCOUNTS))];
+    if dice.percent(40) {
+        let also = (dice.one(&first), dice.below(ACCOUNTS));
+        if also != targets[0] {
+            targets.push(also);
+        }
+    }
+    PostPlan {
+        caption: format!("chaos {seed} post {n}"),
+        shape,
+        at: dice.span(0, 1500),
+        latest: dice.percent(5).then_some(4),
+        wish: dice.percent(12).then(|| (dice.span(0, 1500), dice.one(&[Wish::Cancel, Wish::Edit]))),
+        lies: lies::draw(dice, &targets),
+        targets,
+    }
+}
+
+/// One to three blows. The first walks through all of the failpoints as seeds follow each other, so that a
+/// run of some length arms each of them.
+fn blows(dice: &mut Dice, seed: u64, workers: usize) -> Vec<(Duration, Blow)> {
+    let count = dice.weighted(&[(50, 1), (35, 2), (15, 3)]);
+    let mut blows: Vec<_> = (0..count).map(|_| blow(dice, seed, workers)).collect();
+    blows.sort_by_key(|(at, _)| *at);
+    blows
+}
+
+fn blow(dice: &mut Dice, seed: u64, workers: usize) -> (Duration, Blow) {
+    let (slot, at) = (dice.below(workers), dice.span(100, 2000));
+    let kinds: &[(usize, fn(&mut Dice, usize) -> Blow)] = &[
+        (16, |dice, slot| Blow::Kill { slot, away: dice.span(0, 1000) }),
+        (9, |dice, slot| Blow::Stop { slot, held: dice.span(500, 7000) }),
+        (11, |dice, slot| Blow::Terminate { slot, grace: Duration::from_secs(dice.one(&[0, 3, 30])) }),
+        (4, |dice, _| Blow::KillWeb { away: dice.span(0, 800) }),
+        (9, |_, _| Blow::Flush),
+        (7, |dice, _| {
+            let loss = dice.one(&[Loss::Everything, Loss::LastWrites, Loss::OldSnapshot]);
+            Blow::Redis { loss, away: dice.span(0, 2500) }
+        }),
+        (12, |dice, slot| Blow::Hole(hole(dice, slot))),
+        (7, |dice, _| Blow::Postgres { crash: dice.percent(50), away: dice.span(0, 2500) }),
+        (9, |dice, _| Blow::Hints(dice.one(&[Hints::Doubled, Hints::Finished, Hints::Random]))),
+        (3, |dice, slot| Blow::Skew { slot, seconds: dice.one(&[600, -600]) }),
+    ];
+    if dice.percent(25) {
+        return (Duration::ZERO, armed(dice, seed, slot));
+    }
+    let draw = dice.weighted(kinds);
+    (at, draw(dice, slot))
+}
+
+fn armed(dice: &mut Dice, seed: u64, slot: usize) -> Blow {
+    let points = u64::try_from(Point::ALL.len()).expect("a few");
+    let point = Point::ALL[usize::try_from(seed % points).expect("a few")];
+    let action = dice.weighted(&[(70, Action::Kill), (20, Action::Stop), (10, Action::Panic)]);
+    match point {
+        Point::AfterAccept => Blow::ArmedWeb,
+        _ => Blow::Armed { slot, point, action },
+    }
+}
+
+fn hole(dice: &mut Dice, slot: usize) -> Hole {
+    let (slower, bytes) = (dice.span(50, 700), dice.within(1, 4000) as u64);
+    let weather = dice.weighted(&[
+        (30, Weather::Stall),
+        (15, Weather::Refuse),
+        (15, Weather::Mute),
+        (15, Weather::Reset),
+        (10, Weather::Slow(slower)),
+        (15, Weather::Cut(bytes)),
+    ]);
+    Hole {
+        line: dice.one(&[Line::Redis, Line::Postgres]),
+        whose: dice.weighted(&[(40, Whose::All), (40, Whose::Worker(slot)), (20, Whose::Web)]),
+        weather,
+        lasts: dice.span(300, 5000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(seed: u64) -> Plan {
+        Plan::of(seed, &Surface::ALL.iter().copied().collect())
+    }
+
+    #[test]
+    fn a_seed_repeats_its_schedule() {
+        for seed in 0..200 {
+            assert_eq!(plan(seed), plan(seed));
+        }
+        assert_ne!(plan(1), plan(2));
+    }
+
+    #[test]
+    fn no_two_posts_share_their_words() {
+        let plans: Vec<_> = (0..200).map(plan).collect();
+        let captions: Vec<_> = plans.iter().flat_map(|plan| &plan.posts).map(|post| &post.caption).collect();
+        assert_eq!(captions.iter().collect::<BTreeSet<_>>().len(), captions.len());
+    }
+
+    #[test]
+    fn every_failpoint_is_armed_and_every_blow_struck_within_a_thousand_rounds() {
+        let plans: Vec<_> = (0..1000).map(plan).collect();
+        let blows: Vec<_> = plans.iter().flat_map(|plan| &plan.blows).map(|(_, blow)| blow).collect();
+        for point in Point::ALL {
+            let armed = blows.iter().any(|blow| match blow {
+                Blow::Armed { point: armed, .. } => armed == point,
+                Blow::ArmedWeb => *point == Point::AfterAccept,
+                _ => false,
+            });
+            assert!(armed, "{} is never armed", point.word());
+        }
+        let names: BTreeSet<_> = blows.iter().map(|blow| blow.name()).collect();
+        assert_eq!(names.len(), 12, "{names:?}");
+    }
+
+    #[test]
+    fn a_surface_that_is_not_asked_for_gets_nothing() {
+        let only = [Surface::TiktokVideo].into_iter().collect();
+        let plans = (0..50).map(|seed| Plan::of(seed, &only));
+        for post in plans.flat_map(|plan| plan.posts) {
+            assert!(post.targets.iter().all(|(surface, _)| *surface == Surface::TiktokVideo), "{post:?}");
+        }
+    }
+}

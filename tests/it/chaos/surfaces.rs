@@ -1,0 +1,82 @@
+//! The surfaces that chaos posts to.
+
+use crate::harness::{FACEBOOK, INSTAGRAM, TIKTOK};
+
+/// Where a post can go, as `--surface` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Surface {
+    /// Words on a Page.
+    FacebookText,
+    /// A link on a Page.
+    FacebookLink,
+    /// A picture on a Page.
+    FacebookPhoto,
+    /// A picture on Instagram.
+    InstagramImage,
+    /// A film on TikTok.
+    TiktokVideo,
+}
+
+/// What a post carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Words alone.
+    Words,
+    /// A link.
+    Link,
+    /// A picture.
+    Picture,
+    /// A film.
+    Film,
+}
+
+impl Surface {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::FacebookText,
+        Self::FacebookLink,
+        Self::FacebookPhoto,
+        Self::InstagramImage,
+        Self::TiktokVideo,
+    ];
+
+    /// Its platform and its name there.
+    pub const fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::FacebookText => (FACEBOOK, "text"),
+            Self::FacebookLink => (FACEBOOK, "link"),
+            Self::FacebookPhoto => (FACEBOOK, "photo"),
+            Self::InstagramImage => (INSTAGRAM, "image"),
+            Self::TiktokVideo => (TIKTOK, "video"),
+        }
+    }
+
+    /// What a post to it carries.
+    pub const fn shape(self) -> Shape {
+        match self {
+            Self::FacebookText => Shape::Words,
+            Self::FacebookLink => Shape::Link,
+            Self::FacebookPhoto | Self::InstagramImage => Shape::Picture,
+            Self::TiktokVideo => Shape::Film,
+        }
+    }
+
+    /// Those that a name means: `tiktok/video`, or all of `facebook_page`.
+    pub fn named(name: &str) -> Vec<Self> {
+        let means = |surface: &Self| {
+            let (platform, one) = surface.name();
+            name == platform || name == format!("{platform}/{one}")
+        };
+        Self::ALL.iter().copied().filter(means).collect()
+    }
+}
+
+#[test]
+fn every_surface_of_every_network_is_put_to_the_test() {
+    for network in postroom::networks::NETWORKS {
+        for surface in network.platform.surfaces {
+            let name = (network.platform.name, surface.name);
+            assert!(Surface::ALL.iter().any(|it| it.name() == name), "{name:?} is not part of chaos");
+        }
+    }
+}
