@@ -30,7 +30,7 @@ async fn a_queue_whose_connection_went_mute_gets_another() {
     let (workspace_id, job_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let hint = Hint { kind: "publish".into(), workspace_id, job_id, run_at: chrono::DateTime::UNIX_EPOCH };
     queue.push(&[hint]).await.unwrap();
-    assert_eq!(queue.pop("publish", 1).await.unwrap().ids, [job_id]);
+    assert_eq!(queue.pop("publish", 1, 1, &[]).await.unwrap().ids, [job_id]);
 }
 
 /// Words on a Page, at once.
