@@ -297,6 +297,9 @@ async fn move_publication(tx: &mut PgTransaction<'_>, id: Uuid, end: &End<'_>) -
 
 /// The open commit calls of these publications are in doubt from now on.
 pub(super) async fn doubt_commits(tx: &mut PgConnection, ids: &[Uuid], why: &str) -> Result<(), LedgerError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"UPDATE remote_call SET verdict = 'ambiguous', finished_at = coalesce(finished_at, ledger_now()),
                   remote_message = coalesce(remote_message, $2)
@@ -316,6 +319,9 @@ pub(super) async fn bury(
     outcome: Outcome,
     reason: &str,
 ) -> Result<(), LedgerError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"WITH d AS (
                DELETE FROM job WHERE id = ANY($1)

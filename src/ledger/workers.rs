@@ -201,6 +201,9 @@ impl Ledger {
 
 /// T12 and T13: nobody answers for these publications any more. Returns how many are in doubt.
 async fn disown(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<u64, LedgerError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
     let failure = Failure::new(Class::Unknown, "claim_gone", "the worker that was sending it is gone");
     let lost = sqlx::query_scalar!(
         r#"UPDATE publication
@@ -266,6 +269,9 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
 
 /// Jobs that have taken too many workers with them end, and their publications with them.
 async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<(), LedgerError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let failure =
         Failure::new(Class::Permanent, "crash_limit", "it ended too many workers and is not tried again");
     let ended = sqlx::query_scalar!(
