@@ -160,8 +160,10 @@ impl Strike {
     fn over(&mut self, stage: &mut Stage, begun: Instant) -> bool {
         let lasted = begun.elapsed();
         match self.blow {
-            Blow::Kill { away, .. } | Blow::KillWeb { away } | Blow::Redis { away, .. } => lasted >= away,
-            Blow::Postgres { away, .. } => lasted >= away,
+            Blow::Kill { away, .. }
+            | Blow::KillWeb { away }
+            | Blow::Redis { away, .. }
+            | Blow::Postgres { away, .. } => lasted >= away,
             Blow::Stop { held, .. } => lasted >= held,
             Blow::Hole(hole) => lasted >= hole.lasts,
             Blow::Armed { slot, point, action } => {
