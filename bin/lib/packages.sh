@@ -185,6 +185,21 @@ find_redis() {
     return 1
 }
 
+# find_faketime: sets FAKETIME to the library that gives a process a wrong clock, where it is installed
+# (libfaketime on Debian and Ubuntu). Nobody needs it but chaos, which does without.
+find_faketime() {
+    local place
+    FAKETIME=
+    for place in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib/faketime/libfaketimeMT.so.1 \
+        /usr/lib64/faketime/libfaketimeMT.so.1; do
+        [ -r "$place" ] || continue
+        # shellcheck disable=SC2034 # for the scripts that call
+        FAKETIME=$place
+        return 0
+    done
+    return 1
+}
+
 # find_chromium: sets CHROMIUM, unless the caller has. Ubuntu's `chromium-browser` is left out: it is a
 # doorway to a snap, which does not work in containers.
 find_chromium() {

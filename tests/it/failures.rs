@@ -167,6 +167,16 @@ fn on_the_way() -> impl Iterator<Item = Point> {
     })
 }
 
+#[test]
+fn a_failpoint_that_no_test_arms_does_not_pass() {
+    let tests = include_str!("failures.rs");
+    for point in Point::ALL {
+        let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))
+            || tests.contains(&format!("\"{}=kill9\"", point.word()));
+        assert!(by_itself || on_the_way().any(|walked| walked == *point), "nothing dies at {}", point.word());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_any_step_leaves_one_post() {
     for platform in [FACEBOOK, TIKTOK] {

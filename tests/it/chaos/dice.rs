@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// SplitMix64.
+/// The generator known as `SplitMix64`.
 pub struct Dice(u64);
+
+/// Things to draw from, each with its weight.
+pub type Weighted<'a, T> = &'a [(usize, T)];
 
 impl Dice {
     /// Dice of a seed.
@@ -47,7 +50,7 @@ impl Dice {
     }
 
     /// One of these, each as often as its weight says.
-    pub fn weighted<T: Copy>(&mut self, of: &[(usize, T)]) -> T {
+    pub fn weighted<T: Copy>(&mut self, of: Weighted<T>) -> T {
         let mut left = self.below(of.iter().map(|(weight, _)| weight).sum());
         for (weight, one) in of {
             if left < *weight {

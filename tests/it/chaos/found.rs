@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     blows::{Hole, Line, Weather, Whose},
-    door::Accepted,
+    door::Door,
     proxy::Relay,
     schedule::PostPlan,
     servers::Redis,
@@ -53,13 +53,28 @@ async fn intake_and_worker_whose_ledger_connections_went_mute_get_others() {
     let mut stage = Stage::set().await;
     let door = stage.door().await;
     stage.staff(1).await;
-    for caption in ["before anything went mute", "after everything went mute"] {
-        let posts: Vec<Accepted> = door.post_all(&[post(caption)]).await;
-        let id = posts[0].id.expect("it is accepted").to_string();
-        stage.system.until(&id, "published").await;
-        let (line, whose, weather, lasts) = (Line::Postgres, Whose::All, Weather::Mute, Duration::ZERO);
-        stage.hole(&Hole { line, whose, weather, lasts }, true);
-    }
+    published(&stage, &door, "before anything went mute").await;
+    // a question is on its way while the connections go mute: its answer never comes
+    let mut locked = stage.system.database.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE job IN ACCESS EXCLUSIVE MODE").execute(&mut *locked).await.unwrap();
+    eventually("a question", || async {
+        let asked = stage.system.database.count(WAITING).await;
+        if asked > 0 { Ok(()) } else { Err("nobody asks".into()) }
+    })
+    .await;
+    let (line, whose, weather, lasts) = (Line::Postgres, Whose::All, Weather::Mute, Duration::ZERO);
+    stage.hole(&Hole { line, whose, weather, lasts }, true);
+    locked.rollback().await.unwrap();
+    published(&stage, &door, "after everything went mute").await;
+}
+
+/// Questions that wait for a lock.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'postroom' AND wait_event_type = 'Lock'";
+
+async fn published(stage: &Stage, door: &Door, caption: &str) {
+    let posts = door.post_all(&[post(caption)]).await;
+    stage.system.until(&posts[0].id.expect("it is accepted").to_string(), "published").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::{dice::Dice, surfaces::Surface};
+use super::{
+    dice::{Dice, Weighted},
+    surfaces::Surface,
+};
 use crate::harness::{INSTAGRAM, TIKTOK};
 
 /// One lie. Each is told once for each thing that the network is asked about, unless it says more.
@@ -40,7 +43,7 @@ pub fn draw(dice: &mut Dice, targets: &[(Surface, usize)]) -> Vec<Lie> {
 }
 
 fn one(dice: &mut Dice) -> Lie {
-    let kinds: &[(usize, fn(&mut Dice) -> Lie)] = &[
+    let kinds: Weighted<fn(&mut Dice) -> Lie> = &[
         (40, |dice| {
             Lie::CommitWord(dice.one(&[
                 "effect_then_500",

@@ -125,7 +125,7 @@ impl Asked {
         let wished_away = matches!(plan.wish, Some((_, Wish::Cancel)));
         match (state, effects) {
             ("published", 0) => {
-                self.find(Breach::Lost, format!("{what} is called published and nobody sees it"))
+                self.find(Breach::Lost, format!("{what} is called published and nobody sees it"));
             }
             ("published", _) => {}
             ("held" | "cancelled" | "failed", 1..) => {

@@ -73,7 +73,7 @@ impl Round {
     /// For people.
     pub fn line(&self, number: usize) -> String {
         let Tally { published, held, cancelled } = self.tally;
-        let mut line = format!(
+        let line = format!(
             "round {number:4}  seed {:<6} {} workers  {:<40} {} lies  published {published} held {held} cancelled {cancelled}  recovery {:.1} s  took {:.1} s",
             self.seed,
             self.workers,
@@ -82,10 +82,11 @@ impl Round {
             self.recovery.as_secs_f64(),
             self.took.as_secs_f64(),
         );
-        for found in &self.found {
-            line.push_str(&format!("\n  {}: {}", found.breach.word().to_uppercase(), found.what));
-        }
-        line
+        let found = self
+            .found
+            .iter()
+            .map(|found| format!("  {}: {}", found.breach.word().to_uppercase(), found.what));
+        [line].into_iter().chain(found).collect::<Vec<_>>().join("\n")
     }
 
     /// For machines.

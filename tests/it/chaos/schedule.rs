@@ -7,7 +7,7 @@ use jobs::failpoint::Point;
 
 use super::{
     blows::{Action, Blow, Hints, Hole, Line, Loss, Weather, Whose},
-    dice::Dice,
+    dice::{Dice, Weighted},
     lies::{self, Lie},
     surfaces::{Shape, Surface},
 };
@@ -62,10 +62,12 @@ impl Plan {
     /// The round of a seed, over these surfaces.
     pub fn of(seed: u64, surfaces: &BTreeSet<Surface>) -> Self {
         let mut dice = Dice::of(seed);
-        let workers = dice.within(1, SLOTS);
+        // where many share the work, few come by at one failpoint
+        let armed = dice.percent(35);
+        let workers = dice.within(1, if armed { 2 } else { SLOTS });
         let posts = dice.within(3, 7);
         let mut posts: Vec<_> = (0..posts).map(|n| post(&mut dice, seed, n, surfaces)).collect();
-        let blows = blows(&mut dice, seed, workers);
+        let blows = blows(&mut dice, seed, workers, armed);
         if blows.iter().any(|(_, blow)| matches!(blow, Blow::Armed { point: Point::AfterEvidence, .. })) {
             // only a doubt brings the reconciler there
             posts[0].lies = vec![Lie::CommitWord("effect_then_drop")];
@@ -102,18 +104,22 @@ fn post(dice: &mut Dice, seed: u64, n: usize, surfaces: &BTreeSet<Surface>) -> P
     }
 }
 
-/// One to three blows. The first walks through all of the failpoints as seeds follow each other, so that a
-/// run of some length arms each of them.
-fn blows(dice: &mut Dice, seed: u64, workers: usize) -> Vec<(Duration, Blow)> {
+/// One to three blows, an armed failpoint perhaps among them: seeds that follow each other walk through all of
+/// those, so that a run of some length arms each.
+fn blows(dice: &mut Dice, seed: u64, workers: usize, arm: bool) -> Vec<(Duration, Blow)> {
     let count = dice.weighted(&[(50, 1), (35, 2), (15, 3)]);
-    let mut blows: Vec<_> = (0..count).map(|_| blow(dice, seed, workers)).collect();
+    let mut blows: Vec<_> = (usize::from(arm)..count).map(|_| blow(dice, workers)).collect();
+    if arm {
+        let slot = dice.below(workers);
+        blows.push((Duration::ZERO, armed(dice, seed, slot)));
+    }
     blows.sort_by_key(|(at, _)| *at);
     blows
 }
 
-fn blow(dice: &mut Dice, seed: u64, workers: usize) -> (Duration, Blow) {
+fn blow(dice: &mut Dice, workers: usize) -> (Duration, Blow) {
     let (slot, at) = (dice.below(workers), dice.span(100, 2000));
-    let kinds: &[(usize, fn(&mut Dice, usize) -> Blow)] = &[
+    let kinds: Weighted<fn(&mut Dice, usize) -> Blow> = &[
         (16, |dice, slot| Blow::Kill { slot, away: dice.span(0, 1000) }),
         (9, |dice, slot| Blow::Stop { slot, held: dice.span(500, 7000) }),
         (11, |dice, slot| Blow::Terminate { slot, grace: Duration::from_secs(dice.one(&[0, 3, 30])) }),
@@ -128,9 +134,6 @@ fn blow(dice: &mut Dice, seed: u64, workers: usize) -> (Duration, Blow) {
         (9, |dice, _| Blow::Hints(dice.one(&[Hints::Doubled, Hints::Finished, Hints::Random]))),
         (3, |dice, slot| Blow::Skew { slot, seconds: dice.one(&[600, -600]) }),
     ];
-    if dice.percent(25) {
-        return (Duration::ZERO, armed(dice, seed, slot));
-    }
     let draw = dice.weighted(kinds);
     (at, draw(dice, slot))
 }

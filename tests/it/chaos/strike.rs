@@ -114,7 +114,12 @@ impl Strike {
     fn slot_in_hand(&self) -> Option<usize> {
         let in_hand = self.begun.is_some() && self.done.is_none();
         match self.blow {
-            Blow::Kill { slot, .. } | Blow::Armed { slot, .. } | Blow::Stop { slot, .. } if in_hand => {
+            Blow::Kill { slot, .. }
+            | Blow::Armed { slot, .. }
+            | Blow::Stop { slot, .. }
+            | Blow::Terminate { slot, .. }
+                if in_hand =>
+            {
                 Some(slot)
             }
             _ => None,
@@ -133,10 +138,7 @@ impl Strike {
         match self.blow {
             Blow::Kill { slot, .. } => stage.kill(slot).await,
             Blow::Stop { slot, .. } => stage.signal(slot, "STOP").await,
-            Blow::Terminate { slot, grace } => {
-                stage.dismiss(slot, grace).await;
-                stage.employ(slot, &[]);
-            }
+            Blow::Terminate { slot, .. } => stage.signal(slot, "TERM").await,
             Blow::Armed { slot, point, action } => {
                 stage.kill(slot).await;
                 let armed = format!("{}={}", point.word(), action.word());
@@ -160,8 +162,10 @@ impl Strike {
     fn over(&mut self, stage: &mut Stage, begun: Instant) -> bool {
         let lasted = begun.elapsed();
         match self.blow {
-            Blow::Kill { away, .. } | Blow::KillWeb { away } | Blow::Redis { away, .. } => lasted >= away,
-            Blow::Postgres { away, .. } => lasted >= away,
+            Blow::Kill { away, .. }
+            | Blow::KillWeb { away }
+            | Blow::Redis { away, .. }
+            | Blow::Postgres { away, .. } => lasted >= away,
             Blow::Stop { held, .. } => lasted >= held,
             Blow::Hole(hole) => lasted >= hole.lasts,
             Blow::Armed { slot, point, action } => {
@@ -180,7 +184,8 @@ impl Strike {
                 let reached = stage.web_ended();
                 self.fires(reached, lasted, Duration::ZERO)
             }
-            Blow::Terminate { .. } | Blow::Flush | Blow::Hints(_) | Blow::Skew { .. } => true,
+            Blow::Terminate { slot, grace } => lasted >= grace || !stage.alive(slot),
+            Blow::Flush | Blow::Hints(_) | Blow::Skew { .. } => true,
         }
     }
 
@@ -200,6 +205,10 @@ impl Strike {
                 }
             }
             Blow::Stop { slot, .. } => stage.signal(slot, "CONT").await,
+            Blow::Terminate { slot, .. } => {
+                stage.kill(slot).await;
+                stage.employ(slot, &[]);
+            }
             Blow::Armed { slot, action, .. } => {
                 if action == Action::Stop && self.fired.is_some() {
                     awake_for_a_moment(stage, slot).await;
@@ -215,7 +224,7 @@ impl Strike {
             Blow::Redis { loss, .. } => bring_back(stage, loss).await,
             Blow::Hole(hole) => stage.hole(&hole, false),
             Blow::Postgres { .. } => stage.postgres.up().await,
-            Blow::Terminate { .. } | Blow::Flush | Blow::Hints(_) | Blow::Skew { .. } => {}
+            Blow::Flush | Blow::Hints(_) | Blow::Skew { .. } => {}
         }
     }
 }
