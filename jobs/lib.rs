@@ -8,6 +8,8 @@ pub mod desk;
 pub mod failpoint;
 pub mod hint;
 pub mod machine;
+#[cfg(test)]
+mod model;
 pub mod publish;
 pub mod surface;
 
