@@ -181,7 +181,7 @@ pub enum JobError {
 }
 
 /// What the worker does about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Try again by the kind's retry policy.
     Retry,

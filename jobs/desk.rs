@@ -269,7 +269,7 @@ pub struct Armed {
 }
 
 /// Why a publication was not armed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotArmed {
     /// Something the machine decides by has changed; look again.
     Changed,

@@ -9,6 +9,8 @@ pub mod desk;
 pub mod failpoint;
 pub mod hint;
 pub mod machine;
+#[cfg(test)]
+mod model;
 pub mod probe;
 pub mod publish;
 pub mod surface;

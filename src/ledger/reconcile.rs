@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     contract::Failure,
     desk::Publication,
-    machine::{Case, HandleState, Move},
+    machine::{Case, HandleState, Move, Public},
 };
 use serde_json::json;
 use sqlx::PgTransaction;
@@ -23,6 +23,8 @@ use crate::ledger::claims::interval;
 pub struct Doubt {
     /// The commit call that is judged; evidence about another closes nothing.
     pub call: Option<Uuid>,
+    /// The network has said that this call took effect, and only the recording of it was cut short.
+    pub heard: Option<Public>,
     /// What the machine decides by.
     pub case: Case,
     /// The publication itself.
@@ -103,9 +105,16 @@ impl Ledger {
     /// The ledger is away.
     pub async fn doubt(&self, id: Uuid) -> Result<Option<Doubt>, LedgerError> {
         let row = sqlx::query!(
+            // the call and its times in one statement: another one's times would judge it too early
             r#"SELECT p.armed_at, p.quarantine_until, p.absent_since, ledger_now() AS "now!",
-                      p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!"
-               FROM publication p JOIN account a ON a.id = p.account_id WHERE p.id = $1 AND p.state = 'unknown'"#,
+                      p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
+                      c.call_id AS "call?", coalesce(c.verdict IN ('ok', 'resolved_yes'), false) AS "heard!",
+                      c.remote_ids ->> 'public_id' AS public_id
+               FROM publication p JOIN account a ON a.id = p.account_id
+               LEFT JOIN remote_call c ON c.publication_id = p.id AND c.kind = 'commit'
+                    -- at most one, as the index one_effective_commit has it
+                    AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes'))
+               WHERE p.id = $1 AND p.state = 'unknown'"#,
             id,
         )
         .fetch_optional(&self.pool)
@@ -120,7 +129,8 @@ impl Ledger {
             cancel_wished: row.cancel_wished,
             one_shot: false,
         };
-        Ok(Some(Doubt { call: publication.open_commit, case, publication }))
+        let heard = row.heard.then_some(Public { id: row.public_id, url: None });
+        Ok(Some(Doubt { call: row.call, heard, case, publication }))
     }
 
     /// Not decided: remembers the series of reads, and when the next is due.

@@ -86,6 +86,9 @@ impl Worker {
 
     async fn reconcile(&self, id: Uuid) -> Result<(), LedgerError> {
         let Some(doubt) = self.parts.duties.doubt(id).await? else { return Ok(()) };
+        if let Some(public) = doubt.heard.clone() {
+            return self.record(&doubt, public).await;
+        }
         let seen = self.look(&doubt).await;
         fp!(AfterEvidence);
         let ruling = machine::judge(&doubt.case, seen, &self.patience());

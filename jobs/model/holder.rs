@@ -1,0 +1,206 @@
+//! What the holder of a claim does next: asked of the very code that publishes.
+//!
+//! A future cannot be kept in a model's state, but [`Publish::run`] is a pure function of the answers it has
+//! had. So an attempt is kept as its answers since its last look at the publication, before which it remembers
+//! nothing; asked again with the same answers, it asks the same next question.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use super::{replay::replay, world::Phase};
+use crate::{
+    contract::{Class, Failure, Verdict},
+    desk::NotArmed,
+    machine::{Answer, HandleState, Move, Public, Sight, State},
+};
+
+/// What the code asks of its desk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Where does it stand?
+    Look,
+    /// A move that writes the state alone.
+    Step(Move, Option<HandleState>),
+    /// T4: log a prepare call.
+    LogPrepare,
+    /// To the network: make a handle.
+    Make,
+    /// Store a handle that is still being made.
+    Keep,
+    /// T5, with the handle; `true`: the network still works on it.
+    Prepared(u8, bool),
+    /// T6.
+    Unprepared,
+    /// T7.
+    Arm,
+    /// T8'.
+    Unsent(u8),
+    /// The network's word that this call took effect.
+    Heard(u8),
+    /// T9.
+    Seen(Option<u8>),
+    /// T9'.
+    Accepted(u8),
+    /// T10; `true`: the handle is dead.
+    Refused(u8, bool),
+    /// T10'.
+    Rejected,
+    /// To the network: what became of this handle?
+    Inspect(u8),
+    /// To the network: commit this call's handle.
+    Commit(u8, u8),
+    /// The attempt is over.
+    End(End),
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The job is over.
+    Finished,
+    /// Look again later.
+    Waiting,
+    /// The publication goes no further, by this move.
+    Closed(Move),
+    /// It failed, and this is what the contract makes of it.
+    Failed(Verdict),
+}
+
+/// What the desk answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// It stands so.
+    Stands(Seen),
+    /// Done.
+    Done,
+    /// The claim is gone, or the publication stands elsewhere.
+    Fenced,
+    /// The ledger did not answer; perhaps it is done.
+    Away,
+    /// The network made this handle; `true`: it still works on it.
+    Made(u8, bool),
+    /// The network did not make one.
+    NotMade,
+    /// The handle is seen so.
+    Sight(Glance),
+    /// The read failed.
+    NoSight,
+    /// Armed with this call; `true`: too long ago to send.
+    Armed(u8, bool),
+    /// Not armed.
+    NotArmed(NotArmed),
+    /// The network's word on a commit.
+    Said(Said),
+}
+
+/// The publication as a look shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Its state.
+    pub state: State,
+    /// Its version.
+    pub version: u8,
+    /// What is known of its handle.
+    pub handle: HandleState,
+    /// Its handle.
+    pub named: Option<u8>,
+    /// The version of which the handle was made.
+    pub made_of: Option<u8>,
+    /// Somebody wished it cancelled.
+    pub wished: bool,
+    /// Early, due or late.
+    pub phase: Phase,
+    /// The handle was ever armed.
+    pub armed: bool,
+    /// The commit call that is not judged.
+    pub open: Option<u8>,
+    /// No evidence for so long that a person decides.
+    pub old: bool,
+}
+
+/// What a read of a handle shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Glance {
+    /// Still being made.
+    Building,
+    /// May be committed.
+    Ready,
+    /// Being carried out.
+    Processing,
+    /// Public.
+    Public,
+    /// Can never be public; `true`: nor can another of the same content.
+    Dead(bool),
+}
+
+/// The network's word on a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// It is public.
+    Published,
+    /// Taken.
+    Accepted,
+    /// A definite no, of something that passes.
+    NotNow,
+    /// A definite no, and the handle is dead.
+    Never,
+    /// A definite no, to this content.
+    Forbidden,
+    /// No byte left.
+    Unsent,
+    /// Anything else.
+    Unclear,
+}
+
+impl Glance {
+    /// The machine's word for it.
+    pub fn sight(self) -> Sight {
+        match self {
+            Self::Building => Sight::Building,
+            Self::Ready => Sight::Ready,
+            Self::Processing => Sight::Processing,
+            Self::Public => Sight::Public(Public::default()),
+            Self::Dead(true) => Sight::Dead(failure(Class::Permanent)),
+            Self::Dead(false) => Sight::Dead(failure(Class::Transient)),
+        }
+    }
+}
+
+impl Said {
+    /// Whether it proves that the commit has no effect.
+    pub fn is_definite_no(self) -> bool {
+        match self {
+            Self::NotNow | Self::Never | Self::Forbidden | Self::Unsent => true,
+            Self::Published | Self::Accepted | Self::Unclear => false,
+        }
+    }
+
+    /// The machine's word for it.
+    pub fn answer(self) -> Answer {
+        match self {
+            Self::Published => Answer::Published(Public::default()),
+            Self::Accepted => Answer::Accepted,
+            Self::NotNow => Answer::Refused { failure: failure(Class::Transient), handle_dead: false },
+            Self::Never => Answer::Refused { failure: failure(Class::Transient), handle_dead: true },
+            Self::Forbidden => Answer::Refused { failure: failure(Class::Permanent), handle_dead: false },
+            Self::Unsent => Answer::Unsent(failure(Class::Transient)),
+            Self::Unclear => Answer::Unknown(failure(Class::Unknown)),
+        }
+    }
+}
+
+/// A failure of this class, of which nothing else matters.
+pub fn failure(class: Class) -> Failure {
+    Failure::new(class, "", "")
+}
+
+/// What the code asks next, after these answers.
+pub fn ask(script: &[Reply]) -> Request {
+    thread_local! {
+        // the same few thousand scripts are asked about in every order of everything else
+        static KNOWN: RefCell<HashMap<Vec<Reply>, Request>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| match known.get(script) {
+        Some(request) => *request,
+        None => *known.entry(script.to_vec()).or_insert_with(|| replay(script)),
+    })
+}

@@ -1,0 +1,321 @@
+//! The publishing protocol as a model: two workers, reconcilers, a reaper with its sweeps, people, and a
+//! network that may do anything but break its word.
+
+use stateright::{Model, Property};
+
+use super::{
+    choices::{of_doubter, of_house, of_network, of_people, of_time, of_worker},
+    holder::{End, Glance, Reply, Request, Said},
+    network::{Landing, Packet, Stands, Thing},
+    properties,
+    reconciler::{Doubter, Unread},
+    world::{Phase, Rule, Setting, Worker, World},
+};
+use crate::contract::Verdict;
+
+/// One step of somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A worker claims the job; `false`: the answer is lost.
+    Claim(usize, bool),
+    /// A worker's statement; `false`: the answer is lost.
+    Write(usize, bool),
+    /// Armed, and found too late to send.
+    ArmLate(usize),
+    /// The network makes a handle.
+    Make(usize, Making),
+    /// A worker reads a handle.
+    Read(usize, Look),
+    /// A commit request leaves.
+    Send(usize),
+    /// It does not, and the worker knows.
+    NotSent(usize),
+    /// A commit request lands; `true`: and comes again.
+    Land(usize, Landing, bool),
+    /// A commit request is gone for good.
+    Drop(usize),
+    /// A worker waits for an answer no longer.
+    Timeout(usize),
+    /// An attempt is broken off, to end so.
+    Interrupt(usize, Verdict),
+    /// A worker settles; `false`: the answer is lost.
+    Settle(usize, bool),
+    /// `kill -9`.
+    Crash(usize),
+    /// The claim's lease or deadline ends; its holder lives, and may not know.
+    LeaseEnds,
+    /// The reaper.
+    Reap,
+    /// The sweep by state.
+    Mend,
+    /// A worker gives up a claim that it does not work on.
+    Stray(usize),
+    /// The sweep honours a wish.
+    SweepCancelled,
+    /// The sweep holds what is late.
+    SweepLate,
+    /// A reconciler takes up the doubt.
+    Doubt(usize),
+    /// It reads the publication, where it does so in a statement of its own.
+    Open(usize),
+    /// It asks the network.
+    Ask(usize, Look),
+    /// It writes its ruling.
+    CarryOut(usize),
+    /// It is killed.
+    Forget(usize),
+    /// The network gets on with a handle.
+    Becomes(usize, Stands),
+    /// The quarantine ends.
+    QuarantineEnds,
+    /// Reads are far enough apart.
+    SettlePasses,
+    /// No evidence for long.
+    LimitPasses,
+    /// The post's time.
+    Time(Phase),
+    /// Somebody wishes it cancelled.
+    Cancel,
+    /// Somebody changes it.
+    Edit,
+    /// The account is frozen.
+    Freeze,
+    /// Staff decide about what is held.
+    StaffDecide,
+    /// Somebody tries again.
+    Retry,
+}
+
+/// What comes of a prepare call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Making {
+    Ready,
+    Building,
+    Failed,
+}
+
+/// What a read of a handle comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// As it is.
+    Prompt,
+    /// What is new does not show yet.
+    Lags,
+    /// What happened long ago does not show.
+    Lies,
+    /// No answer.
+    Fails,
+}
+
+impl Model for Setting {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(self)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        for worker in 0..world.workers.len() {
+            of_worker(world, worker, actions);
+        }
+        for packet in 0..world.wire.len() {
+            self.of_packet(world, packet, actions);
+        }
+        for doubter in 0..world.doubters.len() {
+            of_doubter(world, doubter, actions);
+        }
+        of_network(world, actions);
+        of_house(world, actions);
+        of_time(world, actions);
+        of_people(world, actions);
+        // to try what cannot be is right, and slow
+        actions.retain(|action| world.faults > 0 || !action.needs_fault());
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        next.take(self, action)?;
+        let next = next.canonical();
+        (next != *world).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::of(self)
+    }
+}
+
+impl World {
+    fn take(&mut self, set: &Setting, action: Action) -> Option<()> {
+        match action {
+            Action::Claim(worker, heard) => self.take_claim(worker, heard),
+            Action::Write(worker, heard) => self.take_write(set, worker, heard),
+            Action::ArmLate(worker) => self.arm_late(set, worker),
+            Action::Make(worker, making) => self.make(worker, making),
+            Action::Read(worker, look) => self.read(worker, look),
+            Action::Send(worker) => self.send(worker),
+            Action::NotSent(worker) => self.fault().map(|()| self.goes_on(worker, Reply::Said(Said::Unsent))),
+            Action::Land(packet, landing, twice) => self.land(set, packet, landing, twice),
+            Action::Drop(packet) => {
+                self.wire.remove(packet);
+                Some(())
+            }
+            Action::Timeout(worker) => self.timeout(worker),
+            Action::Interrupt(worker, verdict) => self.interrupt(worker, verdict),
+            Action::Settle(worker, heard) => self.settle(set, worker, heard),
+            Action::Crash(worker) => self.crash(worker),
+            Action::LeaseEnds => self.lease_ends(),
+            Action::Reap => self.reap(set),
+            Action::Mend => self.mend(set),
+            Action::Stray(worker) => self.release_stray(worker),
+            Action::SweepCancelled => self.sweep_cancelled(),
+            Action::SweepLate => self.sweep_late(),
+            Action::Doubt(doubter) => self.doubt(set, doubter),
+            Action::Open(doubter) => self.open_doubt(doubter),
+            Action::Ask(doubter, look) => self.ask_network(set, doubter, look),
+            Action::CarryOut(doubter) => self.carry_out(set, doubter),
+            Action::Forget(doubter) => self.fault().map(|()| self.doubters[doubter] = Doubter::Idle),
+            Action::Becomes(handle, stands) => self.becomes(handle, stands),
+            Action::QuarantineEnds => self.quarantine_ends(),
+            Action::SettlePasses => self.settle_passes(),
+            Action::LimitPasses => self.limit_passes(),
+            Action::Time(to) => self.time_passes(to),
+            Action::Cancel => self.cancel(),
+            Action::Edit => self.edit(),
+            Action::Freeze => self.freeze(),
+            Action::StaffDecide => self.staff_decide(set),
+            Action::Retry => self.retry(),
+        }
+    }
+
+    fn take_claim(&mut self, worker: usize, heard: bool) -> Option<()> {
+        self.claim(worker)?;
+        if heard {
+            self.workers[worker] = Worker::At(Vec::new(), false);
+            Some(())
+        } else {
+            self.fault()
+        }
+    }
+
+    /// Evidence is told until it is heard; of anything else the attempt learns that the ledger was away.
+    fn take_write(&mut self, set: &Setting, worker: usize, heard: bool) -> Option<()> {
+        let request = self.request(worker)?;
+        let reply = self.write(set, worker, request);
+        if heard {
+            self.goes_on(worker, reply);
+            return Some(());
+        }
+        self.fault()?;
+        if !matches!(request, Request::Seen(_)) {
+            self.goes_on(worker, Reply::Away);
+        }
+        Some(())
+    }
+
+    fn arm_late(&mut self, set: &Setting, worker: usize) -> Option<()> {
+        self.fault()?;
+        let Reply::Armed(call, _) = self.write(set, worker, Request::Arm) else { return None };
+        self.goes_on(worker, Reply::Armed(call, true));
+        Some(())
+    }
+
+    /// The attempt has its answer; if that was the last, it is settled next.
+    pub fn goes_on(&mut self, worker: usize, reply: Reply) {
+        self.answer(worker, reply);
+        if let Some(Request::End(end)) = self.request(worker) {
+            self.workers[worker] = Worker::Settling(end, 0);
+        }
+    }
+
+    fn make(&mut self, worker: usize, making: Making) -> Option<()> {
+        let stands = match making {
+            Making::Ready => Stands::Ready,
+            Making::Building => Stands::Building,
+            Making::Failed => {
+                self.goes_on(worker, Reply::NotMade);
+                return self.fault();
+            }
+        };
+        let version = self.looked_version(worker)?;
+        let handle = u8::try_from(self.things.len()).expect("there are few");
+        self.things.push(Thing { stands, version });
+        self.goes_on(worker, Reply::Made(handle, making == Making::Building));
+        Some(())
+    }
+
+    fn read(&mut self, worker: usize, look: Look) -> Option<()> {
+        let Some(Request::Inspect(handle)) = self.request(worker) else { return None };
+        let reply = self.looks(Some(handle), look)?.map_or(Reply::NoSight, Reply::Sight);
+        self.goes_on(worker, reply);
+        Some(())
+    }
+
+    fn ask_network(&mut self, set: &Setting, doubter: usize, look: Look) -> Option<()> {
+        let seen = self.looks(self.asked_about(doubter), look)?;
+        self.rule(set, doubter, seen)
+    }
+
+    /// What this look shows, or that it failed; `None`: it is no possible one.
+    fn looks(&mut self, handle: Option<u8>, look: Look) -> Option<Result<Glance, Unread>> {
+        let stands = handle.map(|handle| self.things[usize::from(handle)].stands);
+        match (look, stands) {
+            (Look::Prompt, Some(stands)) => Some(Ok(stands.prompt())),
+            (Look::Prompt, None) => Some(Err(Unread)),
+            (Look::Lags, Some(Stands::Public(false))) => Some(Ok(Glance::Ready)),
+            (Look::Lies, Some(Stands::Public(_) | Stands::Processing)) => {
+                self.fault()?;
+                self.past.lied = true;
+                Some(Ok(Glance::Ready))
+            }
+            (Look::Fails, Some(_)) => self.fault().map(|()| Err(Unread)),
+            (Look::Lags | Look::Lies | Look::Fails, _) => None,
+        }
+    }
+
+    fn send(&mut self, worker: usize) -> Option<()> {
+        let Some(Request::Commit(call, handle)) = self.request(worker) else { return None };
+        let logged = self.calls.get(usize::from(call)).is_some_and(|row| row.handle == Some(handle));
+        if !logged {
+            self.past.breaks(Rule::Logged);
+        }
+        self.wire.push(Packet { call, handle, from: Some(worker) });
+        if let Worker::At(_, waits) = &mut self.workers[worker] {
+            *waits = true;
+        }
+        Some(())
+    }
+
+    fn timeout(&mut self, worker: usize) -> Option<()> {
+        self.fault()?;
+        self.forgets(worker);
+        self.goes_on(worker, Reply::Said(Said::Unclear));
+        Some(())
+    }
+
+    fn interrupt(&mut self, worker: usize, verdict: Verdict) -> Option<()> {
+        self.fault()?;
+        self.forgets(worker);
+        self.workers[worker] = Worker::Settling(End::Failed(verdict), 0);
+        Some(())
+    }
+
+    fn lease_ends(&mut self) -> Option<()> {
+        self.fault()?;
+        let claim = self.claim.as_mut().filter(|claim| !claim.expired)?;
+        claim.expired = true;
+        Some(())
+    }
+
+    /// What was taken may become public, nothing else does by itself; to die is a fault.
+    fn becomes(&mut self, handle: usize, stands: Stands) -> Option<()> {
+        if matches!(stands, Stands::Dead(_)) {
+            self.fault()?;
+        }
+        self.things[handle].stands = stands;
+        if matches!(stands, Stands::Public(_)) {
+            self.becomes_public(u8::try_from(handle).ok()?);
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,312 @@
+//! A desk that answers from a script, for the code that publishes.
+
+use std::{
+    future::pending,
+    pin::pin,
+    sync::{Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    holder::{End, Reply, Request, Seen, failure},
+    world::{Phase, at},
+};
+use crate::{
+    contract::{Class, Closing, Done, Failure, Job, JobError},
+    desk::{
+        Account, Armed, Call, Clock, Content, Desk, Effects, Handle, KeepHandle, Limits, Media, Network,
+        Networks, NotArmed, Publication, Readiness, Vault,
+    },
+    machine::{Answer, HandleState, Move, Public, Sight, Standing},
+    publish::Publish,
+};
+
+/// Runs it with these answers, and gives what it asks next.
+pub fn replay(script: &[Reply]) -> Request {
+    let desk = Replay { script, progress: Mutex::new((0, None)) };
+    let limits = Limits {
+        commit_timeout: Duration::from_secs(15),
+        send_within: Duration::from_secs(2),
+        look_least: Duration::from_secs(1),
+        look_most: Duration::from_mins(1),
+        evidence_limit: Duration::from_hours(24),
+    };
+    let whole =
+        Desk { clock: &desk, effects: Some(&desk), networks: &desk, vault: &desk, media: &desk, limits };
+    let job = Publish { publication_id: Uuid::nil() };
+    let run = pin!(job.run(&whole));
+    match run.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Request::End(ended(done)),
+        Poll::Pending => desk.lock().1.expect("it waits for nothing but an answer"),
+    }
+}
+
+fn ended(done: Result<Done, JobError>) -> End {
+    match done {
+        Ok(Done::Finished { .. }) => End::Finished,
+        Ok(Done::Waiting { .. }) => End::Waiting,
+        Ok(Done::Closed(Closing::Cancelled)) => End::Closed(Move::Cancel),
+        Ok(Done::Closed(Closing::TooLate)) => End::Closed(Move::Expire),
+        Ok(Done::Closed(Closing::NotProvable(_))) => End::Closed(Move::Hold),
+        Err(error) => End::Failed(error.verdict()),
+    }
+}
+
+/// A desk that answers from a script, and stops where the script ends.
+struct Replay<'a> {
+    script: &'a [Reply],
+    progress: Mutex<(usize, Option<Request>)>,
+}
+
+impl Replay<'_> {
+    fn lock(&self) -> MutexGuard<'_, (usize, Option<Request>)> {
+        self.progress.lock().expect("nobody panics while holding it")
+    }
+
+    fn next(&self, request: Request) -> Option<Reply> {
+        let mut progress = self.lock();
+        let reply = self.script.get(progress.0).copied();
+        progress.0 += 1;
+        progress.1 = Some(request);
+        reply
+    }
+
+    async fn asks(&self, request: Request) -> Reply {
+        match self.next(request) {
+            Some(reply) => reply,
+            None => pending().await,
+        }
+    }
+
+    async fn writes(&self, request: Request) -> Result<(), JobError> {
+        match self.asks(request).await {
+            Reply::Done => Ok(()),
+            other => Err(refusal(other)),
+        }
+    }
+}
+
+/// The errors that the ledger's statements answer.
+fn refusal(reply: Reply) -> JobError {
+    match reply {
+        Reply::Fenced => JobError::Fenced,
+        Reply::Away => JobError::Infrastructure(String::new()),
+        other => unreachable!("{other:?} is no answer of the ledger"),
+    }
+}
+
+fn id(call: u8) -> Uuid {
+    Uuid::from_u128(u128::from(call))
+}
+
+fn index(id: Uuid) -> u8 {
+    u8::try_from(id.as_u128()).expect("it was made of one")
+}
+
+fn handle(named: u8) -> Handle {
+    Handle { kind: String::new(), id: named.to_string(), detail: Value::Null }
+}
+
+fn named(handle: &Handle) -> u8 {
+    handle.id.parse().expect("it was made of a number")
+}
+
+impl Seen {
+    fn publication(self) -> Publication {
+        let now = at(self.phase.second());
+        let age = if self.old { TimeDelta::hours(25) } else { TimeDelta::zero() };
+        let standing = Standing {
+            state: self.state,
+            version: i64::from(self.version),
+            handle: self.handle,
+            handle_version: self.made_of.map(i64::from),
+            scheduled_for: at(Phase::SCHEDULED_FOR),
+            latest_at: at(Phase::LATEST_AT),
+            cancel_wished: self.wished,
+            resting_until: None,
+        };
+        let account = Account { id: Uuid::nil(), platform: String::new(), external_id: String::new() };
+        let content = Content {
+            surface: String::new(),
+            caption: String::new(),
+            link: None,
+            media: Vec::new(),
+            options: Value::Null,
+            not_before: now,
+        };
+        Publication {
+            id: Uuid::nil(),
+            account,
+            standing,
+            handle: self.named.map(handle),
+            handle_armed: self.armed,
+            last_call_at: Some(now - age),
+            open_commit: self.open.map(id),
+            content,
+            now,
+        }
+    }
+}
+
+#[async_trait]
+impl Effects for Replay<'_> {
+    async fn look(&self) -> Result<Publication, JobError> {
+        match self.asks(Request::Look).await {
+            Reply::Stands(seen) => Ok(seen.publication()),
+            other => Err(refusal(other)),
+        }
+    }
+
+    async fn step(&self, step: Move, handle: Option<HandleState>) -> Result<(), JobError> {
+        self.writes(Request::Step(step, handle)).await
+    }
+
+    async fn prepare(&self, _limit: Duration) -> Result<Uuid, JobError> {
+        self.writes(Request::LogPrepare).await.map(|()| Uuid::nil())
+    }
+
+    async fn keep(&self, _handle: &Handle) -> Result<(), JobError> {
+        self.writes(Request::Keep).await
+    }
+
+    async fn prepared(&self, _call: Uuid, handle: &Handle, ready: Readiness) -> Result<(), JobError> {
+        self.writes(Request::Prepared(named(handle), ready == Readiness::Building)).await
+    }
+
+    async fn unprepared(&self, _call: Uuid, _failure: &Failure) -> Result<(), JobError> {
+        self.writes(Request::Unprepared).await
+    }
+
+    async fn arm(&self) -> Result<Result<Armed, NotArmed>, JobError> {
+        match self.asks(Request::Arm).await {
+            Reply::Armed(call, true) => Ok(Ok(Armed { call: id(call), at: Duration::ZERO })),
+            Reply::Armed(call, false) => Ok(Ok(Armed { call: id(call), at: self.monotonic() })),
+            Reply::NotArmed(why) => Ok(Err(why)),
+            other => Err(refusal(other)),
+        }
+    }
+
+    async fn unsent(&self, call: Uuid, _failure: &Failure) -> Result<(), JobError> {
+        self.writes(Request::Unsent(index(call))).await
+    }
+
+    async fn heard(&self, call: Uuid, _public: &Public) -> Result<(), JobError> {
+        self.writes(Request::Heard(index(call))).await
+    }
+
+    async fn seen(&self, call: Option<Uuid>, _public: &Public) -> Result<(), JobError> {
+        self.writes(Request::Seen(call.map(index))).await
+    }
+
+    async fn accepted(&self, call: Uuid) -> Result<(), JobError> {
+        self.writes(Request::Accepted(index(call))).await
+    }
+
+    async fn refused(&self, call: Uuid, _failure: &Failure, handle_dead: bool) -> Result<(), JobError> {
+        self.writes(Request::Refused(index(call), handle_dead)).await
+    }
+
+    async fn rejected(&self, _failure: &Failure) -> Result<(), JobError> {
+        self.writes(Request::Rejected).await
+    }
+}
+
+#[async_trait]
+impl Network for Replay<'_> {
+    async fn prepare(
+        &self,
+        _call: &Call<'_>,
+        _content: &Content,
+        keep: &dyn KeepHandle,
+    ) -> Result<(Handle, Readiness), Failure> {
+        match self.asks(Request::Make).await {
+            Reply::Made(made, true) => {
+                keep.keep(&handle(made)).await?;
+                Ok((handle(made), Readiness::Building))
+            }
+            Reply::Made(made, false) => Ok((handle(made), Readiness::Ready)),
+            Reply::NotMade => Err(failure(Class::Transient)),
+            other => unreachable!("{other:?} is no answer to a prepare call"),
+        }
+    }
+
+    async fn inspect(&self, _call: &Call<'_>, handle: &Handle, _armed: bool) -> Result<Sight, Failure> {
+        match self.asks(Request::Inspect(named(handle))).await {
+            Reply::Sight(glance) => Ok(glance.sight()),
+            Reply::NoSight => Err(failure(Class::Transient)),
+            other => unreachable!("{other:?} is no answer to a read"),
+        }
+    }
+
+    async fn commit(&self, call: &Call<'_>, handle: &Handle, _content: &Content) -> Answer {
+        let call = call.id.map(index).expect("a commit names its row of the log");
+        match self.asks(Request::Commit(call, named(handle))).await {
+            Reply::Said(said) => said.answer(),
+            other => unreachable!("{other:?} is no answer to a commit"),
+        }
+    }
+
+    /// Where it is to be found decides nothing.
+    async fn describe(
+        &self,
+        _call: &Call<'_>,
+        _handle: &Handle,
+        _content: &Content,
+        known: Public,
+    ) -> Result<Public, Failure> {
+        Ok(known)
+    }
+
+    async fn check(&self, _call: &Call<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl Networks for Replay<'_> {
+    fn of(&self, _platform: &str) -> Option<&dyn Network> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Vault for Replay<'_> {
+    async fn access_token(&self, _account_id: Uuid) -> Result<SecretString, JobError> {
+        Ok(SecretString::from(String::new()))
+    }
+}
+
+impl Clock for Replay<'_> {
+    fn now(&self) -> DateTime<Utc> {
+        at(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_mins(1)
+    }
+}
+
+#[async_trait]
+impl Media for Replay<'_> {
+    async fn address(&self, _key: &str) -> Result<String, Failure> {
+        Err(failure(Class::Permanent))
+    }
+
+    async fn read(&self, _key: &str, _start: u64, _end: u64) -> Result<Vec<u8>, Failure> {
+        Err(failure(Class::Permanent))
+    }
+
+    async fn store(&self, _key: &str, _content_type: &str, _path: &std::path::Path) -> Result<(), Failure> {
+        Err(failure(Class::Permanent))
+    }
+
+    async fn remove(&self, _key: &str) -> Result<(), Failure> {
+        Err(failure(Class::Permanent))
+    }
+}
