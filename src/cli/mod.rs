@@ -1,6 +1,7 @@
 //! The verbs: one executable, and every role is one of them.
 
 mod accounts;
+mod jobs;
 mod keys;
 mod people;
 mod serve;
@@ -52,6 +53,9 @@ enum Verb {
     /// The key ring that seals tokens.
     #[command(subcommand)]
     Keys(keys::KeysVerb),
+    /// Jobs, and what stops them.
+    #[command(subcommand)]
+    Jobs(jobs::JobsVerb),
 }
 
 /// Where a verb that prints data prints it.
@@ -98,6 +102,7 @@ impl Cli {
             Verb::User(verb) => verb.run().await,
             Verb::ApiKey(verb) => verb.run().await,
             Verb::Account(verb) => verb.run(self.config).await,
+            Verb::Jobs(verb) => verb.run().await,
             Verb::Keys(verb) => {
                 verb.run();
                 Ok(())

@@ -139,6 +139,16 @@ pub async fn connect_account(
 }
 
 impl Ledger {
+    /// Whether there is such an account, in any workspace.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn has_account(&self, id: Uuid) -> Result<bool, LedgerError> {
+        let found =
+            sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM account WHERE id = $1) AS "found!""#, id);
+        Ok(found.fetch_one(&self.pool).await?)
+    }
+
     /// The workspace's accounts by id, after `after`, at most `limit`.
     pub async fn accounts(
         &self,

@@ -295,6 +295,7 @@ impl Ledger {
                    WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id = w.workspace_id
                      AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
                      AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
+                     AND (NOT EXISTS (SELECT FROM pause) OR NOT is_paused(kind, workspace_id, account_id))
                    ORDER BY run_at, id LIMIT $4) j) ON true"#,
             &names,
             &versions,
@@ -334,6 +335,7 @@ impl Ledger {
                          AND (job.run_at, job.id) > (m.run_at, m.id)
                          AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
                          AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
+                         AND (NOT EXISTS (SELECT FROM pause) OR NOT is_paused(kind, workspace_id, account_id))
                        ORDER BY run_at, id LIMIT $4) j) ON true"#,
             &names,
             &versions,

@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod keyring;
 pub mod keys;
 pub mod media;
+pub mod pauses;
 pub mod people;
 pub mod posts;
 pub mod publications;

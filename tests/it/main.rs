@@ -4,6 +4,7 @@
 mod browser;
 mod chaos;
 mod console;
+mod control;
 mod failures;
 mod harness;
 mod history;

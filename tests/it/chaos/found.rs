@@ -29,7 +29,9 @@ async fn a_queue_whose_connection_went_mute_gets_another() {
     assert!(queue.ping().await.is_err(), "the answer never comes");
     let (workspace_id, job_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let hint = Hint { kind: "publish".into(), workspace_id, job_id, run_at: chrono::DateTime::UNIX_EPOCH };
-    queue.push(&[hint]).await.unwrap();
+    // it is left alone for a moment first
+    eventually("another connection", || async { queue.ping().await.map_err(|e| e.to_string()) }).await;
+    assert_eq!(queue.push(&[hint]).await.unwrap(), 0);
     assert_eq!(queue.pop("publish", 1, 1, &[]).await.unwrap().ids, [job_id]);
 }
 
