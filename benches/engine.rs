@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench engine -- [--json] [--only enqueue,bulk,drain,latency,idle,backlog,pinned,two,noisy,redis] [--jobs N] [--concurrency C]`
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
+#![expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
 
 mod common;
 

@@ -94,10 +94,16 @@ async fn do_all<A: Act>(act: &A, group: Vec<Waiting<A>>) {
     let (items, told): (Vec<A::Item>, Vec<_>) = group.into_iter().unzip();
     match act.act(&items).await {
         // a caller that has gone away has been served all the same
-        Ok(answers) => told.into_iter().zip(answers).for_each(|(one, answer)| drop(one.send(Ok(answer)))),
+        Ok(answers) => {
+            for (one, answer) in told.into_iter().zip(answers) {
+                let _gone = one.send(Ok(answer));
+            }
+        }
         Err(error) if items.len() == 1 || error.is_away() => {
             let error = Arc::new(error);
-            told.into_iter().for_each(|one| drop(one.send(Err(Arc::clone(&error)))));
+            for one in told {
+                let _gone = one.send(Err(Arc::clone(&error)));
+            }
         }
         Err(_) => {
             let mut first: Vec<Waiting<A>> = items.into_iter().zip(told).collect();

@@ -128,11 +128,12 @@ impl Worker {
                 let finish = Finish { claim: job.claim, output: output.clone(), then: then.clone() };
                 self.finisher.bring(finish).await
             }
+            // boxed: these are large, seldom taken, and every attempt would carry their room about
             Ok(Done::Waiting { until, reason }) => {
-                Ok(self.back(job, Back::Waiting, *until, reason.clone()).await?)
+                Ok(Box::pin(self.back(job, Back::Waiting, *until, reason.clone())).await?)
             }
-            Ok(Done::Closed(closing)) => Ok(self.close(job, closing).await?),
-            Err(error) => Ok(self.settle_error(attempt, error).await?),
+            Ok(Done::Closed(closing)) => Ok(Box::pin(self.close(job, closing)).await?),
+            Err(error) => Ok(Box::pin(self.settle_error(attempt, error)).await?),
         }
     }
 

@@ -6,7 +6,7 @@ use super::Worker;
 use crate::ledger::LedgerError;
 
 /// How often the ledger is asked.
-const EVERY: Duration = Duration::from_secs(15);
+const EVERY: Duration = Duration::from_secs(30);
 
 /// Asks at a calm pace.
 pub(super) async fn run(worker: Arc<Worker>) {

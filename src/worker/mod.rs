@@ -195,7 +195,9 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     });
     tracing::info!(worker = %worker.lease.tenure().inc, kinds = ?names(&worker.parts.kinds), "worker started");
     let mut duties = start_duties(&worker, coming);
-    let outcome = work(&worker).await;
+    // on the runtime's threads: the caller's own would be woken from another one for every job
+    let working = tokio::spawn(work(Arc::clone(&worker)));
+    let outcome = working.await.unwrap_or_else(|e| Err(WorkerError::Machinery(e.to_string())));
     duties.shutdown().await;
     worker.pumps.close();
     worker.pumps.wait().await;
@@ -220,10 +222,10 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
 }
 
 /// Runs one apalis worker a kind until told to stop, and drains them within the grace.
-async fn work(worker: &Arc<Worker>) -> Result<(), WorkerError> {
+async fn work(worker: Arc<Worker>) -> Result<(), WorkerError> {
     let mut monitor = Monitor::new().shutdown_timeout(LONGEST_DRAIN);
     for &kind in &worker.parts.kinds {
-        let worker = Arc::clone(worker);
+        let worker = Arc::clone(&worker);
         monitor = monitor.register(move |restarts| {
             WorkerBuilder::new(format!("{}-{}-{restarts}", kind.name, worker.lease.tenure().inc))
                 .backend(backend::LedgerBackend::new(Arc::clone(&worker), kind))
@@ -232,7 +234,7 @@ async fn work(worker: &Arc<Worker>) -> Result<(), WorkerError> {
         });
     }
     let monitor = monitor.should_restart(|_, _| true);
-    let (stop, watched) = (worker.stop.clone(), Arc::clone(worker));
+    let (stop, watched) = (worker.stop.clone(), Arc::clone(&worker));
     let deadline = tokio::spawn(async move { watched.enforce_grace().await });
     let ran = monitor.run_with_signal(async move {
         stop.cancelled().await;

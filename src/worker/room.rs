@@ -16,7 +16,7 @@ use super::{Worker, pump::CLAIM_MOST};
 /// none for uploads that take minutes, a batch for jobs that take no time.
 const STOCK_FOR: Duration = Duration::from_millis(10);
 /// The most jobs claimed ahead of their slots.
-const STOCK_MOST: usize = 192;
+const STOCK_MOST: f64 = 192.0;
 
 /// The room for jobs of one kind.
 pub(super) struct Room {
@@ -112,7 +112,7 @@ impl Held {
             (self.left, self.since) = (0, Instant::now());
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        let stock = (self.rate * STOCK_FOR.as_secs_f64()).clamp(0.0, STOCK_MOST as f64) as usize;
+        let stock = (self.rate * STOCK_FOR.as_secs_f64()).clamp(0.0, STOCK_MOST) as usize;
         stock
     }
 }
@@ -128,11 +128,12 @@ pub(super) struct Place {
 struct Taken {
     room: Arc<Room>,
     workspace_id: Uuid,
-    _slot: Option<OwnedSemaphorePermit>,
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
+        drop(self.slot.take()); // before anybody is told that there is room
         self.room.leave(self.workspace_id);
     }
 }
@@ -142,14 +143,14 @@ impl Place {
     pub fn take(worker: &Arc<Worker>, room: &Arc<Room>, job_id: Uuid, workspace_id: Uuid) -> Arc<Self> {
         worker.running().insert(job_id);
         room.enter(workspace_id);
-        let taken = Taken { room: Arc::clone(room), workspace_id, _slot: None };
+        let taken = Taken { room: Arc::clone(room), workspace_id, slot: None };
         Arc::new(Self { worker: Arc::clone(worker), job_id, taken: Mutex::new(Some(taken)) })
     }
 
     /// The slot that it runs in from now on.
     pub fn start(&self, slot: OwnedSemaphorePermit) {
         if let Some(taken) = &mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner) {
-            taken._slot = Some(slot);
+            taken.slot = Some(slot);
         }
     }
 
