@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     contract::{Class, Failure, JobError},
     machine::{Answer, HandleState, Move, Public, Sight, Standing},
+    surface::Surface,
 };
 
 /// Everything a running job may touch.
@@ -68,6 +69,8 @@ pub trait Clock: Send + Sync {
 pub trait Networks: Send + Sync {
     /// The network that serves accounts of this platform.
     fn of(&self, platform: &str) -> Option<&dyn Network>;
+    /// A surface of a platform, whether its network is switched on or not.
+    fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface>;
 }
 
 /// A network in the shape *prepare → handle → commit*, with reads that tell what became of a handle.

@@ -26,6 +26,7 @@ use crate::{
     },
     machine::{Answer, HandleState, Move, Public, Sight, Standing},
     publish::Publish,
+    surface::Surface,
 };
 
 /// Runs it with these answers, and gives what it asks next.
@@ -272,6 +273,10 @@ impl Network for Replay<'_> {
 impl Networks for Replay<'_> {
     fn of(&self, _platform: &str) -> Option<&dyn Network> {
         Some(self)
+    }
+
+    fn surface(&self, _platform: &str, _surface: &str) -> Option<&'static Surface> {
+        None
     }
 }
 

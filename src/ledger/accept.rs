@@ -112,8 +112,8 @@ pub enum Accepted<R> {
 }
 
 impl Ledger {
-    /// Accepts a post: judges it by what is true now, writes it, commits. An error of the commit itself
-    /// leaves open whether the post exists; its key tells.
+    /// Accepts a post: judges it by what is true now, writes it, commits. A commit whose answer was lost is asked
+    /// after; only where that is not answered either, it stays open whether the post exists, and its key tells.
     pub async fn accept<R>(
         &self,
         question: &Question,
@@ -128,7 +128,7 @@ impl Ledger {
                 Before::Other => return Ok(Accepted::KeyReused),
             }
         }
-        let facts = facts(&mut tx, question).await?;
+        let (facts, xid) = facts(&mut tx, question).await?;
         let new = match judge(&facts) {
             Ok(new) => new,
             Err(refusal) => return Ok(Accepted::Refused(refusal)),
@@ -141,12 +141,13 @@ impl Ledger {
         if let Some(asked) = &question.asked {
             idempotency::keep(&mut tx, asked, &answer).await?;
         }
-        tx.commit().await.map_err(LedgerError::Undecided)?;
+        self.commit(tx, &xid).await?;
         Ok(Accepted::New { post: Box::new(post), answer, due })
     }
 }
 
-async fn facts(connection: &mut PgConnection, question: &Question) -> Result<Facts, LedgerError> {
+/// What is true, and the transaction's id by which its fate can be asked for.
+async fn facts(connection: &mut PgConnection, question: &Question) -> Result<(Facts, String), LedgerError> {
     let accounts = accounts::lock_accounts(connection, question.workspace_id, &question.account_ids).await?;
     let media = if question.media_ids.is_empty() {
         Vec::new()
@@ -154,8 +155,10 @@ async fn facts(connection: &mut PgConnection, question: &Question) -> Result<Fac
         media::select(connection, question.workspace_id, &question.media_ids).await?
     };
     // After the locks: a post that waited for one is judged by the time at which it got it.
-    let now = sqlx::query_scalar!(r#"SELECT ledger_now() AS "now!""#).fetch_one(connection).await?;
-    Ok(Facts { now, accounts, media })
+    let known = sqlx::query!(r#"SELECT ledger_now() AS "now!", pg_current_xact_id()::text AS "xid!""#)
+        .fetch_one(connection)
+        .await?;
+    Ok((Facts { now: known.now, accounts, media }, known.xid))
 }
 
 /// A post with the ids its rows get.

@@ -94,11 +94,13 @@ impl Ledger {
             }
         }
         let media = insert(&mut tx, new).await?;
+        let xid =
+            sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#).fetch_one(&mut *tx).await?;
         let answer = answer(&media);
         if let Some(asked) = asked {
             idempotency::keep(&mut tx, asked, &answer).await?;
         }
-        tx.commit().await.map_err(LedgerError::Undecided)?;
+        self.commit(tx, &xid).await?;
         Ok(Kept::New(media, answer))
     }
 

@@ -29,7 +29,7 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection, Executor, PgConnection,
+    Connection, Executor, PgConnection, PgTransaction,
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 
@@ -39,6 +39,9 @@ pub use keyring::KeyRing;
 /// The longest that a connection which is taken or given back may need to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
+/// How often, and how far apart, the ledger is asked what became of a commit whose answer was lost.
+const FATE_ASKED: u32 = 20;
+const FATE_AGAIN: Duration = Duration::from_millis(100);
 /// A connection that was used a moment ago is used again without asking whether it is still good.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
@@ -141,9 +144,13 @@ impl Ledger {
     /// # Errors
     /// The address cannot be read.
     pub fn open(url: &SecretString, role: Role, size: u32) -> Result<Self, LedgerError> {
-        let options = PgConnectOptions::from_str(url.expose_secret())?
-            .application_name("postroom")
-            .options([("idle_in_transaction_session_timeout", "10s"), ("statement_timeout", "30s")]);
+        let options =
+            PgConnectOptions::from_str(url.expose_secret())?.application_name("postroom").options([
+                ("idle_in_transaction_session_timeout", "10s"),
+                ("statement_timeout", "30s"),
+                // statements here take milliseconds; compiling one takes hundreds
+                ("jit", "off"),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(Duration::from_secs(5))
@@ -171,6 +178,34 @@ impl Ledger {
     /// The ledger is away, or a migration failed; the message names it.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
         sqlx::migrate!().run(&self.pool).await
+    }
+
+    /// Commits. Where the answer to the commit is lost, asks on another connection what became of it.
+    async fn commit(&self, tx: PgTransaction<'_>, xid: &str) -> Result<(), LedgerError> {
+        let error = match tx.commit().await {
+            Ok(()) => return Ok(()),
+            Err(refused @ sqlx::Error::Database(_)) => return Err(refused.into()),
+            Err(lost) => lost,
+        };
+        for _ in 0..FATE_ASKED {
+            match self.fate(xid).await {
+                Ok(Some(true)) => return Ok(()),
+                Ok(Some(false)) => return Err(LedgerError::Away(error)),
+                Ok(None) | Err(_) => tokio::time::sleep(FATE_AGAIN).await,
+            }
+        }
+        Err(LedgerError::Undecided(error))
+    }
+
+    /// Whether a transaction was committed; `None` while its connection is not known to be gone.
+    async fn fate(&self, xid: &str) -> Result<Option<bool>, LedgerError> {
+        let status = sqlx::query_scalar!("SELECT pg_xact_status($1::text::xid8)", xid);
+        let status = status.fetch_one(&self.pool).await?;
+        Ok(match status.as_deref() {
+            Some("committed") => Some(true),
+            Some("aborted") => Some(false),
+            _ => None,
+        })
     }
 
     /// Whether the ledger answers.

@@ -99,11 +99,16 @@ impl Ledger {
         Ok(at.fetch_one(&self.pool).await?)
     }
 
-    /// A doubt with everything it is decided by; `None` once it is no doubt any more.
+    /// A doubt with everything it is decided by; `None` once it is no doubt any more. `one_shot` tells whether no
+    /// read can prove it absent.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn doubt(&self, id: Uuid) -> Result<Option<Doubt>, LedgerError> {
+    pub async fn doubt(
+        &self,
+        id: Uuid,
+        one_shot: impl FnOnce(&Publication) -> bool,
+    ) -> Result<Option<Doubt>, LedgerError> {
         let row = sqlx::query!(
             // the call and its times in one statement: another one's times would judge it too early
             r#"SELECT p.armed_at, p.quarantine_until, p.absent_since, ledger_now() AS "now!",
@@ -127,7 +132,7 @@ impl Ledger {
             quarantine_until: row.quarantine_until.unwrap_or(row.now),
             absent_since: row.absent_since,
             cancel_wished: row.cancel_wished,
-            one_shot: false,
+            one_shot: one_shot(&publication),
         };
         let heard = row.heard.then_some(Public { id: row.public_id, url: None });
         Ok(Some(Doubt { call: row.call, heard, case, publication }))

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use jobs::{
     desk::{Network, Networks},
-    surface::Platform,
+    surface::{Platform, Surface},
 };
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -57,6 +57,11 @@ impl Connected {
 impl Networks for Connected {
     fn of(&self, platform: &str) -> Option<&dyn Network> {
         self.networks.get(platform).map(AsRef::as_ref)
+    }
+
+    fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface> {
+        let of = NETWORKS.iter().find(|entry| entry.platform.name == platform)?;
+        of.platform.surfaces.iter().find(|it| it.name == surface)
     }
 }
 

@@ -85,7 +85,12 @@ impl Worker {
     }
 
     async fn reconcile(&self, id: Uuid) -> Result<(), LedgerError> {
-        let Some(doubt) = self.parts.duties.doubt(id).await? else { return Ok(()) };
+        // of a surface that this build does not know nothing is known to be provable
+        let one_shot = |it: &Publication| {
+            let surface = self.parts.networks.surface(&it.account.platform, &it.content.surface);
+            surface.is_none_or(|surface| surface.one_shot)
+        };
+        let Some(doubt) = self.parts.duties.doubt(id, one_shot).await? else { return Ok(()) };
         if let Some(public) = doubt.heard.clone() {
             return self.record(&doubt, public).await;
         }

@@ -4,7 +4,10 @@ use jobs::failpoint::Point;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{FACEBOOK, PLATFORMS, System, TIKTOK, eventually};
+use crate::{
+    chaos::proxy::{CutAt, Relay},
+    harness::{FACEBOOK, PLATFORMS, System, TIKTOK, eventually},
+};
 
 /// Posts of all three networks, some of them each.
 async fn some_posts(system: &System, tag: &str) -> Vec<String> {
@@ -343,4 +346,36 @@ async fn an_account_that_is_called_a_spammer_is_left_alone_for_a_while() {
     .await
     .unwrap();
     assert!(apart >= 4.0, "{apart} s between the two commits");
+}
+
+/// A system whose intake reaches the ledger through a relay.
+async fn with_a_relay() -> (System, Relay) {
+    let mut system = System::start().await;
+    let mut address = url::Url::parse(&system.database.url).unwrap();
+    let relay = Relay::to(address.port().unwrap()).await;
+    address.set_port(Some(relay.port)).unwrap();
+    system.environment.insert("DATABASE_URL".into(), address.into());
+    if let Some(web) = &mut system.web {
+        web.kill9().await;
+    }
+    system.start_web().await;
+    (system, relay)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_asked_after_and_answered() {
+    let (system, relay) = with_a_relay().await;
+    relay.cut_at(CutAt { words: b"COMMIT", delivered: true });
+    system.post("committed, and nobody was told", &[FACEBOOK]).await;
+    assert_eq!(system.database.count("SELECT count(*) FROM post").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_never_arrived_is_refused_and_leaves_nothing() {
+    let (system, relay) = with_a_relay().await;
+    relay.cut_at(CutAt { words: b"COMMIT", delivered: false });
+    let wish = system.wish("never committed", &[FACEBOOK], &[]);
+    let (status, answer) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 503, "{answer}");
+    assert_eq!(system.database.count("SELECT count(*) FROM post").await, 0);
 }

@@ -8,7 +8,7 @@ mod door;
 mod found;
 mod lies;
 mod oracles;
-mod proxy;
+pub mod proxy;
 mod report;
 mod round;
 mod schedule;

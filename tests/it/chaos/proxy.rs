@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -52,6 +52,17 @@ struct Shared {
     connections: AtomicU64,
     /// Bytes towards the server until a connection breaks; 0 is: none does.
     cut_after: AtomicU64,
+    /// The words towards the server at which a connection breaks.
+    cut_at: Mutex<Option<CutAt>>,
+}
+
+/// Words at which a connection breaks.
+#[derive(Clone, Copy)]
+pub struct CutAt {
+    /// The words.
+    pub words: &'static [u8],
+    /// Whether they still reach the server; the answer to them never comes back.
+    pub delivered: bool,
 }
 
 impl Relay {
@@ -98,6 +109,11 @@ impl Relay {
     pub fn reset(&self) {
         let now = self.shared.connections.load(Ordering::SeqCst);
         self.weather.send_modify(|it| it.reset = now);
+    }
+
+    /// Breaks the next connection on which these words go to the server.
+    pub fn cut_at(&self, words: CutAt) {
+        *self.shared.cut_at.lock().unwrap() = Some(words);
     }
 
     /// Breaks one connection after so many more bytes have gone to the server.
@@ -172,11 +188,23 @@ impl Link {
             if !self.clone().passes().await {
                 return;
             }
+            if towards_server && let Some(cut) = self.cut_at(&buffer[..length]) {
+                if cut.delivered {
+                    let _broken_anyway = to.write_all(&buffer[..length]).await;
+                }
+                return;
+            }
             let left = if towards_server { self.until_cut(length) } else { length };
             if to.write_all(&buffer[..left]).await.is_err() || left < length {
                 return;
             }
         }
+    }
+
+    /// Whether these bytes hold the words at which to break.
+    fn cut_at(&self, bytes: &[u8]) -> Option<CutAt> {
+        let mut cut = self.shared.cut_at.lock().unwrap();
+        cut.take_if(|cut| bytes.windows(cut.words.len()).any(|window| window == cut.words))
     }
 
     /// How much of so many bytes still passes.
