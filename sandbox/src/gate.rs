@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use crate::answer::{Answer, Reply};
-use crate::calls::Call;
+use crate::calls::{Call, Phase};
 use crate::event::Event;
 use crate::faults::{Fault, GraphFault, Then, TiktokFault, Word};
 use crate::graph::GraphError;
@@ -54,7 +54,7 @@ where
 
 async fn in_ledger(sandbox: &Sandbox, call: &Call) -> Option<bool> {
     match (&sandbox.ledger, &call.call_id) {
-        (Some(ledger), Some(call_id)) => ledger.knows(call_id).await,
+        (Some(ledger), Some(call_id)) => ledger.knows(call_id, call.phase == Phase::Commit).await,
         (Some(_), None) if call.phase.mutates() => Some(false),
         (Some(_) | None, _) => None,
     }

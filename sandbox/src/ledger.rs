@@ -22,12 +22,15 @@ impl Ledger {
         Ok(Self { pool })
     }
 
-    /// Whether the ledger has a call of this id. None when it cannot be asked.
-    pub async fn knows(&self, call_id: &str) -> Option<bool> {
+    /// Whether the ledger has a call of this id, for what it is used for: a commit was armed as one. None when the
+    /// ledger cannot be asked.
+    pub async fn knows(&self, call_id: &str, commit: bool) -> Option<bool> {
         let Ok(call_id) = Uuid::parse_str(call_id) else { return Some(false) };
-        let looked_up = sqlx::query("SELECT 1 FROM remote_call WHERE call_id = $1")
-            .bind(call_id)
-            .fetch_optional(&self.pool);
+        let looked_up =
+            sqlx::query("SELECT 1 FROM remote_call WHERE call_id = $1 AND (kind = 'commit') = $2")
+                .bind(call_id)
+                .bind(commit)
+                .fetch_optional(&self.pool);
         let found = tokio::time::timeout(PATIENCE, looked_up).await.ok()?;
         found.map(|row| row.is_some()).ok()
     }

@@ -18,6 +18,8 @@ pub struct Posted {
     pub id: String,
     /// The caption that was handed in.
     pub caption: String,
+    /// How many publications it was to have.
+    wanted: usize,
     /// Its publications, as the API shows them.
     pub publications: Vec<Value>,
 }
@@ -26,7 +28,8 @@ impl Posted {
     /// A post as it was accepted.
     pub fn new(row: &Row, post: Value) -> Self {
         let id = post["id"].as_str().unwrap_or_default().to_owned();
-        let mut posted = Self { id, caption: row.caption.clone(), publications: Vec::new() };
+        let (caption, wanted) = (row.caption.clone(), row.accounts.len());
+        let mut posted = Self { id, caption, wanted, publications: Vec::new() };
         posted.update(post);
         posted
     }
@@ -38,10 +41,11 @@ impl Posted {
         }
     }
 
-    /// Whether nothing more will happen to it by itself.
+    /// Whether nothing more will happen to it by itself: what is published has its address, too.
     pub fn is_over(&self) -> bool {
         let over = |publication: &Value| {
-            matches!(publication["state"].as_str(), Some("published" | "failed" | "held" | "cancelled"))
+            is_public(publication)
+                || matches!(publication["state"].as_str(), Some("failed" | "held" | "cancelled"))
         };
         !self.publications.is_empty() && self.publications.iter().all(over)
     }
@@ -84,6 +88,15 @@ impl Report {
             let key = (text(&publication["platform"]), posted.caption.trim().to_owned());
             *wanted.entry(key).or_default() += usize::from(publication["state"] == "published");
         }
+        for (posted, publication) in
+            self.posts.iter().flat_map(|it| it.publications.iter().map(move |p| (it, p)))
+        {
+            if publication["state"] == "published" && !effects.iter().any(|it| is_effect_of(it, publication))
+            {
+                let platform = text(&publication["platform"]);
+                self.miscounted.push(format!("{}: {platform} names what is not public", posted.short()));
+            }
+        }
         for ((platform, caption), expected) in wanted {
             let same = |effect: &&Value| {
                 effect["platform"] == platform.as_str()
@@ -97,11 +110,11 @@ impl Report {
         }
     }
 
-    /// Whether all is published, and as often as it should be.
+    /// Whether all is published where it should be, with its address, not before its time, and as often as it should.
     pub fn is_fine(&self) -> bool {
         self.miscounted.is_empty()
-            && self.posts.iter().all(|posted| !posted.publications.is_empty())
-            && self.publications().all(|(_, publication)| publication["state"] == "published")
+            && self.posts.iter().all(|posted| posted.publications.len() == posted.wanted && posted.wanted > 0)
+            && self.publications().all(|(_, publication)| is_as_wished(publication))
     }
 
     /// Prints the table, and a line for each failure; or one JSON object.
@@ -114,7 +127,7 @@ impl Report {
         for line in self.failures() {
             println!("{line}");
         }
-        let done = self.publications().filter(|(_, publication)| publication["state"] == "published").count();
+        let done = self.publications().filter(|(_, publication)| is_public(publication)).count();
         let seen = if self.counted && self.miscounted.is_empty() { ", each public exactly once" } else { "" };
         println!("{done} of {} published{seen}", self.publications().count());
     }
@@ -142,7 +155,7 @@ impl Report {
     }
 
     fn failures(&self) -> Vec<String> {
-        let unpublished = self.publications().filter(|(_, publication)| publication["state"] != "published");
+        let unpublished = self.publications().filter(|(_, publication)| !is_as_wished(publication));
         let line = |(posted, publication): (&Posted, &Value)| {
             let (platform, state) = (text(&publication["platform"]), text(&publication["state"]));
             format!("{}: {platform} is {state}: {}", posted.short(), reason(publication))
@@ -169,6 +182,22 @@ impl Report {
     }
 }
 
+/// Whether a publication is published and says where.
+fn is_public(publication: &Value) -> bool {
+    publication["state"] == "published" && publication["permalink"].is_string()
+}
+
+/// Whether it is public, and not before its time.
+fn is_as_wished(publication: &Value) -> bool {
+    is_public(publication) && lateness(publication).is_some_and(|late| late >= 0.0)
+}
+
+/// Whether this effect is what a publication names.
+fn is_effect_of(effect: &Value, publication: &Value) -> bool {
+    ["platform", "permalink"].iter().all(|name| effect[*name] == publication[*name])
+        && effect["object_id"] == publication["remote_id"]
+}
+
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
@@ -192,7 +221,7 @@ mod tests {
 
     fn posted(state: &str) -> Posted {
         let row = Row {
-            accounts: Vec::new(),
+            accounts: vec!["facebook_page".into()],
             kind: "post".into(),
             caption: "a rather long caption\nthat goes on and on".into(),
             media: Vec::new(),
@@ -200,7 +229,7 @@ mod tests {
             in_seconds: 0,
         };
         let publication = json!({
-            "platform": "facebook_page", "state": state, "permalink": "http://x/1",
+            "platform": "facebook_page", "state": state, "permalink": "http://x/1", "remote_id": "1",
             "scheduled_for": "2026-11-21T10:00:00Z", "published_at": "2026-11-21T10:00:01.26Z",
             "error": { "detail": "because" },
         });
@@ -228,12 +257,33 @@ mod tests {
 
     #[test]
     fn a_second_effect_is_noticed() {
-        let effect = json!({ "platform": "facebook_page", "caption": posted("published").caption });
+        let caption = posted("published").caption;
+        let effect = json!({
+            "platform": "facebook_page", "caption": caption, "permalink": "http://x/1", "object_id": "1",
+        });
         let mut once = Report::of(vec![posted("published")]);
         once.count_effects(Some(vec![effect.clone()]));
         assert!(once.is_fine());
         let mut twice = Report::of(vec![posted("published")]);
-        twice.count_effects(Some(vec![effect.clone(), effect]));
+        twice.count_effects(Some(vec![effect.clone(), effect.clone()]));
         assert!(!twice.is_fine());
+        let mut another = effect;
+        another["object_id"] = "2".into();
+        let mut elsewhere = Report::of(vec![posted("published")]);
+        elsewhere.count_effects(Some(vec![another]));
+        assert!(!elsewhere.is_fine(), "it names another post than the public sees");
+    }
+
+    #[test]
+    fn what_is_missing_unnamed_or_early_is_not_fine() {
+        let mut missing = posted("published");
+        missing.wanted = 2;
+        let mut unnamed = posted("published");
+        unnamed.publications[0]["permalink"] = Value::Null;
+        let mut early = posted("published");
+        early.publications[0]["published_at"] = "2026-11-21T09:59:59Z".into();
+        for posted in [missing, unnamed, early] {
+            assert!(!Report::of(vec![posted]).is_fine());
+        }
     }
 }

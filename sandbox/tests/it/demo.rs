@@ -89,8 +89,10 @@ async fn read(State(postroom): State<Arc<Postroom>>, At(id): At<String>) -> Json
 }
 
 fn shown(id: &str, state: &str) -> Value {
-    let publication =
-        json!({ "id": "u1", "platform": "facebook_page", "state": state, "permalink": "http://x/1" });
+    let publication = json!({
+        "id": "u1", "platform": "facebook_page", "state": state, "permalink": "http://x/1",
+        "scheduled_for": "2026-11-21T10:00:00Z", "published_at": "2026-11-21T10:00:01Z",
+    });
     json!({ "id": id, "publications": [publication] })
 }
 

@@ -322,6 +322,19 @@ impl System {
                 );
             }
         }
+        // once more when all are out: none has become public twice meanwhile, or where it was not wanted
+        let all = self.control("effects").await;
+        for post in posts {
+            let published = self.until(post, "published").await;
+            let of_post = |effect: &&Value| effect["caption"] == published["caption"];
+            let found = all["data"].as_array().unwrap().iter().filter(of_post).count();
+            assert_eq!(
+                found,
+                published["publications"].as_array().unwrap().len(),
+                "{}",
+                published["caption"]
+            );
+        }
     }
 
     /// What the public sees with this caption on a network.
