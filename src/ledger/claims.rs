@@ -91,10 +91,13 @@ pub struct Page {
     pub hints: Vec<Hint>,
     /// The ledger's time.
     pub now: DateTime<Utc>,
+    /// The most of one workspace.
+    most: usize,
 }
 
 struct DueRow {
     now: DateTime<Utc>,
+    most: i64,
     id: Option<Uuid>,
     kind: Option<String>,
     workspace_id: Option<Uuid>,
@@ -103,7 +106,7 @@ struct DueRow {
 
 impl Page {
     fn of(rows: Vec<DueRow>) -> Self {
-        let now = rows.first().map(|row| row.now).unwrap_or_default();
+        let (now, most) = rows.first().map(|row| (row.now, row.most)).unwrap_or_default();
         let hint = |row: DueRow| {
             Some(Hint {
                 kind: row.kind?,
@@ -112,15 +115,15 @@ impl Page {
                 run_at: row.run_at?,
             })
         };
-        Self { hints: rows.into_iter().filter_map(hint).collect(), now }
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Self { hints: rows.into_iter().filter_map(hint).collect(), now, most }
     }
 
-    /// The last job of each workspace that has `most` of them or more: there may be others behind it.
-    pub fn marks(&self, most: i64) -> Vec<Hint> {
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
+    /// The last job of each workspace that fills its part: there may be others behind it.
+    pub fn marks(&self) -> Vec<Hint> {
         self.hints
             .chunk_by(|a, b| (&a.kind, a.workspace_id) == (&b.kind, b.workspace_id))
-            .filter(|of_one| of_one.len() >= most)
+            .filter(|of_one| of_one.len() >= self.most)
             .filter_map(|of_one| of_one.last().cloned())
             .collect()
     }
@@ -265,8 +268,8 @@ impl Ledger {
         Ok(rows.rows_affected())
     }
 
-    /// Jobs that are due within `ahead` and that nobody holds, found by their state; the first `most` of each
-    /// workspace, so that no one workspace fills a queue.
+    /// Jobs that are due within `ahead`, that nobody holds and that are not paused, found by their state: about `most`,
+    /// shared by the workspaces that have work, and a few of each in any case.
     ///
     /// # Errors
     /// The ledger is away.
@@ -288,15 +291,24 @@ impl Ledger {
                        SELECT kind, workspace_id FROM job
                        WHERE standing = 'active' AND kind = ANY($1) AND (kind, workspace_id) > (w.kind, w.workspace_id)
                        ORDER BY kind, workspace_id LIMIT 1) next)
-               SELECT moment.now AS "now!", j.id AS "id?", j.kind AS "kind?", j.workspace_id AS "workspace_id?",
-                      j.run_at AS "run_at?"
-               FROM (SELECT ledger_now() AS now) moment LEFT JOIN (w CROSS JOIN LATERAL (
+               , page (most) AS (SELECT greatest(16, $4::bigint / greatest(1, (SELECT count(*) FROM w))))
+               SELECT moment.now AS "now!", (SELECT most FROM page) AS "most!", j.id AS "id?", j.kind AS "kind?",
+                      j.workspace_id AS "workspace_id?", j.run_at AS "run_at?"
+               FROM (SELECT ledger_now() AS now) moment LEFT JOIN (
+                   -- what is paused altogether is not even looked at
+                   (SELECT w.kind, w.workspace_id FROM w WHERE NOT EXISTS (
+                        SELECT FROM pause p WHERE (p.ends_at IS NULL OR p.ends_at > ledger_now())
+                          AND (p.scope = 'queue' AND p.subject = w.kind
+                               OR p.scope = 'workspace' AND p.subject = w.workspace_id::text))) w
+                   CROSS JOIN LATERAL (
                    SELECT id, kind, workspace_id, run_at FROM job
                    WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id = w.workspace_id
                      AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
                      AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
-                     AND (NOT EXISTS (SELECT FROM pause) OR NOT is_paused(kind, workspace_id, account_id))
-                   ORDER BY run_at, id LIMIT $4) j) ON true"#,
+                     AND (account_id IS NULL OR account_id NOT IN (
+                          SELECT a.id FROM account a JOIN pause p ON (p.ends_at IS NULL OR p.ends_at > ledger_now())
+                             AND (p.scope = 'account' AND p.subject = a.id::text OR p.scope = 'network' AND p.subject = a.platform)))
+                   ORDER BY run_at, id LIMIT (SELECT most FROM page)) j) ON true"#,
             &names,
             &versions,
             interval(ahead),
@@ -319,14 +331,15 @@ impl Ledger {
         marks: &[Hint],
     ) -> Result<Page, LedgerError> {
         let (names, versions) = readable(kinds);
+        let each = (most / i64::try_from(marks.len()).unwrap_or(i64::MAX).max(1)).max(16);
         let of: Vec<&str> = marks.iter().map(|mark| mark.kind.as_str()).collect();
         let workspaces: Vec<Uuid> = marks.iter().map(|mark| mark.workspace_id).collect();
         let times: Vec<DateTime<Utc>> = marks.iter().map(|mark| mark.run_at).collect();
         let ids: Vec<Uuid> = marks.iter().map(|mark| mark.job_id).collect();
         let rows = sqlx::query_as!(
             DueRow,
-            r#"SELECT moment.now AS "now!", j.id AS "id?", j.kind AS "kind?", j.workspace_id AS "workspace_id?",
-                      j.run_at AS "run_at?"
+            r#"SELECT moment.now AS "now!", $4::bigint AS "most!", j.id AS "id?", j.kind AS "kind?",
+                      j.workspace_id AS "workspace_id?", j.run_at AS "run_at?"
                FROM (SELECT ledger_now() AS now) moment LEFT JOIN (
                    unnest($5::text[], $6::uuid[], $7::timestamptz[], $8::uuid[]) AS m (kind, workspace_id, run_at, id)
                    CROSS JOIN LATERAL (
@@ -335,12 +348,13 @@ impl Ledger {
                          AND (job.run_at, job.id) > (m.run_at, m.id)
                          AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
                          AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
-                         AND (NOT EXISTS (SELECT FROM pause) OR NOT is_paused(kind, workspace_id, account_id))
+                         AND (NOT EXISTS (SELECT FROM pause p WHERE p.ends_at IS NULL OR p.ends_at > ledger_now())
+                              OR NOT is_paused(kind, workspace_id, account_id))
                        ORDER BY run_at, id LIMIT $4) j) ON true"#,
             &names,
             &versions,
             interval(ahead),
-            most,
+            each,
             &of as &[&str],
             &workspaces,
             &times,

@@ -17,6 +17,8 @@ pub const PAYLOAD_MOST: usize = 65_536;
 const GROUP_MOST: usize = 256;
 /// Transactions under way at once: one commits while the next gathers.
 const GROUPS: usize = 2;
+/// The longest wait for one of them.
+const GROUP_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A job that the ledger will take.
 #[derive(Debug, Clone)]
@@ -152,7 +154,7 @@ pub type Intake = Group<Enqueue>;
 impl Ledger {
     /// Opens an intake of single jobs.
     pub fn intake(&self) -> Intake {
-        Group::open(Enqueue(self.clone()), GROUP_MOST, GROUPS)
+        Group::open(Enqueue(self.clone()), GROUP_MOST, GROUPS, GROUP_LIMIT)
     }
 }
 

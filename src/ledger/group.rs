@@ -1,7 +1,7 @@
 //! Doing single things of many callers in common transactions: a commit costs the disk the same for one as for
 //! a hundred. Nobody waits for company: a transaction takes whoever has come while the last ones ran.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -49,10 +49,12 @@ impl<A: Act> fmt::Debug for Group<A> {
 }
 
 impl<A: Act> Group<A> {
-    /// Opens it, for transactions of at most `most` and `abreast` of them at once; it ends with its last clone.
-    pub fn open(act: A, most: usize, abreast: usize) -> Self {
+    /// Opens it, for transactions of at most `most`, `abreast` of them at once, each waited for no longer than
+    /// `limit`; it ends with its last clone.
+    pub fn open(act: A, most: usize, abreast: usize, limit: Duration) -> Self {
         let (waiting, arriving) = mpsc::channel(WAITING_MOST);
-        tokio::spawn(gather(Arc::new(act), arriving, most, Arc::new(Semaphore::new(abreast))));
+        let timed = Arc::new(Timed { act, limit });
+        tokio::spawn(gather(timed, arriving, most, Arc::new(Semaphore::new(abreast))));
         Self { waiting }
     }
 
@@ -68,8 +70,14 @@ impl<A: Act> Group<A> {
     }
 }
 
+/// An act that is not waited for for ever: where a connection is half open, its answer never comes.
+struct Timed<A> {
+    act: A,
+    limit: Duration,
+}
+
 async fn gather<A: Act>(
-    act: Arc<A>,
+    act: Arc<Timed<A>>,
     mut arriving: mpsc::Receiver<Waiting<A>>,
     most: usize,
     abreast: Arc<Semaphore>,
@@ -89,17 +97,18 @@ async fn gather<A: Act>(
 }
 
 /// Does a group. What the ledger refuses is tried by halves, so that one bad item does not take its
-/// neighbours with it; that the ledger is away they all hear at once.
-async fn do_all<A: Act>(act: &A, group: Vec<Waiting<A>>) {
+/// neighbours with it; of other trouble they all hear at once.
+async fn do_all<A: Act>(timed: &Timed<A>, group: Vec<Waiting<A>>) {
     let (items, told): (Vec<A::Item>, Vec<_>) = group.into_iter().unzip();
-    match act.act(&items).await {
+    let acted = tokio::time::timeout(timed.limit, timed.act.act(&items)).await;
+    match acted.unwrap_or_else(|late| Err(LedgerError::late(late))) {
         // a caller that has gone away has been served all the same
         Ok(answers) => {
             for (one, answer) in told.into_iter().zip(answers) {
                 let _gone = one.send(Ok(answer));
             }
         }
-        Err(error) if items.len() == 1 || error.is_away() => {
+        Err(error) if items.len() == 1 || !error.blames_data() => {
             let error = Arc::new(error);
             for one in told {
                 let _gone = one.send(Err(Arc::clone(&error)));
@@ -108,8 +117,8 @@ async fn do_all<A: Act>(act: &A, group: Vec<Waiting<A>>) {
         Err(_) => {
             let mut first: Vec<Waiting<A>> = items.into_iter().zip(told).collect();
             let second = first.split_off(first.len() / 2);
-            Box::pin(do_all(act, first)).await;
-            Box::pin(do_all(act, second)).await;
+            Box::pin(do_all(timed, first)).await;
+            Box::pin(do_all(timed, second)).await;
         }
     }
 }
@@ -130,7 +139,7 @@ mod tests {
         async fn act(&self, items: &[u32]) -> Result<Vec<u32>, LedgerError> {
             self.0.lock().expect("no test panics with it").push(items.len());
             if items.iter().any(|n| n % 2 == 1) {
-                return Err(LedgerError::Unreadable("an odd number".into()));
+                return Err(LedgerError::Refused { constraint: "even_only".into() });
             }
             Ok(items.iter().map(|n| n * 10).collect())
         }
@@ -138,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_bad_item_does_not_take_its_neighbours_with_it() {
-        let group = Group::open(EvenOnly(Mutex::default()), 64, 1);
+        let group = Group::open(EvenOnly(Mutex::default()), 64, 1, Duration::from_secs(5));
         let asked = (0..32_u32).map(|n| {
             let group = group.clone();
             tokio::spawn(async move { (n, group.bring(if n == 13 { 13 } else { n * 2 }).await) })

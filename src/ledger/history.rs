@@ -41,6 +41,7 @@ impl Ledger {
         sqlx::query!("SELECT drop_history_partitions($1)", interval(history)).execute(&self.pool).await?;
         self.forget_ticks(history).await?;
         self.forget_answers(idempotency).await?;
+        sqlx::query!("DELETE FROM pause WHERE ends_at <= ledger_now()").execute(&self.pool).await?;
         sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
         sqlx::query!(
             r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'

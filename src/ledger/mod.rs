@@ -86,9 +86,16 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// Whether trying again may help.
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Undecided(_))
+    /// Whether what was to be written is at fault, so that trying again cannot help: a named constraint, data that
+    /// Postgres cannot keep (22), or too much of it (54000). Everything else may pass.
+    pub fn blames_data(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::Broken(sqlx::Error::Database(db)) => {
+                db.code().is_some_and(|code| code.starts_with("22") || code == "54000")
+            }
+            Self::Away(_) | Self::Undecided(_) | Self::Broken(_) | Self::Unreadable(_) => false,
+        }
     }
 
     /// It was waited for in vain.

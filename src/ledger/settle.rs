@@ -82,27 +82,27 @@ pub(super) fn kept(failure: &Failure) -> Value {
 }
 
 impl Ledger {
-    /// Finishes jobs that ended well, all in one statement. Returns those whose claim still held; the others
+    /// Finishes jobs that ended well, all in one statement. Returns the jobs and epochs of those whose claim still held; the others
     /// were fenced off and nothing of theirs was written.
     ///
     /// # Errors
     /// The ledger is away: nothing is known to have happened, and finishing again is safe.
-    pub async fn finish(&self, batch: &[Finish]) -> Result<Vec<Uuid>, LedgerError> {
+    pub async fn finish(&self, batch: &[Finish]) -> Result<Vec<(Uuid, i64)>, LedgerError> {
         self.kept_by_day(|| self.finish_once(batch)).await
     }
 
-    async fn finish_once(&self, batch: &[Finish]) -> Result<Vec<Uuid>, LedgerError> {
+    async fn finish_once(&self, batch: &[Finish]) -> Result<Vec<(Uuid, i64)>, LedgerError> {
         let ids: Vec<Uuid> = batch.iter().map(|one| one.claim.job_id).collect();
         let epochs: Vec<i64> = batch.iter().map(|one| one.claim.epoch).collect();
         let incs: Vec<Uuid> = batch.iter().map(|one| one.claim.worker_inc).collect();
         let outputs: Vec<Value> = batch.iter().map(|one| one.output.clone()).collect();
         let follow = FollowUps::of(batch);
-        let rows = sqlx::query_scalar!(
+        let rows = sqlx::query!(
             r#"WITH x AS (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::jsonb[])
                           AS x (job_id, epoch, inc, output)),
                f AS (DELETE FROM claim USING x
                      WHERE claim.job_id = x.job_id AND claim.epoch = x.epoch AND claim.worker_inc = x.inc
-                     RETURNING claim.job_id, claim.started_at, x.output),
+                     RETURNING claim.job_id, claim.epoch, claim.started_at, x.output),
                d AS (DELETE FROM job USING f WHERE job.id = f.job_id
                      RETURNING job.id, job.kind, job.workspace_id, job.account_id, job.publication_id, job.epoch,
                                job.attempt, job.crash_count, job.payload, job.created_at, f.started_at, f.output),
@@ -114,7 +114,7 @@ impl Ledger {
                      SELECT y.id, y.kind, d.workspace_id, d.account_id, coalesce(y.run_at, ledger_now()), y.payload
                      FROM unnest($5::uuid[], $6::uuid[], $7::text[], $8::timestamptz[], $9::jsonb[])
                           AS y (id, parent, kind, run_at, payload) JOIN d ON d.id = y.parent)
-               SELECT id AS "id!" FROM d"#,
+               SELECT f.job_id, f.epoch FROM f JOIN d ON d.id = f.job_id"#,
             &ids,
             &epochs,
             &incs,
@@ -127,7 +127,7 @@ impl Ledger {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows)
+        Ok(rows.into_iter().map(|row| (row.job_id, row.epoch)).collect())
     }
 
     /// Ends a job and its publication together. False: the claim was gone, or the publication stands
@@ -213,9 +213,9 @@ pub struct Finishing(Ledger);
 pub type Finisher = Group<Finishing>;
 
 impl Ledger {
-    /// Opens a finisher.
-    pub fn finisher(&self) -> Finisher {
-        Group::open(Finishing(self.clone()), FINISH_MOST, 1)
+    /// Opens a finisher that waits for no answer longer than `limit`.
+    pub fn finisher(&self, limit: Duration) -> Finisher {
+        Group::open(Finishing(self.clone()), FINISH_MOST, 1, limit)
     }
 }
 
@@ -224,8 +224,8 @@ impl Act for Finishing {
     type Answer = bool;
 
     async fn act(&self, batch: &[Finish]) -> Result<Vec<bool>, LedgerError> {
-        let held: HashSet<Uuid> = self.0.finish(batch).await?.into_iter().collect();
-        Ok(batch.iter().map(|one| held.contains(&one.claim.job_id)).collect())
+        let held: HashSet<(Uuid, i64)> = self.0.finish(batch).await?.into_iter().collect();
+        Ok(batch.iter().map(|one| held.contains(&(one.claim.job_id, one.claim.epoch))).collect())
     }
 }
 

@@ -92,14 +92,9 @@ impl Queue {
         let mut refused = 0;
         for kind in kinds {
             let of_kind: Vec<&Hint> = hints.iter().filter(|hint| hint.kind == kind).collect();
-            let mut chunks = of_kind.chunks(PUSH_MOST);
-            for chunk in chunks.by_ref() {
+            for chunk in of_kind.chunks(PUSH_MOST) {
                 refused += self.push_chunk(kind, chunk).await?;
-                if refused > 0 {
-                    break; // what is left finds no room either
-                }
             }
-            refused += chunks.map(<[_]>::len).sum::<usize>();
         }
         Ok(refused)
     }

@@ -36,5 +36,7 @@ elseif #ids > 0 then
     left = redis.call('DECRBY', depth, #ids)
     redis.call('LPUSH', wake, '1')
     redis.call('LTRIM', wake, 0, 63)
+else
+    left = tonumber(redis.call('GET', depth) or '0') -- all were passed over
 end
 return { redis.call('GET', gen) or '', left, ids }

@@ -7,16 +7,18 @@ local held = tonumber(redis.call('GET', depth) or '0')
 local room = tonumber(ARGV[2]) - held
 local added, refused, met = 0, 0, {}
 for n = 4, #ARGV, 3 do
-    if added >= room then
-        refused = (#ARGV + 1 - n) / 3
-        break
-    end
     local workspace = ARGV[n]
-    added = added + redis.call('ZADD', ARGV[1] .. workspace, 'NX', ARGV[n + 2], ARGV[n + 1])
-    if not met[workspace] then
-        met[workspace] = true
-        if not redis.call('ZSCORE', ring, workspace) then
-            redis.call('ZADD', ring, redis.call('INCR', turn), workspace)
+    local queue = ARGV[1] .. workspace
+    -- a few of each always find room: one workspace's backlog must not keep the others out
+    if added >= room and redis.call('ZCARD', queue) >= 16 then
+        refused = refused + 1
+    else
+        added = added + redis.call('ZADD', queue, 'NX', ARGV[n + 2], ARGV[n + 1])
+        if not met[workspace] then
+            met[workspace] = true
+            if not redis.call('ZSCORE', ring, workspace) then
+                redis.call('ZADD', ring, redis.call('INCR', turn), workspace)
+            end
         end
     end
 end

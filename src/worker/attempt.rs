@@ -88,7 +88,7 @@ impl Worker {
         let job = &attempt.job;
         log(job, &done);
         loop {
-            match self.in_time(self.settle_once(attempt, &done)).await {
+            match self.settle_once(attempt, &done).await {
                 Ok(true) => return self.settled(&done),
                 Ok(false) => {
                     metrics::counter!("postroom_fenced_completions_total").increment(1);
@@ -97,7 +97,7 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::warn!(%error, job = %job.claim.job_id, "the job could not be settled yet");
-                    if !error.is_away() {
+                    if error.blames_data() {
                         done = Err(JobError::Malformed(unkeepable(&error)));
                     }
                 }
@@ -130,10 +130,10 @@ impl Worker {
             }
             // boxed: these are large, seldom taken, and every attempt would carry their room about
             Ok(Done::Waiting { until, reason }) => {
-                Ok(Box::pin(self.back(job, Back::Waiting, *until, reason.clone())).await?)
+                Ok(self.in_time(Box::pin(self.back(job, Back::Waiting, *until, reason.clone()))).await?)
             }
-            Ok(Done::Closed(closing)) => Ok(Box::pin(self.close(job, closing)).await?),
-            Err(error) => Ok(Box::pin(self.settle_error(attempt, error)).await?),
+            Ok(Done::Closed(closing)) => Ok(self.in_time(Box::pin(self.close(job, closing))).await?),
+            Err(error) => Ok(self.in_time(Box::pin(self.settle_error(attempt, error))).await?),
         }
     }
 

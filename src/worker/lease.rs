@@ -91,8 +91,10 @@ impl Lease {
     /// Ends the lease in the ledger, if nothing is held any more.
     pub async fn end(&self, ledger: &Ledger) {
         self.done.cancel();
-        if let Err(error) = ledger.resign(self.tenure().inc).await {
-            tracing::warn!(%error, "the lease could not be ended; it runs out by itself");
+        match tokio::time::timeout(self.length / 3, ledger.resign(self.tenure().inc)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be ended; it runs out by itself"),
+            Err(_) => tracing::warn!("the lease could not be ended in time; it runs out by itself"),
         }
     }
 

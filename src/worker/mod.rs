@@ -17,7 +17,7 @@ mod vault;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -94,6 +94,8 @@ struct Worker {
     due: Notify,
     /// A queue is about to run dry.
     dry: Notify,
+    /// The last hints were not pushed: workers look for themselves.
+    unhinted: AtomicBool,
     /// Jobs that come back within moments.
     again: mpsc::Sender<Hint>,
     /// A publication may have become unknown.
@@ -181,7 +183,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     parts.duties.declare(&scheduler::declared(&parts.settings)).await?;
     let (again, coming) = mpsc::channel(AGAIN);
     let worker = Arc::new(Worker {
-        finisher: parts.settling.finisher(),
+        finisher: parts.settling.finisher(parts.settings.lease.length),
         parts,
         lease,
         stop,
@@ -190,6 +192,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
         pumps: TaskTracker::new(),
         due: Notify::new(),
         dry: Notify::new(),
+        unhinted: AtomicBool::new(false),
         again,
         doubt: Notify::new(),
     });
@@ -197,8 +200,8 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     let mut duties = start_duties(&worker, coming);
     // on the runtime's threads: the caller's own would be woken from another one for every job
     let working = tokio::spawn(work(Arc::clone(&worker)));
-    let outcome = working.await.unwrap_or_else(|e| Err(WorkerError::Machinery(e.to_string())));
-    duties.shutdown().await;
+    let (outcome, fallen) = tokio::join!(working, watch(&mut duties, &worker.stop));
+    let outcome = outcome.unwrap_or_else(|e| Err(WorkerError::Machinery(e.to_string()))).and(fallen);
     worker.pumps.close();
     worker.pumps.wait().await;
     worker.release_stray(Duration::ZERO).await;
@@ -219,6 +222,20 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(scheduler::run(Arc::clone(worker)));
     duties.spawn(gauges::run(Arc::clone(worker)));
     duties
+}
+
+/// Waits for the duties to end, as they do when the worker stops. One that falls stops it: without it the worker would
+/// go on by halves, and whoever keeps it starts another.
+async fn watch(duties: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), WorkerError> {
+    let mut outcome = Ok(());
+    while let Some(ended) = duties.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a duty has fallen; the worker stops");
+            stop.cancel();
+            outcome = Err(WorkerError::Machinery(format!("a duty has fallen: {error}")));
+        }
+    }
+    outcome
 }
 
 /// Runs one apalis worker a kind until told to stop, and drains them within the grace.

@@ -3,13 +3,13 @@
 //! Hints are taken while earlier jobs run, and claimed a little ahead where jobs are over in no time; a job that
 //! was claimed and found no slot within a second is given back.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use jobs::{contract::Kind, fp, hint::Hint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    task::JoinError,
-};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
@@ -31,18 +31,23 @@ const DEADLINE_MARGIN: Duration = Duration::from_secs(30);
 const DIRECT_EVERY: Duration = Duration::from_millis(250);
 /// The pace of trying again while the ledger is away.
 const LEDGER_AWAY: Duration = Duration::from_millis(500);
+/// Jobs of this worker that are claimed and not settled: where settling does not keep up, no more are taken.
+const UNSETTLED_MOST: usize = 2048;
 /// How long a claimed job may wait for its slot.
 const STOCK_KEEPS: Duration = Duration::from_secs(1);
 
-type Woken = AbortOnDropHandle<(Waker, Result<bool, QueueError>)>;
+type Woken = AbortOnDropHandle<Result<bool, QueueError>>;
 
 /// Fetches one kind's jobs.
 pub(super) struct Pump {
     worker: Arc<Worker>,
     kind: &'static Kind,
     room: Arc<Room>,
-    /// The wait for a push, kept over what else happens meanwhile: a wait that was dropped would swallow a wake.
-    woken: Woken,
+    /// The wait for a push, if one is out: begun when there is nothing to do, for else it would take a wake from
+    /// an idle worker; and kept over what else happens, for one that was dropped would swallow a wake.
+    woken: Option<Woken>,
+    /// The last pop passed somebody over for want of room.
+    passed_over: bool,
     generation: String,
     budget: Duration,
 }
@@ -60,7 +65,8 @@ impl Pump {
         Self {
             room: Room::new(settings.concurrency, settings.workspace_share),
             budget: settings.timeout + DEADLINE_MARGIN,
-            woken: wait(worker.parts.queue.waker(kind.name)),
+            woken: None,
+            passed_over: false,
             kind,
             worker,
             generation: String::new(),
@@ -82,7 +88,8 @@ impl Pump {
     async fn fetch(&mut self, stock: mpsc::Sender<Stocked>) {
         let stop = self.worker.stop.clone();
         while !stop.is_cancelled() {
-            match self.room.free() {
+            let unsettled = self.worker.running().len() >= UNSETTLED_MOST;
+            match if unsettled { 0 } else { self.room.free() } {
                 0 => tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.room.freed.notified() => {}
@@ -130,7 +137,11 @@ impl Pump {
 
     async fn claim(&mut self, most: usize, inc: Uuid) -> Result<Vec<Claimed>, LedgerError> {
         let (cap, rests) = (self.room.cap(), self.room.rests());
+        self.passed_over = rests.iter().any(|(_, rest)| *rest == 0);
         let ids = match self.worker.parts.queue.pop(self.kind.name, most, cap, &rests).await {
+            Ok(popped) if popped.ids.is_empty() && self.worker.unhinted.load(Ordering::Relaxed) => {
+                self.direct(most, cap, &rests).await?
+            }
             Ok(popped) => self.heed(popped),
             Err(error) => {
                 tracing::debug!(%error, queue = self.kind.name, "Redis is away; claiming from the ledger");
@@ -171,26 +182,19 @@ impl Pump {
 
     /// Waits for a push, or for room if somebody was passed over for want of it.
     async fn idle(&mut self) {
-        let passed_over = self.room.rests().iter().any(|(_, rest)| *rest == 0);
-        loop {
-            tokio::select! {
-                biased;
-                () = self.worker.stop.cancelled() => return,
-                done = &mut self.woken => match self.wait_again(done) {
-                    Some(true) => return,
-                    Some(false) => {} // nothing was pushed: there is nothing to pop
-                    None => return self.pause(DIRECT_EVERY.mul_f64(0.5 + rand::random::<f64>())).await,
-                },
-                () = self.room.freed.notified(), if passed_over => return,
-            }
+        let (queue, kind) = (&self.worker.parts.queue, self.kind.name);
+        let woken = self.woken.get_or_insert_with(|| wait(queue.waker(kind)));
+        let done = tokio::select! {
+            biased;
+            () = self.worker.stop.cancelled() => return,
+            done = woken => done,
+            () = self.room.freed.notified(), if self.passed_over => return,
+        };
+        self.woken = None;
+        // also when nobody pushed it looks by itself: a wake may have been lost
+        if !matches!(done, Ok(Ok(_))) {
+            self.pause(DIRECT_EVERY.mul_f64(0.5 + rand::random::<f64>())).await;
         }
-    }
-
-    /// Begins the next wait; whether the last one was for a push, or `None` while Redis is away.
-    fn wait_again(&mut self, done: Result<(Waker, Result<bool, QueueError>), JoinError>) -> Option<bool> {
-        let (waker, woken) = done.ok().unzip();
-        self.woken = wait(waker.unwrap_or_else(|| self.worker.parts.queue.waker(self.kind.name)));
-        woken?.ok()
     }
 
     async fn pause(&self, span: Duration) {
@@ -202,10 +206,7 @@ impl Pump {
 }
 
 fn wait(mut waker: Waker) -> Woken {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let woken = waker.wait().await;
-        (waker, woken)
-    }))
+    AbortOnDropHandle::new(tokio::spawn(async move { waker.wait().await }))
 }
 
 /// Chooses `most` of these, one of each workspace in turn and none beyond what it may hold. Whose turn is first

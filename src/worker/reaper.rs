@@ -10,28 +10,42 @@ const STRAY_AFTER: Duration = Duration::from_secs(5);
 /// How often retention is applied and the history's partitions are made.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(10);
 
-/// Reaps and mends at the pace of `worker.toml`, once this worker has proved itself alive for a whole lease.
-pub(super) async fn run(worker: Arc<Worker>) {
-    let pace = &worker.parts.settings.relay;
-    let (mut reaping, mut mending) = (every(pace.reap_every), every(pace.mend_every));
-    let mut housekeeping = every(KEEP_HOUSE_EVERY);
-    loop {
-        let done = tokio::select! {
-            () = worker.stop.cancelled() => return,
-            _ = reaping.tick() => worker.take_back().await,
-            _ = mending.tick() => worker.mend().await,
-            _ = housekeeping.tick() => worker.keep_house().await,
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "a duty could not be done; it is tried again");
-        }
-    }
+/// What is done at a pace of its own, so that one that takes its time holds up none of the others.
+#[derive(Debug, Clone, Copy)]
+enum Duty {
+    TakeBack,
+    Mend,
+    KeepHouse,
 }
 
-fn every(span: Duration) -> tokio::time::Interval {
-    let mut tick = tokio::time::interval(span);
+/// Takes back and mends at the pace of `worker.toml`; takes from others only once this worker has proved itself alive for a
+/// whole lease.
+pub(super) async fn run(worker: Arc<Worker>) {
+    let pace = &worker.parts.settings.relay;
+    tokio::join!(
+        at_pace(&worker, pace.reap_every, Duty::TakeBack),
+        at_pace(&worker, pace.mend_every, Duty::Mend),
+        at_pace(&worker, KEEP_HOUSE_EVERY, Duty::KeepHouse),
+    );
+}
+
+async fn at_pace(worker: &Worker, every: Duration, duty: Duty) {
+    let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    tick
+    loop {
+        tokio::select! {
+            () = worker.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let done = match duty {
+            Duty::TakeBack => worker.take_back().await,
+            Duty::Mend => worker.mend().await,
+            Duty::KeepHouse => worker.in_time(worker.keep_house()).await,
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, ?duty, "a duty could not be done; it is tried again");
+        }
+    }
 }
 
 impl Worker {

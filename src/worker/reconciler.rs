@@ -73,7 +73,11 @@ impl Worker {
                 }
             });
         }
-        looks.join_all().await;
+        while let Some(look) = looks.join_next().await {
+            if let Err(error) = look {
+                tracing::error!(%error, "a look at an unknown outcome failed; it is looked at again");
+            }
+        }
         Ok(self.until_next().await?.unwrap_or(AT_ONCE))
     }
 

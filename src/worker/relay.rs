@@ -4,7 +4,11 @@
 //! Redis holds a window of each queue, the ledger the rest. A sweep looks from the front of every workspace; where
 //! it found more than a page, pages are added from where it stopped whenever the window is half empty.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use jobs::{desk::Clock, hint::Hint};
@@ -16,17 +20,19 @@ use crate::ledger::{LedgerError, claims::Page};
 
 /// Sweeps are at least this far apart, however often somebody says that something may be due.
 const APART: Duration = Duration::from_millis(50);
-/// Sweeping takes at most one part in this many of the time.
+/// Sweeping takes about one part in this many of the time, as far as the longest gap allows.
 const SELDOM: u32 = 20;
 /// While there is a backlog, sweeps look for lost hints this many times less often: pages bring the work.
-const BACKLOG_SELDOM: u32 = 5;
-/// The least and the most jobs that a page holds of one workspace.
-const PAGE: (usize, usize) = (16, 5000);
+const BACKLOG_SELDOM: u32 = 2;
+/// The longest gap between sweeps, unless `worker.toml` wants them rarer. They look further ahead than that, so that
+/// nothing is late for want of a sweep.
+const GAP_MOST: Duration = Duration::from_secs(2);
 
 /// Sweeps at the pace of `worker.toml` and when somebody says that something may be due, adds pages when a queue
 /// runs dry, and pushes at its moment what is held.
 pub(super) async fn run(worker: Arc<Worker>, mut again: mpsc::Receiver<Hint>) {
-    let mut relay = Relay { worker, held: BTreeMap::new(), marks: Vec::new(), sweep_at: Instant::now() };
+    let mut relay =
+        Relay { worker, held: BTreeMap::new(), marks: Vec::new(), refused: false, sweep_at: Instant::now() };
     loop {
         let (sweep_at, next) = (relay.sweep_at, relay.next());
         let worker = Arc::clone(&relay.worker);
@@ -35,6 +41,9 @@ pub(super) async fn run(worker: Arc<Worker>, mut again: mpsc::Receiver<Hint>) {
             () = tokio::time::sleep_until(sweep_at) => relay.sweep().await,
             () = worker.due.notified() => relay.sweep_at = sweep_at.min(Instant::now() + APART),
             () = worker.dry.notified(), if !relay.marks.is_empty() => relay.page().await,
+            () = worker.dry.notified(), if relay.marks.is_empty() && relay.refused => {
+                relay.sweep_at = sweep_at.min(Instant::now() + APART);
+            }
             Some(hint) = again.recv() => relay.hold(hint),
             () = tokio::time::sleep(next) => drop(relay.push_due().await),
         }
@@ -46,46 +55,55 @@ struct Relay {
     held: BTreeMap<(DateTime<Utc>, Uuid), Hint>,
     /// Where the last page of each workspace with a backlog ended.
     marks: Vec<Hint>,
+    /// The last sweep found more than there was room for.
+    refused: bool,
     sweep_at: Instant,
 }
 
 impl Relay {
     /// Looks from the front: what was lost is found here.
     async fn sweep(&mut self) {
-        let (begun, most) = (Instant::now(), self.most());
+        let begun = Instant::now();
         let parts = &self.worker.parts;
-        let due = parts.duties.due(&parts.kinds, parts.settings.relay.look_ahead, most);
+        let due = parts.duties.due(&parts.kinds, self.ahead(), self.half_window());
         let found = self.worker.in_time(due).await;
+        let every = parts.settings.relay.sweep_every;
+        let mut gap = every;
         if let Some(page) = self.heed(found) {
             self.held.clear();
-            self.marks = page.marks(most);
-            self.take(page).await;
+            self.marks = page.marks();
+            self.refused = self.take(page).await > 0;
+            let pace = if self.marks.is_empty() { every } else { every * BACKLOG_SELDOM };
+            gap = pace.max(begun.elapsed() * SELDOM).min(self.gap_most());
         }
-        let every = self.worker.parts.settings.relay.sweep_every;
-        let every = if self.marks.is_empty() { every } else { every * BACKLOG_SELDOM };
-        self.sweep_at = begun + every.max(begun.elapsed() * SELDOM);
+        self.sweep_at = begun + gap;
     }
 
     /// Looks on from where the last page ended.
     async fn page(&mut self) {
-        let most = self.most();
         let parts = &self.worker.parts;
-        let ahead = parts.settings.relay.look_ahead;
-        let due = parts.duties.due_after(&parts.kinds, ahead, most, &self.marks);
+        let due = parts.duties.due_after(&parts.kinds, self.ahead(), self.half_window(), &self.marks);
         let found = self.worker.in_time(due).await;
         if let Some(page) = self.heed(found) {
-            let before = std::mem::replace(&mut self.marks, page.marks(most));
+            let before = std::mem::replace(&mut self.marks, page.marks());
             if self.take(page).await > 0 {
                 self.marks = before; // what found no room is looked for again
             }
         }
     }
 
-    /// Half a window, shared by those who have a backlog.
-    fn most(&self) -> i64 {
-        let window = self.worker.parts.queue.window() as usize;
-        let most = (window / 2 / self.marks.len().max(1)).clamp(PAGE.0, PAGE.1);
-        i64::try_from(most).unwrap_or(i64::MAX)
+    fn gap_most(&self) -> Duration {
+        self.worker.parts.settings.relay.sweep_every.max(GAP_MOST)
+    }
+
+    /// How far ahead to look: until well after the next sweep.
+    fn ahead(&self) -> Duration {
+        self.worker.parts.settings.relay.look_ahead.max(self.gap_most() + Duration::from_secs(1))
+    }
+
+    /// What one look brings, shared by the workspaces that have work.
+    fn half_window(&self) -> i64 {
+        i64::from(self.worker.parts.queue.window() / 2)
     }
 
     fn heed(&self, found: Result<Page, LedgerError>) -> Option<Page> {
@@ -118,7 +136,10 @@ impl Relay {
         if due.is_empty() {
             return 0;
         }
-        match self.worker.parts.queue.push(&due).await {
+        let pushed = self.worker.parts.queue.push(&due).await;
+        // where Redis answers and yet takes nothing, workers must not wait for hints
+        self.worker.unhinted.store(pushed.is_err(), Ordering::Relaxed);
+        match pushed {
             Ok(refused) => refused,
             Err(error) => {
                 metrics::counter!("postroom_push_failures_total").increment(1);

@@ -121,6 +121,7 @@ impl Held {
 /// slot it runs in.
 pub(super) struct Place {
     worker: Arc<Worker>,
+    room: Arc<Room>,
     job_id: Uuid,
     taken: Mutex<Option<Taken>>,
 }
@@ -144,7 +145,8 @@ impl Place {
         worker.running().insert(job_id);
         room.enter(workspace_id);
         let taken = Taken { room: Arc::clone(room), workspace_id, slot: None };
-        Arc::new(Self { worker: Arc::clone(worker), job_id, taken: Mutex::new(Some(taken)) })
+        let (worker, room) = (Arc::clone(worker), Arc::clone(room));
+        Arc::new(Self { worker, room, job_id, taken: Mutex::new(Some(taken)) })
     }
 
     /// The slot that it runs in from now on.
@@ -162,6 +164,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.leave();
         self.worker.running().remove(&self.job_id);
+        self.room.freed.notify_one(); // whoever waited for settled jobs
     }
 }
