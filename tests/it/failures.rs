@@ -88,6 +88,11 @@ async fn a_throttled_prepare_waits_and_spends_no_attempt() {
         .await;
     let post = system.post("patience", &[TIKTOK]).await;
     system.all_live_once(&[post]).await;
+    eventually("its job to be over", || async {
+        let left = system.database.count("SELECT count(*) FROM job").await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} jobs")) }
+    })
+    .await;
     assert_eq!(system.database.count("SELECT max(attempt)::bigint FROM job_history").await, 0);
 }
 
