@@ -147,6 +147,8 @@ pub struct Content {
     pub options: Value,
     /// No earlier than this can it have become public: the time of the first commit call, or now.
     pub not_before: DateTime<Utc>,
+    /// The network's ids that other publications of this account are known by: it is none of these.
+    pub taken: Vec<String>,
 }
 
 /// A file in the object store.

@@ -141,6 +141,7 @@ impl Seen {
             media: Vec::new(),
             options: Value::Null,
             not_before: now,
+            taken: Vec::new(),
         };
         Publication {
             id: Uuid::nil(),

@@ -36,6 +36,10 @@ impl Ledger {
                        WHERE c.publication_id = p.id AND c.kind = 'commit') AS first_commit_at,
                       (SELECT c.call_id FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                          AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous'))) AS open_commit,
+                      -- only what was armed is ever looked for among others
+                      ARRAY(SELECT o.public_id FROM publication o
+                            WHERE o.account_id = p.account_id AND o.id <> p.id AND o.public_id IS NOT NULL
+                              AND o.published_at > p.armed_at - interval '1 hour') AS "taken!: Vec<String>",
                       (SELECT jsonb_agg(jsonb_build_object('key', m.object_key, 'content_type', m.type, 'bytes', m.bytes)
                                         ORDER BY pm.position)
                        FROM post_media pm JOIN media m ON m.id = pm.media_id WHERE pm.post_id = p.post_id) AS media,
@@ -72,6 +76,7 @@ impl Ledger {
                 media: files(row.media)?,
                 options: row.options,
                 not_before: row.first_commit_at.unwrap_or(row.now),
+                taken: row.taken,
             },
             now: row.now,
         })

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
@@ -261,7 +261,7 @@ impl Instagram {
         let query = [("fields", fields), ("limit", &LATEST.to_string())];
         let list = self.get(call, Deadline::of(call), &[call.account, "media"], &query).await?;
         let list = list["data"].as_array().map_or(&[][..], Vec::as_slice);
-        Ok(only_match(list, &content.caption, content.not_before - CLOCKS_APART))
+        Ok(only_match(list, content))
     }
 
     async fn post(
@@ -319,17 +319,19 @@ fn broken(status: &str) -> Failure {
     Failure::new(class, code, status)
 }
 
-/// The one post with this caption since then. Where the list ends before it reaches that far back, another one
-/// may lie beyond its end, and none is taken.
-fn only_match(latest: &[Value], caption: &str, since: DateTime<Utc>) -> Option<Public> {
+/// The one post with this caption since then that is nobody else's. Where the list ends before it reaches that far
+/// back, another one may lie beyond its end, and none is taken.
+fn only_match(latest: &[Value], content: &Content) -> Option<Public> {
+    let since = content.not_before - CLOCKS_APART;
     let time = |media: &Value| DateTime::parse_from_str(media["timestamp"].as_str()?, TIME).ok();
     let recent = |media: &&Value| time(media).is_some_and(|at| at >= since);
     if latest.len() >= LATEST && latest.iter().all(|media| recent(&media)) {
         return None;
     }
     let fits = |media: &&Value| {
-        media["caption"].as_str().unwrap_or_default().trim() == caption.trim()
+        media["caption"].as_str().unwrap_or_default().trim() == content.caption.trim()
             && media["media_product_type"] == "FEED"
+            && id_of(&media["id"]).is_some_and(|id| !content.taken.contains(&id))
     };
     let mut matches = latest.iter().filter(recent).filter(fits);
     match (matches.next(), matches.next()) {
@@ -350,7 +352,7 @@ mod tests {
     use super::*;
     use crate::networks::http::{Rest, Said, classify};
 
-    fn at(text: &str) -> DateTime<Utc> {
+    fn at(text: &str) -> DateTime<chrono::Utc> {
         text.parse().expect("a time")
     }
 
@@ -448,21 +450,41 @@ mod tests {
         assert!(seen("PONDERING", "").is_err() && sight(&json!({})).is_err());
     }
 
+    /// A post that cannot have been public before ten.
+    fn content(caption: &str, taken: &[&str]) -> Content {
+        Content {
+            surface: "image".into(),
+            caption: caption.into(),
+            link: None,
+            media: Vec::new(),
+            options: Value::Null,
+            not_before: at("2026-11-21T10:00:00Z") + CLOCKS_APART,
+            taken: taken.iter().map(|id| (*id).to_owned()).collect(),
+        }
+    }
+
     #[test]
     fn a_post_is_recognised_only_where_exactly_one_fits() {
-        let since = at("2026-11-21T10:00:00Z");
-        let found = |list: &[Value]| only_match(list, "hello", since).and_then(|public| public.id);
+        let hello = content("hello", &[]);
+        let found = |list: &[Value]| only_match(list, &hello).and_then(|public| public.id);
         let mine = media("1", Some("hello"), "2026-11-21T10:00:01+0000");
         let older = media("2", Some("hello"), "2026-11-21T09:59:59+0000");
         let other = media("3", Some("hello!"), "2026-11-21T10:00:01+0000");
         assert_eq!(found(&[other.clone(), mine.clone(), older]).as_deref(), Some("1"));
-        assert_eq!(found(&[mine.clone(), media("4", Some("hello"), "2026-11-21T10:00:09+0000")]), None);
+        let twin = media("4", Some("hello"), "2026-11-21T10:00:09+0000");
+        assert_eq!(found(&[mine.clone(), twin.clone()]), None);
+        let known = only_match(&[mine.clone(), twin], &content("hello", &["1"]));
+        assert_eq!(
+            known.and_then(|public| public.id).as_deref(),
+            Some("4"),
+            "the other's is known to be another"
+        );
         assert_eq!(found(&[other]), None);
         let full = vec![mine; 1]
             .into_iter()
             .chain((0..24).map(|n| media(&n.to_string(), None, "2026-11-21T11:00:00+0000")));
         assert_eq!(found(&full.collect::<Vec<_>>()), None, "another may lie beyond the list's end");
         let bare = [media("5", None, "2026-11-21T10:00:01+0000")];
-        assert_eq!(only_match(&bare, "", since).and_then(|public| public.id).as_deref(), Some("5"));
+        assert_eq!(only_match(&bare, &content("", &[])).and_then(|public| public.id).as_deref(), Some("5"));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     chaos::proxy::{CutAt, Relay},
-    harness::{FACEBOOK, PLATFORMS, System, TIKTOK, eventually},
+    harness::{FACEBOOK, INSTAGRAM, PLATFORMS, System, TIKTOK, eventually},
 };
 
 /// Posts of all three networks, some of them each.
@@ -66,9 +66,29 @@ async fn an_effect_that_shows_late_is_not_repeated() {
 async fn instagrams_spam_answer_proves_nothing() {
     let system = System::with_workers(1).await;
     let spam = json!({ "graph": { "code": 4, "subcode": 2_207_051, "http": 400, "message": "blocked", "effect": true } });
-    system.fault(json!({ "network": "instagram_business", "call": "commit", "times_per_object": 1, "fault": spam })).await;
-    let post = system.post("called spam and live", &["instagram_business"]).await;
+    system
+        .fault(json!({ "network": INSTAGRAM, "call": "commit", "times_per_object": 1, "fault": spam }))
+        .await;
+    let post = system.post("called spam and live", &[INSTAGRAM]).await;
     system.all_live_once(&[post]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_found_by_its_words_is_not_taken_for_an_earlier_one_of_the_same_words() {
+    let system = System::with_workers(1).await;
+    let first = system.post("the same words", &[INSTAGRAM]).await;
+    system.until(&first, "published").await;
+    system.fault(json!({ "call": "commit", "times": 1, "fault": "effect_then_500" })).await;
+    let second = system.post("the same words", &[INSTAGRAM]).await;
+    let found = eventually("its address", || async {
+        let (_, post) = system.api(Method::GET, &format!("/api/v1/posts/{second}"), None).await;
+        let publication = post["publications"][0].clone();
+        if publication["permalink"].is_string() { Ok(publication) } else { Err(publication.to_string()) }
+    })
+    .await;
+    let effects = system.effects(INSTAGRAM, "the same words").await;
+    assert_eq!(effects.len(), 2);
+    assert_eq!(found["remote_id"], effects[1]["object_id"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,12 +357,10 @@ async fn an_account_that_is_called_a_spammer_is_left_alone_for_a_while() {
     system.environment.insert("POSTROOM__NETWORKS__INSTAGRAM__SPAM_PAUSE".into(), "4s".into());
     system.start_worker(&[]);
     let spam = json!({ "graph": { "code": 4, "subcode": 2_207_051, "http": 400, "message": "blocked", "effect": true } });
-    system
-        .fault(json!({ "network": "instagram_business", "call": "commit", "times": 1, "fault": spam }))
-        .await;
-    let first = system.post("the last for a while", &["instagram_business"]).await;
+    system.fault(json!({ "network": INSTAGRAM, "call": "commit", "times": 1, "fault": spam })).await;
+    let first = system.post("the last for a while", &[INSTAGRAM]).await;
     system.all_live_once(&[first]).await;
-    let second = system.post("after the rest", &["instagram_business"]).await;
+    let second = system.post("after the rest", &[INSTAGRAM]).await;
     system.all_live_once(&[second]).await;
     let apart: f64 = sqlx::query_scalar(
         "SELECT extract(epoch FROM max(started_at) - min(started_at))::float8 FROM remote_call WHERE kind = 'commit'",

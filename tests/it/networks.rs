@@ -292,6 +292,7 @@ async fn content(sandbox: &Sandbox, entry: &Entry, surface: &Surface) -> Content
         media,
         options: level.map_or(json!({}), |level| json!({ "privacy_level": level })),
         not_before: now(sandbox).await,
+        taken: Vec::new(),
     }
 }
 
