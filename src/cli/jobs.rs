@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 use humantime_serde::re::humantime;
+use jobs::contract::Kind;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Failed, Output, owned_ledger, workspace};
+use super::{Failed, Output, owned_ledger, serve, workspace};
 use crate::{
     ledger::{
         Ledger,
@@ -41,7 +42,7 @@ pub(super) struct NewPause {
     #[arg(long, value_parser = reason)]
     reason: String,
     /// How long: 30m, 2h; else until it is resumed.
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = lasting)]
     lasting: Option<Duration>,
     #[command(flatten)]
     output: Output,
@@ -51,8 +52,8 @@ pub(super) struct NewPause {
 #[command(group = ArgGroup::new("what").required(true))]
 pub(super) struct What {
     /// All jobs of a queue.
-    #[arg(long, group = "what", value_parser = queue)]
-    queue: Option<String>,
+    #[arg(long, group = "what", value_parser = serve::kind)]
+    queue: Option<&'static Kind>,
     /// All jobs of a workspace, by its id or name.
     #[arg(long, group = "what")]
     workspace: Option<String>,
@@ -72,10 +73,9 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
-fn queue(name: &str) -> Result<String, String> {
-    let known = || ::jobs::kinds().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-    let found = ::jobs::kind(name).map(|kind| kind.name.to_owned());
-    found.ok_or_else(|| format!("there is no queue {name:?}; there is {}", known()))
+fn lasting(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|e| format!("{e}; written like 30m, 2h"))?;
+    if span.is_zero() { Err("a pause that lasts no time stops nothing".into()) } else { Ok(span) }
 }
 
 fn network(name: &str) -> Result<String, String> {
@@ -89,7 +89,7 @@ fn network(name: &str) -> Result<String, String> {
 impl What {
     async fn stoppable(self, ledger: &Ledger) -> Result<Stoppable, Failed> {
         match self {
-            Self { queue: Some(name), .. } => Ok(Stoppable::Queue(name)),
+            Self { queue: Some(kind), .. } => Ok(Stoppable::Queue(kind.name.to_owned())),
             Self { workspace: Some(name), .. } => {
                 Ok(Stoppable::Workspace(workspace(ledger, &name).await?.id.to_string()))
             }

@@ -18,7 +18,7 @@ pub(super) struct WorkerArgs {
     queues: Vec<&'static Kind>,
 }
 
-fn kind(name: &str) -> Result<&'static Kind, String> {
+pub(super) fn kind(name: &str) -> Result<&'static Kind, String> {
     let known = || jobs::kinds().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
     jobs::kind(name).ok_or_else(|| format!("there is no queue {name:?}; there is {}", known()))
 }

@@ -220,7 +220,6 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(reaper::run(Arc::clone(worker)));
     duties.spawn(reconciler::run(Arc::clone(worker)));
     duties.spawn(scheduler::run(Arc::clone(worker)));
-    duties.spawn(gauges::run(Arc::clone(worker)));
     duties
 }
 

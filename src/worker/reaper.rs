@@ -9,6 +9,8 @@ use crate::ledger::LedgerError;
 const STRAY_AFTER: Duration = Duration::from_secs(5);
 /// How often retention is applied and the history's partitions are made.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(10);
+/// How often the figures of the ledger are read.
+const READ_GAUGES_EVERY: Duration = Duration::from_secs(30);
 
 /// What is done at a pace of its own, so that one that takes its time holds up none of the others.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +18,7 @@ enum Duty {
     TakeBack,
     Mend,
     KeepHouse,
+    ReadGauges,
 }
 
 /// Takes back and mends at the pace of `worker.toml`; takes from others only once this worker has proved itself alive for a
@@ -26,6 +29,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
         at_pace(&worker, pace.reap_every, Duty::TakeBack),
         at_pace(&worker, pace.mend_every, Duty::Mend),
         at_pace(&worker, KEEP_HOUSE_EVERY, Duty::KeepHouse),
+        at_pace(&worker, READ_GAUGES_EVERY, Duty::ReadGauges),
     );
 }
 
@@ -41,6 +45,7 @@ async fn at_pace(worker: &Worker, every: Duration, duty: Duty) {
             Duty::TakeBack => worker.take_back().await,
             Duty::Mend => worker.mend().await,
             Duty::KeepHouse => worker.in_time(worker.keep_house()).await,
+            Duty::ReadGauges => worker.in_time(worker.read_gauges()).await,
         };
         if let Err(error) = done {
             tracing::warn!(%error, ?duty, "a duty could not be done; it is tried again");
