@@ -125,7 +125,7 @@ impl Lab {
     pub async fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (database, port) = (Database::create().await, free_port());
-        let redis = start_redis(port, dir.path());
+        let redis = start_redis(port, dir.path(), false);
         let redis_url = format!("redis://127.0.0.1:{port}");
         let url = SecretString::from(database.url.clone());
         Ledger::open(&url, Role::Owner, 2).unwrap().migrate().await.unwrap();

@@ -12,5 +12,6 @@ mod house;
 mod intake;
 mod journeys;
 mod networks;
+mod queue;
 mod schedules;
 mod support;

@@ -19,9 +19,6 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// A connection that has gone mute is kept open for this long: longer than any bound, but not for ever.
-const MUTE_FOR: Duration = Duration::from_mins(3);
-
 /// What the link is like.
 #[derive(Clone, Copy, Default)]
 struct Weather {
@@ -175,7 +172,7 @@ impl Link {
                 true
             }
             Ok((true, _)) => {
-                tokio::time::sleep(MUTE_FOR).await;
+                let _relay_gone = self.weather.wait_for(|_| false).await;
                 false
             }
             Err(_) => false,

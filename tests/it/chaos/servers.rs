@@ -10,7 +10,7 @@ use postroom::queue::Queue;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::harness::{Process, eventually, free_port, process::run};
+use crate::harness::{Process, eventually, free_port, process::run, start_redis};
 
 /// A Postgres cluster. It runs as the user that `POSTROOM_PG_USER` names where we are root.
 pub struct Postgres {
@@ -162,7 +162,7 @@ impl Redis {
     pub async fn start(dir: &Path) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let port = free_port();
-        let redis = Self { process: serve_redis(port, dir, true), port, dir: dir.to_owned() };
+        let redis = Self { process: start_redis(port, dir, true), port, dir: dir.to_owned() };
         redis.answers().await;
         redis
     }
@@ -211,7 +211,7 @@ impl Redis {
     }
 
     async fn up(&mut self, log: bool) {
-        self.process = serve_redis(self.port, &self.dir, log);
+        self.process = start_redis(self.port, &self.dir, log);
         self.answers().await;
     }
 
@@ -254,29 +254,4 @@ impl Redis {
         })
         .await;
     }
-}
-
-fn serve_redis(port: u16, dir: &Path, log: bool) -> Process {
-    let server = std::env::var("POSTROOM_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
-    let (port, log) = (port.to_string(), if log { "yes" } else { "no" });
-    let dir_text = text(dir);
-    let args = [
-        "--port",
-        &port,
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        log,
-        "--appendfsync",
-        "everysec",
-        "--aof-load-truncated",
-        "yes",
-        "--maxmemory-policy",
-        "noeviction",
-        "--dir",
-        dir_text,
-    ];
-    Process::start(Path::new(&server), &args, &BTreeMap::new(), &dir.join("redis.log"))
 }

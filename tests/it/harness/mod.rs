@@ -101,7 +101,7 @@ impl System {
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (database, redis_port) = (Database::create().await, free_port());
-        let redis = start_redis(redis_port, dir.path());
+        let redis = start_redis(redis_port, dir.path(), false);
         let redis_url = format!("redis://127.0.0.1:{redis_port}");
         let settings = BTreeMap::from([("DATABASE_URL".to_owned(), database.url.clone())]);
         Self::on(Ground { dir, database, redis: Some(redis), redis_url, settings }).await
@@ -374,23 +374,22 @@ impl System {
     }
 }
 
-/// A Redis that keeps nothing on disk.
-pub fn start_redis(port: u16, dir: &Path) -> Process {
+/// A Redis that throws nothing out, with or without a log on disk.
+pub fn start_redis(port: u16, dir: &Path, log: bool) -> Process {
     let server = std::env::var("POSTROOM_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
-    let port = port.to_string();
+    let (port, log) = (port.to_string(), if log { "yes" } else { "no" });
     let args = [
-        "--port",
-        &port,
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        dir.to_str().unwrap(),
+        ["--port", &port],
+        ["--bind", "127.0.0.1"],
+        ["--save", ""],
+        ["--appendonly", log],
+        ["--appendfsync", "everysec"],
+        ["--aof-load-truncated", "yes"],
+        ["--maxmemory-policy", "noeviction"],
+        ["--dir", dir.to_str().unwrap()],
     ];
-    Process::start(Path::new(&server), &args, &BTreeMap::new(), &dir.join("redis.log"))
+    let args = args.as_flattened();
+    Process::start(Path::new(&server), args, &BTreeMap::new(), &dir.join("redis.log"))
 }
 
 async fn start_sandbox(dir: &Path, ledger: &str) -> (Process, Value) {
