@@ -105,11 +105,17 @@ async fn drain(settings: &Settings) {
     for _ in 0..3 {
         let last = lab.fill(settings.jobs, &Does::Nothing).await;
         lab.quiet().await;
+        let before = (lab.postgres_cpu().await, used(&lab.redis).1, lab.statements().await);
         let worker = lab.worker(settings.concurrency);
         lab.drained(last).await;
+        let after = (lab.postgres_cpu().await, used(&lab.redis).1, lab.statements().await);
         let (resident, cpu) = used(&worker);
+        let each = |seconds: f64| seconds / settings.jobs as f64 * 1e6;
         settings.print("drain", lab.rate().await, "jobs/s");
-        settings.print("drain_worker_cpu", cpu / settings.jobs as f64 * 1e6, "us/job");
+        settings.print("drain_worker_cpu", each(cpu), "us/job");
+        settings.print("drain_postgres_cpu", each(after.0 - before.0), "us/job");
+        settings.print("drain_redis_cpu", each(after.1 - before.1), "us/job");
+        settings.print("drain_transactions", after.2 - before.2, "");
         settings.print("drain_worker_resident", resident, "MB");
         lab.account_for(settings.jobs).await;
         drop(worker);

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::desk::Desk;
 
@@ -39,7 +39,7 @@ pub struct Kind {
     /// Whether the payload can be decoded; if not, why.
     pub reads: fn(&Value) -> Result<(), String>,
     /// Decodes the payload and runs it.
-    pub run: for<'a> fn(&'a Value, &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>>,
+    pub run: for<'a> fn(&'a RawValue, &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>>,
 }
 
 impl fmt::Debug for Kind {
@@ -66,9 +66,9 @@ fn reads<J: Job>(payload: &Value) -> Result<(), String> {
     J::deserialize(payload).map(|_| ()).map_err(|e| e.to_string())
 }
 
-fn run<'a, J: Job>(payload: &'a Value, desk: &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>> {
+fn run<'a, J: Job>(payload: &'a RawValue, desk: &'a Desk<'a>) -> Pending<'a, Result<Done, JobError>> {
     Box::pin(async move {
-        let job = J::deserialize(payload)
+        let job = serde_json::from_str::<J>(payload.get())
             .map_err(|e| JobError::Malformed(Failure::new(Class::Permanent, "payload", e.to_string())))?;
         job.run(desk).await
     })

@@ -9,3 +9,7 @@ pub mod telemetry;
 pub mod web;
 pub mod wiring;
 pub mod worker;
+
+/// Small things are made and dropped all the time, by every thread of a worker.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

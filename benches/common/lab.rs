@@ -330,6 +330,13 @@ impl Lab {
         self.redis_info("stats", "total_commands_processed:").await
     }
 
+    /// CPU seconds that this machine's Postgres has taken; 0 where it runs elsewhere.
+    pub async fn postgres_cpu(&self) -> f64 {
+        let backend: i32 =
+            sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(self.pool()).await.unwrap();
+        super::server_of(u32::try_from(backend).unwrap()).map_or(0.0, super::family_cpu)
+    }
+
     async fn redis_info(&self, section: &str, field: &str) -> f64 {
         let client = redis::Client::open(self.redis_url.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();

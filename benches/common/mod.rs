@@ -105,10 +105,42 @@ pub fn used(process: &harness::Process) -> (f64, f64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("this is measured on Linux");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kilobytes: f64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    (kilobytes / 1024.0, ticks / 100.0)
+    (kilobytes / 1024.0, Stat::read(pid).unwrap().own)
+}
+
+/// CPU seconds of a server and of all its processes, those that have ended among them.
+pub fn family_cpu(server: u32) -> f64 {
+    let children = fs::read_dir("/proc").expect("this is measured on Linux");
+    let children = children.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let of_it = children.filter_map(Stat::read).filter(|stat| stat.parent == server).map(|stat| stat.own);
+    let server = Stat::read(server).unwrap();
+    server.own + server.ended + of_it.sum::<f64>()
+}
+
+/// The server that one of its processes belongs to, where it is Postgres and runs here.
+pub fn server_of(process: u32) -> Option<u32> {
+    let name = fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+    (name.trim() == "postgres").then(|| Stat::read(process).map(|stat| stat.parent))?
+}
+
+/// What Linux says of a process.
+struct Stat {
+    parent: u32,
+    /// CPU seconds of it, and of its children that have ended.
+    own: f64,
+    ended: f64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<f64> =
+            stat.rsplit(')').next()?.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect();
+        let seconds = |first: usize| (fields[first] + fields[first + 1]) / 100.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the id of a process")]
+        let parent = fields[1] as u32;
+        Some(Self { parent, own: seconds(11), ended: seconds(13) })
+    }
 }
 
 /// A span in milliseconds.

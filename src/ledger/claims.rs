@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jobs::{contract::Kind, hint::Hint};
-use serde_json::Value;
-use sqlx::postgres::types::PgInterval;
+use serde_json::value::RawValue;
+use sqlx::{postgres::types::PgInterval, types::Json};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
@@ -37,7 +37,7 @@ pub struct Claimed {
     /// Attempts spent before this one.
     pub attempt: u32,
     /// What the kind decodes.
-    pub payload: Value,
+    pub payload: Box<RawValue>,
     /// When it was due.
     pub run_at: DateTime<Utc>,
 }
@@ -154,7 +154,8 @@ impl Ledger {
         let (names, versions) = readable(kinds);
         let rows = sqlx::query!(
             r#"SELECT job_id AS "job_id!", epoch AS "epoch!", kind AS "kind!", workspace_id AS "workspace_id!",
-                      account_id, publication_id, attempt AS "attempt!", payload AS "payload!", run_at AS "run_at!"
+                      account_id, publication_id, attempt AS "attempt!", payload AS "payload!: Json<Box<RawValue>>",
+                      run_at AS "run_at!"
                FROM claim_jobs($1, $2, $3, $4, $5)"#,
             ids,
             &names,
@@ -171,7 +172,7 @@ impl Ledger {
             account_id: row.account_id,
             publication_id: row.publication_id,
             attempt: u32::try_from(row.attempt).unwrap_or(0),
-            payload: row.payload,
+            payload: row.payload.0,
             run_at: row.run_at,
         });
         Ok(claimed.collect())

@@ -1,6 +1,8 @@
 //! Accepting jobs that are about no publication: in bulk, or one at a time from many callers, whose jobs
 //! then share a transaction.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use jobs::{contract::Kind, hint::Hint};
 use serde_json::Value;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
-    group::{Act, Group},
+    group::{Act, Group, Pace},
 };
 
 /// The most bytes of a payload, as the ledger has them too.
@@ -18,7 +20,7 @@ const GROUP_MOST: usize = 256;
 /// Transactions under way at once: one commits while the next gathers.
 const GROUPS: usize = 2;
 /// The longest wait for one of them.
-const GROUP_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+const GROUP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A job that the ledger will take.
 #[derive(Debug, Clone)]
@@ -154,7 +156,11 @@ pub type Intake = Group<Enqueue>;
 impl Ledger {
     /// Opens an intake of single jobs.
     pub fn intake(&self) -> Intake {
-        Group::open(Enqueue(self.clone()), GROUP_MOST, GROUPS, GROUP_LIMIT)
+        let gathers = Duration::ZERO; // somebody waits for the answer
+        Group::open(
+            Enqueue(self.clone()),
+            Pace { most: GROUP_MOST, abreast: GROUPS, gathers, limit: GROUP_LIMIT },
+        )
     }
 }
 

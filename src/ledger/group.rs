@@ -1,5 +1,5 @@
 //! Doing single things of many callers in common transactions: a commit costs the disk the same for one as for
-//! a hundred. Nobody waits for company: a transaction takes whoever has come while the last ones ran.
+//! a hundred. A transaction takes whoever has come while the last ones ran, and those who come while it gathers.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -27,6 +27,19 @@ pub trait Act: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Self::Answer>, LedgerError>> + Send;
 }
 
+/// How a group goes about its transactions.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The most items of one.
+    pub most: usize,
+    /// How many run at once.
+    pub abreast: usize,
+    /// How long one that is not full waits for more.
+    pub gathers: Duration,
+    /// The longest that one is waited for.
+    pub limit: Duration,
+}
+
 /// The answer to one caller; an error of the ledger is one for the whole group.
 pub type Answer<A> = Result<<A as Act>::Answer, Arc<LedgerError>>;
 type Waiting<A> = (<A as Act>::Item, oneshot::Sender<Answer<A>>);
@@ -49,12 +62,10 @@ impl<A: Act> fmt::Debug for Group<A> {
 }
 
 impl<A: Act> Group<A> {
-    /// Opens it, for transactions of at most `most`, `abreast` of them at once, each waited for no longer than
-    /// `limit`; it ends with its last clone.
-    pub fn open(act: A, most: usize, abreast: usize, limit: Duration) -> Self {
+    /// Opens it; it ends with its last clone.
+    pub fn open(act: A, pace: Pace) -> Self {
         let (waiting, arriving) = mpsc::channel(WAITING_MOST);
-        let timed = Arc::new(Timed { act, limit });
-        tokio::spawn(gather(timed, arriving, most, Arc::new(Semaphore::new(abreast))));
+        tokio::spawn(gather(Arc::new(Timed { act, limit: pace.limit }), arriving, pace));
         Self { waiting }
     }
 
@@ -76,17 +87,21 @@ struct Timed<A> {
     limit: Duration,
 }
 
-async fn gather<A: Act>(
-    act: Arc<Timed<A>>,
-    mut arriving: mpsc::Receiver<Waiting<A>>,
-    most: usize,
-    abreast: Arc<Semaphore>,
-) {
+async fn gather<A: Act>(act: Arc<Timed<A>>, mut arriving: mpsc::Receiver<Waiting<A>>, pace: Pace) {
+    let abreast = Arc::new(Semaphore::new(pace.abreast));
     loop {
         let Ok(turn) = Arc::clone(&abreast).acquire_owned().await else { return };
-        let mut group = Vec::with_capacity(most);
-        if arriving.recv_many(&mut group, most).await == 0 {
+        let mut group = Vec::new();
+        if arriving.recv_many(&mut group, pace.most).await == 0 {
             return;
+        }
+        if !pace.gathers.is_zero() && group.len() < pace.most {
+            tokio::time::sleep(pace.gathers).await;
+            while group.len() < pace.most
+                && let Ok(one) = arriving.try_recv()
+            {
+                group.push(one);
+            }
         }
         let act = Arc::clone(&act);
         tokio::spawn(async move {
@@ -147,7 +162,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_bad_item_does_not_take_its_neighbours_with_it() {
-        let group = Group::open(EvenOnly(Mutex::default()), 64, 1, Duration::from_secs(5));
+        let group = Group::open(
+            EvenOnly(Mutex::default()),
+            Pace { most: 64, abreast: 1, gathers: Duration::ZERO, limit: Duration::from_secs(5) },
+        );
         let asked = (0..32_u32).map(|n| {
             let group = group.clone();
             tokio::spawn(async move { (n, group.bring(if n == 13 { 13 } else { n * 2 }).await) })

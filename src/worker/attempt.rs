@@ -27,20 +27,24 @@ const CONNECTED_ANEW: Duration = Duration::from_secs(5);
 /// A released job may run again after this.
 const RELEASED_FOR: TimeDelta = TimeDelta::milliseconds(500);
 
-/// Runs an attempt to its end, on a task of its own: it outlives whatever happens to apalis' future.
-pub(super) async fn run(attempt: Attempt, worker: Data<Arc<Worker>>) {
-    let worker = Arc::clone(&worker);
-    let task = tokio::spawn(async move {
-        let done = worker.perform(&attempt).await;
-        attempt.place.leave();
-        if let Some(done) = done {
-            fp!(BeforeSettle);
-            worker.settle(&attempt, done).await;
-            fp!(AfterSettle);
+/// Runs attempts to their ends, on tasks of their own: they outlive whatever happens to apalis' future.
+pub(super) async fn run(attempts: Vec<Attempt>, worker: Data<Arc<Worker>>) {
+    let tasks: Vec<_> =
+        attempts.into_iter().map(|attempt| tokio::spawn(one(attempt, Arc::clone(&worker)))).collect();
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "an attempt's task failed; the reaper takes its job back");
         }
-    });
-    if let Err(error) = task.await {
-        tracing::error!(%error, "an attempt's task failed; the reaper takes its job back");
+    }
+}
+
+async fn one(attempt: Attempt, worker: Arc<Worker>) {
+    let done = worker.perform(&attempt).await;
+    attempt.place.leave();
+    if let Some(done) = done {
+        fp!(BeforeSettle);
+        worker.settle(&attempt, done).await;
+        fp!(AfterSettle);
     }
 }
 
@@ -50,11 +54,12 @@ impl Worker {
         let limit = self.parts.settings.kind(attempt.kind).timeout;
         tokio::select! {
             biased;
-            () = attempt.lost.cancelled() => None,
-            () = self.abort.cancelled() => Some(Err(JobError::Infrastructure("the worker is stopping".into()))),
+            // first, so that what is over at once waits for nothing; where the lease is lost, the settle is refused
             done = tokio::time::timeout(limit, self.guarded(attempt)) => Some(done.unwrap_or_else(|_| {
                 Err(JobError::Unavailable(Failure::new(Class::Transient, "timeout", format!("not done within {limit:?}"))))
             })),
+            () = attempt.lost.cancelled() => None,
+            () = self.abort.cancelled() => Some(Err(JobError::Infrastructure("the worker is stopping".into()))),
         }
     }
 

@@ -1,4 +1,5 @@
-//! Our backend for apalis: hands on claimed jobs, each with its place in this worker.
+//! Our backend for apalis: hands on claimed jobs, each with its place in this worker; those that start at the
+//! same moment as one task, for a task costs as much as the rest of an attempt.
 //!
 //! It never errs: an error of a backend ends its worker and drops the calls that are in the air. Trouble is
 //! waited out in the pump.
@@ -11,7 +12,7 @@ use std::{
 
 use apalis_core::{
     backend::{Backend, BackendConfig, finalize::Ephemeral},
-    task::{Task, builder::TaskBuilder, task_id::TaskId},
+    task::{Task, builder::TaskBuilder},
     worker::context::WorkerContext,
 };
 use jobs::contract::Kind;
@@ -61,7 +62,7 @@ impl LedgerBackend {
 }
 
 impl Backend for LedgerBackend {
-    type Task = Task<Attempt>;
+    type Task = Task<Vec<Attempt>>;
     type Error = Infallible;
 
     fn poll_ready(&mut self, _: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
@@ -78,19 +79,17 @@ impl Backend for LedgerBackend {
     ) -> Poll<Option<Result<Self::Task, Infallible>>> {
         loop {
             let Some(attempts) = self.attempts.as_mut() else { return Poll::Pending };
-            match attempts.poll_recv(cx) {
-                Poll::Ready(Some(attempt)) => {
-                    let id = TaskId::from_string(attempt.job.claim.job_id.to_string());
-                    return Poll::Ready(Some(Ok(TaskBuilder::new(attempt).task_id(id).build())));
-                }
+            let mut batch = Vec::new();
+            match attempts.poll_recv_many(cx, &mut batch, CLAIM_MOST) {
+                Poll::Ready(1..) => return Poll::Ready(Some(Ok(TaskBuilder::new(batch).build()))),
                 // a pump ends when all stops, or by a fault of its own; without one, the worker would take
                 // nothing any more and yet say that it lives
-                Poll::Ready(None) if !self.worker.stop.is_cancelled() => {
+                Poll::Ready(0) if !self.worker.stop.is_cancelled() => {
                     tracing::error!(queue = self.kind.name, "what fetches jobs has failed; it begins anew");
                     self.attempts = Some(self.pump());
                 }
                 // a stream that ends would park its worker for ever
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(0) | Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -102,7 +101,7 @@ impl Backend for LedgerBackend {
 }
 
 impl BackendConfig for LedgerBackend {
-    type Args = Attempt;
+    type Args = Vec<Attempt>;
     type Id = String;
     type Kind = Ephemeral;
     type Config = ();

@@ -33,6 +33,8 @@ const DIRECT_EVERY: Duration = Duration::from_millis(250);
 const LEDGER_AWAY: Duration = Duration::from_millis(500);
 /// Jobs of this worker that are claimed and not settled: where settling does not keep up, no more are taken.
 const UNSETTLED_MOST: usize = 2048;
+/// The wait for more room where jobs are over in no time.
+const GATHERING: Duration = Duration::from_millis(1);
 /// How long a claimed job may wait for its slot.
 const STOCK_KEEPS: Duration = Duration::from_secs(1);
 
@@ -80,6 +82,7 @@ impl Pump {
             worker: Arc::clone(&self.worker),
             kind: self.kind,
             room: Arc::clone(&self.room),
+            delays: metrics::histogram!("postroom_start_delay_seconds", "kind" => self.kind.name),
             attempts,
         };
         tokio::join!(self.fetch(stock), starter.run(stocked));
@@ -89,12 +92,13 @@ impl Pump {
         let stop = self.worker.stop.clone();
         while !stop.is_cancelled() {
             let unsettled = self.worker.running().len() >= UNSETTLED_MOST;
-            match if unsettled { 0 } else { self.room.free() } {
-                0 => tokio::select! {
+            match self.room.free() {
+                (free, worth) if free >= worth && !unsettled => self.fill(free, &stock).await,
+                (free, worth) if free < worth && worth > 1 => self.pause(GATHERING).await,
+                _ => tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.room.freed.notified() => {}
                 },
-                most => self.fill(most, &stock).await,
             }
         }
     }
@@ -239,6 +243,7 @@ struct Starter {
     worker: Arc<Worker>,
     kind: &'static Kind,
     room: Arc<Room>,
+    delays: metrics::Histogram,
     attempts: mpsc::Sender<Attempt>,
 }
 
@@ -262,14 +267,16 @@ impl Starter {
 
     /// A slot, if one falls free while the stock keeps.
     async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        let slot = Arc::clone(&self.room.slots).acquire_owned();
-        tokio::time::timeout(STOCK_KEEPS, slot).await.ok()?.ok()
+        let slots = || Arc::clone(&self.room.slots);
+        match slots().try_acquire_owned() {
+            Ok(slot) => Some(slot),
+            Err(_) => tokio::time::timeout(STOCK_KEEPS, slots().acquire_owned()).await.ok()?.ok(),
+        }
     }
 
     async fn start(&self, one: Stocked, slot: OwnedSemaphorePermit) {
         let late = self.worker.parts.clock_now() - one.job.run_at;
-        metrics::histogram!("postroom_start_delay_seconds", "kind" => self.kind.name)
-            .record(late.to_std().unwrap_or_default().as_secs_f64());
+        self.delays.record(late.to_std().unwrap_or_default().as_secs_f64());
         one.place.start(slot);
         let attempt = Attempt { job: one.job, kind: self.kind, lost: one.lost, place: one.place };
         // nobody takes it only when the worker stops

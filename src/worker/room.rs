@@ -16,7 +16,7 @@ use super::{Worker, pump::CLAIM_MOST};
 /// none for uploads that take minutes, a batch for jobs that take no time.
 const STOCK_FOR: Duration = Duration::from_millis(10);
 /// The most jobs claimed ahead of their slots.
-const STOCK_MOST: f64 = 192.0;
+const STOCK_MOST: f64 = 448.0;
 
 /// The room for jobs of one kind.
 pub(super) struct Room {
@@ -51,11 +51,13 @@ impl Room {
         })
     }
 
-    /// How many jobs may be claimed now.
-    pub fn free(&self) -> usize {
+    /// How many jobs may be claimed now, and how many make it worth while: where jobs are over in no time, a claim
+    /// of few costs as much as one of many a moment later.
+    pub fn free(&self) -> (usize, usize) {
         let mut held = self.held();
-        let most = self.concurrency + held.stock();
-        most.saturating_sub(held.all).min(CLAIM_MOST)
+        let stock = held.stock();
+        let free = (self.concurrency + stock).saturating_sub(held.all).min(CLAIM_MOST);
+        (free, (stock / 2).clamp(1, CLAIM_MOST))
     }
 
     /// The most jobs that one workspace may hold.

@@ -50,23 +50,21 @@ async fn several_workers_share_the_posts_and_double_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_takes_up_what_waited_for_it_within_a_second() {
+async fn a_worker_takes_up_what_waited_for_it_at_once() {
     let mut system = System::start().await;
     let post = system.post("waiting for a worker", &[FACEBOOK]).await;
+    // nobody tells of it, and sweeps are rare: it is found at the start, or not before the minute is over
+    system.flush_redis().await;
+    system.environment.insert("POSTROOM__RELAY__SWEEP_EVERY".into(), "1m".into());
     system.start_worker(&[]);
-    let started = eventually("a claim", || async {
-        let claims = system.database.count("SELECT count(*) FROM remote_call").await;
-        if claims > 0 { Ok(()) } else { Err("none yet".into()) }
-    });
-    started.await;
+    system.all_live_once(&[post]).await;
     let waited: f64 = sqlx::query_scalar(
-        "SELECT extract(epoch FROM (SELECT min(started_at) FROM remote_call) - (SELECT min(started_at) FROM worker))::float8",
+        "SELECT extract(epoch FROM min(c.started_at) - (SELECT min(started_at) FROM worker))::float8 FROM remote_call c",
     )
     .fetch_one(&system.database.pool)
     .await
     .unwrap();
-    assert!(waited < 1.0, "{waited} s from the worker's start to its first call");
-    system.all_live_once(&[post]).await;
+    assert!(waited < 20.0, "{waited} s from the worker's start to its first call");
 }
 
 #[tokio::test(flavor = "multi_thread")]
