@@ -129,22 +129,18 @@ async fn latency(settings: &Settings) {
     lab.forget().await;
     let (intake, nudge) = (lab.ledger.intake(), postroom::wiring::nudge(lab.queue.clone()));
     let mut tick = tokio::time::interval(Duration::from_millis(20));
-    let mut asked = std::collections::HashMap::new();
+    let mut asked = std::collections::BTreeMap::new();
     for _ in 0..TOLD {
         tick.tick().await;
-        let job = lab.job(Does::Tell);
+        let job = lab.job(Does::Call(0));
         asked.insert(job.id(), machine_micros());
         nudge(intake.bring(job).await.unwrap().into_iter().collect());
     }
     for id in asked.keys() {
         lab.finished(*id).await;
     }
-    let told: Vec<(uuid::Uuid, i64)> = sqlx::query_as("SELECT id, output::text::bigint FROM job_history")
-        .fetch_all(lab.pool())
-        .await
-        .unwrap();
-    assert_eq!(told.len(), TOLD);
-    let spans = told.iter().map(|(id, began)| (*began as f64 - asked[id] as f64) / 1000.0).collect();
+    let spans = lab.waits(&asked).await;
+    assert_eq!(spans.len(), TOLD);
     settings.print_spans("enqueue_to_start", spans);
 }
 
@@ -226,7 +222,7 @@ async fn noisy(settings: &Settings) {
     let _worker = lab.warm_worker(settings.concurrency).await;
     let alone = lab.quiet_waits(30).await;
     settings.print_spans("quiet_alone", alone);
-    lab.heap(100_000, &Does::Wait(5)).await;
+    lab.heap(100_000, &Does::Call(5)).await;
     let beside = lab.quiet_waits(30).await;
     settings.print_spans("quiet_beside_noisy", beside);
 }

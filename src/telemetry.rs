@@ -43,7 +43,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` of a process that serves nothing else, until told to stop.
+/// Serves `/healthz`, `/readyz` and `/metrics` of a process that serves nothing else, until it is over.
 ///
 /// # Errors
 /// The port cannot be listened on.
@@ -51,14 +51,14 @@ pub async fn serve(
     port: u16,
     ready: Ready,
     figures: Figures,
-    stop: CancellationToken,
+    over: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz).with_state(ready))
         .route("/metrics", get(metrics).with_state(figures));
     let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await?;
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, router).with_graceful_shutdown(over.cancelled_owned()).await
 }
 
 /// The figures of a process, and what guards them.

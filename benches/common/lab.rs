@@ -50,10 +50,9 @@ pub struct Bench {
 pub enum Does {
     /// Nothing.
     Nothing,
-    /// Waits so many milliseconds, as for a network.
-    Wait(u64),
-    /// Tells when it began, in microseconds of the machine's clock.
-    Tell,
+    /// Tells when it began, in microseconds of the machine's clock, and takes so many milliseconds, as a call of
+    /// a network does.
+    Call(u64),
 }
 
 impl Job for Bench {
@@ -62,11 +61,13 @@ impl Job for Bench {
     async fn run(&self, _: &Desk<'_>) -> Result<Done, JobError> {
         match self.does {
             Does::Nothing => Ok(Done::nothing()),
-            Does::Wait(ms) => {
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-                Ok(Done::nothing())
+            Does::Call(ms) => {
+                let began = machine_micros();
+                if ms > 0 {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+                Ok(Done::Finished { output: json!(began), then: Vec::new() })
             }
-            Does::Tell => Ok(Done::Finished { output: json!(machine_micros()), then: Vec::new() }),
         }
     }
 }
@@ -234,13 +235,18 @@ impl Lab {
         let mut asked = BTreeMap::new();
         for _ in 0..jobs {
             tick.tick().await;
-            let job = NewJob::parse(&BENCH, Uuid::from_u128(8), payload(Does::Tell)).unwrap();
+            let job = NewJob::parse(&BENCH, Uuid::from_u128(8), payload(Does::Call(0))).unwrap();
             asked.insert(job.id(), machine_micros());
             nudge(intake.bring(job).await.unwrap().into_iter().collect());
         }
         for id in asked.keys() {
             self.finished(*id).await;
         }
+        self.waits(&asked).await
+    }
+
+    /// How long after these times, in microseconds of the machine's clock, the jobs began: in milliseconds.
+    pub async fn waits(&self, since: &BTreeMap<Uuid, u64>) -> Vec<f64> {
         let told: Vec<(Uuid, i64)> = sqlx::query_as(
             "SELECT id, output::text::bigint FROM job_history WHERE jsonb_typeof(output) = 'number'",
         )
@@ -248,8 +254,26 @@ impl Lab {
         .await
         .unwrap();
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a few decades")]
-        let wait = |(id, began): &(Uuid, i64)| Some((*began as f64 - *asked.get(id)? as f64) / 1000.0);
+        let wait = |(id, began): &(Uuid, i64)| Some((*began as f64 - *since.get(id)? as f64) / 1000.0);
         told.iter().filter_map(wait).collect()
+    }
+
+    /// Accepts jobs of 5 ms, each due at its time in microseconds of the machine's clock, which is the ledger's too.
+    pub async fn due_at(&self, times: &[u64]) -> BTreeMap<Uuid, u64> {
+        let mut due = BTreeMap::new();
+        for batch in times.chunks(BULK) {
+            let jobs: Vec<NewJob> = batch
+                .iter()
+                .map(|at| {
+                    let at = chrono::DateTime::from_timestamp_micros(i64::try_from(*at).unwrap()).unwrap();
+                    self.job(Does::Call(5)).at(at)
+                })
+                .collect();
+            due.extend(jobs.iter().map(NewJob::id).zip(batch.iter().copied()));
+            let hints = self.ledger.enqueue(&jobs).await.unwrap();
+            assert!(hints.is_empty(), "a job is due before all are accepted");
+        }
+        due
     }
 
     /// What Redis holds, in megabytes.

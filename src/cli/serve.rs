@@ -1,6 +1,6 @@
 //! `web` and `worker`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use jobs::contract::Kind;
@@ -9,7 +9,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Failed;
-use crate::{config, telemetry, wiring, worker};
+use crate::{
+    config,
+    telemetry::{self, Ready},
+    wiring, worker,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct WorkerArgs {
@@ -57,17 +61,31 @@ pub(super) async fn worker(config: Option<PathBuf>, args: WorkerArgs) -> Result<
     let (parts, ready) = wiring::worker(config, kinds)?;
     let figures = telemetry::start_metrics()?;
     let stop = told_to_stop()?;
+    let over = CancellationToken::new();
     if let Some(port) = port("WORKER_PORT")? {
-        let stop = stop.clone();
+        let (ready, over) = (until_stopped(ready, stop.clone()), over.clone());
         let token = config::optional("METRICS_TOKEN").map(SecretString::from);
         let figures = telemetry::Figures { handle: figures, token };
         tokio::spawn(async move {
-            if let Err(error) = telemetry::serve(port, ready, figures, stop).await {
+            if let Err(error) = telemetry::serve(port, ready, figures, over).await {
                 tracing::error!(%error, port, "WORKER_PORT cannot be served");
             }
         });
     }
-    Ok(worker::run(parts, stop).await?)
+    let ran = worker::run(parts, stop).await;
+    over.cancel();
+    Ok(ran?)
+}
+
+/// A worker that was told to stop is not ready, and says so until it holds nothing any more and is gone.
+fn until_stopped(ready: Ready, stop: CancellationToken) -> Ready {
+    Arc::new(move || {
+        if stop.is_cancelled() {
+            let why = "it was told to stop; postroom_jobs_held says how many jobs it still holds";
+            return Box::pin(async move { Err(why.to_owned()) });
+        }
+        ready()
+    })
 }
 
 pub(super) async fn web(config: Option<PathBuf>) -> Result<(), Failed> {

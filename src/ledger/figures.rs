@@ -15,6 +15,17 @@ pub struct Table {
     pub bytes: f64,
 }
 
+/// Who works on a queue.
+#[derive(Debug, Clone)]
+pub struct Staff {
+    /// Living workers that take it.
+    pub workers: i64,
+    /// Its jobs that workers hold.
+    pub held: i64,
+    /// Why people have stopped it, if they have.
+    pub paused: Option<String>,
+}
+
 impl Ledger {
     /// The hot tables.
     ///
@@ -57,6 +68,43 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(|row| (row.kind, row.seconds)).collect())
+    }
+
+    /// Who works on the queue of a kind.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn staff(&self, kind: &str) -> Result<Staff, LedgerError> {
+        let staff = sqlx::query_as!(
+            Staff,
+            r#"SELECT
+                   (SELECT count(*) FROM worker
+                    WHERE lease_until > ledger_now() AND (kinds IS NULL OR $1 = ANY (kinds))) AS "workers!",
+                   (SELECT count(*) FROM claim JOIN job ON job.id = claim.job_id WHERE job.kind = $1) AS "held!",
+                   (SELECT reason FROM pause WHERE scope = 'queue' AND subject = $1
+                      AND (ends_at IS NULL OR ends_at > ledger_now())) AS paused"#,
+            kind,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(staff)
+    }
+
+    /// For how many seconds the longest-waiting publication is past its time and not sent; 0 where none is.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn publish_lag(&self) -> Result<f64, LedgerError> {
+        let lag = sqlx::query_scalar!(
+            r#"SELECT extract(epoch FROM ledger_now() - scheduled_for)::float8 AS "lag!" FROM publication
+               WHERE state NOT IN ('published', 'failed', 'cancelled', 'held')
+                 AND state NOT IN ('armed', 'unknown') AND handle_state <> 'spent' -- those are sent
+                 AND scheduled_for <= ledger_now()
+               ORDER BY scheduled_for LIMIT 1"#,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(lag.unwrap_or_default())
     }
 
     /// How many jobs of each kind ended dead and are still kept, where there are any.

@@ -282,21 +282,6 @@ impl Ledger {
         Ok(events)
     }
 
-    /// Since when the longest-waiting due job of each kind waits, in seconds, where that is over `longer`.
-    pub async fn late_queues(&self, longer: Duration) -> Result<Vec<(String, f64)>, LedgerError> {
-        let rows = sqlx::query!(
-            r#"SELECT kind, extract(epoch FROM ledger_now() - min(run_at))::float8 AS "late!"
-               FROM job
-               WHERE standing = 'active' AND run_at < ledger_now() - make_interval(secs => $1)
-                 AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
-               GROUP BY kind ORDER BY kind"#,
-            longer.as_secs_f64(),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(|row| (row.kind, row.late)).collect())
-    }
-
     /// Fills in files, publications and attempts: three statements, however many posts.
     async fn complete(&self, rows: Vec<PostRow>) -> Result<Vec<Post>, LedgerError> {
         let Some(since) = rows.iter().map(|row| row.created_at).min() else { return Ok(Vec::new()) };

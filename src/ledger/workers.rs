@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jobs::{
-    contract::{Class, Failure},
+    contract::{Class, Failure, Kind},
     machine::{Move, State},
 };
 use sqlx::PgTransaction;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
-    claims::interval,
+    claims::{interval, readable},
     settle::{Outcome, bury, doubt_commits, kept, words},
 };
 
@@ -37,18 +37,24 @@ pub struct Troubles {
 }
 
 impl Ledger {
-    /// Begins or renews this worker's lease, and tells what the ledger's clock shows.
+    /// Begins or renews the lease of a worker that takes these kinds, and tells what the ledger's clock shows.
     ///
     /// # Errors
     /// The ledger is away: the lease runs on to its end.
-    pub async fn renew(&self, inc: Uuid, length: Duration) -> Result<DateTime<Utc>, LedgerError> {
+    pub async fn renew(
+        &self,
+        inc: Uuid,
+        kinds: &[&'static Kind],
+        length: Duration,
+    ) -> Result<DateTime<Utc>, LedgerError> {
         let now = sqlx::query_scalar!(
-            r#"INSERT INTO worker (inc, version, lease_until) VALUES ($1, $2, ledger_now() + $3)
+            r#"INSERT INTO worker (inc, version, lease_until, kinds) VALUES ($1, $2, ledger_now() + $3, $4)
                ON CONFLICT (inc) DO UPDATE SET lease_until = excluded.lease_until
                RETURNING ledger_now() AS "now!""#,
             inc,
             env!("CARGO_PKG_VERSION"),
             interval(length),
+            &readable(kinds).0,
         )
         .fetch_one(&self.pool)
         .await?;

@@ -1,4 +1,4 @@
-//! Keeps the figures of the ledger fresh: bloat, age and dead letters. Each worker tells the same.
+//! Keeps the figures of the ledger fresh: bloat, age, lag and dead letters. Each worker tells the same.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ impl Worker {
             metrics::gauge!("postroom_table_bytes", "table" => table.name).set(table.bytes);
         }
         let (oldest, dead) = (ledger.oldest_ready().await?, ledger.dead_letters().await?);
+        metrics::gauge!("postroom_publish_lag_seconds").set(ledger.publish_lag().await?);
         for kind in jobs::kinds() {
             let of = |figures: &BTreeMap<String, f64>| figures.get(kind.name).copied().unwrap_or_default();
             metrics::gauge!("postroom_oldest_ready_seconds", "kind" => kind.name).set(of(&oldest));

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jobs::contract::Kind;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::ledger::{Ledger, LedgerError, Role, clock::LedgerClock};
 /// This process' right to hold claims.
 pub struct Lease {
     tenure: RwLock<Tenure>,
+    kinds: Vec<&'static Kind>,
     length: Duration,
     begun: Instant,
     /// Milliseconds after `begun` at which the last good renewal was asked for.
@@ -53,13 +55,14 @@ impl Lease {
     pub async fn begin(parts: &Parts) -> Result<Arc<Self>, LedgerError> {
         let lease = Arc::new(Self {
             tenure: RwLock::new(Tenure::fresh()),
+            kinds: parts.kinds.clone(),
             length: parts.settings.lease.length,
             begun: Instant::now(),
             renewed: AtomicU64::new(0),
             unbroken_since: AtomicU64::new(0),
             done: CancellationToken::new(),
         });
-        parts.clock.set(parts.ledger.renew(lease.tenure().inc, lease.length).await?);
+        parts.clock.set(parts.ledger.renew(lease.tenure().inc, &parts.kinds, lease.length).await?);
         let ledger = Ledger::open(&parts.database_url, Role::Worker, 1)?;
         let (kept, clock) = (Arc::clone(&lease), Arc::clone(&parts.clock));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -144,7 +147,7 @@ impl Lease {
     async fn renew(&self, ledger: &Ledger, clock: &LedgerClock, every: Duration) {
         let asked = self.begun.elapsed();
         let (inc, fresh) = self.renewable();
-        match tokio::time::timeout(every, ledger.renew(inc, self.length)).await {
+        match tokio::time::timeout(every, ledger.renew(inc, &self.kinds, self.length)).await {
             Ok(Ok(now)) => {
                 clock.set(now);
                 if self.age() >= self.length && !fresh {

@@ -86,6 +86,8 @@ struct Worker {
     abort: CancellationToken,
     /// The jobs that run here.
     running: Mutex<HashSet<Uuid>>,
+    /// How many jobs are held here, for whoever waits for this worker to be empty.
+    held: metrics::Gauge,
     /// What fetches jobs.
     pumps: TaskTracker,
     /// Where jobs that ended well are brought.
@@ -189,6 +191,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
         stop,
         abort: CancellationToken::new(),
         running: Mutex::default(),
+        held: metrics::gauge!("postroom_jobs_held"),
         pumps: TaskTracker::new(),
         due: Notify::new(),
         dry: Notify::new(),

@@ -145,6 +145,7 @@ impl Place {
     /// A place without a slot yet.
     pub fn take(worker: &Arc<Worker>, room: &Arc<Room>, job_id: Uuid, workspace_id: Uuid) -> Arc<Self> {
         worker.running().insert(job_id);
+        worker.held.increment(1.0);
         room.enter(workspace_id);
         let taken = Taken { room: Arc::clone(room), workspace_id, slot: None };
         let (worker, room) = (Arc::clone(worker), Arc::clone(room));
@@ -168,6 +169,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.leave();
         self.worker.running().remove(&self.job_id);
+        self.worker.held.decrement(1.0);
         self.room.freed.notify_one(); // whoever waited for settled jobs
     }
 }

@@ -161,3 +161,30 @@ async fn a_worker_tells_of_bloat_age_and_dead_letters() {
         assert!(value(&format!("postroom_table_bytes{{table=\"{table}\"}}")) > 0.0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_told_to_stop_says_so_until_it_holds_nothing() {
+    let mut system = System::start().await;
+    let port = free_port();
+    system.environment.insert("WORKER_PORT".into(), port.to_string());
+    system.environment.insert("POSTROOM__LEASE__GRACE".into(), "8s".into());
+    job(&system, "hang", 1, 0.0).await;
+    system.start_worker(&[]);
+    let says = |path: &'static str, wanted: &'static str| async move {
+        eventually(wanted, || async {
+            let answer =
+                reqwest::get(format!("http://localhost:{port}/{path}")).await.map_err(|e| e.to_string())?;
+            let status = answer.status().as_u16();
+            let text = answer.text().await.map_err(|e| e.to_string())?;
+            if text.contains(wanted) { Ok(status) } else { Err(text) }
+        })
+        .await
+    };
+    says("metrics", "postroom_jobs_held 1").await;
+    assert_eq!(says("readyz", "ready").await, 200);
+    system.workers[0].signal("TERM").await;
+    assert_eq!(says("readyz", "it was told to stop").await, 503);
+    says("metrics", "postroom_jobs_held 1").await;
+    assert_eq!(system.workers[0].ended().await, Some(0), "{}", system.workers[0].log());
+    assert_eq!(system.database.count("SELECT count(*) FROM claim").await, 0, "what it held is handed back");
+}

@@ -617,6 +617,18 @@ async fn a_late_queue_is_named() {
     door.scratch.run("UPDATE job SET run_at = now() - interval '5 minutes'").await;
     let ready = door.get("/readyz").await.json();
     assert_eq!(ready["late_queues"][0]["queue"], "publish");
+    assert_eq!(ready["late_queues"][0]["why"], "no living worker takes it");
+    let why = async |statement: &'static str| {
+        door.scratch.run(statement).await;
+        door.get("/readyz").await.json()["late_queues"][0]["why"].as_str().unwrap_or_default().to_owned()
+    };
+    let other = "INSERT INTO worker (inc, version, lease_until, kinds) \
+                 VALUES (gen_random_uuid(), '1', now() + interval '1 minute', '{deletion}')";
+    assert_eq!(why(other).await, "no living worker takes it");
+    let busy = why("UPDATE worker SET kinds = '{publish}'").await;
+    assert!(busy.starts_with("1 workers hold 0 of its jobs"), "{busy}");
+    let pause = "INSERT INTO pause (scope, subject, reason) VALUES ('queue', 'publish', 'their outage')";
+    assert_eq!(why(pause).await, "paused: their outage");
 }
 
 #[tokio::test]

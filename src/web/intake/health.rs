@@ -13,7 +13,10 @@ use serde::Serialize;
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use crate::web::{App, problem::Problem};
+use crate::{
+    ledger::{Ledger, LedgerError, figures::Staff},
+    web::{App, problem::Problem},
+};
 
 /// A check must answer within this, or the watcher gives up on us first.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -49,7 +52,7 @@ pub struct Check {
 pub struct LateQueue {
     queue: String,
     late_seconds: f64,
-    why: &'static str,
+    why: String,
 }
 
 /// The process is alive.
@@ -100,14 +103,36 @@ async fn redis(app: &App) -> Check {
     Check { name: "redis", ok: detail.is_none(), needed: false, detail }
 }
 
+/// Where the ledger does not say in time, none is named: a watcher must not give up on us for it.
 async fn late(app: &App) -> Vec<LateQueue> {
-    let late = app.house.ledger.late_queues(LATE).await.unwrap_or_default();
-    let named = |(queue, late_seconds)| LateQueue {
-        queue,
-        late_seconds,
-        why: "due jobs wait and no worker has claimed them: too few workers, or none",
-    };
-    late.into_iter().map(named).collect()
+    tokio::time::timeout(PATIENCE, late_queues(&app.house.ledger))
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or_default()
+}
+
+async fn late_queues(ledger: &Ledger) -> Result<Vec<LateQueue>, LedgerError> {
+    let mut late = Vec::new();
+    for (queue, late_seconds) in ledger.oldest_ready().await? {
+        if late_seconds > LATE.as_secs_f64() {
+            let why = why(&ledger.staff(&queue).await?);
+            late.push(LateQueue { queue, late_seconds, why });
+        }
+    }
+    Ok(late)
+}
+
+fn why(staff: &Staff) -> String {
+    match staff {
+        Staff { paused: Some(reason), .. } => format!("paused: {reason}"),
+        Staff { workers: 0, .. } => "no living worker takes it".to_owned(),
+        Staff { workers, held, .. } => {
+            format!(
+                "{workers} workers hold {held} of its jobs; what waits is paused, or they have no room for more"
+            )
+        }
+    }
 }
 
 /// Measures, as Prometheus reads them.

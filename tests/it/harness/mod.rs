@@ -361,9 +361,14 @@ impl System {
 
     /// Tells the networks how to misbehave.
     pub async fn fault(&self, rule: Value) {
-        let url = format!("{}/faults", self.addresses["control"].as_str().unwrap());
-        let answer = self.http.post(url).json(&rule).send().await.unwrap();
-        assert!(answer.status().is_success(), "{rule}: {}", answer.text().await.unwrap());
+        self.tell("faults", &rule).await;
+    }
+
+    /// Tells the networks something.
+    pub async fn tell(&self, what: &str, body: &Value) {
+        let url = format!("{}/{what}", self.addresses["control"].as_str().unwrap());
+        let answer = self.http.post(url).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{what} {body}: {}", answer.text().await.unwrap());
     }
 
     /// Empties Redis.
