@@ -83,12 +83,18 @@ pub struct Retry {
     pub cap: Duration,
     /// Attempts in all, the first included.
     pub attempts: u32,
+    /// How long it may go on, waits for a network's limits included, from the first failure or such wait.
+    pub within: Duration,
 }
 
 impl Retry {
     /// Patient over the better part of an hour: networks are away for minutes, seldom for longer.
-    pub const STANDARD: Self =
-        Self { base: Duration::from_secs(2), cap: Duration::from_mins(5), attempts: 25 };
+    pub const STANDARD: Self = Self {
+        base: Duration::from_secs(2),
+        cap: Duration::from_mins(5),
+        attempts: 25,
+        within: Duration::from_hours(24),
+    };
 
     /// The wait after `spent` failed attempts, or `None` once all are spent. `chance` is in `0.0 ..= 1.0`.
     pub fn wait(&self, spent: u32, chance: f64) -> Option<Duration> {
@@ -308,7 +314,12 @@ mod tests {
 
     #[test]
     fn a_wait_never_passes_the_cap_and_ends_with_the_attempts() {
-        let retry = Retry { base: Duration::from_secs(1), cap: Duration::from_secs(10), attempts: 40 };
+        let retry = Retry {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(10),
+            attempts: 40,
+            ..Retry::STANDARD
+        };
         for spent in 0..40 {
             assert!(retry.wait(spent, 1.0).is_some_and(|wait| wait <= retry.cap), "after {spent}");
         }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     contract::{Class, Failure, JobError},
+    gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing},
     surface::Surface,
 };
@@ -23,6 +24,8 @@ pub struct Desk<'a> {
     pub effects: Option<&'a dyn Effects>,
     /// The networks that are switched on.
     pub networks: &'a dyn Networks,
+    /// The way to them.
+    pub gate: &'a dyn Gate,
     /// Tokens, opened for one call.
     pub vault: &'a dyn Vault,
     /// Files.
@@ -76,6 +79,12 @@ pub trait Networks: Send + Sync {
 /// A network in the shape *prepare → handle → commit*, with reads that tell what became of a handle.
 #[async_trait]
 pub trait Network: Send + Sync {
+    /// What it lets us do.
+    fn allowance(&self) -> Allowance;
+
+    /// How many calls this takes at most that count against the rates of the allowance.
+    fn counts(&self, errand: Errand, content: &Content) -> u32;
+
     /// Makes the post ready at the network without anybody seeing it. Repeatable.
     ///
     /// The handle goes to `keep` as soon as the network has named it, before a byte of media follows it.
@@ -128,6 +137,8 @@ pub struct Call<'a> {
     pub token: &'a SecretString,
     /// Files, by address or by bytes.
     pub media: &'a dyn Media,
+    /// What an answer lets on besides goes here.
+    pub gate: &'a dyn Gate,
     /// The whole call's limit.
     pub timeout: Duration,
 }

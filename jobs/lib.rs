@@ -7,6 +7,7 @@ pub mod contract;
 pub mod cron_line;
 pub mod desk;
 pub mod failpoint;
+pub mod gate;
 pub mod hint;
 pub mod machine;
 #[cfg(test)]

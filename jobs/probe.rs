@@ -47,8 +47,12 @@ pub enum Does {
 
 impl Job for Probe {
     const KIND: &'static str = "probe";
-    const RETRY: Retry =
-        Retry { base: Duration::from_millis(50), cap: Duration::from_millis(200), attempts: 3 };
+    const RETRY: Retry = Retry {
+        base: Duration::from_millis(50),
+        cap: Duration::from_millis(200),
+        attempts: 3,
+        ..Retry::STANDARD
+    };
     const LIMIT: Duration = Duration::from_secs(10);
 
     async fn run(&self, _: &Desk<'_>) -> Result<Done, JobError> {

@@ -16,6 +16,7 @@ use crate::{
     contract::{Class, Closing, Done, Failure, Job, JobError},
     desk::{Armed, Call, Desk, Effects, Handle, KeepHandle, Network, NotArmed, Publication},
     fp,
+    gate::{Errand, Visit},
     machine::{self, Answer, HandleState, Move, Public, Sight, Step},
 };
 
@@ -65,9 +66,12 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
         Step::Restart => desk.effects()?.step(Move::Unprepare, None).await.map(|()| None),
         Step::Reuse => desk.effects()?.step(Move::Reuse, Some(HandleState::Ready)).await.map(|()| None),
         Step::Renew => desk.effects()?.step(Move::Renew, None).await.map(|()| None),
-        Step::Prepare => At::open(it, desk).await?.prepare().await,
-        Step::Commit => At::open(it, desk).await?.commit().await,
-        Step::Observe => At::open(it, desk).await?.observe().await,
+        Step::Prepare => At::open(it, desk, Errand::Prepare).await?.prepare().await,
+        Step::Commit => At::open(it, desk, Errand::Commit).await?.commit().await,
+        Step::Observe => match At::open(it, desk, Errand::Look).await {
+            Ok(at) => at.observe().await,
+            Err(error) => unseen(it, desk, error).map(Some),
+        },
     }
 }
 
@@ -81,12 +85,16 @@ struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    async fn open(it: &'a Publication, desk: &'a Desk<'a>) -> Result<Self, JobError> {
+    /// Asks the gate first: what may not go there now opens no token.
+    async fn open(it: &'a Publication, desk: &'a Desk<'a>, errand: Errand) -> Result<Self, JobError> {
         let platform = &it.account.platform;
         let network = desk.networks.of(platform).ok_or_else(|| {
             let why = format!("{platform} is not switched on here: set its variables and start again");
             JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
         })?;
+        let calls = network.counts(errand, &it.content);
+        let (account, allowance) = (it.account.id, network.allowance());
+        desk.gate.enter(Visit { network: platform, account, allowance, calls }).await?;
         let token = desk.vault.access_token(it.account.id).await?;
         Ok(Self { it, desk, effects: desk.effects()?, network, token })
     }
@@ -97,6 +105,7 @@ impl<'a> At<'a> {
             account: &self.it.account.external_id,
             token: &self.token,
             media: self.desk.media,
+            gate: self.desk.gate,
             timeout,
         }
     }
@@ -132,7 +141,7 @@ impl<'a> At<'a> {
             Sight::Ready => {}
             Sight::Public(public) => return self.published(None, public).await.map(Some),
             Sight::Building | Sight::Processing => {
-                return Ok(Some(self.look_later("the network still works on it")));
+                return Ok(Some(look_later(self.it, self.desk, "the network still works on it")));
             }
             Sight::Dead(failure) => {
                 self.effects.step(Move::Renew, Some(HandleState::Dead)).await?;
@@ -195,7 +204,7 @@ impl<'a> At<'a> {
             Answer::Published(public) => self.published(Some(call), public).await,
             Answer::Accepted => {
                 effects.accepted(call).await?;
-                Ok(self.look_after(Duration::ZERO, "the network carries it out"))
+                Ok(look_after(self.desk, Duration::ZERO, "the network carries it out"))
             }
             Answer::Refused { failure, handle_dead } => {
                 effects.refused(call, &failure, handle_dead).await?;
@@ -222,21 +231,11 @@ impl<'a> At<'a> {
                 Err(repeatable(failure).into_error())
             }
             Ok(Sight::Building | Sight::Processing | Sight::Ready) => {
-                Ok(Some(self.patience("the network still works on it")))
+                Ok(Some(patience(self.it, self.desk, "the network still works on it")))
             }
             Err(JobError::Unauthorised(failure)) if !committed => Err(JobError::Unauthorised(failure)),
-            Err(error) => Ok(Some(self.patience(&error.to_string()))),
+            Err(error) => Ok(Some(patience(self.it, self.desk, &error.to_string()))),
         }
-    }
-
-    /// Waits on, until no evidence has come for so long that a person must decide.
-    fn patience(&self, why: &str) -> Done {
-        let committed = self.it.standing.handle == HandleState::Spent;
-        let age = self.it.now - self.it.last_call_at.unwrap_or(self.it.now);
-        if committed && age.to_std().unwrap_or_default() > self.desk.limits.evidence_limit {
-            return Done::Closed(Closing::NotProvable(why.into()));
-        }
-        self.look_later(why)
     }
 
     async fn inspect(&self, handle: &Handle) -> Result<Sight, JobError> {
@@ -264,18 +263,46 @@ impl<'a> At<'a> {
             then: vec![],
         })
     }
+}
 
-    fn look_later(&self, why: &str) -> Done {
-        let age = self.it.now - self.it.last_call_at.unwrap_or(self.it.now);
-        self.look_after(age.to_std().unwrap_or_default(), why)
+/// What was committed is only observed: where the gate lets nobody look, the job waits on as for the network.
+fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, JobError> {
+    match error {
+        JobError::Throttled(failure, wait) if it.standing.handle == HandleState::Spent => {
+            let patience = patience(it, desk, &failure.message);
+            let free = desk.clock.now() + wait;
+            Ok(match patience {
+                Done::Waiting { until, reason } => Done::Waiting { until: until.max(free), reason },
+                Done::Finished { .. } | Done::Closed(_) => patience,
+            })
+        }
+        other => Err(other),
     }
+}
 
-    fn look_after(&self, age: Duration, why: &str) -> Done {
-        let limits = &self.desk.limits;
-        let age = chrono::TimeDelta::from_std(age).unwrap_or_default();
-        let wait = machine::look_in(age, limits.look_least, limits.look_most);
-        Done::Waiting { until: self.desk.clock.now() + wait, reason: why.into() }
+/// Waits on, until no evidence has come for so long that a person must decide.
+fn patience(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {
+    let committed = it.standing.handle == HandleState::Spent;
+    if committed && age(it) > desk.limits.evidence_limit {
+        return Done::Closed(Closing::NotProvable(why.into()));
     }
+    look_later(it, desk, why)
+}
+
+fn look_later(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {
+    look_after(desk, age(it), why)
+}
+
+fn look_after(desk: &Desk<'_>, age: Duration, why: &str) -> Done {
+    let limits = &desk.limits;
+    let age = chrono::TimeDelta::from_std(age).unwrap_or_default();
+    let wait = machine::look_in(age, limits.look_least, limits.look_most);
+    Done::Waiting { until: desk.clock.now() + wait, reason: why.into() }
+}
+
+/// How long ago the network was last told to do something about it.
+fn age(it: &Publication) -> Duration {
+    (it.now - it.last_call_at.unwrap_or(it.now)).to_std().unwrap_or_default()
 }
 
 /// Before a commit nothing is visible, so a doubtful answer may simply be asked again.

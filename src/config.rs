@@ -2,13 +2,16 @@
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
 mod schedules;
+mod traffic;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
+use jobs::contract::Retry;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use schedules::ScheduleSettings;
+pub use traffic::TrafficSettings;
 
 use crate::networks::NETWORKS;
 
@@ -30,6 +33,8 @@ pub struct Settings {
     pub schedules: BTreeMap<String, ScheduleSettings>,
     /// How posts are brought out.
     pub publishing: Publishing,
+    /// How networks are treated that fail.
+    pub traffic: TrafficSettings,
     /// Each network by the name of its file.
     pub networks: crate::networks::Settings,
     /// The door.
@@ -107,16 +112,42 @@ pub struct KindSettings {
     pub retry_cap: Duration,
     /// Attempts in all.
     pub retry_attempts: u32,
+    /// How long it is tried again, or made to wait for a network's limits.
+    #[serde(with = "humantime_serde", default = "a_day")]
+    pub retry_within: Duration,
 }
 
 const fn whole() -> f64 {
     1.0
 }
 
+const fn a_day() -> Duration {
+    Retry::STANDARD.within
+}
+
 impl KindSettings {
     /// The retry policy these settings make.
-    pub fn retry(&self) -> jobs::contract::Retry {
-        jobs::contract::Retry { base: self.retry_base, cap: self.retry_cap, attempts: self.retry_attempts }
+    pub fn retry(&self) -> Retry {
+        Retry {
+            base: self.retry_base,
+            cap: self.retry_cap,
+            attempts: self.retry_attempts,
+            within: self.retry_within,
+        }
+    }
+
+    /// Says what is wrong with it, if anything.
+    fn check(&self, name: &str) -> Result<(), ConfigError> {
+        let key = |key: &str| format!("jobs.{name}.{key}");
+        positive(&key("concurrency"), self.concurrency)?;
+        traffic::share(&key("workspace_share"), self.workspace_share)?;
+        positive(&key("retry_attempts"), self.retry_attempts as usize)?;
+        let (tick, day, month) =
+            (Duration::from_millis(1), Duration::from_hours(24), Duration::from_hours(31 * 24));
+        traffic::span(&key("timeout"), self.timeout, tick..=day)?;
+        traffic::span(&key("retry_base"), self.retry_base, tick..=day)?;
+        traffic::span(&key("retry_cap"), self.retry_cap, self.retry_base..=day)?;
+        traffic::span(&key("retry_within"), self.retry_within, Duration::from_secs(1)..=month)
     }
 }
 
@@ -231,15 +262,9 @@ impl Settings {
                     known.join(", ")
                 )));
             }
-            positive(&format!("jobs.{name}.concurrency"), kind.concurrency)?;
-            if !(kind.workspace_share > 0.0 && kind.workspace_share <= 1.0) {
-                let found = kind.workspace_share;
-                return Err(ConfigError(format!(
-                    "jobs.{name}.workspace_share: found {found}; above 0 and at most 1 is accepted"
-                )));
-            }
-            positive(&format!("jobs.{name}.retry_attempts"), kind.retry_attempts as usize)?;
+            kind.check(name)?;
         }
+        self.traffic.check()?;
         for (name, schedule) in &self.schedules {
             schedule.check(name)?;
         }
@@ -272,6 +297,7 @@ impl Settings {
             retry_base: kind.retry.base,
             retry_cap: kind.retry.cap,
             retry_attempts: kind.retry.attempts,
+            retry_within: kind.retry.within,
         })
     }
 }
@@ -342,6 +368,47 @@ mod tests {
         assert_eq!(settings.lease.length, Duration::from_secs(3));
         let error = load("", &[("POSTROOM__LEASE__LENGTH", "soon")]).expect_err("refused").to_string();
         assert!(error.contains("soon") && error.contains("accepted"), "{error}");
+    }
+
+    #[test]
+    fn a_policy_that_makes_no_sense_is_refused_by_its_key_with_what_was_found_and_what_is_accepted() {
+        for (key, found) in [
+            ("jobs.publish.concurrency", "0"),
+            ("jobs.publish.workspace_share", "1.5"),
+            ("jobs.publish.timeout", "0s"),
+            ("jobs.publish.timeout", "2days"),
+            ("jobs.publish.retry_base", "0s"),
+            ("jobs.publish.retry_cap", "1s"),
+            ("jobs.publish.retry_attempts", "0"),
+            ("jobs.publish.retry_within", "0s"),
+            ("jobs.publish.retry_within", "400days"),
+            ("traffic.window", "0s"),
+            ("traffic.window", "1day"),
+            ("traffic.error_share", "0"),
+            ("traffic.error_share", "-0.1"),
+            ("traffic.retry_share", "1.1"),
+            ("traffic.least_answers", "0"),
+            ("traffic.open_first", "0s"),
+            ("traffic.open_most", "1s"),
+            ("networks.facebook.app_rate", "0/1m"),
+            ("networks.instagram.workspace_rate", "-1/1m"),
+            ("networks.tiktok.account_rate", "6/1ms"),
+            ("networks.facebook.usage_most", "101"),
+            ("networks.instagram.usage_rest", "0s"),
+            ("networks.facebook.app_rest", "2days"),
+        ] {
+            let variable = format!("POSTROOM__{}", key.replace('.', "__").to_uppercase());
+            let said = load("", &[(&variable, found)]).expect_err(&format!("{key} = {found}")).to_string();
+            let (table, last) = key.rsplit_once('.').expect("a table and a key");
+            assert!(said.contains(table) && said.contains(last), "{key} = {found}: {said}");
+            assert!(said.contains("found") && said.contains("accepted"), "{key} = {found}: {said}");
+            assert!(!said.contains('\n'), "{key} = {found}: {said}");
+        }
+        for (variable, found) in
+            [("POSTROOM__JOBS__PUBLISH__CONCURRENCY", "-1"), ("POSTROOM__TRAFFIC__LEAST_ANSWERS", "-1")]
+        {
+            assert!(load("", &[(variable, found)]).is_err(), "{variable}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use axum::Router;
 use jobs::{
     contract::Kind,
     desk::{Call, Media},
+    gate::Open,
     hint::Hint,
     surface::Platform,
 };
@@ -87,7 +88,8 @@ pub async fn check_account(
     let media = object_store().map_err(|e| e.to_string())?;
     let network =
         networks.of(platform).ok_or_else(|| format!("{platform} is off: its variables are not set"))?;
-    let call = Call { id: None, account: external_id, token, media: &*media, timeout: CHECK_TIMEOUT };
+    let call =
+        Call { id: None, account: external_id, token, media: &*media, gate: &Open, timeout: CHECK_TIMEOUT };
     network.check(&call).await.map_err(|failure| failure.to_string())
 }
 

@@ -90,6 +90,7 @@ pub async fn maybe_work() {
         retry_base: Duration::from_millis(100),
         retry_cap: Duration::from_secs(1),
         retry_attempts: 5,
+        retry_within: Duration::from_hours(24),
     };
     parts.settings.jobs.insert(BENCH.name.to_owned(), settings);
     postroom::telemetry::start_logs(false);

@@ -24,6 +24,7 @@ use crate::{
         Account, Armed, Call, Clock, Content, Desk, Effects, Handle, KeepHandle, Limits, Media, Network,
         Networks, NotArmed, Publication, Readiness, Vault,
     },
+    gate::{Allowance, Errand, Open},
     machine::{Answer, HandleState, Move, Public, Sight, Standing},
     publish::Publish,
     surface::Surface,
@@ -39,8 +40,15 @@ pub fn replay(script: &[Reply]) -> Request {
         look_most: Duration::from_mins(1),
         evidence_limit: Duration::from_hours(24),
     };
-    let whole =
-        Desk { clock: &desk, effects: Some(&desk), networks: &desk, vault: &desk, media: &desk, limits };
+    let whole = Desk {
+        clock: &desk,
+        effects: Some(&desk),
+        networks: &desk,
+        gate: &Open,
+        vault: &desk,
+        media: &desk,
+        limits,
+    };
     let job = Publish { publication_id: Uuid::nil() };
     let run = pin!(job.run(&whole));
     match run.poll(&mut Context::from_waker(Waker::noop())) {
@@ -222,6 +230,14 @@ impl Effects for Replay<'_> {
 
 #[async_trait]
 impl Network for Replay<'_> {
+    fn allowance(&self) -> Allowance {
+        Allowance { app: "", app_rate: None, workspace_rate: None, account_rate: None }
+    }
+
+    fn counts(&self, _errand: Errand, _content: &Content) -> u32 {
+        1
+    }
+
     async fn prepare(
         &self,
         _call: &Call<'_>,

@@ -14,7 +14,8 @@ use crate::{
 };
 
 /// Attempts in all; fewer than in production, so that they can be spent.
-const RETRY: Retry = Retry { base: Duration::from_secs(1), cap: Duration::from_secs(1), attempts: 2 };
+const RETRY: Retry =
+    Retry { base: Duration::from_secs(1), cap: Duration::from_secs(1), attempts: 2, ..Retry::STANDARD };
 /// Claims that a reaper may take from one job.
 const CRASH_LIMIT: u8 = 2;
 

@@ -162,6 +162,8 @@ mod tests {
             r#"{"effect_after_ms":5,"then":"500"}"#,
             r#"{"hang_ms":5}"#,
             r#"{"status":429,"retry_after_s":3}"#,
+            r#"{"status":429,"more":{"retry-after":"Sun, 22 Nov 2026 08:00:00 GMT"}}"#,
+            r#"{"headers":{"x-app-usage":"{}"}}"#,
             r#"{"read_error":true}"#,
             r#"{"container":"ERROR"}"#,
             r#"{"fail_reason":"internal"}"#,

@@ -101,8 +101,15 @@ where
             }
             Reply::Whole(tiktok_answer(tiktok))
         }
-        Some(Fault::Status { status, retry_after_s }) => {
-            Reply::Whole(bare_status(network, status, retry_after_s))
+        Some(Fault::Headers { headers }) => {
+            let mut answer = action.await;
+            answer.headers.extend(headers);
+            Reply::Whole(answer)
+        }
+        Some(Fault::Status { status, retry_after_s, more }) => {
+            let mut answer = bare_status(network, status, retry_after_s);
+            answer.headers.extend(more);
+            Reply::Whole(answer)
         }
         Some(Fault::ReadError { .. }) => Reply::Whole(unreadable(network, call.handle.as_deref())),
         Some(Fault::Container { container }) => force_container(sandbox, call, container, action).await,

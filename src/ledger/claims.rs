@@ -58,6 +58,8 @@ pub struct PutBack {
 pub enum Back {
     /// Somebody else is at work; spends no attempt.
     Waiting,
+    /// A limit is reached; spends no attempt, but time.
+    Snoozed,
     /// It failed and may work later; spends an attempt.
     Retry,
     /// This worker gives it up unharmed; spends no attempt.
@@ -69,7 +71,7 @@ pub enum Back {
 impl Back {
     const fn word(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
+            Self::Waiting | Self::Snoozed => "waiting",
             Self::Retry => "retry",
             Self::Released => "released",
             Self::Paused => "paused",
@@ -79,7 +81,15 @@ impl Back {
     const fn spends(self) -> i32 {
         match self {
             Self::Retry => 1,
-            Self::Waiting | Self::Released | Self::Paused => 0,
+            Self::Waiting | Self::Snoozed | Self::Released | Self::Paused => 0,
+        }
+    }
+
+    /// Whether the time from here on counts against its job.
+    const fn troubles(self) -> bool {
+        match self {
+            Self::Retry | Self::Snoozed => true,
+            Self::Waiting | Self::Released | Self::Paused => false,
         }
     }
 }
@@ -198,6 +208,7 @@ impl Ledger {
                    UPDATE job j
                    SET epoch = j.epoch + 1,
                        attempt = j.attempt + $4,
+                       troubled_at = CASE WHEN $8 THEN coalesce(j.troubled_at, ledger_now()) ELSE j.troubled_at END,
                        -- whoever wrote the row while it was claimed raised its epoch: their word stands
                        run_at = CASE WHEN j.epoch = released.epoch THEN $5 ELSE j.run_at END
                    FROM released WHERE j.id = released.job_id
@@ -211,10 +222,24 @@ impl Ledger {
             back.run_at,
             back.outcome.word(),
             back.reason,
+            back.outcome.troubles(),
         )
         .execute(&self.pool)
         .await?;
         Ok(rows.rows_affected() == 1)
+    }
+
+    /// For how long a job has been tried again or made to wait for limits.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn troubled_for(&self, job_id: Uuid) -> Result<Duration, LedgerError> {
+        let since = sqlx::query_scalar!(
+            r#"SELECT extract(epoch FROM ledger_now() - troubled_at)::float8 AS seconds FROM job WHERE id = $1"#,
+            job_id,
+        );
+        let seconds = since.fetch_optional(&self.pool).await?.flatten().unwrap_or_default();
+        Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
     }
 
     /// Gives up this worker's claims on jobs that it does not run, older than `age`: of a claim whose answer was

@@ -21,6 +21,7 @@ pub mod publications;
 pub mod reconcile;
 pub mod schedules;
 pub mod settle;
+pub mod traffic;
 pub mod vault;
 pub mod workers;
 pub mod workspaces;

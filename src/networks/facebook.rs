@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
+    gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
 };
@@ -18,7 +19,6 @@ use super::{
     Entry, Environment,
     graph::{self, Graph},
     http::{Codes, Deadline, Fault, Phase, Tables, id_of, no_evidence, unreadable},
-    read,
 };
 
 /// This network's line in the registry.
@@ -66,12 +66,13 @@ struct Settings {
 }
 
 fn check(table: &Value) -> Result<(), String> {
-    read::<Settings>(table).map(|_| ())
+    graph::Settings::split::<Settings>(table).map(|_| ())
 }
 
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
-    let settings: Settings = read(table).map_err(|error| format!("networks.facebook: {error}"))?;
-    let graph = Graph::connect(environment, settings.timeout, TABLES)?;
+    let split = graph::Settings::split(table).map_err(|error| format!("networks.facebook: {error}"))?;
+    let (common, Settings { timeout }) = split;
+    let graph = Graph::connect(environment, timeout, common, TABLES)?;
     Ok(graph.map(|graph| Box::new(Facebook { graph }) as Box<dyn Network>))
 }
 
@@ -81,6 +82,19 @@ struct Facebook {
 
 #[async_trait]
 impl Network for Facebook {
+    fn allowance(&self) -> Allowance {
+        self.graph.allowance()
+    }
+
+    /// Graph counts every call: a picture and the draft; the look, the call itself and the look for its address.
+    fn counts(&self, errand: Errand, content: &Content) -> u32 {
+        match errand {
+            Errand::Prepare => 1 + u32::try_from(content.media.len()).unwrap_or(u32::MAX - 1),
+            Errand::Commit => 3,
+            Errand::Look => 1,
+        }
+    }
+
     async fn prepare(
         &self,
         call: &Call<'_>,

@@ -1,23 +1,35 @@
 //! The Graph API as Facebook and Instagram both speak it: addresses, the app's proof, errors, usage headers.
 
+mod usage;
+
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use jobs::{
     contract::{Class, Failure},
     desk::Call,
+    gate::{Allowance, Lane, Notice},
 };
 use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::Sha256;
 use url::Url;
 
+pub use self::usage::Patience;
 use super::{
-    Environment, base, group,
+    Environment,
+    allowance::{self, RATES},
+    base, group,
     http::{self, Deadline, Fault, Http, Phase, Reply, Rest, Row, Said, Tables, classify, words},
+    read,
 };
+
+/// The app whose limits the calls of both of Meta's networks count against.
+pub const APP: &str = "meta";
+/// Limits of the whole app. A subcode speaks of something else: 4/2207051 of one account.
+const OF_THE_APP: [&str; 2] = ["4", "341"];
 
 const DEFAULT_BASE: &str = "https://graph.facebook.com/v25.0";
 
@@ -44,6 +56,35 @@ pub const ERRORS: &[Row] = &[
     Row::span(80000, 80014, Class::Rate),
 ];
 
+/// What both of Meta's networks are told in `worker.toml`, besides what is their own.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What they let us do.
+    pub allowance: Allowance,
+    /// When a lane is left alone by what the usage headers say.
+    pub usage: Patience,
+    /// How long the app rests at first where Graph says that it called too often and nothing else.
+    pub app_rest: Duration,
+}
+
+impl Settings {
+    /// Takes them out of a table; what is left is the network's own.
+    ///
+    /// # Errors
+    /// One of them, or of the network's own, cannot be used; the message names the key.
+    pub fn split<Own: DeserializeOwned>(table: &Value) -> Result<(Self, Own), String> {
+        let keys = ["usage_most", "usage_rest", "app_rest"];
+        let (rates, own) = allowance::split(table, RATES);
+        let ([most, rest, app_rest], own) = allowance::split(&own, keys);
+        let own = read(&own)?;
+        let most = allowance::percent(keys[0], most.as_ref())?;
+        let rest = allowance::rest(keys[1], rest.as_ref())?;
+        let app_rest = allowance::rest(keys[2], app_rest.as_ref())?;
+        let allowance = allowance::allowance(APP, &rates)?;
+        Ok((Self { allowance, usage: Patience { most, rest }, app_rest }, own))
+    }
+}
+
 /// The Graph API for one app.
 pub struct Graph {
     http: Http,
@@ -52,6 +93,7 @@ pub struct Graph {
     proof: Hmac<Sha256>,
     /// The longest a read, or an unseen step of preparing, may take.
     timeout: Duration,
+    settings: Settings,
     tables: Tables,
 }
 
@@ -63,6 +105,7 @@ impl Graph {
     pub fn connect(
         environment: Environment<'_>,
         timeout: Duration,
+        settings: Settings,
         tables: Tables,
     ) -> Result<Option<Self>, String> {
         let Some([_, secret]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? else {
@@ -70,7 +113,12 @@ impl Graph {
         };
         let base = base(environment, "META_GRAPH_URL", DEFAULT_BASE)?;
         let proof = Hmac::new_from_slice(secret.as_bytes()).map_err(|e| format!("META_APP_SECRET: {e}"))?;
-        Ok(Some(Self { http: Http::new()?, base, proof, timeout, tables }))
+        Ok(Some(Self { http: Http::new()?, base, proof, timeout, settings, tables }))
+    }
+
+    /// What it lets us do.
+    pub fn allowance(&self) -> Allowance {
+        self.settings.allowance
     }
 
     /// `POST` of a form. A commit may take all that is left of its call.
@@ -147,7 +195,8 @@ impl Graph {
         request: RequestBuilder,
         within: Duration,
     ) -> Result<Value, Fault> {
-        let reply = http::send(phase, request, within).await?;
+        let reply = http::send(phase, call, request, within).await?;
+        usage::asked(&reply, self.settings.usage).for_each(|notice| call.gate.notice(notice));
         match reply.json() {
             Some(body) if body.get("error").is_some() => Err(self.refused(phase, call, &reply, body)),
             Some(body) if reply.status.is_success() => Ok(body),
@@ -161,7 +210,17 @@ impl Graph {
             Ok(envelope) => envelope.error.said(call, reply),
             Err(_) => Said::nothing(reply),
         };
-        classify(phase, said, &self.tables)
+        if !OF_THE_APP.contains(&said.code.as_str()) {
+            return classify(phase, said, &self.tables);
+        }
+        let first = self.settings.app_rest;
+        call.gate.notice(match said.rest {
+            Rest::For(rest) => Notice::Rest(Lane::App, rest),
+            Rest::Unsaid | Rest::Untimed => Notice::Strike(first),
+        });
+        let unsaid = said.rest == Rest::Unsaid;
+        let fault = classify(phase, said, &self.tables);
+        fault.map(|failure| if unsaid { failure.resting(Some(first)) } else { failure })
     }
 
     /// Lower-case hex of HMAC-SHA256 over the token: proof that the caller holds the app's secret.
@@ -208,21 +267,12 @@ impl GraphError {
 
 /// What the headers say about limits.
 fn rest(reply: &Reply) -> Rest {
-    let business = reply.header("x-business-use-case-usage");
-    let speaks = business.is_some() || reply.header("x-app-usage").is_some();
-    match (Rest::asked_by(reply), business.and_then(regained_in)) {
+    let regained = reply.header("x-business-use-case-usage").and_then(usage::regained_in);
+    match (Rest::asked_by(reply), regained) {
         (Rest::For(rest), _) | (_, Some(rest)) => Rest::For(rest),
-        (Rest::Unsaid | Rest::Untimed, None) if speaks => Rest::Untimed,
+        (Rest::Unsaid | Rest::Untimed, None) if usage::speaks(reply) => Rest::Untimed,
         (Rest::Unsaid | Rest::Untimed, None) => Rest::Unsaid,
     }
-}
-
-/// The longest `estimated_time_to_regain_access`, which is in minutes.
-fn regained_in(usage: &str) -> Option<Duration> {
-    let usage: Value = serde_json::from_str(usage).ok()?;
-    let items = usage.as_object()?.values().filter_map(Value::as_array).flatten();
-    let minutes = items.filter_map(|item| item["estimated_time_to_regain_access"].as_u64()).max()?;
-    (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)))
 }
 
 #[cfg(test)]
@@ -233,7 +283,12 @@ mod tests {
 
     fn graph(secret: &str) -> Graph {
         let environment = |name: &str| name.starts_with("META_APP_").then(|| secret.to_owned());
-        let graph = Graph::connect(&environment, Duration::from_secs(1), TABLES).expect("settings");
+        let settings = Settings {
+            allowance: Allowance { app: APP, app_rate: None, workspace_rate: None, account_rate: None },
+            usage: Patience { most: 95.0, rest: Duration::from_mins(10) },
+            app_rest: Duration::from_mins(5),
+        };
+        let graph = Graph::connect(&environment, Duration::from_secs(1), settings, TABLES).expect("settings");
         graph.expect("it is on")
     }
 
@@ -263,14 +318,5 @@ mod tests {
         }
         assert_eq!(TABLES.row("4").and_then(|row| row.rest), Some(Duration::from_mins(5)));
         assert!(TABLES.row("300").is_none() && TABLES.row("960").is_none());
-    }
-
-    #[test]
-    fn the_longest_time_to_regain_access_counts_and_is_in_minutes() {
-        let usage = r#"{"1":[{"type":"pages","estimated_time_to_regain_access":19},
-            {"estimated_time_to_regain_access":3}],"2":[{"call_count":1}]}"#;
-        assert_eq!(regained_in(usage), Some(Duration::from_mins(19)));
-        assert_eq!(regained_in(r#"{"1":[{"estimated_time_to_regain_access":0}]}"#), None);
-        assert_eq!(regained_in("nonsense"), None);
     }
 }

@@ -9,9 +9,11 @@ mod tables;
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta};
 use jobs::{
     contract::{Class, Failure},
     desk::Call,
+    gate::Notice,
 };
 use reqwest::{
     Client, ClientBuilder, IntoUrl, Method, RequestBuilder, Response, StatusCode, header::HeaderMap,
@@ -26,6 +28,8 @@ pub use tables::{Codes, Fault, Phase, Rest, Row, Said, Tables, classify, no_evid
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The largest answer that is read, in bytes. What networks say fits into a few kilobytes.
 const MOST_BODY: usize = 1 << 20;
+/// The longest rest that is believed: what asks for more is asked again after this.
+pub const MOST_REST: Duration = Duration::from_hours(24);
 /// The most characters that are kept of a network's words.
 const MOST_WORDS: usize = 300;
 
@@ -118,20 +122,51 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// How long the network asks to be left alone; the form with a date is not used by any of them.
+    /// How long the network asks to be left alone: seconds, or a date by the network's own clock.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+        let asked = self.header("retry-after")?.trim();
+        let seconds = asked.parse().ok().map(Duration::from_secs);
+        seconds.or_else(|| self.until(asked)).map(|rest| rest.min(MOST_REST))
+    }
+
+    fn until(&self, date: &str) -> Option<Duration> {
+        let now = DateTime::parse_from_rfc2822(self.header("date")?).ok()?;
+        let wait = DateTime::parse_from_rfc2822(date).ok()? - now;
+        Some(wait.max(TimeDelta::zero()).to_std().unwrap_or_default())
+    }
+
+    /// An answer of nothing but headers.
+    #[cfg(test)]
+    pub fn with_headers(headers: &[(&'static str, &str)]) -> Self {
+        let pairs = headers.iter().map(|(name, value)| {
+            (reqwest::header::HeaderName::from_static(name), value.parse().expect("a header"))
+        });
+        Self { status: StatusCode::OK, headers: pairs.collect(), body: Vec::new() }
     }
 }
 
 /// Sends a request once and reads the whole answer.
 ///
+/// Tells the gate whether the network is well: an answer is, unless it is a 5xx.
+///
 /// # Errors
 /// No whole answer came in time. `Unsent` only where that proves that no byte of the request left.
-pub async fn send(phase: Phase, request: RequestBuilder, within: Duration) -> Result<Reply, Fault> {
+pub async fn send(
+    phase: Phase,
+    call: &Call<'_>,
+    request: RequestBuilder,
+    within: Duration,
+) -> Result<Reply, Fault> {
     if within.is_zero() {
         return Err(Fault::Unsent(Failure::new(Class::Transient, "timeout", "no time was left to send it")));
     }
+    let answer = whole_answer(phase, request, within).await;
+    let well = answer.as_ref().is_ok_and(|reply| !reply.status.is_server_error());
+    call.gate.notice(if well { Notice::Well } else { Notice::Ill });
+    answer
+}
+
+async fn whole_answer(phase: Phase, request: RequestBuilder, within: Duration) -> Result<Reply, Fault> {
     let lost = |error| lost(phase, error);
     let mut response = request.timeout(within).send().await.map_err(lost)?;
     let mut body = Vec::new();
@@ -228,6 +263,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rest_is_asked_for_in_seconds_or_until_a_date_by_the_networks_own_clock() {
+        let rest = |after: &str| {
+            let date = ("date", "Sun, 22 Nov 2026 08:00:00 GMT");
+            Reply::with_headers(&[date, ("retry-after", after)]).retry_after()
+        };
+        assert_eq!(rest("120"), Some(Duration::from_mins(2)));
+        assert_eq!(rest("Sun, 22 Nov 2026 08:02:00 GMT"), Some(Duration::from_mins(2)));
+        assert_eq!(rest("Sun, 22 Nov 2026 07:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(rest("99999999999"), Some(MOST_REST));
+        assert_eq!(rest("Sun, 22 Nov 2099 08:00:00 GMT"), Some(MOST_REST));
+        assert_eq!((rest("soon"), rest("-5"), rest("")), (None, None, None));
+        let undated = [("retry-after", "Sun, 22 Nov 2026 08:02:00 GMT")];
+        assert_eq!(Reply::with_headers(&undated).retry_after(), None);
+    }
+
+    #[test]
     fn an_id_is_kept_digit_by_digit() {
         let read = |json: &str| id_of(&serde_json::from_str(json).expect("JSON"));
         assert_eq!(read("7500000000000000123").as_deref(), Some("7500000000000000123"));
@@ -257,7 +308,7 @@ mod tests {
         let call = Call { id: Some(Uuid::nil()), ..call(&token, &NoMedia) };
         let http = Http::new().expect("clients");
         let request = http.request(Phase::Commit, &call, Method::POST, url)?.form(&[("a", "b")]);
-        send(Phase::Commit, request, call.timeout).await
+        send(Phase::Commit, &call, request, call.timeout).await
     }
 
     #[tokio::test]

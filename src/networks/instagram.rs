@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta};
 use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
+    gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
 };
@@ -20,7 +21,6 @@ use super::{
     Entry, Environment,
     graph::{self, Graph},
     http::{Codes, Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
-    read,
 };
 
 /// This network's line in the registry.
@@ -128,13 +128,13 @@ struct Settings {
 }
 
 fn check(table: &Value) -> Result<(), String> {
-    read::<Settings>(table).map(|_| ())
+    graph::Settings::split::<Settings>(table).map(|_| ())
 }
 
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
-    let Settings { timeout, spam_pause } =
-        read(table).map_err(|error| format!("networks.instagram: {error}"))?;
-    let graph = Graph::connect(environment, timeout, TABLES)?;
+    let split = graph::Settings::split(table).map_err(|error| format!("networks.instagram: {error}"))?;
+    let (common, Settings { timeout, spam_pause }) = split;
+    let graph = Graph::connect(environment, timeout, common, TABLES)?;
     Ok(graph.map(|graph| Box::new(Instagram { graph, spam_pause }) as Box<dyn Network>))
 }
 
@@ -145,6 +145,19 @@ struct Instagram {
 
 #[async_trait]
 impl Network for Instagram {
+    fn allowance(&self) -> Allowance {
+        self.graph.allowance()
+    }
+
+    /// Graph counts every call: the container and the look at it; another look, the call itself and the look for its address.
+    fn counts(&self, errand: Errand, _content: &Content) -> u32 {
+        match errand {
+            Errand::Prepare => 2,
+            Errand::Commit => 3,
+            Errand::Look => 1,
+        }
+    }
+
     async fn prepare(
         &self,
         call: &Call<'_>,

@@ -2,6 +2,7 @@
 //!
 //! A network is one file here and one line in [`NETWORKS`], with a table of its file's name in `worker.toml`.
 
+mod allowance;
 mod facebook;
 mod graph;
 mod http;
@@ -124,12 +125,13 @@ mod doubles {
     use jobs::{
         contract::{Class, Failure},
         desk::{Call, Media},
+        gate::Open,
     };
     use secrecy::SecretString;
 
     /// A read of an account with nothing in the store.
     pub fn call<'a>(token: &'a SecretString, media: &'a dyn Media) -> Call<'a> {
-        Call { id: None, account: "1", token, media, timeout: Duration::from_secs(5) }
+        Call { id: None, account: "1", token, media, gate: &Open, timeout: Duration::from_secs(5) }
     }
 
     /// A store that is away.

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
 };
@@ -25,7 +26,9 @@ use self::{
     upload::{Sending, Upload},
 };
 use super::{
-    Entry, Environment, base, group,
+    Entry, Environment,
+    allowance::{self, RATES},
+    base, group,
     http::{
         self, Codes, Deadline, Fault, Http, Phase, Reply, Rest, Row, Said, Tables, classify, id_of,
         no_evidence, words,
@@ -126,22 +129,30 @@ fn part_size<'de, D: serde::Deserializer<'de>>(source: D) -> Result<u64, D::Erro
     })
 }
 
+fn settings(table: &Value) -> Result<(Allowance, Settings), String> {
+    let (rates, own) = allowance::split(table, RATES);
+    let own = read(&own)?;
+    Ok((allowance::allowance("tiktok", &rates)?, own))
+}
+
 fn check(table: &Value) -> Result<(), String> {
-    read::<Settings>(table).map(|_| ())
+    settings(table).map(|_| ())
 }
 
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
-    let Settings { timeout, chunk } = read(table).map_err(|error| format!("networks.tiktok: {error}"))?;
+    let (allowance, Settings { timeout, chunk }) =
+        settings(table).map_err(|error| format!("networks.tiktok: {error}"))?;
     if group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])?.is_none() {
         return Ok(None);
     }
     let base = base(environment, "TIKTOK_API_URL", DEFAULT_BASE)?.as_str().trim_end_matches('/').to_owned();
-    Ok(Some(Box::new(TikTok { http: Http::new()?, base, timeout, chunk })))
+    Ok(Some(Box::new(TikTok { http: Http::new()?, base, allowance, timeout, chunk })))
 }
 
 struct TikTok {
     http: Http,
     base: String,
+    allowance: Allowance,
     /// The longest a read, or an unseen step of preparing, may take.
     timeout: Duration,
     /// The size of a part.
@@ -150,6 +161,18 @@ struct TikTok {
 
 #[async_trait]
 impl Network for TikTok {
+    fn allowance(&self) -> Allowance {
+        self.allowance
+    }
+
+    /// TikTok's limit that a post can run into is on inits; uploads have none, and looks one that is far away.
+    fn counts(&self, errand: Errand, _content: &Content) -> u32 {
+        match errand {
+            Errand::Prepare => 1,
+            Errand::Commit | Errand::Look => 0,
+        }
+    }
+
     async fn prepare(
         &self,
         call: &Call<'_>,
@@ -294,7 +317,7 @@ impl TikTok {
                 .header(header::CONTENT_TYPE, "application/json; charset=UTF-8")
                 .body(body.to_string());
         }
-        let reply = http::send(phase, request, deadline.left(self.timeout)).await?;
+        let reply = http::send(phase, call, request, deadline.left(self.timeout)).await?;
         open(&reply, call).map_err(|said| classify(phase, said, &TABLES))
     }
 }

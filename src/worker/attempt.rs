@@ -13,7 +13,7 @@ use jobs::{
     machine::Move,
 };
 
-use super::{Worker, backend::Attempt, vault::LedgerVault};
+use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
     Back, Claimed, LedgerError, PutBack,
     effects::ClaimedEffects,
@@ -76,11 +76,13 @@ impl Worker {
         let effects = job.publication_id.map(|publication_id| {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
+        let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
             networks: &*parts.networks,
+            gate: &gate,
             vault: &vault,
             media: &*parts.media,
             limits: self.limits(),
@@ -154,16 +156,48 @@ impl Worker {
             Verdict::Release | Verdict::Drop => {
                 self.back(job, Back::Released, now + RELEASED_FOR, error.to_string()).await
             }
-            Verdict::Wait(rest) => self.back(job, Back::Waiting, after(now, rest), failure.to_string()).await,
+            Verdict::Wait(rest) => self.snooze(attempt, rest, &failure).await,
             Verdict::Pause => self.pause(job, &failure).await,
             Verdict::Reconcile => self.end(job, Move::Lose, Outcome::Unknown, &failure).await,
             Verdict::Fail => self.end(job, Move::Fail, Outcome::Failed, &failure).await,
         }
     }
 
+    /// Waits for a limit, which spends no attempt.
+    async fn snooze(
+        &self,
+        attempt: &Attempt,
+        rest: Duration,
+        failure: &Failure,
+    ) -> Result<bool, LedgerError> {
+        metrics::counter!("postroom_snoozes_total", "cause" => traffic::cause(failure)).increment(1);
+        if let Some(late) = self.out_of_time(attempt, failure).await? {
+            return self.end(&attempt.job, Move::Fail, Outcome::Dead, &late).await;
+        }
+        let at = after(self.parts.clock_now(), rest);
+        self.back(&attempt.job, Back::Snoozed, at, failure.to_string()).await
+    }
+
+    /// What a job is given up with that has been tried again, or made to wait, for longer than its kind allows.
+    async fn out_of_time(
+        &self,
+        attempt: &Attempt,
+        failure: &Failure,
+    ) -> Result<Option<Failure>, LedgerError> {
+        let within = self.parts.settings.kind(attempt.kind).retry().within;
+        let troubled = self.parts.ledger.troubled_for(attempt.job.claim.job_id).await?;
+        Ok((troubled > within).then(|| {
+            let why = format!("given up after {within:?}: {}", failure.message);
+            Failure::new(failure.class, failure.code.clone(), why)
+        }))
+    }
+
     async fn retry(&self, attempt: &Attempt, failure: &Failure) -> Result<bool, LedgerError> {
         let job = &*attempt.job;
         let policy = self.parts.settings.kind(attempt.kind).retry();
+        if let Some(late) = self.out_of_time(attempt, failure).await? {
+            return self.end(job, Move::Fail, Outcome::Dead, &late).await;
+        }
         match policy.wait(job.attempt + 1, rand::random()) {
             Some(wait) => {
                 let at = after(self.parts.clock_now(), wait.max(failure.rest.unwrap_or_default()));

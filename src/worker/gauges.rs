@@ -19,6 +19,6 @@ impl Worker {
             metrics::gauge!("postroom_oldest_ready_seconds", "kind" => kind.name).set(of(&oldest));
             metrics::gauge!("postroom_dead_letters", "kind" => kind.name).set(of(&dead));
         }
-        Ok(())
+        self.tell_breakers().await
     }
 }

@@ -13,7 +13,9 @@ mod reconciler;
 mod relay;
 mod room;
 mod scheduler;
+mod traffic;
 mod vault;
+mod window;
 
 use std::{
     collections::HashSet,
@@ -102,6 +104,8 @@ struct Worker {
     again: mpsc::Sender<Hint>,
     /// A publication may have become unknown.
     doubt: Notify,
+    /// How the networks answer.
+    traffic: traffic::Traffic,
 }
 
 impl Worker {
@@ -184,6 +188,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     let lease = lease::Lease::begin(&parts).await?;
     parts.duties.declare(&scheduler::declared(&parts.settings)).await?;
     let (again, coming) = mpsc::channel(AGAIN);
+    let (traffic, notices) = traffic::Traffic::new();
     let worker = Arc::new(Worker {
         finisher: parts.settling.finisher(parts.settings.lease.length),
         parts,
@@ -198,9 +203,11 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
         unhinted: AtomicBool::new(false),
         again,
         doubt: Notify::new(),
+        traffic,
     });
     tracing::info!(worker = %worker.lease.tenure().inc, kinds = ?names(&worker.parts.kinds), "worker started");
     let mut duties = start_duties(&worker, coming);
+    duties.spawn(traffic::run(Arc::clone(&worker), notices));
     // on the runtime's threads: the caller's own would be woken from another one for every job
     let working = tokio::spawn(work(Arc::clone(&worker)));
     let (outcome, fallen) = tokio::join!(working, watch(&mut duties, &worker.stop));

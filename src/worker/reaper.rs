@@ -92,6 +92,7 @@ impl Worker {
     async fn keep_house(&self) -> Result<(), LedgerError> {
         self.parts.duties.prepare_history().await?;
         let retention = &self.parts.settings.retention;
-        self.parts.duties.forget(retention.history, retention.idempotency).await
+        self.parts.duties.forget(retention.history, retention.idempotency).await?;
+        self.parts.duties.forget_traffic().await
     }
 }

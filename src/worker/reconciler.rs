@@ -6,12 +6,13 @@ use jobs::{
     contract::{Class, Failure, JobError},
     desk::{Call, Clock, Handle, Network, Publication, Vault},
     fp,
+    gate::{Errand, Gate, Visit},
     machine::{self, HandleState, Move, Public, Ruling, Sight},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{Worker, vault::LedgerVault};
+use super::{Worker, traffic::AttemptGate, vault::LedgerVault};
 use crate::ledger::{
     LedgerError,
     reconcile::{Decision, Doubt},
@@ -106,14 +107,17 @@ impl Worker {
     }
 
     async fn look(&self, doubt: &Doubt) -> Result<Sight, Failure> {
-        let (network, handle, token) = self.open(&doubt.publication).await?;
-        let call = self.read(&doubt.publication, &token);
+        let gate = self.gate(false);
+        let (network, handle, token) = self.open(&doubt.publication, &gate).await?;
+        let call = self.read(&doubt.publication, &token, &gate);
         network.inspect(&call, handle, true).await
     }
 
+    /// Opens the way to the network. Where the gate lets nobody go, there is no evidence, as after a failed read.
     async fn open<'a>(
         &'a self,
         it: &'a Publication,
+        gate: &AttemptGate<'_>,
     ) -> Result<(&'a dyn Network, &'a Handle, SecretString), Failure> {
         let network = self.parts.networks.of(&it.account.platform).ok_or_else(|| {
             Failure::new(
@@ -125,17 +129,26 @@ impl Worker {
         let handle = it.handle.as_ref().ok_or_else(|| {
             Failure::new(Class::Unknown, "handle_missing", "it has no handle to ask the network about")
         })?;
+        let (calls, account) = (network.counts(Errand::Look, &it.content), it.account.id);
+        let visit = Visit { network: &it.account.platform, account, allowance: network.allowance(), calls };
+        gate.enter(visit).await.map_err(|error| error.failure())?;
         let vault = LedgerVault { ledger: &self.parts.duties, ring: &self.parts.ring };
         let token = vault.access_token(it.account.id).await.map_err(|error: JobError| error.failure())?;
         Ok((network, handle, token))
     }
 
-    fn read<'a>(&'a self, it: &'a Publication, token: &'a SecretString) -> Call<'a> {
+    fn read<'a>(
+        &'a self,
+        it: &'a Publication,
+        token: &'a SecretString,
+        gate: &'a AttemptGate<'_>,
+    ) -> Call<'a> {
         Call {
             id: None,
             account: &it.account.external_id,
             token,
             media: &*self.parts.media,
+            gate,
             timeout: READ_TIMEOUT,
         }
     }
@@ -190,8 +203,9 @@ impl Worker {
 
     /// Stores what the network tells of something public; what it does not tell is asked again later.
     async fn describe(&self, it: &Publication, known: Public) -> Result<(), LedgerError> {
-        let Ok((network, handle, token)) = self.open(it).await else { return Ok(()) };
-        let call = self.read(it, &token);
+        let gate = self.gate(false);
+        let Ok((network, handle, token)) = self.open(it, &gate).await else { return Ok(()) };
+        let call = self.read(it, &token, &gate);
         match network.describe(&call, handle, &it.content, known.clone()).await {
             Ok(described) if described != known => {
                 self.parts.duties.seen(it.id, it.open_commit, &described).await

@@ -15,3 +15,4 @@ mod networks;
 mod queue;
 mod schedules;
 mod support;
+mod traffic;

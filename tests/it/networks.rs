@@ -10,8 +10,9 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
-    contract::{Class, Failure},
+    contract::{Class, Failure, JobError},
     desk::{Call, Content, File, Handle, KeepHandle, Media, Network, Networks},
+    gate::{Gate, Lane, Notice, Visit},
     machine::{Answer, Public, Sight},
     surface::{Surface, Takes},
 };
@@ -208,6 +209,29 @@ impl KeepHandle for Kept {
     }
 }
 
+/// A gate that stands open, and remembers what it was told.
+#[derive(Default)]
+struct Heard(std::sync::Mutex<Vec<Notice>>);
+
+#[async_trait]
+impl Gate for Heard {
+    async fn enter(&self, _: Visit<'_>) -> Result<(), JobError> {
+        Ok(())
+    }
+
+    fn notice(&self, notice: Notice) {
+        self.0.lock().expect("a lock").push(notice);
+    }
+}
+
+impl Heard {
+    /// What it was told since the last time, besides whether the network was well.
+    fn wishes(&self) -> Vec<Notice> {
+        let all = std::mem::take(&mut *self.0.lock().expect("a lock"));
+        all.into_iter().filter(|notice| !matches!(notice, Notice::Well | Notice::Ill)).collect()
+    }
+}
+
 /// One post on its way to one network.
 struct Post<'a> {
     sandbox: &'a Sandbox,
@@ -217,6 +241,7 @@ struct Post<'a> {
     token: SecretString,
     id: Uuid,
     content: Content,
+    heard: Heard,
 }
 
 impl<'a> Post<'a> {
@@ -229,7 +254,16 @@ impl<'a> Post<'a> {
         };
         let content = content(sandbox, entry, surface).await;
         let networks = &sandbox.networks;
-        Self { sandbox, entry, networks, account, token: token.into(), id: Uuid::now_v7(), content }
+        Self {
+            sandbox,
+            entry,
+            networks,
+            account,
+            token: token.into(),
+            id: Uuid::now_v7(),
+            content,
+            heard: Heard::default(),
+        }
     }
 
     fn network(&self) -> &dyn Network {
@@ -238,7 +272,8 @@ impl<'a> Post<'a> {
 
     fn call(&self, id: Option<Uuid>) -> Call<'_> {
         let (account, token) = (self.account, &self.token);
-        Call { id, account, token, media: &self.sandbox.store, timeout: Duration::from_secs(15) }
+        let (media, gate) = (&self.sandbox.store, &self.heard);
+        Call { id, account, token, media, gate, timeout: Duration::from_secs(15) }
     }
 
     async fn prepare(&self) -> Handle {
@@ -667,6 +702,149 @@ async fn meta_says_in_its_headers_how_long_a_limit_lasts() {
             let failure = made.expect_err("refused");
             assert_eq!(failure.class, Class::Rate, "{file} {graph}");
             assert_eq!(failure.rest, seconds.map(Duration::from_secs), "{file} {graph}");
+        }
+    }
+}
+
+/// What comes of a prepare call that gets this fault: its failure, and what the network wished.
+async fn refused(post: &Post<'_>, fault: Value) -> (Failure, Vec<Notice>) {
+    post.heard.wishes();
+    post.sandbox.fault(post.entry, "prepare", fault.clone()).await;
+    let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &Kept::default()).await;
+    (made.map(|_| ()).expect_err(&fault.to_string()), post.heard.wishes())
+}
+
+#[tokio::test]
+async fn every_code_of_a_limit_is_one_in_every_shape_that_it_comes_in() {
+    let sandbox = Sandbox::start().await;
+    let business = r#"{"1":[{"type":"pages","call_count":100,"estimated_time_to_regain_access":19}]}"#;
+    let (minutes, strike) = (Duration::from_mins(19), Notice::Strike(Duration::from_mins(5)));
+    let (app, account) = (|rest| Notice::Rest(Lane::App, rest), |rest| Notice::Rest(Lane::Account, rest));
+    for file in ["facebook", "instagram"] {
+        let (entry, surface) = only(file);
+        let post = Post::of(&sandbox, entry, surface).await;
+        let codes = [4, 17, 32, 341, 613].into_iter().chain(80000..=80009).chain([80014]);
+        for code in codes {
+            let of_the_app = [4, 341].contains(&code);
+            let wish = |wish: Notice| if of_the_app { vec![wish] } else { vec![] };
+            let ten = Duration::from_mins(10);
+            let shapes = [
+                (json!({}), of_the_app.then_some(Duration::from_mins(5)), wish(strike)),
+                (
+                    json!({ "retry-after": "7" }),
+                    Some(Duration::from_secs(7)),
+                    wish(app(Duration::from_secs(7))),
+                ),
+                (
+                    json!({ "x-business-use-case-usage": business }),
+                    Some(minutes),
+                    [vec![account(minutes)], wish(app(minutes))].concat(),
+                ),
+                (
+                    json!({ "x-app-usage": r#"{"call_count":100}"# }),
+                    None,
+                    [vec![app(ten)], wish(strike)].concat(),
+                ),
+                (
+                    json!({ "x-page-usage": r#"{"total_time":98}"# }),
+                    None,
+                    [vec![account(ten)], wish(strike)].concat(),
+                ),
+            ];
+            for (headers, rest, wishes) in shapes {
+                let graph = json!({ "graph": { "code": code, "headers": headers } });
+                let (failure, wished) = refused(&post, graph).await;
+                assert_eq!(failure.class, Class::Rate, "{file} {code} {headers}");
+                assert_eq!(failure.rest, rest, "{file} {code} {headers}");
+                assert_eq!(wished, wishes, "{file} {code} {headers}");
+            }
+        }
+        let spam = json!({ "graph": { "code": 4, "subcode": 2_207_051 } });
+        if file == "instagram" {
+            let (failure, wished) = refused(&post, spam).await;
+            assert_eq!(
+                (failure.rest, wished),
+                (Some(Duration::from_mins(30)), vec![]),
+                "one account's, not the app's"
+            );
+        }
+    }
+    let (entry, surface) = only("tiktok");
+    let post = Post::of(&sandbox, entry, surface).await;
+    let minute = Some(Duration::from_mins(1));
+    for (fault, rest) in [
+        (json!({ "status": 429 }), minute),
+        (json!({ "status": 429, "retry_after_s": 7 }), Some(Duration::from_secs(7))),
+        (json!({ "tiktok": { "code": "rate_limit_exceeded", "http": 429 } }), minute),
+        (json!({ "tiktok": { "code": "rate_limit_exceeded", "http": 200 } }), minute),
+        (
+            json!({ "tiktok": { "code": "spam_risk_too_many_posts", "http": 403 } }),
+            Some(Duration::from_hours(24)),
+        ),
+        (json!({ "tiktok": { "code": "spam_risk_too_many_pending_share" } }), Some(Duration::from_hours(1))),
+        (json!({ "tiktok": { "code": "reached_active_user_cap" } }), Some(Duration::from_hours(1))),
+    ] {
+        let (failure, _) = refused(&post, fault.clone()).await;
+        assert_eq!((failure.class, failure.rest), (Class::Rate, rest), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_rest_until_a_date_is_counted_by_the_networks_own_clock() {
+    let sandbox = Sandbox::start().await;
+    let seen = sandbox.http.get(format!("{}/clock", sandbox.at.control)).send().await.expect("an answer");
+    let date = seen.headers()["date"].to_str().expect("text");
+    let later = DateTime::parse_from_rfc2822(date).expect("a date") + chrono::TimeDelta::minutes(10);
+    let later = later.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    for (entry, surface) in surfaces() {
+        let post = Post::of(&sandbox, entry, surface).await;
+        let limit = json!({ "status": 429, "more": { "retry-after": later } });
+        let (failure, _) = refused(&post, limit).await;
+        let rest = failure.rest.expect("a rest");
+        assert!(
+            (Duration::from_mins(8)..=Duration::from_mins(10)).contains(&rest),
+            "{} rests for {rest:?}",
+            entry.file
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_the_headers_say_is_heeded_on_good_answers_too() {
+    let sandbox = Sandbox::start().await;
+    let headers = json!({
+        "x-app-usage": r#"{"call_count":28,"total_time":95,"total_cputime":25}"#,
+        "x-business-use-case-usage": r#"{"1":[{"type":"pages","call_count":90}],"2":[{"total_time":99}]}"#,
+    });
+    for file in ["facebook", "instagram"] {
+        let (entry, surface) = only(file);
+        let post = Post::of(&sandbox, entry, surface).await;
+        sandbox.fault(entry, "prepare", json!({ "headers": headers })).await;
+        post.prepare().await;
+        let rest = Duration::from_mins(10);
+        let wishes = [Notice::Rest(Lane::App, rest), Notice::Rest(Lane::Account, rest)];
+        assert_eq!(post.heard.wishes(), wishes, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_network_is_ill_where_it_breaks_and_well_where_it_says_no() {
+    let sandbox = Sandbox::start().await;
+    for (entry, surface) in surfaces() {
+        for (fault, state) in [
+            (json!("no_effect_then_500"), Notice::Ill),
+            (json!("no_effect_then_drop"), Notice::Ill),
+            (json!({ "status": 503 }), Notice::Ill),
+            (json!({ "status": 400 }), Notice::Well),
+            (json!({ "status": 429 }), Notice::Well),
+        ] {
+            let post = Post::of(&sandbox, entry, surface).await;
+            sandbox.fault(entry, "prepare", fault.clone()).await;
+            let call = post.call(Some(post.id));
+            assert!(post.network().prepare(&call, &post.content, &Kept::default()).await.is_err(), "{fault}");
+            let told = post.heard.0.lock().expect("a lock").clone();
+            let last = told.iter().rfind(|notice| matches!(notice, Notice::Well | Notice::Ill));
+            assert_eq!(last, Some(&state), "{} {fault}", entry.file);
         }
     }
 }

@@ -118,6 +118,11 @@ pub enum Fault {
         /// Which.
         tiktok: TiktokFault,
     },
+    /// It acts normally, and the answer has more headers.
+    Headers {
+        /// Which, such as `X-App-Usage`.
+        headers: BTreeMap<String, String>,
+    },
     /// Nothing happens; a bare status is answered in the network's envelope.
     Status {
         /// The HTTP status.
@@ -125,6 +130,9 @@ pub enum Fault {
         /// The `Retry-After` header.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_s: Option<u32>,
+        /// More headers.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        more: BTreeMap<String, String>,
     },
     /// Reads fail: 100/33 at Graph, `internal_error` at TikTok. Applies to reads only.
     ReadError {

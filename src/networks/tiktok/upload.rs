@@ -202,7 +202,7 @@ impl Sending<'_> {
         let range = format!("bytes {}-{}/{}", part.start, part.end.saturating_sub(1), self.upload.size);
         let request = self.tiktok.http.request(phase, self.call, Method::PUT, &self.upload.address)?;
         let request = request.header(header::CONTENT_TYPE, &self.file.content_type);
-        http::send(phase, request.header(header::CONTENT_RANGE, range).body(bytes), within).await
+        http::send(phase, self.call, request.header(header::CONTENT_RANGE, range).body(bytes), within).await
     }
 }
 
@@ -215,7 +215,7 @@ fn doubt(reply: &Reply) -> Answer {
 fn not_taken(reply: &Reply) -> Failure {
     let status = reply.status.as_u16();
     let why = format!("the upload address answered HTTP {status}");
-    Failure::new(Class::Transient, format!("upload_{status}"), why)
+    Failure::new(Class::Transient, format!("upload_{status}"), why).resting(reply.retry_after())
 }
 
 #[cfg(test)]
