@@ -4,6 +4,7 @@
 //! what came of it; keeping, moving and repeating jobs is the business of those who call it.
 
 pub mod contract;
+pub mod control;
 pub mod cron_line;
 pub mod desk;
 pub mod failpoint;

@@ -199,6 +199,8 @@ pub enum Move {
     Expire,
     /// T20: refused for good before the commit, or attempts spent.
     Fail,
+    /// T21: people try again what failed, or was too late.
+    Redrive,
 }
 
 impl Move {
@@ -227,6 +229,7 @@ impl Move {
         Self::Cancel,
         Self::Expire,
         Self::Fail,
+        Self::Redrive,
     ];
 
     /// The states it may leave.
@@ -256,6 +259,7 @@ impl Move {
             Self::Cancel => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait, S::Held],
             Self::Expire => &[S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
             Self::Fail => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait],
+            Self::Redrive => &[S::Failed, S::Held],
         }
     }
 
@@ -268,7 +272,7 @@ impl Move {
             Self::Unprepare | Self::Renew => State::Scheduled,
             Self::Arm => State::Armed,
             Self::Publish => State::Published,
-            Self::Refuse | Self::Reject | Self::Replace => State::RetryWait,
+            Self::Refuse | Self::Reject | Self::Replace | Self::Redrive => State::RetryWait,
             Self::Lose => State::Unknown,
             Self::Condemn | Self::Fail => State::Failed,
             Self::Honour | Self::Cancel => State::Cancelled,

@@ -1,7 +1,7 @@
 //! A kind that does what its payload says. The engine is measured and put to the test with it; it stands in
 //! no registry but that of builds with failpoints.
 
-use std::{thread, time::Duration};
+use std::{path::PathBuf, thread, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub enum Does {
     Wait(u64),
     /// Blocks its thread for so many milliseconds.
     Block(u64),
+    /// Blocks its thread until there is a file of this name.
+    BlockUntil(PathBuf),
     /// Fails, and may work later.
     Fail,
     /// Is refused for good.
@@ -57,14 +59,19 @@ impl Job for Probe {
 
     async fn run(&self, _: &Desk<'_>) -> Result<Done, JobError> {
         let failure = |class| Failure::new(class, "probe", "as its payload asks");
-        match self.does {
+        match &self.does {
             Does::Nothing => {}
-            Does::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-            Does::Block(ms) => thread::sleep(Duration::from_millis(ms)),
+            Does::Wait(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
+            Does::Block(ms) => thread::sleep(Duration::from_millis(*ms)),
+            Does::BlockUntil(gate) => {
+                while !gate.exists() {
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
             Does::Fail => return Err(JobError::Unavailable(failure(Class::Transient))),
             Does::Refused => return Err(JobError::Refused(failure(Class::Permanent))),
             Does::Throttled(ms) => {
-                return Err(JobError::Throttled(failure(Class::Rate), Duration::from_millis(ms)));
+                return Err(JobError::Throttled(failure(Class::Rate), Duration::from_millis(*ms)));
             }
             Does::Panic => panic!("as its payload asks"),
             Does::Abort => std::process::abort(),

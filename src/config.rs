@@ -56,6 +56,8 @@ pub struct Lease {
     /// How long a worker that is told to stop may still finish what it holds.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
+    /// Workers that a job may take with it before it runs alone.
+    pub isolate_after: i32,
     /// Workers that a job may take with it before it is given up.
     pub crash_limit: i32,
 }
@@ -279,6 +281,12 @@ impl Settings {
             (network.check)(table).map_err(|what| ConfigError(format!("networks.{file}: {what}")))?;
         }
         positive("relay.window", self.relay.window as usize)?;
+        if !(1..=self.lease.crash_limit).contains(&self.lease.isolate_after) {
+            let (found, most) = (self.lease.isolate_after, self.lease.crash_limit);
+            return Err(ConfigError(format!(
+                "lease.isolate_after: found {found}; 1 to lease.crash_limit, which is {most}, is accepted"
+            )));
+        }
         if self.lease.length < Duration::from_secs(1) {
             return Err(ConfigError(format!(
                 "lease.length: found {:?}, at least 1s is accepted",

@@ -3,8 +3,9 @@
 
 POSTGRES_AT_LEAST=15
 REDIS_AT_LEAST=7
+NODE_AT_LEAST=18
 
-# provide PROGRAM…: of postgres, redis, ffprobe, compiler, chromium. Installs what is missing.
+# provide PROGRAM…: of postgres, redis, ffprobe, compiler, chromium, node. Installs what is missing.
 provide() {
     local program missing=()
     for program; do
@@ -26,6 +27,7 @@ wanted() {
     ffprobe) echo "ffprobe, part of ffmpeg (looks into videos before they are published)" ;;
     compiler) echo "a C compiler (Rust links with it)" ;;
     chromium) echo "Chromium or Chrome (the tests of the pages; CHROMIUM may name the program)" ;;
+    node) echo "Node.js $NODE_AT_LEAST or newer with npm (a queue to compare with runs on it)" ;;
     esac
 }
 
@@ -37,6 +39,7 @@ has_redis() { find_redis; }
 has_ffprobe() { command -v ffprobe >/dev/null; }
 has_compiler() { command -v cc >/dev/null; }
 has_chromium() { find_chromium; }
+has_node() { [ "$(node_version)" -ge "$NODE_AT_LEAST" ] && command -v npm >/dev/null; }
 
 apt_package() {
     case $1 in
@@ -45,6 +48,8 @@ apt_package() {
     ffprobe) echo ffmpeg ;;
     compiler) echo build-essential ;;
     chromium) echo chromium ;;
+    # Brings Node.js along.
+    node) echo npm ;;
     esac
 }
 
@@ -54,6 +59,7 @@ brew_package() {
     redis) echo redis ;;
     ffprobe) echo ffmpeg ;;
     chromium) echo '--cask google-chrome' ;;
+    node) echo node ;;
     # Comes with Apple's command line tools only.
     compiler) echo '' ;;
     esac
@@ -166,6 +172,13 @@ postgres_version() {
         [ -x "$1/$program" ] || { echo 0 && return; }
     done
     version=$("$1/postgres" --version | sed -n 's/[^0-9]*\([0-9]*\).*/\1/p')
+    echo "${version:-0}"
+}
+
+# node_version: the major version of Node.js; 0 if there is none.
+node_version() {
+    local version
+    version=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p')
     echo "${version:-0}"
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod jobs;
 mod keys;
+mod pauses;
 mod people;
 mod serve;
 

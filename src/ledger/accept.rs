@@ -117,8 +117,17 @@ impl Ledger {
     pub async fn accept<R>(
         &self,
         question: &Question,
-        judge: impl FnOnce(&Facts) -> Result<NewPost, R> + Send,
-        answer: impl FnOnce(&Post) -> Answer + Send,
+        judge: impl Fn(&Facts) -> Result<NewPost, R> + Send + Sync,
+        answer: impl Fn(&Post) -> Answer + Send + Sync,
+    ) -> Result<Accepted<R>, LedgerError> {
+        self.patiently(|| self.accept_once(question, &judge, &answer)).await
+    }
+
+    async fn accept_once<R>(
+        &self,
+        question: &Question,
+        judge: impl Fn(&Facts) -> Result<NewPost, R> + Send,
+        answer: impl Fn(&Post) -> Answer + Send,
     ) -> Result<Accepted<R>, LedgerError> {
         let mut tx = self.pool.begin().await?;
         if let Some(asked) = &question.asked {

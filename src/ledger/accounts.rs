@@ -143,9 +143,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn has_account(&self, id: Uuid) -> Result<bool, LedgerError> {
-        let found =
-            sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM account WHERE id = $1) AS "found!""#, id);
+    pub async fn has_account(&self, id: Uuid, of: Option<Uuid>) -> Result<bool, LedgerError> {
+        let found = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM account WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2)) AS "found!""#,
+            id,
+            of,
+        );
         Ok(found.fetch_one(&self.pool).await?)
     }
 

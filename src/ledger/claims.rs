@@ -42,6 +42,31 @@ pub struct Claimed {
     pub run_at: DateTime<Utc>,
 }
 
+/// Beside which others a job runs: one that has ended `isolate_after` workers is a suspect, and runs alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Beside others.
+    Common {
+        /// Workers that made a suspect of it.
+        isolate_after: i32,
+    },
+    /// Without other suspects.
+    Alone {
+        /// Workers that made a suspect of it.
+        isolate_after: i32,
+    },
+}
+
+impl Lane {
+    /// The fewest and the most workers that its jobs have ended.
+    const fn crashes(self) -> (i32, i32) {
+        match self {
+            Self::Common { isolate_after } => (0, isolate_after - 1),
+            Self::Alone { isolate_after } => (isolate_after, i32::MAX),
+        }
+    }
+}
+
 /// How an attempt ends that does not end its job.
 #[derive(Debug, Clone)]
 pub struct PutBack {
@@ -160,18 +185,22 @@ impl Ledger {
         kinds: &[&'static Kind],
         worker_inc: Uuid,
         budget: Duration,
+        lane: Lane,
     ) -> Result<Vec<Claimed>, LedgerError> {
         let (names, versions) = readable(kinds);
+        let (least, most) = lane.crashes();
         let rows = sqlx::query!(
             r#"SELECT job_id AS "job_id!", epoch AS "epoch!", kind AS "kind!", workspace_id AS "workspace_id!",
                       account_id, publication_id, attempt AS "attempt!", payload AS "payload!: Json<Box<RawValue>>",
                       run_at AS "run_at!"
-               FROM claim_jobs($1, $2, $3, $4, $5)"#,
+               FROM claim_jobs($1, $2, $3, $4, $5, $6, $7)"#,
             ids,
             &names,
             &versions,
             worker_inc,
             interval(budget),
+            least,
+            most,
         )
         .fetch_all(&self.pool)
         .await?;
@@ -294,8 +323,8 @@ impl Ledger {
         Ok(rows.rows_affected())
     }
 
-    /// Jobs that are due within `ahead`, that nobody holds and that are not paused, found by their state: about `most`,
-    /// shared by the workspaces that have work, and a few of each in any case.
+    /// Jobs that are due within `ahead`, that nobody holds, that are not paused and no suspects, found by their state: about
+    /// `most`, shared by the workspaces that have work, and a few of each in any case.
     ///
     /// # Errors
     /// The ledger is away.
@@ -304,6 +333,7 @@ impl Ledger {
         kinds: &[&'static Kind],
         ahead: Duration,
         most: i64,
+        isolate_after: i32,
     ) -> Result<Page, LedgerError> {
         let (names, versions) = readable(kinds);
         let rows = sqlx::query_as!(
@@ -325,20 +355,24 @@ impl Ledger {
                    (SELECT w.kind, w.workspace_id FROM w WHERE NOT EXISTS (
                         SELECT FROM pause p WHERE (p.ends_at IS NULL OR p.ends_at > ledger_now())
                           AND (p.scope = 'queue' AND p.subject = w.kind
-                               OR p.scope = 'workspace' AND p.subject = w.workspace_id::text))) w
+                               OR p.scope = 'workspace' AND p.subject = w.workspace_id::text
+                               OR p.scope = 'queue_of_workspace' AND p.subject = w.kind || '/' || w.workspace_id))) w
                    CROSS JOIN LATERAL (
                    SELECT id, kind, workspace_id, run_at FROM job
                    WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id = w.workspace_id
                      AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
+                     AND crash_count < $5
                      AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
                      AND (account_id IS NULL OR account_id NOT IN (
                           SELECT a.id FROM account a JOIN pause p ON (p.ends_at IS NULL OR p.ends_at > ledger_now())
-                             AND (p.scope = 'account' AND p.subject = a.id::text OR p.scope = 'network' AND p.subject = a.platform)))
+                             AND (p.scope = 'account' AND p.subject = a.id::text OR p.scope = 'network' AND p.subject = a.platform
+                                  OR p.scope = 'queue_of_account' AND p.subject = w.kind || '/' || a.id)))
                    ORDER BY run_at, id LIMIT (SELECT most FROM page)) j) ON true"#,
             &names,
             &versions,
             interval(ahead),
             most,
+            isolate_after,
         )
         .fetch_all(&self.pool)
         .await?;
@@ -355,6 +389,7 @@ impl Ledger {
         ahead: Duration,
         most: i64,
         marks: &[Hint],
+        isolate_after: i32,
     ) -> Result<Page, LedgerError> {
         let (names, versions) = readable(kinds);
         let each = (most / i64::try_from(marks.len()).unwrap_or(i64::MAX).max(1)).max(16);
@@ -373,6 +408,7 @@ impl Ledger {
                        WHERE standing = 'active' AND job.kind = m.kind AND job.workspace_id = m.workspace_id
                          AND (job.run_at, job.id) > (m.run_at, m.id)
                          AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
+                         AND crash_count < $9
                          AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
                          AND (NOT EXISTS (SELECT FROM pause p WHERE p.ends_at IS NULL OR p.ends_at > ledger_now())
                               OR NOT is_paused(kind, workspace_id, account_id))
@@ -385,10 +421,37 @@ impl Ledger {
             &workspaces,
             &times,
             &ids,
+            isolate_after,
         )
         .fetch_all(&self.pool)
         .await?;
         Ok(Page::of(rows))
+    }
+
+    /// A suspect of that kind that may run now: the one that has ended the fewest workers, for the others are guilty more
+    /// probably.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn suspect(
+        &self,
+        kind: &'static Kind,
+        isolate_after: i32,
+    ) -> Result<Option<Uuid>, LedgerError> {
+        let id = sqlx::query_scalar!(
+            r#"SELECT id FROM job
+               WHERE kind = $1 AND ver <= $2 AND standing = 'active' AND run_at <= ledger_now()
+                 AND crash_count >= $3 AND crash_count > 0 -- as the index has it
+                 AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
+                 AND NOT is_paused(kind, workspace_id, account_id)
+               ORDER BY crash_count, run_at LIMIT 1"#,
+            kind.name,
+            kind.version,
+            isolate_after,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(id)
     }
 
     /// The ledger's clock.

@@ -118,6 +118,7 @@ impl Ledger {
                    SELECT t.id, t.kind, t.ver, t.workspace, t.account, coalesce(t.run_at, moment.now), t.payload, moment.now
                    FROM moment, unnest($1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::timestamptz[],
                                        $7::jsonb[]) AS t (id, kind, ver, workspace, account, run_at, payload)
+                   ORDER BY t.id -- one order for all: two that accept the same cannot deadlock
                    ON CONFLICT (id) DO NOTHING)
                SELECT now AS "now!" FROM moment"#,
             &column(|job| job.id),

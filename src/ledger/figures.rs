@@ -107,13 +107,14 @@ impl Ledger {
         Ok(lag.unwrap_or_default())
     }
 
-    /// How many jobs of each kind ended dead and are still kept, where there are any.
+    /// How many jobs of each kind ended dead and nobody has tried again, where there are any.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn dead_letters(&self) -> Result<BTreeMap<String, f64>, LedgerError> {
         let rows = sqlx::query!(
-            r#"SELECT kind, count(*)::float8 AS "jobs!" FROM job_history WHERE outcome = 'dead' GROUP BY kind"#,
+            r#"SELECT kind, count(*)::float8 AS "jobs!" FROM job_history
+               WHERE outcome = 'dead' AND redriven_as IS NULL GROUP BY kind"#,
         )
         .fetch_all(&self.pool)
         .await?;

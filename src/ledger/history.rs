@@ -23,13 +23,16 @@ impl Ledger {
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
-        match write().await {
-            Err(LedgerError::Refused { constraint }) if BY_DAY.contains(&constraint.as_str()) => {
-                self.prepare_history().await?;
-                write().await
+        self.patiently(|| async {
+            match write().await {
+                Err(LedgerError::Refused { constraint }) if BY_DAY.contains(&constraint.as_str()) => {
+                    self.prepare_history().await?;
+                    write().await
+                }
+                other => other,
             }
-            other => other,
-        }
+        })
+        .await
     }
 
     /// Drops what retention no longer keeps: finished jobs with their attempts, ticks, idempotency answers, and

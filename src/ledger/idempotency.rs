@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
@@ -38,7 +38,52 @@ pub enum Before {
     Other,
 }
 
+/// The key that a write came with, and how what came of it is answered.
+pub type Keyed<'a, T> = (&'a Asked, fn(&T) -> Answer);
+
+/// What came of a write that may carry a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Once<T> {
+    /// It was carried out now.
+    Done(T),
+    /// The same write was answered before.
+    Before(Answer),
+    /// The key was used for another write.
+    KeyReused,
+}
+
 impl Ledger {
+    /// Begins a write in a transaction that has its key, unless it was answered before.
+    pub(super) async fn begin_once(
+        &self,
+        asked: Option<&Asked>,
+    ) -> Result<Once<PgTransaction<'static>>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(asked) = asked else { return Ok(Once::Done(tx)) };
+        Ok(match take(&mut tx, asked).await? {
+            Before::Nothing => Once::Done(tx),
+            Before::Answered(answer) => Once::Before(answer),
+            Before::Other => Once::KeyReused,
+        })
+    }
+
+    /// Commits such a write, with its answer. What was refused keeps none: it is judged anew each time.
+    pub(super) async fn commit_once(
+        &self,
+        mut tx: PgTransaction<'static>,
+        asked: Option<&Asked>,
+        answer: Option<&Answer>,
+    ) -> Result<(), LedgerError> {
+        match (asked, answer) {
+            (Some(asked), Some(answer)) => keep(&mut tx, asked, answer).await?,
+            (Some(asked), None) => give_up(&mut tx, asked).await?,
+            (None, _) => {}
+        }
+        let xid =
+            sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#).fetch_one(&mut *tx).await?;
+        self.commit(tx, &xid).await
+    }
+
     /// What is known of the key; waits for nobody.
     pub async fn asked_before(&self, asked: &Asked) -> Result<Before, LedgerError> {
         look(&mut *self.pool.acquire().await?, asked).await
@@ -83,6 +128,18 @@ pub(super) async fn keep(
         asked.key,
         i16::try_from(answer.status).unwrap_or(i16::MAX),
         answer.body,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Leaves the key to the next who asks.
+async fn give_up(connection: &mut PgConnection, asked: &Asked) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "DELETE FROM idempotency_key WHERE workspace_id = $1 AND key = $2",
+        asked.workspace_id,
+        asked.key,
     )
     .execute(connection)
     .await?;

@@ -5,17 +5,20 @@ pub mod accept;
 pub mod accounts;
 pub mod claims;
 pub mod clock;
+pub mod control;
 pub mod effects;
 pub mod enqueue;
 pub mod figures;
 pub mod group;
 pub mod history;
 pub mod idempotency;
+pub mod jobs;
 pub mod keyring;
 pub mod keys;
 pub mod media;
 pub mod pauses;
 pub mod people;
+mod pool;
 pub mod posts;
 pub mod publications;
 pub mod reconcile;
@@ -31,14 +34,20 @@ use std::{str::FromStr, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection, Executor, PgConnection, PgTransaction,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+use pool::{Plans, Pool};
 
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
 
 /// The longest that a connection which is taken or given back may need to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often a write that met others is tried again before somebody is told, and the longest wait before that.
+const TRIED_AGAIN: u32 = 4;
+const AGAIN_WITHIN: Duration = Duration::from_millis(50);
 
 /// How often, and how far apart, the ledger is asked what became of a commit whose answer was lost.
 const FATE_ASKED: u32 = 20;
@@ -49,7 +58,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// The ledger, as one role sees it.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// Who asks: each role may touch only what it needs.
@@ -136,6 +145,13 @@ fn is_away(code: &str) -> bool {
         || ["25006", "40001", "40P01", "0A000"].contains(&code)
 }
 
+/// Whether the same at once may well do: it met others in an order of their own (40001, 40P01), or a plan older than
+/// its table (0A000) on a connection that is not used again.
+fn passes(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["40001", "40P01", "0A000"].contains(&code.as_ref()))
+}
+
 /// Whether a connection is still good, which it shows soon or not at all.
 async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     match tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await {
@@ -159,13 +175,18 @@ impl Ledger {
                 // statements here take milliseconds; compiling one takes hundreds
                 ("jit", "off"),
             ]);
+        let plans = Plans::default();
+        let kept = plans.clone();
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(Duration::from_secs(5))
             // the pool's own check waits for ever where a connection is half open, and keeps its place meanwhile
             .test_before_acquire(false)
-            .before_acquire(|connection, was| {
-                Box::pin(async move { Ok(was.idle_for < TRUSTED_FOR || answers(connection).await?) })
+            .before_acquire(move |connection, was| {
+                let outlived = kept.outlived(was.age);
+                Box::pin(async move {
+                    Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
+                })
             })
             .after_release(|connection, _| Box::pin(answers(connection)))
             .after_connect(move |connection, _| {
@@ -177,7 +198,7 @@ impl Ledger {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self { pool: Pool::new(pool, plans) })
     }
 
     /// Applies the migrations.
@@ -185,7 +206,24 @@ impl Ledger {
     /// # Errors
     /// The ledger is away, or a migration failed; the message names it.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        sqlx::migrate!().run(&self.pool).await
+        sqlx::migrate!().run(&*self.pool).await
+    }
+
+    /// Runs a transaction; one that met others, or an old plan, is run again, a few times and at random moments.
+    async fn patiently<T, F>(&self, transaction: impl Fn() -> F) -> Result<T, LedgerError>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
+        for _ in 0..TRIED_AGAIN {
+            match transaction().await {
+                Err(LedgerError::Away(error)) if passes(&error) => {
+                    self.pool.heed(&error);
+                    tokio::time::sleep(AGAIN_WITHIN.mul_f64(rand::random())).await;
+                }
+                other => return other,
+            }
+        }
+        transaction().await
     }
 
     /// Commits. Where the answer to the commit is lost, asks on another connection what became of it.

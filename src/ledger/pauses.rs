@@ -3,8 +3,13 @@
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use super::{Ledger, LedgerError, claims::interval};
+use super::{
+    Ledger, LedgerError,
+    claims::interval,
+    idempotency::{Keyed, Once},
+};
 
 /// The most characters of a reason.
 pub const REASON_MOST: usize = 500;
@@ -20,6 +25,10 @@ pub enum Stoppable {
     Account(String),
     /// All jobs about accounts of a network.
     Network(String),
+    /// The jobs of a kind in a workspace: the kind, and the workspace's id.
+    QueueOfWorkspace(String, Uuid),
+    /// The jobs of a kind about an account: the kind, and the account's id.
+    QueueOfAccount(String, Uuid),
 }
 
 impl Stoppable {
@@ -30,13 +39,18 @@ impl Stoppable {
             Self::Workspace(_) => "workspace",
             Self::Account(_) => "account",
             Self::Network(_) => "network",
+            Self::QueueOfWorkspace(..) => "queue_of_workspace",
+            Self::QueueOfAccount(..) => "queue_of_account",
         }
     }
 
     /// Which one.
-    pub fn subject(&self) -> &str {
+    pub fn subject(&self) -> String {
         match self {
-            Self::Queue(name) | Self::Workspace(name) | Self::Account(name) | Self::Network(name) => name,
+            Self::Queue(name) | Self::Workspace(name) | Self::Account(name) | Self::Network(name) => {
+                name.clone()
+            }
+            Self::QueueOfWorkspace(kind, id) | Self::QueueOfAccount(kind, id) => format!("{kind}/{id}"),
         }
     }
 }
@@ -73,7 +87,13 @@ impl Ledger {
         what: &Stoppable,
         reason: &str,
         lasting: Option<Duration>,
-    ) -> Result<Result<Pause, Pause>, LedgerError> {
+        keyed: Option<Keyed<'_, Pause>>,
+    ) -> Result<Once<Result<Pause, Pause>>, LedgerError> {
+        let mut tx = match self.begin_once(keyed.map(|(asked, _)| asked)).await? {
+            Once::Done(tx) => tx,
+            Once::Before(answer) => return Ok(Once::Before(answer)),
+            Once::KeyReused => return Ok(Once::KeyReused),
+        };
         let made = sqlx::query_as!(
             Pause,
             r#"INSERT INTO pause (scope, subject, reason, ends_at) VALUES ($1, $2, $3, ledger_now() + $4)
@@ -86,29 +106,47 @@ impl Ledger {
             reason,
             lasting.map(interval),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
+        let answer = made.as_ref().zip(keyed).map(|(made, (_, answer))| answer(made));
+        self.commit_once(tx, keyed.map(|(asked, _)| asked), answer.as_ref()).await?;
         if let Some(made) = made {
-            return Ok(Ok(made));
+            return Ok(Once::Done(Ok(made)));
         }
         let standing = self.pauses().await?.into_iter().find(|pause| pause.is_of(what));
-        standing.map(Err).ok_or_else(|| LedgerError::Unreadable(format!("no pause of {what} any more")))
+        let gone = || LedgerError::Unreadable(format!("no pause of {what} any more"));
+        Ok(Once::Done(Err(standing.ok_or_else(gone)?)))
     }
 
-    /// Ends a pause. False: it was not paused.
+    /// Ends a pause, and returns it. `None`: it was not paused.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn resume(&self, what: &Stoppable) -> Result<bool, LedgerError> {
-        let rows = sqlx::query!(
-            "WITH gone AS (DELETE FROM pause WHERE scope = $1 AND subject = $2 RETURNING ends_at)
-             SELECT 1 AS one FROM gone WHERE ends_at IS NULL OR ends_at > ledger_now()",
+    pub async fn resume(
+        &self,
+        what: &Stoppable,
+        keyed: Option<Keyed<'_, Pause>>,
+    ) -> Result<Once<Option<Pause>>, LedgerError> {
+        let mut tx = match self.begin_once(keyed.map(|(asked, _)| asked)).await? {
+            Once::Done(tx) => tx,
+            Once::Before(answer) => return Ok(Once::Before(answer)),
+            Once::KeyReused => return Ok(Once::KeyReused),
+        };
+        let ended = sqlx::query_as!(
+            Pause,
+            r#"WITH gone AS (
+                   DELETE FROM pause WHERE scope = $1 AND subject = $2
+                   RETURNING scope, subject, reason, paused_at, ends_at)
+               SELECT scope AS "scope!", subject AS "subject!", reason AS "reason!", paused_at AS "paused_at!", ends_at
+               FROM gone WHERE ends_at IS NULL OR ends_at > ledger_now()"#,
             what.scope(),
             what.subject(),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
-        Ok(rows.is_some())
+        let answer = ended.as_ref().zip(keyed).map(|(ended, (_, answer))| answer(ended));
+        self.commit_once(tx, keyed.map(|(asked, _)| asked), answer.as_ref()).await?;
+        Ok(Once::Done(ended))
     }
 
     /// What is stopped now.
@@ -128,7 +166,8 @@ impl Ledger {
 }
 
 impl Pause {
-    fn is_of(&self, what: &Stoppable) -> bool {
-        (self.scope.as_str(), self.subject.as_str()) == (what.scope(), what.subject())
+    /// Whether it is the pause of that.
+    pub fn is_of(&self, what: &Stoppable) -> bool {
+        self.scope == what.scope() && self.subject == what.subject()
     }
 }

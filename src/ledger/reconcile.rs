@@ -9,7 +9,7 @@ use jobs::{
     machine::{Case, HandleState, Move, Public},
 };
 use serde_json::json;
-use sqlx::PgTransaction;
+use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
 use super::{
@@ -219,17 +219,21 @@ async fn leave(
     Ok(rows.rows_affected() == 1)
 }
 
-/// Gives a publication a job, unless it has one.
-pub(super) async fn insert_publish_job(tx: &mut PgTransaction<'_>, id: Uuid) -> Result<(), LedgerError> {
-    sqlx::query!(
-        r#"INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload)
-           SELECT $2, 'publish', workspace_id, account_id, id, ledger_now(), $3 FROM publication WHERE id = $1
-           ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING"#,
+/// Gives a publication a job, unless it has one; returns the job.
+pub(super) async fn insert_publish_job(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
+    let job = sqlx::query_scalar!(
+        r#"WITH made AS (
+               INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload)
+               SELECT $2, 'publish', workspace_id, account_id, id, ledger_now(), $3 FROM publication WHERE id = $1
+               ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING
+               RETURNING id)
+           SELECT id AS "id!" FROM made
+           UNION ALL SELECT id FROM job WHERE publication_id = $1 AND kind = 'publish' LIMIT 1"#,
         id,
         Uuid::now_v7(),
         json!({ "publication_id": id }),
     )
-    .execute(&mut **tx)
+    .fetch_one(tx)
     .await?;
-    Ok(())
+    Ok(job)
 }

@@ -134,7 +134,7 @@ impl Ledger {
         {
             return Ok(false);
         }
-        bury(&mut tx, &[end.claim.job_id], end.outcome, &end.failure.to_string()).await?;
+        bury(&mut tx, &[end.claim.job_id], end.outcome, end.failure).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -307,25 +307,33 @@ pub(super) async fn bury(
     tx: &mut PgConnection,
     ids: &[Uuid],
     outcome: Outcome,
-    reason: &str,
+    failure: &Failure,
 ) -> Result<(), LedgerError> {
     if ids.is_empty() {
         return Ok(());
     }
-    sqlx::query!(
+    let kinds = sqlx::query_scalar!(
         r#"WITH d AS (
                DELETE FROM job WHERE id = ANY($1)
-               RETURNING id, kind, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload, created_at)
-           INSERT INTO job_history (id, kind, workspace_id, account_id, publication_id, epoch, attempt, crash_count,
+               RETURNING id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload,
+                         created_at)
+           INSERT INTO job_history (id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count,
                                     payload, outcome, reason, created_at)
-           SELECT id, kind, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload,
+           SELECT id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload,
                   $2::text::attempt_outcome, $3, created_at
-           FROM d"#,
+           FROM d
+           RETURNING kind"#,
         ids,
         outcome.word(),
-        reason,
+        failure.to_string(),
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
+    if outcome == Outcome::Dead {
+        for kind in kinds {
+            let cause = failure.code.clone();
+            metrics::counter!("postroom_dead_letter_total", "kind" => kind, "cause" => cause).increment(1);
+        }
+    }
     Ok(())
 }

@@ -48,6 +48,7 @@ impl Ledger {
     /// The ledger is away.
     pub async fn enter(&self, visit: &Visit<'_>, probing: Duration) -> Result<Entry, LedgerError> {
         let allowance = &visit.allowance;
+        let app = allowance.app;
         let rates = [allowance.app_rate, allowance.workspace_rate, allowance.account_rate];
         let gaps = rates.map(|rate| rate.map(|rate| interval(rate.gap())));
         let depths = rates.map(|rate| i32::try_from(rate.map_or(1, Rate::depth)).unwrap_or(i32::MAX));
@@ -55,7 +56,7 @@ impl Ledger {
             r#"SELECT cause AS "cause?", ends_at AS "ends_at?", probe AS "probe!"
                FROM enter_network($1, $2, $3, $4, $5, $6, $7)"#,
             visit.network,
-            allowance.app,
+            app,
             visit.account,
             i32::try_from(visit.calls).unwrap_or(i32::MAX),
             &gaps as &[Option<PgInterval>],

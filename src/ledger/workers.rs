@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     claims::{interval, readable},
+    control::honour_wishes,
     settle::{Outcome, bury, doubt_commits, kept, words},
 };
 
@@ -108,8 +109,12 @@ impl Ledger {
         .await?;
         let publications: Vec<Uuid> = taken.iter().filter_map(|row| row.publication_id).collect();
         let doubtful = disown(&mut tx, &publications).await?;
-        let crashed = taken.iter().filter(|row| row.crash_count >= crash_limit);
-        end_crashed(&mut tx, &crashed.map(|row| row.id).collect::<Vec<_>>()).await?;
+        let crashed = |publishing: bool| {
+            let of_them = taken.iter().filter(|row| row.crash_count >= crash_limit);
+            let of_them = of_them.filter(|row| row.publication_id.is_some() == publishing);
+            of_them.map(|row| row.id).collect::<Vec<_>>()
+        };
+        end_crashed(&mut tx, &crashed(true), &crashed(false)).await?;
         tx.commit().await?;
         Ok(Reaped { claims: taken.len() as u64, doubtful })
     }
@@ -199,6 +204,7 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        honour_wishes(&mut tx).await?;
         expire(&mut tx).await?;
         tx.commit().await?;
         Ok(orphans.rows_affected())
@@ -229,7 +235,7 @@ async fn disown(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<u64, LedgerE
         sqlx::query_scalar!("SELECT id FROM job WHERE publication_id = ANY($1) AND kind = 'publish'", &lost)
             .fetch_all(&mut **tx)
             .await?;
-    bury(tx, &ended, Outcome::Unknown, &failure.message).await?;
+    bury(tx, &ended, Outcome::Unknown, &failure).await?;
     sqlx::query!(
         r#"WITH back AS (
                UPDATE publication SET state = $3::text::publication_state, updated_at = ledger_now()
@@ -270,12 +276,12 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
     )
     .fetch_all(&mut **tx)
     .await?;
-    bury(tx, &expired, Outcome::Held, &failure.message).await
+    bury(tx, &expired, Outcome::Held, &failure).await
 }
 
 /// Jobs that have taken too many workers with them end, and their publications with them.
-async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<(), LedgerError> {
-    if ids.is_empty() {
+async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid], of_none: &[Uuid]) -> Result<(), LedgerError> {
+    if ids.is_empty() && of_none.is_empty() {
         return Ok(());
     }
     let failure =
@@ -294,5 +300,5 @@ async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<(), Led
     )
     .fetch_all(&mut **tx)
     .await?;
-    bury(tx, &ended, Outcome::Dead, &failure.message).await
+    bury(tx, &[&ended, of_none].concat(), Outcome::Dead, &failure).await
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use redis::{
-    Client, RedisError, RedisResult,
+    Client, ErrorKind, RedisError, RedisResult, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
@@ -41,8 +41,9 @@ impl Commands {
         }
         let (age, connection) = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         let answered = command(connection).await;
-        // the manager replaces what broke; what is half open never breaks, and would stay for ever
-        if answered.as_ref().is_err_and(RedisError::is_timeout) {
+        // the manager replaces what broke; what is half open never breaks, and would stay for ever, and so would a
+        // connection to a Redis that another has taken the place of
+        if answered.as_ref().is_err_and(|error| error.is_timeout() || is_replica(error)) {
             self.replace(age)?;
         }
         if answered.is_err() {
@@ -85,6 +86,11 @@ impl Breaker {
     fn elapsed(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+/// Whether it came from a Redis that only follows another.
+fn is_replica(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 /// A connection that is made when it is first needed.

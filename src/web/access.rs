@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{App, problem::Problem};
-use crate::ledger::keys::{self, Scope};
+use crate::ledger::keys::{self, ApiKey, Scope};
 
 /// What a route needs a key to be allowed. A route names it in its arguments, or gets no workspace.
 pub trait Needs: Send + Sync + 'static {
@@ -31,6 +31,10 @@ needs! {
     MediaWrite
     /// Reads accounts.
     AccountsRead
+    /// Looks at jobs.
+    JobsRead
+    /// Retries, cancels and pauses jobs.
+    JobsWrite
 }
 
 /// A key that may do what the route needs, in its workspace.
@@ -46,23 +50,55 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Caller<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let key = bearer(parts)?;
-        let unknown = || {
-            Problem::unauthenticated("This key is unknown or has expired. Ask whoever gave it for a new one.")
-        };
-        let digest = keys::digest(&key).ok_or_else(unknown)?;
-        let key = app.house.ledger.api_key(&digest).await?.ok_or_else(unknown)?;
+        let key = key(parts, app).await?;
         let Some(workspace_id) = key.workspace_id else {
             return Err(Problem::forbidden(
                 "This is an operator's key, for queue-wide work; this route needs a workspace's key.",
             ));
         };
-        if !key.may(N::SCOPE) {
-            let detail = format!("This key lacks the scope {}. Use a key that has it.", N::SCOPE.word());
-            return Err(Problem::forbidden(detail));
-        }
+        allowed::<N>(&key)?;
         Ok(Self { key_id: key.id, workspace_id, needs: PhantomData })
     }
+}
+
+/// A key that may do what the route needs: in its workspace, or an operator's everywhere.
+pub struct Operator<N: Needs> {
+    /// The workspace it opens; `None` is all there are.
+    pub workspace_id: Option<Uuid>,
+    needs: PhantomData<N>,
+}
+
+impl<N: Needs> FromRequestParts<Arc<App>> for Operator<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let key = key(parts, app).await?;
+        allowed::<N>(&key)?;
+        Ok(Self { workspace_id: key.workspace_id, needs: PhantomData })
+    }
+}
+
+impl<N: Needs> Operator<N> {
+    /// Under whose name answers are kept: an operator's are the house's.
+    pub fn name(&self) -> Uuid {
+        self.workspace_id.unwrap_or(jobs::HOUSE)
+    }
+}
+
+async fn key(parts: &Parts, app: &App) -> Result<ApiKey, Problem> {
+    let key = bearer(parts)?;
+    let unknown =
+        || Problem::unauthenticated("This key is unknown or has expired. Ask whoever gave it for a new one.");
+    let digest = keys::digest(&key).ok_or_else(unknown)?;
+    app.house.ledger.api_key(&digest).await?.ok_or_else(unknown)
+}
+
+fn allowed<N: Needs>(key: &ApiKey) -> Result<(), Problem> {
+    if key.may(N::SCOPE) {
+        return Ok(());
+    }
+    let detail = format!("This key lacks the scope {}. Use a key that has it.", N::SCOPE.word());
+    Err(Problem::forbidden(detail))
 }
 
 fn bearer(parts: &Parts) -> Result<SecretString, Problem> {

@@ -13,9 +13,10 @@ use serde_json::{Map, Value};
 use super::{
     finding::Finding,
     problem::Problem,
-    text,
+    spans, text,
     wish::{Wish, WishedTarget, WishedTime},
 };
+use crate::ledger::pauses::REASON_MOST;
 
 const SLOWEST: Duration = Duration::from_secs(30);
 
@@ -70,6 +71,45 @@ pub fn post(body: &Value) -> (Wish, Vec<Finding>) {
     let targets = targets.into_iter().enumerate().map(|(n, value)| target(n, value, &mut findings)).collect();
     let schedule = schedule.map(|value| time(value, &mut findings));
     (Wish { caption, kind, media_ids, link, targets, schedule, latest_after }, findings)
+}
+
+/// A pause as the API takes it.
+pub struct WishedPause {
+    /// Why.
+    pub reason: String,
+    /// How long; `None` is until it is resumed.
+    pub lasting: Option<Duration>,
+    /// Only what is about this account.
+    pub account_id: Option<String>,
+}
+
+/// A pause, as far as it can be read, and what cannot.
+pub fn pause(body: &Value) -> (WishedPause, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["reason", "for", "account_id"]);
+    let reason = at.text("reason").unwrap_or_default().trim().to_owned();
+    let (lasting, account_id) = (at.text("for"), at.text("account_id"));
+    if !(1..=REASON_MOST).contains(&reason.chars().count()) {
+        at.find("reason", "length", &format!("Say why, in 1 to {REASON_MOST} characters."));
+    }
+    let lasting = lasting.and_then(|text| {
+        let span = spans::parse(&text).ok().filter(|span| !span.is_zero());
+        if span.is_none() {
+            at.find("for", "span_format", "This has to be a span of time, such as PT30M, PT2H, P1D.");
+        }
+        span
+    });
+    (WishedPause { reason, lasting, account_id }, findings)
+}
+
+/// Whose pause ends.
+pub fn resumed(body: &Value) -> (Option<String>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["account_id"]);
+    let account_id = at.text("account_id");
+    (account_id, findings)
 }
 
 fn kind(at: &mut Fields<'_, '_>) -> PostKind {

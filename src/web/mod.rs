@@ -122,7 +122,7 @@ impl App {
     ) -> Result<Accepted<Vec<Finding>>, Problem> {
         let app = Arc::clone(self);
         let accepting = tokio::spawn(async move {
-            let judge = |facts: &_| wish.judge(facts, &app.rules, created_by, found);
+            let judge = |facts: &_| wish.judge(facts, &app.rules, created_by, found.clone());
             let accepted = app.house.ledger.accept(&question, judge, intake::posts::answer).await?;
             if let Accepted::New { due, .. } = &accepted {
                 fp!(AfterAccept);

@@ -84,6 +84,11 @@ impl Problem {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The request took too long", detail)
     }
 
+    /// 409: well said, and not as things stand.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "Not as things stand", detail)
+    }
+
     /// 413: more than is taken.
     pub fn too_large(limit: u64) -> Self {
         let detail = format!("The body is larger than {limit} bytes, which is the most.");

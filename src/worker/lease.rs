@@ -107,19 +107,23 @@ impl Lease {
 
     async fn keep(&self, ledger: Ledger, clock: Arc<LedgerClock>) {
         let every = self.length / 3;
+        let mut wait = every;
         loop {
             tokio::select! {
                 () = self.done.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
+                () = tokio::time::sleep(wait) => {}
             }
             // a process that slept past its lease knows it before it says that it lives
             if self.age() >= self.length {
                 self.give_up();
             }
-            self.renew(&ledger, &clock, every).await;
-            if self.age() >= self.length {
+            let heard = self.renew(&ledger, &clock, every).await;
+            let over = self.age() >= self.length;
+            if over {
                 self.give_up();
             }
+            // soon again while it can be saved: one half-open connection must not cost the lease
+            wait = if heard || over { every } else { every / 10 };
         }
     }
 
@@ -144,23 +148,27 @@ impl Lease {
         (tenure.inc, over)
     }
 
-    async fn renew(&self, ledger: &Ledger, clock: &LedgerClock, every: Duration) {
+    /// Whether the ledger has heard that this worker lives.
+    async fn renew(&self, ledger: &Ledger, clock: &LedgerClock, every: Duration) -> bool {
         let asked = self.begun.elapsed();
         let (inc, fresh) = self.renewable();
         match tokio::time::timeout(every, ledger.renew(inc, &self.kinds, self.length)).await {
             Ok(Ok(now)) => {
                 clock.set(now);
                 if self.age() >= self.length && !fresh {
-                    return self.give_up(); // it came too late: others may have taken back what was held
+                    self.give_up(); // it came too late: others may have taken back what was held
+                    return true;
                 }
                 if self.age() >= self.length * 2 / 3 {
                     self.unbroken_since.store(millis(asked), Ordering::Release);
                 }
                 self.renewed.store(millis(asked), Ordering::Release);
+                return true;
             }
             Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
             Err(_) => tracing::warn!("the lease was not renewed in time"),
         }
+        false
     }
 }
 

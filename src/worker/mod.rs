@@ -6,6 +6,7 @@
 mod attempt;
 mod backend;
 mod gauges;
+mod isolation;
 mod lease;
 mod pump;
 mod reaper;
@@ -32,7 +33,7 @@ use jobs::{
 };
 use secrecy::SecretString;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -90,6 +91,8 @@ struct Worker {
     running: Mutex<HashSet<Uuid>>,
     /// How many jobs are held here, for whoever waits for this worker to be empty.
     held: metrics::Gauge,
+    /// The lane of suspects: one runs at a time.
+    alone: Arc<Semaphore>,
     /// What fetches jobs.
     pumps: TaskTracker,
     /// Where jobs that ended well are brought.
@@ -197,6 +200,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
         abort: CancellationToken::new(),
         running: Mutex::default(),
         held: metrics::gauge!("postroom_jobs_held"),
+        alone: Arc::new(Semaphore::new(1)),
         pumps: TaskTracker::new(),
         due: Notify::new(),
         dry: Notify::new(),

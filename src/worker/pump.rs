@@ -16,10 +16,11 @@ use uuid::Uuid;
 use super::{
     Worker,
     backend::Attempt,
+    isolation::Isolation,
     room::{Place, Room},
 };
 use crate::{
-    ledger::{Claimed, LedgerError},
+    ledger::{Claimed, LedgerError, claims::Lane},
     queue::{Popped, QueueError, Waker},
 };
 
@@ -83,9 +84,16 @@ impl Pump {
             kind: self.kind,
             room: Arc::clone(&self.room),
             delays: metrics::histogram!("postroom_start_delay_seconds", "kind" => self.kind.name),
-            attempts,
+            attempts: attempts.clone(),
         };
-        tokio::join!(self.fetch(stock), starter.run(stocked));
+        let isolation = Isolation {
+            worker: Arc::clone(&self.worker),
+            kind: self.kind,
+            room: Arc::clone(&self.room),
+            attempts,
+            budget: self.budget,
+        };
+        tokio::join!(self.fetch(stock), starter.run(stocked), isolation.run());
     }
 
     async fn fetch(&mut self, stock: mpsc::Sender<Stocked>) {
@@ -156,7 +164,10 @@ impl Pump {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.worker.in_time(self.worker.parts.ledger.claim(&ids, &[self.kind], inc, self.budget)).await
+        let lane = Lane::Common { isolate_after: self.worker.parts.settings.lease.isolate_after };
+        let kinds = [self.kind];
+        let claim = self.worker.parts.ledger.claim(&ids, &kinds, inc, self.budget, lane);
+        self.worker.in_time(claim).await
     }
 
     /// Notices a queue that was emptied from outside, or is about to run dry.
@@ -179,7 +190,8 @@ impl Pump {
     ) -> Result<Vec<Uuid>, LedgerError> {
         let of_each = i64::try_from(most.min(cap)).unwrap_or(i64::MAX);
         let kinds = [self.kind];
-        let due = self.worker.parts.ledger.due(&kinds, Duration::ZERO, of_each);
+        let isolate_after = self.worker.parts.settings.lease.isolate_after;
+        let due = self.worker.parts.ledger.due(&kinds, Duration::ZERO, of_each, isolate_after);
         let page = self.worker.in_time(due).await?;
         Ok(in_turn(&page.hints, most, cap, rests))
     }

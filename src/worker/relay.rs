@@ -65,7 +65,12 @@ impl Relay {
     async fn sweep(&mut self) {
         let begun = Instant::now();
         let parts = &self.worker.parts;
-        let due = parts.duties.due(&parts.kinds, self.ahead(), self.half_window());
+        let due = parts.duties.due(
+            &parts.kinds,
+            self.ahead(),
+            self.half_window(),
+            parts.settings.lease.isolate_after,
+        );
         let found = self.worker.in_time(due).await;
         let every = parts.settings.relay.sweep_every;
         let mut gap = every;
@@ -82,7 +87,13 @@ impl Relay {
     /// Looks on from where the last page ended.
     async fn page(&mut self) {
         let parts = &self.worker.parts;
-        let due = parts.duties.due_after(&parts.kinds, self.ahead(), self.half_window(), &self.marks);
+        let due = parts.duties.due_after(
+            &parts.kinds,
+            self.ahead(),
+            self.half_window(),
+            &self.marks,
+            parts.settings.lease.isolate_after,
+        );
         let found = self.worker.in_time(due).await;
         if let Some(page) = self.heed(found) {
             let before = std::mem::replace(&mut self.marks, page.marks());

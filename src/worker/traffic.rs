@@ -200,7 +200,7 @@ impl AttemptGate<'_> {
     }
 
     /// Sends away with a wait, and up to `spread` more: those who wait must not all come back at once.
-    fn away(&self, cause: &str, network: &str, wait: Duration, spread: Duration) -> JobError {
+    fn away(cause: &str, network: &str, wait: Duration, spread: Duration) -> JobError {
         let wait = wait.max(LEAST_WAIT) + spread.mul_f64(rand::random());
         let why = match cause {
             "app_rest" => "the network wants to be left alone by the app",
@@ -224,7 +224,7 @@ impl Gate for AttemptGate<'_> {
             account: visit.account,
         });
         if !self.within_budget(network) {
-            return Err(self.away(RETRY_BUDGET, network, settings.window / 2, settings.window));
+            return Err(Self::away(RETRY_BUDGET, network, settings.window / 2, settings.window));
         }
         match self.worker.parts.ledger.enter(&visit, PROBING).await? {
             Entry::Free => Ok(()),
@@ -243,7 +243,7 @@ impl Gate for AttemptGate<'_> {
                     "app_rest" => settings.open_first.max(wait / 4),
                     _ => Duration::ZERO, // each has a moment of its own
                 };
-                Err(self.away(&cause, network, wait, spread))
+                Err(Self::away(&cause, network, wait, spread))
             }
         }
     }

@@ -11,7 +11,7 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 /// A job of the house that does this, due so many seconds ago.
-async fn job(system: &System, does: &str, ver: i32, seconds: f64) {
+pub async fn job(system: &System, does: &str, ver: i32, seconds: f64) {
     let insert = "INSERT INTO job (id, kind, ver, workspace_id, run_at, payload) \
                   VALUES (gen_random_uuid(), 'probe', $1, $2, ledger_now() - make_interval(secs => $3), $4)";
     sqlx::query(insert)
@@ -24,7 +24,8 @@ async fn job(system: &System, does: &str, ver: i32, seconds: f64) {
         .unwrap();
 }
 
-async fn dead(system: &System, jobs: i64) {
+/// Waits until so many jobs are dead letters.
+pub async fn dead(system: &System, jobs: i64) {
     eventually("the last attempt", || async {
         let here = system.database.count("SELECT count(*) FROM job_history WHERE outcome = 'dead'").await;
         if here == jobs { Ok(()) } else { Err(format!("{here}: {}", system.workers[0].log())) }

@@ -1,7 +1,7 @@
 //! The house itself: who may import whom, who may read what, and how a start is refused.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -92,12 +92,64 @@ fn statements_stand_in_the_ledger_and_nowhere_else() {
                 path.display()
             );
         }
+    }
+}
+
+/// Whether a statement takes whatever columns there are.
+fn takes_any_column(source: &str) -> bool {
+    let words: Vec<&str> = source.split_ascii_whitespace().collect();
+    words.windows(2).any(|two| {
+        let (verb, columns) = (two[0].trim_start_matches(['"', '(', '#', 'r']), two[1]);
+        let lists = ["SELECT", "DISTINCT", "RETURNING"].iter().any(|word| verb.eq_ignore_ascii_case(word));
+        lists && (columns.starts_with('*') || columns.split(',').any(|column| column.ends_with(".*")))
+    })
+}
+
+#[test]
+fn every_statement_names_its_columns() {
+    for planted in [
+        "\"SELECT * FROM job\"",
+        "(select *\nfrom job)",
+        "DELETE FROM job RETURNING *",
+        "SELECT j.* FROM job j",
+    ] {
+        assert!(takes_any_column(planted), "{planted}");
+    }
+    assert!(!takes_any_column("SELECT count(*) FROM job"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in sources(&root.join("src")).into_iter().chain(sources(&root.join("migrations"))) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
         assert!(
-            !text.contains("RETURNING *") && !text.contains("SELECT * FROM job"),
-            "{} lists no columns",
+            !takes_any_column(&text),
+            "{}: a column that is added would change its result",
             path.display()
         );
     }
+}
+
+#[test]
+fn there_is_one_ledger_and_one_way_to_it() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut doors, mut addresses) = (Vec::new(), BTreeSet::new());
+    for path in sources(&src) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let inside = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
+        let connects = ["connect_with(", "connect_lazy", "PgPool::connect", "PgConnection::connect"];
+        doors.extend(connects.iter().flat_map(|door| text.matches(door)).map(|_| inside.clone()));
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let address = |word: &&str| {
+            ["DATABASE", "POSTGRES", "REPLICA", "PG"].iter().any(|stem| word.starts_with(stem))
+                && word.contains('_')
+                && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+        };
+        addresses.extend(words.filter(address).map(str::to_owned));
+    }
+    assert_eq!(doors, ["ledger/mod.rs"]);
+    assert_eq!(
+        addresses,
+        BTreeSet::from(["DATABASE_URL".to_owned()]),
+        "a copy that lags behind is never read"
+    );
 }
 
 #[test]
@@ -127,6 +179,101 @@ fn the_readme_explains_every_figure() {
         }
     }
     assert!(found > 10, "the figures were found");
+}
+
+/// Every test there is, by its full name: the module below `tests/it`, or the crate and the module in it.
+fn all_tests() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeSet::new();
+    for (folder, prefix) in [("tests/it", ""), ("src", "postroom::"), ("jobs", "jobs::")] {
+        for path in sources(&root.join(folder)) {
+            let inside = path.strip_prefix(root.join(folder)).unwrap().with_extension("");
+            let parts: Vec<_> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            let module: Vec<_> =
+                parts.iter().filter(|part| !["mod", "lib"].contains(&part.as_str())).cloned().collect();
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let module = module.join("::");
+            names.extend(tests_in(&text).map(|name| format!("{prefix}{module}::{name}")));
+        }
+    }
+    names
+}
+
+/// The functions of a source that bear `#[test]` or `#[tokio::test]`.
+fn tests_in(source: &str) -> impl Iterator<Item = &str> {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let marked = |n: &usize| lines[*n].starts_with("#[test]") || lines[*n].starts_with("#[tokio::test");
+    let marks: Vec<usize> = (0..lines.len()).filter(marked).collect();
+    marks.into_iter().filter_map(move |n| {
+        let signature = lines[n + 1..].iter().find(|line| !line.starts_with('#'))?;
+        let name = signature.trim_start_matches("async ").strip_prefix("fn ")?;
+        name.split('(').next()
+    })
+}
+
+/// The words between backticks.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// What is wrong with the table of what must not hurt: `| row | fault | what holds | tests | blows |`.
+fn wrong_with_rows(document: &str, tests: &BTreeSet<String>, blows: &BTreeSet<&str>) -> Vec<String> {
+    let (mut wrong, mut numbers) = (Vec::new(), Vec::new());
+    for line in document.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let Some(number) = cells[0].parse::<usize>().ok() else { continue };
+        numbers.push(number);
+        let [_, fault, holds, tested, struck] = cells[..] else {
+            wrong.push(format!("row {number} has {} cells", cells.len()));
+            continue;
+        };
+        let unmet = holds.starts_with("**Not met.**");
+        if fault.is_empty() || holds.is_empty() || (quoted(tested).next().is_none() != unmet) {
+            wrong.push(format!("row {number} names no test and does not say that it is not met, or both"));
+        }
+        let unknown = quoted(tested).filter(|name| !tests.contains(*name));
+        wrong.extend(unknown.map(|name| format!("row {number}: there is no test {name}")));
+        let unknown = quoted(struck).filter(|name| !blows.contains(name));
+        wrong.extend(unknown.map(|name| format!("row {number}: there is no blow {name}")));
+    }
+    if numbers != (1..=48).collect::<Vec<_>>() {
+        wrong.push(format!("the rows are {numbers:?}"));
+    }
+    wrong
+}
+
+/// The words that chaos counts its blows by.
+fn blows() -> BTreeSet<&'static str> {
+    let source = include_str!("chaos/blows.rs");
+    let names = source.split("pub fn name").nth(1).unwrap_or_default();
+    names.split('"').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_failure_mode_is_listed_with_a_test_that_exists() {
+    let wrong = wrong_with_rows(include_str!("../../docs/failure-modes.md"), &all_tests(), &blows());
+    assert!(wrong.is_empty(), "docs/failure-modes.md:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_failure_mode_whose_test_is_misspelt_or_missing_is_found() {
+    let tests = BTreeSet::from(["a::b".to_owned()]);
+    let blows = BTreeSet::from(["kill9"]);
+    let row = |n, tested: &str, struck: &str| format!("| {n} | fault | holds | {tested} | {struck} |\n");
+    let rows = |from: usize| (from..=48).map(|n| row(n, "`a::b`", "`kill9`")).collect::<String>();
+    let find = |document: &str| wrong_with_rows(document, &tests, &blows);
+    assert!(find(&rows(1)).is_empty());
+    assert_eq!(find(&rows(2)).len(), 1, "a row is missing");
+    for (tested, struck) in
+        [("`a::c`", "`kill9`"), ("`a::b`, `a::c`", ""), ("`a::b`", "`kill8`"), ("", "`kill9`")]
+    {
+        let planted = row(1, tested, struck) + &rows(2);
+        assert_eq!(find(&planted).len(), 1, "{planted}");
+    }
+    let open = "| 1 | fault | **Not met.** Some day. | — | — |\n".to_owned() + &rows(2);
+    assert!(find(&open).is_empty(), "what is not met says so");
+    let source = "#[test]\n#[expect(x)]\nfn one() {}\n#[tokio::test(flavor = \"y\")]\nasync fn two() {}\nfn three() {}";
+    assert_eq!(tests_in(source).collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Rates, rests and breakers: all workers keep to them together, whatever becomes of Redis, and nobody who is sent
 //! away spends an attempt.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::gate::{Allowance, Rate, Visit};
@@ -54,9 +54,9 @@ async fn a_rate_lets_as_much_through_as_it_says_and_sends_each_away_until_a_mome
     let rate = Rate { calls: 12, per: Duration::from_mins(1) };
     let mut now: DateTime<Utc> = "2026-11-22T08:00:00Z".parse().unwrap();
     // forty jobs that want to go at once, and come back when they were told to
-    let mut waiting: BTreeMap<(DateTime<Utc>, u32), ()> = (0..40).map(|job| ((now, job), ())).collect();
+    let mut waiting: BTreeSet<(DateTime<Utc>, u32)> = (0..40).map(|job| (now, job)).collect();
     let (mut taken, mut asked) = (Vec::new(), 0);
-    while let Some(((at, job), ())) = waiting.pop_first() {
+    while let Some((at, job)) = waiting.pop_first() {
         now = now.max(at);
         database.set_clock(now).await;
         asked += 1;
@@ -64,7 +64,7 @@ async fn a_rate_lets_as_much_through_as_it_says_and_sends_each_away_until_a_mome
             Entry::Free => taken.push((now, 1)),
             Entry::Refused { cause, ends_at } => {
                 assert_eq!(cause, "app_rate");
-                waiting.insert((ends_at, job), ());
+                waiting.insert((ends_at, job));
             }
             Entry::Probe => panic!("nothing is broken"),
         }

@@ -75,6 +75,25 @@ impl Query {
         found
     }
 
+    /// Words with commas between them, each of which is read by itself.
+    pub fn words<T: std::str::FromStr<Err = String>>(&mut self, name: &str) -> Vec<T> {
+        let Some(given) = self.given.get(name) else { return Vec::new() };
+        let (mut read, mut wrong) = (Vec::new(), Vec::new());
+        for word in given.split(',') {
+            match word.trim().parse() {
+                Ok(one) => read.push(one),
+                Err(why) => wrong.push(Finding::new(name, "unknown_word", why)),
+            }
+        }
+        self.findings.extend(wrong);
+        read
+    }
+
+    /// A text as it stands.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.given.get(name).cloned()
+    }
+
     /// An id; one that cannot be is one that nothing has.
     pub fn id(&mut self, name: &str) -> Option<Uuid> {
         self.given.get(name).map(|text| Uuid::try_parse(text).unwrap_or(Uuid::nil()))

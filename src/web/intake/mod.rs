@@ -1,10 +1,12 @@
-//! The API: posts, media, accounts; and what watches over the process asks.
+//! The API: posts, media, accounts, jobs; and what watches over the process asks.
 
 pub mod accounts;
 pub mod health;
+pub mod jobs;
 pub mod lists;
 pub mod media;
 pub mod posts;
+pub mod queues;
 pub mod shapes;
 
 use std::sync::Arc;
@@ -57,6 +59,11 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(posts::one))
         .routes(routes!(media::one))
         .routes(routes!(accounts::list))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(queues::pause))
+        .routes(routes!(queues::resume))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

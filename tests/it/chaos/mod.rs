@@ -4,7 +4,6 @@
 mod blows;
 mod dice;
 mod door;
-
 mod found;
 mod lies;
 mod oracles;
@@ -12,7 +11,7 @@ pub mod proxy;
 mod report;
 mod round;
 mod schedule;
-mod servers;
+pub mod servers;
 mod stage;
 mod strike;
 mod surfaces;

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,8 @@ struct Weather {
     stalled: bool,
     /// Nobody answers at the door.
     refused: bool,
+    /// The same, on marked connections alone.
+    marked_stalled: bool,
     /// Each message takes this much longer.
     delay: Duration,
     /// Connections before this one are half open: nothing will ever pass, and nobody says so.
@@ -45,12 +47,16 @@ pub struct Relay {
 
 #[derive(Default)]
 struct Shared {
+    /// Where new connections lead to.
+    server: AtomicU16,
     /// Connections so far.
     connections: AtomicU64,
     /// Bytes towards the server until a connection breaks; 0 is: none does.
     cut_after: AtomicU64,
     /// The words towards the server at which a connection breaks.
     cut_at: Mutex<Option<CutAt>>,
+    /// The words towards the server that mark a connection, and how many such connections stay unmarked.
+    marks: Mutex<Option<(&'static [u8], usize)>>,
 }
 
 /// Words at which a connection breaks.
@@ -68,8 +74,8 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (weather, seen) = watch::channel(Weather::default());
-        let shared = Arc::new(Shared::default());
-        let accepting = tokio::spawn(accept(listener, server, seen, Arc::clone(&shared)));
+        let shared = Arc::new(Shared { server: server.into(), ..Shared::default() });
+        let accepting = tokio::spawn(accept(listener, seen, Arc::clone(&shared)));
         Self { port, weather, shared, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
@@ -83,6 +89,21 @@ impl Relay {
     /// Swallows everything until it clears; what was swallowed then arrives.
     pub fn stall(&self) {
         self.weather.send_modify(|it| it.stalled = true);
+    }
+
+    /// Marks the connections on which these words go to the server, but for the first `spared` of them.
+    pub fn mark(&self, words: &'static [u8], spared: usize) {
+        *self.shared.marks.lock().unwrap() = Some((words, spared));
+    }
+
+    /// Swallows everything on marked connections until it clears; what was swallowed then arrives.
+    pub fn stall_marked(&self) {
+        self.weather.send_modify(|it| it.marked_stalled = true);
+    }
+
+    /// Leads new connections to another port; those there are stay where they are.
+    pub fn lead_to(&self, server: u16) {
+        self.shared.server.store(server, Ordering::SeqCst);
     }
 
     /// Turns away who connects, and resets who is connected.
@@ -119,7 +140,7 @@ impl Relay {
     }
 }
 
-async fn accept(listener: TcpListener, server: u16, weather: watch::Receiver<Weather>, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, weather: watch::Receiver<Weather>, shared: Arc<Shared>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
@@ -127,8 +148,9 @@ async fn accept(listener: TcpListener, server: u16, weather: watch::Receiver<Wea
             continue;
         }
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
-        let link = Link { number, weather: weather.clone(), shared: Arc::clone(&shared) };
-        connections.spawn(link.carry(client, server));
+        let (shared, marked) = (Arc::clone(&shared), Arc::default());
+        let link = Link { number, weather: weather.clone(), shared, marked };
+        connections.spawn(link.carry(client));
     }
 }
 
@@ -138,13 +160,15 @@ struct Link {
     number: u64,
     weather: watch::Receiver<Weather>,
     shared: Arc<Shared>,
+    marked: Arc<AtomicBool>,
 }
 
 impl Link {
-    async fn carry(self, client: TcpStream, server: u16) {
+    async fn carry(self, client: TcpStream) {
         if !self.clone().passes().await {
             return;
         }
+        let server = self.shared.server.load(Ordering::SeqCst);
         let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
         let (Ok(()), Ok(())) = (client.set_nodelay(true), server.set_nodelay(true)) else { return };
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
@@ -164,8 +188,9 @@ impl Link {
 
     /// Waits until something may pass; false where nothing will any more.
     async fn passes(mut self) -> bool {
-        let number = self.number;
-        let seen = self.weather.wait_for(|it| !it.stalled || number < it.muted).await;
+        let (number, marked) = (self.number, self.marked.load(Ordering::SeqCst));
+        let stalled = |it: &Weather| it.stalled || (it.marked_stalled && marked);
+        let seen = self.weather.wait_for(|it| !stalled(it) || number < it.muted).await;
         match seen.map(|it| (number < it.muted, it.delay)) {
             Ok((false, delay)) => {
                 tokio::time::sleep(delay).await;
@@ -182,6 +207,9 @@ impl Link {
     async fn pump(&mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, towards_server: bool) {
         let mut buffer = vec![0; 16 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            if towards_server {
+                self.mark(&buffer[..length]);
+            }
             if !self.clone().passes().await {
                 return;
             }
@@ -195,6 +223,19 @@ impl Link {
             if to.write_all(&buffer[..left]).await.is_err() || left < length {
                 return;
             }
+        }
+    }
+
+    /// Marks this connection if these bytes hold the words that do.
+    fn mark(&self, bytes: &[u8]) {
+        let mut marks = self.shared.marks.lock().unwrap();
+        let Some((words, spared)) = &mut *marks else { return };
+        if !bytes.windows(words.len()).any(|window| window == *words) {
+            return;
+        }
+        match spared.checked_sub(1) {
+            Some(left) => *spared = left,
+            None => self.marked.store(true, Ordering::SeqCst),
         }
     }
 
@@ -279,6 +320,19 @@ mod tests {
         assert!(answer(&mut client, b"five!").await.is_err());
         let mut other = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
         assert_eq!(answer(&mut other, b"whole").await.unwrap(), b"whole");
+    }
+
+    #[tokio::test]
+    async fn marked_connections_stall_and_the_others_go_on() {
+        let (relay, mut client) = echo().await;
+        relay.mark(b"two", 1);
+        let mut other = TcpStream::connect(("127.0.0.1", relay.port)).await.unwrap();
+        assert_eq!(answer(&mut client, b"two").await.unwrap(), b"two");
+        assert_eq!(answer(&mut other, b"two").await.unwrap(), b"two");
+        relay.stall_marked();
+        assert_eq!(answer(&mut client, b"three").await.unwrap(), b"three");
+        let waited = tokio::time::timeout(Duration::from_millis(50), answer(&mut other, b"four")).await;
+        assert!(waited.is_err(), "nothing passes");
     }
 
     #[tokio::test]

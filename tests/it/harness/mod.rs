@@ -377,6 +377,11 @@ impl System {
         assert!(self.http.delete(url).send().await.unwrap().status().is_success());
     }
 
+    /// Runs a verb of `postroom` that prints one JSON object.
+    pub async fn told(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.postroom(&[args, &["--json"]].concat(), "").await).unwrap()
+    }
+
     /// Empties Redis.
     pub async fn flush_redis(&self) {
         let client = redis::Client::open(self.environment["REDIS_URL"].as_str()).unwrap();

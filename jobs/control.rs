@@ -1,0 +1,117 @@
+//! What people may do about a publication, by where it stands: as pure functions.
+
+use crate::machine::State;
+
+/// What a wish of people is measured by.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the ledger tells")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// Its state.
+    pub state: State,
+    /// What it waits for was committed and taken.
+    pub committed: bool,
+    /// A commit call is open, in doubt or in effect.
+    pub commit_open: bool,
+    /// Somebody works on it now.
+    pub claimed: bool,
+    /// Somebody wished it cancelled.
+    pub wished: bool,
+}
+
+/// What becomes of a wish to cancel (T17).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    /// It is cancelled at once.
+    Now,
+    /// Who works on it cancels it; nothing is sent any more.
+    Promise,
+    /// It may be public: the wish is kept, and honoured if it turns out that it is not.
+    Keep,
+    /// Nobody knows whether it is public: people have to decide that first.
+    Decide,
+    /// It is over.
+    Over,
+}
+
+/// What becomes of a wish to try again (T21).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It is tried again.
+    Now,
+    /// It is under way and needs no help.
+    UnderWay,
+    /// Its outcome is not known: only evidence leads on.
+    Unknown,
+    /// Nobody knows whether it is public: people have to decide that first.
+    Decide,
+    /// Somebody wished it cancelled.
+    Wished,
+    /// It is public, or was cancelled.
+    Over,
+}
+
+/// What becomes of a wish to cancel.
+pub fn cancel(it: &Stand) -> Cancel {
+    match it.state {
+        State::Published | State::Failed | State::Cancelled => Cancel::Over,
+        State::Armed | State::Unknown => Cancel::Keep,
+        State::Waiting if it.committed => Cancel::Keep,
+        State::Held if it.commit_open => Cancel::Decide,
+        State::Preparing => Cancel::Promise,
+        State::Scheduled | State::Prepared | State::Waiting | State::RetryWait | State::Held => {
+            if it.claimed { Cancel::Promise } else { Cancel::Now }
+        }
+    }
+}
+
+/// What becomes of a wish to try again.
+pub fn retry(it: &Stand) -> Retry {
+    match it.state {
+        State::Published | State::Cancelled => Retry::Over,
+        State::Unknown => Retry::Unknown,
+        State::Held if it.commit_open => Retry::Decide,
+        State::Failed | State::Held if it.wished => Retry::Wished,
+        State::Failed | State::Held => Retry::Now,
+        State::Scheduled
+        | State::Preparing
+        | State::Prepared
+        | State::Waiting
+        | State::Armed
+        | State::RetryWait => Retry::UnderWay,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Move;
+
+    /// Every way in which a publication can stand.
+    fn all() -> impl Iterator<Item = Stand> {
+        let flags = |n: u8| [1, 2, 4, 8].map(|bit| n & bit != 0);
+        State::ALL.iter().flat_map(move |&state| {
+            (0..16).map(move |n| {
+                let [committed, commit_open, claimed, wished] = flags(n);
+                Stand { state, committed, commit_open, claimed, wished }
+            })
+        })
+    }
+
+    #[test]
+    fn only_what_failed_or_was_too_late_is_tried_again() {
+        for it in all().filter(|it| retry(it) == Retry::Now) {
+            assert!(Move::Redrive.from().contains(&it.state), "{it:?}");
+            assert!(it.state == State::Failed || !it.commit_open, "{it:?}");
+            assert!(!it.wished, "{it:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_public_is_never_called_cancelled() {
+        for it in all().filter(|it| cancel(it) == Cancel::Now) {
+            assert!(Move::Cancel.from().contains(&it.state) && it.state != State::Preparing, "{it:?}");
+            assert!(!(it.state == State::Waiting && it.committed), "{it:?}");
+            assert!(!(it.state == State::Held && it.commit_open), "{it:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What people do about publications: cancel them (T17), try them again (T21). What was sent stays in force.
+
+use jobs::{
+    contract::{Class, Failure},
+    control::{self, Stand},
+    machine::{Move, State},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    LedgerError,
+    reconcile::insert_publish_job,
+    settle::{Outcome, bury, kept, words},
+};
+
+/// Why something is left as it is, for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is nothing of that id, or it is somebody else's.
+    #[error("there is no such job")]
+    Missing,
+    /// It has ended.
+    #[error("it is over: {0}")]
+    Over(String),
+    /// Nothing is wrong with it.
+    #[error("it is {0} and goes on by itself; only what has failed is tried again")]
+    UnderWay(String),
+    /// A commit may be in effect.
+    #[error(
+        "its outcome is not known: it may be public. The network is being asked, and nothing is sent again before \
+         that is settled"
+    )]
+    Unknown,
+    /// No evidence came in time.
+    #[error("nobody could prove whether it is public. Look at the account, and decide that first")]
+    Undecided,
+    /// T17 in doubt.
+    #[error(
+        "it may be public already. The wish to cancel is kept, and honoured if it turns out that nothing went out"
+    )]
+    WishKept,
+    /// It was given up by wish.
+    #[error("somebody wished it cancelled; write a new post instead")]
+    Wished,
+    /// Its account cannot be used.
+    #[error("its account is {0}; mend that first")]
+    Account(String),
+    /// A worker has it.
+    #[error("it is being worked on, and what runs is not interrupted; ask again when this attempt has ended")]
+    Running,
+    /// It was redriven.
+    #[error("it was tried again already, as job {0}")]
+    Redriven(Uuid),
+}
+
+/// T21: a publication is tried again from what is known of it. Its earlier calls and its handle stay as they are, so
+/// that nothing is sent before they are accounted for. Returns the new job.
+pub(super) async fn retry_publication(
+    tx: &mut PgConnection,
+    id: Uuid,
+) -> Result<Result<Uuid, Refusal>, LedgerError> {
+    let account = lock(tx, id).await?;
+    let it = stand(tx, id).await?;
+    let refusal = match control::retry(&it) {
+        control::Retry::Now if account != "active" => Refusal::Account(account),
+        control::Retry::Now => return Ok(Ok(redrive(tx, id).await?)),
+        control::Retry::UnderWay => Refusal::UnderWay(it.state.shown().to_owned()),
+        control::Retry::Unknown => Refusal::Unknown,
+        control::Retry::Decide => Refusal::Undecided,
+        control::Retry::Wished => Refusal::Wished,
+        control::Retry::Over => Refusal::Over(it.state.shown().to_owned()),
+    };
+    Ok(Err(refusal))
+}
+
+/// T17: cancels a publication, or keeps the wish until whoever may does.
+pub(super) async fn cancel_publication(
+    tx: &mut PgConnection,
+    id: Uuid,
+) -> Result<Result<(), Refusal>, LedgerError> {
+    lock(tx, id).await?;
+    let it = stand(tx, id).await?;
+    match control::cancel(&it) {
+        control::Cancel::Now => honour(tx, &[id]).await.map(Ok),
+        control::Cancel::Promise => wish(tx, id).await.map(Ok),
+        control::Cancel::Keep => wish(tx, id).await.map(|()| Err(Refusal::WishKept)),
+        control::Cancel::Decide => Ok(Err(Refusal::Undecided)),
+        control::Cancel::Over => Ok(Err(Refusal::Over(it.state.shown().to_owned()))),
+    }
+}
+
+/// T17 for wishes that no worker comes to look at, such as those of paused jobs.
+pub(super) async fn honour_wishes(tx: &mut PgConnection) -> Result<(), LedgerError> {
+    let wished = sqlx::query_scalar!(
+        r#"SELECT p.id FROM publication p
+           WHERE p.cancel_requested_at IS NOT NULL AND p.state = ANY($1::text[]::publication_state[])
+             AND p.state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
+             AND p.state <> 'preparing' AND NOT (p.state = 'waiting' AND p.handle_state = 'spent')
+             AND NOT EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
+                             WHERE j.publication_id = p.id AND j.kind = 'publish')
+           LIMIT 1000 FOR UPDATE OF p SKIP LOCKED"#,
+        &words(Move::Cancel.from()),
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    honour(tx, &wished).await
+}
+
+/// Locks a publication and its account, as arming does and in that order: whoever looks afterwards sees what is true
+/// until the end. Returns the account's state.
+async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<String, LedgerError> {
+    let account = sqlx::query_scalar!(
+        r#"SELECT CASE WHEN frozen_at IS NULL THEN state ELSE 'frozen' END::text AS "state!" FROM account
+           WHERE id = (SELECT account_id FROM publication WHERE id = $1) FOR SHARE"#,
+        id,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_one(tx).await?;
+    Ok(account)
+}
+
+async fn stand(tx: &mut PgConnection, id: Uuid) -> Result<Stand, LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT p.state::text AS "state!", p.handle_state = 'spent' AS "committed!",
+                  p.cancel_requested_at IS NOT NULL AS "wished!",
+                  EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                            AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes'))) AS "commit_open!",
+                  EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
+                          WHERE j.publication_id = p.id AND j.kind = 'publish') AS "claimed!"
+           FROM publication p WHERE p.id = $1"#,
+        id,
+    )
+    .fetch_one(tx)
+    .await?;
+    let state = State::parse(&row.state)
+        .ok_or_else(|| LedgerError::Unreadable(format!("the publication state {}", row.state)))?;
+    let (committed, commit_open, claimed, wished) = (row.committed, row.commit_open, row.claimed, row.wished);
+    Ok(Stand { state, committed, commit_open, claimed, wished })
+}
+
+async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
+    sqlx::query!(
+        r#"UPDATE publication p
+           SET state = $3::text::publication_state, hold_reason = NULL, updated_at = ledger_now(),
+               latest_at = greatest(p.scheduled_for, ledger_now()) + post.latest_after
+           FROM post WHERE post.id = p.post_id AND p.id = $1 AND p.state = ANY($2::text[]::publication_state[])"#,
+        id,
+        &words(Move::Redrive.from()),
+        Move::Redrive.to().word(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    let job = insert_publish_job(tx, id).await?;
+    sqlx::query!(
+        "UPDATE job_history SET redriven_as = $2 WHERE publication_id = $1 AND outcome <> 'done' AND redriven_as IS NULL",
+        id,
+        job,
+    )
+    .execute(tx)
+    .await?;
+    Ok(job)
+}
+
+async fn wish(tx: &mut PgConnection, id: Uuid) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE publication SET cancel_requested_at = coalesce(cancel_requested_at, ledger_now()) WHERE id = $1",
+        id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Cancels publications that are locked and of which nothing is armed, and ends their jobs.
+async fn honour(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), LedgerError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::new(Class::Permanent, "cancelled", "cancelled by wish");
+    sqlx::query!(
+        r#"UPDATE publication
+           SET state = $3::text::publication_state, cancel_requested_at = coalesce(cancel_requested_at, ledger_now()),
+               error = $4, hold_reason = NULL, updated_at = ledger_now()
+           WHERE id = ANY($1) AND state = ANY($2::text[]::publication_state[])"#,
+        ids,
+        &words(Move::Cancel.from()),
+        Move::Cancel.to().word(),
+        kept(&failure),
+    )
+    .execute(&mut *tx)
+    .await?;
+    let jobs =
+        sqlx::query_scalar!("SELECT id FROM job WHERE publication_id = ANY($1) AND kind = 'publish'", ids)
+            .fetch_all(&mut *tx)
+            .await?;
+    bury(tx, &jobs, Outcome::Cancelled, &failure).await
+}

@@ -1,0 +1,213 @@
+//! Stopping a queue and letting it go on. An operator's key stops all of it, a workspace's key its own part.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, header},
+    response::Response,
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{asked, give};
+use crate::{
+    ledger::{
+        idempotency::{Answer, Asked, Keyed, Once},
+        pauses::{Pause, Stoppable},
+    },
+    web::{
+        App,
+        access::{JobsWrite, Operator},
+        body,
+        finding::Finding,
+        problem::{Problem, ProblemDocument},
+    },
+};
+
+/// What `POST /api/v1/queues/{name}/pause` takes. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = NewPause)]
+pub struct PauseBody {
+    /// Why, for whoever wonders; 1 to 500 characters.
+    #[schema(example = "their outage")]
+    pub reason: String,
+    /// ISO 8601 duration; left out: until it is resumed.
+    #[schema(example = "PT2H")]
+    pub r#for: Option<String>,
+    /// Only the jobs about this account.
+    pub account_id: Option<String>,
+}
+
+/// What `POST /api/v1/queues/{name}/resume` takes, if anything.
+#[derive(ToSchema)]
+#[schema(as = Resume)]
+pub struct ResumeBody {
+    /// The pause of this account.
+    pub account_id: Option<String>,
+}
+
+/// A pause.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Pause)]
+pub struct PauseShape {
+    /// `queue`, `queue_of_workspace` or `queue_of_account`.
+    scope: String,
+    /// Which one: the queue, or the queue and the id.
+    subject: String,
+    reason: String,
+    paused_at: DateTime<Utc>,
+    /// `null`: until it is resumed.
+    ends_at: Option<DateTime<Utc>>,
+}
+
+/// Stops the claiming of a queue's jobs; what runs already runs on, and new work is accepted and kept.
+#[utoipa::path(
+    post,
+    path = "/api/v1/queues/{name}/pause",
+    tag = "jobs",
+    security(("bearer" = ["jobs:write"])),
+    params(
+        ("name" = String, Path, description = "The queue, which is a kind of job"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
+    request_body = PauseBody,
+    responses(
+        (status = 200, description = "Paused", body = PauseShape),
+        (status = 404, description = "No such queue", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Paused already; detail says since when and why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "One entry in errors for each field", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn pause(
+    State(app): State<Arc<App>>,
+    caller: Operator<JobsWrite>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let queue = queue(&name)?;
+    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/pause"), &bytes)?;
+    let (wish, findings) = body::pause(&body::json(&bytes)?);
+    let what = stoppable(&app, &caller, queue, wish.account_id.as_deref(), findings).await?;
+    let pausing = tokio::spawn(async move {
+        app.house.ledger.pause(&what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
+    });
+    match pausing.await?? {
+        Once::Done(Ok(made)) => Ok(give(answer(&made), false)),
+        Once::Done(Err(standing)) => Err(Problem::conflict(paused_already(&standing))),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
+}
+
+/// Ends a pause that the same kind of key has made.
+#[utoipa::path(
+    post,
+    path = "/api/v1/queues/{name}/resume",
+    tag = "jobs",
+    security(("bearer" = ["jobs:write"])),
+    params(
+        ("name" = String, Path, description = "The queue, which is a kind of job"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
+    request_body = Option<ResumeBody>,
+    responses(
+        (status = 200, description = "The pause that has ended", body = PauseShape),
+        (status = 404, description = "No such queue", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Not paused by such a key; detail says by whom, if by anybody", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn resume(
+    State(app): State<Arc<App>>,
+    caller: Operator<JobsWrite>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let queue = queue(&name)?;
+    let bytes = if headers.contains_key(header::CONTENT_TYPE) {
+        body::json_bytes(&headers, body, app.house.web.body_limit).await?
+    } else {
+        b"{}".to_vec()
+    };
+    let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/resume"), &bytes)?;
+    let (account_id, findings) = body::resumed(&body::json(&bytes)?);
+    let what = stoppable(&app, &caller, queue, account_id.as_deref(), findings).await?;
+    let (house, shown) = (Arc::clone(&app), what.clone());
+    let resuming = tokio::spawn(async move { house.house.ledger.resume(&what, keyed(asked.as_ref())).await });
+    match resuming.await?? {
+        Once::Done(Some(ended)) => Ok(give(answer(&ended), false)),
+        Once::Done(None) => Err(Problem::conflict(not_paused(&app, queue, &shown).await?)),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
+}
+
+fn queue(name: &str) -> Result<&'static str, Problem> {
+    jobs::kind(name).map(|kind| kind.name).ok_or_else(|| Problem::not_found("queue"))
+}
+
+/// What this key may stop. An account of another workspace is one that nobody has.
+async fn stoppable(
+    app: &App,
+    caller: &Operator<JobsWrite>,
+    queue: &str,
+    account_id: Option<&str>,
+    mut findings: Vec<Finding>,
+) -> Result<Stoppable, Problem> {
+    let mut what = match caller.workspace_id {
+        Some(workspace_id) => Stoppable::QueueOfWorkspace(queue.to_owned(), workspace_id),
+        None => Stoppable::Queue(queue.to_owned()),
+    };
+    if let Some(given) = account_id {
+        match Uuid::try_parse(given) {
+            Ok(id) if app.house.ledger.has_account(id, caller.workspace_id).await? => {
+                what = Stoppable::QueueOfAccount(queue.to_owned(), id);
+            }
+            Ok(_) | Err(_) => {
+                let detail = "There is no such account here; GET /api/v1/accounts lists them.";
+                findings.push(Finding::new("account_id", "account_unknown", detail));
+            }
+        }
+    }
+    if findings.is_empty() { Ok(what) } else { Err(Problem::invalid(findings)) }
+}
+
+fn keyed(asked: Option<&Asked>) -> Option<Keyed<'_, Pause>> {
+    asked.map(|asked| (asked, answer as fn(&Pause) -> Answer))
+}
+
+fn answer(pause: &Pause) -> Answer {
+    let shape = PauseShape {
+        scope: pause.scope.clone(),
+        subject: pause.subject.clone(),
+        reason: pause.reason.clone(),
+        paused_at: pause.paused_at,
+        ends_at: pause.ends_at,
+    };
+    Answer { status: 200, body: serde_json::to_string(&shape).unwrap_or_default() }
+}
+
+fn paused_already(pause: &Pause) -> String {
+    let reason: Value = json!(pause.reason);
+    let end =
+        pause.ends_at.map_or("until it is resumed".to_owned(), |at| format!("until {}", at.to_rfc3339()));
+    format!("It is paused already, since {}, {end}, because {reason}.", pause.paused_at.to_rfc3339())
+}
+
+async fn not_paused(app: &App, queue: &str, what: &Stoppable) -> Result<String, Problem> {
+    let whole = Stoppable::Queue(queue.to_owned());
+    let standing = app.house.ledger.pauses().await?.into_iter().find(|pause| pause.is_of(&whole));
+    Ok(match standing {
+        Some(_) if *what != whole => {
+            format!("The whole queue {queue} is paused, which only an operator ends.")
+        }
+        Some(_) | None => "It is not paused.".to_owned(),
+    })
+}
