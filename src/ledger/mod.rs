@@ -33,7 +33,7 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection, Executor, PgConnection, PgTransaction,
+    Executor, PgConnection, PgTransaction, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -152,10 +152,12 @@ fn passes(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["40001", "40P01", "0A000"].contains(&code.as_ref()))
 }
 
-/// Whether a connection is still good, which it shows soon or not at all.
-async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match tokio::time::timeout(ANSWERS_WITHIN, connection.ping()).await {
-        Ok(answer) => answer.map(|()| true),
+/// Whether a connection is still good, which it shows soon or not at all. One that was made while the ledger was
+/// read-only stays so when the ledger can be written again.
+async fn serves(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let asked = sqlx::raw_sql("SHOW transaction_read_only").fetch_one(connection);
+    match tokio::time::timeout(ANSWERS_WITHIN, asked).await {
+        Ok(answer) => Ok(answer?.try_get::<&str, _>(0)? == "off"),
         Err(late) => Err(sqlx::Error::Io(late.into())),
     }
 }
@@ -184,11 +186,11 @@ impl Ledger {
             .test_before_acquire(false)
             .before_acquire(move |connection, was| {
                 let outlived = kept.outlived(was.age);
-                Box::pin(async move {
-                    Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
-                })
+                Box::pin(
+                    async move { Ok(!outlived && (was.idle_for < TRUSTED_FOR || serves(connection).await?)) },
+                )
             })
-            .after_release(|connection, _| Box::pin(answers(connection)))
+            .after_release(|connection, _| Box::pin(serves(connection)))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if let Some(statement) = role.switch() {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{COMMON, SOMEBODY, accepted, all_done_once, at_port, port_of, probe_settings, probes, until};
 use crate::{
     chaos::{proxy::Relay, servers},
-    harness::{Database, FACEBOOK, Ground, System, eventually, free_port, start_redis},
+    harness::{Database, FACEBOOK, Ground, INSTAGRAM, System, eventually, free_port, start_redis},
     support::{Door, Scratch},
 };
 
@@ -284,4 +284,39 @@ async fn a_transaction_that_pins_the_horizon_makes_claims_no_dearer() {
     enqueue(100).await;
     let pinned_down = pages(&scratch).await;
     assert!(pinned_down < fresh * 2, "{pinned_down} pages instead of {fresh}, after 5,000 dead jobs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_turns_read_only_accepts_nothing_and_says_when_to_come_back() {
+    let system = System::with_workers(1).await;
+    let before = accepted(&system, "everybody may write").await;
+    system.until(&before, "published").await;
+    let name: String =
+        sqlx::query_scalar("SELECT current_database()").fetch_one(&system.database.pool).await.unwrap();
+    let maintenance = std::env::var("TEST_DATABASE_URL").unwrap();
+    let turn = async |how: &str| {
+        let mut connection = sqlx::PgConnection::connect(&maintenance).await.unwrap();
+        let turn = AssertSqlSafe(format!("ALTER DATABASE {name} SET default_transaction_read_only = {how}"));
+        connection.execute(turn).await.unwrap();
+    };
+    turn("on").await;
+    // who is connected already does not hear of it
+    let mut connection = sqlx::PgConnection::connect(&maintenance).await.unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = $1 AND application_name = 'postroom'";
+    sqlx::query(cut).bind(&name).execute(&mut connection).await.unwrap();
+    let wish = system.wish("nobody may write", &[FACEBOOK, INSTAGRAM], &[]);
+    let client = reqwest::Client::new();
+    let ask = || client.post(system.url("/api/v1/posts")).bearer_auth(&system.key).json(&wish).send();
+    for _ in 0..3 {
+        let refused = ask().await.unwrap();
+        assert_eq!(refused.status(), 503);
+        assert!(refused.headers().contains_key("retry-after"));
+    }
+    assert_eq!(system.database.count("SELECT count(*) FROM post").await, 1);
+    // nobody is cut off now: who connected meanwhile has to find out
+    turn("off").await;
+    let after = accepted(&system, "somebody may write again").await;
+    system.until(&after, "published").await;
+    system.all_live_once(&[before, after]).await;
 }
