@@ -1,6 +1,6 @@
 //! The engine: how fast jobs are accepted and done, how soon one starts, and what idling costs.
 //!
-//! `cargo bench --bench engine -- [--json] [--only enqueue,bulk,drain,latency,idle,backlog,pinned,two,noisy,redis] [--jobs N] [--concurrency C]`
+//! `cargo bench --bench engine -- [--json] [--only enqueue,bulk,drain,latency,idle,backlog,pinned,two,noisy,redis,recovery] [--jobs N] [--concurrency C]`
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 #![expect(clippy::cast_precision_loss, reason = "counts and microseconds are far below 2^52")]
 
@@ -60,6 +60,12 @@ async fn main() {
     }
     if settings.wants("redis") {
         without_redis(&settings).await;
+    }
+    if settings.wants("recovery") {
+        for lease in [30, 10] {
+            killed(&settings, lease).await;
+        }
+        flushed(&settings).await;
     }
 }
 
@@ -236,4 +242,56 @@ async fn without_redis(settings: &Settings) {
     lab.drained(last).await;
     settings.print("drain_without_redis", lab.rate().await, "1/s");
     lab.account_for(settings.jobs).await;
+}
+
+/// A worker dies with its slots full: until another has all of its jobs.
+async fn killed(settings: &Settings, lease: u64) {
+    let lab = Lab::open().await;
+    let length = format!("{lease}s");
+    let of_this_lease = [("POSTROOM__LEASE__LENGTH", length.as_str())];
+    let mut dying = lab.worker_with(settings.concurrency, &of_this_lease);
+    // longer than anybody waits here, so that a job is held until its worker is gone
+    lab.heap(settings.concurrency, &Does::Call(600_000)).await;
+    let all = i64::try_from(settings.concurrency).unwrap();
+    while lab.claimed_since(0).await < all {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _heir = lab.worker_with(settings.concurrency, &of_this_lease);
+    let (moment, begun) = (machine_micros(), Instant::now());
+    dying.kill9().await;
+    while lab.claimed_since(moment).await < all {
+        assert!(begun.elapsed() < Duration::from_mins(5), "the jobs are not taken up:\n{}", lab.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    settings.print(&format!("recovery_lease_{lease}s"), begun.elapsed().as_secs_f64(), "s");
+}
+
+/// Redis loses everything in the middle of a drain: until the first job after it, and until as many are done a
+/// second as before.
+async fn flushed(settings: &Settings) {
+    let lab = Lab::open().await;
+    let jobs = settings.jobs * 4;
+    let last = lab.fill(jobs, &Does::Nothing).await;
+    lab.quiet().await;
+    let _worker = lab.worker(settings.concurrency);
+    let quarter = "SELECT count(*) FROM job";
+    while sqlx::query_scalar::<_, i64>(quarter).fetch_one(lab.pool()).await.unwrap()
+        > i64::try_from(jobs * 3 / 4).unwrap()
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let moment = machine_micros();
+    lab.flush_redis().await;
+    lab.drained(last).await;
+    let starts = lab.starts_since(moment).await;
+    let before = starts.iter().filter(|at| **at < 0.0).count() as f64 / -starts[0];
+    // what the worker had popped already is no sign of life: the first after the longest silence is
+    let after: Vec<f64> = starts.into_iter().filter(|at| *at >= 0.0).collect();
+    let longest = after.windows(2).max_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0]))).unwrap();
+    settings.print("recovery_flush_silence", longest[1] - longest[0], "s");
+    settings.print("recovery_flush_first", longest[1], "s");
+    let in_second = |from: f64| after.iter().filter(|at| (from..from + 1.0).contains(*at)).count() as f64;
+    let full = (0..600).map(|tenths| f64::from(tenths) / 10.0).find(|from| in_second(*from) >= before * 0.9);
+    settings.print("recovery_flush_full_rate", full.map_or(f64::INFINITY, |from| from + 1.0), "s");
+    lab.account_for(jobs).await;
 }

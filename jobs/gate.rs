@@ -48,7 +48,7 @@ impl Rate {
 pub struct Allowance {
     /// The app whose limits its calls count against; networks may share one.
     pub app: &'static str,
-    /// Of all accounts together, if there is a limit.
+    /// Of all accounts of the app together, if there is a limit; the same for all networks of the app.
     pub app_rate: Option<Rate>,
     /// Of one workspace.
     pub workspace_rate: Option<Rate>,

@@ -201,6 +201,8 @@ pub enum Move {
     Fail,
     /// T21: people try again what failed, or was too late.
     Redrive,
+    /// R4: the ledger went back in time; it may have been sent since.
+    Restore,
 }
 
 impl Move {
@@ -230,6 +232,7 @@ impl Move {
         Self::Expire,
         Self::Fail,
         Self::Redrive,
+        Self::Restore,
     ];
 
     /// The states it may leave.
@@ -260,6 +263,7 @@ impl Move {
             Self::Expire => &[S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
             Self::Fail => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait],
             Self::Redrive => &[S::Failed, S::Held],
+            Self::Restore => State::WITH_JOB,
         }
     }
 
@@ -273,7 +277,7 @@ impl Move {
             Self::Arm => State::Armed,
             Self::Publish => State::Published,
             Self::Refuse | Self::Reject | Self::Replace | Self::Redrive => State::RetryWait,
-            Self::Lose => State::Unknown,
+            Self::Lose | Self::Restore => State::Unknown,
             Self::Condemn | Self::Fail => State::Failed,
             Self::Honour | Self::Cancel => State::Cancelled,
             Self::Hold | Self::Expire => State::Held,
@@ -426,6 +430,8 @@ pub struct Case {
     pub cancel_wished: bool,
     /// The surface gives no read that proves absence.
     pub one_shot: bool,
+    /// The ledger was restored since: what became of one handle says nothing of a later one.
+    pub restored: bool,
 }
 
 /// How patient the reconciler is.
@@ -471,6 +477,9 @@ pub enum Ruling {
 pub fn judge(case: &Case, seen: Result<Sight, Failure>, patience: &Patience) -> Ruling {
     match seen {
         Ok(Sight::Public(public)) => Ruling::Publish(public),
+        Ok(Sight::Processing) if case.restored => {
+            undecided(case, patience, None, "the network still works on it")
+        }
         Ok(Sight::Processing) => Ruling::Carry,
         Ok(Sight::Ready) => absent(case, patience, || Ruling::Rearm),
         Ok(Sight::Dead(failure)) => absent(case, patience, || match failure.class {
@@ -484,10 +493,9 @@ pub fn judge(case: &Case, seen: Result<Sight, Failure>, patience: &Patience) -> 
 
 /// Absence counts once it was read twice, `settle` apart, after the last moment a request could be on its way.
 fn absent(case: &Case, patience: &Patience, ruling: impl FnOnce() -> Ruling) -> Ruling {
-    if case.one_shot {
-        return Ruling::Hold(
-            "the network shows no trace of it, which for this kind of post proves nothing".into(),
-        );
+    if case.one_shot || case.restored {
+        let why = if case.restored { "after a restore" } else { "for this kind of post" };
+        return Ruling::Hold(format!("the network shows no trace of it, which {why} proves nothing"));
     }
     if case.now < case.quarantine_until {
         return Ruling::LookAgain { at: soon(case, patience).min(case.quarantine_until), absent_since: None };
@@ -553,6 +561,7 @@ mod tests {
             absent_since: absent_since.map(at),
             cancel_wished: false,
             one_shot: false,
+            restored: false,
         }
     }
 
@@ -636,6 +645,18 @@ mod tests {
     fn absence_on_a_one_shot_surface_proves_nothing() {
         let case = Case { one_shot: true, ..case(40, Some(30)) };
         assert!(matches!(judge(&case, Ok(Sight::Ready), &patience()), Ruling::Hold(_)));
+    }
+
+    #[test]
+    fn after_a_restore_only_what_is_public_is_evidence() {
+        let case = Case { restored: true, ..case(40, Some(30)) };
+        let rejected = || Sight::Dead(Failure::new(Class::Permanent, "rejected", "no"));
+        for seen in [Sight::Ready, rejected()] {
+            assert!(matches!(judge(&case, Ok(seen), &patience()), Ruling::Hold(_)));
+        }
+        assert!(matches!(judge(&case, Ok(Sight::Processing), &patience()), Ruling::LookAgain { .. }));
+        let public = Public { id: Some("1".into()), url: None };
+        assert_eq!(judge(&case, Ok(Sight::Public(public.clone())), &patience()), Ruling::Publish(public));
     }
 
     #[test]

@@ -157,7 +157,13 @@ impl Lab {
 
     /// Starts a worker of so many slots.
     pub fn worker(&self, slots: usize) -> Process {
+        self.worker_with(slots, &[])
+    }
+
+    /// The same with other settings.
+    pub fn worker_with(&self, slots: usize, settings: &[(&str, &str)]) -> Process {
         let mut environment = self.environment.clone();
+        environment.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         environment.insert(BE_A_WORKER.to_owned(), slots.to_string());
         for key in ["PATH", "HOME", "POSTROOM__RELAY__WINDOW"] {
             if let Ok(value) = env::var(key) {
@@ -280,6 +286,34 @@ impl Lab {
     /// What Redis holds, in megabytes.
     pub async fn redis_megabytes(&self) -> f64 {
         self.redis_info("memory", "used_memory:").await / 1024.0 / 1024.0
+    }
+
+    /// How many jobs were claimed since a moment of the machine's clock, in microseconds, which is the ledger's too,
+    /// and are not finished.
+    pub async fn claimed_since(&self, moment: u64) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM claim WHERE started_at > to_timestamp($1::float8 / 1e6)")
+            .bind(i64::try_from(moment).unwrap())
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    /// When the jobs that are done began, in seconds since a moment of the machine's clock, sorted.
+    pub async fn starts_since(&self, moment: u64) -> Vec<f64> {
+        sqlx::query_scalar(
+            "SELECT extract(epoch FROM started_at)::float8 - $1::float8 / 1e6 FROM job_history ORDER BY started_at",
+        )
+        .bind(i64::try_from(moment).unwrap())
+        .fetch_all(self.pool())
+        .await
+        .unwrap()
+    }
+
+    /// Loses every hint.
+    pub async fn flush_redis(&self) {
+        let client = redis::Client::open(self.redis_url.as_str()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
     }
 
     /// Waits until a job has left the live ones.

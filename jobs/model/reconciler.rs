@@ -94,6 +94,7 @@ impl Doubt {
             absent_since: if trusting { Some(at(self.now() - SETTLE)) } else { self.absent_since().map(at) },
             cancel_wished: self.unwanted,
             one_shot: set.family == Family::OneShot && !set.has(Flaw::OneShotResent),
+            restored: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! `jobs list`, `show`, `retry` and `cancel`: what there is, and what people may do about it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
@@ -22,6 +22,8 @@ use crate::ledger::{
 
 /// Jobs of one look at the ledger.
 const PAGE: i64 = 500;
+/// The longest that one page may take to find.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum JobsVerb {
@@ -138,7 +140,7 @@ impl Filter {
 impl List {
     async fn run(self, ledger: &Ledger) -> Result<(), Failed> {
         let filter = self.filter.read(ledger).await?;
-        let rows = ledger.jobs(&filter, self.limit).await?;
+        let rows = ledger.jobs(&filter, self.limit, PATIENCE).await?;
         if self.output.json {
             println!("{}", json!({ "data": rows.iter().map(told).collect::<Vec<_>>() }));
             return Ok(());
@@ -175,7 +177,8 @@ impl List {
 
 async fn show(ledger: &Ledger, id: Uuid, output: Output) -> Result<(), Failed> {
     let filter = JobFilter { ids: Some(vec![id]), states: JobState::ALL.to_vec(), ..JobFilter::default() };
-    let row = ledger.jobs(&filter, 1).await?.pop().ok_or_else(|| format!("there is no job {id}"))?;
+    let row =
+        ledger.jobs(&filter, 1, PATIENCE).await?.pop().ok_or_else(|| format!("there is no job {id}"))?;
     let mut shown = told(&row);
     let attempts = ledger.attempts(id).await?;
     let attempt = |it: &crate::ledger::jobs::AttemptRow| json!({ "started_at": it.started_at, "ended_at": it.ended_at, "outcome": it.outcome, "reason": it.reason });
@@ -233,13 +236,22 @@ impl Bulk {
         for id in self.ids.iter().filter(|id| !rows.iter().any(|row| row.id == **id)) {
             sum.left.push((*id, Refusal::Missing));
         }
+        let mut failed = None;
         for row in rows {
-            match act.on(ledger, row.id, self.dry_run).await? {
-                Ok(now) => sum.done.push((row, now)),
-                Err(refusal) => sum.left.push((row.id, refusal)),
+            match act.on(ledger, row.id, self.dry_run).await {
+                Ok(Ok(now)) => sum.done.push((row, now)),
+                Ok(Err(refusal)) => sum.left.push((row.id, refusal)),
+                Err(error) => {
+                    failed =
+                        Some(format!("it stopped at job {}: {error}; what is listed above is done", row.id));
+                    break;
+                }
             }
         }
         sum.print(act, self.dry_run, self.output);
+        if let Some(failed) = failed {
+            return Err(failed.into());
+        }
         // who names a job wants to know that it was done
         if by_id && !sum.left.is_empty() {
             Err(format!("{} left as they are", sum.left.len()).into())
@@ -253,7 +265,7 @@ impl Bulk {
 async fn all(ledger: &Ledger, mut filter: JobFilter) -> Result<Vec<JobRow>, Failed> {
     let mut rows = Vec::new();
     loop {
-        let page = ledger.jobs(&filter, PAGE).await?;
+        let page = ledger.jobs(&filter, PAGE, PATIENCE).await?;
         let Some(last) = page.last() else { return Ok(rows) };
         filter.before = Some(last.id);
         rows.extend(page);

@@ -1,10 +1,12 @@
 //! The verbs: one executable, and every role is one of them.
 
 mod accounts;
+mod explain;
 mod jobs;
 mod keys;
 mod pauses;
 mod people;
+mod restore;
 mod serve;
 
 use std::{io::Read, path::PathBuf, process::ExitCode};
@@ -57,6 +59,13 @@ enum Verb {
     /// Jobs, and what stops them.
     #[command(subcommand)]
     Jobs(jobs::JobsVerb),
+    /// Why a post is where it is: what it means, what stops it, what comes next, who has to act, and the evidence.
+    #[command(after_help = "Example:\n  postroom explain 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b")]
+    Explain(explain::Explain),
+    /// After the ledger was restored from a backup: puts in doubt what may have been sent since. Run it before
+    /// workers start.
+    #[command(after_help = "Example:\n  postroom restore --check")]
+    Restore(restore::Restore),
 }
 
 /// Where a verb that prints data prints it.
@@ -104,6 +113,8 @@ impl Cli {
             Verb::ApiKey(verb) => verb.run().await,
             Verb::Account(verb) => verb.run(self.config).await,
             Verb::Jobs(verb) => verb.run().await,
+            Verb::Explain(what) => what.run().await,
+            Verb::Restore(what) => what.run().await,
             Verb::Keys(verb) => {
                 verb.run();
                 Ok(())

@@ -13,7 +13,7 @@ use crate::{
     ledger::{
         Ledger,
         idempotency::Once,
-        pauses::{Pause, REASON_MOST, Stoppable},
+        pauses::{By, Pause, REASON_MOST, Stoppable},
     },
     networks::NETWORKS,
 };
@@ -108,8 +108,11 @@ impl What {
 impl Resumed {
     pub(super) async fn run(self, ledger: &Ledger) -> Result<(), Failed> {
         let what = self.what.stoppable(ledger).await?;
-        let Once::Done(Some(_)) = ledger.resume(&what, None).await? else {
-            return Err(format!("{what} is not paused").into());
+        let Once::Done(Some(_)) = ledger.resume(By::Operator, &what, None).await? else {
+            let theirs = ledger.pauses().await?.into_iter().any(|pause| pause.stops(&what));
+            let by_whom =
+                if theirs { " by an operator; its workspace has paused it, and resumes it" } else { "" };
+            return Err(format!("{what} is not paused{by_whom}").into());
         };
         self.output.print("resumed", &what.to_string());
         Ok(())
@@ -119,7 +122,7 @@ impl Resumed {
 impl NewPause {
     pub(super) async fn run(self, ledger: &Ledger) -> Result<(), Failed> {
         let what = self.what.stoppable(ledger).await?;
-        match ledger.pause(&what, &self.reason, self.lasting, None).await? {
+        match ledger.pause(By::Operator, &what, &self.reason, self.lasting, None).await? {
             Once::Done(Ok(made)) => self.output.print("paused", &shown(&made)),
             Once::Done(Err(standing)) => {
                 return Err(format!("it is paused already: {}", shown(&standing)).into());

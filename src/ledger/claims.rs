@@ -237,7 +237,9 @@ impl Ledger {
                    UPDATE job j
                    SET epoch = j.epoch + 1,
                        attempt = j.attempt + $4,
-                       troubled_at = CASE WHEN $8 THEN coalesce(j.troubled_at, ledger_now()) ELSE j.troubled_at END,
+                       -- a wait for the network's work is progress
+                       troubled_at = CASE WHEN $8 THEN coalesce(j.troubled_at, ledger_now())
+                                          WHEN $6 = 'waiting' THEN NULL ELSE j.troubled_at END,
                        -- whoever wrote the row while it was claimed raised its epoch: their word stands
                        run_at = CASE WHEN j.epoch = released.epoch THEN $5 ELSE j.run_at END
                    FROM released WHERE j.id = released.job_id

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     LedgerError,
-    reconcile::insert_publish_job,
+    reconcile::{After, insert_publish_job},
     settle::{Outcome, bury, kept, words},
 };
 
@@ -143,7 +143,7 @@ async fn stand(tx: &mut PgConnection, id: Uuid) -> Result<Stand, LedgerError> {
 async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
     sqlx::query!(
         r#"UPDATE publication p
-           SET state = $3::text::publication_state, hold_reason = NULL, updated_at = ledger_now(),
+           SET state = $3::text::publication_state, hold_reason = NULL, restored_at = NULL, updated_at = ledger_now(),
                latest_at = greatest(p.scheduled_for, ledger_now()) + post.latest_after
            FROM post WHERE post.id = p.post_id AND p.id = $1 AND p.state = ANY($2::text[]::publication_state[])"#,
         id,
@@ -152,7 +152,7 @@ async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
     )
     .execute(&mut *tx)
     .await?;
-    let job = insert_publish_job(tx, id).await?;
+    let job = insert_publish_job(tx, id, After::Word).await?;
     sqlx::query!(
         "UPDATE job_history SET redriven_as = $2 WHERE publication_id = $1 AND outcome <> 'done' AND redriven_as IS NULL",
         id,
@@ -195,5 +195,6 @@ async fn honour(tx: &mut PgConnection, ids: &[Uuid]) -> Result<(), LedgerError> 
         sqlx::query_scalar!("SELECT id FROM job WHERE publication_id = ANY($1) AND kind = 'publish'", ids)
             .fetch_all(&mut *tx)
             .await?;
-    bury(tx, &jobs, Outcome::Cancelled, &failure).await
+    bury(tx, &jobs, Outcome::Cancelled, &failure).await?;
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Jobs as operators see them: those that live and those that are over; trying again, cancelling.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -133,6 +133,11 @@ pub struct JobRow {
 }
 
 impl JobRow {
+    /// The publication that it publishes; a job of another kind may be about one, too.
+    fn published(&self) -> Option<Uuid> {
+        self.publication_id.filter(|_| self.kind == "publish")
+    }
+
     /// Why no worker of this build takes it, if none does.
     pub fn note(&self) -> Option<String> {
         if self.state.is_over() {
@@ -187,18 +192,39 @@ enum Verb {
 }
 
 impl Ledger {
-    /// Jobs, newest first, at most `limit`.
-    pub async fn jobs(&self, filter: &JobFilter, limit: i64) -> Result<Vec<JobRow>, LedgerError> {
-        select(&mut *self.pool.acquire().await?, filter, limit).await
+    /// Jobs, newest first, at most `limit`, found within that time.
+    ///
+    /// # Errors
+    /// The ledger is away, or it took too long.
+    pub async fn jobs(
+        &self,
+        filter: &JobFilter,
+        limit: i64,
+        within: Duration,
+    ) -> Result<Vec<JobRow>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let within = format!("{}ms", within.as_millis());
+        sqlx::query!("SELECT set_config('statement_timeout', $1, true) AS within", within)
+            .fetch_one(&mut *tx)
+            .await?;
+        let found = select(&mut tx, filter, limit).await?;
+        tx.commit().await?;
+        Ok(found)
     }
 
     /// Tries again what ended badly. A publish job's publication is tried again (T21); of any other job a new one is
     /// made of the same payload, which is returned.
+    ///
+    /// # Errors
+    /// The ledger is away.
     pub async fn retry_job(&self, write: &Write<'_>) -> Result<Once<Result<JobRow, Refusal>>, LedgerError> {
         self.kept_by_day(|| self.write_once(write, &Verb::Retry)).await
     }
 
     /// Cancels a job that nobody works on. A publish job's publication is cancelled (T17), at once or by whoever has it.
+    ///
+    /// # Errors
+    /// The ledger is away.
     pub async fn cancel_job(&self, write: &Write<'_>) -> Result<Once<Result<JobRow, Refusal>>, LedgerError> {
         self.kept_by_day(|| self.write_once(write, &Verb::Cancel)).await
     }
@@ -244,7 +270,7 @@ async fn one(
 }
 
 async fn retry(tx: &mut PgConnection, row: &JobRow) -> Result<Result<Uuid, Refusal>, LedgerError> {
-    if let Some(publication) = row.publication_id {
+    if let Some(publication) = row.published() {
         return control::retry_publication(tx, publication).await;
     }
     match row.state {
@@ -280,11 +306,11 @@ async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Result<Uuid, Refusal
 }
 
 async fn cancel(tx: &mut PgConnection, row: &JobRow) -> Result<Result<(), Refusal>, LedgerError> {
-    if row.state.is_over() && row.publication_id.is_none() {
-        return Ok(Err(Refusal::Over(row.state.word().to_owned())));
-    }
-    if let Some(publication) = row.publication_id {
+    if let Some(publication) = row.published() {
         return control::cancel_publication(tx, publication).await;
+    }
+    if row.state.is_over() {
+        return Ok(Err(Refusal::Over(row.state.word().to_owned())));
     }
     // who has the claim has the job: a worker that is about to take it waits, and finds it gone
     let taken = sqlx::query!(
@@ -299,10 +325,15 @@ async fn cancel(tx: &mut PgConnection, row: &JobRow) -> Result<Result<(), Refusa
         return Ok(Err(Refusal::Running));
     }
     let failure = Failure::new(Class::Permanent, "cancelled", "cancelled by wish");
-    bury(tx, &[row.id], Outcome::Cancelled, &failure).await?;
+    let buried = bury(tx, &[row.id], Outcome::Cancelled, &failure).await?;
     sqlx::query!("DELETE FROM claim WHERE job_id = $1 AND worker_inc = $2", row.id, Uuid::nil())
-        .execute(tx)
+        .execute(&mut *tx)
         .await?;
+    if buried == 0 {
+        // it ended while its claim was waited for
+        let ended = one(tx, None, row.id).await?;
+        return Ok(Err(ended.map_or(Refusal::Missing, |row| Refusal::Over(row.state.word().to_owned()))));
+    }
     Ok(Ok(()))
 }
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod control;
 pub mod effects;
 pub mod enqueue;
+pub mod explain;
 pub mod figures;
 pub mod group;
 pub mod history;
@@ -22,6 +23,7 @@ mod pool;
 pub mod posts;
 pub mod publications;
 pub mod reconcile;
+pub mod restore;
 pub mod schedules;
 pub mod settle;
 pub mod traffic;
@@ -106,6 +108,15 @@ impl LedgerError {
             }
             Self::Away(_) | Self::Undecided(_) | Self::Broken(_) | Self::Unreadable(_) => false,
         }
+    }
+
+    /// Whether a statement was ended because it took too long.
+    pub fn took_too_long(&self) -> bool {
+        let Self::Away(error) = self else { return false };
+        error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| code == "57014")
     }
 
     /// It was waited for in vain.

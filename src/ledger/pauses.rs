@@ -61,6 +61,21 @@ impl fmt::Display for Stoppable {
     }
 }
 
+/// Who stops something, and may let it go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// An operator, by the shell or with a key of the house.
+    Operator,
+    /// A workspace, with a key of its own.
+    Workspace,
+}
+
+impl By {
+    const fn is_operator(self) -> bool {
+        matches!(self, Self::Operator)
+    }
+}
+
 /// A pause as it stands.
 #[derive(Debug, Clone)]
 pub struct Pause {
@@ -74,16 +89,19 @@ pub struct Pause {
     pub paused_at: DateTime<Utc>,
     /// Until when; `None` is until it is resumed.
     pub ends_at: Option<DateTime<Utc>>,
+    /// An operator has stopped it, else the workspace itself.
+    pub by_operator: bool,
 }
 
 impl Ledger {
-    /// Stops something: nothing of it is claimed from now on. Where it is stopped already, nothing changes and
-    /// the pause that stands is returned as an error of its own.
+    /// Stops something: nothing of it is claimed from now on. Where the same has stopped it already, nothing changes
+    /// and the pause that stands is returned as an error of its own.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn pause(
         &self,
+        by: By,
         what: &Stoppable,
         reason: &str,
         lasting: Option<Duration>,
@@ -96,15 +114,17 @@ impl Ledger {
         };
         let made = sqlx::query_as!(
             Pause,
-            r#"INSERT INTO pause (scope, subject, reason, ends_at) VALUES ($1, $2, $3, ledger_now() + $4)
-               ON CONFLICT (scope, subject) DO UPDATE
+            r#"INSERT INTO pause (scope, subject, reason, ends_at, by_operator)
+               VALUES ($1, $2, $3, ledger_now() + $4, $5)
+               ON CONFLICT (scope, subject, by_operator) DO UPDATE
                SET reason = excluded.reason, ends_at = excluded.ends_at, paused_at = ledger_now()
                WHERE pause.ends_at <= ledger_now() -- one that is over stops nobody
-               RETURNING scope, subject, reason, paused_at, ends_at"#,
+               RETURNING scope, subject, reason, paused_at, ends_at, by_operator"#,
             what.scope(),
             what.subject(),
             reason,
             lasting.map(interval),
+            by.is_operator(),
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -113,17 +133,18 @@ impl Ledger {
         if let Some(made) = made {
             return Ok(Once::Done(Ok(made)));
         }
-        let standing = self.pauses().await?.into_iter().find(|pause| pause.is_of(what));
+        let standing = self.pauses().await?.into_iter().find(|pause| pause.is_of(by, what));
         let gone = || LedgerError::Unreadable(format!("no pause of {what} any more"));
         Ok(Once::Done(Err(standing.ok_or_else(gone)?)))
     }
 
-    /// Ends a pause, and returns it. `None`: it was not paused.
+    /// Ends a pause of theirs, and returns it. `None`: they have not paused it.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn resume(
         &self,
+        by: By,
         what: &Stoppable,
         keyed: Option<Keyed<'_, Pause>>,
     ) -> Result<Once<Option<Pause>>, LedgerError> {
@@ -135,12 +156,14 @@ impl Ledger {
         let ended = sqlx::query_as!(
             Pause,
             r#"WITH gone AS (
-                   DELETE FROM pause WHERE scope = $1 AND subject = $2
-                   RETURNING scope, subject, reason, paused_at, ends_at)
-               SELECT scope AS "scope!", subject AS "subject!", reason AS "reason!", paused_at AS "paused_at!", ends_at
+                   DELETE FROM pause WHERE scope = $1 AND subject = $2 AND by_operator = $3
+                   RETURNING scope, subject, reason, paused_at, ends_at, by_operator)
+               SELECT scope AS "scope!", subject AS "subject!", reason AS "reason!", paused_at AS "paused_at!", ends_at,
+                      by_operator AS "by_operator!"
                FROM gone WHERE ends_at IS NULL OR ends_at > ledger_now()"#,
             what.scope(),
             what.subject(),
+            by.is_operator(),
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -156,7 +179,7 @@ impl Ledger {
     pub async fn pauses(&self) -> Result<Vec<Pause>, LedgerError> {
         let rows = sqlx::query_as!(
             Pause,
-            "SELECT scope, subject, reason, paused_at, ends_at FROM pause
+            "SELECT scope, subject, reason, paused_at, ends_at, by_operator FROM pause
              WHERE ends_at IS NULL OR ends_at > ledger_now() ORDER BY paused_at",
         )
         .fetch_all(&self.pool)
@@ -166,8 +189,13 @@ impl Ledger {
 }
 
 impl Pause {
-    /// Whether it is the pause of that.
-    pub fn is_of(&self, what: &Stoppable) -> bool {
+    /// Whether it is their pause of that.
+    pub fn is_of(&self, by: By, what: &Stoppable) -> bool {
+        self.by_operator == by.is_operator() && self.stops(what)
+    }
+
+    /// Whether it is a pause of that, whoever made it.
+    pub fn stops(&self, what: &Stoppable) -> bool {
         self.scope == what.scope() && self.subject == what.subject()
     }
 }

@@ -16,7 +16,7 @@ use super::{
     Ledger, LedgerError,
     settle::{kept, words},
 };
-use crate::ledger::claims::interval;
+use crate::ledger::{claims::interval, workers::end_crashed};
 
 /// A publication whose commit nobody can vouch for.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Decision<'a> {
     pub handle: HandleState,
     /// What people are told.
     pub failure: Option<&'a Failure>,
+    /// A job that has ended so many workers ends itself.
+    pub crash_limit: i32,
 }
 
 impl Ledger {
@@ -111,8 +113,9 @@ impl Ledger {
     ) -> Result<Option<Doubt>, LedgerError> {
         let row = sqlx::query!(
             // the call and its times in one statement: another one's times would judge it too early
-            r#"SELECT p.armed_at, p.quarantine_until, p.absent_since, ledger_now() AS "now!",
+            r#"SELECT greatest(p.armed_at, p.restored_at) AS armed_at, p.quarantine_until, p.absent_since, ledger_now() AS "now!",
                       p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
+                      p.restored_at IS NOT NULL AS "restored!",
                       c.call_id AS "call?", coalesce(c.verdict IN ('ok', 'resolved_yes'), false) AS "heard!",
                       c.remote_ids ->> 'public_id' AS public_id
                FROM publication p JOIN account a ON a.id = p.account_id
@@ -133,6 +136,7 @@ impl Ledger {
             absent_since: row.absent_since,
             cancel_wished: row.cancel_wished,
             one_shot: one_shot(&publication),
+            restored: row.restored,
         };
         let heard = row.heard.then_some(Public { id: row.public_id, url: None });
         Ok(Some(Doubt { call: row.call, heard, case, publication }))
@@ -171,7 +175,15 @@ impl Ledger {
             return Ok(false);
         }
         if jobs::machine::State::WITH_JOB.contains(&decision.step.to()) {
-            insert_publish_job(&mut tx, doubt.publication.id).await?;
+            let spent = decision.step != Move::Carry;
+            let job = insert_publish_job(&mut tx, doubt.publication.id, After::Doubt { spent }).await?;
+            let crashed = sqlx::query_scalar!(
+                "SELECT id FROM job WHERE id = $1 AND crash_count >= $2",
+                job,
+                decision.crash_limit
+            );
+            let crashed: Vec<Uuid> = crashed.fetch_all(&mut *tx).await?;
+            end_crashed(&mut tx, &crashed, &[]).await?;
         }
         tx.commit().await?;
         Ok(true)
@@ -219,12 +231,39 @@ async fn leave(
     Ok(rows.rows_affected() == 1)
 }
 
+/// What a publication's new job goes on from.
+pub(super) enum After {
+    /// A person's word: it begins anew.
+    Word,
+    /// A doubt: what its last job has been through counts on, and so does the attempt that led there, if it led to
+    /// nothing.
+    Doubt {
+        /// It led to nothing.
+        spent: bool,
+    },
+}
+
 /// Gives a publication a job, unless it has one; returns the job.
-pub(super) async fn insert_publish_job(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
+pub(super) async fn insert_publish_job(
+    tx: &mut PgConnection,
+    id: Uuid,
+    after: After,
+) -> Result<Uuid, LedgerError> {
+    let spent = match after {
+        After::Word => None,
+        After::Doubt { spent } => Some(i32::from(spent)),
+    };
     let job = sqlx::query_scalar!(
         r#"WITH made AS (
-               INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload)
-               SELECT $2, 'publish', workspace_id, account_id, id, ledger_now(), $3 FROM publication WHERE id = $1
+               INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload,
+                                attempt, crash_count, troubled_at)
+               SELECT $2, 'publish', p.workspace_id, p.account_id, p.id, ledger_now(), $3,
+                      coalesce(last.attempt + $4, 0), coalesce(last.crash_count, 0), last.troubled_at
+               FROM publication p LEFT JOIN LATERAL (
+                   SELECT attempt, crash_count, troubled_at FROM job_history h
+                   WHERE h.publication_id = p.id AND h.kind = 'publish' AND h.outcome = 'unknown'
+                   ORDER BY h.finished_at DESC LIMIT 1) last ON $4::integer IS NOT NULL
+               WHERE p.id = $1
                ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING
                RETURNING id)
            SELECT id AS "id!" FROM made
@@ -232,6 +271,7 @@ pub(super) async fn insert_publish_job(tx: &mut PgConnection, id: Uuid) -> Resul
         id,
         Uuid::now_v7(),
         json!({ "publication_id": id }),
+        spent,
     )
     .fetch_one(tx)
     .await?;

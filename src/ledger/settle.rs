@@ -302,25 +302,25 @@ pub(super) async fn doubt_commits(tx: &mut PgConnection, ids: &[Uuid], why: &str
     Ok(())
 }
 
-/// Moves jobs whose claims are gone into the history.
+/// Moves jobs whose claims are gone into the history; returns how many there were.
 pub(super) async fn bury(
     tx: &mut PgConnection,
     ids: &[Uuid],
     outcome: Outcome,
     failure: &Failure,
-) -> Result<(), LedgerError> {
+) -> Result<usize, LedgerError> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let kinds = sqlx::query_scalar!(
         r#"WITH d AS (
                DELETE FROM job WHERE id = ANY($1)
-               RETURNING id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload,
-                         created_at)
+               RETURNING id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count, troubled_at,
+                         payload, created_at)
            INSERT INTO job_history (id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count,
-                                    payload, outcome, reason, created_at)
-           SELECT id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count, payload,
-                  $2::text::attempt_outcome, $3, created_at
+                                    troubled_at, payload, outcome, reason, created_at)
+           SELECT id, kind, ver, workspace_id, account_id, publication_id, epoch, attempt, crash_count, troubled_at,
+                  payload, $2::text::attempt_outcome, $3, created_at
            FROM d
            RETURNING kind"#,
         ids,
@@ -329,11 +329,12 @@ pub(super) async fn bury(
     )
     .fetch_all(tx)
     .await?;
+    let buried = kinds.len();
     if outcome == Outcome::Dead {
         for kind in kinds {
             let cause = failure.code.clone();
             metrics::counter!("postroom_dead_letter_total", "kind" => kind, "cause" => cause).increment(1);
         }
     }
-    Ok(())
+    Ok(buried)
 }

@@ -27,6 +27,7 @@ pub struct Reaped {
 }
 
 /// What there is to take back.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Troubles {
     /// This worker holds claims on jobs that it does not run.
@@ -35,6 +36,8 @@ pub struct Troubles {
     pub lost: bool,
     /// A publication is being sent or prepared by nobody.
     pub disowned: bool,
+    /// A job that has ended several workers may run, and nobody runs it.
+    pub suspect: bool,
 }
 
 impl Ledger {
@@ -99,19 +102,20 @@ impl Ledger {
                back AS (
                    UPDATE job j SET epoch = j.epoch + 1, crash_count = j.crash_count + 1
                    FROM gone WHERE j.id = gone.job_id
-                   RETURNING j.id, j.publication_id, j.crash_count, gone.epoch, gone.started_at),
+                   RETURNING j.id, j.kind, j.publication_id, j.crash_count, gone.epoch, gone.started_at),
                kept AS (
                    INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
                    SELECT id, publication_id, epoch, started_at, 'reaped', 'the worker is gone' FROM back)
-               SELECT id, publication_id, crash_count FROM back"#,
+               SELECT id, kind = 'publish' AS "publishes!", publication_id, crash_count FROM back"#,
         )
         .fetch_all(&mut *tx)
         .await?;
-        let publications: Vec<Uuid> = taken.iter().filter_map(|row| row.publication_id).collect();
+        let publishing = taken.iter().filter(|row| row.publishes);
+        let publications: Vec<Uuid> = publishing.filter_map(|row| row.publication_id).collect();
         let doubtful = disown(&mut tx, &publications).await?;
         let crashed = |publishing: bool| {
             let of_them = taken.iter().filter(|row| row.crash_count >= crash_limit);
-            let of_them = of_them.filter(|row| row.publication_id.is_some() == publishing);
+            let of_them = of_them.filter(|row| row.publishes == publishing);
             of_them.map(|row| row.id).collect::<Vec<_>>()
         };
         end_crashed(&mut tx, &crashed(true), &crashed(false)).await?;
@@ -128,6 +132,7 @@ impl Ledger {
         inc: Uuid,
         running: &[Uuid],
         stray_age: Duration,
+        isolate_after: i32,
     ) -> Result<Troubles, LedgerError> {
         let found = sqlx::query_as!(
             Troubles,
@@ -140,10 +145,15 @@ impl Ledger {
                    EXISTS (SELECT FROM publication p
                            WHERE p.state IN ('armed', 'preparing') AND p.updated_at < ledger_now() - interval '1 second'
                              AND NOT EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
-                                             WHERE j.publication_id = p.id AND j.kind = 'publish')) AS "disowned!""#,
+                                             WHERE j.publication_id = p.id AND j.kind = 'publish')) AS "disowned!",
+                   EXISTS (SELECT FROM job j
+                           WHERE j.crash_count >= $4 AND j.crash_count > 0 -- as the index has it
+                             AND j.standing = 'active' AND j.run_at <= ledger_now()
+                             AND NOT EXISTS (SELECT FROM claim c WHERE c.job_id = j.id)) AS "suspect!""#,
             inc,
             running,
             interval(stray_age),
+            isolate_after,
         )
         .fetch_one(&self.pool)
         .await?;
@@ -276,11 +286,17 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
     )
     .fetch_all(&mut **tx)
     .await?;
-    bury(tx, &expired, Outcome::Held, &failure).await
+    bury(tx, &expired, Outcome::Held, &failure).await?;
+    Ok(())
 }
 
-/// Jobs that have taken too many workers with them end, and their publications with them.
-async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid], of_none: &[Uuid]) -> Result<(), LedgerError> {
+/// Jobs that have taken too many workers with them end: those that publish, and their publications with them, and
+/// those `of_none`.
+pub(super) async fn end_crashed(
+    tx: &mut PgTransaction<'_>,
+    ids: &[Uuid],
+    of_none: &[Uuid],
+) -> Result<(), LedgerError> {
     if ids.is_empty() && of_none.is_empty() {
         return Ok(());
     }
@@ -300,5 +316,6 @@ async fn end_crashed(tx: &mut PgTransaction<'_>, ids: &[Uuid], of_none: &[Uuid])
     )
     .fetch_all(&mut **tx)
     .await?;
-    bury(tx, &[&ended, of_none].concat(), Outcome::Dead, &failure).await
+    bury(tx, &[&ended, of_none].concat(), Outcome::Dead, &failure).await?;
+    Ok(())
 }

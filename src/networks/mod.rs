@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use jobs::{
     desk::{Network, Networks},
+    gate::{Allowance, Rate},
     surface::{Platform, Surface},
 };
 use serde::de::DeserializeOwned;
@@ -79,7 +80,24 @@ pub fn connect_all(settings: &Settings, environment: Environment<'_>) -> Result<
             networks.insert(entry.platform.name, network);
         }
     }
+    agree(&networks)?;
     Ok(Connected { networks })
+}
+
+/// Networks of one app draw from one rate.
+fn agree(networks: &BTreeMap<&'static str, Box<dyn Network>>) -> Result<(), String> {
+    let mut rates: BTreeMap<&'static str, Option<Rate>> = BTreeMap::new();
+    for (name, network) in networks {
+        let Allowance { app, app_rate, .. } = network.allowance();
+        let first = *rates.entry(app).or_insert(app_rate);
+        if first != app_rate {
+            return Err(format!(
+                "networks: {name} has another app_rate than the other networks of the app {app}; they share one, so \
+                 write the same for each"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A network's own settings out of its table.
@@ -245,6 +263,19 @@ mod tests {
         assert!(error.starts_with("META_APP_SECRET: not set"), "{error}");
         let error = connect(&[("TIKTOK_CLIENT_SECRET", "1")]).expect_err("refused");
         assert!(error.starts_with("TIKTOK_CLIENT_KEY: not set"), "{error}");
+    }
+
+    #[test]
+    fn networks_of_one_app_have_one_rate() {
+        let mut settings = defaults();
+        let mut set = |file: &str, rate: &str| {
+            let table = settings.get_mut(file).expect("a table");
+            table["app_rate"] = rate.into();
+            connect_all(&settings, &|name| name.starts_with("META_APP").then(|| "1".to_owned())).err()
+        };
+        let error = set("facebook", "200/1h").expect("refused");
+        assert!(error.contains("app_rate") && error.contains("meta"), "{error}");
+        assert_eq!(set("instagram", "200/1h"), None);
     }
 
     #[test]

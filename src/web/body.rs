@@ -34,6 +34,18 @@ pub async fn json_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result
     tokio::time::timeout(SLOWEST, collect(body, limit)).await.map_err(|_| Problem::timeout())?
 }
 
+/// The bytes of a JSON body that may be left out: then an empty object.
+///
+/// # Errors
+/// Those of [`json_bytes`].
+pub async fn optional_json_bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    if headers.contains_key(header::CONTENT_TYPE) {
+        json_bytes(headers, body, limit).await
+    } else {
+        Ok(b"{}".to_vec())
+    }
+}
+
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -110,6 +122,13 @@ pub fn resumed(body: &Value) -> (Option<String>, Vec<Finding>) {
     at.only(&["account_id"]);
     let account_id = at.text("account_id");
     (account_id, findings)
+}
+
+/// What is wrong with a body that says nothing.
+pub fn nothing(body: &Value) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    Fields::open("", body, &mut findings).only(&[]);
+    findings
 }
 
 fn kind(at: &mut Fields<'_, '_>) -> PostKind {

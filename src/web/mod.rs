@@ -29,6 +29,7 @@ use jobs::{
     surface::Platform,
 };
 use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use url::Url;
 use uuid::Uuid;
 
@@ -45,6 +46,9 @@ use wish::{Rules, Wish};
 
 /// Tells the queue that jobs are probably ready. Must not block; what it loses, the relay finds.
 pub type Nudge = Arc<dyn Fn(Vec<Hint>) + Send + Sync>;
+/// Lists of jobs made at once: few, so that what accepts posts has connections left.
+const JOB_LISTS: usize = 2;
+
 /// Asks whether a part of the house answers; else why not.
 pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -84,6 +88,8 @@ pub struct App {
     pub rules: Rules,
     /// The console's own.
     pub console: console::Console,
+    /// Lists of jobs that are made at once, for they may take long.
+    pub job_lists: Semaphore,
 }
 
 /// All routes. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the sign-in's throttle
@@ -95,7 +101,7 @@ pub fn router(house: House) -> Router {
         publishing: house.publishing,
     };
     let console = console::Console::new(&house);
-    let app = Arc::new(App { house, rules, console });
+    let app = Arc::new(App { house, rules, console, job_lists: Semaphore::new(JOB_LISTS) });
     Router::new()
         .merge(intake::routes())
         .merge(console::routes(&app))

@@ -25,7 +25,7 @@ pub(super) struct Isolation {
 impl Isolation {
     /// Runs suspects one after the other until the worker stops.
     pub async fn run(self) {
-        let every = self.worker.parts.settings.relay.reap_every; // what makes a suspect is a reap
+        let mut suspects = self.worker.suspects.subscribe();
         loop {
             let lane = Arc::clone(&self.worker.alone).acquire_owned();
             let slot = tokio::select! {
@@ -42,7 +42,7 @@ impl Isolation {
             }
             tokio::select! {
                 () = self.worker.stop.cancelled() => return,
-                () = tokio::time::sleep(every) => {}
+                _ = suspects.changed() => {} // the sender lives as long as the worker
             }
         }
     }

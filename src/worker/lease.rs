@@ -29,6 +29,8 @@ pub struct Lease {
     unbroken_since: AtomicU64,
     /// Ends the thread.
     done: CancellationToken,
+    /// It has ended: no renewal is on its way any more.
+    ended: CancellationToken,
 }
 
 /// The time between two losses of the lease, under one incarnation: what was claimed under one that is over
@@ -61,6 +63,7 @@ impl Lease {
             renewed: AtomicU64::new(0),
             unbroken_since: AtomicU64::new(0),
             done: CancellationToken::new(),
+            ended: CancellationToken::new(),
         });
         parts.clock.set(parts.ledger.renew(lease.tenure().inc, &parts.kinds, lease.length).await?);
         let ledger = Ledger::open(&parts.database_url, Role::Worker, 1)?;
@@ -69,7 +72,10 @@ impl Lease {
         let runtime = runtime.map_err(|e| LedgerError::Away(sqlx::Error::Io(e)))?;
         thread::Builder::new()
             .name("lease".into())
-            .spawn(move || runtime.block_on(kept.keep(ledger, clock)))
+            .spawn(move || {
+                let _ended = kept.ended.clone().drop_guard();
+                runtime.block_on(kept.keep(ledger, clock));
+            })
             .map_err(|e| LedgerError::Away(sqlx::Error::Io(e)))?;
         Ok(lease)
     }
@@ -94,7 +100,11 @@ impl Lease {
     /// Ends the lease in the ledger, if nothing is held any more.
     pub async fn end(&self, ledger: &Ledger) {
         self.done.cancel();
-        match tokio::time::timeout(self.length / 3, ledger.resign(self.tenure().inc)).await {
+        let resigning = async {
+            self.ended.cancelled().await; // a renewal that comes later would bring it back
+            ledger.resign(self.tenure().inc).await
+        };
+        match tokio::time::timeout(self.length * 2 / 3, resigning).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the lease could not be ended; it runs out by itself"),
             Err(_) => tracing::warn!("the lease could not be ended in time; it runs out by itself"),

@@ -33,7 +33,7 @@ use jobs::{
 };
 use secrecy::SecretString;
 use tokio::{
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -93,6 +93,8 @@ struct Worker {
     held: metrics::Gauge,
     /// The lane of suspects: one runs at a time.
     alone: Arc<Semaphore>,
+    /// There may be suspects to run.
+    suspects: watch::Sender<()>,
     /// What fetches jobs.
     pumps: TaskTracker,
     /// Where jobs that ended well are brought.
@@ -201,6 +203,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
         running: Mutex::default(),
         held: metrics::gauge!("postroom_jobs_held"),
         alone: Arc::new(Semaphore::new(1)),
+        suspects: watch::Sender::new(()),
         pumps: TaskTracker::new(),
         due: Notify::new(),
         dry: Notify::new(),
@@ -214,7 +217,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     duties.spawn(traffic::run(Arc::clone(&worker), notices));
     // on the runtime's threads: the caller's own would be woken from another one for every job
     let working = tokio::spawn(work(Arc::clone(&worker)));
-    let (outcome, fallen) = tokio::join!(working, watch(&mut duties, &worker.stop));
+    let (outcome, fallen) = tokio::join!(working, keep(&mut duties, &worker.stop));
     let outcome = outcome.unwrap_or_else(|e| Err(WorkerError::Machinery(e.to_string()))).and(fallen);
     worker.pumps.close();
     worker.pumps.wait().await;
@@ -239,7 +242,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
 
 /// Waits for the duties to end, as they do when the worker stops. One that falls stops it: without it the worker would
 /// go on by halves, and whoever keeps it starts another.
-async fn watch(duties: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), WorkerError> {
+async fn keep(duties: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), WorkerError> {
     let mut outcome = Ok(());
     while let Some(ended) = duties.join_next().await {
         if let Err(error) = ended {

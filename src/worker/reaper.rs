@@ -55,16 +55,19 @@ async fn at_pace(worker: &Worker, every: Duration, duty: Duty) {
 
 impl Worker {
     async fn take_back(&self) -> Result<(), LedgerError> {
-        let duties = &self.parts.duties;
+        let (duties, lease) = (&self.parts.duties, &self.parts.settings.lease);
         let running: Vec<_> = self.running().iter().copied().collect();
         let inc = self.lease.tenure().inc;
-        let found = self.in_time(duties.troubles(inc, &running, STRAY_AFTER)).await?;
+        let found = self.in_time(duties.troubles(inc, &running, STRAY_AFTER, lease.isolate_after)).await?;
+        if found.suspect {
+            self.suspects.send_replace(());
+        }
         if found.stray {
             self.release_stray(STRAY_AFTER).await;
         }
         let mut doubtful = 0;
         if found.lost && self.lease.may_reap() {
-            let reaped = self.in_time(duties.reap(self.parts.settings.lease.crash_limit)).await?;
+            let reaped = self.in_time(duties.reap(lease.crash_limit)).await?;
             tracing::info!(claims = reaped.claims, "took back what nobody answered for");
             metrics::counter!("postroom_reaped_claims_total").increment(reaped.claims);
             doubtful += reaped.doubtful;

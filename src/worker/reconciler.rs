@@ -178,7 +178,9 @@ impl Worker {
         handle: HandleState,
         failure: Option<&Failure>,
     ) -> Result<(), LedgerError> {
-        let decided = self.parts.duties.decide(doubt, &Decision { step, handle, failure }).await?;
+        let crash_limit = self.parts.settings.lease.crash_limit;
+        let decided =
+            self.parts.duties.decide(doubt, &Decision { step, handle, failure, crash_limit }).await?;
         metrics::counter!("postroom_reconciled_total", "to" => step.to().word())
             .increment(u64::from(decided));
         if decided {

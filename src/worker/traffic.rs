@@ -187,16 +187,19 @@ impl AttemptGate<'_> {
         let settings = self.settings();
         self.window(network, |window, now| {
             let counts = window.sum(now);
-            let free = !self.again
+            !self.again
                 || !counts.fails(settings.retry_share, settings.least_answers)
-                || counts.may_retry(settings.retry_share);
-            if free {
-                window.count(now, |counts: &mut Counts| {
-                    *(if self.again { &mut counts.retries } else { &mut counts.firsts }) += 1;
-                });
-            }
-            free
+                || counts.may_retry(settings.retry_share)
         })
+    }
+
+    /// Counts a visit that takes place.
+    fn visits(&self, network: &str) {
+        self.window(network, |window, now| {
+            window.count(now, |counts: &mut Counts| {
+                *(if self.again { &mut counts.retries } else { &mut counts.firsts }) += 1;
+            });
+        });
     }
 
     /// Sends away with a wait, and up to `spread` more: those who wait must not all come back at once.
@@ -227,8 +230,12 @@ impl Gate for AttemptGate<'_> {
             return Err(Self::away(RETRY_BUDGET, network, settings.window / 2, settings.window));
         }
         match self.worker.parts.ledger.enter(&visit, PROBING).await? {
-            Entry::Free => Ok(()),
+            Entry::Free => {
+                self.visits(network);
+                Ok(())
+            }
             Entry::Probe => {
+                self.visits(network);
                 self.probing.store(true, Ordering::Relaxed);
                 Ok(())
             }

@@ -97,11 +97,20 @@ fn statements_stand_in_the_ledger_and_nowhere_else() {
 
 /// Whether a statement takes whatever columns there are.
 fn takes_any_column(source: &str) -> bool {
-    let words: Vec<&str> = source.split_ascii_whitespace().collect();
-    words.windows(2).any(|two| {
-        let (verb, columns) = (two[0].trim_start_matches(['"', '(', '#', 'r']), two[1]);
-        let lists = ["SELECT", "DISTINCT", "RETURNING"].iter().any(|word| verb.eq_ignore_ascii_case(word));
-        lists && (columns.starts_with('*') || columns.split(',').any(|column| column.ends_with(".*")))
+    let (mut lists, mut begins) = (false, false);
+    source.split_ascii_whitespace().any(|word| {
+        let bare = word.trim_start_matches("r#").trim_start_matches(['"', '(', '#']);
+        if ["SELECT", "DISTINCT", "RETURNING"].iter().any(|verb| bare.eq_ignore_ascii_case(verb)) {
+            (lists, begins) = (true, true);
+            return false;
+        }
+        lists &= !bare.eq_ignore_ascii_case("FROM");
+        // a star where a column begins; elsewhere it multiplies
+        let starts = std::mem::replace(&mut begins, bare.ends_with(','));
+        let mut columns = bare.split(',').map(|column| column.trim_end_matches(['"', ')', ';', '#']));
+        lists
+            && ((starts && columns.clone().next() == Some("*"))
+                || columns.any(|column| column.ends_with(".*")))
     })
 }
 
@@ -112,12 +121,17 @@ fn every_statement_names_its_columns() {
         "(select *\nfrom job)",
         "DELETE FROM job RETURNING *",
         "SELECT j.* FROM job j",
+        "SELECT j.id, p.* FROM job j",
+        "r#\"delete from job returning *\"#",
     ] {
         assert!(takes_any_column(planted), "{planted}");
     }
     assert!(!takes_any_column("SELECT count(*) FROM job"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for path in sources(&root.join("src")).into_iter().chain(sources(&root.join("migrations"))) {
+        if path.extension().is_none_or(|kind| kind != "rs" && kind != "sql") {
+            continue;
+        }
         let text = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             !takes_any_column(&text),
@@ -205,7 +219,8 @@ fn tests_in(source: &str) -> impl Iterator<Item = &str> {
     let marked = |n: &usize| lines[*n].starts_with("#[test]") || lines[*n].starts_with("#[tokio::test");
     let marks: Vec<usize> = (0..lines.len()).filter(marked).collect();
     marks.into_iter().filter_map(move |n| {
-        let signature = lines[n + 1..].iter().find(|line| !line.starts_with('#'))?;
+        let signature =
+            lines[n + 1..].iter().find(|line| !line.starts_with('#') || line.starts_with("#[ignore"))?;
         let name = signature.trim_start_matches("async ").strip_prefix("fn ")?;
         name.split('(').next()
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{System, eventually_within};
+use crate::harness::{FACEBOOK, System, eventually_within};
 
 const LONG: Duration = Duration::from_mins(5);
 
@@ -51,6 +51,33 @@ async fn a_job_that_kills_its_workers_ends_as_a_dead_letter_and_the_others_get_d
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert_eq!((&dead[0]["cause"], &dead[0]["crashes"]), (&json!("crash_limit"), &json!(5)));
     assert_eq!(system.database.count("SELECT count(*) FROM job_history WHERE outcome = 'done'").await, 45);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_kills_its_worker_while_it_is_sent_ends_as_other_jobs_do() {
+    let mut system = System::start().await;
+    for (key, crashes) in [("ISOLATE_AFTER", "1"), ("CRASH_LIMIT", "2")] {
+        system.environment.insert(format!("POSTROOM__LEASE__{key}"), crashes.into());
+    }
+    let post = system.post("never sent", &[FACEBOOK]).await;
+    for killed in 1..=2 {
+        system.start_worker(&[("after_arm", "kill9")]);
+        eventually_within(LONG, "the worker to die", || async {
+            if alive(&system) { Err(system.workers[0].log()) } else { Ok(()) }
+        })
+        .await;
+        assert!(system.workers[0].has_ended());
+        system.workers.clear();
+        let reaped = "SELECT count(*) FROM attempt WHERE outcome = 'reaped'";
+        assert_eq!(system.database.count(reaped).await, killed - 1, "what was counted before still is");
+    }
+    // one that would send it, if it were let
+    system.start_worker(&[]);
+    let failed = system.until(&post, "failed").await;
+    assert_eq!(failed["publications"][0]["error"]["code"], "crash_limit", "{failed}");
+    let dead = system.told(&["jobs", "list", "--kind", "publish", "--state", "dead"]).await;
+    assert_eq!((&dead["data"][0]["cause"], &dead["data"][0]["crashes"]), (&json!("crash_limit"), &json!(2)));
+    assert_eq!(system.effects(FACEBOOK, "never sent").await.len(), 0);
 }
 
 fn alive(system: &System) -> bool {

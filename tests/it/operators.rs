@@ -312,7 +312,7 @@ async fn a_workspaces_key_stops_its_own_part_of_a_queue_and_an_operators_all_of_
     assert_eq!(send(&door, "/api/v1/queues/probe/resume", None, None).await.status, StatusCode::OK);
     let not_his = send(&door, "/api/v1/queues/probe/resume", None, None).await;
     assert!(
-        not_his.status == StatusCode::CONFLICT && not_his.text.contains("only an operator"),
+        not_his.status == StatusCode::CONFLICT && not_his.text.contains("by an operator"),
         "{}",
         not_his.text
     );
@@ -330,6 +330,50 @@ async fn a_workspaces_key_stops_its_own_part_of_a_queue_and_an_operators_all_of_
     let of_one = json!({ "reason": "x", "account_id": account });
     let answer = send(&door, "/api/v1/queues/publish/pause", Some(&of_one), None).await;
     assert_eq!(answer.json()["scope"], "queue_of_account", "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_workspaces_key_does_not_lift_what_an_operator_has_stopped_in_it() {
+    let mut door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let (bakery, operator) = (door.key.clone(), door.key_for(None, &[Scope::JobsWrite]).await);
+    let of_one = json!({ "reason": "the owner asked for it", "account_id": account });
+    let path = |verb: &str| format!("/api/v1/queues/publish/{verb}");
+    door.key = operator.clone();
+    assert_eq!(send(&door, &path("pause"), Some(&of_one), None).await.status, StatusCode::OK);
+
+    door.key = bakery.clone();
+    let only_that = json!({ "account_id": account });
+    let refused = send(&door, &path("resume"), Some(&only_that), None).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("by an operator"), "{}", refused.text);
+    let its_own = send(&door, &path("pause"), Some(&of_one), None).await;
+    assert_eq!(its_own.status, StatusCode::OK, "both may stop the same: {}", its_own.text);
+    assert_eq!(send(&door, &path("resume"), Some(&only_that), None).await.status, StatusCode::OK);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM pause WHERE by_operator").await, 1);
+
+    door.key = operator;
+    assert_eq!(send(&door, &path("resume"), Some(&only_that), None).await.status, StatusCode::OK);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM pause").await, 0);
+}
+
+#[tokio::test]
+async fn a_question_about_jobs_that_cannot_be_meant_is_refused() {
+    let door = Door::open().await;
+    for query in ["workspace=Corner%20Bakery", "cause=%00", "kind=a%20b", "state=odd"] {
+        let mut asking = door.request(&Method::GET, &format!("/api/v1/jobs?{query}"));
+        if query.starts_with("workspace") {
+            let operator = door.key_for(None, &[Scope::JobsRead]).await;
+            asking = axum::http::Request::builder()
+                .uri(format!("/api/v1/jobs?{query}"))
+                .header("authorization", format!("Bearer {operator}"));
+        }
+        let answer = door.send(asking.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text);
+    }
+    let id = probe(&door, door.workspace, 3600).await;
+    let odd = send(&door, &format!("/api/v1/jobs/{id}/cancel"), Some(&json!({ "why": "x" })), None).await;
+    assert_eq!(odd.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", odd.text);
 }
 
 #[tokio::test]

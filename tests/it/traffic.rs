@@ -207,7 +207,10 @@ async fn all_jobs_over(system: &System) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_holds_for_all_workers_while_redis_is_emptied_again_and_again_and_when_it_is_gone() {
     let mut system = System::start().await;
-    set(&mut system, &[("NETWORKS__FACEBOOK__APP_RATE", "60/6s")]);
+    set(
+        &mut system,
+        &[("NETWORKS__FACEBOOK__APP_RATE", "60/6s"), ("NETWORKS__INSTAGRAM__APP_RATE", "60/6s")],
+    );
     let posts = posts(&system, "rated", 24).await;
     for _ in 0..3 {
         system.start_worker(&[]);
@@ -253,6 +256,7 @@ async fn a_network_that_fails_altogether_is_left_alone_and_then_every_post_goes_
     let mut system = System::start().await;
     let settings = [
         ("NETWORKS__FACEBOOK__APP_RATE", "60/6s"),
+        ("NETWORKS__INSTAGRAM__APP_RATE", "60/6s"),
         ("TRAFFIC__LEAST_ANSWERS", "8"),
         ("TRAFFIC__OPEN_FIRST", "500ms"),
         ("TRAFFIC__OPEN_MOST", "2s"),
@@ -280,6 +284,50 @@ async fn a_network_that_fails_altogether_is_left_alone_and_then_every_post_goes_
     assert!(attempts(&system.database.pool).await <= 6, "only what was sent spent an attempt");
     assert_eq!(system.database.count("SELECT count(*) FROM job_history WHERE outcome = 'dead'").await, 0);
     assert_eq!(system.database.count("SELECT count(*) FROM breaker").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_network_fails_often_what_is_tried_again_waits_for_what_is_new() {
+    let mut system = System::start().await;
+    // it fails too often for retries, and not often enough for the breaker
+    set(
+        &mut system,
+        &[("TRAFFIC__LEAST_ANSWERS", "8"), ("TRAFFIC__ERROR_SHARE", "0.99"), ("TRAFFIC__WINDOW", "4s")],
+    );
+    let ill = json!({ "network": FACEBOOK, "call": "prepare", "caption_contains": "ill", "fault": { "status": 503 } });
+    system.fault(ill).await;
+    let well = posts(&system, "quite in order", 10).await;
+    let ill = posts(&system, "ill", 8).await;
+    system.start_worker(&[]);
+    eventually("a retry to be sent away", || async {
+        let away = "SELECT count(*) FROM attempt WHERE reason LIKE '%retry_budget%'";
+        let away = system.database.count(away).await;
+        if away > 0 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+    system.calm().await;
+    published(&system, &[well, ill].concat()).await;
+}
+
+#[tokio::test]
+async fn networks_of_one_app_draw_from_one_rate() {
+    let (_database, ledger, accounts) = ledger(1).await;
+    let allowance = allowance(Some(Rate { calls: 6, per: Duration::from_hours(1) }));
+    let enter = async |network: &'static str| {
+        let visit = Visit { network, account: accounts[0], allowance, calls: 1 };
+        ledger.enter(&visit, PATIENCE).await.unwrap()
+    };
+    assert_eq!(
+        (enter(FACEBOOK).await, enter(INSTAGRAM).await),
+        (Entry::Free, Entry::Free),
+        "two of six may go at once"
+    );
+    for network in [FACEBOOK, INSTAGRAM] {
+        assert!(
+            matches!(enter(network).await, Entry::Refused { cause, .. } if cause == "app_rate"),
+            "{network}"
+        );
+    }
 }
 
 /// When the app may be used again.

@@ -1,9 +1,10 @@
 //! Jobs: what there is, trying again, cancelling. A workspace's key sees and moves only its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
+    body::Body,
     extract::{Path, State},
     http::{HeaderMap, Uri},
     response::Response,
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::{asked, give, id, lists, shapes::Page};
 use crate::{
     ledger::{
+        LedgerError,
         control::Refusal,
         idempotency::{Answer, Once},
         jobs::{JobFilter, JobRow, JobState, Write},
@@ -23,6 +25,7 @@ use crate::{
     web::{
         App,
         access::{JobsRead, JobsWrite, Operator},
+        body,
         problem::{Problem, ProblemDocument},
     },
 };
@@ -86,6 +89,18 @@ impl From<&JobRow> for JobShape {
     }
 }
 
+/// The longest that a list may take: it shares its connections with what accepts posts.
+const LIST_WITHIN: Duration = Duration::from_secs(2);
+
+/// A list that takes too long is refused, with what makes it shorter.
+fn too_much(error: LedgerError) -> Problem {
+    if error.took_too_long() {
+        let detail = "There are too many jobs to look through. Ask for one kind, one state or one workspace.";
+        return Problem::away("too-much-to-look-through", detail);
+    }
+    error.into()
+}
+
 /// Jobs, newest first. Those that ended well are listed only where `state` asks for `done`.
 #[utoipa::path(
     get,
@@ -115,16 +130,17 @@ pub async fn list(
     let mut query = lists::Query::read(&uri, &known);
     let limit = query.limit();
     let filter = JobFilter {
-        kind: query.text("kind").or_else(|| query.text("queue")),
+        kind: query.word("kind").or_else(|| query.word("queue")),
         states: query.words::<JobState>("state"),
-        cause: query.text("cause"),
+        cause: query.word("cause"),
         // whatever a workspace's key asks for, it sees its own
-        workspace_id: caller.workspace_id.or_else(|| query.id("workspace")),
+        workspace_id: caller.workspace_id.or_else(|| query.known_id("workspace")),
         before: query.cursor(),
         ..JobFilter::default()
     };
     query.done()?;
-    let jobs = app.house.ledger.jobs(&filter, limit + 1).await?;
+    let _turn = app.job_lists.acquire().await;
+    let jobs = app.house.ledger.jobs(&filter, limit + 1, LIST_WITHIN).await.map_err(too_much)?;
     let (jobs, next_cursor) = lists::cut(jobs, limit, |job| job.id);
     Ok(Json(Page { data: jobs.iter().map(JobShape::from).collect(), next_cursor }))
 }
@@ -151,8 +167,9 @@ pub async fn retry(
     caller: Operator<JobsWrite>,
     headers: HeaderMap,
     Path(job): Path<String>,
+    body: Body,
 ) -> Result<Response, Problem> {
-    act(app, caller, headers, job, Act::Retry).await
+    act(app, caller, headers, job, body, Act::Retry).await
 }
 
 /// Cancels a job that nobody works on. A publish job's publication is cancelled; where it may be public already,
@@ -177,8 +194,9 @@ pub async fn cancel(
     caller: Operator<JobsWrite>,
     headers: HeaderMap,
     Path(job): Path<String>,
+    body: Body,
 ) -> Result<Response, Problem> {
-    act(app, caller, headers, job, Act::Cancel).await
+    act(app, caller, headers, job, body, Act::Cancel).await
 }
 
 #[derive(Clone, Copy)]
@@ -201,10 +219,16 @@ async fn act(
     caller: Operator<JobsWrite>,
     headers: HeaderMap,
     job: String,
+    body: Body,
     act: Act,
 ) -> Result<Response, Problem> {
     let id = id(&job, "job")?;
-    let asked = asked(&headers, caller.name(), &format!("POST /api/v1/jobs/{id}/{}", act.word()), b"")?;
+    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let asked = asked(&headers, caller.name(), &format!("POST /api/v1/jobs/{id}/{}", act.word()), &bytes)?;
+    let findings = body::nothing(&body::json(&bytes)?);
+    if !findings.is_empty() {
+        return Err(Problem::invalid(findings));
+    }
     let workspace_id = caller.workspace_id;
     // who hangs up now must not leave half of it
     let acting = tokio::spawn(async move {

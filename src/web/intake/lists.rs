@@ -89,9 +89,18 @@ impl Query {
         read
     }
 
-    /// A text as it stands.
-    pub fn text(&self, name: &str) -> Option<String> {
-        self.given.get(name).cloned()
+    /// A word of the API: letters, digits and what stands between them.
+    pub fn word(&mut self, name: &str) -> Option<String> {
+        let detail = "This is a word of letters, digits and any of _ - . / :";
+        self.parsed(name, "word", detail, |text| {
+            let of_a_word = |letter: char| letter.is_ascii_alphanumeric() || "_-./:".contains(letter);
+            (!text.is_empty() && text.chars().all(of_a_word)).then(|| text.to_owned())
+        })
+    }
+
+    /// An id.
+    pub fn known_id(&mut self, name: &str) -> Option<Uuid> {
+        self.parsed(name, "id", "This has to be an id.", |text| Uuid::try_parse(text).ok())
     }
 
     /// An id; one that cannot be is one that nothing has.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::Response,
 };
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ use super::{asked, give};
 use crate::{
     ledger::{
         idempotency::{Answer, Asked, Keyed, Once},
-        pauses::{Pause, Stoppable},
+        pauses::{By, Pause, Stoppable},
     },
     web::{
         App,
@@ -95,8 +95,9 @@ pub async fn pause(
     let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/pause"), &bytes)?;
     let (wish, findings) = body::pause(&body::json(&bytes)?);
     let what = stoppable(&app, &caller, queue, wish.account_id.as_deref(), findings).await?;
+    let by = by(&caller);
     let pausing = tokio::spawn(async move {
-        app.house.ledger.pause(&what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
+        app.house.ledger.pause(by, &what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
     });
     match pausing.await?? {
         Once::Done(Ok(made)) => Ok(give(answer(&made), false)),
@@ -131,16 +132,13 @@ pub async fn resume(
     body: Body,
 ) -> Result<Response, Problem> {
     let queue = queue(&name)?;
-    let bytes = if headers.contains_key(header::CONTENT_TYPE) {
-        body::json_bytes(&headers, body, app.house.web.body_limit).await?
-    } else {
-        b"{}".to_vec()
-    };
+    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/resume"), &bytes)?;
     let (account_id, findings) = body::resumed(&body::json(&bytes)?);
     let what = stoppable(&app, &caller, queue, account_id.as_deref(), findings).await?;
-    let (house, shown) = (Arc::clone(&app), what.clone());
-    let resuming = tokio::spawn(async move { house.house.ledger.resume(&what, keyed(asked.as_ref())).await });
+    let (by, house, shown) = (by(&caller), Arc::clone(&app), what.clone());
+    let resuming =
+        tokio::spawn(async move { house.house.ledger.resume(by, &what, keyed(asked.as_ref())).await });
     match resuming.await?? {
         Once::Done(Some(ended)) => Ok(give(answer(&ended), false)),
         Once::Done(None) => Err(Problem::conflict(not_paused(&app, queue, &shown).await?)),
@@ -151,6 +149,14 @@ pub async fn resume(
 
 fn queue(name: &str) -> Result<&'static str, Problem> {
     jobs::kind(name).map(|kind| kind.name).ok_or_else(|| Problem::not_found("queue"))
+}
+
+/// Whose pause it is that this key makes.
+const fn by(caller: &Operator<JobsWrite>) -> By {
+    match caller.workspace_id {
+        Some(_) => By::Workspace,
+        None => By::Operator,
+    }
 }
 
 /// What this key may stop. An account of another workspace is one that nobody has.
@@ -203,11 +209,13 @@ fn paused_already(pause: &Pause) -> String {
 
 async fn not_paused(app: &App, queue: &str, what: &Stoppable) -> Result<String, Problem> {
     let whole = Stoppable::Queue(queue.to_owned());
-    let standing = app.house.ledger.pauses().await?.into_iter().find(|pause| pause.is_of(&whole));
-    Ok(match standing {
-        Some(_) if *what != whole => {
-            format!("The whole queue {queue} is paused, which only an operator ends.")
+    let standing = app.house.ledger.pauses().await?;
+    let by_others = standing.iter().find(|pause| pause.stops(what) || pause.stops(&whole));
+    Ok(match by_others {
+        Some(pause) if pause.by_operator => {
+            format!("{} {} was paused by an operator, who alone ends that.", pause.scope, pause.subject)
         }
-        Some(_) | None => "It is not paused.".to_owned(),
+        Some(_) => "It was paused with a key of its workspace, which ends that.".to_owned(),
+        None => "It is not paused.".to_owned(),
     })
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use postroom::ledger::{Back, Claim, Ledger, PutBack, Role, enqueue::NewJob, settle::Finish};
+use postroom::ledger::{
+    Back, Claim, Ledger, PutBack, Role, enqueue::NewJob, idempotency::Once, jobs::Write, settle::Finish,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Mutex;
@@ -216,6 +218,28 @@ async fn thousands_of_reaps_and_claims_at_once_hand_out_the_new_epoch_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_retries_and_claims_at_once_hand_out_the_new_epoch_alone() {
     Ring::open().await.race(Ending::PutBack).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_finish_and_a_cancel_at_once_exactly_one_happens() {
+    let ring = Ring::open().await;
+    for _ in 0..LOOPS / AT_ONCE {
+        for claim in ring.held(AT_ONCE).await {
+            let finish = [Finish { claim, output: Value::Null, then: Vec::new() }];
+            let write = Write { workspace_id: None, id: claim.job_id, keyed: None, dry: false };
+            let (finished, cancelled) =
+                tokio::join!(ring.first.finish(&finish), ring.second.cancel_job(&write));
+            let cancelled = matches!(cancelled.unwrap(), Once::Done(Ok(_)));
+            assert_eq!(finished.unwrap().len() + usize::from(cancelled), 1);
+        }
+        ring.nothing_stale().await;
+    }
+    let done = "SELECT count(*) FROM job_history WHERE outcome = 'done'";
+    assert_eq!(
+        ring.scratch.number(done).await,
+        i64::try_from(LOOPS).unwrap(),
+        "what runs is not interrupted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

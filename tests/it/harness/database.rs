@@ -61,6 +61,33 @@ impl Database {
         sqlx::query_scalar("SELECT ledger_now()").fetch_one(&self.pool).await.unwrap()
     }
 
+    /// Copies all there is now; [`Self::restore`] brings it back. Cuts every connection.
+    pub async fn back_up(&self) {
+        self.copy(&self.name, &self.backup()).await;
+    }
+
+    /// Makes everything as it was when it was copied. Cuts every connection.
+    pub async fn restore(&self) {
+        self.copy(&self.backup(), &self.name).await;
+    }
+
+    fn backup(&self) -> String {
+        format!("{}_backup", self.name)
+    }
+
+    async fn copy(&self, from: &str, to: &str) {
+        let mut connection = PgConnection::connect(&self.server).await.unwrap();
+        for statement in [
+            format!("ALTER DATABASE {from} ALLOW_CONNECTIONS false"),
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{from}'"),
+            format!("DROP DATABASE IF EXISTS {to} WITH (FORCE)"),
+            format!("CREATE DATABASE {to} TEMPLATE {from}"),
+            format!("ALTER DATABASE {from} ALLOW_CONNECTIONS true"),
+        ] {
+            connection.execute(AssertSqlSafe(statement)).await.unwrap();
+        }
+    }
+
     /// One number of the ledger.
     pub async fn count(&self, statement: &'static str) -> i64 {
         sqlx::query_scalar(statement).fetch_one(&self.pool).await.unwrap()

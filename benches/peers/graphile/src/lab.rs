@@ -42,7 +42,7 @@ impl Lab {
         let pool = PgPoolOptions::new().max_connections(2).connect(&url).await?;
         // A worker that is set up, which migrates, and never run: its utilities know the task already. Each caller
         // has a connection, so that none waits for another's.
-        let idle = worker::options(&url, callers).max_pg_conn(env::var("POOL").map_or(u32::try_from(callers)?, |p| p.parse().unwrap())).init().await?;
+        let idle = worker::options(&url, callers).max_pg_conn(u32::try_from(callers)?).init().await?;
         Ok(Self { utils: idle.create_utils(), name, url, maintenance, pool })
     }
 

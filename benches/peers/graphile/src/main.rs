@@ -150,7 +150,7 @@ fn print(settings: Settings, measure: &str, value: f64, unit: &str) {
         "jobs": settings.jobs,
         "concurrency": settings.concurrency,
         "local_queue": worker::LOCAL_QUEUE,
-        "queue_count": worker::queue_count(),
+        "queue_count": worker::QUEUES,
     });
     let measure = format!("graphile_{measure}");
     println!("{}", json!({ "measure": measure, "value": value, "unit": unit, "settings": settings }));

@@ -1,7 +1,6 @@
 //! The worker process: graphile_worker as its guide sets it up for throughput, and a job that does nothing.
 
 use std::{
-    env,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -19,12 +18,10 @@ use crate::{Result, machine};
 
 /// Jobs that the worker fetches at once and holds: beyond some hundreds it is not faster.
 pub const LOCAL_QUEUE: usize = 500;
+/// Local queues.
+pub const QUEUES: usize = 1;
 /// Payloads weigh what those of the engine's bench do, some 300 bytes.
 const BALLAST: usize = 240;
-
-pub fn queue_count() -> usize {
-    env::var("QC").ok().and_then(|q| q.parse().ok()).unwrap_or(1)
-}
 
 /// What a job carries.
 #[derive(Clone, Serialize, Deserialize)]
@@ -101,10 +98,10 @@ pub fn options(url: &str, concurrency: usize) -> WorkerOptions {
     WorkerOptions::default()
         .database_url(url)
         .concurrency(concurrency)
-        .poll_interval(Duration::from_millis(env::var("PI").map_or(500, |p| p.parse().unwrap())))
-        .complete_job_batch_delay(Duration::from_millis(env::var("CB").map_or(5, |p| p.parse().unwrap())))
+        .poll_interval(Duration::from_millis(500))
+        .complete_job_batch_delay(Duration::from_millis(5))
         .fail_job_batch_delay(Duration::from_millis(5))
-        .local_queue(LocalQueueConfig::default().with_size(LOCAL_QUEUE).with_queue_count(queue_count()))
+        .local_queue(LocalQueueConfig::default().with_size(LOCAL_QUEUE).with_queue_count(QUEUES))
         .define_job::<Bench>()
 }
 
