@@ -21,7 +21,8 @@ pub enum Errand {
     Look,
 }
 
-/// So many calls in any span of this length, and never more.
+/// So many calls in any span of this length, and never more; a step that takes more calls than may follow each other at
+/// once passes it by the difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// How many.
@@ -67,6 +68,8 @@ pub struct Visit<'a> {
     pub allowance: Allowance,
     /// How many calls it takes that count against the rates.
     pub calls: u32,
+    /// Where it is sent away it comes back when it was told to, and not before.
+    pub comes_back: bool,
 }
 
 /// Whom a network wants to be left alone by.

@@ -94,7 +94,7 @@ impl<'a> At<'a> {
         })?;
         let calls = network.counts(errand, &it.content);
         let (account, allowance) = (it.account.id, network.allowance());
-        desk.gate.enter(Visit { network: platform, account, allowance, calls }).await?;
+        desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
         let token = desk.vault.access_token(it.account.id).await?;
         Ok(Self { it, desk, effects: desk.effects()?, network, token })
     }

@@ -35,7 +35,7 @@ use std::{str::FromStr, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Executor, PgConnection, PgTransaction, Row,
+    Connection, Executor, PgConnection, PgTransaction, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -44,6 +44,8 @@ use pool::{Plans, Pool};
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
 
+/// A connection of this age has been used before.
+const FRESH_FOR: Duration = Duration::from_mins(1);
 /// The longest that a connection which is taken or given back may need to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -163,12 +165,21 @@ fn passes(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["40001", "40P01", "0A000"].contains(&code.as_ref()))
 }
 
-/// Whether a connection is still good, which it shows soon or not at all. One that was made while the ledger was
-/// read-only stays so when the ledger can be written again.
-async fn serves(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let asked = sqlx::raw_sql("SHOW transaction_read_only").fetch_one(connection);
-    match tokio::time::timeout(ANSWERS_WITHIN, asked).await {
-        Ok(answer) => Ok(answer?.try_get::<&str, _>(0)? == "off"),
+/// Whether a connection is still good, which it shows soon or not at all.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    in_time(connection.ping()).await.map(|()| true)
+}
+
+/// Whether a connection can write: one that was made while the ledger was read-only stays so when it can be written
+/// again.
+async fn writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let asked = in_time(sqlx::raw_sql("SHOW transaction_read_only").fetch_one(connection)).await?;
+    Ok(asked.try_get::<&str, _>(0)? == "off")
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(ANSWERS_WITHIN, answer).await {
+        Ok(answer) => answer,
         Err(late) => Err(sqlx::Error::Io(late.into())),
     }
 }
@@ -197,11 +208,17 @@ impl Ledger {
             .test_before_acquire(false)
             .before_acquire(move |connection, was| {
                 let outlived = kept.outlived(was.age);
+                Box::pin(async move {
+                    Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
+                })
+            })
+            .after_release(|connection, was| {
+                // whether it can write shows soon after it was made, and costs a statement
+                let fresh = was.age < FRESH_FOR;
                 Box::pin(
-                    async move { Ok(!outlived && (was.idle_for < TRUSTED_FOR || serves(connection).await?)) },
+                    async move { if fresh { writes(connection).await } else { answers(connection).await } },
                 )
             })
-            .after_release(|connection, _| Box::pin(serves(connection)))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if let Some(statement) = role.switch() {

@@ -18,8 +18,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 pub enum Entry {
     /// It may.
     Free,
-    /// It may, and shows whether a network that was broken is well again.
-    Probe,
+    /// It may, and shows whether a network that was broken is well again; known by the time it has for that.
+    Probe(DateTime<Utc>),
     /// Not before then.
     Refused {
         /// Why: `app_rest`, `breaker`, `app_rate`, `workspace_rate` or `account_rate`.
@@ -53,8 +53,8 @@ impl Ledger {
         let gaps = rates.map(|rate| rate.map(|rate| interval(rate.gap())));
         let depths = rates.map(|rate| i32::try_from(rate.map_or(1, Rate::depth)).unwrap_or(i32::MAX));
         let row = sqlx::query!(
-            r#"SELECT cause AS "cause?", ends_at AS "ends_at?", probe AS "probe!"
-               FROM enter_network($1, $2, $3, $4, $5, $6, $7)"#,
+            r#"SELECT cause AS "cause?", ends_at AS "ends_at?", probe AS "probe?"
+               FROM enter_network($1, $2, $3, $4, $5, $6, $7, $8)"#,
             visit.network,
             app,
             visit.account,
@@ -62,13 +62,14 @@ impl Ledger {
             &gaps as &[Option<PgInterval>],
             &depths,
             interval(probing),
+            visit.comes_back,
         )
         .fetch_one(&self.pool)
         .await?;
         Ok(match (row.cause.zip(row.ends_at), row.probe) {
             (Some((cause, ends_at)), _) => Entry::Refused { cause, ends_at },
-            (None, true) => Entry::Probe,
-            (None, false) => Entry::Free,
+            (None, Some(until)) => Entry::Probe(until),
+            (None, None) => Entry::Free,
         })
     }
 
@@ -125,35 +126,55 @@ impl Ledger {
         Ok(rows.rows_affected() == 1)
     }
 
-    /// A probe found the network still broken: twice as long as the last time, up to `most`.
+    /// The probe found the network still broken: twice as long as the last time, up to `most`. One that came too late
+    /// says nothing.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn keep_breaker(
         &self,
         network: &str,
+        probe: DateTime<Utc>,
         first: Duration,
         most: Duration,
     ) -> Result<(), LedgerError> {
         sqlx::query!(
             "UPDATE breaker
              SET opened = opened + 1, probe_until = NULL, open_until = ledger_now() + least($2::interval * 2 ^ least(opened, 20), $3)
-             WHERE network = $1 AND probe_until IS NOT NULL",
+             WHERE network = $1 AND probe_until = $4",
             network,
             interval(first),
             interval(most),
+            probe,
         )
         .execute(&self.pool)
         .await?;
         Ok(())
     }
 
-    /// A probe found the network well.
+    /// The probe ended before it had an answer: another may look at once.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn close_breaker(&self, network: &str) -> Result<(), LedgerError> {
-        sqlx::query!("DELETE FROM breaker WHERE network = $1", network).execute(&self.pool).await?;
+    pub async fn leave_probe(&self, network: &str, probe: DateTime<Utc>) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "UPDATE breaker SET probe_until = NULL WHERE network = $1 AND probe_until = $2",
+            network,
+            probe,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The probe found the network well. One that came too late says nothing.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn close_breaker(&self, network: &str, probe: DateTime<Utc>) -> Result<(), LedgerError> {
+        sqlx::query!("DELETE FROM breaker WHERE network = $1 AND probe_until = $2", network, probe)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 

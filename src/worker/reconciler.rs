@@ -130,7 +130,13 @@ impl Worker {
             Failure::new(Class::Unknown, "handle_missing", "it has no handle to ask the network about")
         })?;
         let (calls, account) = (network.counts(Errand::Look, &it.content), it.account.id);
-        let visit = Visit { network: &it.account.platform, account, allowance: network.allowance(), calls };
+        let visit = Visit {
+            network: &it.account.platform,
+            account,
+            allowance: network.allowance(),
+            calls,
+            comes_back: false,
+        };
         gate.enter(visit).await.map_err(|error| error.failure())?;
         let vault = LedgerVault { ledger: &self.parts.duties, ring: &self.parts.ring };
         let token = vault.access_token(it.account.id).await.map_err(|error: JobError| error.failure())?;

@@ -3,14 +3,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use jobs::{
     contract::{Class, Failure, JobError},
     desk::Clock,
@@ -33,7 +31,7 @@ const WAITING: usize = 1024;
 /// The least wait of whoever is sent away: asking sooner is asking for nothing.
 const LEAST_WAIT: Duration = Duration::from_millis(10);
 /// A probe that is not answered for within this is somebody else's. Longer than any one call takes, as a rule.
-const PROBING: Duration = Duration::from_secs(30);
+const PROBING: Duration = Duration::from_secs(45);
 
 /// The causes for which jobs are sent away at the gate, besides those the ledger has words for.
 const RETRY_BUDGET: &str = "retry_budget";
@@ -51,7 +49,8 @@ enum Told {
     Strike { app: &'static str, first: Duration },
     Alone { account: Uuid, rest: Duration },
     Broken { network: String },
-    Probed { network: String, well: bool },
+    Probed { network: String, probe: DateTime<Utc>, well: bool },
+    Unprobed { network: String, probe: DateTime<Utc> },
 }
 
 /// How the networks have lately answered this worker.
@@ -101,7 +100,7 @@ pub(super) async fn run(worker: Arc<Worker>, mut notices: Notices) {
 impl Worker {
     /// The gate of one attempt; `again` is of one that is not its job's first.
     pub(super) fn gate(&self, again: bool) -> AttemptGate<'_> {
-        AttemptGate { worker: self, again, at: OnceLock::new(), probing: AtomicBool::new(false) }
+        AttemptGate { worker: self, again, at: OnceLock::new(), probing: Mutex::default() }
     }
 
     async fn note(&self, told: &Told) -> Result<(), LedgerError> {
@@ -125,14 +124,15 @@ impl Worker {
                 }
                 self.tell_breakers().await
             }
-            Told::Probed { network, well: true } => {
+            Told::Probed { network, probe, well: true } => {
                 tracing::info!(network, "the network is well again");
-                ledger.close_breaker(network).await?;
+                ledger.close_breaker(network, *probe).await?;
                 self.tell_breakers().await
             }
-            Told::Probed { network, well: false } => {
-                ledger.keep_breaker(network, settings.open_first, settings.open_most).await
+            Told::Probed { network, probe, well: false } => {
+                ledger.keep_breaker(network, *probe, settings.open_first, settings.open_most).await
             }
+            Told::Unprobed { network, probe } => ledger.leave_probe(network, *probe).await,
         }
     }
 
@@ -169,7 +169,7 @@ pub(super) struct AttemptGate<'a> {
     again: bool,
     at: OnceLock<At>,
     /// Its next answer tells whether a broken network is well again.
-    probing: AtomicBool,
+    probing: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl AttemptGate<'_> {
@@ -234,9 +234,9 @@ impl Gate for AttemptGate<'_> {
                 self.visits(network);
                 Ok(())
             }
-            Entry::Probe => {
+            Entry::Probe(until) => {
                 self.visits(network);
-                self.probing.store(true, Ordering::Relaxed);
+                *self.probing.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
                 Ok(())
             }
             Entry::Refused { cause, ends_at } => {
@@ -267,11 +267,22 @@ impl Gate for AttemptGate<'_> {
     }
 }
 
+/// An attempt that ended before it had an answer lets another look.
+impl Drop for AttemptGate<'_> {
+    fn drop(&mut self) {
+        let probing = self.probing.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(probe), Some(at)) = (probing, self.at.get()) {
+            self.worker.traffic.tell(Told::Unprobed { network: at.network.clone(), probe });
+        }
+    }
+}
+
 impl AttemptGate<'_> {
     fn answered(&self, network: &str, well: bool) {
         let (traffic, settings) = (&self.worker.traffic, self.settings());
-        if self.probing.swap(false, Ordering::Relaxed) {
-            traffic.tell(Told::Probed { network: network.to_owned(), well });
+        let probing = self.probing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(probe) = probing {
+            traffic.tell(Told::Probed { network: network.to_owned(), probe, well });
             return;
         }
         let broken = self.window(network, |window, now| {

@@ -35,7 +35,7 @@ async fn ledger(accounts: usize) -> (Database, Ledger, Vec<Uuid>) {
 }
 
 fn visit(account: Uuid, allowance: Allowance, calls: u32) -> Visit<'static> {
-    Visit { network: FACEBOOK, account, allowance, calls }
+    Visit { network: FACEBOOK, account, allowance, calls, comes_back: true }
 }
 
 /// The most calls in any span of this length.
@@ -66,7 +66,7 @@ async fn a_rate_lets_as_much_through_as_it_says_and_sends_each_away_until_a_mome
                 assert_eq!(cause, "app_rate");
                 waiting.insert((ends_at, job));
             }
-            Entry::Probe => panic!("nothing is broken"),
+            Entry::Probe(_) => panic!("nothing is broken"),
         }
     }
     let lasted = taken.iter().map(|(at, _)| *at).max().unwrap() - taken[0].0;
@@ -88,7 +88,7 @@ async fn every_rate_counts_and_calls_are_taken_of_all_or_of_none() {
     {
         Entry::Free => "free".to_owned(),
         Entry::Refused { cause, .. } => cause,
-        Entry::Probe => "probe".to_owned(),
+        Entry::Probe(_) => "probe".to_owned(),
     };
     assert_eq!([enter(0).await, enter(0).await], ["free", "free"]);
     assert_eq!(enter(0).await, "account_rate", "two of six may go at once");
@@ -108,29 +108,35 @@ async fn of_many_who_ask_after_a_broken_network_one_looks() {
     let second = Duration::from_secs(1);
     let at = async |seconds: i64| database.set_clock(start + TimeDelta::seconds(seconds)).await;
     let probes = async || {
-        let mut probes = 0;
         let visit = visit(accounts[0], allowance(None), 1);
-        for entry in futures_util::future::join_all((0..8).map(|_| ledger.enter(&visit, 30 * second))).await {
-            probes += usize::from(entry.unwrap() == Entry::Probe);
-        }
-        probes
+        let entries = futures_util::future::join_all((0..8).map(|_| ledger.enter(&visit, 30 * second))).await;
+        let probe = |entry: Result<Entry, _>| match entry.unwrap() {
+            Entry::Probe(until) => Some(until),
+            Entry::Free | Entry::Refused { .. } => None,
+        };
+        entries.into_iter().filter_map(probe).collect::<Vec<_>>()
     };
     at(0).await;
     assert!(ledger.open_breaker(FACEBOOK, 5 * second).await.unwrap());
     assert!(!ledger.open_breaker(FACEBOOK, 5 * second).await.unwrap(), "it is known already");
-    assert_eq!(probes().await, 0);
+    assert!(probes().await.is_empty());
     at(6).await;
-    assert_eq!(probes().await, 1);
-    ledger.keep_breaker(FACEBOOK, 5 * second, 60 * second).await.unwrap();
+    let [first] = probes().await[..] else { panic!("one looks") };
+    ledger.keep_breaker(FACEBOOK, first, 5 * second, 60 * second).await.unwrap();
     at(15).await;
-    assert_eq!(probes().await, 0, "the second time is twice as long");
+    assert!(probes().await.is_empty(), "the second time is twice as long");
     at(17).await;
-    assert_eq!(probes().await, 1);
+    let [gone] = probes().await[..] else { panic!("one looks") };
     at(40).await;
-    assert_eq!(probes().await, 0, "somebody is looking");
+    assert!(probes().await.is_empty(), "somebody is looking");
     at(48).await;
-    assert_eq!(probes().await, 1, "whoever was looking is gone");
-    ledger.close_breaker(FACEBOOK).await.unwrap();
+    let [last] = probes().await[..] else { panic!("whoever was looking is gone") };
+    ledger.keep_breaker(FACEBOOK, gone, 5 * second, 60 * second).await.unwrap();
+    ledger.close_breaker(FACEBOOK, gone).await.unwrap();
+    assert!(probes().await.is_empty(), "who answers too late says nothing, and the other is still looking");
+    ledger.leave_probe(FACEBOOK, last).await.unwrap();
+    let [last] = probes().await[..] else { panic!("whoever was looking has left") };
+    ledger.close_breaker(FACEBOOK, last).await.unwrap();
     let free = ledger.enter(&visit(accounts[0], allowance(None), 1), 30 * second).await.unwrap();
     assert_eq!(free, Entry::Free);
 }
@@ -314,7 +320,7 @@ async fn networks_of_one_app_draw_from_one_rate() {
     let (_database, ledger, accounts) = ledger(1).await;
     let allowance = allowance(Some(Rate { calls: 6, per: Duration::from_hours(1) }));
     let enter = async |network: &'static str| {
-        let visit = Visit { network, account: accounts[0], allowance, calls: 1 };
+        let visit = Visit { network, account: accounts[0], allowance, calls: 1, comes_back: true };
         ledger.enter(&visit, PATIENCE).await.unwrap()
     };
     assert_eq!(
