@@ -44,8 +44,6 @@ use pool::{Plans, Pool};
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
 
-/// A connection of this age has been used before.
-const FRESH_FOR: Duration = Duration::from_mins(1);
 /// The longest that a connection which is taken or given back may need to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -170,8 +168,7 @@ async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     in_time(connection.ping()).await.map(|()| true)
 }
 
-/// Whether a connection can write: one that was made while the ledger was read-only stays so when it can be written
-/// again.
+/// Whether a connection can write.
 async fn writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let asked = in_time(sqlx::raw_sql("SHOW transaction_read_only").fetch_one(connection)).await?;
     Ok(asked.try_get::<&str, _>(0)? == "off")
@@ -200,7 +197,7 @@ impl Ledger {
                 ("jit", "off"),
             ]);
         let plans = Plans::default();
-        let kept = plans.clone();
+        let (kept, made) = (plans.clone(), plans.clone());
         let pool = PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(Duration::from_secs(5))
@@ -212,17 +209,15 @@ impl Ledger {
                     Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
                 })
             })
-            .after_release(|connection, was| {
-                // whether it can write shows soon after it was made, and costs a statement
-                let fresh = was.age < FRESH_FOR;
-                Box::pin(
-                    async move { if fresh { writes(connection).await } else { answers(connection).await } },
-                )
-            })
+            .after_release(|connection, _| Box::pin(answers(connection)))
             .after_connect(move |connection, _| {
+                let made = made.clone();
                 Box::pin(async move {
                     if let Some(statement) = role.switch() {
                         connection.execute(statement).await?;
+                    }
+                    if !writes(connection).await? {
+                        made.outlive();
                     }
                     Ok(())
                 })

@@ -23,8 +23,9 @@ pub(super) struct Pool {
     plans: Plans,
 }
 
-/// What is known of the plans that connections keep. One whose columns have changed their types since fails on its
-/// connection for ever, and a migration makes such plans on every connection at once.
+/// What is known of the plans that connections keep, and of connections that cannot write. A plan whose columns have
+/// changed their types since fails on its connection for ever, and a migration makes such plans on every connection at
+/// once. A connection that was made while the ledger was read-only stays so when it can be written again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plans(Arc<RwLock<Option<Instant>>>);
 
@@ -32,8 +33,13 @@ impl Plans {
     /// Notices an error that tells of an old plan: whoever tries again gets a connection that has none.
     pub fn heed(&self, error: &Error) {
         if error.as_database_error().is_some_and(|db| db.code().as_deref() == Some("0A000")) {
-            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.outlive();
         }
+    }
+
+    /// What was made until now is not used again.
+    pub fn outlive(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether a connection of this age may keep such a plan.
