@@ -340,36 +340,7 @@ impl Ledger {
         let (names, versions) = readable(kinds);
         let rows = sqlx::query_as!(
             DueRow,
-            r#"WITH RECURSIVE w (kind, workspace_id) AS (
-                   -- one step of the index a workspace, however many jobs it has
-                   (SELECT kind, workspace_id FROM job WHERE standing = 'active' AND kind = ANY($1)
-                    ORDER BY kind, workspace_id LIMIT 1)
-                   UNION ALL
-                   SELECT next.kind, next.workspace_id FROM w CROSS JOIN LATERAL (
-                       SELECT kind, workspace_id FROM job
-                       WHERE standing = 'active' AND kind = ANY($1) AND (kind, workspace_id) > (w.kind, w.workspace_id)
-                       ORDER BY kind, workspace_id LIMIT 1) next)
-               , page (most) AS (SELECT greatest(16, $4::bigint / greatest(1, (SELECT count(*) FROM w))))
-               SELECT moment.now AS "now!", (SELECT most FROM page) AS "most!", j.id AS "id?", j.kind AS "kind?",
-                      j.workspace_id AS "workspace_id?", j.run_at AS "run_at?"
-               FROM (SELECT ledger_now() AS now) moment LEFT JOIN (
-                   -- what is paused altogether is not even looked at
-                   (SELECT w.kind, w.workspace_id FROM w WHERE NOT EXISTS (
-                        SELECT FROM pause p WHERE (p.ends_at IS NULL OR p.ends_at > ledger_now())
-                          AND (p.scope = 'queue' AND p.subject = w.kind
-                               OR p.scope = 'workspace' AND p.subject = w.workspace_id::text
-                               OR p.scope = 'queue_of_workspace' AND p.subject = w.kind || '/' || w.workspace_id))) w
-                   CROSS JOIN LATERAL (
-                   SELECT id, kind, workspace_id, run_at FROM job
-                   WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id = w.workspace_id
-                     AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
-                     AND crash_count < $5
-                     AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
-                     AND (account_id IS NULL OR account_id NOT IN (
-                          SELECT a.id FROM account a JOIN pause p ON (p.ends_at IS NULL OR p.ends_at > ledger_now())
-                             AND (p.scope = 'account' AND p.subject = a.id::text OR p.scope = 'network' AND p.subject = a.platform
-                                  OR p.scope = 'queue_of_account' AND p.subject = w.kind || '/' || a.id)))
-                   ORDER BY run_at, id LIMIT (SELECT most FROM page)) j) ON true"#,
+            r#"SELECT moment AS "now!", most AS "most!", id, kind, workspace_id, run_at FROM due_jobs($1, $2, $3, $4, $5)"#,
             &names,
             &versions,
             interval(ahead),
@@ -401,29 +372,17 @@ impl Ledger {
         let ids: Vec<Uuid> = marks.iter().map(|mark| mark.job_id).collect();
         let rows = sqlx::query_as!(
             DueRow,
-            r#"SELECT moment.now AS "now!", $4::bigint AS "most!", j.id AS "id?", j.kind AS "kind?",
-                      j.workspace_id AS "workspace_id?", j.run_at AS "run_at?"
-               FROM (SELECT ledger_now() AS now) moment LEFT JOIN (
-                   unnest($5::text[], $6::uuid[], $7::timestamptz[], $8::uuid[]) AS m (kind, workspace_id, run_at, id)
-                   CROSS JOIN LATERAL (
-                       SELECT id, kind, workspace_id, run_at FROM job
-                       WHERE standing = 'active' AND job.kind = m.kind AND job.workspace_id = m.workspace_id
-                         AND (job.run_at, job.id) > (m.run_at, m.id)
-                         AND run_at <= ledger_now() + $3 AND ver <= ($2::integer[])[array_position($1, job.kind)]
-                         AND crash_count < $9
-                         AND NOT EXISTS (SELECT FROM claim WHERE claim.job_id = job.id)
-                         AND (NOT EXISTS (SELECT FROM pause p WHERE p.ends_at IS NULL OR p.ends_at > ledger_now())
-                              OR NOT is_paused(kind, workspace_id, account_id))
-                       ORDER BY run_at, id LIMIT $4) j) ON true"#,
+            r#"SELECT moment AS "now!", most AS "most!", id, kind, workspace_id, run_at
+               FROM due_jobs_after($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
             &names,
             &versions,
             interval(ahead),
             each,
+            isolate_after,
             &of as &[&str],
             &workspaces,
             &times,
             &ids,
-            isolate_after,
         )
         .fetch_all(&self.pool)
         .await?;

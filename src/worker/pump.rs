@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The most jobs of one claim.
-pub(super) const CLAIM_MOST: usize = 256;
+pub(super) const CLAIM_MOST: usize = 512;
 /// Added to a job's own limit before the reaper takes it from a living worker.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(30);
 /// The pace of claiming from the ledger while Redis is away and there is nothing to do.

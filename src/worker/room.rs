@@ -14,7 +14,7 @@ use super::{Worker, pump::CLAIM_MOST};
 
 /// Jobs are claimed ahead of their slots only as far as slots have lately been falling free within this span:
 /// none for uploads that take minutes, a batch for jobs that take no time.
-const STOCK_FOR: Duration = Duration::from_millis(10);
+const STOCK_FOR: Duration = Duration::from_millis(25);
 /// The most jobs claimed ahead of their slots.
 const STOCK_MOST: f64 = 448.0;
 
@@ -57,7 +57,7 @@ impl Room {
         let mut held = self.held();
         let stock = held.stock();
         let free = (self.concurrency + stock).saturating_sub(held.all).min(CLAIM_MOST);
-        (free, (stock / 2).clamp(1, CLAIM_MOST))
+        (free, (stock * 3 / 4).clamp(1, CLAIM_MOST))
     }
 
     /// The most jobs that one workspace may hold.
