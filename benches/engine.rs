@@ -16,7 +16,7 @@ use std::{
 
 use common::{
     Settings,
-    lab::{Does, Lab, machine_micros, maybe_work},
+    lab::{Does, Lab, WORKSPACE_SHARE, machine_micros, maybe_work},
     used,
 };
 
@@ -154,6 +154,8 @@ async fn latency(settings: &Settings) {
 async fn idle(settings: &Settings) {
     let lab = Lab::open().await;
     let worker = lab.warm_worker(settings.concurrency).await;
+    // Postgres counts what a connection did when that has been idle for ten seconds
+    tokio::time::sleep(Duration::from_secs(12)).await;
     let before = (used(&worker).1, lab.statements().await, lab.commands().await);
     tokio::time::sleep(WATCHED).await;
     let after = (used(&worker).1, lab.statements().await, lab.commands().await);
@@ -164,15 +166,19 @@ async fn idle(settings: &Settings) {
     settings.print("idle_resident", used(&worker).0, "MB");
 }
 
-/// A drain with so many jobs waiting in all: how fast, and what the worker and Redis hold meanwhile.
+/// A drain with so many jobs waiting in all, by a worker that is not just starting: how fast, and what it and Redis
+/// hold meanwhile.
 async fn backlog(settings: &Settings, waiting: usize) {
     let lab = Lab::open().await;
+    let worker = lab.warm_worker(settings.concurrency).await;
+    lab.forget().await;
     // where little waits, it is drained as often as it takes to measure
     let rounds = (settings.jobs / waiting).clamp(1, 20);
     let mut rates = Vec::new();
     for round in 0..rounds {
+        lab.pause().await;
         let last = lab.heap(waiting, &Does::Nothing).await;
-        let worker = lab.worker(settings.concurrency);
+        lab.resume().await;
         let mut most = (0.0_f64, 0.0_f64);
         while !lab.is_finished(last).await {
             most = (most.0.max(used(&worker).0), most.1.max(lab.redis_megabytes().await));
@@ -222,15 +228,20 @@ async fn two(settings: &Settings) {
     lab.account_for(settings.jobs).await;
 }
 
-/// One workspace has 100,000 jobs, another asks for one a second: how long the other's wait, beside that and alone.
+/// One workspace has 100,000 jobs, another asks for one a second: how long the other's wait, alone, beside jobs that
+/// wait for a network as calls do, and beside jobs that are over as fast as the machine can run them.
 async fn noisy(settings: &Settings) {
-    let lab = Lab::open().await;
-    let _worker = lab.warm_worker(settings.concurrency).await;
-    let alone = lab.quiet_waits(30).await;
-    settings.print_spans("quiet_alone", alone);
-    lab.heap(100_000, &Does::Call(5)).await;
-    let beside = lab.quiet_waits(30).await;
-    settings.print_spans("quiet_beside_noisy", beside);
+    for (beside, ms) in [("calls", 50), ("saturation", 5)] {
+        let lab = Lab::open().await;
+        // as worker.toml has it
+        let _worker = lab.warm_worker_with(settings.concurrency, &[(WORKSPACE_SHARE, "0.75")]).await;
+        let (_, alone) = lab.quiet_waits(30).await;
+        settings.print_spans(&format!("quiet_before_{beside}"), alone);
+        lab.heap(100_000, &Does::Call(ms)).await;
+        let (accepting, waits) = lab.quiet_waits(30).await;
+        settings.print_spans(&format!("quiet_accepted_beside_{beside}"), accepting);
+        settings.print_spans(&format!("quiet_beside_{beside}"), waits);
+    }
 }
 
 /// A drain without Redis: workers claim from the ledger.
@@ -285,11 +296,10 @@ async fn flushed(settings: &Settings) {
     lab.drained(last).await;
     let starts = lab.starts_since(moment).await;
     let before = starts.iter().filter(|at| **at < 0.0).count() as f64 / -starts[0];
-    // what the worker had popped already is no sign of life: the first after the longest silence is
+    // what the worker had popped already is no sign of life: the longest silence tells
     let after: Vec<f64> = starts.into_iter().filter(|at| *at >= 0.0).collect();
     let longest = after.windows(2).max_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0]))).unwrap();
     settings.print("recovery_flush_silence", longest[1] - longest[0], "s");
-    settings.print("recovery_flush_first", longest[1], "s");
     let in_second = |from: f64| after.iter().filter(|at| (from..from + 1.0).contains(*at)).count() as f64;
     let full = (0..600).map(|tenths| f64::from(tenths) / 10.0).find(|from| in_second(*from) >= before * 0.9);
     settings.print("recovery_flush_full_rate", full.map_or(f64::INFINITY, |from| from + 1.0), "s");

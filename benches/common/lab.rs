@@ -12,7 +12,12 @@ use jobs::{
 };
 use postroom::{
     config::KindSettings,
-    ledger::{Ledger, Role, enqueue::NewJob},
+    ledger::{
+        Ledger, Role,
+        enqueue::NewJob,
+        idempotency::Once,
+        pauses::{By, Stoppable},
+    },
     queue::Queue,
     wiring, worker,
 };
@@ -27,6 +32,8 @@ use super::harness::{Database, Process, eventually, free_port, start_redis};
 
 /// Tells this executable to be a worker of so many slots.
 const BE_A_WORKER: &str = "POSTROOM_BENCH_WORKER";
+/// The part of the slots that one workspace may take; all of them unless given.
+pub const WORKSPACE_SHARE: &str = "POSTROOM_BENCH_WORKSPACE_SHARE";
 /// Payloads weigh about what real ones do.
 const BALLAST: usize = 240;
 /// Jobs of one accepting statement.
@@ -85,7 +92,7 @@ pub async fn maybe_work() {
     let (mut parts, _) = wiring::worker(None, vec![&BENCH]).unwrap();
     let settings = KindSettings {
         concurrency: slots.parse().unwrap(),
-        workspace_share: 1.0,
+        workspace_share: env::var(WORKSPACE_SHARE).map_or(1.0, |share| share.parse().unwrap()),
         timeout: Duration::from_mins(1),
         retry_base: Duration::from_millis(100),
         retry_cap: Duration::from_secs(1),
@@ -104,6 +111,10 @@ pub async fn maybe_work() {
     });
     worker::run(parts, stop).await.unwrap();
     std::process::exit(0);
+}
+
+fn queue() -> Stoppable {
+    Stoppable::Queue(BENCH.name.into())
 }
 
 /// A ledger, a Redis, and workers.
@@ -176,7 +187,12 @@ impl Lab {
 
     /// A worker that has done its first job.
     pub async fn warm_worker(&self, slots: usize) -> Process {
-        let worker = self.worker(slots);
+        self.warm_worker_with(slots, &[]).await
+    }
+
+    /// The same with other settings.
+    pub async fn warm_worker_with(&self, slots: usize, settings: &[(&str, &str)]) -> Process {
+        let worker = self.worker_with(slots, settings);
         let job = self.job(Does::Nothing);
         let id = job.id();
         let hints = self.ledger.enqueue(&[job]).await.unwrap();
@@ -226,6 +242,19 @@ impl Lab {
         last
     }
 
+    /// Stops the kind that is measured with.
+    pub async fn pause(&self) {
+        let made =
+            self.ledger.pause(By::Operator, &queue(), "measured in a moment", None, None).await.unwrap();
+        assert!(matches!(made, Once::Done(Ok(_))), "it was paused before");
+    }
+
+    /// Lets it go on.
+    pub async fn resume(&self) {
+        let over = self.ledger.resume(By::Operator, &queue(), None).await.unwrap();
+        assert!(matches!(over, Once::Done(Some(_))), "it was not paused");
+    }
+
     /// Whether a job has left the live ones.
     pub async fn is_finished(&self, id: Uuid) -> bool {
         sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM job WHERE id = $1)")
@@ -235,21 +264,25 @@ impl Lab {
             .unwrap()
     }
 
-    /// How long jobs of a quiet workspace wait, one a second, in milliseconds.
-    pub async fn quiet_waits(&self, jobs: usize) -> Vec<f64> {
+    /// Jobs of a quiet workspace, one a second: how long it takes to accept one, and how long it waits from then on, in
+    /// milliseconds.
+    pub async fn quiet_waits(&self, jobs: usize) -> (Vec<f64>, Vec<f64>) {
         let (intake, nudge) = (self.ledger.intake(), wiring::nudge(self.queue.clone()));
         let mut tick = tokio::time::interval(Duration::from_secs(1));
-        let mut asked = BTreeMap::new();
+        let (mut accepting, mut accepted) = (Vec::new(), BTreeMap::new());
         for _ in 0..jobs {
             tick.tick().await;
             let job = NewJob::parse(&BENCH, Uuid::from_u128(8), payload(Does::Call(0))).unwrap();
-            asked.insert(job.id(), machine_micros());
-            nudge(intake.bring(job).await.unwrap().into_iter().collect());
+            let (id, asked) = (job.id(), Instant::now());
+            let hints = intake.bring(job).await.unwrap().into_iter().collect();
+            accepting.push(asked.elapsed().as_secs_f64() * 1000.0);
+            accepted.insert(id, machine_micros());
+            nudge(hints);
         }
-        for id in asked.keys() {
+        for id in accepted.keys() {
             self.finished(*id).await;
         }
-        self.waits(&asked).await
+        (accepting, self.waits(&accepted).await)
     }
 
     /// How long after these times, in microseconds of the machine's clock, the jobs began: in milliseconds.
@@ -384,9 +417,17 @@ impl Lab {
         .unwrap()
     }
 
-    /// Commands that Redis has seen.
+    /// Commands that were sent to Redis. What a script calls is not sent.
     pub async fn commands(&self) -> f64 {
-        self.redis_info("stats", "total_commands_processed:").await
+        let info = self.redis_told("commandstats").await;
+        let sent = info.lines().filter_map(|line| {
+            let (command, figures) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let in_scripts_only = command.starts_with('z')
+                || ["get", "set", "del", "exists", "incr", "incrby", "decrby", "lpush", "ltrim"]
+                    .contains(&command);
+            (!in_scripts_only).then(|| figures.split(',').next().unwrap().parse::<f64>().unwrap())
+        });
+        sent.sum()
     }
 
     /// CPU seconds that this machine's Postgres has taken; 0 where it runs elsewhere.
@@ -397,10 +438,14 @@ impl Lab {
     }
 
     async fn redis_info(&self, section: &str, field: &str) -> f64 {
+        let info = self.redis_told(section).await;
+        info.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim().parse().unwrap()
+    }
+
+    async fn redis_told(&self, section: &str) -> String {
         let client = redis::Client::open(self.redis_url.as_str()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        let info: String = redis::cmd("INFO").arg(section).query_async(&mut connection).await.unwrap();
-        info.lines().find_map(|line| line.strip_prefix(field)).unwrap().trim().parse().unwrap()
+        redis::cmd("INFO").arg(section).query_async(&mut connection).await.unwrap()
     }
 
     /// Reads the ledger.

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backend;
+mod express;
 mod gauges;
 mod isolation;
 mod lease;

@@ -4,18 +4,23 @@
 //! was claimed and found no slot within a second is given back.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use jobs::{contract::Kind, fp, hint::Hint};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use super::{
     Worker,
     backend::Attempt,
+    express::Express,
     isolation::Isolation,
     room::{Place, Room},
 };
@@ -56,10 +61,44 @@ pub(super) struct Pump {
 }
 
 /// A claimed job that has no slot yet.
-struct Stocked {
+pub(super) struct Stocked {
     job: Arc<Claimed>,
     place: Arc<Place>,
     lost: CancellationToken,
+    since: Instant,
+}
+
+/// Claims what may run beside others.
+pub(super) async fn claim_common(
+    worker: &Worker,
+    kind: &'static Kind,
+    ids: &[Uuid],
+    inc: Uuid,
+    budget: Duration,
+) -> Result<Vec<Claimed>, LedgerError> {
+    let lane = Lane::Common { isolate_after: worker.parts.settings.lease.isolate_after };
+    let claimed = worker.in_time(worker.parts.ledger.claim(ids, &[kind], inc, budget, lane)).await?;
+    if !claimed.is_empty() {
+        fp!(AfterClaim);
+        metrics::counter!("postroom_claims_total", "kind" => kind.name).increment(claimed.len() as u64);
+    }
+    Ok(claimed)
+}
+
+/// Gives claimed jobs their places, all at once, so that none of them is taken for a stray.
+pub(super) fn stocked(
+    worker: &Arc<Worker>,
+    room: &Arc<Room>,
+    claimed: Vec<Claimed>,
+    lost: &CancellationToken,
+) -> Vec<Stocked> {
+    let take = |job: Claimed| Stocked {
+        place: Place::take(worker, room, job.claim.job_id, job.workspace_id),
+        job: Arc::new(job),
+        lost: lost.clone(),
+        since: Instant::now(),
+    };
+    claimed.into_iter().map(take).collect()
 }
 
 impl Pump {
@@ -93,7 +132,15 @@ impl Pump {
             attempts,
             budget: self.budget,
         };
-        tokio::join!(self.fetch(stock), starter.run(stocked), isolation.run());
+        let (ahead, of_quiet) = mpsc::channel(CLAIM_MOST);
+        let express = Express {
+            worker: Arc::clone(&self.worker),
+            kind: self.kind,
+            room: Arc::clone(&self.room),
+            budget: self.budget,
+            stock: ahead,
+        };
+        tokio::join!(self.fetch(stock), starter.run(stocked, of_quiet), isolation.run(), express.run());
     }
 
     async fn fetch(&mut self, stock: mpsc::Sender<Stocked>) {
@@ -102,7 +149,10 @@ impl Pump {
             let unsettled = self.worker.running().len() >= UNSETTLED_MOST;
             match self.room.free() {
                 (free, worth) if free >= worth && !unsettled => self.fill(free, &stock).await,
-                (free, worth) if free < worth && worth > 1 => self.pause(GATHERING).await,
+                (free, worth) if free < worth && worth > 1 => {
+                    self.room.stocking.notify_one();
+                    self.pause(GATHERING).await;
+                }
                 _ => tokio::select! {
                     () = stop.cancelled() => return,
                     () = self.room.freed.notified() => {}
@@ -119,12 +169,7 @@ impl Pump {
         let tenure = self.worker.lease.tenure();
         match self.claim(most, tenure.inc).await {
             Ok(claimed) if claimed.is_empty() => self.idle().await,
-            Ok(claimed) => {
-                fp!(AfterClaim);
-                metrics::counter!("postroom_claims_total", "kind" => self.kind.name)
-                    .increment(claimed.len() as u64);
-                self.keep(claimed, stock, &tenure.lost).await;
-            }
+            Ok(claimed) => self.keep(claimed, stock, &tenure.lost).await,
             Err(error) => {
                 tracing::warn!(%error, queue = self.kind.name, "jobs could not be claimed");
                 self.pause(LEDGER_AWAY).await;
@@ -133,15 +178,7 @@ impl Pump {
     }
 
     async fn keep(&self, claimed: Vec<Claimed>, stock: &mpsc::Sender<Stocked>, lost: &CancellationToken) {
-        let stocked: Vec<Stocked> = claimed
-            .into_iter()
-            .map(|job| Stocked {
-                place: Place::take(&self.worker, &self.room, job.claim.job_id, job.workspace_id),
-                job: Arc::new(job),
-                lost: lost.clone(),
-            })
-            .collect();
-        for one in stocked {
+        for one in stocked(&self.worker, &self.room, claimed, lost) {
             // the starter is gone only when the worker stops, which gives up what was not started
             let _sent = stock.send(one).await;
         }
@@ -164,10 +201,7 @@ impl Pump {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let lane = Lane::Common { isolate_after: self.worker.parts.settings.lease.isolate_after };
-        let kinds = [self.kind];
-        let claim = self.worker.parts.ledger.claim(&ids, &kinds, inc, self.budget, lane);
-        self.worker.in_time(claim).await
+        claim_common(&self.worker, self.kind, &ids, inc, self.budget).await
     }
 
     /// Notices a queue that was emptied from outside, or is about to run dry.
@@ -260,29 +294,44 @@ struct Starter {
 }
 
 impl Starter {
-    async fn run(self, mut stocked: mpsc::Receiver<Stocked>) {
-        while let Some(one) = stocked.recv().await {
-            if one.lost.is_cancelled() {
-                continue; // whoever takes it back has it
+    /// Those of quiet workspaces first.
+    async fn run(self, mut stocked: mpsc::Receiver<Stocked>, mut of_quiet: mpsc::Receiver<Stocked>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            while let Some((one, slot)) = self.next(&mut waiting) {
+                self.start(one, slot).await;
             }
+            let until = waiting.front().map(|one: &Stocked| one.since + STOCK_KEEPS);
             tokio::select! {
                 biased;
                 // what is not started is given up with the rest, when the worker ends
                 () = self.worker.stop.cancelled() => return,
-                slot = self.slot() => match slot {
-                    Some(slot) => self.start(one, slot).await,
-                    None => self.give_back(one, &mut stocked).await,
+                Some(one) = of_quiet.recv() => waiting.push_front(one),
+                Some(one) = stocked.recv() => waiting.push_back(one),
+                () = self.room.slot_freed.notified(), if until.is_some() => {}
+                () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                    self.give_back(&mut waiting).await;
                 }
+                else => return,
             }
         }
     }
 
-    /// A slot, if one falls free while the stock keeps.
-    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
-        let slots = || Arc::clone(&self.room.slots);
-        match slots().try_acquire_owned() {
-            Ok(slot) => Some(slot),
-            Err(_) => tokio::time::timeout(STOCK_KEEPS, slots().acquire_owned()).await.ok()?.ok(),
+    /// The first that waits for a slot and may have one, with it: of a workspace that runs as many as it may, none may.
+    fn next(&self, waiting: &mut VecDeque<Stocked>) -> Option<(Stocked, OwnedSemaphorePermit)> {
+        loop {
+            if self.room.slots.available_permits() == 0 {
+                return None;
+            }
+            let first = waiting.iter().position(|one| self.room.may_run(one.job.workspace_id))?;
+            let one = waiting.remove(first)?;
+            if one.lost.is_cancelled() {
+                continue; // whoever takes it back has it
+            }
+            match Arc::clone(&self.room.slots).try_acquire_owned() {
+                Ok(slot) => return Some((one, slot)),
+                Err(_) => waiting.push_front(one), // nobody else takes slots
+            }
         }
     }
 
@@ -296,11 +345,8 @@ impl Starter {
     }
 
     /// Gives back what waits: the slots are taken by jobs that last, and other workers may have some.
-    async fn give_back(&self, first: Stocked, stocked: &mut mpsc::Receiver<Stocked>) {
-        let mut waiting = vec![first];
-        while let Ok(one) = stocked.try_recv() {
-            waiting.push(one);
-        }
+    async fn give_back(&self, waiting: &mut VecDeque<Stocked>) {
+        let waiting: Vec<Stocked> = waiting.drain(..).collect();
         let claims: Vec<_> = waiting.iter().map(|one| one.job.claim).collect();
         match self.worker.in_time(self.worker.parts.ledger.give_up(&claims)).await {
             Ok(_) => self.worker.due.notify_one(),

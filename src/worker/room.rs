@@ -24,6 +24,10 @@ pub(super) struct Room {
     pub slots: Arc<Semaphore>,
     /// A job has left.
     pub freed: Notify,
+    /// A slot has fallen free.
+    pub slot_freed: Notify,
+    /// More jobs are held than have a slot.
+    pub stocking: Notify,
     concurrency: usize,
     share: f64,
     held: Mutex<Held>,
@@ -31,11 +35,19 @@ pub(super) struct Room {
 
 struct Held {
     all: usize,
-    by_workspace: HashMap<Uuid, usize>,
+    by_workspace: HashMap<Uuid, Of>,
     /// Jobs that left since `since`, and how many a second that lately were.
     left: usize,
     since: Instant,
     rate: f64,
+}
+
+/// What one workspace holds.
+#[derive(Default)]
+struct Of {
+    /// With a slot or without.
+    all: usize,
+    running: usize,
 }
 
 impl Room {
@@ -45,6 +57,8 @@ impl Room {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(concurrency)),
             freed: Notify::new(),
+            slot_freed: Notify::new(),
+            stocking: Notify::new(),
             concurrency,
             share,
             held: Mutex::new(held),
@@ -60,22 +74,31 @@ impl Room {
         (free, (stock * 3 / 4).clamp(1, CLAIM_MOST))
     }
 
+    /// Whether jobs are claimed ahead of their slots.
+    pub fn stocks(&self) -> bool {
+        self.held().stock() > 0
+    }
+
     /// The most jobs that one workspace may hold.
     pub fn cap(&self) -> usize {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a small count"
-        )]
-        let cap = ((self.concurrency + self.held().stock()) as f64 * self.share).ceil() as usize;
-        cap.max(1)
+        part(self.concurrency + self.held().stock(), self.share)
     }
 
     /// How many more each workspace may hold that holds any.
     pub fn rests(&self) -> Vec<(Uuid, usize)> {
         let cap = self.cap();
-        self.held().by_workspace.iter().map(|(id, held)| (*id, cap.saturating_sub(*held))).collect()
+        self.held().by_workspace.iter().map(|(id, of)| (*id, cap.saturating_sub(of.all))).collect()
+    }
+
+    /// How many more each workspace may hold that holds any, if it may hold so few.
+    pub fn rests_of(&self, few: usize) -> Vec<(Uuid, usize)> {
+        self.held().by_workspace.iter().map(|(id, of)| (*id, few.saturating_sub(of.all))).collect()
+    }
+
+    /// Whether a workspace may take one more slot.
+    pub fn may_run(&self, workspace_id: Uuid) -> bool {
+        let most = part(self.concurrency, self.share);
+        self.held().by_workspace.get(&workspace_id).is_none_or(|of| of.running < most)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -85,22 +108,42 @@ impl Room {
     fn enter(&self, workspace_id: Uuid) {
         let mut held = self.held();
         held.all += 1;
-        *held.by_workspace.entry(workspace_id).or_default() += 1;
+        held.by_workspace.entry(workspace_id).or_default().all += 1;
     }
 
-    fn leave(&self, workspace_id: Uuid) {
+    fn start(&self, workspace_id: Uuid) {
+        self.held().by_workspace.entry(workspace_id).or_default().running += 1;
+    }
+
+    fn leave(&self, workspace_id: Uuid, ran: bool) {
         let mut held = self.held();
         held.all -= 1;
         held.left += 1;
-        if let Some(of_it) = held.by_workspace.get_mut(&workspace_id) {
-            *of_it -= 1;
-            if *of_it == 0 {
+        if let Some(of) = held.by_workspace.get_mut(&workspace_id) {
+            of.all -= 1;
+            of.running -= usize::from(ran);
+            if of.all == 0 {
                 held.by_workspace.remove(&workspace_id);
             }
         }
         drop(held);
         self.freed.notify_one();
+        if ran {
+            self.slot_freed.notify_one();
+        }
     }
+}
+
+/// A share (0 to 1) of so many, and one in any case.
+fn part(of: usize, share: f64) -> usize {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a small count"
+    )]
+    let part = (of as f64 * share).ceil() as usize;
+    part.max(1)
 }
 
 impl Held {
@@ -136,8 +179,10 @@ struct Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        drop(self.slot.take()); // before anybody is told that there is room
-        self.room.leave(self.workspace_id);
+        let slot = self.slot.take();
+        let ran = slot.is_some();
+        drop(slot); // before anybody is told that there is room
+        self.room.leave(self.workspace_id, ran);
     }
 }
 
@@ -155,6 +200,7 @@ impl Place {
     /// The slot that it runs in from now on.
     pub fn start(&self, slot: OwnedSemaphorePermit) {
         if let Some(taken) = &mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner) {
+            taken.room.start(taken.workspace_id);
             taken.slot = Some(slot);
         }
     }
