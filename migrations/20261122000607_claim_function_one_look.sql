@@ -4,10 +4,6 @@
 -- snapshot, in which the job still exists or has its old epoch. The last statement has a snapshot of its own and sees
 -- what is true after the insert: what fits its job is handed out, what does not is deleted again, and one snapshot
 -- decides both, so that nothing is deleted that was handed out. Nobody else sees the claims before the commit.
---
--- Its commit does not wait for the disk. What a claim allows, arming and settling, asks for the claim's row again, and
--- their commits wait for the disk, where the claim lies before them. A claim that a crash of Postgres takes is gone for
--- its worker too, whose writes are then fenced off, and its job is found without one and claimed anew.
 CREATE OR REPLACE FUNCTION claim_jobs(
     ids uuid[], kinds text[], versions integer[], inc uuid, budget interval, least_crashes integer, most_crashes integer)
 RETURNS TABLE (
@@ -24,8 +20,6 @@ DECLARE
     epochs   bigint[];
     pauses   boolean := EXISTS (SELECT FROM pause p WHERE p.ends_at IS NULL OR p.ends_at > moment); -- seldom any
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
-
     WITH taken AS (
         INSERT INTO claim (job_id, epoch, worker_inc, started_at, deadline_at)
         SELECT j.id, j.epoch, inc, moment, deadline

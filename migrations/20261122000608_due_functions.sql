@@ -21,9 +21,15 @@ BEGIN
          ORDER BY kind, workspace_id LIMIT 1)
         UNION ALL
         SELECT next.kind, next.workspace_id FROM w CROSS JOIN LATERAL (
-            SELECT kind, workspace_id FROM job
-            WHERE standing = 'active' AND kind = ANY (kinds) AND (kind, workspace_id) > (w.kind, w.workspace_id)
-            ORDER BY kind, workspace_id LIMIT 1) next),
+            -- two searches: one with both bounds at once would begin at the kind's first job and pass over all before
+            (SELECT kind, workspace_id FROM job
+             WHERE standing = 'active' AND job.kind = w.kind AND job.workspace_id > w.workspace_id
+             ORDER BY workspace_id LIMIT 1)
+            UNION ALL
+            (SELECT kind, workspace_id FROM job
+             WHERE standing = 'active' AND job.kind = ANY (kinds) AND job.kind > w.kind
+             ORDER BY kind, workspace_id LIMIT 1)
+            LIMIT 1) next),
     page (most) AS (SELECT greatest(16, wanted / greatest(1, (SELECT count(*) FROM w))))
     SELECT moment, page.most, j.id, j.kind, j.workspace_id, j.run_at
     FROM page LEFT JOIN (

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Worker,
-    pump::{Stocked, claim_common, stocked},
+    pump::{LEDGER_AWAY, Stocked, UNSETTLED_MOST, claim_common, stocked},
     room::Room,
 };
 use crate::ledger::LedgerError;
@@ -29,32 +29,46 @@ pub(super) struct Express {
 }
 
 impl Express {
-    /// Looks while there is a stock, until the worker stops.
+    /// Looks while the room is full and more are held than have a slot, until the worker stops.
     pub async fn run(self) {
+        let stop = self.worker.stop.clone();
         loop {
             tokio::select! {
-                () = self.worker.stop.cancelled() => return,
+                () = stop.cancelled() => return,
                 () = self.room.stocking.notified() => {}
             }
-            while self.room.stocks() && !self.worker.stop.is_cancelled() {
-                tokio::time::sleep(EVERY).await;
-                if let Err(error) = self.take().await {
-                    tracing::warn!(%error, queue = self.kind.name, "jobs of quiet workspaces could not be claimed");
+            while let Some(most) = self.room.beyond(MOST) {
+                let pause = match self.take(most).await {
+                    Ok(()) => EVERY,
+                    Err(error) => {
+                        tracing::warn!(%error, queue = self.kind.name, "jobs of quiet workspaces could not be claimed");
+                        LEDGER_AWAY
+                    }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         }
     }
 
-    async fn take(&self) -> Result<(), LedgerError> {
-        if !self.worker.lease.good() {
+    async fn take(&self, most: usize) -> Result<(), LedgerError> {
+        let unsettled = self.worker.running().len() >= UNSETTLED_MOST;
+        if most == 0 || unsettled || !self.worker.lease.good() {
             return Ok(());
         }
         let rests = self.room.rests_of(OF_ONE);
-        let popped = self.worker.parts.queue.pop(self.kind.name, MOST, OF_ONE, &rests).await;
-        let Ok(popped) = popped else { return Ok(()) }; // the pump does without Redis, in turn of the workspaces
-        if popped.ids.is_empty() {
-            return Ok(());
-        }
+        let popped = match self.worker.parts.queue.pop(self.kind.name, most, OF_ONE, &rests).await {
+            Ok(popped) if popped.ids.is_empty() => return Ok(()),
+            Ok(popped) => popped,
+            Err(error) => {
+                // the pump does without Redis; what this took and was not told of is looked for
+                tracing::debug!(%error, queue = self.kind.name, "Redis is away");
+                self.worker.due.notify_one();
+                return Ok(());
+            }
+        };
         let tenure = self.worker.lease.tenure();
         let claimed = claim_common(&self.worker, self.kind, &popped.ids, tenure.inc, self.budget).await?;
         for one in stocked(&self.worker, &self.room, claimed, &tenure.lost) {

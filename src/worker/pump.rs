@@ -36,15 +36,15 @@ const DEADLINE_MARGIN: Duration = Duration::from_secs(30);
 /// The pace of claiming from the ledger while Redis is away and there is nothing to do.
 const DIRECT_EVERY: Duration = Duration::from_millis(250);
 /// The pace of trying again while the ledger is away.
-const LEDGER_AWAY: Duration = Duration::from_millis(500);
+pub(super) const LEDGER_AWAY: Duration = Duration::from_millis(500);
 /// Jobs of this worker that are claimed and not settled: where settling does not keep up, no more are taken.
-const UNSETTLED_MOST: usize = 2048;
+pub(super) const UNSETTLED_MOST: usize = 2048;
 /// The wait for more room where jobs are over in no time.
 const GATHERING: Duration = Duration::from_millis(1);
 /// How long a claimed job may wait for its slot.
 const STOCK_KEEPS: Duration = Duration::from_secs(1);
 
-type Woken = AbortOnDropHandle<Result<bool, QueueError>>;
+type Woken = AbortOnDropHandle<(Waker, Result<bool, QueueError>)>;
 
 /// Fetches one kind's jobs.
 pub(super) struct Pump {
@@ -54,6 +54,8 @@ pub(super) struct Pump {
     /// The wait for a push, if one is out: begun when there is nothing to do, for else it would take a wake from
     /// an idle worker; and kept over what else happens, for one that was dropped would swallow a wake.
     woken: Option<Woken>,
+    /// What waits, between two waits.
+    waker: Option<Waker>,
     /// The last pop passed somebody over for want of room.
     passed_over: bool,
     generation: String,
@@ -108,6 +110,7 @@ impl Pump {
             room: Room::new(settings.concurrency, settings.workspace_share),
             budget: settings.timeout + DEADLINE_MARGIN,
             woken: None,
+            waker: None,
             passed_over: false,
             kind,
             worker,
@@ -233,7 +236,8 @@ impl Pump {
     /// Waits for a push, or for room if somebody was passed over for want of it.
     async fn idle(&mut self) {
         let (queue, kind) = (&self.worker.parts.queue, self.kind.name);
-        let woken = self.woken.get_or_insert_with(|| wait(queue.waker(kind)));
+        let waker = &mut self.waker;
+        let woken = self.woken.get_or_insert_with(|| wait(waker.take().unwrap_or_else(|| queue.waker(kind))));
         let done = tokio::select! {
             biased;
             () = self.worker.stop.cancelled() => return,
@@ -241,8 +245,10 @@ impl Pump {
             () = self.room.freed.notified(), if self.passed_over => return,
         };
         self.woken = None;
+        let (waker, answered) = done.map_or((None, false), |(waker, woken)| (Some(waker), woken.is_ok()));
+        self.waker = waker;
         // also when nobody pushed it looks by itself: a wake may have been lost
-        if !matches!(done, Ok(Ok(_))) {
+        if !answered {
             self.pause(DIRECT_EVERY.mul_f64(0.5 + rand::random::<f64>())).await;
         }
     }
@@ -256,7 +262,10 @@ impl Pump {
 }
 
 fn wait(mut waker: Waker) -> Woken {
-    AbortOnDropHandle::new(tokio::spawn(async move { waker.wait().await }))
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let woken = waker.wait().await;
+        (waker, woken)
+    }))
 }
 
 /// Chooses `most` of these, one of each workspace in turn and none beyond what it may hold. Whose turn is first
@@ -294,23 +303,27 @@ struct Starter {
 }
 
 impl Starter {
-    /// Those of quiet workspaces first.
     async fn run(self, mut stocked: mpsc::Receiver<Stocked>, mut of_quiet: mpsc::Receiver<Stocked>) {
-        let mut waiting = VecDeque::new();
-        loop {
+        let mut waiting = Waiting::default();
+        while !self.worker.stop.is_cancelled() {
             while let Some((one, slot)) = self.next(&mut waiting) {
                 self.start(one, slot).await;
             }
-            let until = waiting.front().map(|one: &Stocked| one.since + STOCK_KEEPS);
+            let until = waiting.until();
             tokio::select! {
                 biased;
                 // what is not started is given up with the rest, when the worker ends
                 () = self.worker.stop.cancelled() => return,
-                Some(one) = of_quiet.recv() => waiting.push_front(one),
-                Some(one) = stocked.recv() => waiting.push_back(one),
+                Some(one) = of_quiet.recv() => waiting.quiet.push_back(one),
+                Some(one) = stocked.recv() => {
+                    waiting.others.push_back(one);
+                    while let Ok(one) = stocked.try_recv() {
+                        waiting.others.push_back(one);
+                    }
+                }
                 () = self.room.slot_freed.notified(), if until.is_some() => {}
                 () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                    self.give_back(&mut waiting).await;
+                    self.give_back(waiting.overdue());
                 }
                 else => return,
             }
@@ -318,21 +331,27 @@ impl Starter {
     }
 
     /// The first that waits for a slot and may have one, with it: of a workspace that runs as many as it may, none may.
-    fn next(&self, waiting: &mut VecDeque<Stocked>) -> Option<(Stocked, OwnedSemaphorePermit)> {
-        loop {
-            if self.room.slots.available_permits() == 0 {
-                return None;
-            }
-            let first = waiting.iter().position(|one| self.room.may_run(one.job.workspace_id))?;
-            let one = waiting.remove(first)?;
-            if one.lost.is_cancelled() {
-                continue; // whoever takes it back has it
-            }
-            match Arc::clone(&self.room.slots).try_acquire_owned() {
-                Ok(slot) => return Some((one, slot)),
-                Err(_) => waiting.push_front(one), // nobody else takes slots
+    fn next(&self, waiting: &mut Waiting) -> Option<(Stocked, OwnedSemaphorePermit)> {
+        for line in [&mut waiting.quiet, &mut waiting.others] {
+            while self.room.slots.available_permits() > 0 {
+                let mut refused = None; // most in a line are of the same
+                let first = line.iter().position(|one| {
+                    let of = Some(one.job.workspace_id);
+                    let may = of != refused && self.room.may_run(one.job.workspace_id);
+                    if !may {
+                        refused = of;
+                    }
+                    may
+                });
+                let Some(one) = first.and_then(|first| line.remove(first)) else { break };
+                if one.lost.is_cancelled() {
+                    continue; // whoever takes it back has it
+                }
+                // nobody else takes slots
+                return Arc::clone(&self.room.slots).try_acquire_owned().ok().map(|slot| (one, slot));
             }
         }
+        None
     }
 
     async fn start(&self, one: Stocked, slot: OwnedSemaphorePermit) {
@@ -344,15 +363,44 @@ impl Starter {
         let _sent = self.attempts.send(attempt).await;
     }
 
-    /// Gives back what waits: the slots are taken by jobs that last, and other workers may have some.
-    async fn give_back(&self, waiting: &mut VecDeque<Stocked>) {
-        let waiting: Vec<Stocked> = waiting.drain(..).collect();
-        let claims: Vec<_> = waiting.iter().map(|one| one.job.claim).collect();
-        match self.worker.in_time(self.worker.parts.ledger.give_up(&claims)).await {
-            Ok(_) => self.worker.due.notify_one(),
-            // not among the running any more, they are given up as stray
-            Err(error) => tracing::warn!(%error, "claims without a slot could not be given up yet"),
+    /// Gives back what has waited too long: the slots are taken by jobs that last, and other workers may have some.
+    fn give_back(&self, overdue: Vec<Stocked>) {
+        let worker = Arc::clone(&self.worker);
+        self.worker.pumps.spawn(async move {
+            let claims: Vec<_> = overdue.iter().map(|one| one.job.claim).collect();
+            match worker.in_time(worker.parts.ledger.give_up(&claims)).await {
+                Ok(_) => worker.due.notify_one(),
+                // not among the running any more, they are given up as stray
+                Err(error) => tracing::warn!(%error, "claims without a slot could not be given up yet"),
+            }
+        });
+    }
+}
+
+/// Claimed jobs that wait for a slot, each line in the order they came.
+#[derive(Default)]
+struct Waiting {
+    /// Of workspaces of which next to nothing is held: they go first.
+    quiet: VecDeque<Stocked>,
+    others: VecDeque<Stocked>,
+}
+
+impl Waiting {
+    /// When the first of them has waited too long.
+    fn until(&self) -> Option<Instant> {
+        let first = |line: &VecDeque<Stocked>| line.front().map(|one| one.since + STOCK_KEEPS);
+        first(&self.quiet).into_iter().chain(first(&self.others)).min()
+    }
+
+    /// Takes out those that have.
+    fn overdue(&mut self) -> Vec<Stocked> {
+        let now = Instant::now();
+        let mut overdue = Vec::new();
+        for line in [&mut self.quiet, &mut self.others] {
+            let kept = line.iter().position(|one| one.since + STOCK_KEEPS > now).unwrap_or(line.len());
+            overdue.extend(line.drain(..kept));
         }
+        overdue
     }
 }
 

@@ -74,9 +74,14 @@ impl Room {
         (free, (stock * 3 / 4).clamp(1, CLAIM_MOST))
     }
 
-    /// Whether jobs are claimed ahead of their slots.
-    pub fn stocks(&self) -> bool {
-        self.held().stock() > 0
+    /// How many jobs may be claimed now beyond what [`free`](Self::free) allows, up to `more`; none while that has room,
+    /// or where none are claimed ahead of their slots.
+    pub fn beyond(&self, more: usize) -> Option<usize> {
+        let (free, worth) = self.free();
+        let mut held = self.held();
+        let stock = held.stock();
+        let most = (self.concurrency + stock + more).saturating_sub(held.all).min(more);
+        (stock > 0 && free < worth).then_some(most)
     }
 
     /// The most jobs that one workspace may hold.
@@ -118,7 +123,7 @@ impl Room {
     fn leave(&self, workspace_id: Uuid, ran: bool) {
         let mut held = self.held();
         held.all -= 1;
-        held.left += 1;
+        held.left += usize::from(ran);
         if let Some(of) = held.by_workspace.get_mut(&workspace_id) {
             of.all -= 1;
             of.running -= usize::from(ran);

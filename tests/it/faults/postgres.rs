@@ -252,7 +252,7 @@ async fn clients_that_go_away_in_the_middle_leave_no_transaction_open() {
 /// Pages that a claim of the newest hundred jobs touches.
 async fn pages(scratch: &Scratch) -> i64 {
     let explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT count(*) FROM claim_jobs(\
-                   ARRAY(SELECT id FROM job ORDER BY id DESC LIMIT 100), '{probe}', '{1}', gen_random_uuid(), '1 h')";
+                   ARRAY(SELECT id FROM job ORDER BY id DESC LIMIT 100), '{probe}', '{1}', gen_random_uuid(), '1 h', 0, 2)";
     let plan: Value = sqlx::query_scalar(explain).fetch_one(&mut scratch.connection().await).await.unwrap();
     let plan = &plan[0]["Plan"];
     plan["Shared Hit Blocks"].as_i64().unwrap() + plan["Shared Read Blocks"].as_i64().unwrap()
