@@ -45,6 +45,8 @@ pub enum Does {
     Abort,
     /// Never ends.
     Hang,
+    /// Makes a file of this name, and never ends.
+    HangAfter(PathBuf),
 }
 
 impl Job for Probe {
@@ -76,6 +78,10 @@ impl Job for Probe {
             Does::Panic => panic!("as its payload asks"),
             Does::Abort => std::process::abort(),
             Does::Hang => std::future::pending().await,
+            Does::HangAfter(begun) => {
+                std::fs::write(begun, "").map_err(|_| JobError::Refused(failure(Class::Permanent)))?;
+                std::future::pending::<()>().await;
+            }
         }
         Ok(Done::nothing())
     }

@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 
 use super::{
     Worker,
-    pump::{LEDGER_AWAY, Stocked, UNSETTLED_MOST, claim_common, stocked},
+    pump::{LEDGER_AWAY, UNSETTLED_MOST},
     room::Room,
+    starter::{Stocked, claim_common, stocked},
 };
 use crate::ledger::LedgerError;
 
@@ -29,7 +30,7 @@ pub(super) struct Express {
 }
 
 impl Express {
-    /// Looks while the room is full and more are held than have a slot, until the worker stops.
+    /// Looks while jobs are claimed ahead of their slots, until the worker stops.
     pub async fn run(self) {
         let stop = self.worker.stop.clone();
         loop {
@@ -58,7 +59,7 @@ impl Express {
         if most == 0 || unsettled || !self.worker.lease.good() {
             return Ok(());
         }
-        let rests = self.room.rests_of(OF_ONE);
+        let rests = self.room.rests(OF_ONE);
         let popped = match self.worker.parts.queue.pop(self.kind.name, most, OF_ONE, &rests).await {
             Ok(popped) if popped.ids.is_empty() => return Ok(()),
             Ok(popped) => popped,

@@ -15,6 +15,7 @@ mod reconciler;
 mod relay;
 mod room;
 mod scheduler;
+mod starter;
 mod traffic;
 mod vault;
 mod window;

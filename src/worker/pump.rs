@@ -1,19 +1,14 @@
-//! Fetches one kind's jobs: pops hints, claims them in the ledger, and starts each as soon as there is a slot.
+//! Fetches one kind's jobs: pops hints and claims them in the ledger, as many as there is room for.
 //!
-//! Hints are taken while earlier jobs run, and claimed a little ahead where jobs are over in no time; a job that
-//! was claimed and found no slot within a second is given back.
+//! Hints are taken while earlier jobs run, and claimed a little ahead where jobs are over in no time.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use jobs::{contract::Kind, fp, hint::Hint};
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time::Instant,
-};
+use jobs::{contract::Kind, hint::Hint};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
@@ -22,10 +17,11 @@ use super::{
     backend::Attempt,
     express::Express,
     isolation::Isolation,
-    room::{Place, Room},
+    room::Room,
+    starter::{Starter, Stocked, claim_common, stocked},
 };
 use crate::{
-    ledger::{Claimed, LedgerError, claims::Lane},
+    ledger::{Claimed, LedgerError},
     queue::{Popped, QueueError, Waker},
 };
 
@@ -41,8 +37,6 @@ pub(super) const LEDGER_AWAY: Duration = Duration::from_millis(500);
 pub(super) const UNSETTLED_MOST: usize = 2048;
 /// The wait for more room where jobs are over in no time.
 const GATHERING: Duration = Duration::from_millis(1);
-/// How long a claimed job may wait for its slot.
-const STOCK_KEEPS: Duration = Duration::from_secs(1);
 
 type Woken = AbortOnDropHandle<(Waker, Result<bool, QueueError>)>;
 
@@ -60,47 +54,6 @@ pub(super) struct Pump {
     passed_over: bool,
     generation: String,
     budget: Duration,
-}
-
-/// A claimed job that has no slot yet.
-pub(super) struct Stocked {
-    job: Arc<Claimed>,
-    place: Arc<Place>,
-    lost: CancellationToken,
-    since: Instant,
-}
-
-/// Claims what may run beside others.
-pub(super) async fn claim_common(
-    worker: &Worker,
-    kind: &'static Kind,
-    ids: &[Uuid],
-    inc: Uuid,
-    budget: Duration,
-) -> Result<Vec<Claimed>, LedgerError> {
-    let lane = Lane::Common { isolate_after: worker.parts.settings.lease.isolate_after };
-    let claimed = worker.in_time(worker.parts.ledger.claim(ids, &[kind], inc, budget, lane)).await?;
-    if !claimed.is_empty() {
-        fp!(AfterClaim);
-        metrics::counter!("postroom_claims_total", "kind" => kind.name).increment(claimed.len() as u64);
-    }
-    Ok(claimed)
-}
-
-/// Gives claimed jobs their places, all at once, so that none of them is taken for a stray.
-pub(super) fn stocked(
-    worker: &Arc<Worker>,
-    room: &Arc<Room>,
-    claimed: Vec<Claimed>,
-    lost: &CancellationToken,
-) -> Vec<Stocked> {
-    let take = |job: Claimed| Stocked {
-        place: Place::take(worker, room, job.claim.job_id, job.workspace_id),
-        job: Arc::new(job),
-        lost: lost.clone(),
-        since: Instant::now(),
-    };
-    claimed.into_iter().map(take).collect()
 }
 
 impl Pump {
@@ -188,7 +141,8 @@ impl Pump {
     }
 
     async fn claim(&mut self, most: usize, inc: Uuid) -> Result<Vec<Claimed>, LedgerError> {
-        let (cap, rests) = (self.room.cap(), self.room.rests());
+        let cap = self.room.cap();
+        let rests = self.room.rests(cap);
         self.passed_over = rests.iter().any(|(_, rest)| *rest == 0);
         let ids = match self.worker.parts.queue.pop(self.kind.name, most, cap, &rests).await {
             Ok(popped) if popped.ids.is_empty() && self.worker.unhinted.load(Ordering::Relaxed) => {
@@ -290,117 +244,6 @@ fn in_turn(hints: &[Hint], most: usize, cap: usize, rests: &[(Uuid, usize)]) -> 
         if ids.len() == before || ids.len() == most {
             return ids;
         }
-    }
-}
-
-/// Starts claimed jobs as slots fall free.
-struct Starter {
-    worker: Arc<Worker>,
-    kind: &'static Kind,
-    room: Arc<Room>,
-    delays: metrics::Histogram,
-    attempts: mpsc::Sender<Attempt>,
-}
-
-impl Starter {
-    async fn run(self, mut stocked: mpsc::Receiver<Stocked>, mut of_quiet: mpsc::Receiver<Stocked>) {
-        let mut waiting = Waiting::default();
-        while !self.worker.stop.is_cancelled() {
-            while let Some((one, slot)) = self.next(&mut waiting) {
-                self.start(one, slot).await;
-            }
-            let until = waiting.until();
-            tokio::select! {
-                biased;
-                // what is not started is given up with the rest, when the worker ends
-                () = self.worker.stop.cancelled() => return,
-                Some(one) = of_quiet.recv() => waiting.quiet.push_back(one),
-                Some(one) = stocked.recv() => {
-                    waiting.others.push_back(one);
-                    while let Ok(one) = stocked.try_recv() {
-                        waiting.others.push_back(one);
-                    }
-                }
-                () = self.room.slot_freed.notified(), if until.is_some() => {}
-                () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                    self.give_back(waiting.overdue());
-                }
-                else => return,
-            }
-        }
-    }
-
-    /// The first that waits for a slot and may have one, with it: of a workspace that runs as many as it may, none may.
-    fn next(&self, waiting: &mut Waiting) -> Option<(Stocked, OwnedSemaphorePermit)> {
-        for line in [&mut waiting.quiet, &mut waiting.others] {
-            while self.room.slots.available_permits() > 0 {
-                let mut refused = None; // most in a line are of the same
-                let first = line.iter().position(|one| {
-                    let of = Some(one.job.workspace_id);
-                    let may = of != refused && self.room.may_run(one.job.workspace_id);
-                    if !may {
-                        refused = of;
-                    }
-                    may
-                });
-                let Some(one) = first.and_then(|first| line.remove(first)) else { break };
-                if one.lost.is_cancelled() {
-                    continue; // whoever takes it back has it
-                }
-                // nobody else takes slots
-                return Arc::clone(&self.room.slots).try_acquire_owned().ok().map(|slot| (one, slot));
-            }
-        }
-        None
-    }
-
-    async fn start(&self, one: Stocked, slot: OwnedSemaphorePermit) {
-        let late = self.worker.parts.clock_now() - one.job.run_at;
-        self.delays.record(late.to_std().unwrap_or_default().as_secs_f64());
-        one.place.start(slot);
-        let attempt = Attempt { job: one.job, kind: self.kind, lost: one.lost, place: one.place };
-        // nobody takes it only when the worker stops
-        let _sent = self.attempts.send(attempt).await;
-    }
-
-    /// Gives back what has waited too long: the slots are taken by jobs that last, and other workers may have some.
-    fn give_back(&self, overdue: Vec<Stocked>) {
-        let worker = Arc::clone(&self.worker);
-        self.worker.pumps.spawn(async move {
-            let claims: Vec<_> = overdue.iter().map(|one| one.job.claim).collect();
-            match worker.in_time(worker.parts.ledger.give_up(&claims)).await {
-                Ok(_) => worker.due.notify_one(),
-                // not among the running any more, they are given up as stray
-                Err(error) => tracing::warn!(%error, "claims without a slot could not be given up yet"),
-            }
-        });
-    }
-}
-
-/// Claimed jobs that wait for a slot, each line in the order they came.
-#[derive(Default)]
-struct Waiting {
-    /// Of workspaces of which next to nothing is held: they go first.
-    quiet: VecDeque<Stocked>,
-    others: VecDeque<Stocked>,
-}
-
-impl Waiting {
-    /// When the first of them has waited too long.
-    fn until(&self) -> Option<Instant> {
-        let first = |line: &VecDeque<Stocked>| line.front().map(|one| one.since + STOCK_KEEPS);
-        first(&self.quiet).into_iter().chain(first(&self.others)).min()
-    }
-
-    /// Takes out those that have.
-    fn overdue(&mut self) -> Vec<Stocked> {
-        let now = Instant::now();
-        let mut overdue = Vec::new();
-        for line in [&mut self.quiet, &mut self.others] {
-            let kept = line.iter().position(|one| one.since + STOCK_KEEPS > now).unwrap_or(line.len());
-            overdue.extend(line.drain(..kept));
-        }
-        overdue
     }
 }
 

@@ -74,14 +74,12 @@ impl Room {
         (free, (stock * 3 / 4).clamp(1, CLAIM_MOST))
     }
 
-    /// How many jobs may be claimed now beyond what [`free`](Self::free) allows, up to `more`; none while that has room,
-    /// or where none are claimed ahead of their slots.
+    /// How many jobs may be claimed now beyond what [`free`](Self::free) allows, up to `more`, where jobs are claimed
+    /// ahead of their slots.
     pub fn beyond(&self, more: usize) -> Option<usize> {
-        let (free, worth) = self.free();
         let mut held = self.held();
         let stock = held.stock();
-        let most = (self.concurrency + stock + more).saturating_sub(held.all).min(more);
-        (stock > 0 && free < worth).then_some(most)
+        (stock > 0).then(|| (self.concurrency + stock + more).saturating_sub(held.all).min(more))
     }
 
     /// The most jobs that one workspace may hold.
@@ -89,15 +87,9 @@ impl Room {
         part(self.concurrency + self.held().stock(), self.share)
     }
 
-    /// How many more each workspace may hold that holds any.
-    pub fn rests(&self) -> Vec<(Uuid, usize)> {
-        let cap = self.cap();
-        self.held().by_workspace.iter().map(|(id, of)| (*id, cap.saturating_sub(of.all))).collect()
-    }
-
-    /// How many more each workspace may hold that holds any, if it may hold so few.
-    pub fn rests_of(&self, few: usize) -> Vec<(Uuid, usize)> {
-        self.held().by_workspace.iter().map(|(id, of)| (*id, few.saturating_sub(of.all))).collect()
+    /// How many more each workspace may hold that holds any, if one may hold `most`.
+    pub fn rests(&self, most: usize) -> Vec<(Uuid, usize)> {
+        self.held().by_workspace.iter().map(|(id, of)| (*id, most.saturating_sub(of.all))).collect()
     }
 
     /// Whether a workspace may take one more slot.
@@ -222,5 +214,81 @@ impl Drop for Place {
         self.worker.running().remove(&self.job_id);
         self.worker.held.decrement(1.0);
         self.room.freed.notify_one(); // whoever waited for settled jobs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOISY: Uuid = Uuid::from_u128(1);
+    const QUIET: Uuid = Uuid::from_u128(2);
+
+    /// Waits for half of `STOCK_FOR`, after which the room looks at its rate anew.
+    fn a_moment() {
+        std::thread::sleep(STOCK_FOR / 2);
+    }
+
+    /// A room of 4 slots, of which one workspace may hold half, through which jobs have gone in no time.
+    fn busy() -> Arc<Room> {
+        let room = Room::new(4, 0.5);
+        for _ in 0..100_000 {
+            room.enter(NOISY);
+            room.start(NOISY);
+            room.leave(NOISY, true);
+        }
+        a_moment();
+        room
+    }
+
+    #[test]
+    fn one_workspace_takes_no_more_than_its_share_of_the_slots() {
+        let room = Room::new(4, 0.5);
+        for _ in 0..2 {
+            assert!(room.may_run(NOISY));
+            room.enter(NOISY);
+            room.start(NOISY);
+        }
+        room.enter(NOISY); // held, and not running
+        assert!(!room.may_run(NOISY));
+        assert!(room.may_run(QUIET));
+        room.leave(NOISY, true);
+        assert!(room.may_run(NOISY));
+    }
+
+    #[test]
+    fn what_may_be_held_of_each_counts_what_is_held_of_it() {
+        let room = Room::new(4, 0.5);
+        assert!(room.rests(2).is_empty());
+        (0..3).for_each(|_| room.enter(NOISY));
+        room.enter(QUIET);
+        let mut rests = room.rests(2);
+        rests.sort();
+        assert_eq!(rests, [(NOISY, 0), (QUIET, 1)]);
+    }
+
+    #[test]
+    fn nothing_goes_beyond_a_room_without_a_stock_and_little_beyond_one_with() {
+        assert_eq!(Room::new(4, 0.5).beyond(16), None);
+        let room = busy();
+        assert_eq!(room.beyond(16), Some(16));
+        let (free, _) = room.free();
+        (0..free + 10).for_each(|_| room.enter(NOISY));
+        let left = room.beyond(16).expect("a stock is kept");
+        assert!(left <= 6, "{left} beyond what is 10 beyond the room");
+        (0..16).for_each(|_| room.enter(QUIET));
+        assert_eq!(room.beyond(16), Some(0));
+    }
+
+    #[test]
+    fn jobs_that_are_given_back_make_no_stock() {
+        let room = Room::new(4, 0.5);
+        for _ in 0..100_000 {
+            room.enter(NOISY);
+            room.leave(NOISY, false);
+        }
+        a_moment();
+        assert_eq!(room.free(), (4, 1));
+        assert_eq!(room.beyond(16), None);
     }
 }
