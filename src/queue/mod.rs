@@ -54,6 +54,8 @@ pub struct Popped {
     pub left: i64,
     /// Jobs that are probably ready.
     pub ids: Vec<Uuid>,
+    /// Of whom they are, turn by turn: a workspace and how many of it.
+    pub turns: Vec<(Uuid, usize)>,
 }
 
 /// A connection on which one idle worker waits.
@@ -133,11 +135,13 @@ impl Queue {
         for (workspace, rest) in rests {
             call.arg(workspace.to_string()).arg(*rest);
         }
-        let (generation, left, ids): (String, i64, Vec<String>) = self
+        let (generation, left, ids, turns): (String, i64, Vec<String>, Vec<(String, usize)>) = self
             .commands
             .run(|mut connection| async move { call.invoke_async(&mut connection).await })
             .await?;
-        Ok(Popped { generation, left, ids: ids.iter().filter_map(|id| id.parse().ok()).collect() })
+        let ids = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let turns = turns.iter().filter_map(|(id, count)| Some((id.parse().ok()?, *count))).collect();
+        Ok(Popped { generation, left, ids, turns })
     }
 
     /// Where one idle worker of a kind waits to be woken.

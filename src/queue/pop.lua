@@ -6,7 +6,7 @@ local n = tonumber(ARGV[2])
 local cap, rests = tonumber(ARGV[4]), {}
 for i = 5, #ARGV, 2 do rests[ARGV[i]] = tonumber(ARGV[i + 1]) end
 
-local ids, at = {}, 0
+local ids, turns, at = {}, {}, 0
 local size = redis.call('ZCARD', ring)
 local share = math.max(tonumber(ARGV[3]), math.ceil(n / math.max(size, 1)))
 for _ = 1, 1024 do -- bounded: a script that runs on stops every other client
@@ -19,6 +19,7 @@ for _ = 1, 1024 do -- bounded: a script that runs on stops every other client
         local queue = ARGV[1] .. workspace
         local taken = redis.call('ZPOPMIN', queue, math.min(share, rest, n - #ids))
         for i = 1, #taken, 2 do ids[#ids + 1] = taken[i] end
+        turns[#turns + 1] = { workspace, #taken / 2 }
         rests[workspace] = rest - #taken / 2
         if redis.call('EXISTS', queue) == 0 then
             redis.call('ZREM', ring, workspace)
@@ -39,4 +40,4 @@ elseif #ids > 0 then
 else
     left = tonumber(redis.call('GET', depth) or '0') -- all were passed over
 end
-return { redis.call('GET', gen) or '', left, ids }
+return { redis.call('GET', gen) or '', left, ids, turns }

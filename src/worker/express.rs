@@ -1,81 +1,62 @@
 //! The short way for workspaces that this worker holds next to nothing of. Where jobs are over in no time, a claim waits until
 //! many are worth one, and a claimed job waits behind the stock; a quiet workspace's job would wait for both.
 
-use std::{sync::Arc, time::Duration};
-
-use jobs::contract::Kind;
-use tokio::sync::mpsc;
+use std::time::Duration;
 
 use super::{
-    Worker,
     pump::{LEDGER_AWAY, UNSETTLED_MOST},
-    room::Room,
-    starter::{Stocked, claim_common, stocked},
+    starter::Line,
 };
 use crate::ledger::LedgerError;
 
 /// How often it is looked whether such a workspace has jobs.
 const EVERY: Duration = Duration::from_millis(4);
-/// The most jobs that are taken at a look, and that are held of one workspace.
-const MOST: usize = 16;
-const OF_ONE: usize = 4;
+/// The most jobs that go the short way at once, and that are held of one workspace which goes it.
+pub(super) const MOST: usize = 16;
+pub(super) const OF_ONE: usize = 4;
 
 /// One kind's short way.
-pub(super) struct Express {
-    pub worker: Arc<Worker>,
-    pub kind: &'static Kind,
-    pub room: Arc<Room>,
-    pub budget: Duration,
-    pub stock: mpsc::Sender<Stocked>,
-}
+pub(super) struct Express(pub Line);
 
 impl Express {
     /// Looks while jobs are claimed ahead of their slots, until the worker stops.
     pub async fn run(self) {
-        let stop = self.worker.stop.clone();
+        let Line { worker, room, kind, .. } = &self.0;
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.room.stocking.notified() => {}
+                () = worker.stop.cancelled() => return,
+                () = room.stocking.notified() => {}
             }
-            while let Some(most) = self.room.beyond(MOST) {
+            while let Some(most) = room.beyond(MOST) {
                 let pause = match self.take(most).await {
-                    Ok(()) => EVERY,
+                    Ok(_) => EVERY,
                     Err(error) => {
-                        tracing::warn!(%error, queue = self.kind.name, "jobs of quiet workspaces could not be claimed");
+                        tracing::warn!(%error, queue = kind.name, "jobs of quiet workspaces could not be claimed");
                         LEDGER_AWAY
                     }
                 };
                 tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = worker.stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}
                 }
             }
         }
     }
 
-    async fn take(&self, most: usize) -> Result<(), LedgerError> {
-        let unsettled = self.worker.running().len() >= UNSETTLED_MOST;
-        if most == 0 || unsettled || !self.worker.lease.good() {
-            return Ok(());
+    async fn take(&self, most: usize) -> Result<usize, LedgerError> {
+        let Line { worker, room, kind, .. } = &self.0;
+        let unsettled = worker.running().len() >= UNSETTLED_MOST;
+        if most == 0 || unsettled || !worker.lease.good() {
+            return Ok(0);
         }
-        let rests = self.room.rests(OF_ONE);
-        let popped = match self.worker.parts.queue.pop(self.kind.name, most, OF_ONE, &rests).await {
-            Ok(popped) if popped.ids.is_empty() => return Ok(()),
-            Ok(popped) => popped,
+        match worker.parts.queue.pop(kind.name, most, OF_ONE, &room.rests(OF_ONE)).await {
+            Ok(popped) => self.0.claim(&popped.ids).await,
             Err(error) => {
                 // the pump does without Redis; what this took and was not told of is looked for
-                tracing::debug!(%error, queue = self.kind.name, "Redis is away");
-                self.worker.due.notify_one();
-                return Ok(());
+                tracing::debug!(%error, queue = kind.name, "Redis is away");
+                worker.due.notify_one();
+                Ok(0)
             }
-        };
-        let tenure = self.worker.lease.tenure();
-        let claimed = claim_common(&self.worker, self.kind, &popped.ids, tenure.inc, self.budget).await?;
-        for one in stocked(&self.worker, &self.room, claimed, &tenure.lost) {
-            // the starter is gone only when the worker stops, which gives up what was not started
-            let _sent = self.stock.send(one).await;
         }
-        Ok(())
     }
 }

@@ -3,25 +3,27 @@
 //! Hints are taken while earlier jobs run, and claimed a little ahead where jobs are over in no time.
 
 use std::{
+    collections::HashMap,
+    iter,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use jobs::{contract::Kind, hint::Hint};
 use tokio::sync::mpsc;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::{
     Worker,
     backend::Attempt,
-    express::Express,
+    express::{self, Express},
     isolation::Isolation,
     room::Room,
-    starter::{Starter, Stocked, claim_common, stocked},
+    starter::{Line, Starter},
 };
 use crate::{
-    ledger::{Claimed, LedgerError},
+    ledger::LedgerError,
     queue::{Popped, QueueError, Waker},
 };
 
@@ -74,6 +76,15 @@ impl Pump {
     /// Fetches until the worker stops.
     pub async fn run(mut self, attempts: mpsc::Sender<Attempt>) {
         let (stock, stocked) = mpsc::channel(2 * CLAIM_MOST);
+        let (ahead, of_quiet) = mpsc::channel(CLAIM_MOST);
+        let line = |to| Line {
+            worker: Arc::clone(&self.worker),
+            kind: self.kind,
+            room: Arc::clone(&self.room),
+            budget: self.budget,
+            to,
+        };
+        let (others, quiet) = (line(stock), line(ahead));
         let starter = Starter {
             worker: Arc::clone(&self.worker),
             kind: self.kind,
@@ -88,23 +99,21 @@ impl Pump {
             attempts,
             budget: self.budget,
         };
-        let (ahead, of_quiet) = mpsc::channel(CLAIM_MOST);
-        let express = Express {
-            worker: Arc::clone(&self.worker),
-            kind: self.kind,
-            room: Arc::clone(&self.room),
-            budget: self.budget,
-            stock: ahead,
-        };
-        tokio::join!(self.fetch(stock), starter.run(stocked, of_quiet), isolation.run(), express.run());
+        let express = Express(quiet.clone());
+        tokio::join!(
+            self.fetch(&quiet, &others),
+            starter.run(stocked, of_quiet),
+            isolation.run(),
+            express.run()
+        );
     }
 
-    async fn fetch(&mut self, stock: mpsc::Sender<Stocked>) {
+    async fn fetch(&mut self, quiet: &Line, others: &Line) {
         let stop = self.worker.stop.clone();
         while !stop.is_cancelled() {
             let unsettled = self.worker.running().len() >= UNSETTLED_MOST;
             match self.room.free() {
-                (free, worth) if free >= worth && !unsettled => self.fill(free, &stock).await,
+                (free, worth) if free >= worth && !unsettled => self.fill(free, quiet, others).await,
                 (free, worth) if free < worth && worth > 1 => {
                     self.room.stocking.notify_one();
                     self.pause(GATHERING).await;
@@ -118,14 +127,13 @@ impl Pump {
     }
 
     /// Claims as many jobs as there is room for; waits where there are none.
-    async fn fill(&mut self, most: usize, stock: &mpsc::Sender<Stocked>) {
+    async fn fill(&mut self, most: usize, quiet: &Line, others: &Line) {
         if !self.worker.lease.good() {
             return self.pause(LEDGER_AWAY).await;
         }
-        let tenure = self.worker.lease.tenure();
-        match self.claim(most, tenure.inc).await {
-            Ok(claimed) if claimed.is_empty() => self.idle().await,
-            Ok(claimed) => self.keep(claimed, stock, &tenure.lost).await,
+        match self.claim(most, quiet, others).await {
+            Ok(0) => self.idle().await,
+            Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, queue = self.kind.name, "jobs could not be claimed");
                 self.pause(LEDGER_AWAY).await;
@@ -133,14 +141,7 @@ impl Pump {
         }
     }
 
-    async fn keep(&self, claimed: Vec<Claimed>, stock: &mpsc::Sender<Stocked>, lost: &CancellationToken) {
-        for one in stocked(&self.worker, &self.room, claimed, lost) {
-            // the starter is gone only when the worker stops, which gives up what was not started
-            let _sent = stock.send(one).await;
-        }
-    }
-
-    async fn claim(&mut self, most: usize, inc: Uuid) -> Result<Vec<Claimed>, LedgerError> {
+    async fn claim(&mut self, most: usize, quiet: &Line, others: &Line) -> Result<usize, LedgerError> {
         let cap = self.room.cap();
         let rests = self.room.rests(cap);
         self.passed_over = rests.iter().any(|(_, rest)| *rest == 0);
@@ -148,28 +149,29 @@ impl Pump {
             Ok(popped) if popped.ids.is_empty() && self.worker.unhinted.load(Ordering::Relaxed) => {
                 self.direct(most, cap, &rests).await?
             }
-            Ok(popped) => self.heed(popped),
+            Ok(popped) => {
+                let (few, many) = parted(self.heed(popped), &self.room.rests(express::OF_ONE));
+                let (few, many) = tokio::join!(quiet.claim(&few), others.claim(&many));
+                return Ok(few? + many?);
+            }
             Err(error) => {
                 tracing::debug!(%error, queue = self.kind.name, "Redis is away; claiming from the ledger");
                 metrics::counter!("postroom_direct_claims_total").increment(1);
                 self.direct(most, cap, &rests).await?
             }
         };
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        claim_common(&self.worker, self.kind, &ids, inc, self.budget).await
+        others.claim(&ids).await
     }
 
     /// Notices a queue that was emptied from outside, or is about to run dry.
-    fn heed(&mut self, popped: Popped) -> Vec<Uuid> {
+    fn heed(&mut self, popped: Popped) -> Popped {
         if popped.generation != self.generation {
-            self.generation = popped.generation;
+            self.generation.clone_from(&popped.generation);
             self.worker.due.notify_one();
         } else if popped.left < i64::from(self.worker.parts.queue.window() / 2) {
             self.worker.dry.notify_one();
         }
-        popped.ids
+        popped
     }
 
     /// Ids straight from the ledger, in turn of their workspaces.
@@ -222,6 +224,26 @@ fn wait(mut waker: Waker) -> Woken {
     }))
 }
 
+/// Parts jobs of workspaces that hold few, by `rests`, and sent few, from the others, so that they do not wait for the claim of many;
+/// where nearly all are such, or there are not many at all, nothing is gained by it.
+fn parted(popped: Popped, rests: &[(Uuid, usize)]) -> (Vec<Uuid>, Vec<Uuid>) {
+    let mut sent: HashMap<Uuid, usize> = HashMap::new();
+    for (workspace, count) in &popped.turns {
+        *sent.entry(*workspace).or_default() += count;
+    }
+    let rest = |id: &Uuid| rests.iter().find(|(of, _)| of == id).map_or(express::OF_ONE, |(_, rest)| *rest);
+    sent.retain(|workspace, count| *count <= rest(workspace));
+    let few: usize = sent.values().sum();
+    if few > express::MOST || popped.ids.len() <= express::MOST {
+        return (Vec::new(), popped.ids);
+    }
+    let of_whom = popped.turns.iter().flat_map(|(workspace, count)| iter::repeat_n(*workspace, *count));
+    let (few, many): (Vec<_>, Vec<_>) =
+        popped.ids.into_iter().zip(of_whom).partition(|(_, workspace)| sent.contains_key(workspace));
+    let ids = |of: Vec<(Uuid, Uuid)>| of.into_iter().map(|(id, _)| id).collect();
+    (ids(few), ids(many))
+}
+
 /// Chooses `most` of these, one of each workspace in turn and none beyond what it may hold. Whose turn is first
 /// is left to chance, so that two workers seldom reach for the same.
 fn in_turn(hints: &[Hint], most: usize, cap: usize, rests: &[(Uuid, usize)]) -> Vec<Uuid> {
@@ -266,6 +288,29 @@ mod tests {
         let ids = in_turn(&hints, 10, 64, &[]);
         assert_eq!(ids.len(), 10);
         assert!(ids.contains(&Uuid::from_u128(2000)));
+    }
+
+    #[test]
+    fn what_few_workspaces_sent_little_of_is_claimed_for_itself() {
+        let of = |turns: &[(u128, usize)]| {
+            let ids = turns.iter().flat_map(|(workspace, count)| hints(*workspace, *count as u128));
+            Popped {
+                ids: ids.map(|hint| hint.job_id).collect(),
+                turns: turns.iter().map(|(workspace, count)| (Uuid::from_u128(*workspace), *count)).collect(),
+                ..Popped::default()
+            }
+        };
+        let (few, many) = parted(of(&[(1, 20), (2, 1), (3, 4), (1, 20)]), &[]);
+        assert_eq!(few.len(), 5);
+        assert!(few.contains(&Uuid::from_u128(2000)));
+        assert_eq!(many.len(), 40);
+        let (few, _) = parted(of(&[(1, 20), (2, 1)]), &[(Uuid::from_u128(2), 0)]);
+        assert!(few.is_empty(), "it holds enough already");
+        let (few, _) = parted(of(&[(1, 5), (2, 1)]), &[]);
+        assert!(few.is_empty(), "one small claim is as good as two");
+        let crowd: Vec<(u128, usize)> = (1..40).map(|workspace| (workspace, 1)).collect();
+        let (few, many) = parted(of(&crowd), &[]);
+        assert_eq!((few.len(), many.len()), (0, 39), "all of them are quiet");
     }
 
     #[test]

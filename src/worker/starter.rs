@@ -29,37 +29,50 @@ pub(super) struct Stocked {
     since: Instant,
 }
 
-/// Claims what may run beside others.
-pub(super) async fn claim_common(
-    worker: &Worker,
-    kind: &'static Kind,
-    ids: &[Uuid],
-    inc: Uuid,
-    budget: Duration,
-) -> Result<Vec<Claimed>, LedgerError> {
-    let lane = Lane::Common { isolate_after: worker.parts.settings.lease.isolate_after };
-    let claimed = worker.in_time(worker.parts.ledger.claim(ids, &[kind], inc, budget, lane)).await?;
-    if !claimed.is_empty() {
-        fp!(AfterClaim);
-        metrics::counter!("postroom_claims_total", "kind" => kind.name).increment(claimed.len() as u64);
-    }
-    Ok(claimed)
+/// The way of hints to the starter of their kind.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub worker: Arc<Worker>,
+    pub kind: &'static Kind,
+    pub room: Arc<Room>,
+    pub budget: Duration,
+    pub to: mpsc::Sender<Stocked>,
 }
 
-/// Gives claimed jobs their places, all at once, so that none of them is taken for a stray.
-pub(super) fn stocked(
-    worker: &Arc<Worker>,
-    room: &Arc<Room>,
-    claimed: Vec<Claimed>,
-    lost: &CancellationToken,
-) -> Vec<Stocked> {
-    let take = |job: Claimed| Stocked {
-        place: Place::take(worker, room, job.claim.job_id, job.workspace_id),
-        job: Arc::new(job),
-        lost: lost.clone(),
-        since: Instant::now(),
-    };
-    claimed.into_iter().map(take).collect()
+impl Line {
+    /// Claims those of these jobs that may run beside others, and has them wait for slots; returns how many they are.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn claim(&self, ids: &[Uuid]) -> Result<usize, LedgerError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let (parts, tenure) = (&self.worker.parts, self.worker.lease.tenure());
+        let lane = Lane::Common { isolate_after: parts.settings.lease.isolate_after };
+        let kinds = [self.kind];
+        let claim = parts.ledger.claim(ids, &kinds, tenure.inc, self.budget, lane);
+        let claimed = self.worker.in_time(claim).await?;
+        if claimed.is_empty() {
+            return Ok(0);
+        }
+        fp!(AfterClaim);
+        metrics::counter!("postroom_claims_total", "kind" => self.kind.name).increment(claimed.len() as u64);
+        let take = |job: Claimed| Stocked {
+            place: Place::take(&self.worker, &self.room, job.claim.job_id, job.workspace_id),
+            job: Arc::new(job),
+            lost: tenure.lost.clone(),
+            since: Instant::now(),
+        };
+        // all at once, so that none of them is taken for a stray
+        let stocked: Vec<Stocked> = claimed.into_iter().map(take).collect();
+        let count = stocked.len();
+        for one in stocked {
+            // the starter is gone only when the worker stops, which gives up what was not started
+            let _sent = self.to.send(one).await;
+        }
+        Ok(count)
+    }
 }
 
 /// Starts one kind's claimed jobs as slots fall free.
