@@ -28,10 +28,10 @@ BEGIN
     FROM w WHERE w.workspace_id IS NOT NULL;
 
     RETURN QUERY
-    SELECT * FROM due_jobs_after(
+    SELECT d.moment, d.most, d.id, d.kind, d.workspace_id, d.run_at FROM due_jobs_after(
         kinds, versions, ahead, greatest(16, wanted / greatest(1, cardinality(of))), suspect_from, of, workspaces,
         array_fill('-infinity'::timestamptz, ARRAY[cardinality(of)]),
-        array_fill('00000000-0000-0000-0000-000000000000'::uuid, ARRAY[cardinality(of)]));
+        array_fill('00000000-0000-0000-0000-000000000000'::uuid, ARRAY[cardinality(of)])) AS d;
 END $$;
 
 -- The same from these marks on (a kind, a workspace, and the time and id of a job each), at most `each` of a mark.
