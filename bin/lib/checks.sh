@@ -33,8 +33,9 @@ start_test_postgres() {
     make_postgres "$log" <<SQL
 create role tester login createdb createrole password '$password';
 SQL
-    # Each test has a database of its own, and a pool of connections to it.
-    start_postgres "$port" "$log" -c max_connections=400
+    # Each test has a database of its own, and a pool of connections to it. A worker that a test stops while it connects
+    # would hold up every DROP DATABASE until its connection is given up.
+    start_postgres "$port" "$log" -c max_connections=400 -c authentication_timeout=5s
     await_postgres "$port" "$log"
     export TEST_DATABASE_URL=postgres://tester:$password@127.0.0.1:$port/postgres
 }
