@@ -3,6 +3,8 @@
 //! The facts themselves stand in the file of their network; here is what they are made of and how a post is
 //! measured against them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// A network as the door, the form and the worker need to know it.
@@ -99,8 +101,40 @@ pub enum Takes {
     Words,
     /// Words and a web address.
     Link,
-    /// Words and one file.
-    One(MediaRule),
+    /// Words and files.
+    Files(Files),
+}
+
+/// How many files, and what each of them must be like.
+#[derive(Debug, Clone, Copy)]
+pub struct Files {
+    /// A file must keep the one of these rules that names its type.
+    pub rules: &'static [MediaRule],
+    /// The fewest.
+    pub least: usize,
+    /// The most.
+    pub most: usize,
+}
+
+impl Takes {
+    /// Words and one file that keeps one of these rules.
+    pub const fn one(rules: &'static [MediaRule]) -> Self {
+        Self::Files(Files { rules, least: 1, most: 1 })
+    }
+}
+
+impl Files {
+    /// The rule that names this media type.
+    fn rule(&self, content_type: &str) -> Option<&'static MediaRule> {
+        self.rules.iter().find(|rule| rule.types.contains(&content_type))
+    }
+
+    fn count(&self) -> String {
+        match (self.least, self.most) {
+            (1, 1) => "one file".to_owned(),
+            (least, most) => format!("{least} to {most} files"),
+        }
+    }
 }
 
 /// What a file must be like.
@@ -116,6 +150,8 @@ pub struct MediaRule {
     pub most_width: u32,
     /// Width over height, least and most.
     pub ratio: Option<(f64, f64)>,
+    /// The shortest film, in milliseconds.
+    pub least_duration_ms: Option<u64>,
     /// The longest film, in milliseconds.
     pub most_duration_ms: Option<u64>,
 }
@@ -253,47 +289,78 @@ impl Platform {
                     format!("{title} shows a link or a file, not both: put the address into the caption.");
                 Err(Finding::new("link", "link_with_media", detail))
             }
-            ([one], None) => of_kind().find(|s| s.takes_type(&one.content_type)).ok_or_else(|| {
-                let detail = format!("The file is {}; {title} takes other types.", one.content_type);
-                Finding::new("media_ids", "media_type", detail).accepting(self.types())
-            }),
-            (several, None) => {
-                let detail = format!("{title} takes one file here; there are {}.", several.len());
-                Err(Finding::new("media_ids", "media_count", detail))
-            }
+            (files, None) => self.surface_of_files(files, of_kind()),
         }
+    }
+
+    /// The first surface that takes each of these types and so many of them.
+    fn surface_of_files(
+        &self,
+        files: &[Shape],
+        of_kind: impl Iterator<Item = &'static Surface>,
+    ) -> Result<&'static Surface, Finding> {
+        let title = self.title;
+        let of_types: Vec<_> = of_kind
+            .filter_map(|surface| Some((surface, surface.files()?)))
+            .filter(|(_, takes)| files.iter().all(|file| takes.rule(&file.content_type).is_some()))
+            .collect();
+        let fits = |takes: &Files| (takes.least..=takes.most).contains(&files.len());
+        if let Some((surface, _)) = of_types.iter().find(|(_, takes)| fits(takes)) {
+            return Ok(surface);
+        }
+        if of_types.is_empty() {
+            let mut found: Vec<_> = files.iter().map(|file| file.content_type.as_str()).collect();
+            found.dedup();
+            let detail = match found.as_slice() {
+                [one] => format!("The file is {one}; {title} takes other types here."),
+                several => format!(
+                    "The files are {}; {title} does not take these together here.",
+                    several.join(", ")
+                ),
+            };
+            return Err(Finding::new("media_ids", "media_type", detail).accepting(self.types()));
+        }
+        let counts: Vec<_> = of_types.iter().map(|(_, takes)| takes.count()).collect();
+        let detail = format!("{title} takes {} here; there are {}.", counts.join(" or "), files.len());
+        Err(Finding::new("media_ids", "media_count", detail).accepting(counts))
     }
 
     fn types(&self) -> impl Iterator<Item = &'static str> {
         self.surfaces
             .iter()
-            .flat_map(|surface| match surface.takes {
-                Takes::One(rule) => rule.types,
-                Takes::Words | Takes::Link => &[],
-            })
+            .filter_map(Surface::files)
+            .flat_map(|takes| takes.rules)
+            .flat_map(|rule| rule.types)
             .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
     }
 }
 
 impl Surface {
-    fn takes_type(&self, content_type: &str) -> bool {
-        match self.takes {
-            Takes::One(rule) => rule.types.contains(&content_type),
-            Takes::Words | Takes::Link => false,
+    /// What files it takes; `None` where it takes none.
+    pub const fn files(&self) -> Option<&Files> {
+        match &self.takes {
+            Takes::Files(files) => Some(files),
+            Takes::Words | Takes::Link => None,
         }
     }
 
     fn findings(&self, draft: &Draft<'_>, title: &str) -> Vec<Finding> {
-        match (self.takes, draft.media) {
-            (Takes::One(rule), [file, ..]) => rule.findings(file, title),
-            (Takes::Words | Takes::Link, _) if draft.caption.trim().is_empty() && draft.link.is_none() => {
+        match self.takes {
+            Takes::Files(files) => {
+                let kept =
+                    |file: &Shape| files.rule(&file.content_type).map(|rule| rule.findings(file, title));
+                draft.media.iter().filter_map(kept).flatten().collect()
+            }
+            Takes::Words | Takes::Link if draft.caption.trim().is_empty() && draft.link.is_none() => {
                 vec![Finding::new(
                     "caption",
                     "empty_post",
                     "There is nothing to publish: write a caption or add a file.".into(),
                 )]
             }
-            (Takes::One(_) | Takes::Words | Takes::Link, _) => Vec::new(),
+            Takes::Words | Takes::Link => Vec::new(),
         }
     }
 }
@@ -329,11 +396,23 @@ impl MediaRule {
         {
             find(
                 "media_too_long",
-                format!("It lasts {} s; {title} takes at most {} s.", length / 1000, most / 1000),
+                format!("It lasts {} s; {title} takes at most {} s.", seconds(length), seconds(most)),
+            );
+        }
+        if let (Some(least), Some(length)) = (self.least_duration_ms, file.duration_ms)
+            && length < least
+        {
+            find(
+                "media_too_short",
+                format!("It lasts {} s; {title} takes at least {} s.", seconds(length), seconds(least)),
             );
         }
         findings
     }
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{}", milliseconds / 1000, milliseconds % 1000 / 100)
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -351,11 +430,22 @@ mod tests {
         least_width: 320,
         most_width: 1440,
         ratio: Some((0.8, 1.91)),
+        least_duration_ms: None,
         most_duration_ms: None,
     };
+    const FILM: MediaRule = MediaRule {
+        types: &["video/mp4"],
+        least_duration_ms: Some(3_000),
+        most_duration_ms: Some(60_000),
+        ratio: None,
+        ..PHOTO
+    };
+    const MIXED: Takes = Takes::Files(Files { rules: &[PHOTO, FILM], least: 2, most: 3 });
     const SURFACES: &[Surface] = &[
         Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
-        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::One(PHOTO), one_shot: false },
+        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::one(&[PHOTO]), one_shot: false },
+        Surface { name: "video", kinds: &[PostKind::Post], takes: Takes::one(&[FILM]), one_shot: false },
+        Surface { name: "carousel", kinds: &[PostKind::Carousel], takes: MIXED, one_shot: false },
     ];
     const PLATFORM: Platform = Platform {
         name: "test",
@@ -371,7 +461,11 @@ mod tests {
     }
 
     fn place(caption: &str, media: &[Shape]) -> Result<&'static str, Vec<&'static str>> {
-        let draft = Draft { kind: PostKind::Post, caption, link: None, media, privacy_level: None };
+        place_as(PostKind::Post, caption, media)
+    }
+
+    fn place_as(kind: PostKind, caption: &str, media: &[Shape]) -> Result<&'static str, Vec<&'static str>> {
+        let draft = Draft { kind, caption, link: None, media, privacy_level: None };
         PLATFORM.place(&draft).map(|s| s.name).map_err(|all| all.iter().map(|f| f.code).collect())
     }
 
@@ -394,5 +488,23 @@ mod tests {
         assert_eq!(place("", &[shape(300, 300)]), Err(vec!["media_width"]));
         assert_eq!(place("", &[shape(1000, 200)]), Err(vec!["media_ratio"]));
         assert_eq!(place("", &[shape(400, 400), shape(400, 400)]), Err(vec!["media_count"]));
+    }
+    #[test]
+    fn several_files_go_where_each_type_and_their_number_are_taken() {
+        let film = |duration| Shape {
+            content_type: "video/mp4".into(),
+            duration_ms: Some(duration),
+            ..shape(400, 800)
+        };
+        let photo = || shape(400, 400);
+        let carousel = |media: &[Shape]| place_as(PostKind::Carousel, "", media);
+        assert_eq!(place("", &[film(3_000)]), Ok("video"));
+        assert_eq!(carousel(&[photo(), film(60_000)]), Ok("carousel"));
+        assert_eq!(carousel(&[photo()]), Err(vec!["media_count"]));
+        assert_eq!(carousel(&[photo(), photo(), photo(), photo()]), Err(vec!["media_count"]));
+        assert_eq!(carousel(&[film(2_900), shape(300, 300)]), Err(vec!["media_too_short", "media_width"]));
+        assert_eq!(carousel(&[film(60_001), photo()]), Err(vec!["media_too_long"]));
+        let sound = Shape { content_type: "audio/mpeg".into(), ..photo() };
+        assert_eq!(carousel(&[photo(), sound]), Err(vec!["media_type"]));
     }
 }

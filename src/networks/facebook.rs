@@ -33,7 +33,7 @@ const PLATFORM: Platform = Platform {
     surfaces: &[
         Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
         Surface { name: "link", kinds: &[PostKind::Post], takes: Takes::Link, one_shot: false },
-        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::One(PHOTO), one_shot: false },
+        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::one(&[PHOTO]), one_shot: false },
     ],
     privacy_levels: &[],
 };
@@ -45,6 +45,7 @@ const PHOTO: MediaRule = MediaRule {
     least_width: 1,
     most_width: u32::MAX,
     ratio: None,
+    least_duration_ms: None,
     most_duration_ms: None,
 };
 

@@ -35,7 +35,7 @@ const PLATFORM: Platform = Platform {
     surfaces: &[Surface {
         name: "image",
         kinds: &[PostKind::Post],
-        takes: Takes::One(IMAGE),
+        takes: Takes::one(&[IMAGE]),
         one_shot: false,
     }],
     privacy_levels: &[],
@@ -48,6 +48,7 @@ const IMAGE: MediaRule = MediaRule {
     least_width: 320,
     most_width: 1440,
     ratio: Some((0.8, 1.91)),
+    least_duration_ms: None,
     most_duration_ms: None,
 };
 

@@ -48,7 +48,7 @@ const PLATFORM: Platform = Platform {
     surfaces: &[Surface {
         name: "video",
         kinds: &[PostKind::Post, PostKind::Reel],
-        takes: Takes::One(VIDEO),
+        takes: Takes::one(&[VIDEO]),
         one_shot: false,
     }],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY"],
@@ -60,6 +60,7 @@ const VIDEO: MediaRule = MediaRule {
     least_width: 360,
     most_width: 4096,
     ratio: None,
+    least_duration_ms: None,
     most_duration_ms: Some(600_000),
 };
 

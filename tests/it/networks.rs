@@ -311,13 +311,15 @@ impl<'a> Post<'a> {
 }
 
 async fn content(sandbox: &Sandbox, entry: &Entry, surface: &Surface) -> Content {
-    let media = match surface.takes {
-        Takes::Words | Takes::Link => vec![],
-        Takes::One(rule) => vec![sandbox.file(rule.types[0]).await],
-    };
+    let mut media = Vec::new();
+    if let Some(takes) = surface.files() {
+        for rule in takes.rules.iter().cycle().take(takes.least) {
+            media.push(sandbox.file(rule.types[0]).await);
+        }
+    }
     let link = match surface.takes {
         Takes::Link => Some("https://example.com/".to_owned()),
-        Takes::Words | Takes::One(_) => None,
+        Takes::Words | Takes::Files(_) => None,
     };
     let level = entry.platform.privacy_levels.first();
     Content {

@@ -200,6 +200,7 @@ const IMAGE: MediaRule = MediaRule {
     least_width: 10,
     most_width: 20_000,
     ratio: None,
+    least_duration_ms: None,
     most_duration_ms: None,
 };
 const FILM: MediaRule =
@@ -218,8 +219,8 @@ pub static FACEBOOK: Platform = Platform {
     surfaces: &[
         surface("text", &[PostKind::Post], Takes::Words),
         surface("link", &[PostKind::Post], Takes::Link),
-        surface("photo", &[PostKind::Post], Takes::One(IMAGE)),
-        surface("reel", &[PostKind::Reel], Takes::One(FILM)),
+        surface("photo", &[PostKind::Post], Takes::one(&[IMAGE])),
+        surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
 };
@@ -230,8 +231,8 @@ pub static INSTAGRAM: Platform = Platform {
     caption: CaptionLimit { most: 2_200, unit: CaptionUnit::Characters },
     hashtags: Some(30),
     surfaces: &[
-        surface("image", &[PostKind::Post], Takes::One(IMAGE)),
-        surface("reel", &[PostKind::Reel], Takes::One(FILM)),
+        surface("image", &[PostKind::Post], Takes::one(&[IMAGE])),
+        surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
 };
@@ -242,8 +243,8 @@ pub static TIKTOK: Platform = Platform {
     caption: CaptionLimit { most: 2_200, unit: CaptionUnit::Utf16 },
     hashtags: None,
     surfaces: &[
-        surface("video", &[PostKind::Post], Takes::One(FILM)),
-        surface("photo", &[PostKind::Post], Takes::One(IMAGE)),
+        surface("video", &[PostKind::Post], Takes::one(&[FILM])),
+        surface("photo", &[PostKind::Post], Takes::one(&[IMAGE])),
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"],
 };
