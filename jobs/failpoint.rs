@@ -4,6 +4,9 @@
 //! `POSTROOM_FAILPOINTS="after_arm=kill9;before_commit_send=stop"` arms them. The suite walks [`Point::ALL`],
 //! so a step without a test of its death does not pass.
 
+#[cfg(feature = "failpoints")]
+use nix::sys::signal::Signal;
+
 macro_rules! points {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
         /// A place in the code where a fault can be made to happen.
@@ -60,16 +63,17 @@ pub fn hit(point: Point) {
         armed.split(';').filter_map(|one| one.split_once('=')).find(|(word, _)| *word == point.word());
     match action.map(|(_, action)| action) {
         None => {}
-        Some("kill9") => signal(rustix::process::Signal::KILL),
-        Some("stop") => signal(rustix::process::Signal::STOP),
+        Some("kill9") => signal(Signal::SIGKILL),
+        Some("stop") => signal(Signal::SIGSTOP),
         Some("panic") => panic!("failpoint {}", point.word()),
         Some(other) => panic!("failpoint {}: no action is called {other}", point.word()),
     }
 }
 
+/// To this very thread: a signal to the process may reach another one first, and this one would run on.
 #[cfg(feature = "failpoints")]
-fn signal(signal: rustix::process::Signal) {
-    rustix::process::kill_process(rustix::process::getpid(), signal).expect("a process may signal itself");
+fn signal(signal: Signal) {
+    nix::sys::signal::raise(signal).expect("a thread may signal itself");
 }
 
 /// Nothing, in a build without failpoints.
