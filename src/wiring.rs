@@ -33,6 +33,8 @@ const DUTY_POOL: u32 = 3;
 const WEB_POOL: u32 = 8;
 /// Hints that may wait to be pushed; beyond it the relay finds the jobs by their state.
 const NUDGES: usize = 4096;
+/// The pauses after which a push that failed is tried again.
+const PUSH_AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 /// One check of a token.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -134,18 +136,21 @@ fn ready(ledger: Ledger, queue: Queue) -> Ready {
     })
 }
 
-/// Takes hints off the request's path: what gathers while a push is under way goes out together.
+/// Takes hints off the request's path: what gathers while a push is under way goes out together. A push that fails is
+/// tried again in [`PUSH_AGAIN`].
 pub fn nudge(queue: Queue) -> Arc<dyn Fn(Vec<Hint>) + Send + Sync> {
     let (sender, mut waiting) = mpsc::channel::<Hint>(NUDGES);
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while waiting.recv_many(&mut batch, 256).await > 0 {
-            match queue.push(&batch).await {
-                Ok(_beyond_the_window) => {}
-                Err(error) => {
-                    metrics::counter!("postroom_push_failures_total").increment(1);
+            let mut again = PUSH_AGAIN.iter();
+            while let Err(error) = queue.push(&batch).await {
+                metrics::counter!("postroom_push_failures_total").increment(1);
+                let Some(after) = again.next() else {
                     tracing::debug!(%error, "hints were not pushed; the relay finds the jobs");
-                }
+                    break;
+                };
+                tokio::time::sleep(*after).await;
             }
             batch.clear();
         }

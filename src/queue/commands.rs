@@ -1,11 +1,8 @@
 //! The connection that all commands share.
 
 use std::{
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use redis::{
@@ -13,7 +10,7 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
-use super::{COMMAND_TIMEOUT, LEFT_ALONE, QueueError};
+use super::{COMMAND_TIMEOUT, LEFT_ALONE_LEAST, LEFT_ALONE_MOST, QueueError};
 
 /// Connects by itself, now and after every loss, those that nobody reports included.
 #[derive(Clone)]
@@ -46,8 +43,9 @@ impl Commands {
         if answered.as_ref().is_err_and(|error| error.is_timeout() || is_replica(error)) {
             self.replace(age)?;
         }
-        if answered.is_err() {
-            self.breaker.open();
+        match &answered {
+            Ok(_) => self.breaker.answered(),
+            Err(_) => self.breaker.open(),
         }
         Ok(answered?)
     }
@@ -62,30 +60,50 @@ impl Commands {
     }
 }
 
-/// Keeps those who ask from waiting for one timeout after the other while Redis is away.
+/// Keeps those who ask from waiting for one timeout after the other while Redis is away: a moment after one failure,
+/// longer after each that follows it.
 struct Breaker {
     begun: Instant,
-    /// Milliseconds after `begun` until which Redis is left alone.
-    open_until: AtomicU64,
+    state: Mutex<Left>,
+}
+
+/// How long Redis is left alone, by the time since the breaker began.
+#[derive(Default)]
+struct Left {
+    until: Duration,
+    failures: u32,
 }
 
 impl Breaker {
     fn new() -> Self {
-        Self { begun: Instant::now(), open_until: AtomicU64::new(0) }
+        Self { begun: Instant::now(), state: Mutex::default() }
     }
 
     fn is_open(&self) -> bool {
-        self.elapsed() < self.open_until.load(Ordering::Relaxed)
+        self.begun.elapsed() < self.state().until
     }
 
+    /// What fails while it is open was sent before, and says nothing new.
     fn open(&self) {
-        let until = self.elapsed() + u64::try_from(LEFT_ALONE.as_millis()).unwrap_or(u64::MAX);
-        self.open_until.store(until, Ordering::Relaxed);
+        let (now, mut state) = (self.begun.elapsed(), self.state());
+        if now >= state.until {
+            state.until = now + left_alone(state.failures);
+            state.failures = state.failures.saturating_add(1);
+        }
     }
 
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn answered(&self) {
+        self.state().failures = 0;
     }
+
+    fn state(&self) -> MutexGuard<'_, Left> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The pause after a failure that followed so many others.
+fn left_alone(failures: u32) -> Duration {
+    LEFT_ALONE_LEAST.saturating_mul(1 << failures.min(16)).min(LEFT_ALONE_MOST)
 }
 
 /// Whether it came from a Redis that only follows another.
@@ -100,4 +118,24 @@ fn connect(client: &Client) -> RedisResult<ConnectionManager> {
         .set_response_timeout(Some(COMMAND_TIMEOUT))
         .set_number_of_retries(1);
     ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_is_a_moment_and_an_answer_begins_anew() {
+        let breaker = Breaker::new();
+        assert!(!breaker.is_open());
+        breaker.open();
+        assert!(breaker.is_open());
+        breaker.open();
+        assert_eq!(breaker.state().failures, 1);
+        breaker.answered();
+        assert_eq!(breaker.state().failures, 0);
+        let pauses: Vec<_> = (0..8).map(|failures| left_alone(failures).as_millis()).collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
+        assert_eq!(left_alone(u32::MAX), LEFT_ALONE_MOST);
+    }
 }

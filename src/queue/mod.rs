@@ -15,8 +15,10 @@ use uuid::Uuid;
 
 /// One command; longer, and Redis counts as away.
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(250);
-/// How long Redis is left alone after it was away: nobody waits for a timeout more often than this.
-const LEFT_ALONE: Duration = Duration::from_secs(1);
+/// How long Redis is left alone after one failure: a lost connection is replaced in no time.
+const LEFT_ALONE_LEAST: Duration = Duration::from_millis(50);
+/// How long it is left alone after many: nobody waits for a timeout more often than this.
+const LEFT_ALONE_MOST: Duration = Duration::from_secs(1);
 /// How long an idle worker waits to be woken before it looks by itself.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Hints of one push.

@@ -24,6 +24,8 @@ const APART: Duration = Duration::from_millis(50);
 const SELDOM: u32 = 20;
 /// While there is a backlog, sweeps look for lost hints this many times less often: pages bring the work.
 const BACKLOG_SELDOM: u32 = 2;
+/// After a push that failed, the next sweep is no further off: workers hear of nothing until one succeeds.
+const AFTER_FAILURE: Duration = Duration::from_millis(250);
 /// The longest gap between sweeps, unless `worker.toml` wants them rarer. They look further ahead than that, so that
 /// nothing is late for want of a sweep.
 const GAP_MOST: Duration = Duration::from_secs(2);
@@ -80,6 +82,9 @@ impl Relay {
             self.refused = self.take(page).await > 0;
             let pace = if self.marks.is_empty() { every } else { every * BACKLOG_SELDOM };
             gap = pace.max(begun.elapsed() * SELDOM).min(self.gap_most());
+        }
+        if self.worker.unhinted.load(Ordering::Relaxed) {
+            gap = gap.min(AFTER_FAILURE.max(begun.elapsed() * SELDOM));
         }
         self.sweep_at = begun + gap;
     }
@@ -155,6 +160,7 @@ impl Relay {
             Err(error) => {
                 metrics::counter!("postroom_push_failures_total").increment(1);
                 tracing::debug!(%error, "hints were not pushed; workers claim from the ledger meanwhile");
+                self.sweep_at = self.sweep_at.min(Instant::now() + AFTER_FAILURE);
                 due.len()
             }
         }
