@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -704,6 +705,44 @@ async fn a_film_on_a_page_is_sent_on_from_where_it_broke_off() {
             post.commit(&handle).await;
             post.is_public(&handle).await;
         }
+    }
+}
+
+/// A store that remembers the most bytes that were read from it at once.
+struct Measured<'a>(&'a S3, AtomicU64);
+
+#[async_trait]
+impl Media for Measured<'_> {
+    async fn address(&self, key: &str) -> Result<String, Failure> {
+        self.0.address(key).await
+    }
+
+    async fn read(&self, key: &str, start: u64, end: u64) -> Result<Vec<u8>, Failure> {
+        self.1.fetch_max(end - start, Ordering::SeqCst);
+        self.0.read(key, start, end).await
+    }
+
+    async fn store(&self, key: &str, content_type: &str, path: &Path) -> Result<(), Failure> {
+        self.0.store(key, content_type, path).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Failure> {
+        self.0.remove(key).await
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_a_few_megabytes_of_a_film_on_a_page_are_held_at_once() {
+    let sandbox = Sandbox::start().await;
+    let film = sandbox.long_film().await;
+    for (surface, held) in [("video", 4 << 20), ("reel", 0), ("story", 0)] {
+        let (entry, surface) = on_a_page(surface, "video/mp4");
+        let mut post = Post::of(&sandbox, entry, surface).await;
+        post.content.media = vec![film.clone()];
+        let media = Measured(&sandbox.store, AtomicU64::default());
+        let call = Call { media: &media, ..post.call(Some(post.id)) };
+        post.network().prepare(&call, &post.content, &Kept::default()).await.expect("prepared");
+        assert_eq!(media.1.load(Ordering::SeqCst), held, "{}", surface.name);
     }
 }
 
