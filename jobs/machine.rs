@@ -493,12 +493,12 @@ pub fn judge(case: &Case, seen: Result<Sight, Failure>, patience: &Patience) -> 
 
 /// Absence counts once it was read twice, `settle` apart, after the last moment a request could be on its way.
 fn absent(case: &Case, patience: &Patience, ruling: impl FnOnce() -> Ruling) -> Ruling {
+    if case.now < case.quarantine_until {
+        return Ruling::LookAgain { at: soon(case, patience).min(case.quarantine_until), absent_since: None };
+    }
     if case.one_shot || case.restored {
         let why = if case.restored { "after a restore" } else { "for this kind of post" };
         return Ruling::Hold(format!("the network shows no trace of it, which {why} proves nothing"));
-    }
-    if case.now < case.quarantine_until {
-        return Ruling::LookAgain { at: soon(case, patience).min(case.quarantine_until), absent_since: None };
     }
     match case.absent_since.filter(|first| *first >= case.quarantine_until) {
         Some(first) if case.now >= first + patience.settle => {
@@ -645,6 +645,13 @@ mod tests {
     fn absence_on_a_one_shot_surface_proves_nothing() {
         let case = Case { one_shot: true, ..case(40, Some(30)) };
         assert!(matches!(judge(&case, Ok(Sight::Ready), &patience()), Ruling::Hold(_)));
+    }
+
+    #[test]
+    fn a_one_shot_surface_is_held_by_the_first_read_after_the_quarantine() {
+        let seen = |now| judge(&Case { one_shot: true, ..case(now, None) }, Ok(Sight::Ready), &patience());
+        assert_eq!(seen(29), Ruling::LookAgain { at: at(30), absent_since: None });
+        assert!(matches!(seen(30), Ruling::Hold(_)));
     }
 
     #[test]

@@ -55,6 +55,13 @@ pub enum Event {
         /// When processing is over.
         ready_at: DateTime<Utc>,
     },
+    /// Bytes of a Facebook video arrived.
+    VideoGrew {
+        /// The video's id.
+        id: String,
+        /// How many bytes are there now, from the first on without a gap.
+        received: u64,
+    },
     /// The upload of a Facebook video was finished and will be published when processed.
     VideoFinished {
         /// The video's id.
@@ -65,6 +72,9 @@ pub enum Event {
         due: DateTime<Utc>,
         /// The call that finished it.
         call_id: Option<String>,
+        /// The id of the post that will show it.
+        #[serde(default)]
+        post: Option<String>,
     },
     /// An Instagram container was created.
     Container(Container),
@@ -95,16 +105,16 @@ pub enum Event {
         /// The call that completed it.
         call_id: Option<String>,
     },
-    /// A TikTok upload will fail when it is processed.
+    /// A TikTok upload or Facebook video will fail when it is processed.
     UploadDoomed {
-        /// The upload's publish id.
+        /// The upload's publish id, or the video's id.
         publish_id: String,
         /// The network's `fail_reason`.
         reason: String,
     },
-    /// A TikTok upload failed for good.
+    /// A TikTok upload or Facebook video failed for good.
     UploadFailed {
-        /// The upload's publish id.
+        /// The upload's publish id, or the video's id.
         publish_id: String,
         /// The network's `fail_reason`.
         reason: String,

@@ -12,6 +12,7 @@ mod params;
 mod photos;
 mod posts;
 mod stories;
+mod transfers;
 mod videos;
 
 use std::sync::Arc;
@@ -99,7 +100,9 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         }
         Operation::UnpublishedPosts { page } => posts::list_drafts(sandbox, &page, asked),
         Operation::ScheduledPosts { page } => posts::list_scheduled(sandbox, &page, asked),
-        Operation::StartVideo { page, kind } => videos::start(sandbox, &page, kind, asked).await,
+        Operation::WholeVideo { page } => videos::whole(sandbox, &page, asked).await,
+        Operation::StartVideo { page, kind } => videos::start(sandbox, &page, kind, asked),
+        Operation::TransferVideo { page } => transfers::take(sandbox, &page, asked).await,
         Operation::UploadVideo { video } => videos::upload(sandbox, &video, asked).await,
         Operation::FinishVideo { page, kind } => videos::finish(sandbox, &page, kind, asked).await,
         Operation::ReadVideo { video } => videos::read(sandbox, &video, asked),

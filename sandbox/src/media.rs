@@ -1,7 +1,7 @@
 //! The bytes that the networks hold, one file for each content, named by its SHA-256.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,8 +10,8 @@ use image::{ImageFormat, ImageReader, Limits};
 use reqwest::redirect::Policy;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use uuid::Uuid;
 
 /// A folder of bytes, and the client that fetches them from where they are offered.
@@ -99,6 +99,16 @@ impl MediaStore {
             }
         }
         Ok(incoming.finish(self).await?)
+    }
+
+    /// Writes a part of a file that is received piece by piece, under a name of its own; gives where it lies.
+    pub async fn piece(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<PathBuf> {
+        let path = self.path(name);
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).await?;
+        file.seek(SeekFrom::Start(at)).await?;
+        file.write_all(bytes).await?;
+        file.flush().await?;
+        Ok(path)
     }
 
     /// Moves a file that was assembled elsewhere into the store.

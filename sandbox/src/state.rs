@@ -238,7 +238,7 @@ impl Sandbox {
             return self.process_upload(book, due, upload);
         }
         if let Some(video) = book.world.videos.get(id).cloned() {
-            return self.process_video(book, due, video).map(Some);
+            return self.process_video(book, due, video);
         }
         // Its video was deleted meanwhile.
         book.world.due.remove(&(due, id.to_owned()));
@@ -271,15 +271,20 @@ impl Sandbox {
         book.publish(effect, due).map(Some)
     }
 
-    fn process_video(&self, book: &mut Book, due: DateTime<Utc>, video: Video) -> io::Result<OnDisk> {
-        let number = 122_300_000_000_000 + book.number();
-        let object_id = format!("{}_{number}", video.page);
+    fn process_video(&self, book: &mut Book, due: DateTime<Utc>, video: Video) -> io::Result<Option<OnDisk>> {
+        if let Some(reason) = video.doomed {
+            book.record(Event::UploadFailed { publish_id: video.id, reason })?;
+            return Ok(None);
+        }
+        let (caption, call_id, post) =
+            video.finished.map(|done| (done.caption, done.call_id, done.post)).unwrap_or_default();
+        let object_id = post.unwrap_or_else(|| Self::video_post(book, &video.page));
+        let number = object_id.rsplit('_').next().unwrap_or_default();
         let place = match video.kind {
             VideoKind::Video => "videos",
             VideoKind::Reel => "reels",
             VideoKind::Story => "stories",
         };
-        let (caption, call_id) = video.finished.map(|done| (done.caption, done.call_id)).unwrap_or_default();
         let effect = NewEffect {
             platform: Network::FacebookPage,
             permalink: format!("{}/{}/{place}/{number}", self.base, video.page),
@@ -290,6 +295,11 @@ impl Sandbox {
             media: video.media.into_iter().collect(),
             call_id,
         };
-        book.publish(effect, due)
+        book.publish(effect, due).map(Some)
+    }
+
+    /// The id of a post that will show a video.
+    pub fn video_post(book: &Book, page: &str) -> String {
+        format!("{page}_{}", 122_300_000_000_000 + book.number())
     }
 }

@@ -100,7 +100,14 @@ impl World {
                 self.videos.insert(video.id.clone(), video);
             }
             Event::Filled { id, media, ready_at } => self.fill(&id, media, ready_at),
-            Event::VideoFinished { id, caption, due, call_id } => self.finish(id, caption, due, call_id),
+            Event::VideoGrew { id, received } => {
+                if let Some(video) = self.videos.get_mut(&id) {
+                    video.received = received;
+                }
+            }
+            Event::VideoFinished { id, caption, due, call_id, post } => {
+                self.finish(id, Finished { caption, due, call_id, post });
+            }
             Event::Container(container) => self.contain(container),
             Event::ContainerForced { id, state } => {
                 if let Some(container) = self.containers.get_mut(&id) {
@@ -119,6 +126,8 @@ impl World {
             Event::UploadDoomed { publish_id, reason } => {
                 if let Some(upload) = self.uploads.get_mut(&publish_id) {
                     upload.doomed = Some(reason);
+                } else if let Some(video) = self.videos.get_mut(&publish_id) {
+                    video.doomed = Some(reason);
                 }
             }
             Event::UploadFailed { publish_id, reason } => self.fail(&publish_id, reason),
@@ -168,19 +177,19 @@ impl World {
         self.deleted.insert(id);
     }
 
-    fn fill(&mut self, id: &str, bytes: String, ready_at: DateTime<Utc>) {
+    fn fill(&mut self, id: &str, media: String, ready_at: DateTime<Utc>) {
         if let Some(video) = self.videos.get_mut(id) {
-            video.media = Some(bytes);
+            video.media = Some(media);
         } else if let Some(container) = self.containers.get_mut(id) {
-            container.media = vec![bytes];
+            container.media = vec![media];
             container.ready_at = Some(ready_at);
         }
     }
 
-    fn finish(&mut self, id: String, caption: String, due: DateTime<Utc>, call_id: Option<String>) {
+    fn finish(&mut self, id: String, finished: Finished) {
         if let Some(video) = self.videos.get_mut(&id) {
-            video.finished = Some(Finished { caption, due, call_id });
-            self.due.insert((due, id));
+            self.due.insert((finished.due, id));
+            video.finished = Some(finished);
         }
     }
 
@@ -206,6 +215,12 @@ impl World {
     }
 
     fn fail(&mut self, publish_id: &str, reason: String) {
+        if let Some(video) = self.videos.get_mut(publish_id) {
+            video.failed = true;
+            if let Some(finished) = &video.finished {
+                self.due.remove(&(finished.due, publish_id.to_owned()));
+            }
+        }
         let Some(upload) = self.uploads.get_mut(publish_id) else { return };
         if let UploadState::Processing { due } =
             std::mem::replace(&mut upload.state, UploadState::Failed { reason })

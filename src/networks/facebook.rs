@@ -1,24 +1,31 @@
 //! Facebook Pages: a post is made as a draft that nobody sees, and one call makes it public.
 //!
-//! The call sets `is_published`, so repeating it harms nobody, and the draft can be read at any time.
+//! The call sets `is_published`, so repeating it harms nobody, and the draft can be read at any time. Films are
+//! uploaded unseen and finished, which may be repeated as well. Stories alone are told at once.
+
+mod film;
+mod film_upload;
+mod story;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
-    desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
+    desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
-    surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::film::Kind;
+
 use super::{
     Entry, Environment,
     graph::{self, Graph},
-    http::{Codes, Deadline, Fault, Phase, Tables, id_of, no_evidence, unreadable},
+    http::{Codes, Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
 };
 
 /// This network's line in the registry.
@@ -34,6 +41,21 @@ const PLATFORM: Platform = Platform {
         Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
         Surface { name: "link", kinds: &[PostKind::Post], takes: Takes::Link, one_shot: false },
         Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::one(&[PHOTO]), one_shot: false },
+        Surface {
+            name: "photos",
+            kinds: &[PostKind::Post, PostKind::Carousel],
+            takes: ALBUM,
+            one_shot: false,
+        },
+        Surface { name: "video", kinds: &[PostKind::Post], takes: Takes::one(&[VIDEO]), one_shot: false },
+        Surface { name: "reel", kinds: &[PostKind::Reel], takes: Takes::one(&[REEL]), one_shot: false },
+        // Only a few stories are listed, for a day: that one is not among them proves nothing.
+        Surface {
+            name: "story",
+            kinds: &[PostKind::Story],
+            takes: Takes::one(&[PHOTO, STORY]),
+            one_shot: true,
+        },
     ],
     privacy_levels: &[],
 };
@@ -49,12 +71,51 @@ const PHOTO: MediaRule = MediaRule {
     most_duration_ms: None,
 };
 
-const TABLES: Tables = Tables { rows: &[graph::ERRORS], definite_no: DEFINITE_NO };
+const ALBUM: Takes = Takes::Files(Files { rules: &[PHOTO], least: 2, most: 10 });
 
-/// The answers that prove that the call which makes a draft public had no effect.
+/// "The video is over 2 GB", says error 1363023.
+const VIDEO: MediaRule = MediaRule {
+    types: &["video/mp4", "video/quicktime"],
+    most_bytes: 2_000_000_000,
+    least_width: 1,
+    most_width: u32::MAX,
+    ratio: None,
+    least_duration_ms: None,
+    most_duration_ms: None,
+};
+
+/// "Reels Publishing API" of Meta's documents: upright, 3 to 90 seconds. A file that Meta fetches by its address
+/// may have about 1 GB.
+const REEL: MediaRule = MediaRule {
+    most_bytes: 1_000_000_000,
+    least_width: 540,
+    ratio: Some((0.5625, 0.5625)),
+    least_duration_ms: Some(3_000),
+    most_duration_ms: Some(90_000),
+    ..VIDEO
+};
+
+/// "Facebook Stories API" of Meta's documents.
+const STORY: MediaRule = MediaRule { ratio: None, most_duration_ms: Some(60_000), ..REEL };
+
+const TABLES: Tables = Tables { rows: &[FILMS, graph::ERRORS], definite_no: DEFINITE_NO };
+
+/// "Video API: Error Codes" of Meta's documents, and what the upload address says.
+const FILMS: &[Row] = &[
+    Row::sub("1363019", Class::Transient),
+    Row::sub("1363030", Class::Transient),
+    Row::sub("1363037", Class::Transient),
+    Row::sub("1363042", Class::Permission),
+    Row::is("389", Class::Transient),
+    Row::is("6000", Class::Permanent),
+    Row::is("OffsetInvalidError", Class::Transient),
+    Row::is("PartialRequestError", Class::Transient),
+];
+
+/// The answers that prove that the call which makes a draft, a film or a story public had no effect.
 ///
 /// Token and permission are looked at before anything is done. All of these rest the account rather than end
-/// the post, and the draft is read again before the next attempt: should one of them ever come after the
+/// the post, and what was prepared is read again before the next attempt: should one of them ever come after the
 /// effect, it is found. No parameter error (100), no limit and no 506 is here: 506 may well mean that the post
 /// is public already.
 const DEFINITE_NO: &[Codes] = &[Codes::Is("190"), Codes::Is("10"), Codes::Span(200, 299)];
@@ -64,6 +125,8 @@ const DEFINITE_NO: &[Codes] = &[Codes::Is("190"), Codes::Is("10"), Codes::Span(2
 struct Settings {
     #[serde(with = "humantime_serde")]
     timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pull_timeout: Duration,
 }
 
 fn check(table: &Value) -> Result<(), String> {
@@ -72,13 +135,15 @@ fn check(table: &Value) -> Result<(), String> {
 
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
     let split = graph::Settings::split(table).map_err(|error| format!("networks.facebook: {error}"))?;
-    let (common, Settings { timeout }) = split;
+    let (common, Settings { timeout, pull_timeout }) = split;
     let graph = Graph::connect(environment, timeout, common, TABLES)?;
-    Ok(graph.map(|graph| Box::new(Facebook { graph }) as Box<dyn Network>))
+    Ok(graph.map(|graph| Box::new(Facebook { graph, pull_timeout }) as Box<dyn Network>))
 }
 
 struct Facebook {
     graph: Graph,
+    /// The longest that Meta may take to fetch a film.
+    pull_timeout: Duration,
 }
 
 #[async_trait]
@@ -87,12 +152,26 @@ impl Network for Facebook {
         self.graph.allowance()
     }
 
-    /// Graph counts every call: a picture and the draft; the look, the call itself and the look for its address.
+    /// Graph counts every call: the files and what shows them; the look, the call itself and the look for its
+    /// address. Whether a film was told as a story takes two looks.
     fn counts(&self, errand: Errand, content: &Content) -> u32 {
+        let story = content.surface == "story";
         match errand {
-            Errand::Prepare => 1 + u32::try_from(content.media.len()).unwrap_or(u32::MAX - 1),
-            Errand::Commit => 3,
-            Errand::Look => 1,
+            Errand::Prepare => 1 + content.media.iter().map(film_upload::calls).sum::<u32>(),
+            Errand::Commit => {
+                if story {
+                    5
+                } else {
+                    3
+                }
+            }
+            Errand::Look => {
+                if story {
+                    2
+                } else {
+                    1
+                }
+            }
         }
     }
 
@@ -100,36 +179,28 @@ impl Network for Facebook {
         &self,
         call: &Call<'_>,
         content: &Content,
-        _keep: &dyn KeepHandle,
+        keep: &dyn KeepHandle,
     ) -> Result<(Handle, Readiness), Failure> {
         let deadline = Deadline::of(call);
-        let attached = match content.surface.as_str() {
-            "text" => None,
-            "link" => Some(("link", content.link.clone().ok_or_else(|| missing("link"))?)),
-            "photo" => Some(("attached_media[0]", self.photo(call, deadline, content).await?)),
-            other => return Err(Failure::new(Class::Permanent, "surface", format!("no {other} on a Page"))),
-        };
-        let mut form = vec![("published", "false"), ("message", content.caption.as_str())];
-        form.extend(attached.as_ref().map(|(name, value)| (*name, value.as_str())));
-        let made = self.graph.post(Phase::Prepare, call, deadline, &[call.account, "feed"], &form).await;
-        let id = id_in(&made.map_err(Fault::into_failure)?)?;
-        // Nothing follows the draft's name that it would have to be kept before.
-        Ok((Handle { kind: "draft".into(), id, detail: Value::Null }, Readiness::Ready))
+        match content.surface.as_str() {
+            "text" | "link" | "photo" | "photos" => self.draft(call, deadline, content).await,
+            "video" => self.film(call, deadline, Kind::Video, content, keep).await,
+            "reel" => self.film(call, deadline, Kind::Reel, content, keep).await,
+            "story" if is_film(content) => self.film(call, deadline, Kind::Story, content, keep).await,
+            "story" => self.picture_story(call, deadline, content).await,
+            other => Err(Failure::new(Class::Permanent, "surface", format!("no {other} on a Page"))),
+        }
     }
 
     async fn inspect(&self, call: &Call<'_>, handle: &Handle, _armed: bool) -> Result<Sight, Failure> {
         self.look(call, handle).await.map_err(no_evidence)
     }
 
-    async fn commit(&self, call: &Call<'_>, handle: &Handle, _content: &Content) -> Answer {
-        let form = [("is_published", "true")];
-        let flipped = self.graph.post(Phase::Commit, call, Deadline::of(call), &[&handle.id], &form).await;
-        match flipped {
-            Ok(body) if body["success"] == true => {
-                Answer::Published(Public { id: Some(handle.id.clone()), url: None })
-            }
-            Ok(_) => unreadable(Phase::Commit, "the answer does not say whether it worked").into_answer(),
-            Err(fault) => fault.into_answer(),
+    async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer {
+        match (Kind::of(handle), handle.kind.as_str()) {
+            (Some(kind), _) => self.finish(call, kind, handle, content).await,
+            (None, story::PICTURE) => self.tell(call, handle).await,
+            (None, _) => self.flip(call, handle).await,
         }
     }
 
@@ -144,7 +215,7 @@ impl Network for Facebook {
             return Ok(known);
         }
         match self.look(call, handle).await? {
-            Sight::Public(public) => Ok(public),
+            Sight::Public(seen) => Ok(Public { id: known.id.or(seen.id), url: known.url.or(seen.url) }),
             Sight::Building | Sight::Ready | Sight::Processing | Sight::Dead(_) => Ok(known),
         }
     }
@@ -155,21 +226,95 @@ impl Network for Facebook {
 }
 
 impl Facebook {
-    /// Uploads the picture unseen, and gives what a post names it by.
-    async fn photo(&self, call: &Call<'_>, deadline: Deadline, content: &Content) -> Result<String, Failure> {
-        let file = content.media.first().ok_or_else(|| missing("picture"))?;
+    /// Makes the post with everything it shows, unseen.
+    async fn draft(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        content: &Content,
+    ) -> Result<(Handle, Readiness), Failure> {
+        let mut attached = self.pictures(call, deadline, content).await?;
+        if content.surface == "link" {
+            attached.push(("link".to_owned(), content.link.clone().ok_or_else(|| missing("link"))?));
+        }
+        let mut form = vec![("published", "false"), ("message", content.caption.as_str())];
+        form.extend(attached.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let made = self.graph.post(Phase::Prepare, call, deadline, &[call.account, "feed"], &form).await;
+        let id = id_in(&made.map_err(Fault::into_failure)?)?;
+        // Nothing follows the draft's name that it would have to be kept before.
+        Ok((Handle { kind: "draft".into(), id, detail: Value::Null }, Readiness::Ready))
+    }
+
+    /// Uploads the pictures unseen, one after the other, and gives what a post names them by. One that fails fails
+    /// them all: no post shows fewer than were approved.
+    async fn pictures(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        content: &Content,
+    ) -> Result<Vec<(String, String)>, Failure> {
+        let wanted = match content.surface.as_str() {
+            "photo" => 1,
+            "photos" => 2,
+            _ => return Ok(Vec::new()),
+        };
+        if content.media.len() < wanted {
+            return Err(missing("picture"));
+        }
+        let mut attached = Vec::new();
+        for (n, file) in content.media.iter().enumerate() {
+            let photo = json!({ "media_fbid": self.photo(call, deadline, file).await? }).to_string();
+            if attached.iter().any(|(_, other)| *other == photo) {
+                let why = "two pictures were given the same name";
+                return Err(unreadable(Phase::Prepare, why).into_failure());
+            }
+            attached.push((format!("attached_media[{n}]"), photo));
+        }
+        Ok(attached)
+    }
+
+    /// Uploads a picture unseen, and gives its name.
+    async fn photo(&self, call: &Call<'_>, deadline: Deadline, file: &File) -> Result<String, Failure> {
         let address = call.media.address(&file.key).await?;
         let form = [("published", "false"), ("url", address.as_str())];
         let made = self.graph.post(Phase::Prepare, call, deadline, &[call.account, "photos"], &form).await;
-        let id = id_in(&made.map_err(Fault::into_failure)?)?;
-        Ok(json!({ "media_fbid": id }).to_string())
+        id_in(&made.map_err(Fault::into_failure)?)
+    }
+
+    /// Makes a draft public.
+    async fn flip(&self, call: &Call<'_>, handle: &Handle) -> Answer {
+        let form = [("is_published", "true")];
+        let flipped = self.graph.post(Phase::Commit, call, Deadline::of(call), &[&handle.id], &form).await;
+        match flipped {
+            Ok(body) if body["success"] == true => {
+                Answer::Published(Public { id: Some(handle.id.clone()), url: None })
+            }
+            Ok(_) => unsaid().into_answer(),
+            Err(fault) => fault.into_answer(),
+        }
     }
 
     async fn look(&self, call: &Call<'_>, handle: &Handle) -> Result<Sight, Failure> {
-        let fields = [("fields", "is_published,permalink_url")];
-        let post = self.graph.get(call, Deadline::of(call), &[&handle.id], &fields).await;
-        sight(&post.map_err(Fault::into_failure)?, handle)
+        let deadline = Deadline::of(call);
+        match (Kind::of(handle), handle.kind.as_str()) {
+            (Some(Kind::Story), _) | (None, story::PICTURE) => self.story(call, deadline, handle).await,
+            (Some(Kind::Video | Kind::Reel), _) => self.film_sight(call, deadline, handle).await,
+            (None, _) => {
+                let fields = [("fields", "is_published,permalink_url")];
+                let post = self.graph.get(call, deadline, &[&handle.id], &fields).await;
+                sight(&post.map_err(Fault::into_failure)?, handle)
+            }
+        }
     }
+}
+
+fn is_film(content: &Content) -> bool {
+    content.media.first().is_some_and(|file| file.content_type.starts_with("video/"))
+}
+
+/// A commit was answered with a success that does not say so.
+fn unsaid() -> Fault {
+    unreadable(Phase::Commit, "the answer does not say whether it worked")
 }
 
 fn sight(post: &Value, handle: &Handle) -> Result<Sight, Failure> {

@@ -10,7 +10,10 @@ use jobs::{
     desk::Call,
     gate::{Allowance, Lane, Notice},
 };
-use reqwest::{Method, RequestBuilder};
+use reqwest::{
+    Method, RequestBuilder, header,
+    multipart::{Form, Part},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -32,6 +35,8 @@ pub const APP: &str = "meta";
 const OF_THE_APP: [&str; 2] = ["4", "341"];
 
 const DEFAULT_BASE: &str = "https://graph.facebook.com/v25.0";
+/// The host that films are uploaded to.
+const DEFAULT_UPLOADS: &str = "https://rupload.facebook.com";
 
 /// What Graph's codes mean, for every product. From "Handling Errors" and "Rate Limits" of Meta's documents.
 pub const ERRORS: &[Row] = &[
@@ -89,6 +94,7 @@ impl Settings {
 pub struct Graph {
     http: Http,
     base: Url,
+    uploads: Url,
     /// Keyed with the app's secret.
     proof: Hmac<Sha256>,
     /// The longest a read, or an unseen step of preparing, may take.
@@ -112,8 +118,14 @@ impl Graph {
             return Ok(None);
         };
         let base = base(environment, "META_GRAPH_URL", DEFAULT_BASE)?;
+        let uploads = super::base(environment, "META_RUPLOAD_URL", DEFAULT_UPLOADS)?;
         let proof = Hmac::new_from_slice(secret.as_bytes()).map_err(|e| format!("META_APP_SECRET: {e}"))?;
-        Ok(Some(Self { http: Http::new()?, base, proof, timeout, settings, tables }))
+        Ok(Some(Self { http: Http::new()?, base, uploads, proof, timeout, settings, tables }))
+    }
+
+    /// The version of the API, with which its addresses end.
+    pub fn version(&self) -> &str {
+        self.base.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default()
     }
 
     /// What it lets us do.
@@ -142,6 +154,45 @@ impl Graph {
         form.push(("appsecret_proof", &proof));
         let request = self.request(phase, call, Method::POST, path)?.form(&form);
         self.send(phase, call, request, deadline.left(most)).await
+    }
+
+    /// `POST` of a form with a part of a file, which nobody sees before more is done with it.
+    ///
+    /// # Errors
+    /// What Graph said.
+    pub async fn post_file(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        path: &[&str],
+        form: &[(&str, &str)],
+        (name, bytes): (&'static str, Vec<u8>),
+    ) -> Result<Value, Fault> {
+        let whole = Form::new().text("appsecret_proof", self.proof_of(call.token));
+        let whole =
+            form.iter().fold(whole, |form, (name, value)| form.text((*name).to_owned(), (*value).to_owned()));
+        let whole = whole.part(name, Part::bytes(bytes).file_name("part"));
+        let request = self.request(Phase::Prepare, call, Method::POST, path)?.multipart(whole);
+        self.send(Phase::Prepare, call, request, deadline.left(self.timeout)).await
+    }
+
+    /// Has the host for uploads fetch a file from its address, below this path.
+    ///
+    /// # Errors
+    /// What it said.
+    pub async fn pull(
+        &self,
+        call: &Call<'_>,
+        within: Duration,
+        path: &[&str],
+        address: &str,
+    ) -> Result<Value, Fault> {
+        let url = below(&self.uploads, path);
+        // it takes another word than Graph does
+        let token = format!("OAuth {}", call.token.expose_secret());
+        let request = self.http.request(Phase::Prepare, call, Method::POST, url)?;
+        let request = request.header(header::AUTHORIZATION, token).header("file_url", address);
+        self.send(Phase::Prepare, call, request, within).await
     }
 
     /// `GET` of an object or a list.
@@ -181,10 +232,7 @@ impl Graph {
         method: Method,
         path: &[&str],
     ) -> Result<RequestBuilder, Fault> {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
+        let url = below(&self.base, path);
         Ok(self.http.request(phase, call, method, url)?.bearer_auth(call.token.expose_secret()))
     }
 
@@ -201,7 +249,8 @@ impl Graph {
             Some(body) if body.get("error").is_some() => Err(self.refused(phase, call, &reply, body)),
             Some(body) if reply.status.is_success() => Ok(body),
             None if reply.status.is_success() => Err(http::unreadable(phase, "the answer is not JSON")),
-            Some(_) | None => Err(classify(phase, Said::nothing(&reply), &self.tables)),
+            Some(body) => Err(classify(phase, of_upload(&body, call, &reply), &self.tables)),
+            None => Err(classify(phase, Said::nothing(&reply), &self.tables)),
         }
     }
 
@@ -229,6 +278,14 @@ impl Graph {
         mac.update(token.expose_secret().as_bytes());
         hex::encode(mac.finalize().into_bytes())
     }
+}
+
+fn below(base: &Url, path: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
 }
 
 #[derive(Deserialize)]
@@ -263,6 +320,14 @@ impl GraphError {
             rest: rest(reply),
         }
     }
+}
+
+/// What the host for uploads says, which has an envelope of its own.
+fn of_upload(body: &Value, call: &Call<'_>, reply: &Reply) -> Said {
+    let (nothing, info) = (Said::nothing(reply), &body["debug_info"]);
+    let Some(code) = info["type"].as_str() else { return nothing };
+    let message = words(info["message"].as_str().unwrap_or_default(), call);
+    Said { code: code.to_owned(), message, transient: info["retriable"] == true, ..nothing }
 }
 
 /// What the headers say about limits.

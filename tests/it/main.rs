@@ -16,6 +16,7 @@ mod isolation;
 mod journeys;
 mod networks;
 mod operators;
+mod pages;
 mod queue;
 mod redrive;
 mod restore;

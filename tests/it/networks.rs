@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use jobs::{
     desk::{Call, Content, File, Handle, KeepHandle, Media, Network, Networks},
     gate::{Gate, Lane, Notice, Visit},
     machine::{Answer, Public, Sight},
-    surface::{Surface, Takes},
+    surface::{Files, Surface, Takes},
 };
 use postroom::networks::{Connected, Entry, NETWORKS, Settings, connect_all, s3::S3};
 use secrecy::SecretString;
@@ -32,6 +33,7 @@ const NO_EFFECT_AND_NO_ANSWER: [&str; 3] = ["no_effect_then_500", "no_effect_the
 #[derive(Debug, Clone, Deserialize)]
 struct Addresses {
     graph: String,
+    rupload: String,
     tiktok: String,
     s3: String,
     bucket: String,
@@ -55,7 +57,7 @@ impl Sandbox {
         let folder = tempfile::tempdir().expect("a folder");
         let program = Program::start(folder.path());
         let at = addresses(&folder.path().join("addresses.json")).await;
-        let (networks, store) = (networks(&at.graph, &at.tiktok), store(&at));
+        let (networks, store) = (networks(&at.graph, &at.rupload, &at.tiktok), store(&at));
         Self { _program: program, folder, at, http: reqwest::Client::new(), networks, store }
     }
 
@@ -87,6 +89,11 @@ impl Sandbox {
 
     async fn effects(&self, caption: &str) -> usize {
         self.list("effects", &[("caption", caption)]).await.len()
+    }
+
+    /// How often a call was made.
+    async fn calls(&self, call: &str) -> usize {
+        self.list("calls", &[("call", call)]).await.len()
     }
 
     /// Stores a small picture or film that the networks take.
@@ -136,12 +143,13 @@ impl Drop for Program {
     }
 }
 
-fn networks(graph: &str, tiktok: &str) -> Connected {
+fn networks(graph: &str, uploads: &str, tiktok: &str) -> Connected {
     let environment = |name: &str| {
         let value = match name {
             "META_APP_ID" => "sandbox-app",
             "META_APP_SECRET" => SECRET,
             "META_GRAPH_URL" => graph,
+            "META_RUPLOAD_URL" => uploads,
             "TIKTOK_CLIENT_KEY" | "TIKTOK_CLIENT_SECRET" => "sandbox",
             "TIKTOK_API_URL" => tiktok,
             other => panic!("{other} is not known here"),
@@ -294,7 +302,16 @@ impl<'a> Post<'a> {
         answer
     }
 
-    /// It is public exactly once, and the network says where.
+    /// What the public sees of it. A story shows no words, and is known by what it was made of.
+    async fn effects(&self, handle: &Handle) -> Vec<Value> {
+        let query = match self.content.surface.as_str() {
+            "story" => ("handle", handle.id.as_str()),
+            _ => ("caption", self.content.caption.as_str()),
+        };
+        self.sandbox.list("effects", &[query]).await
+    }
+
+    /// It is public exactly once, with all that it is made of, and the network says where.
     async fn is_public(&self, handle: &Handle) {
         let Ok(Sight::Public(seen)) = self.inspect(handle, true).await else {
             panic!("{} does not show it", self.entry.file)
@@ -304,8 +321,10 @@ impl<'a> Post<'a> {
             panic!("{}: {known:?}", self.entry.file)
         };
         assert!(url.starts_with("http"), "{url}");
-        let effects = self.sandbox.list("effects", &[("caption", &self.content.caption)]).await;
-        assert_eq!(effects.len(), 1, "{}", self.entry.file);
+        let effects = self.effects(handle).await;
+        assert_eq!(effects.len(), 1, "{} {}", self.entry.file, self.content.surface);
+        let shown = effects[0]["media"].as_array().map(Vec::len);
+        assert_eq!(shown, Some(self.content.media.len()), "{} {}", self.entry.file, self.content.surface);
         assert_eq!(effects[0]["object_id"], id, "{}", self.entry.file);
     }
 }
@@ -340,9 +359,30 @@ async fn now(sandbox: &Sandbox) -> DateTime<Utc> {
     clock["now"].as_str().expect("a time").parse().expect("a time")
 }
 
-/// Every surface of every network.
+/// Every surface of every network; one that takes a file of one type or another is there for each of them.
 fn surfaces() -> impl Iterator<Item = (&'static Entry, &'static Surface)> {
-    NETWORKS.iter().flat_map(|entry| entry.platform.surfaces.iter().map(move |surface| (entry, surface)))
+    NETWORKS.iter().flat_map(|entry| {
+        entry.platform.surfaces.iter().flat_map(by_type).map(move |surface| (entry, surface))
+    })
+}
+
+fn by_type(surface: &'static Surface) -> Vec<&'static Surface> {
+    match surface.takes {
+        Takes::Files(takes) if takes.most == 1 => {
+            let of_type = |rules| Surface { takes: Takes::Files(Files { rules, ..takes }), ..*surface };
+            takes.rules.chunks(1).map(|rules| &*Box::leak(Box::new(of_type(rules)))).collect()
+        }
+        Takes::Files(_) | Takes::Words | Takes::Link => vec![surface],
+    }
+}
+
+/// The surface of a Page of that name that takes this type.
+fn on_a_page(name: &str, content_type: &str) -> (&'static Entry, &'static Surface) {
+    let takes = |surface: &Surface| {
+        surface.files().is_some_and(|takes| takes.rules.iter().any(|rule| rule.types.contains(&content_type)))
+    };
+    let mut all = surfaces().filter(|(entry, _)| entry.file == "facebook");
+    all.find(|(_, surface)| surface.name == name && takes(surface)).expect("a surface")
 }
 
 fn only(file: &str) -> (&'static Entry, &'static Surface) {
@@ -356,7 +396,7 @@ async fn what_is_prepared_is_seen_by_nobody_and_what_is_committed_is_public_once
         let post = Post::of(&sandbox, entry, surface).await;
         let handle = post.prepare().await;
         assert_eq!(post.inspect(&handle, false).await, Ok(Sight::Ready), "{}", entry.file);
-        assert_eq!(sandbox.effects(&post.content.caption).await, 0, "{}", entry.file);
+        assert!(post.effects(&handle).await.is_empty(), "{}", entry.file);
         let answer = post.commit(&handle).await;
         assert!(matches!(answer, Answer::Published(_) | Answer::Accepted), "{}: {answer:?}", entry.file);
         post.is_public(&handle).await;
@@ -420,7 +460,7 @@ async fn a_refused_connection_is_unsent() {
     let sandbox = Sandbox::start().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let nobody = format!("http://{}", nobody.expect("an address"));
-    let away = networks(&nobody, &nobody);
+    let away = networks(&nobody, &nobody, &nobody);
     for (entry, surface) in surfaces() {
         let mut post = Post::of(&sandbox, entry, surface).await;
         let handle = post.prepare().await;
@@ -602,6 +642,155 @@ async fn nothing_follows_a_handle_that_could_not_be_kept() {
     let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &kept).await;
     assert_eq!(made.expect_err("refused").code, "claim_lost");
     assert!(sandbox.list("calls", &[("call", "upload_chunk")]).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_album_goes_out_whole_or_not_at_all() {
+    let sandbox = Sandbox::start().await;
+    let (entry, surface) = on_a_page("photos", "image/jpeg");
+    let mut post = Post::of(&sandbox, entry, surface).await;
+    let prepared = async |post: &Post<'_>| {
+        post.network().prepare(&post.call(Some(post.id)), &post.content, &Kept::default()).await
+    };
+    let whole = std::mem::take(&mut post.content.media);
+    assert_eq!(whole.len(), 2);
+    // a film that calls itself a picture
+    let broken = File { content_type: "image/jpeg".into(), ..sandbox.file("video/mp4").await };
+    for media in [vec![whole[0].clone(), broken.clone()], vec![broken, whole[0].clone()], whole[..1].to_vec()]
+    {
+        post.content.media = media;
+        assert!(prepared(&post).await.is_err_and(|failure| failure.class == Class::Permanent));
+    }
+    post.content.media = [whole.clone(), whole.clone(), whole.clone(), whole.clone(), whole].concat();
+    sandbox.fault(entry, "photos", json!("effect_then_drop")).await;
+    assert!(prepared(&post).await.is_err_and(|failure| failure.class == Class::Transient));
+    assert_eq!(sandbox.calls("feed").await, 0, "there is no post to show fewer");
+    let handle = post.prepare().await;
+    post.commit(&handle).await;
+    post.is_public(&handle).await;
+}
+
+#[tokio::test]
+async fn a_film_on_a_page_is_named_before_it_is_sent_and_seen_by_nobody_before_it_is_finished() {
+    let sandbox = Sandbox::start().await;
+    for surface in ["video", "reel", "story"] {
+        let (entry, surface) = on_a_page(surface, "video/mp4");
+        let post = Post::of(&sandbox, entry, surface).await;
+        let kept = Kept { refuse: true, ..Kept::default() };
+        let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &kept).await;
+        assert_eq!(made.expect_err("refused").code, "claim_lost");
+        assert_eq!(sandbox.calls("video_upload").await, 0, "{}", surface.name);
+        let kept = Kept::default();
+        let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &kept).await;
+        let named = kept.handle.lock().expect("a lock").clone();
+        assert_eq!(made.map(|(handle, _)| Some(handle)), Ok(named));
+        sandbox.advance(PROCESSING).await;
+        sandbox.http.delete(format!("{}/calls", sandbox.at.control)).send().await.expect("forgotten");
+    }
+    assert!(sandbox.list("effects", &[]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_film_on_a_page_is_sent_on_from_where_it_broke_off() {
+    let sandbox = Sandbox::start().await;
+    let film = sandbox.long_film().await;
+    for surface in ["video", "reel", "story"] {
+        let (entry, surface) = on_a_page(surface, "video/mp4");
+        for fault in ["no_effect_then_500", "effect_then_drop", "no_effect_then_drop", "malformed_json"] {
+            let mut post = Post::of(&sandbox, entry, surface).await;
+            post.content.media = vec![film.clone()];
+            sandbox.fault(entry, "video_upload", json!(fault)).await;
+            let handle = post.prepare().await;
+            assert_eq!(post.inspect(&handle, false).await, Ok(Sight::Ready), "{} {fault}", surface.name);
+            post.commit(&handle).await;
+            post.is_public(&handle).await;
+        }
+    }
+}
+
+/// A store that remembers the most bytes that were read from it at once.
+struct Measured<'a>(&'a S3, AtomicU64);
+
+#[async_trait]
+impl Media for Measured<'_> {
+    async fn address(&self, key: &str) -> Result<String, Failure> {
+        self.0.address(key).await
+    }
+
+    async fn read(&self, key: &str, start: u64, end: u64) -> Result<Vec<u8>, Failure> {
+        self.1.fetch_max(end - start, Ordering::SeqCst);
+        self.0.read(key, start, end).await
+    }
+
+    async fn store(&self, key: &str, content_type: &str, path: &Path) -> Result<(), Failure> {
+        self.0.store(key, content_type, path).await
+    }
+
+    async fn remove(&self, key: &str) -> Result<(), Failure> {
+        self.0.remove(key).await
+    }
+}
+
+#[tokio::test]
+async fn no_more_than_a_few_megabytes_of_a_film_on_a_page_are_held_at_once() {
+    let sandbox = Sandbox::start().await;
+    let film = sandbox.long_film().await;
+    for (surface, held) in [("video", 4 << 20), ("reel", 0), ("story", 0)] {
+        let (entry, surface) = on_a_page(surface, "video/mp4");
+        let mut post = Post::of(&sandbox, entry, surface).await;
+        post.content.media = vec![film.clone()];
+        let media = Measured(&sandbox.store, AtomicU64::default());
+        let call = Call { media: &media, ..post.call(Some(post.id)) };
+        post.network().prepare(&call, &post.content, &Kept::default()).await.expect("prepared");
+        assert_eq!(media.1.load(Ordering::SeqCst), held, "{}", surface.name);
+    }
+}
+
+#[tokio::test]
+async fn a_film_that_facebook_took_and_then_refused_is_dead() {
+    let sandbox = Sandbox::start().await;
+    for surface in ["video", "reel", "story"] {
+        let (entry, surface) = on_a_page(surface, "video/mp4");
+        let post = Post::of(&sandbox, entry, surface).await;
+        let handle = post.prepare().await;
+        sandbox.fault(entry, "commit", json!({ "fail_reason": "no sound" })).await;
+        assert_eq!(post.commit(&handle).await, Answer::Accepted);
+        let seen = post.inspect(&handle, true).await;
+        let dead =
+            |failure: &Failure| failure.class == Class::Permanent && failure.message.contains("no sound");
+        assert!(matches!(&seen, Ok(Sight::Dead(failure)) if dead(failure)), "{}: {seen:?}", surface.name);
+        assert!(post.effects(&handle).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_film_that_is_processed_is_waited_for() {
+    let sandbox = Sandbox::start().await;
+    for surface in ["video", "reel", "story"] {
+        let (entry, surface) = on_a_page(surface, "video/mp4");
+        let post = Post::of(&sandbox, entry, surface).await;
+        let handle = post.prepare().await;
+        let network = post.network();
+        assert_eq!(network.commit(&post.call(Some(post.id)), &handle, &post.content).await, Answer::Accepted);
+        assert_eq!(post.inspect(&handle, true).await, Ok(Sight::Building), "{}", surface.name);
+        sandbox.advance(PROCESSING).await;
+        post.is_public(&handle).await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_have_fails_the_upload_by_its_reason() {
+    let sandbox = Sandbox::start().await;
+    for surface in ["video", "reel", "story"] {
+        let (entry, surface) = on_a_page(surface, "video/mp4");
+        let mut post = Post::of(&sandbox, entry, surface).await;
+        let picture = sandbox.file("image/jpeg").await;
+        post.content.media = vec![File { content_type: "video/mp4".into(), ..picture }];
+        let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &Kept::default()).await;
+        let failure = made.expect_err("it is no film");
+        let code = if surface.name == "video" { "6000/1363024" } else { "ProcessingFailedError" };
+        assert_eq!((failure.class, failure.code.as_str()), (Class::Permanent, code), "{failure}");
+    }
 }
 
 #[tokio::test]

@@ -23,13 +23,15 @@ pub struct GraphError {
     pub user_message: Option<String>,
     /// Whether a repetition may help.
     pub transient: bool,
+    /// The word of the host for uploads, which has an envelope of its own.
+    pub upload: Option<&'static str>,
 }
 
 impl GraphError {
     /// An error with HTTP 400.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status: 400, code, subcode: None, message, user_message: None, transient: false }
+        Self { status: 400, code, subcode: None, message, user_message: None, transient: false, upload: None }
     }
 
     /// The same with a subcode.
@@ -65,6 +67,11 @@ impl GraphError {
         .with_subcode(33)
     }
 
+    /// What the host for uploads says of an upload that went wrong.
+    pub fn upload(kind: &'static str, retriable: bool, message: impl Into<String>) -> Self {
+        Self { upload: Some(kind), transient: retriable, ..Self::new(100, message) }
+    }
+
     /// 100: a parameter is wrong.
     pub fn parameter(message: impl AsRef<str>) -> Self {
         Self::new(100, format!("(#100) {}", message.as_ref()))
@@ -98,6 +105,10 @@ impl From<io::Error> for GraphError {
 
 impl From<GraphError> for Answer {
     fn from(error: GraphError) -> Self {
+        if let Some(kind) = error.upload {
+            let info = json!({ "retriable": error.transient, "type": kind, "message": error.message });
+            return Self::numbered(error.status, json!({ "debug_info": info }));
+        }
         let trace = Uuid::new_v4().simple().to_string();
         let mut body = json!({
             "message": error.message,

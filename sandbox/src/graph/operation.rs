@@ -2,9 +2,9 @@
 
 use http::Method;
 
-use super::Asked;
+use super::{Asked, header_text};
 use crate::calls::{Call, Phase};
-use crate::model::{Network, VideoKind};
+use crate::model::{Network, Video, VideoKind};
 use crate::state::Sandbox;
 use crate::world::World;
 
@@ -21,7 +21,9 @@ pub enum Operation {
     PageFeed { page: String },
     UnpublishedPosts { page: String },
     ScheduledPosts { page: String },
+    WholeVideo { page: String },
     StartVideo { page: String, kind: VideoKind },
+    TransferVideo { page: String },
     UploadVideo { video: String },
     FinishVideo { page: String, kind: VideoKind },
     ReadVideo { video: String },
@@ -100,7 +102,11 @@ impl Operation {
             (Some(Network::FacebookPage), "feed") => Self::Feed { page },
             (Some(Network::FacebookPage), "photos") => Self::Photos { page },
             (Some(Network::FacebookPage), "photo_stories") => Self::PhotoStory { page },
-            (Some(Network::FacebookPage), "videos") => Self::StartVideo { page, kind: VideoKind::Video },
+            (Some(Network::FacebookPage), "videos") => match asked.params.text("upload_phase").as_deref() {
+                None => Self::WholeVideo { page },
+                Some("transfer") => Self::TransferVideo { page },
+                Some(_) => Self::phase_of(page, VideoKind::Video, asked),
+            },
             (Some(Network::FacebookPage), "video_reels") => Self::phase_of(page, VideoKind::Reel, asked),
             (Some(Network::FacebookPage), "video_stories") => Self::phase_of(page, VideoKind::Story, asked),
             (Some(Network::InstagramBusiness), "media") => Self::CreateContainer { account },
@@ -145,12 +151,13 @@ impl Operation {
             Self::PublishedPosts { .. } => "published_posts",
             Self::PageFeed { .. } => "page_feed",
             Self::UnpublishedPosts { .. } | Self::ScheduledPosts { .. } => "unpublished_posts",
+            Self::WholeVideo { .. } => "videos",
             Self::StartVideo { kind, .. } | Self::FinishVideo { kind, .. } => match kind {
                 VideoKind::Video => "videos",
                 VideoKind::Reel => "video_reels",
                 VideoKind::Story => "video_stories",
             },
-            Self::UploadVideo { .. } => "video_upload",
+            Self::UploadVideo { .. } | Self::TransferVideo { .. } => "video_upload",
             Self::ReadVideo { .. } => "video",
             Self::PhotoStory { .. } => "photo_stories",
             Self::Stories { .. } | Self::ListIgStories { .. } => "stories",
@@ -172,19 +179,15 @@ impl Operation {
 
     fn phase(&self, asked: &Asked) -> Phase {
         match self {
-            Self::Feed { .. } | Self::Photos { .. } => {
-                if asked.params.flag("published") == Some(false) {
-                    Phase::Prepare
-                } else {
-                    Phase::Commit
-                }
+            Self::Feed { .. } | Self::Photos { .. } | Self::WholeVideo { .. } => {
+                if asked.params.flag("published") == Some(false) { Phase::Prepare } else { Phase::Commit }
             }
             Self::PublishPost { .. }
             | Self::FinishVideo { .. }
             | Self::PhotoStory { .. }
-            | Self::MediaPublish { .. }
-            | Self::StartVideo { kind: VideoKind::Video, .. } => Phase::Commit,
-            Self::StartVideo { kind: VideoKind::Reel | VideoKind::Story, .. }
+            | Self::MediaPublish { .. } => Phase::Commit,
+            Self::StartVideo { .. }
+            | Self::TransferVideo { .. }
             | Self::UploadVideo { .. }
             | Self::CreateContainer { .. }
             | Self::FillContainer { .. } => Phase::Prepare,
@@ -257,13 +260,14 @@ impl Operation {
         match self {
             Self::Feed { page }
             | Self::Photos { page }
+            | Self::WholeVideo { page }
             | Self::PublishedPosts { page }
             | Self::PageFeed { page }
             | Self::UnpublishedPosts { page }
             | Self::ScheduledPosts { page }
             | Self::Stories { page } => (Some(page.clone()), None),
-            Self::StartVideo { page, .. } | Self::FinishVideo { page, .. } => {
-                (Some(page.clone()), asked.params.text("video_id"))
+            Self::StartVideo { page, .. } | Self::TransferVideo { page } | Self::FinishVideo { page, .. } => {
+                (Some(page.clone()), video_of(asked))
             }
             Self::PhotoStory { page } => (Some(page.clone()), asked.params.text("photo_id")),
             Self::PublishPost { post } | Self::EditPost { post } | Self::ReadPost { post } => {
@@ -293,10 +297,17 @@ impl Operation {
     }
 }
 
+/// The video that a call names, itself or by its upload.
+fn video_of(asked: &Asked) -> Option<String> {
+    let session = asked.params.text("upload_session_id");
+    let of_session = session.as_deref().and_then(Video::of_session).map(str::to_owned);
+    asked.params.text("video_id").or(of_session)
+}
+
 /// The media that a call names by their address; what signs the address differs from try to try.
 fn source_of(asked: &Asked) -> Option<String> {
-    let url =
-        ["url", "image_url", "video_url", "file_url"].iter().find_map(|name| asked.params.text(name))?;
+    let url = ["url", "image_url", "video_url", "file_url"].iter().find_map(|name| asked.params.text(name));
+    let url = url.or_else(|| header_text(&asked.headers, "file_url"))?;
     url.split('?').next().map(str::to_owned)
 }
 
@@ -317,5 +328,6 @@ fn container_of(world: &World, media: &str) -> Option<String> {
 
 fn caption_of(world: &World, handle: &str) -> Option<String> {
     let post = world.posts.get(handle).map(|post| post.message.clone());
-    post.or_else(|| world.containers.get(handle).map(|container| container.caption.clone()))
+    let video = || Some(world.videos.get(handle)?.finished.as_ref()?.caption.clone());
+    post.or_else(|| world.containers.get(handle).map(|container| container.caption.clone())).or_else(video)
 }

@@ -41,6 +41,26 @@ impl Params {
         Ok(params)
     }
 
+    /// Refuses a parameter that the call does not have. Lists may come with numbers: `attached_media[0]`.
+    pub fn only(&self, known: &[&str]) -> Result<(), GraphError> {
+        let of_every_call = ["access_token", "appsecret_proof", "appsecret_time", "fields"];
+        let bare = |name: &str| name.split('[').next().unwrap_or_default().to_owned();
+        let unknown = self.values.keys().find(|name| {
+            let name = bare(name);
+            !known.contains(&name.as_str()) && !of_every_call.contains(&name.as_str())
+        });
+        match unknown {
+            None => Ok(()),
+            Some(name) => Err(GraphError::parameter(format!("The parameter {name} is not known here"))),
+        }
+    }
+
+    /// A parameter that must be there.
+    pub fn required(&self, name: &str) -> Result<String, GraphError> {
+        let missing = || GraphError::parameter(format!("The parameter {name} is required"));
+        self.text(name).filter(|text| !text.is_empty()).ok_or_else(missing)
+    }
+
     /// A parameter as text; numbers and booleans are written out.
     pub fn text(&self, name: &str) -> Option<String> {
         match self.values.get(name)? {

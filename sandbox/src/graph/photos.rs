@@ -15,6 +15,7 @@ const PHOTO_LIMIT: u64 = 4 << 20;
 /// `POST /{page}/photos`, from a URL that is fetched at once, or from a file in the body.
 pub async fn create(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
     auth::owner(sandbox, asked, page)?;
+    asked.params.only(&["url", "message", "caption", "published", "temporary", "alt_text_custom"])?;
     let message = asked.params.text("message").or_else(|| asked.params.text("caption")).unwrap_or_default();
     check_message(&message)?;
     let stored = receive(sandbox, asked).await?;

@@ -17,6 +17,7 @@ const MESSAGE_LIMIT: usize = 63_206;
 /// `POST /{page}/feed`: a draft, or with `published` left at true a public post.
 pub async fn create(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
     auth::owner(sandbox, asked, page)?;
+    asked.params.only(&["message", "link", "published", "scheduled_publish_time", "attached_media"])?;
     let message = asked.params.text("message").unwrap_or_default();
     check_message(&message)?;
     if asked.params.text("scheduled_publish_time").is_some() {
@@ -29,7 +30,10 @@ pub async fn create(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
     }
     let (id, written) = {
         let mut book = sandbox.book();
-        for photo in &photos {
+        for (n, photo) in photos.iter().enumerate() {
+            if photos[..n].contains(photo) {
+                return Err(GraphError::parameter(format!("attached_media: {photo} is named twice")));
+            }
             if book.world.photos.get(photo).is_none_or(|found| found.page != page) {
                 return Err(GraphError::parameter(format!("attached_media: there is no photo {photo}"))
                     .with_subcode(33));
@@ -56,6 +60,7 @@ pub async fn create(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
 /// `POST /{post} is_published=true`: makes a draft public; done once, repeated without harm.
 pub async fn publish(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
     authorise(sandbox, id, asked)?;
+    asked.params.only(&["is_published"])?;
     let wanted = asked.params.flag("is_published") == Some(true);
     let written = {
         let mut book = sandbox.book();

@@ -12,10 +12,8 @@ use crate::state::Sandbox;
 /// `POST /{page}/photo_stories photo_id`: public at once, and not repeatable.
 pub async fn create(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
     auth::owner(sandbox, asked, page)?;
-    let photo = asked
-        .params
-        .text("photo_id")
-        .ok_or_else(|| GraphError::parameter("The parameter photo_id is required"))?;
+    asked.params.only(&["photo_id"])?;
+    let photo = asked.params.required("photo_id")?;
     let (id, written) = {
         let mut book = sandbox.book();
         if book.world.photos.get(&photo).is_none_or(|found| found.page != page) {
@@ -37,6 +35,7 @@ pub async fn create(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
 /// `GET /{page}/stories`: what is shown as a story, newest first.
 pub fn list(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
     auth::owner(sandbox, asked, page)?;
+    asked.params.only(&["since", "until", "status", "limit", "after"])?;
     let (book, now) = (sandbox.book(), sandbox.clock.now());
     let world = &book.world;
     let stories = world.shown(page).filter(|effect| !book.hides(effect, now)).filter_map(|effect| {

@@ -69,15 +69,42 @@ pub struct Video {
     pub kind: VideoKind,
     /// When it was started.
     pub created: DateTime<Utc>,
+    /// Its size, where it is sent in parts.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// How many bytes are there.
+    #[serde(default)]
+    pub received: u64,
     /// Its bytes, by SHA-256, once they are there.
     #[serde(default)]
     pub media: Option<String>,
+    /// Why its processing will fail, or has.
+    #[serde(default)]
+    pub doomed: Option<String>,
+    /// Whether it has.
+    #[serde(default)]
+    pub failed: bool,
     /// Its text, once it was finished.
     #[serde(default)]
     pub finished: Option<Finished>,
     /// The post that shows it, and since when.
     #[serde(default)]
     pub published: Option<(String, DateTime<Utc>)>,
+}
+
+/// What the id of an upload in parts begins with; the id of its video follows.
+const SESSION: &str = "5";
+
+impl Video {
+    /// The id of its upload in parts.
+    pub fn session(&self) -> String {
+        format!("{SESSION}{}", self.id)
+    }
+
+    /// The id of the video that an upload in parts is of.
+    pub fn of_session(session: &str) -> Option<&str> {
+        session.strip_prefix(SESSION)
+    }
 }
 
 /// The last step of a video's upload: publish it when it is processed.
@@ -89,4 +116,7 @@ pub struct Finished {
     pub due: DateTime<Utc>,
     /// The call that finished it.
     pub call_id: Option<String>,
+    /// The id of the post that will show it.
+    #[serde(default)]
+    pub post: Option<String>,
 }

@@ -26,7 +26,7 @@ pub struct Door {
     pool: sqlx::PgPool,
     /// Of each network: our id of an account, and the network's.
     accounts: BTreeMap<&'static str, [(String, String); 2]>,
-    picture: String,
+    pictures: [String; 2],
     film: String,
 }
 
@@ -57,7 +57,7 @@ impl Door {
     pub fn new(
         system: &System,
         accounts: BTreeMap<&'static str, [(String, String); 2]>,
-        picture: String,
+        pictures: [String; 2],
         film: String,
     ) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Door {
             key: system.key.clone(),
             pool: system.database.pool.clone(),
             accounts,
-            picture,
+            pictures,
             film,
         }
     }
@@ -125,13 +125,14 @@ impl Door {
                 if platform == TIKTOK { json!({ "privacy_level": "PUBLIC_TO_EVERYONE" }) } else { json!({}) };
             json!({ "account_id": self.accounts[platform][*account].0, "options": options })
         });
-        let mut body =
-            json!({ "caption": plan.caption, "kind": "post", "targets": targets.collect::<Vec<_>>() });
+        let (kind, targets) = (plan.shape.kind(), targets.collect::<Vec<_>>());
+        let mut body = json!({ "caption": plan.caption, "kind": kind, "targets": targets });
         match plan.shape {
             Shape::Words => {}
             Shape::Link => body["link"] = json!("https://example.com/bread"),
-            Shape::Picture => body["media_ids"] = json!([self.picture]),
-            Shape::Film => body["media_ids"] = json!([self.film]),
+            Shape::Picture | Shape::PictureStory => body["media_ids"] = json!([self.pictures[0]]),
+            Shape::Pictures => body["media_ids"] = json!(self.pictures),
+            Shape::Film | Shape::Reel | Shape::FilmStory => body["media_ids"] = json!([self.film]),
         }
         if let Some(latest) = plan.latest {
             body["latest_after"] = json!(format!("PT{latest}S"));

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     dice::{Dice, Weighted},
-    surfaces::Surface,
+    schedule::PostPlan,
+    surfaces::{Shape, Surface},
 };
 use crate::harness::{INSTAGRAM, TIKTOK};
 
@@ -88,10 +89,20 @@ impl Lie {
         }
     }
 
-    /// The sandbox's rule that tells it about the post of this caption.
-    pub fn rule(self, caption: &str) -> Value {
+    /// The sandbox's rule that tells it about this post. A story has no words to know it by: what is said of its
+    /// commit is said of all such stories, once of each.
+    pub fn rule(self, post: &PostPlan) -> Value {
         let mut rule = self.unaimed();
-        rule["caption_contains"] = json!(caption);
+        let of_stories = match post.shape {
+            Shape::PictureStory => "photo_stories",
+            Shape::FilmStory => "video_stories",
+            Shape::Words | Shape::Link | Shape::Picture | Shape::Pictures | Shape::Film | Shape::Reel => "",
+        };
+        if post.shape.is_story() && rule["call"] == "commit" {
+            rule["call"] = json!(of_stories);
+        } else {
+            rule["caption_contains"] = json!(post.caption);
+        }
         rule
     }
 

@@ -46,8 +46,9 @@ pub async fn ask(stage: &Stage, door: &Door, accepted: &[Accepted]) -> (Vec<Foun
     .fetch_all(pool)
     .await
     .unwrap();
-    let effects = seen(&stage.effects().await);
-    let mut asked = Asked { effects, rows, commits, found: Vec::new(), tally: Tally::default() };
+    let public = stage.effects().await;
+    let (effects, told) = (seen(&public), by_call(&public));
+    let mut asked = Asked { effects, told, rows, commits, found: Vec::new(), tally: Tally::default() };
     for post in accepted {
         asked.about(post, door);
     }
@@ -66,8 +67,18 @@ fn seen(effects: &[Value]) -> BTreeMap<(String, String), usize> {
     seen
 }
 
+/// How often each call made something public.
+fn by_call(effects: &[Value]) -> BTreeMap<String, usize> {
+    let mut told = BTreeMap::new();
+    for call in effects.iter().filter_map(|effect| effect["call_id"].as_str()) {
+        *told.entry(call.to_owned()).or_default() += 1;
+    }
+    told
+}
+
 struct Asked {
     effects: BTreeMap<(String, String), usize>,
+    told: BTreeMap<String, usize>,
     rows: Vec<Row>,
     commits: Vec<(Uuid, Uuid)>,
     found: Vec<Found>,
@@ -99,7 +110,11 @@ impl Asked {
     fn publication(&mut self, post: &Accepted, row: &Row) {
         let plan = &post.plan;
         let count = |words: String| self.effects.get(&(row.account.clone(), words)).copied().unwrap_or(0);
-        let (old, new) = (count(plan.caption.clone()), count(edited(&plan.caption)));
+        let (old, new) = if plan.shape.is_story() {
+            (0, self.told(row.id))
+        } else {
+            (count(plan.caption.clone()), count(edited(&plan.caption)))
+        };
         let what = format!("{:?} on {} ({})", plan.caption, row.account, row.id);
         // O2
         if old + new > 1 {
@@ -111,6 +126,12 @@ impl Asked {
         if row.turns > CIRCLES {
             self.find(Breach::Stuck, format!("{what} went in circles: {} attempts and calls", row.turns));
         }
+    }
+
+    /// How often a story is public: it shows no words, and is known by the calls that were armed for it.
+    fn told(&self, publication: Uuid) -> usize {
+        let calls = self.commits.iter().filter(|(id, _)| *id == publication);
+        calls.filter_map(|(_, call)| self.told.get(&call.to_string())).sum()
     }
 
     /// O3: published and public are the same; and what is neither has a reason that the round gave it.
@@ -128,6 +149,8 @@ impl Asked {
                 self.find(Breach::Lost, format!("{what} is called published and nobody sees it"));
             }
             ("published", _) => {}
+            // nobody can prove that a story was not told
+            ("held", 0 | 1) if plan.shape.is_story() && code == Some("not_provable") => {}
             ("held" | "cancelled" | "failed", 1..) => {
                 self.find(Breach::Doubled, format!("{what} is called {state} and is public"));
             }

@@ -48,7 +48,7 @@ pub async fn play(stage: &mut Stage, door: &Door, plan: &Plan) -> Round {
     stage.staff(plan.workers).await;
     for post in &plan.posts {
         for lie in &post.lies {
-            stage.system.fault(lie.rule(&post.caption)).await;
+            stage.system.fault(lie.rule(post)).await;
         }
     }
     let (accepted, struck) = tokio::join!(door.post_all(&plan.posts), strike_all(stage, plan));

@@ -101,9 +101,10 @@ impl Stage {
             let first = (self.system.account(platform).to_owned(), first_account(platform).to_owned());
             accounts.insert(platform, [first, second]);
         }
-        let picture = self.system.upload("picture.jpg", picture()).await;
+        let one = self.system.upload("picture.jpg", picture()).await;
+        let pictures = [one, self.system.upload("another.jpg", picture()).await];
         let film = self.system.upload("film.mp4", film()).await;
-        Door::new(&self.system, accounts, picture, film)
+        Door::new(&self.system, accounts, pictures, film)
     }
 
     /// Connects another account of a network: our id of it and the network's.

@@ -11,6 +11,16 @@ pub enum Surface {
     FacebookLink,
     /// A picture on a Page.
     FacebookPhoto,
+    /// Several pictures on a Page.
+    FacebookPhotos,
+    /// A film on a Page.
+    FacebookVideo,
+    /// A reel of a Page.
+    FacebookReel,
+    /// A picture told as a story of a Page.
+    FacebookPictureStory,
+    /// A film told as a story of a Page.
+    FacebookFilmStory,
     /// A picture on Instagram.
     InstagramImage,
     /// A film on TikTok.
@@ -26,8 +36,33 @@ pub enum Shape {
     Link,
     /// A picture.
     Picture,
+    /// Several pictures to leaf through.
+    Pictures,
     /// A film.
     Film,
+    /// A film that is a reel.
+    Reel,
+    /// A picture for a day.
+    PictureStory,
+    /// A film for a day.
+    FilmStory,
+}
+
+impl Shape {
+    /// The kind of such a post.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Words | Self::Link | Self::Picture | Self::Film => "post",
+            Self::Pictures => "carousel",
+            Self::Reel => "reel",
+            Self::PictureStory | Self::FilmStory => "story",
+        }
+    }
+
+    /// Whether it shows no words, so that it is known by its calls alone, and whether its absence proves nothing.
+    pub fn is_story(self) -> bool {
+        self.kind() == "story"
+    }
 }
 
 impl Surface {
@@ -36,6 +71,11 @@ impl Surface {
         Self::FacebookText,
         Self::FacebookLink,
         Self::FacebookPhoto,
+        Self::FacebookPhotos,
+        Self::FacebookVideo,
+        Self::FacebookReel,
+        Self::FacebookPictureStory,
+        Self::FacebookFilmStory,
         Self::InstagramImage,
         Self::TiktokVideo,
     ];
@@ -46,6 +86,10 @@ impl Surface {
             Self::FacebookText => (FACEBOOK, "text"),
             Self::FacebookLink => (FACEBOOK, "link"),
             Self::FacebookPhoto => (FACEBOOK, "photo"),
+            Self::FacebookPhotos => (FACEBOOK, "photos"),
+            Self::FacebookVideo => (FACEBOOK, "video"),
+            Self::FacebookReel => (FACEBOOK, "reel"),
+            Self::FacebookPictureStory | Self::FacebookFilmStory => (FACEBOOK, "story"),
             Self::InstagramImage => (INSTAGRAM, "image"),
             Self::TiktokVideo => (TIKTOK, "video"),
         }
@@ -57,7 +101,11 @@ impl Surface {
             Self::FacebookText => Shape::Words,
             Self::FacebookLink => Shape::Link,
             Self::FacebookPhoto | Self::InstagramImage => Shape::Picture,
-            Self::TiktokVideo => Shape::Film,
+            Self::FacebookPhotos => Shape::Pictures,
+            Self::FacebookReel => Shape::Reel,
+            Self::FacebookPictureStory => Shape::PictureStory,
+            Self::FacebookFilmStory => Shape::FilmStory,
+            Self::FacebookVideo | Self::TiktokVideo => Shape::Film,
         }
     }
 
