@@ -302,12 +302,7 @@ impl Network for TikTok {
 
 impl TikTok {
     /// What the creator allows, which TikTok wants asked before each post.
-    async fn creator(
-        &self,
-        call: &Call<'_>,
-        deadline: Deadline,
-        chosen: &Value,
-    ) -> Result<Value, Failure> {
+    async fn creator(&self, call: &Call<'_>, deadline: Deadline, chosen: &Value) -> Result<Value, Failure> {
         let creator =
             self.ask(Phase::Read, call, deadline, Method::POST, CREATOR_INFO, Some(&json!({}))).await;
         let creator = creator.map_err(Fault::into_failure)?;

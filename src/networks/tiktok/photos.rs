@@ -69,7 +69,11 @@ impl Pull {
     /// The handle is not one of ours.
     pub fn of(handle: &Handle) -> Result<Option<Self>, Failure> {
         let broken = |_| Failure::new(Class::Permanent, "handle", "the handle does not say what it is of");
-        if handle.kind == PULL { Self::deserialize(&handle.detail).map(Some).map_err(broken) } else { Ok(None) }
+        if handle.kind == PULL {
+            Self::deserialize(&handle.detail).map(Some).map_err(broken)
+        } else {
+            Ok(None)
+        }
     }
 }
 
@@ -80,11 +84,7 @@ pub fn publish_id(handle: &Handle) -> Option<&str> {
 
 impl TikTok {
     /// Asks what the creator allows, and makes a name for the post. Nothing of it leaves before the commit.
-    pub(super) async fn prepare_photos(
-        &self,
-        call: &Call<'_>,
-        content: &Content,
-    ) -> Result<Handle, Failure> {
+    pub(super) async fn prepare_photos(&self, call: &Call<'_>, content: &Content) -> Result<Handle, Failure> {
         let level = content.options["privacy_level"].clone();
         let creator = self.creator(call, Deadline::of(call), &level).await?;
         let disable_comment = creator["comment_disabled"].as_bool().unwrap_or(false);
@@ -171,7 +171,8 @@ impl TikTok {
 }
 
 fn origin<'a>(call: &Call<'a>) -> Result<&'a dyn Origin, Failure> {
-    let missing = || Failure::new(Class::Permanent, "no_origin", "there is no origin that TikTok could pull from");
+    let missing =
+        || Failure::new(Class::Permanent, "no_origin", "there is no origin that TikTok could pull from");
     call.media.origin().ok_or_else(missing)
 }
 

@@ -15,6 +15,8 @@ pub enum Surface {
     InstagramImage,
     /// A film on TikTok.
     TiktokVideo,
+    /// A picture on TikTok, which fetches it from us.
+    TiktokPhotos,
 }
 
 /// What a post carries.
@@ -38,6 +40,7 @@ impl Surface {
         Self::FacebookPhoto,
         Self::InstagramImage,
         Self::TiktokVideo,
+        Self::TiktokPhotos,
     ];
 
     /// Its platform and its name there.
@@ -48,6 +51,7 @@ impl Surface {
             Self::FacebookPhoto => (FACEBOOK, "photo"),
             Self::InstagramImage => (INSTAGRAM, "image"),
             Self::TiktokVideo => (TIKTOK, "video"),
+            Self::TiktokPhotos => (TIKTOK, "photos"),
         }
     }
 
@@ -56,7 +60,7 @@ impl Surface {
         match self {
             Self::FacebookText => Shape::Words,
             Self::FacebookLink => Shape::Link,
-            Self::FacebookPhoto | Self::InstagramImage => Shape::Picture,
+            Self::FacebookPhoto | Self::InstagramImage | Self::TiktokPhotos => Shape::Picture,
             Self::TiktokVideo => Shape::Film,
         }
     }
