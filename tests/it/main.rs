@@ -16,6 +16,7 @@ mod isolation;
 mod journeys;
 mod networks;
 mod operators;
+mod photos;
 mod queue;
 mod redrive;
 mod restore;
