@@ -120,6 +120,20 @@ pub trait Network: Send + Sync {
         known: Public,
     ) -> Result<Public, Failure>;
 
+    /// Looks for the post among what is public of its account, where a read of the handle brought no evidence.
+    /// Only what can be no other post is found; nothing found proves nothing.
+    ///
+    /// # Errors
+    /// A read that failed.
+    async fn find(
+        &self,
+        _call: &Call<'_>,
+        _handle: &Handle,
+        _content: &Content,
+    ) -> Result<Option<Public>, Failure> {
+        Ok(None)
+    }
+
     /// Whether the token opens the account; used when an account is added.
     ///
     /// # Errors
@@ -239,6 +253,55 @@ pub trait Media: Send + Sync {
     /// # Errors
     /// The store is away.
     async fn remove(&self, key: &str) -> Result<(), Failure>;
+
+    /// Where networks pull files from that fetch them by themselves; only a worker's files have one.
+    fn origin(&self) -> Option<&dyn Origin> {
+        None
+    }
+}
+
+/// Our own media origin: the fence for a network whose commit is that it fetches files by itself.
+///
+/// Each commit call has addresses of its own. They serve once its intent is durable, every fetch is written down
+/// before its first byte leaves, and after they are closed they serve no more. So files that nobody had fetched when
+/// their addresses were closed can never become public, however late a request arrives.
+#[async_trait]
+pub trait Origin: std::fmt::Debug + Send + Sync {
+    /// The address of the file at this position, counted from 0, for one commit call.
+    fn address(&self, call: Uuid, position: usize, content_type: &str) -> String;
+
+    /// Keeps what the network calls a commit that it took. Evidence: not fenced, idempotent, and without effect once
+    /// the handle has been replaced.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    async fn named(&self, call: Uuid, name: &str) -> Result<(), Failure>;
+
+    /// Closes the addresses of this handle's commit, and tells whether any had been fetched before.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    async fn close(&self, handle: &str, when: Close) -> Result<Pulled, Failure>;
+}
+
+/// When the addresses of a commit are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// At once: the network has answered no.
+    Now,
+    /// Not before everything that was sent has had its time to arrive.
+    Settled,
+}
+
+/// What the origin can vouch for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulled {
+    /// The addresses still serve.
+    Serving,
+    /// They are closed, and nothing was ever fetched.
+    Never,
+    /// They are closed, and something was fetched before.
+    Fetched,
 }
 
 /// A publication as the holder of its claim sees it.

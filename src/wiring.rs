@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{
     config::{self, ConfigError, Settings},
-    ledger::{KeyRing, Ledger, LedgerError, Role, clock::LedgerClock},
+    ledger::{KeyRing, Ledger, LedgerError, Role, clock::LedgerClock, origin::LedgerOrigin},
     networks::{self, Connected, NETWORKS, s3::S3},
     queue::{Queue, QueueError},
     telemetry::Ready,
@@ -71,8 +71,8 @@ fn connect_networks(settings: &Settings) -> Result<Connected, WiringError> {
     networks::connect_all(&settings.networks, &config::optional).map_err(WiringError::Networks)
 }
 
-fn object_store() -> Result<Arc<S3>, WiringError> {
-    S3::from_environment(&config::optional).map(Arc::new).map_err(WiringError::Networks)
+fn object_store() -> Result<S3, WiringError> {
+    S3::from_environment(&config::optional).map_err(WiringError::Networks)
 }
 
 /// Asks a network whether a token opens an account.
@@ -91,7 +91,7 @@ pub async fn check_account(
     let network =
         networks.of(platform).ok_or_else(|| format!("{platform} is off: its variables are not set"))?;
     let call =
-        Call { id: None, account: external_id, token, media: &*media, gate: &Open, timeout: CHECK_TIMEOUT };
+        Call { id: None, account: external_id, token, media: &media, gate: &Open, timeout: CHECK_TIMEOUT };
     network.check(&call).await.map_err(|failure| failure.to_string())
 }
 
@@ -106,13 +106,14 @@ pub fn worker(
     let settings = Settings::load(config)?;
     let database_url = config::secret("DATABASE_URL", "the address of the Postgres ledger")?;
     let redis_url = config::secret("REDIS_URL", "the address of Redis")?;
-    config::required("PUBLIC_URL", "the address the outside sees")?;
+    let public_url = public_url()?;
     let pool = |size| Ledger::open(&database_url, Role::Worker, size);
     let (ledger, settling, duties) = (pool(WORK_POOL)?, pool(SETTLE_POOL)?, pool(DUTY_POOL)?);
     let queue = Queue::open(&redis_url, settings.relay.window)?;
     let parts = worker::Parts {
         networks: Arc::new(connect_networks(&settings)?),
-        media: object_store()?,
+        // what the origin writes is evidence, which does not wait for connections that jobs hold
+        media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
         ledger,
@@ -180,7 +181,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
     key_ring()?; // web opens nothing with it, but a deployment without one must not start by halves
-    let (answering, media) = (queue.clone(), object_store()?);
+    let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     Ok(web::router(House {
         ledger,
         web: settings.web,

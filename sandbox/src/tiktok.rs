@@ -124,7 +124,7 @@ pub async fn answer(sandbox: Arc<Sandbox>, request: Request<Body>) -> Reply {
     gate::pass(sandbox, call, action).await
 }
 
-async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked, path: &str) -> Answer {
+async fn perform(sandbox: &Arc<Sandbox>, operation: Operation, asked: &Asked, path: &str) -> Answer {
     let outcome = match operation {
         Operation::Upload => return upload::put(sandbox, upload::key_of(path), asked).await,
         Operation::Token => return oauth::token(sandbox, asked),

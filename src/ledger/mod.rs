@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod keys;
 pub mod media;
+pub mod origin;
 pub mod pauses;
 pub mod people;
 mod pool;

@@ -1,6 +1,6 @@
 //! The object store: Amazon S3, or anything that speaks its protocol.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
@@ -17,7 +17,7 @@ use aws_sdk_s3::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jobs::{
     contract::{Class, Failure},
-    desk::Media,
+    desk::{Media, Origin},
 };
 use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncReadExt};
@@ -40,6 +40,7 @@ pub struct S3 {
     client: Client,
     bucket: String,
     prefix: String,
+    origin: Option<Arc<dyn Origin>>,
 }
 
 impl S3 {
@@ -66,7 +67,14 @@ impl S3 {
             client: client(Credentials::new(id, secret, None, None, "environment"), region, endpoint),
             bucket,
             prefix,
+            origin: None,
         })
+    }
+
+    /// The same, with an origin of ours in front of it.
+    #[must_use]
+    pub fn behind(self, origin: Arc<dyn Origin>) -> Self {
+        Self { origin: Some(origin), ..self }
     }
 
     /// Whether the bucket can be reached and opened.
@@ -169,6 +177,10 @@ impl Media for S3 {
             Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
             Err(error) => Err(failure("removing a file", &error)),
         }
+    }
+
+    fn origin(&self) -> Option<&dyn Origin> {
+        self.origin.as_deref()
     }
 }
 

@@ -1,8 +1,11 @@
-//! TikTok: a film is uploaded in parts, and the part that completes it is the commit.
+//! TikTok: a film is uploaded in parts, and the part that completes it is the commit; photos are pulled by TikTok
+//! itself, and the request that names them is the commit.
 //!
-//! Before the last byte has come nothing can be published, and after it TikTok goes on by itself: it checks,
-//! moderates and shows the film, and says so under the `publish_id` that it named at the start.
+//! Before the last byte of a film has come nothing can be published, and after it TikTok goes on by itself: it checks,
+//! moderates and shows the film, and says so under the `publish_id` that it named at the start. Of photos `photos`
+//! tells.
 
+mod photos;
 mod progress;
 mod upload;
 
@@ -14,7 +17,7 @@ use jobs::{
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
-    surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use reqwest::{Method, header};
 use secrecy::ExposeSecret;
@@ -22,6 +25,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::{
+    photos::Pull,
     progress::Progress,
     upload::{Sending, Upload},
 };
@@ -45,13 +49,40 @@ const PLATFORM: Platform = Platform {
     title: "TikTok",
     caption: CaptionLimit { most: 2200, unit: CaptionUnit::Utf16 },
     hashtags: None,
-    surfaces: &[Surface {
-        name: "video",
-        kinds: &[PostKind::Post, PostKind::Reel],
-        takes: Takes::one(&[VIDEO]),
-        one_shot: false,
-    }],
+    surfaces: &[
+        Surface {
+            name: "video",
+            kinds: &[PostKind::Post, PostKind::Reel],
+            takes: Takes::one(&[VIDEO]),
+            one_shot: false,
+        },
+        // No read of TikTok's proves these absent, but our own origin does.
+        Surface {
+            name: PHOTOS,
+            kinds: &[PostKind::Post],
+            takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 35 }),
+            one_shot: false,
+        },
+        Surface {
+            name: PHOTOS,
+            kinds: &[PostKind::Carousel],
+            takes: Takes::Files(Files { rules: &[PHOTO], least: 2, most: 35 }),
+            one_shot: false,
+        },
+    ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY"],
+};
+
+const PHOTOS: &str = "photos";
+
+const PHOTO: MediaRule = MediaRule {
+    types: &["image/jpeg", "image/webp"],
+    most_bytes: 20_000_000,
+    least_width: 1,
+    most_width: 20_000,
+    ratio: None,
+    least_duration_ms: None,
+    most_duration_ms: None,
 };
 
 const VIDEO: MediaRule = MediaRule {
@@ -64,7 +95,7 @@ const VIDEO: MediaRule = MediaRule {
     most_duration_ms: Some(600_000),
 };
 
-/// The upload address is asked by HTTP status alone, so no code of TikTok's proves that a commit failed.
+/// The upload address is asked by HTTP status alone, so no code of TikTok's proves that the commit of a film failed.
 const TABLES: Tables = Tables { rows: &[ERRORS], definite_no: &[] as &[Codes] };
 
 /// What TikTok's codes and `fail_reason`s mean.
@@ -167,10 +198,12 @@ impl Network for TikTok {
     }
 
     /// TikTok's limit that a post can run into is on inits; uploads have none, and looks one that is far away.
-    fn counts(&self, errand: Errand, _content: &Content) -> u32 {
+    fn counts(&self, errand: Errand, content: &Content) -> u32 {
+        let photos = content.surface == PHOTOS;
         match errand {
-            Errand::Prepare => 1,
-            Errand::Commit | Errand::Look => 0,
+            Errand::Prepare => u32::from(!photos),
+            Errand::Commit => u32::from(photos),
+            Errand::Look => 0,
         }
     }
 
@@ -181,15 +214,15 @@ impl Network for TikTok {
         keep: &dyn KeepHandle,
     ) -> Result<(Handle, Readiness), Failure> {
         let deadline = Deadline::of(call);
-        if content.surface != "video" {
-            return Err(Failure::new(
-                Class::Permanent,
-                "surface",
-                format!("no {} on TikTok", content.surface),
-            ));
+        match content.surface.as_str() {
+            "video" => {}
+            PHOTOS => return Ok((self.prepare_photos(call, content).await?, Readiness::Ready)),
+            other => {
+                return Err(Failure::new(Class::Permanent, "surface", format!("no {other} on TikTok")));
+            }
         }
         let file = film(content)?;
-        let creator = self.creator(call, deadline, content).await?;
+        let creator = self.creator(call, deadline, &content.options["privacy_level"]).await?;
         let (handle, upload) = self.init(call, deadline, content, &creator).await?;
         keep.keep(&handle).await?;
         let sending = Sending { tiktok: self, call, deadline, handle: &handle, upload: &upload, file };
@@ -198,12 +231,20 @@ impl Network for TikTok {
     }
 
     async fn inspect(&self, call: &Call<'_>, handle: &Handle, armed: bool) -> Result<Sight, Failure> {
+        if let Some(pull) = Pull::of(handle)? {
+            return self.sight_of_photos(call, handle, &pull, armed).await;
+        }
         let upload = Upload::of(handle)?;
-        let progress = self.progress(call, Deadline::of(call), handle).await.map_err(no_evidence)?;
+        let progress = self.progress(call, Deadline::of(call), &handle.id).await.map_err(no_evidence)?;
         progress.sight(upload.size, armed)
     }
 
     async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer {
+        match Pull::of(handle) {
+            Ok(None) => {}
+            Ok(Some(pull)) => return self.commit_photos(call, handle, &pull, content).await,
+            Err(failure) => return Answer::Unsent(failure),
+        }
         let deadline = Deadline::of(call);
         match (Upload::of(handle), film(content)) {
             (Ok(upload), Ok(file)) => {
@@ -224,9 +265,9 @@ impl Network for TikTok {
         let id = match known.id.clone() {
             Some(id) => id,
             // It may get its id hours after it was published, when it has been moderated.
-            None => match self.progress(call, deadline, handle).await? {
-                Progress::Past(Sight::Public(Public { id: Some(id), .. })) => id,
-                Progress::Past(_) | Progress::Uploading(_) => return Ok(known),
+            None => match self.public_id(call, deadline, handle).await? {
+                Some(id) => id,
+                None => return Ok(known),
             },
         };
         let known = Public { id: Some(id.clone()), ..known };
@@ -237,6 +278,16 @@ impl Network for TikTok {
         };
         let url = found["videos"][0]["share_url"].as_str().map(str::to_owned);
         Ok(Public { url: known.url.clone().or(url), ..known })
+    }
+
+    async fn find(
+        &self,
+        call: &Call<'_>,
+        handle: &Handle,
+        content: &Content,
+    ) -> Result<Option<Public>, Failure> {
+        // what has a name at TikTok is asked about by its name
+        if photos::publish_id(handle).is_some() { Ok(None) } else { self.find_photos(call, content).await }
     }
 
     async fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
@@ -251,17 +302,11 @@ impl Network for TikTok {
 
 impl TikTok {
     /// What the creator allows, which TikTok wants asked before each post.
-    async fn creator(
-        &self,
-        call: &Call<'_>,
-        deadline: Deadline,
-        content: &Content,
-    ) -> Result<Value, Failure> {
+    async fn creator(&self, call: &Call<'_>, deadline: Deadline, chosen: &Value) -> Result<Value, Failure> {
         let creator =
             self.ask(Phase::Read, call, deadline, Method::POST, CREATOR_INFO, Some(&json!({}))).await;
         let creator = creator.map_err(Fault::into_failure)?;
         let offered = creator["privacy_level_options"].as_array().map_or(&[][..], Vec::as_slice);
-        let chosen = &content.options["privacy_level"];
         if offered.contains(chosen) {
             return Ok(creator);
         }
@@ -289,13 +334,27 @@ impl TikTok {
         Ok((Handle { kind: "publish_id".into(), id, detail: json!(upload) }, upload))
     }
 
-    async fn progress(
+    /// The id of what is public of this handle, where TikTok tells it.
+    async fn public_id(
         &self,
         call: &Call<'_>,
         deadline: Deadline,
         handle: &Handle,
+    ) -> Result<Option<String>, Failure> {
+        let Some(publish_id) = photos::publish_id(handle) else { return Ok(None) };
+        match self.progress(call, deadline, publish_id).await? {
+            Progress::Past(Sight::Public(public)) => Ok(public.id),
+            Progress::Past(_) | Progress::Uploading(_) => Ok(None),
+        }
+    }
+
+    async fn progress(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        publish_id: &str,
     ) -> Result<Progress, Failure> {
-        let body = json!({ "publish_id": handle.id });
+        let body = json!({ "publish_id": publish_id });
         let data = self.ask(Phase::Read, call, deadline, Method::POST, STATUS, Some(&body)).await;
         Progress::read(&data.map_err(Fault::into_failure)?)
     }
@@ -310,6 +369,22 @@ impl TikTok {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Fault> {
+        let within = deadline.left(self.timeout);
+        self.ask_by(&TABLES, phase, call, within, method, path, body).await
+    }
+
+    /// The same, with a table of its own for what the answer means, and a time of its own.
+    #[expect(clippy::too_many_arguments, reason = "each is a different part of one call")]
+    async fn ask_by(
+        &self,
+        tables: &Tables,
+        phase: Phase,
+        call: &Call<'_>,
+        within: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Fault> {
         let url = format!("{}{path}", self.base);
         let mut request =
             self.http.request(phase, call, method, url)?.bearer_auth(call.token.expose_secret());
@@ -318,8 +393,8 @@ impl TikTok {
                 .header(header::CONTENT_TYPE, "application/json; charset=UTF-8")
                 .body(body.to_string());
         }
-        let reply = http::send(phase, call, request, deadline.left(self.timeout)).await?;
-        open(&reply, call).map_err(|said| classify(phase, said, &TABLES))
+        let reply = http::send(phase, call, request, within).await?;
+        open(&reply, call).map_err(|said| classify(phase, said, tables))
     }
 }
 

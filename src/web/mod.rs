@@ -11,6 +11,7 @@ pub mod links;
 pub mod outer;
 pub mod passwords;
 pub mod problem;
+pub mod pulls;
 pub mod spans;
 pub mod text;
 pub mod times;
@@ -105,6 +106,7 @@ pub fn router(house: House) -> Router {
     Router::new()
         .merge(intake::routes())
         .merge(console::routes(&app))
+        .merge(pulls::routes())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn_with_state(Arc::clone(&app), outer::tell_problems))

@@ -110,7 +110,14 @@ impl Worker {
         let gate = self.gate(false);
         let (network, handle, token) = self.open(&doubt.publication, &gate).await?;
         let call = self.read(&doubt.publication, &token, &gate);
-        network.inspect(&call, handle, true).await
+        match network.inspect(&call, handle, true).await {
+            Ok(sight) => Ok(sight),
+            // a post that is found is evidence; one that is not, or a search that failed, is none
+            Err(failure) => match network.find(&call, handle, &doubt.publication.content).await {
+                Ok(Some(public)) => Ok(Sight::Public(public)),
+                Ok(None) | Err(_) => Err(failure),
+            },
+        }
     }
 
     /// Opens the way to the network. Where the gate lets nobody go, there is no evidence, as after a failed read.

@@ -17,6 +17,7 @@ mod journeys;
 mod networks;
 mod operators;
 mod pages;
+mod photos;
 mod queue;
 mod redrive;
 mod restore;

@@ -1,13 +1,19 @@
 //! Every network passes one suite, over HTTP, against the stand-in; then what only one of them has.
 
+mod origin;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use self::origin::Pulls;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -50,6 +56,7 @@ struct Sandbox {
     http: reqwest::Client,
     networks: Connected,
     store: S3,
+    pulls: Pulls,
 }
 
 impl Sandbox {
@@ -58,7 +65,9 @@ impl Sandbox {
         let program = Program::start(folder.path());
         let at = addresses(&folder.path().join("addresses.json")).await;
         let (networks, store) = (networks(&at.graph, &at.rupload, &at.tiktok), store(&at));
-        Self { _program: program, folder, at, http: reqwest::Client::new(), networks, store }
+        let pulls = Pulls::open(store.clone()).await;
+        let store = store.behind(Arc::new(pulls.clone()));
+        Self { _program: program, folder, at, http: reqwest::Client::new(), networks, store, pulls }
     }
 
     async fn control(&self, path: &str, body: Value) -> Value {
@@ -248,6 +257,9 @@ struct Post<'a> {
     account: &'static str,
     token: SecretString,
     id: Uuid,
+    ids: std::sync::Mutex<Vec<Uuid>>,
+    /// TikTok pulls the files by itself, and the handle is a name of ours.
+    pulled: bool,
     content: Content,
     heard: Heard,
 }
@@ -269,6 +281,8 @@ impl<'a> Post<'a> {
             account,
             token: token.into(),
             id: Uuid::now_v7(),
+            ids: std::sync::Mutex::default(),
+            pulled: pulled(entry, surface),
             content,
             heard: Heard::default(),
         }
@@ -284,20 +298,46 @@ impl<'a> Post<'a> {
         Call { id, account, token, media, gate, timeout: Duration::from_secs(15) }
     }
 
+    /// The id of one more call.
+    fn fresh(&self) -> Uuid {
+        let id = Uuid::now_v7();
+        self.ids.lock().expect("a lock").push(id);
+        id
+    }
+
+    /// What the first call of a preparation is called at the stand-in.
+    fn first_call(&self) -> &'static str {
+        if self.pulled { "creator_info" } else { "prepare" }
+    }
+
     async fn prepare(&self) -> Handle {
         let kept = Kept::default();
-        let made = self.network().prepare(&self.call(Some(self.id)), &self.content, &kept).await;
+        let made = self.network().prepare(&self.call(Some(self.fresh())), &self.content, &kept).await;
         let (handle, _) = made.unwrap_or_else(|failure| panic!("{}: {failure}", self.entry.file));
         self.sandbox.advance(PROCESSING).await;
         handle
     }
 
     async fn inspect(&self, handle: &Handle, armed: bool) -> Result<Sight, Failure> {
-        self.network().inspect(&self.call(None), handle, armed).await
+        let handle = self.sandbox.pulls.as_kept(handle);
+        self.network().inspect(&self.call(None), &handle, armed).await
+    }
+
+    /// What the reconciler makes of it: where a read of the handle brings nothing, the post is looked for.
+    async fn evidence(&self, handle: &Handle) -> Result<Sight, Failure> {
+        match self.inspect(handle, true).await {
+            Ok(sight) => Ok(sight),
+            Err(failure) => {
+                let found = self.network().find(&self.call(None), handle, &self.content).await?;
+                found.map(Sight::Public).ok_or(failure)
+            }
+        }
     }
 
     async fn commit(&self, handle: &Handle) -> Answer {
-        let answer = self.network().commit(&self.call(Some(self.id)), handle, &self.content).await;
+        let id = self.fresh();
+        self.sandbox.pulls.arm(id, handle, &self.content.media);
+        let answer = self.network().commit(&self.call(Some(id)), handle, &self.content).await;
         self.sandbox.advance(PROCESSING).await;
         answer
     }
@@ -313,10 +353,11 @@ impl<'a> Post<'a> {
 
     /// It is public exactly once, with all that it is made of, and the network says where.
     async fn is_public(&self, handle: &Handle) {
-        let Ok(Sight::Public(seen)) = self.inspect(handle, true).await else {
+        let Ok(Sight::Public(seen)) = self.evidence(handle).await else {
             panic!("{} does not show it", self.entry.file)
         };
-        let known = self.network().describe(&self.call(None), handle, &self.content, seen).await;
+        let handle = self.sandbox.pulls.as_kept(handle);
+        let known = self.network().describe(&self.call(None), &handle, &self.content, seen).await;
         let Ok(Public { id: Some(id), url: Some(url) }) = known else {
             panic!("{}: {known:?}", self.entry.file)
         };
@@ -385,6 +426,12 @@ fn on_a_page(name: &str, content_type: &str) -> (&'static Entry, &'static Surfac
     all.find(|(_, surface)| surface.name == name && takes(surface)).expect("a surface")
 }
 
+/// A network that pulls the files itself is handed nothing before the commit, and what it has not been handed under
+/// one name is handed to it under another.
+fn pulled(entry: &Entry, surface: &Surface) -> bool {
+    (entry.file, surface.name) == ("tiktok", "photos")
+}
+
 fn only(file: &str) -> (&'static Entry, &'static Surface) {
     surfaces().find(|(entry, _)| entry.file == file).expect("a network")
 }
@@ -425,13 +472,20 @@ async fn a_commit_that_did_nothing_is_unknown_and_its_handle_serves_again() {
     let sandbox = Sandbox::start().await;
     for (entry, surface) in surfaces() {
         let post = Post::of(&sandbox, entry, surface).await;
-        let handle = post.prepare().await;
+        let mut handle = post.prepare().await;
         let words = NO_EFFECT_AND_NO_ANSWER.map(|word| json!(word));
         for fault in words.into_iter().chain([json!({ "status": 429, "retry_after_s": 7 })]) {
             sandbox.fault(entry, "commit", fault.clone()).await;
             let answer = post.commit(&handle).await;
-            assert!(matches!(answer, Answer::Unknown(_)), "{} {fault}: {answer:?}", entry.file);
-            assert_eq!(post.inspect(&handle, true).await, Ok(Sight::Ready), "{} {fault}", entry.file);
+            let proved = post.pulled && matches!(answer, Answer::Refused { handle_dead: true, .. });
+            assert!(proved || matches!(answer, Answer::Unknown(_)), "{} {fault}: {answer:?}", entry.file);
+            let seen = post.inspect(&handle, true).await;
+            if post.pulled {
+                assert!(matches!(&seen, Ok(Sight::Dead(why)) if why.class == Class::Transient), "{seen:?}");
+                handle = post.prepare().await;
+            } else {
+                assert_eq!(seen, Ok(Sight::Ready), "{} {fault}", entry.file);
+            }
         }
         post.commit(&handle).await;
         post.is_public(&handle).await;
@@ -441,7 +495,8 @@ async fn a_commit_that_did_nothing_is_unknown_and_its_handle_serves_again() {
 #[tokio::test]
 async fn a_commit_that_was_repeated_has_one_effect() {
     let sandbox = Sandbox::start().await;
-    for (entry, surface) in surfaces() {
+    // what is pulled is fenced by its addresses instead
+    for (entry, surface) in surfaces().filter(|(entry, surface)| !pulled(entry, surface)) {
         let post = Post::of(&sandbox, entry, surface).await;
         let handle = post.prepare().await;
         let (id, network) = (Some(post.id), post.network());
@@ -467,7 +522,8 @@ async fn a_refused_connection_is_unsent() {
         post.networks = &away;
         let answer = post.commit(&handle).await;
         assert!(matches!(answer, Answer::Unsent(_)), "{}: {answer:?}", entry.file);
-        assert!(post.inspect(&handle, true).await.is_err_and(|failure| failure.class == Class::Transient));
+        let seen = post.inspect(&handle, !post.pulled).await;
+        assert!(seen.is_err_and(|failure| failure.class == Class::Transient), "{}", entry.file);
     }
 }
 
@@ -477,12 +533,20 @@ async fn a_read_that_fails_is_no_evidence() {
     for (entry, surface) in surfaces() {
         let post = Post::of(&sandbox, entry, surface).await;
         let handle = post.prepare().await;
+        if post.pulled {
+            // before that TikTok has no name for it that could be read
+            post.commit(&handle).await;
+        }
         for fault in [json!({ "read_error": true }), json!({ "status": 404 }), json!("malformed_json")] {
             sandbox.fault(entry, "observe", fault.clone()).await;
             let seen = post.inspect(&handle, true).await;
             assert!(seen.is_err_and(|failure| failure.class == Class::Transient), "{} {fault}", entry.file);
         }
-        assert_eq!(post.inspect(&handle, true).await, Ok(Sight::Ready), "{}", entry.file);
+        if post.pulled {
+            post.is_public(&handle).await;
+        } else {
+            assert_eq!(post.inspect(&handle, true).await, Ok(Sight::Ready), "{}", entry.file);
+        }
     }
 }
 
@@ -491,18 +555,22 @@ async fn a_token_that_ended_pauses_the_account_and_leaves_the_handle_alive() {
     let sandbox = Sandbox::start().await;
     for (entry, surface) in surfaces() {
         let post = Post::of(&sandbox, entry, surface).await;
-        let handle = post.prepare().await;
+        let mut handle = post.prepare().await;
         let token = secrecy::ExposeSecret::expose_secret(&post.token);
         sandbox.control("tokens", json!({ "access_token": token, "state": "expired" })).await;
-        let read = post.inspect(&handle, true).await.expect_err("refused");
+        let read = post.inspect(&handle, !post.pulled).await.expect_err("refused");
         assert_eq!(read.class, Class::Auth, "{}", entry.file);
         match post.commit(&handle).await {
-            Answer::Refused { failure, handle_dead: false } | Answer::Unsent(failure) => {
+            Answer::Refused { failure, handle_dead } if handle_dead == post.pulled => {
                 assert_eq!(failure.class, Class::Auth, "{}", entry.file);
             }
+            Answer::Unsent(failure) => assert_eq!(failure.class, Class::Auth, "{}", entry.file),
             other => panic!("{}: {other:?}", entry.file),
         }
         sandbox.control("tokens", json!({ "access_token": token, "state": "valid" })).await;
+        if post.pulled {
+            handle = post.prepare().await;
+        }
         post.commit(&handle).await;
         post.is_public(&handle).await;
     }
@@ -513,7 +581,7 @@ async fn a_limit_while_preparing_asks_for_the_rest_that_the_network_names() {
     let sandbox = Sandbox::start().await;
     for (entry, surface) in surfaces() {
         let post = Post::of(&sandbox, entry, surface).await;
-        sandbox.fault(entry, "prepare", json!({ "status": 429, "retry_after_s": 7 })).await;
+        sandbox.fault(entry, post.first_call(), json!({ "status": 429, "retry_after_s": 7 })).await;
         let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &Kept::default()).await;
         let failure = made.expect_err("refused");
         assert_eq!(
@@ -547,8 +615,9 @@ async fn every_change_bears_the_id_of_its_call_and_no_address_bears_a_token() {
         let handle = post.prepare().await;
         post.commit(&handle).await;
         let calls = sandbox.list("calls", &[("network", entry.platform.name), ("mutating", "true")]).await;
-        let ours: Vec<_> = calls.iter().filter(|call| call["call_id"] == post.id.to_string()).collect();
-        assert!(ours.len() >= 2, "{}: {calls:?}", entry.file);
+        let ids: Vec<_> = post.ids.lock().expect("a lock").iter().map(Uuid::to_string).collect();
+        let ours = calls.iter().filter(|call| ids.iter().any(|id| call["call_id"] == *id)).count();
+        assert!(ours >= if post.pulled { 1 } else { 2 }, "{}: {calls:?}", entry.file);
         assert!(calls.iter().all(|call| !call["call_id"].is_null()), "{}", entry.file);
     }
 }
@@ -837,6 +906,94 @@ async fn a_privacy_level_that_the_creator_does_not_offer_is_refused_with_those_t
     assert!(failure.message.contains("NOBODY") && failure.message.contains("SELF_ONLY"), "{failure}");
 }
 
+/// Photos on their way to TikTok, several of them.
+async fn photos(sandbox: &Sandbox) -> Post<'_> {
+    let mut of = surfaces().filter(|(entry, surface)| pulled(entry, surface));
+    let (entry, surface) =
+        of.find(|(_, surface)| surface.files().is_some_and(|files| files.least > 1)).expect("a surface");
+    Post::of(sandbox, entry, surface).await
+}
+
+#[tokio::test]
+async fn an_init_that_arrives_late_finds_its_addresses_closed() {
+    let sandbox = Sandbox::start().await;
+    let post = photos(&sandbox).await;
+    let handle = post.prepare().await;
+    let late = json!({ "effect_after_ms": 60_000, "then": "drop" });
+    sandbox.fault(post.entry, "commit", late).await;
+    let id = post.fresh();
+    sandbox.pulls.arm(id, &handle, &post.content.media);
+    let answer = post.network().commit(&post.call(Some(id)), &handle, &post.content).await;
+    assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
+    assert!(matches!(post.evidence(&handle).await, Ok(Sight::Dead(_))), "nobody had fetched anything");
+    let again = post.prepare().await;
+    assert_ne!(again.id, handle.id);
+    assert_eq!(post.commit(&again).await, Answer::Accepted);
+    sandbox.advance(Duration::from_mins(2)).await;
+    sandbox.advance(PROCESSING).await;
+    post.is_public(&again).await;
+}
+
+#[tokio::test]
+async fn photos_that_tiktok_fetches_too_late_are_dead_and_those_it_fetched_are_nobodys_guess() {
+    let sandbox = Sandbox::start().await;
+    let post = photos(&sandbox).await;
+    sandbox.control("settings", json!({ "tiktok_pull_after_ms": 60_000 })).await;
+    let handle = post.prepare().await;
+    sandbox.fault(post.entry, "commit", json!("effect_then_drop")).await;
+    let id = post.fresh();
+    sandbox.pulls.arm(id, &handle, &post.content.media);
+    let answer = post.network().commit(&post.call(Some(id)), &handle, &post.content).await;
+    assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
+    assert!(matches!(post.evidence(&handle).await, Ok(Sight::Dead(_))));
+    sandbox.advance(Duration::from_mins(2)).await;
+    sandbox.advance(PROCESSING).await;
+    assert_eq!(sandbox.effects(&post.content.caption).await, 0, "what came for them found nothing");
+
+    sandbox.control("settings", json!({ "tiktok_pull_after_ms": 0 })).await;
+    let mut hidden = photos(&sandbox).await;
+    hidden.content.options = json!({ "privacy_level": "SELF_ONLY" });
+    let handle = hidden.prepare().await;
+    sandbox.fault(hidden.entry, "commit", json!("effect_then_drop")).await;
+    assert!(matches!(hidden.commit(&handle).await, Answer::Unknown(_)));
+    assert!(hidden.evidence(&handle).await.is_err_and(|failure| failure.code == "fetched"));
+}
+
+#[tokio::test]
+async fn a_refusal_of_photos_counts_only_where_nothing_was_fetched() {
+    let sandbox = Sandbox::start().await;
+    for (code, class) in
+        [("url_ownership_unverified", Class::Permanent), ("spam_risk_too_many_posts", Class::Rate)]
+    {
+        for effect in [false, true] {
+            let post = photos(&sandbox).await;
+            let handle = post.prepare().await;
+            let no = json!({ "tiktok": { "code": code, "http": 403, "effect": effect } });
+            sandbox.fault(post.entry, "commit", no).await;
+            match post.commit(&handle).await {
+                Answer::Refused { failure, handle_dead: true } if !effect => assert_eq!(failure.class, class),
+                Answer::Unknown(_) if effect => post.is_public(&handle).await,
+                other => panic!("{code}, effect {effect}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn photos_that_the_creator_may_not_show_so_are_refused_before_the_commit() {
+    let sandbox = Sandbox::start().await;
+    let mut post = photos(&sandbox).await;
+    let handle = post.prepare().await;
+    assert_eq!(post.inspect(&handle, false).await, Ok(Sight::Ready));
+    post.content.options = json!({ "privacy_level": "NOBODY" });
+    let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &Kept::default()).await;
+    assert_eq!(made.expect_err("refused").code, "privacy_level_option_mismatch");
+    let mut withdrawn = handle;
+    withdrawn.detail["privacy_level"] = json!("NOBODY");
+    let seen = post.inspect(&withdrawn, false).await;
+    assert!(matches!(&seen, Ok(Sight::Dead(failure)) if failure.class == Class::Permanent), "{seen:?}");
+}
+
 #[tokio::test]
 async fn a_film_that_only_its_owner_sees_is_public_without_an_address() {
     let sandbox = Sandbox::start().await;
@@ -900,7 +1057,7 @@ async fn meta_says_in_its_headers_how_long_a_limit_lasts() {
 /// What comes of a prepare call that gets this fault: its failure, and what the network wished.
 async fn refused(post: &Post<'_>, fault: Value) -> (Failure, Vec<Notice>) {
     post.heard.wishes();
-    post.sandbox.fault(post.entry, "prepare", fault.clone()).await;
+    post.sandbox.fault(post.entry, post.first_call(), fault.clone()).await;
     let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &Kept::default()).await;
     (made.map(|_| ()).expect_err(&fault.to_string()), post.heard.wishes())
 }
@@ -1030,7 +1187,7 @@ async fn a_network_is_ill_where_it_breaks_and_well_where_it_says_no() {
             (json!({ "status": 429 }), Notice::Well),
         ] {
             let post = Post::of(&sandbox, entry, surface).await;
-            sandbox.fault(entry, "prepare", fault.clone()).await;
+            sandbox.fault(entry, post.first_call(), fault.clone()).await;
             let call = post.call(Some(post.id));
             assert!(post.network().prepare(&call, &post.content, &Kept::default()).await.is_err(), "{fault}");
             let told = post.heard.0.lock().expect("a lock").clone();

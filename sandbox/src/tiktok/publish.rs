@@ -1,5 +1,7 @@
 //! Direct posts: what the creator allows, opening an upload, its status, taking it back.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,6 +17,17 @@ const MB: u64 = 1_000_000;
 const CHUNK: std::ops::RangeInclusive<u64> = 5 * MB..=64 << 20;
 /// The largest video.
 const VIDEO_LIMIT: u64 = 4 << 30;
+/// What an init of photos may say about the post.
+const PHOTO_INFO: &[&str] = &[
+    "title",
+    "description",
+    "privacy_level",
+    "disable_comment",
+    "auto_add_music",
+    "brand_content_toggle",
+    "brand_organic_toggle",
+    "is_aigc",
+];
 /// From here on a limit is none.
 const UNLIMITED: u64 = 10_000;
 /// The largest photo.
@@ -58,8 +71,10 @@ pub async fn video_init(sandbox: &Sandbox, asked: &Asked) -> Outcome {
 }
 
 /// `POST /v2/post/publish/content/init/`: photos, pulled from their URLs.
-pub async fn content_init(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+pub async fn content_init(sandbox: &Arc<Sandbox>, asked: &Asked) -> Outcome {
     let account = asked.account(sandbox)?;
+    known(&asked.json, "the body", &["media_type", "post_mode", "post_info", "source_info"])?;
+    known(&asked.json["post_info"], "post_info", PHOTO_INFO)?;
     if asked.json["media_type"] != "PHOTO" || asked.json["post_mode"] != "DIRECT_POST" {
         return Err(TiktokError::parameter(
             "only media_type PHOTO with post_mode DIRECT_POST is served here",
@@ -71,15 +86,48 @@ pub async fn content_init(sandbox: &Sandbox, asked: &Asked) -> Outcome {
         return Err(TiktokError::parameter("post_info.description is longer than 4000"));
     }
     let caption = if description.is_empty() { title } else { description.to_owned() };
-    let urls: Vec<String> = asked.json["source_info"]["photo_images"]
-        .as_array()
-        .map(|urls| urls.iter().filter_map(|url| url.as_str().map(str::to_owned)).collect())
-        .unwrap_or_default();
-    if !(1..=35).contains(&urls.len()) {
-        return Err(TiktokError::parameter("source_info.photo_images must have 1 to 35 URLs"));
-    }
+    let urls = photo_urls(&asked.json["source_info"])?;
     let upload = open(sandbox, &account, "photo", caption, privacy, &Size::default())?;
-    pull(sandbox, asked, &upload, &urls, PHOTO_LIMIT).await
+    let after = sandbox.book().world.settings.tiktok_pull_after_ms;
+    if after == 0 {
+        return pull(sandbox, asked, &upload, &urls, PHOTO_LIMIT).await;
+    }
+    let (later, call_id, publish_id) =
+        (Arc::clone(sandbox), asked.call_id.clone(), upload.publish_id.clone());
+    tokio::spawn(async move {
+        let wait = TimeDelta::milliseconds(i64::try_from(after).unwrap_or(i64::MAX));
+        later.clock.reach(later.clock.now() + wait).await;
+        fetch_all(&later, &upload, &urls, PHOTO_LIMIT, call_id).await
+    });
+    Ok(json!({ "publish_id": publish_id }))
+}
+
+/// The photos' addresses, and nothing that TikTok does not know of.
+fn photo_urls(source: &Value) -> Result<Vec<String>, TiktokError> {
+    if source["source"] != "PULL_FROM_URL" {
+        return Err(TiktokError::parameter("source_info.source must be PULL_FROM_URL for photos"));
+    }
+    known(source, "source_info", &["source", "photo_images", "photo_cover_index"])?;
+    let none = || TiktokError::parameter("source_info.photo_images must have 1 to 35 URLs");
+    let urls: Vec<_> = source["photo_images"].as_array().ok_or_else(none)?.iter().collect();
+    if !(1..=35).contains(&urls.len()) {
+        return Err(none());
+    }
+    if source["photo_cover_index"].as_u64().is_none_or(|cover| cover >= urls.len() as u64) {
+        return Err(TiktokError::parameter("source_info.photo_cover_index names none of the photos"));
+    }
+    let read = |url: &&Value| Some(url::Url::parse(url.as_str()?).ok()?.to_string());
+    urls.iter().map(|url| read(url).ok_or_else(none)).collect()
+}
+
+/// Refuses fields that TikTok does not document.
+fn known(object: &Value, name: &str, fields: &[&str]) -> Result<(), TiktokError> {
+    let unknown =
+        object.as_object().and_then(|object| object.keys().find(|key| !fields.contains(&key.as_str())));
+    match unknown {
+        Some(field) => Err(TiktokError::parameter(format!("{name}.{field} is not known"))),
+        None => Ok(()),
+    }
 }
 
 /// `POST /v2/post/publish/status/fetch/`.
@@ -240,6 +288,17 @@ fn check_rates(sandbox: &Sandbox, book: &Book, account: &Account) -> Result<(), 
 
 /// Fetches what an init named. TikTok does it by itself; the stand-in does it at once.
 async fn pull(sandbox: &Sandbox, asked: &Asked, upload: &Upload, urls: &[String], limit: u64) -> Outcome {
+    fetch_all(sandbox, upload, urls, limit, asked.call_id.clone()).await?;
+    Ok(json!({ "publish_id": upload.publish_id }))
+}
+
+async fn fetch_all(
+    sandbox: &Sandbox,
+    upload: &Upload,
+    urls: &[String],
+    limit: u64,
+    call_id: Option<String>,
+) -> Result<(), TiktokError> {
     let (mut media, mut failure) = (Vec::new(), None);
     for url in urls {
         match sandbox.media.fetch(url, limit).await {
@@ -254,8 +313,7 @@ async fn pull(sandbox: &Sandbox, asked: &Asked, upload: &Upload, urls: &[String]
             failure = Some("file_format_check_failed");
         }
     }
-    accept(sandbox, &upload.publish_id, media, failure, asked.call_id.clone()).await?;
-    Ok(json!({ "publish_id": upload.publish_id }))
+    accept(sandbox, &upload.publish_id, media, failure, call_id).await
 }
 
 fn pull_failed(upload: &Upload) -> &'static str {

@@ -182,7 +182,7 @@ impl Sending<'_> {
     }
 
     async fn progress(&self) -> Result<Progress, Failure> {
-        self.tiktok.progress(self.call, self.deadline, self.handle).await
+        self.tiktok.progress(self.call, self.deadline, &self.handle.id).await
     }
 
     async fn bytes(&self, part: &Range<u64>) -> Result<Vec<u8>, Failure> {

@@ -25,6 +25,8 @@ pub enum Surface {
     InstagramImage,
     /// A film on TikTok.
     TiktokVideo,
+    /// A picture on TikTok, which fetches it from us.
+    TiktokPhotos,
 }
 
 /// What a post carries.
@@ -78,6 +80,7 @@ impl Surface {
         Self::FacebookFilmStory,
         Self::InstagramImage,
         Self::TiktokVideo,
+        Self::TiktokPhotos,
     ];
 
     /// Its platform and its name there.
@@ -92,6 +95,7 @@ impl Surface {
             Self::FacebookPictureStory | Self::FacebookFilmStory => (FACEBOOK, "story"),
             Self::InstagramImage => (INSTAGRAM, "image"),
             Self::TiktokVideo => (TIKTOK, "video"),
+            Self::TiktokPhotos => (TIKTOK, "photos"),
         }
     }
 
@@ -100,7 +104,7 @@ impl Surface {
         match self {
             Self::FacebookText => Shape::Words,
             Self::FacebookLink => Shape::Link,
-            Self::FacebookPhoto | Self::InstagramImage => Shape::Picture,
+            Self::FacebookPhoto | Self::InstagramImage | Self::TiktokPhotos => Shape::Picture,
             Self::FacebookPhotos => Shape::Pictures,
             Self::FacebookReel => Shape::Reel,
             Self::FacebookPictureStory => Shape::PictureStory,
