@@ -116,7 +116,7 @@ impl Ledger {
     }
 }
 
-async fn insert(connection: &mut PgConnection, new: &NewMedia) -> Result<Media, LedgerError> {
+pub(super) async fn insert(connection: &mut PgConnection, new: &NewMedia) -> Result<Media, LedgerError> {
     let created_at = sqlx::query_scalar!(
         "INSERT INTO media (id, workspace_id, object_key, name, type, bytes, width, height, duration_ms, sha256,
                             state)

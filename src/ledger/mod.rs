@@ -27,6 +27,7 @@ pub mod restore;
 pub mod schedules;
 pub mod settle;
 pub mod traffic;
+pub mod uploads;
 pub mod vault;
 pub mod workers;
 pub mod workspaces;

@@ -1,6 +1,6 @@
 //! What a file really is: its type by content, its size in pixels, whether it opens from end to end.
 
-use std::{io::Read, path::Path, process::Stdio, time::Duration};
+use std::{ffi::OsStr, io::Read, path::Path, process::Stdio, time::Duration};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use serde_json::Value;
@@ -55,6 +55,16 @@ impl Type {
             Self::Mov => "video/quicktime",
             Self::Webm => "video/webm",
         }
+    }
+
+    /// The type that is called so.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
+    /// Whether it moves.
+    pub const fn is_film(self) -> bool {
+        matches!(self.opener(), Opener::Film(_))
     }
 
     /// How its files are called.
@@ -117,7 +127,51 @@ pub async fn measure(path: &Path, kind: Type, field: &str, pixel_limit: u64) -> 
             let opened = move || picture(&path, format, &field, pixel_limit);
             Ok(tokio::task::spawn_blocking(opened).await.map_err(Problem::from)??)
         }
-        Opener::Film(demuxer) => film("ffprobe", path, demuxer, field, pixel_limit).await,
+        Opener::Film(demuxer) => film("ffprobe", Source::File(path), demuxer, field, pixel_limit).await,
+    }
+}
+
+/// Where a film lies.
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    File(&'a Path),
+    /// At an address of the object store: it is read in pieces, as far as need be.
+    Address(&'a str),
+}
+
+impl<'a> Source<'a> {
+    fn input(self) -> &'a OsStr {
+        match self {
+            Self::File(path) => path.as_os_str(),
+            Self::Address(address) => OsStr::new(address),
+        }
+    }
+
+    /// What the input may be fetched by, and nothing that it names besides.
+    fn protocols(self) -> &'static [&'static str] {
+        match self {
+            Self::File(_) => &["-protocol_whitelist", "file"],
+            Self::Address(address) if address.starts_with("https:") => {
+                &["-protocol_whitelist", "https,tls,tcp", "-tls_verify", "1"]
+            }
+            Self::Address(_) => &["-protocol_whitelist", "http,tcp"],
+        }
+    }
+}
+
+/// The same for a film at an address of the object store; nothing of it is kept.
+///
+/// # Errors
+/// Those of [`measure`].
+pub async fn measure_at(
+    address: &str,
+    kind: Type,
+    field: &str,
+    pixel_limit: u64,
+) -> Result<Measure, NotTaken> {
+    match kind.opener() {
+        Opener::Picture(_) => Err(Problem::internal().into()), // pictures are opened from disk
+        Opener::Film(demuxer) => film("ffprobe", Source::Address(address), demuxer, field, pixel_limit).await,
     }
 }
 
@@ -170,7 +224,7 @@ fn ends_properly(path: &Path) -> std::io::Result<bool> {
 
 async fn film(
     program: &str,
-    path: &Path,
+    source: Source<'_>,
     demuxer: &str,
     field: &str,
     pixel_limit: u64,
@@ -178,8 +232,10 @@ async fn film(
     let run = Command::new(program)
         .args(["-v", "error", "-print_format", "json", "-show_streams", "-show_format"])
         // Reads to the end, and so finds what is cut off.
-        .args(["-count_packets", "-protocol_whitelist", "file", "-f", demuxer, "-i"])
-        .arg(path)
+        .args(["-count_packets", "-f", demuxer])
+        .args(source.protocols())
+        .arg("-i")
+        .arg(source.input())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
@@ -319,8 +375,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_house_without_ffprobe_says_what_to_install() {
-        let error =
-            film("ffprobe-is-not-here", Path::new("x"), "mov", "file", PIXELS).await.expect_err("refused");
+        let error = film("ffprobe-is-not-here", Source::File(Path::new("x")), "mov", "file", PIXELS)
+            .await
+            .expect_err("refused");
         let NotTaken::Problem(problem) = error else { panic!("{error:?}") };
         assert_eq!(problem.word, "ffprobe-missing");
         assert!(problem.detail.contains("apt-get install ffmpeg"));

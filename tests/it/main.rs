@@ -22,3 +22,4 @@ mod restore;
 mod schedules;
 mod support;
 mod traffic;
+mod uploads;
