@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use crate::{contract::Failure, desk::Media};
+use crate::{
+    contract::Failure,
+    desk::{File, Media},
+};
 
 /// A form that a browser may send one file with, straight to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,4 +41,10 @@ pub trait Uploads: Media {
     /// # Errors
     /// The store is away, or there is no such file: `Class::Permanent`.
     async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<(), Failure>;
+
+    /// The key of a small JPEG of a picture, or of how a film begins: made now, or found made.
+    ///
+    /// # Errors
+    /// The store is away; or, `Class::Permanent`, none can be made of it.
+    async fn thumbnail(&self, file: &File) -> Result<String, Failure>;
 }

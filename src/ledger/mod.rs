@@ -26,6 +26,7 @@ pub mod reconcile;
 pub mod restore;
 pub mod schedules;
 pub mod settle;
+pub mod spare;
 pub mod traffic;
 pub mod uploads;
 pub mod vault;

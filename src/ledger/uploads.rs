@@ -81,7 +81,7 @@ impl Ledger {
         if open.fetch_optional(&mut *tx).await?.is_none() {
             return Ok(None);
         }
-        let media = media::insert(&mut tx, new).await?;
+        let media = media::keep(&mut tx, new).await?;
         sqlx::query!("UPDATE upload SET media_id = $2 WHERE id = $1 AND media_id IS NULL", id, media.id)
             .execute(&mut *tx)
             .await?;

@@ -1,6 +1,9 @@
 //! The object store: Amazon S3, or anything that speaks its protocol.
 
+mod film;
 mod form;
+mod made;
+mod picture;
 
 use std::{path::Path, time::Duration};
 
@@ -19,8 +22,9 @@ use aws_sdk_s3::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jobs::{
     contract::{Class, Failure},
-    desk::Media,
+    desk::{self, Media},
     store::{Form, Uploads},
+    surface::Rendition,
 };
 use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncReadExt};
@@ -173,7 +177,12 @@ impl Media for S3 {
         self.put(key, content_type, bytes).await
     }
 
+    async fn rendition(&self, file: &desk::File, to: &Rendition) -> Result<desk::File, Failure> {
+        self.rendered(file, to).await
+    }
+
     async fn remove(&self, key: &str) -> Result<(), Failure> {
+        self.remove_made(key).await?;
         let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key));
         match delete.send().await {
             Ok(_) => Ok(()),
@@ -209,6 +218,10 @@ impl Uploads for S3 {
         let copy = copy.copy_source(escaped(&format!("{}/{}", self.bucket, self.key(from))));
         let copy = copy.metadata_directive(MetadataDirective::Replace).content_type(content_type);
         copy.send().await.map(drop).map_err(|error| failure("copying a file", &error))
+    }
+
+    async fn thumbnail(&self, file: &desk::File) -> Result<String, Failure> {
+        self.small(file).await
     }
 }
 

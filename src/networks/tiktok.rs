@@ -56,6 +56,7 @@ const PLATFORM: Platform = Platform {
 
 const VIDEO: MediaRule = MediaRule {
     types: &["video/mp4", "video/quicktime", "video/webm"],
+    renders: &["video/x-matroska"],
     most_bytes: 4_000_000_000,
     least_width: 360,
     most_width: 4096,

@@ -1,8 +1,18 @@
 //! What a file really is: its type by content, its size in pixels, whether it opens from end to end.
 
-use std::{ffi::OsStr, io::Read, path::Path, process::Stdio, time::Duration};
+use std::{
+    ffi::OsStr,
+    io::{BufReader, Read},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
+use image::{
+    DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits,
+    codecs::{png::PngDecoder, webp::WebPDecoder},
+    metadata::Orientation,
+};
 use serde_json::Value;
 use tokio::{process::Command, sync::Semaphore};
 
@@ -32,11 +42,14 @@ pub enum Type {
     Mov,
     /// `video/webm`
     Webm,
+    /// `video/x-matroska`
+    Mkv,
 }
 
 impl Type {
     /// Every type.
-    pub const ALL: &'static [Self] = &[Self::Jpeg, Self::Png, Self::Webp, Self::Mp4, Self::Mov, Self::Webm];
+    pub const ALL: &'static [Self] =
+        &[Self::Jpeg, Self::Png, Self::Webp, Self::Mp4, Self::Mov, Self::Webm, Self::Mkv];
 
     /// The type of a file that begins so.
     pub fn of(head: &[u8]) -> Option<Self> {
@@ -54,6 +67,7 @@ impl Type {
             Self::Mp4 => "video/mp4",
             Self::Mov => "video/quicktime",
             Self::Webm => "video/webm",
+            Self::Mkv => "video/x-matroska",
         }
     }
 
@@ -76,6 +90,7 @@ impl Type {
             Self::Mp4 => "mp4",
             Self::Mov => "mov",
             Self::Webm => "webm",
+            Self::Mkv => "mkv",
         }
     }
 
@@ -93,7 +108,7 @@ impl Type {
             Self::Png => Opener::Picture(ImageFormat::Png),
             Self::Webp => Opener::Picture(ImageFormat::WebP),
             Self::Mp4 | Self::Mov => Opener::Film("mov"),
-            Self::Webm => Opener::Film("matroska"),
+            Self::Webm | Self::Mkv => Opener::Film("matroska"),
         }
     }
 }
@@ -127,7 +142,7 @@ pub async fn measure(path: &Path, kind: Type, field: &str, pixel_limit: u64) -> 
             let opened = move || picture(&path, format, &field, pixel_limit);
             Ok(tokio::task::spawn_blocking(opened).await.map_err(Problem::from)??)
         }
-        Opener::Film(demuxer) => film("ffprobe", Source::File(path), demuxer, field, pixel_limit).await,
+        Opener::Film(_) => film("ffprobe", Source::File(path), kind, field, pixel_limit).await,
     }
 }
 
@@ -169,10 +184,7 @@ pub async fn measure_at(
     field: &str,
     pixel_limit: u64,
 ) -> Result<Measure, NotTaken> {
-    match kind.opener() {
-        Opener::Picture(_) => Err(Problem::internal().into()), // pictures are opened from disk
-        Opener::Film(demuxer) => film("ffprobe", Source::Address(address), demuxer, field, pixel_limit).await,
-    }
+    film("ffprobe", Source::Address(address), kind, field, pixel_limit).await
 }
 
 fn picture(path: &Path, format: ImageFormat, field: &str, pixel_limit: u64) -> Result<Measure, Finding> {
@@ -182,6 +194,7 @@ fn picture(path: &Path, format: ImageFormat, field: &str, pixel_limit: u64) -> R
         reader.set_format(format);
         Ok(reader)
     };
+    unpublishable(path, format, field)?;
     let (width, height) = reader().and_then(|r: ImageReader<_>| r.into_dimensions()).map_err(broken)?;
     if u64::from(width) * u64::from(height) > pixel_limit {
         let detail = format!("It has {width} × {height} pixels; at most {pixel_limit} in all are taken.");
@@ -199,6 +212,57 @@ fn picture(path: &Path, format: ImageFormat, field: &str, pixel_limit: u64) -> R
     DynamicImage::from_decoder(decoder).map_err(broken)?;
     let (width, height) = if lies_on_its_side(orientation) { (height, width) } else { (width, height) };
     Ok(Measure { width, height, duration_ms: None })
+}
+
+/// What opens well and no network shows as it is meant.
+fn unpublishable(path: &Path, format: ImageFormat, field: &str) -> Result<(), Finding> {
+    let broken = |_| broken(field);
+    let open = || std::fs::File::open(path).map(BufReader::new).map_err(|_| self::broken(field));
+    let moves = match format {
+        ImageFormat::Png => PngDecoder::new(open()?).and_then(|it| it.is_apng()).map_err(broken)?,
+        ImageFormat::WebP => WebPDecoder::new(open()?).map_err(broken)?.has_animation(),
+        _ => false,
+    };
+    if moves {
+        let detail = "The picture moves, and the networks show the first of its pictures or none. Export it as a film (MP4), or as a picture that stands still.";
+        return Err(Finding::new(field, "media_animated", detail));
+    }
+    if format == ImageFormat::Jpeg && colours(open()?).map_err(|_| self::broken(field))? == Some(4) {
+        let detail = "The picture is made for print (CMYK) and would show wrong colours on a screen. Export it in RGB (sRGB).";
+        return Err(Finding::new(field, "media_cmyk", detail));
+    }
+    Ok(())
+}
+
+/// How many colours a JPEG is mixed of, as its frame says; `None`: it has no frame.
+fn colours(mut jpeg: impl Read) -> std::io::Result<Option<u8>> {
+    let mut marker = [0; 2];
+    jpeg.read_exact(&mut marker)?; // the start of the image
+    while jpeg.read_exact(&mut marker).is_ok() && marker[0] == 0xff {
+        while marker[1] == 0xff {
+            jpeg.read_exact(&mut marker[1..])?; // filled up with more of the same
+        }
+        match marker[1] {
+            // Tables and an extension, which look like frames.
+            0xc4 | 0xc8 | 0xcc => skip(&mut jpeg)?,
+            0xc0..=0xcf => {
+                let mut frame = [0; 8]; // length, precision, height, width, colours
+                jpeg.read_exact(&mut frame)?;
+                return Ok(Some(frame[7]));
+            }
+            0xd9 | 0xda => break,
+            _ => skip(&mut jpeg)?,
+        }
+    }
+    Ok(None)
+}
+
+/// Passes over a segment, which begins with its length.
+fn skip(jpeg: &mut impl Read) -> std::io::Result<()> {
+    let mut length = [0; 2];
+    jpeg.read_exact(&mut length)?;
+    let rest = u64::from(u16::from_be_bytes(length)).saturating_sub(2);
+    std::io::copy(&mut jpeg.take(rest), &mut std::io::sink()).map(drop)
 }
 
 fn lies_on_its_side(orientation: Orientation) -> bool {
@@ -225,10 +289,11 @@ fn ends_properly(path: &Path) -> std::io::Result<bool> {
 async fn film(
     program: &str,
     source: Source<'_>,
-    demuxer: &str,
+    kind: Type,
     field: &str,
     pixel_limit: u64,
 ) -> Result<Measure, NotTaken> {
+    let Opener::Film(demuxer) = kind.opener() else { return Err(Problem::internal().into()) };
     let run = Command::new(program)
         .args(["-v", "error", "-print_format", "json", "-show_streams", "-show_format"])
         // Reads to the end, and so finds what is cut off.
@@ -247,8 +312,13 @@ async fn film(
         }
         Ok(output) => output?,
     };
-    let cut_off = String::from_utf8_lossy(&output.stderr).contains("partial file");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    let cut_off = ["partial file", "ended prematurely"].iter().any(|words| complaints.contains(words));
     let probed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    if kind == Type::Mkv && output.status.success() && !goes_into_mp4(&probed) {
+        let detail = "A Matroska file is taken where its film is H.264 and its sound AAC; this one is not. Export it as MP4 (H.264, AAC).";
+        return Err(Finding::new(field, "media_codecs", detail).into());
+    }
     match read_probe(&probed) {
         Some(measure) if output.status.success() && !cut_off => {
             if u64::from(measure.width) * u64::from(measure.height) > pixel_limit {
@@ -278,6 +348,15 @@ fn read_probe(probed: &Value) -> Option<Measure> {
         .find_map(|value| value.as_str()?.parse().ok())?;
     let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())?;
     Some(Measure { width, height, duration_ms: Some(u64::try_from(duration.as_millis()).ok()?) })
+}
+
+/// Whether its film and its sound may stand in an MP4 file that every network takes.
+fn goes_into_mp4(probed: &Value) -> bool {
+    let first = |kind: &str| {
+        let mut streams = probed["streams"].as_array().into_iter().flatten();
+        streams.find(|stream| stream["codec_type"] == kind).map(|stream| stream["codec_name"].clone())
+    };
+    first("video").is_some_and(|codec| codec == "h264") && first("audio").is_none_or(|codec| codec == "aac")
 }
 
 fn broken(field: &str) -> Finding {
@@ -375,7 +454,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_house_without_ffprobe_says_what_to_install() {
-        let error = film("ffprobe-is-not-here", Source::File(Path::new("x")), "mov", "file", PIXELS)
+        let error = film("ffprobe-is-not-here", Source::File(Path::new("x")), Type::Mp4, "file", PIXELS)
             .await
             .expect_err("refused");
         let NotTaken::Problem(problem) = error else { panic!("{error:?}") };

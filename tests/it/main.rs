@@ -14,6 +14,7 @@ mod house;
 mod intake;
 mod isolation;
 mod journeys;
+mod media;
 mod networks;
 mod operators;
 mod queue;

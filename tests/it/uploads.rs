@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
+    desk::File,
     store::{Form, Uploads},
 };
 use reqwest::Method;
@@ -33,6 +34,10 @@ impl Uploads for Shelf {
         let file = files.get(from).cloned().ok_or_else(missing)?;
         files.insert(to.to_owned(), file);
         Ok(())
+    }
+
+    async fn thumbnail(&self, file: &File) -> Result<String, Failure> {
+        Ok(format!("{}.small.jpeg", file.key))
     }
 }
 

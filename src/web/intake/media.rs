@@ -158,6 +158,7 @@ impl App {
         asked: Option<&Asked>,
     ) -> Result<Kept, Problem> {
         let media = &self.house.media;
+        self.house.ledger.about_to_store(&new.object_key).await?;
         media.store(&new.object_key, new.content_type, received.path()).await?;
         let kept = self.house.ledger.add_media(new, asked, answer).await;
         // After an error the row may stand all the same: a file too many is swept, a file too few is a broken post.

@@ -158,6 +158,7 @@ impl App {
         let kind = Type::named(&upload.content_type).ok_or_else(Problem::internal)?;
         self.has_come(upload).await?;
         let key = fresh_key(upload.workspace_id, kind);
+        self.house.ledger.about_to_store(&key).await?;
         store.copy(&upload.object_key, &key, kind.word()).await?;
         let kept = self.keep_copy(upload, &key).await;
         // After an error of the ledger the row may stand all the same: a file too many is swept, too few is a broken post.
