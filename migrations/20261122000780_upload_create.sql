@@ -7,8 +7,7 @@ CREATE TABLE upload (
     name         text NOT NULL,
     type         text NOT NULL,   -- promised; the content decides
     bytes        bigint NOT NULL CONSTRAINT upload_bytes_positive CHECK (bytes > 0),
-    -- what it became; goes with it
-    media_id     uuid CONSTRAINT upload_media_fkey REFERENCES media ON DELETE CASCADE,
+    media_id     uuid CONSTRAINT upload_media_fkey REFERENCES media ON DELETE SET NULL, -- what it became
     created_at   timestamptz NOT NULL DEFAULT ledger_now()
 );
 CREATE INDEX upload_age ON upload (created_at);

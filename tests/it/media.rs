@@ -16,9 +16,13 @@ use postroom::networks::s3::S3;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sqlx::Executor;
 use tokio::process::Command;
 
-use crate::harness::{INSTAGRAM, System, TIKTOK, eventually, film, picture};
+use crate::{
+    harness::{INSTAGRAM, System, TIKTOK, eventually, film, picture},
+    support::{Door, jpeg},
+};
 
 /// Runs ffmpeg on these inputs and gives the file it made.
 async fn ffmpeg(args: &[&str], ending: &str) -> Vec<u8> {
@@ -277,6 +281,34 @@ async fn files_that_nothing_uses_go_and_files_of_posts_stay() {
         .api(Method::POST, "/api/v1/posts", Some(&system.wish("too late", &[INSTAGRAM], &[unused])))
         .await;
     assert_eq!((status, &problem["errors"][0]["code"]), (422, &json!("media_unknown")), "{problem}");
+}
+
+#[tokio::test]
+async fn a_file_that_a_post_is_just_taking_up_is_not_given_up() {
+    let door = Door::open().await;
+    let file = door.upload("a.jpg", &jpeg(40, 40)).await.json()["id"].as_str().unwrap().to_owned();
+    let drop_all = || door.scratch.ledger.drop_unused_media(std::time::Duration::ZERO, None, 10);
+    // what accepting a post holds until it commits
+    let mut accepting = door.scratch.connection().await;
+    let hold = format!("BEGIN; SELECT FROM media WHERE id = '{file}' FOR KEY SHARE");
+    accepting.execute(sqlx::AssertSqlSafe(hold)).await.unwrap();
+    assert!(drop_all().await.unwrap().is_some(), "it was looked at");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM media").await, 1);
+    accepting.execute("ROLLBACK").await.unwrap();
+    // a post has it: no walk gives it up
+    let account = door.account("facebook_page").await;
+    let wish = json!({ "caption": "x", "media_ids": [file], "targets": [{ "account_id": account }] });
+    assert_eq!(door.post(&wish).await.status, 202);
+    drop_all().await.unwrap();
+    assert_eq!(door.scratch.number("SELECT count(*) FROM media").await, 1);
+    // no post has it any more
+    door.scratch.run("DELETE FROM post_media").await;
+    drop_all().await.unwrap();
+    assert_eq!(door.scratch.number("SELECT count(*) FROM media").await, 0);
+    assert_eq!(
+        door.scratch.number("SELECT count(*) FROM spare_object WHERE remove_at <= ledger_now()").await,
+        1
+    );
 }
 
 /// The most memory that a process has had at once, in bytes.
