@@ -59,11 +59,11 @@ pub async fn look(
         let detail = format!("It was promised as {said}; what came is {found}. Promise it as what it is.");
         return Err(Finding::new(field, "media_type_differs", detail).accepting([said]).into());
     }
-    let (mut digest, mut copy) = (Sha256::new(), Copy::of(kind)?);
+    let (mut digest, mut kept) = (Sha256::new(), Kept::of(kind)?);
     let (mut bytes, mut at) = (head, 0);
     loop {
         digest.update(&bytes);
-        copy.take(&bytes)?;
+        kept.take(&bytes)?;
         at += bytes.len() as u64;
         if at >= promised.bytes || bytes.is_empty() {
             break;
@@ -71,9 +71,9 @@ pub async fn look(
         bytes = piece(media, promised, at).await?;
     }
     drop(bytes);
-    let measure = match &copy {
-        Copy::Picture(file) => inspect::measure(file.path(), kind, field, pixel_limit).await?,
-        Copy::Film => {
+    let measure = match &kept {
+        Kept::Picture(file) => inspect::measure(file.path(), kind, field, pixel_limit).await?,
+        Kept::Film => {
             let address = media.address(promised.key).await.map_err(Problem::from)?;
             match inspect::measure_at(&address, kind, field, pixel_limit).await {
                 // With a store that went away meanwhile every film looks broken.
@@ -104,12 +104,12 @@ async fn piece(media: &dyn Media, promised: Promised<'_>, start: u64) -> Result<
 }
 
 /// A picture is opened from disk, and it is small; a film stays where it is.
-enum Copy {
+enum Kept {
     Picture(tempfile::NamedTempFile),
     Film,
 }
 
-impl Copy {
+impl Kept {
     fn of(kind: Type) -> Result<Self, NotTaken> {
         Ok(if kind.is_film() { Self::Film } else { Self::Picture(tempfile::NamedTempFile::new()?) })
     }

@@ -312,6 +312,7 @@ async fn a_file_that_a_post_is_just_taking_up_is_not_given_up() {
 }
 
 /// The most memory that a process has had at once, in bytes.
+#[cfg(target_os = "linux")]
 fn peak(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -320,6 +321,7 @@ fn peak(pid: u32) -> u64 {
 }
 
 /// From here on the most is counted anew.
+#[cfg(target_os = "linux")]
 fn forget_peak(pid: u32) {
     std::fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
 }

@@ -69,6 +69,9 @@ fn unpublishable(path: &Path, format: ImageFormat, field: &str) -> Result<(), Fi
     Ok(())
 }
 
+/// Tables and an extension, whose markers stand among those of frames.
+const NO_FRAMES: [u8; 3] = [0xc4, 0xc8, 0xcc];
+
 /// How many colours a JPEG is mixed of, as its frame says; `None`: it has no frame.
 fn colours(mut jpeg: impl Read) -> std::io::Result<Option<u8>> {
     let mut marker = [0; 2];
@@ -78,9 +81,7 @@ fn colours(mut jpeg: impl Read) -> std::io::Result<Option<u8>> {
             jpeg.read_exact(&mut marker[1..])?; // filled up with more of the same
         }
         match marker[1] {
-            // Tables and an extension, which look like frames.
-            0xc4 | 0xc8 | 0xcc => skip(&mut jpeg)?,
-            0xc0..=0xcf => {
+            0xc0..=0xcf if !NO_FRAMES.contains(&marker[1]) => {
                 let mut frame = [0; 8]; // length, precision, height, width, colours
                 jpeg.read_exact(&mut frame)?;
                 return Ok(Some(frame[7]));

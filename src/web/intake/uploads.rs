@@ -156,10 +156,16 @@ impl App {
     async fn take(&self, upload: &Upload) -> Result<Media, Problem> {
         let store = &self.house.media;
         let kind = Type::named(&upload.content_type).ok_or_else(Problem::internal)?;
-        self.has_come(upload).await?;
+        if !self.has_come(upload).await? {
+            return self.faster(upload).await;
+        }
         let key = fresh_key(upload.workspace_id, kind);
         self.house.ledger.about_to_store(&key).await?;
-        store.copy(&upload.object_key, &key, kind.word()).await?;
+        if let Err(failure) = store.copy(&upload.object_key, &key, kind.word()).await {
+            // Who was faster has removed what came.
+            let first = self.faster(upload).await;
+            return if first.is_ok() { first } else { Err(failure.into()) };
+        }
         let kept = self.keep_copy(upload, &key).await;
         // After an error of the ledger the row may stand all the same: a file too many is swept, too few is a broken post.
         let needed =
@@ -172,21 +178,18 @@ impl App {
         Ok(media)
     }
 
-    async fn has_come(&self, upload: &Upload) -> Result<(), Problem> {
+    /// Whether what was promised is there; nothing is, where it never came or was completed at this moment.
+    async fn has_come(&self, upload: &Upload) -> Result<bool, Problem> {
         let promised = upload.bytes.unsigned_abs();
         match self.house.media.size(&upload.object_key).await? {
-            Some(found) if found == promised => Ok(()),
+            Some(found) if found == promised => Ok(true),
             Some(found) => {
                 let detail = format!(
                     "{promised} bytes were promised; {found} have come. Send it again, or promise anew."
                 );
                 Err(Problem::invalid(vec![Finding::new("bytes", "media_size_differs", detail)]))
             }
-            // Somebody may have completed it between the look at the ledger and the look at the store.
-            None => match self.faster(upload).await {
-                Ok(_) => Err(Problem::conflict("It was completed at this moment. Ask again.")),
-                Err(problem) => Err(problem),
-            },
+            None => Ok(false),
         }
     }
 
