@@ -12,7 +12,7 @@ use crate::{
     contract::{Class, Failure, JobError},
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing},
-    surface::Surface,
+    surface::{Rendition, Surface},
 };
 
 /// Everything a running job may touch.
@@ -185,6 +185,8 @@ pub struct File {
     pub content_type: String,
     /// Its size.
     pub bytes: u64,
+    /// In pixels, as shown.
+    pub width: u32,
 }
 
 /// The network's name for what was prepared.
@@ -248,7 +250,17 @@ pub trait Media: Send + Sync {
     /// The store is away.
     async fn store(&self, key: &str, content_type: &str, path: &std::path::Path) -> Result<(), Failure>;
 
-    /// Removes a file; one that is not there counts as removed.
+    /// What a network gets in place of a file that it does not take: made now, or found made. The same file always
+    /// gives the same bytes.
+    ///
+    /// # Errors
+    /// The store is away; or, `Class::Permanent`, nothing of the kind can be made of it.
+    async fn rendition(&self, file: &File, _to: &Rendition) -> Result<File, Failure> {
+        let why = format!("nothing can be made of {} here", file.content_type);
+        Err(Failure::new(Class::Permanent, "rendition", why))
+    }
+
+    /// Removes a file and what was made of it; one that is not there counts as removed.
     ///
     /// # Errors
     /// The store is away.

@@ -15,6 +15,7 @@ pub mod machine;
 mod model;
 pub mod probe;
 pub mod publish;
+pub mod store;
 pub mod surface;
 pub mod timetable;
 pub mod zones;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     contract::{Class, Closing, Done, Failure, Job, JobError},
-    desk::{Armed, Call, Desk, Effects, Handle, KeepHandle, Network, NotArmed, Publication},
+    desk::{Armed, Call, Content, Desk, Effects, Handle, KeepHandle, Network, NotArmed, Publication},
     fp,
     gate::{Errand, Visit},
     machine::{self, Answer, HandleState, Move, Public, Sight, Step},
@@ -116,12 +116,30 @@ impl<'a> At<'a> {
         self.it.handle.as_ref().ok_or_else(|| JobError::Malformed(missing()))
     }
 
+    /// The content, with what is made of a file that the network does not take in place of it.
+    async fn rendered(&self) -> Result<Content, Failure> {
+        let mut content = self.it.content.clone();
+        let platform = &self.it.account.platform;
+        let Some(surface) = self.desk.networks.surface(platform, &content.surface) else {
+            return Ok(content);
+        };
+        for file in &mut content.media {
+            if let Some(to) = surface.rendition(&file.content_type, file.bytes, file.width) {
+                *file = self.desk.media.rendition(file, &to).await?;
+            }
+        }
+        Ok(content)
+    }
+
     async fn prepare(&self) -> Result<Option<Done>, JobError> {
         let effects = self.effects;
         let id = effects.prepare(Publish::LIMIT).await?;
         fp!(AfterPrepareLogged);
         let call = self.call(Some(id), Publish::LIMIT);
-        let made = self.network.prepare(&call, &self.it.content, &Keep(effects)).await;
+        let made = match self.rendered().await {
+            Ok(content) => self.network.prepare(&call, &content, &Keep(effects)).await,
+            Err(failure) => Err(failure),
+        };
         fp!(AfterPrepareAnswer);
         match made {
             Ok((handle, readiness)) => effects.prepared(id, &handle, readiness).await?,
@@ -148,8 +166,9 @@ impl<'a> At<'a> {
                 return Err(repeatable(failure).into_error());
             }
         }
+        let content = self.rendered().await.map_err(|failure| repeatable(failure).into_error())?;
         match self.effects.arm().await? {
-            Ok(armed) => self.send(handle, armed).await.map(Some),
+            Ok(armed) => self.send(handle, &content, armed).await.map(Some),
             Err(why) => self.not_armed(why),
         }
     }
@@ -179,7 +198,7 @@ impl<'a> At<'a> {
         }
     }
 
-    async fn send(&self, handle: &Handle, armed: Armed) -> Result<Done, JobError> {
+    async fn send(&self, handle: &Handle, content: &Content, armed: Armed) -> Result<Done, JobError> {
         fp!(AfterArm);
         let limits = &self.desk.limits;
         if self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within {
@@ -193,7 +212,7 @@ impl<'a> At<'a> {
         }
         fp!(BeforeCommitSend);
         let call = self.call(Some(armed.call), limits.commit_timeout);
-        let answer = self.network.commit(&call, handle, &self.it.content).await;
+        let answer = self.network.commit(&call, handle, content).await;
         fp!(AfterCommitAnswer);
         self.answered(armed.call, answer).await
     }

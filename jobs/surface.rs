@@ -126,7 +126,11 @@ impl Takes {
 impl Files {
     /// The rule that names this media type.
     fn rule(&self, content_type: &str) -> Option<&'static MediaRule> {
-        self.rules.iter().find(|rule| rule.types.contains(&content_type))
+        let takes = |rule: &&MediaRule| rule.types.contains(&content_type);
+        self.rules
+            .iter()
+            .find(takes)
+            .or_else(|| self.rules.iter().find(|r| r.renders.contains(&content_type)))
     }
 
     fn count(&self) -> String {
@@ -142,6 +146,9 @@ impl Files {
 pub struct MediaRule {
     /// Media types, by content.
     pub types: &'static [&'static str],
+    /// Types that the first of `types` is made of: what is of another type goes out as that, and a picture that is too
+    /// wide or too large goes out smaller. Empty: a file goes out as it is or not at all.
+    pub renders: &'static [&'static str],
     /// The largest file, in bytes.
     pub most_bytes: u64,
     /// The narrowest picture, in pixels.
@@ -154,6 +161,25 @@ pub struct MediaRule {
     pub least_duration_ms: Option<u64>,
     /// The longest film, in milliseconds.
     pub most_duration_ms: Option<u64>,
+}
+
+/// What is made of a file that a network does not take as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rendition {
+    /// Of this type.
+    pub content_type: &'static str,
+    /// Not wider; what is narrower stays so.
+    pub most_width: u32,
+    /// Not larger.
+    pub most_bytes: u64,
+}
+
+impl Rendition {
+    /// Where it is kept: beside what it was made of, and the same for all that need the same.
+    pub fn key(&self, original: &str) -> String {
+        let kind = self.content_type.rsplit('/').next().unwrap_or_default();
+        format!("{original}.{}x{}.{kind}", self.most_width, self.most_bytes)
+    }
 }
 
 /// A file as the rules see it.
@@ -330,7 +356,7 @@ impl Platform {
             .iter()
             .filter_map(Surface::files)
             .flat_map(|takes| takes.rules)
-            .flat_map(|rule| rule.types)
+            .flat_map(|rule| rule.types.iter().chain(rule.renders))
             .copied()
             .collect::<BTreeSet<_>>()
             .into_iter()
@@ -344,6 +370,11 @@ impl Surface {
             Takes::Files(files) => Some(files),
             Takes::Words | Takes::Link => None,
         }
+    }
+
+    /// What has to be made of a file of this type, size and width for the network; `None`: it goes as it is.
+    pub fn rendition(&self, content_type: &str, bytes: u64, width: u32) -> Option<Rendition> {
+        self.files()?.rule(content_type)?.rendition(content_type, bytes, width)
     }
 
     fn findings(&self, draft: &Draft<'_>, title: &str) -> Vec<Finding> {
@@ -366,14 +397,32 @@ impl Surface {
 }
 
 impl MediaRule {
+    /// Whether a file of this type is made as small as need be.
+    fn shrinks(&self, content_type: &str) -> bool {
+        content_type.starts_with("image/") && self.renders.contains(&content_type)
+    }
+
+    /// What is made of such a file; `None`: it goes as it is.
+    fn rendition(&self, content_type: &str, bytes: u64, width: u32) -> Option<Rendition> {
+        let fits = bytes <= self.most_bytes && width <= self.most_width;
+        let as_it_is = self.types.contains(&content_type) && (fits || !self.shrinks(content_type));
+        let to = Rendition {
+            content_type: self.types.first()?,
+            most_width: self.most_width,
+            most_bytes: self.most_bytes,
+        };
+        (!as_it_is).then_some(to)
+    }
+
     fn findings(&self, file: &Shape, title: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut find = |code, detail| findings.push(Finding::new("media_ids", code, detail));
-        if file.bytes > self.most_bytes {
+        let shrinks = self.shrinks(&file.content_type);
+        if file.bytes > self.most_bytes && !shrinks {
             let (has, most) = (megabytes(file.bytes), megabytes(self.most_bytes));
             find("media_too_large", format!("The file has {has} MB; {title} takes at most {most} MB."));
         }
-        if file.width < self.least_width || file.width > self.most_width {
+        if file.width < self.least_width || (file.width > self.most_width && !shrinks) {
             find(
                 "media_width",
                 format!(
@@ -426,6 +475,7 @@ mod tests {
 
     const PHOTO: MediaRule = MediaRule {
         types: &["image/jpeg"],
+        renders: &[],
         most_bytes: 1_000_000,
         least_width: 320,
         most_width: 1440,
@@ -506,5 +556,30 @@ mod tests {
         assert_eq!(carousel(&[film(60_001), photo()]), Err(vec!["media_too_long"]));
         let sound = Shape { content_type: "audio/mpeg".into(), ..photo() };
         assert_eq!(carousel(&[photo(), sound]), Err(vec!["media_type"]));
+    }
+
+    #[test]
+    fn a_picture_that_a_network_does_not_take_is_made_into_one_that_it_takes() {
+        let rule = MediaRule {
+            types: &["image/jpeg", "image/gif"],
+            renders: &["image/jpeg", "image/png"],
+            most_width: 1440,
+            most_bytes: 1_000_000,
+            ..PHOTO
+        };
+        let made = |kind, bytes, width| rule.rendition(kind, bytes, width).map(|made| made.key("w/1"));
+        let key = Some("w/1.1440x1000000.jpeg".to_owned());
+        assert_eq!(made("image/jpeg", 1_000_000, 1440), None, "it fits");
+        assert_eq!(made("image/jpeg", 1_000_001, 1440), key);
+        assert_eq!(made("image/jpeg", 1_000_000, 1441), key);
+        assert_eq!(made("image/png", 10, 10), key);
+        assert_eq!(made("image/gif", 1_000_001, 1440), None, "of this nothing is made");
+        let found = |kind: &str, width| {
+            let file = Shape { content_type: kind.into(), bytes: 2_000_000, width, ..shape(1, 1) };
+            rule.findings(&Shape { height: width, ..file }, "X").iter().map(|it| it.code).collect::<Vec<_>>()
+        };
+        assert_eq!(found("image/png", 4_000), [""; 0], "it is made smaller");
+        assert_eq!(found("image/png", 10), ["media_width"], "nothing is made larger");
+        assert_eq!(found("image/gif", 4_000), ["media_too_large", "media_width"]);
     }
 }

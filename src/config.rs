@@ -206,6 +206,26 @@ pub struct Retention {
     /// Answers kept for a repeated key.
     #[serde(with = "humantime_serde")]
     pub idempotency: Duration,
+    /// Files that no post uses.
+    #[serde(with = "humantime_serde")]
+    pub unused_media: Duration,
+    /// Uploads that were promised and not completed.
+    #[serde(with = "humantime_serde")]
+    pub unfinished_uploads: Duration,
+    /// How often files are looked for that can go.
+    #[serde(with = "humantime_serde")]
+    pub sweep_every: Duration,
+}
+
+impl Retention {
+    /// Says what is wrong with it, if anything.
+    fn check(&self) -> Result<(), ConfigError> {
+        let (hour, year) = (Duration::from_hours(1), Duration::from_hours(366 * 24));
+        traffic::span("retention.unused_media", self.unused_media, hour..=year)?;
+        // the store takes what was promised for an hour
+        traffic::span("retention.unfinished_uploads", self.unfinished_uploads, hour * 2..=year)?;
+        traffic::span("retention.sweep_every", self.sweep_every, Duration::from_millis(10)..=hour)
+    }
 }
 
 /// A setting that cannot be used: the key, what was found, what is accepted.
@@ -267,6 +287,7 @@ impl Settings {
             kind.check(name)?;
         }
         self.traffic.check()?;
+        self.retention.check()?;
         for (name, schedule) in &self.schedules {
             schedule.check(name)?;
         }

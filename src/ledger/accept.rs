@@ -161,7 +161,7 @@ async fn facts(connection: &mut PgConnection, question: &Question) -> Result<(Fa
     let media = if question.media_ids.is_empty() {
         Vec::new()
     } else {
-        media::select(connection, question.workspace_id, &question.media_ids).await?
+        media::lock(connection, question.workspace_id, &question.media_ids).await?
     };
     // After the locks: a post that waited for one is judged by the time at which it got it.
     let known = sqlx::query!(r#"SELECT ledger_now() AS "now!", pg_current_xact_id()::text AS "xid!""#)

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     idempotency::{self, Answer, Asked, Before},
+    spare,
 };
 
 /// A file.
@@ -93,7 +94,7 @@ impl Ledger {
                 Before::Other => return Ok(Kept::KeyReused),
             }
         }
-        let media = insert(&mut tx, new).await?;
+        let media = keep(&mut tx, new).await?;
         let xid =
             sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text AS "xid!""#).fetch_one(&mut *tx).await?;
         let answer = answer(&media);
@@ -114,6 +115,15 @@ impl Ledger {
     pub async fn media_of(&self, workspace_id: Uuid, ids: &[Uuid]) -> Result<Vec<Media>, LedgerError> {
         select(&mut *self.pool.acquire().await?, workspace_id, ids).await
     }
+}
+
+/// Keeps a file that was written down before it was stored.
+pub(super) async fn keep(connection: &mut PgConnection, new: &NewMedia) -> Result<Media, LedgerError> {
+    if spare::keep(connection, &new.object_key).await? {
+        return insert(connection, new).await;
+    }
+    let gone = format!("no word of {} any more: it took so long that it is being removed", new.object_key);
+    Err(LedgerError::Unreadable(gone))
 }
 
 async fn insert(connection: &mut PgConnection, new: &NewMedia) -> Result<Media, LedgerError> {
@@ -148,8 +158,27 @@ async fn insert(connection: &mut PgConnection, new: &NewMedia) -> Result<Media, 
     })
 }
 
+/// The workspace's files among `ids`, in no order; until the transaction ends none of them is given up.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    workspace_id: Uuid,
+    ids: &[Uuid],
+) -> Result<Vec<Media>, LedgerError> {
+    let found = sqlx::query_as!(
+        Media,
+        r#"SELECT id, object_key, name, type AS content_type, bytes, width, height, duration_ms,
+                  state = 'ready' AS "ready!", created_at
+           FROM media WHERE workspace_id = $1 AND id = ANY ($2) ORDER BY id FOR KEY SHARE"#,
+        workspace_id,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(found)
+}
+
 /// The workspace's files among `ids`, in no order.
-pub(super) async fn select(
+async fn select(
     connection: &mut PgConnection,
     workspace_id: Uuid,
     ids: &[Uuid],

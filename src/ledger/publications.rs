@@ -15,6 +15,7 @@ struct FileRow {
     key: String,
     content_type: String,
     bytes: u64,
+    width: u32,
 }
 
 impl Ledger {
@@ -40,7 +41,8 @@ impl Ledger {
                       ARRAY(SELECT o.public_id FROM publication o
                             WHERE o.account_id = p.account_id AND o.id <> p.id AND o.public_id IS NOT NULL
                               AND o.published_at > p.armed_at - interval '1 hour') AS "taken!: Vec<String>",
-                      (SELECT jsonb_agg(jsonb_build_object('key', m.object_key, 'content_type', m.type, 'bytes', m.bytes)
+                      (SELECT jsonb_agg(jsonb_build_object('key', m.object_key, 'content_type', m.type, 'bytes', m.bytes,
+                                                           'width', m.width)
                                         ORDER BY pm.position)
                        FROM post_media pm JOIN media m ON m.id = pm.media_id WHERE pm.post_id = p.post_id) AS media,
                       ledger_now() AS "now!"
@@ -168,6 +170,6 @@ fn files(rows: Option<Value>) -> Result<Vec<File>, LedgerError> {
     };
     Ok(rows
         .into_iter()
-        .map(|row| File { key: row.key, content_type: row.content_type, bytes: row.bytes })
+        .map(|row| File { key: row.key, content_type: row.content_type, bytes: row.bytes, width: row.width })
         .collect())
 }

@@ -63,6 +63,7 @@ const PLATFORM: Platform = Platform {
 /// "Photos should be smaller than 4 MB", says the error that a larger one gets.
 const PHOTO: MediaRule = MediaRule {
     types: &["image/jpeg", "image/png"],
+    renders: &["image/jpeg", "image/png", "image/webp"],
     most_bytes: 4_000_000,
     least_width: 1,
     most_width: u32::MAX,

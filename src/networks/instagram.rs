@@ -44,6 +44,7 @@ const PLATFORM: Platform = Platform {
 /// "JPEG is the only image format supported", 4:5 to 1.91:1.
 const IMAGE: MediaRule = MediaRule {
     types: &["image/jpeg"],
+    renders: &["image/jpeg", "image/png", "image/webp"],
     most_bytes: 8_000_000,
     least_width: 320,
     most_width: 1440,

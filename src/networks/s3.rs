@@ -1,5 +1,10 @@
 //! The object store: Amazon S3, or anything that speaks its protocol.
 
+mod film;
+mod form;
+mod made;
+mod picture;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -12,16 +17,19 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     presigning::PresigningConfig,
     primitives::ByteStream,
-    types::{CompletedMultipartUpload, CompletedPart},
+    types::{CompletedMultipartUpload, CompletedPart, MetadataDirective},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jobs::{
     contract::{Class, Failure},
-    desk::{Media, Origin},
+    desk::{self, Media, Origin},
+    store::{Form, Uploads},
+    surface::Rendition,
 };
 use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncReadExt};
 
+use self::form::{Allowed, Signer};
 use super::Environment;
 
 /// How long an address serves: networks fetch a file when a post is prepared, and again up to hours later.
@@ -38,6 +46,7 @@ const CODE: &str = "media_store";
 #[derive(Debug, Clone)]
 pub struct S3 {
     client: Client,
+    signer: Signer,
     bucket: String,
     prefix: String,
     origin: Option<Arc<dyn Origin>>,
@@ -63,12 +72,9 @@ impl S3 {
             (None, None) => required("AWS_REGION", "the region of the bucket")?,
         };
         let prefix = environment("S3_PREFIX").map_or(String::new(), |prefix| directory(&prefix));
-        Ok(Self {
-            client: client(Credentials::new(id, secret, None, None, "environment"), region, endpoint),
-            bucket,
-            prefix,
-            origin: None,
-        })
+        let credentials = Credentials::new(id, secret, None, None, "environment");
+        let signer = Signer::new(credentials.clone(), &region, endpoint.as_deref(), &bucket);
+        Ok(Self { client: client(credentials, region, endpoint), signer, bucket, prefix, origin: None })
     }
 
     /// The same, with an origin of ours in front of it.
@@ -127,6 +133,14 @@ fn client(credentials: Credentials, region: String, endpoint: Option<String>) ->
     Client::from_conf(config.build())
 }
 
+/// As it stands in an address.
+fn escaped(key: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    key.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 fn directory(prefix: &str) -> String {
     match prefix.trim_matches('/') {
         "" => String::new(),
@@ -170,7 +184,12 @@ impl Media for S3 {
         self.put(key, content_type, bytes).await
     }
 
+    async fn rendition(&self, file: &desk::File, to: &Rendition) -> Result<desk::File, Failure> {
+        self.rendered(file, to).await
+    }
+
     async fn remove(&self, key: &str) -> Result<(), Failure> {
+        self.remove_made(key).await?;
         let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key));
         match delete.send().await {
             Ok(_) => Ok(()),
@@ -181,6 +200,39 @@ impl Media for S3 {
 
     fn origin(&self) -> Option<&dyn Origin> {
         self.origin.as_deref()
+    }
+}
+
+#[async_trait]
+impl Uploads for S3 {
+    fn form(&self, key: &str, content_type: &str, bytes: u64, life: Duration) -> Result<Form, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "the store judges a signature by the true time")]
+        let now = chrono::Utc::now();
+        let key = self.key(key);
+        Ok(self.signer.form(&Allowed { key: &key, content_type, bytes, life }, now))
+    }
+
+    async fn size(&self, key: &str) -> Result<Option<u64>, Failure> {
+        let head = self.client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        match head {
+            Ok(found) => Ok(found.content_length.and_then(|length| u64::try_from(length).ok())),
+            // An answer to HEAD has no body that could name an error.
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
+                Ok(None)
+            }
+            Err(error) => Err(failure("looking for a file", &error)),
+        }
+    }
+
+    async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<(), Failure> {
+        let copy = self.client.copy_object().bucket(&self.bucket).key(self.key(to));
+        let copy = copy.copy_source(escaped(&format!("{}/{}", self.bucket, self.key(from))));
+        let copy = copy.metadata_directive(MetadataDirective::Replace).content_type(content_type);
+        copy.send().await.map(drop).map_err(|error| failure("copying a file", &error))
+    }
+
+    async fn thumbnail(&self, file: &desk::File) -> Result<String, Failure> {
+        self.small(file).await
     }
 }
 

@@ -87,6 +87,7 @@ const PHOTO: MediaRule = MediaRule {
 
 const VIDEO: MediaRule = MediaRule {
     types: &["video/mp4", "video/quicktime", "video/webm"],
+    renders: &["video/x-matroska"],
     most_bytes: 4_000_000_000,
     least_width: 360,
     most_width: 4096,

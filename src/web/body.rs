@@ -124,6 +124,33 @@ pub fn resumed(body: &Value) -> (Option<String>, Vec<Finding>) {
     (account_id, findings)
 }
 
+/// An upload as the API takes it.
+pub struct WishedUpload {
+    /// What the file is called; for display only.
+    pub name: String,
+    /// What it is said to be.
+    pub content_type: String,
+    /// How large it is said to be.
+    pub bytes: u64,
+}
+
+/// An upload, as far as it can be read, and what cannot.
+pub fn upload(body: &Value) -> (WishedUpload, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["name", "type", "bytes"]);
+    let name = at.text("name").unwrap_or_default();
+    let content_type = at.text("type").unwrap_or_default();
+    if at.absent("type") {
+        at.find("type", "required", "Say what type the file is of, such as image/jpeg or video/mp4.");
+    }
+    let bytes = at.value("bytes").and_then(Value::as_u64).filter(|bytes| *bytes > 0);
+    if bytes.is_none() {
+        at.find("bytes", "required", "Say how many bytes the file has: a whole number above 0.");
+    }
+    (WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() }, findings)
+}
+
 /// What is wrong with a body that says nothing.
 pub fn nothing(body: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();

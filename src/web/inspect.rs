@@ -1,20 +1,21 @@
 //! What a file really is: its type by content, its size in pixels, whether it opens from end to end.
 
-use std::{io::Read, path::Path, process::Stdio, time::Duration};
+mod film;
+mod picture;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
-use serde_json::Value;
-use tokio::{process::Command, sync::Semaphore};
+use std::path::Path;
 
+use image::ImageFormat;
+use tokio::sync::Semaphore;
+
+use self::{
+    film::{Source, film},
+    picture::picture,
+};
 use super::{finding::Finding, problem::Problem, upload::NotTaken};
 use crate::config;
 
-/// What decoding one picture may take.
-const MEMORY: u64 = 512 << 20;
-/// Looking through the largest film takes a few seconds.
-const SLOWEST_PROBE: Duration = Duration::from_mins(1);
-
-/// Pictures are unfolded one or two at a time: each may take [`MEMORY`].
+/// Pictures are unfolded one or two at a time: each may take half a gigabyte.
 static UNFOLDING: Semaphore = Semaphore::const_new(2);
 
 /// The types that are taken.
@@ -32,11 +33,14 @@ pub enum Type {
     Mov,
     /// `video/webm`
     Webm,
+    /// `video/x-matroska`
+    Mkv,
 }
 
 impl Type {
     /// Every type.
-    pub const ALL: &'static [Self] = &[Self::Jpeg, Self::Png, Self::Webp, Self::Mp4, Self::Mov, Self::Webm];
+    pub const ALL: &'static [Self] =
+        &[Self::Jpeg, Self::Png, Self::Webp, Self::Mp4, Self::Mov, Self::Webm, Self::Mkv];
 
     /// The type of a file that begins so.
     pub fn of(head: &[u8]) -> Option<Self> {
@@ -54,7 +58,18 @@ impl Type {
             Self::Mp4 => "video/mp4",
             Self::Mov => "video/quicktime",
             Self::Webm => "video/webm",
+            Self::Mkv => "video/x-matroska",
         }
+    }
+
+    /// The type that is called so.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
+    /// Whether it moves.
+    pub const fn is_film(self) -> bool {
+        matches!(self.opener(), Opener::Film(_))
     }
 
     /// How its files are called.
@@ -66,6 +81,7 @@ impl Type {
             Self::Mp4 => "mp4",
             Self::Mov => "mov",
             Self::Webm => "webm",
+            Self::Mkv => "mkv",
         }
     }
 
@@ -83,7 +99,7 @@ impl Type {
             Self::Png => Opener::Picture(ImageFormat::Png),
             Self::Webp => Opener::Picture(ImageFormat::WebP),
             Self::Mp4 | Self::Mov => Opener::Film("mov"),
-            Self::Webm => Opener::Film("matroska"),
+            Self::Webm | Self::Mkv => Opener::Film("matroska"),
         }
     }
 }
@@ -117,111 +133,21 @@ pub async fn measure(path: &Path, kind: Type, field: &str, pixel_limit: u64) -> 
             let opened = move || picture(&path, format, &field, pixel_limit);
             Ok(tokio::task::spawn_blocking(opened).await.map_err(Problem::from)??)
         }
-        Opener::Film(demuxer) => film("ffprobe", path, demuxer, field, pixel_limit).await,
+        Opener::Film(_) => film("ffprobe", Source::File(path), kind, field, pixel_limit).await,
     }
 }
 
-fn picture(path: &Path, format: ImageFormat, field: &str, pixel_limit: u64) -> Result<Measure, Finding> {
-    let broken = |_| broken(field);
-    let reader = || {
-        let mut reader = ImageReader::open(path)?;
-        reader.set_format(format);
-        Ok(reader)
-    };
-    let (width, height) = reader().and_then(|r: ImageReader<_>| r.into_dimensions()).map_err(broken)?;
-    if u64::from(width) * u64::from(height) > pixel_limit {
-        let detail = format!("It has {width} × {height} pixels; at most {pixel_limit} in all are taken.");
-        return Err(Finding::new(field, "media_too_many_pixels", detail));
-    }
-    if format == ImageFormat::Jpeg && !ends_properly(path).map_err(|_| self::broken(field))? {
-        return Err(self::broken(field));
-    }
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MEMORY);
-    let mut reader = reader().map_err(broken)?;
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    DynamicImage::from_decoder(decoder).map_err(broken)?;
-    let (width, height) = if lies_on_its_side(orientation) { (height, width) } else { (width, height) };
-    Ok(Measure { width, height, duration_ms: None })
-}
-
-fn lies_on_its_side(orientation: Orientation) -> bool {
-    match orientation {
-        Orientation::Rotate90
-        | Orientation::Rotate270
-        | Orientation::Rotate90FlipH
-        | Orientation::Rotate270FlipH => true,
-        Orientation::NoTransforms
-        | Orientation::Rotate180
-        | Orientation::FlipHorizontal
-        | Orientation::FlipVertical => false,
-    }
-}
-
-/// Whether a JPEG's last scan has an end: the decoder paints what is missing grey and says nothing.
-fn ends_properly(path: &Path) -> std::io::Result<bool> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.read_to_end(&mut bytes)?;
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
-    Ok(last(0xd9) > last(0xda))
-}
-
-async fn film(
-    program: &str,
-    path: &Path,
-    demuxer: &str,
+/// The same for a film at an address of the object store; nothing of it is kept.
+///
+/// # Errors
+/// Those of [`measure`].
+pub async fn measure_at(
+    address: &str,
+    kind: Type,
     field: &str,
     pixel_limit: u64,
 ) -> Result<Measure, NotTaken> {
-    let run = Command::new(program)
-        .args(["-v", "error", "-print_format", "json", "-show_streams", "-show_format"])
-        // Reads to the end, and so finds what is cut off.
-        .args(["-count_packets", "-protocol_whitelist", "file", "-f", demuxer, "-i"])
-        .arg(path)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = match tokio::time::timeout(SLOWEST_PROBE, run).await {
-        Err(_) => return Err(broken(field).into()),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            let detail = "Films cannot be checked here: ffprobe is missing. Whoever runs this house installs ffmpeg (apt-get install ffmpeg).";
-            return Err(Problem::away("ffprobe-missing", detail).into());
-        }
-        Ok(output) => output?,
-    };
-    let cut_off = String::from_utf8_lossy(&output.stderr).contains("partial file");
-    let probed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    match read_probe(&probed) {
-        Some(measure) if output.status.success() && !cut_off => {
-            if u64::from(measure.width) * u64::from(measure.height) > pixel_limit {
-                let detail = format!("It has {} × {} pixels, too many.", measure.width, measure.height);
-                return Err(Finding::new(field, "media_too_many_pixels", detail).into());
-            }
-            Ok(measure)
-        }
-        _ => Err(broken(field).into()),
-    }
-}
-
-/// Width, height and length of the first real film in what ffprobe found.
-fn read_probe(probed: &Value) -> Option<Measure> {
-    let stream = probed["streams"]
-        .as_array()?
-        .iter()
-        .find(|stream| stream["codec_type"] == "video" && stream["disposition"]["attached_pic"] != 1)?;
-    let pixels = |name: &str| stream[name].as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
-    let (width, height) = (pixels("width")?, pixels("height")?);
-    let turned = stream["side_data_list"].as_array().is_some_and(|list| {
-        list.iter().any(|it| it["rotation"].as_i64().is_some_and(|r| r.rem_euclid(180) == 90))
-    });
-    let (width, height) = if turned { (height, width) } else { (width, height) };
-    let seconds: f64 = [&probed["format"]["duration"], &stream["duration"]]
-        .into_iter()
-        .find_map(|value| value.as_str()?.parse().ok())?;
-    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())?;
-    Some(Measure { width, height, duration_ms: Some(u64::try_from(duration.as_millis()).ok()?) })
+    film("ffprobe", Source::Address(address), kind, field, pixel_limit).await
 }
 
 fn broken(field: &str) -> Finding {
@@ -237,7 +163,6 @@ mod tests {
     use std::io::Write;
 
     use image::{ExtendedColorType, ImageEncoder, codecs};
-    use serde_json::json;
 
     use super::*;
 
@@ -317,36 +242,11 @@ mod tests {
         assert_eq!(look(&liar).await, Err("media_broken"));
     }
 
-    #[tokio::test]
-    async fn a_house_without_ffprobe_says_what_to_install() {
-        let error =
-            film("ffprobe-is-not-here", Path::new("x"), "mov", "file", PIXELS).await.expect_err("refused");
-        let NotTaken::Problem(problem) = error else { panic!("{error:?}") };
-        assert_eq!(problem.word, "ffprobe-missing");
-        assert!(problem.detail.contains("apt-get install ffmpeg"));
-    }
-
     #[test]
     fn the_type_is_found_by_content() {
         assert_eq!(Type::of(&jpeg(8, 8)), Some(Type::Jpeg));
         assert_eq!(Type::of(b"just words"), None);
         assert_eq!(Type::of(b"GIF89a"), None);
         assert_eq!(Type::of(b"#EXTM3U\nhttp://10.0.0.1/x"), None);
-    }
-
-    #[test]
-    fn a_film_turned_by_its_player_is_measured_as_shown() {
-        let probed = json!({
-            "streams": [
-                { "codec_type": "audio" },
-                { "codec_type": "video", "width": 1920, "height": 1080, "side_data_list": [{ "rotation": -90 }] }
-            ],
-            "format": { "duration": "12.345000" }
-        });
-        assert_eq!(
-            read_probe(&probed),
-            Some(Measure { width: 1080, height: 1920, duration_ms: Some(12_345) })
-        );
-        assert_eq!(read_probe(&json!({ "streams": [{ "codec_type": "audio" }] })), None);
     }
 }

@@ -13,6 +13,7 @@ pub mod passwords;
 pub mod problem;
 pub mod pulls;
 pub mod spans;
+pub mod stored;
 pub mod text;
 pub mod times;
 pub mod upload;
@@ -23,12 +24,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use jobs::{
-    desk::{Clock, Media},
-    fp,
-    hint::Hint,
-    surface::Platform,
-};
+use jobs::{desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -68,7 +64,7 @@ pub struct House {
     /// The networks that are switched on.
     pub platforms: Vec<&'static Platform>,
     /// The object store.
-    pub media: Arc<dyn Media>,
+    pub media: Arc<dyn Uploads>,
     /// Called after each commit with the jobs that may run now.
     pub nudge: Nudge,
     /// For the sign-in's throttle; what is due is decided by the ledger's clock.

@@ -115,7 +115,11 @@ async fn next(field: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, NotTak
     }
 }
 
-fn known(head: &[u8], field: &str) -> Result<inspect::Type, Finding> {
+/// The type of a file that begins so.
+///
+/// # Errors
+/// It is none that is taken.
+pub fn known(head: &[u8], field: &str) -> Result<inspect::Type, Finding> {
     inspect::Type::of(head).ok_or_else(|| {
         let detail =
             "The file is neither a picture nor a film that the networks take, whatever it is called.";
@@ -123,7 +127,8 @@ fn known(head: &[u8], field: &str) -> Result<inspect::Type, Finding> {
     })
 }
 
-fn too_large(field: &str, name: &str, most: u64) -> Finding {
+/// A file of this name has more than so many bytes.
+pub fn too_large(field: &str, name: &str, most: u64) -> Finding {
     let detail = format!("“{name}” is larger than {} MB, which is the most.", most / (1 << 20));
     Finding::new(field, "media_too_large", detail)
 }

@@ -16,6 +16,7 @@ mod relay;
 mod room;
 mod scheduler;
 mod starter;
+mod sweeper;
 mod traffic;
 mod vault;
 mod window;
@@ -239,6 +240,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(reaper::run(Arc::clone(worker)));
     duties.spawn(reconciler::run(Arc::clone(worker)));
     duties.spawn(scheduler::run(Arc::clone(worker)));
+    duties.spawn(sweeper::run(Arc::clone(worker)));
     duties
 }
 

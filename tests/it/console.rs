@@ -291,10 +291,13 @@ async fn a_post_is_written_with_its_files_and_looked_at() {
     assert!(page.text.contains("loaf.jpg") && page.text.contains("data-live"));
     assert!(page.text.contains("<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>"));
     let media = page.text.split('"').find(|part| part.starts_with("/media/")).expect("a preview").to_owned();
-    let answer = browser.get(&media).await;
-    assert!(answer.header("location").starts_with("https://media.example/"), "{answer:?}");
+    let small = browser.get(&media).await;
+    assert!(small.header("location").ends_with(".small.jpeg?signed"), "{small:?}");
+    let whole = browser.get(media.trim_end_matches("/thumbnail")).await;
+    assert!(whole.header("location").ends_with(".jpg?signed"), "{whole:?}");
     let list = browser.get("/posts").await;
     assert!(list.text.contains("Scheduled") && list.text.contains("Bakery on facebook_page"));
+    assert!(list.text.contains(&format!("src=\"{media}\"")), "{}", list.text);
 }
 
 #[tokio::test]
@@ -427,7 +430,7 @@ async fn what_another_workspace_has_is_not_there() {
     assert_eq!(browser.get(&post).await.status, StatusCode::OK);
     let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
     door.scratch.run(&format!("UPDATE membership SET workspace_id = '{other}'")).await;
-    for path in [post.as_str(), &file, "/posts/nonsense"] {
+    for path in [post.as_str(), &file, &format!("{file}/thumbnail"), "/posts/nonsense"] {
         let page = browser.get(path).await;
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
         assert!(page.text.contains("<h1>Not found</h1>"));

@@ -649,6 +649,8 @@ async fn the_description_names_every_route_of_the_api() {
         ("/api/v1/posts/{id}", &["get"]),
         ("/api/v1/media", &["post"]),
         ("/api/v1/media/{id}", &["get"]),
+        ("/api/v1/media/uploads", &["post"]),
+        ("/api/v1/media/uploads/{id}/complete", &["post"]),
         ("/api/v1/accounts", &["get"]),
         ("/healthz", &["get"]),
         ("/readyz", &["get"]),

@@ -127,7 +127,7 @@ impl Sandbox {
         let key = format!("w/{}", Uuid::now_v7());
         let bytes = std::fs::metadata(path).expect("a file").len();
         self.store.store(&key, content_type, path).await.expect("stored");
-        File { key, content_type: content_type.into(), bytes }
+        File { key, content_type: content_type.into(), bytes, width: 600 }
     }
 }
 

@@ -196,6 +196,7 @@ impl Clock for Wall {
 
 const IMAGE: MediaRule = MediaRule {
     types: &["image/jpeg", "image/png"],
+    renders: &[],
     most_bytes: 8 << 20,
     least_width: 10,
     most_width: 20_000,

@@ -281,7 +281,7 @@ impl Sheet<'_> {
             gap: offers(findings),
             ambiguous: findings.iter().any(|finding| finding.code == "dst_ambiguous")
                 || !written.fold.is_empty(),
-            accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm",
+            accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
             written,
         })
     }

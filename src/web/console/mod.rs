@@ -11,6 +11,7 @@ mod session;
 mod sign_in;
 mod texts;
 mod throttle;
+mod thumbnail;
 mod words;
 
 use std::sync::Arc;
@@ -78,6 +79,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         )
         .route("/posts/{id}", get(post::page))
         .route("/media/{id}", get(post::media))
+        .route("/media/{id}/thumbnail", get(thumbnail::one))
         .route("/accounts", get(accounts::page))
         .route("/workspace", posting(desk::switch_workspace))
         .route("/theme", posting(desk::choose_theme))

@@ -122,7 +122,8 @@ async fn only_file(mut form: Multipart, app: &App) -> Result<Received, NotTaken>
         .ok_or_else(|| Finding::new(FIELD, "required", "Send the file in the form's field “file”.").into())
 }
 
-fn told(error: NotTaken) -> Problem {
+/// What is told of a file that was not taken.
+pub(super) fn told(error: NotTaken) -> Problem {
     match error {
         NotTaken::File(finding) => Problem::invalid(vec![finding]),
         NotTaken::Problem(problem) => problem,
@@ -157,13 +158,8 @@ impl App {
         asked: Option<&Asked>,
     ) -> Result<Kept, Problem> {
         let media = &self.house.media;
-        media.store(&new.object_key, new.content_type, received.path()).await.map_err(|failure| {
-            tracing::error!(%failure, "the media store did not take a file");
-            Problem::away(
-                "media-store-away",
-                "The media store cannot be reached; the file was not taken. Try again.",
-            )
-        })?;
+        self.house.ledger.about_to_store(&new.object_key).await?;
+        media.store(&new.object_key, new.content_type, received.path()).await?;
         let kept = self.house.ledger.add_media(new, asked, answer).await;
         // After an error the row may stand all the same: a file too many is swept, a file too few is a broken post.
         if matches!(kept, Ok(Kept::Before(_) | Kept::KeyReused))
@@ -176,23 +172,48 @@ impl App {
 }
 
 fn new_media(received: &Received, measure: inspect::Measure, workspace_id: uuid::Uuid) -> NewMedia {
-    let id = uuid::Uuid::now_v7();
+    let object_key = fresh_key(workspace_id, received.kind);
+    described(
+        &received.name,
+        received.bytes,
+        received.sha256,
+        received.kind,
+        measure,
+        (workspace_id, object_key),
+    )
+}
+
+/// A key that nobody has been given.
+pub(super) fn fresh_key(workspace_id: uuid::Uuid, kind: inspect::Type) -> String {
+    format!("{workspace_id}/{}.{}", uuid::Uuid::now_v7(), kind.ending())
+}
+
+/// A file as the ledger keeps it, of this workspace and under this key.
+pub(super) fn described(
+    name: &str,
+    bytes: u64,
+    sha256: [u8; 32],
+    kind: inspect::Type,
+    measure: inspect::Measure,
+    (workspace_id, object_key): (uuid::Uuid, String),
+) -> NewMedia {
     let pixels = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     NewMedia {
-        id,
+        id: uuid::Uuid::now_v7(),
         workspace_id,
-        object_key: format!("{workspace_id}/{}.{}", uuid::Uuid::now_v7(), received.kind.ending()),
-        name: received.name.clone(),
-        content_type: received.kind.word(),
-        bytes: i64::try_from(received.bytes).unwrap_or(i64::MAX),
+        object_key,
+        name: name.to_owned(),
+        content_type: kind.word(),
+        bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
         width: pixels(measure.width),
         height: pixels(measure.height),
         duration_ms: measure.duration_ms.and_then(|ms| i64::try_from(ms).ok()),
-        sha256: received.sha256,
+        sha256,
     }
 }
 
-fn answer(media: &Media) -> Answer {
+/// The answer to whoever brought it.
+pub(super) fn answer(media: &Media) -> Answer {
     let body = serde_json::to_string(&MediaShape::from(media)).unwrap_or_default();
     Answer { status: 201, body }
 }

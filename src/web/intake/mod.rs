@@ -8,6 +8,7 @@ pub mod media;
 pub mod posts;
 pub mod queues;
 pub mod shapes;
+pub mod uploads;
 
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(posts::list, posts::create))
         .routes(routes!(posts::one))
         .routes(routes!(media::one))
+        .routes(routes!(uploads::promise))
+        .routes(routes!(uploads::complete))
         .routes(routes!(accounts::list))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::retry))

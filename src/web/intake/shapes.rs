@@ -73,6 +73,33 @@ pub struct UploadBody {
     pub file: Vec<u8>,
 }
 
+/// What `POST /api/v1/media/uploads` takes.
+#[derive(ToSchema)]
+#[schema(as = NewUpload)]
+pub struct NewUploadBody {
+    /// What the file is called; for display only.
+    pub name: Option<String>,
+    /// Its media type. The content has to be of it.
+    #[schema(rename = "type", example = "video/mp4")]
+    pub content_type: String,
+    /// Exactly how large it is.
+    pub bytes: u64,
+}
+
+/// Where a file is to be sent: as `multipart/form-data`, these fields first, the file in the field `file` last.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PresignedUpload)]
+pub struct PresignedShape {
+    /// The upload, for `POST /api/v1/media/uploads/{id}/complete`.
+    pub id: Uuid,
+    /// The store's address.
+    pub url: String,
+    /// The fields of the form.
+    pub fields: BTreeMap<String, String>,
+    /// Until when the store takes it.
+    pub expires_at: String,
+}
+
 /// A post.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Post)]

@@ -1,0 +1,50 @@
+//! The port through which files are brought straight to the object store.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    contract::Failure,
+    desk::{File, Media},
+};
+
+/// A form that a browser may send one file with, straight to the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// Where it is posted to, as `multipart/form-data`.
+    pub url: String,
+    /// Its fields; the field `file` follows them.
+    pub fields: BTreeMap<String, String>,
+    /// Until when the store takes it, by the store's clock.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Files that come without passing through us.
+#[async_trait]
+pub trait Uploads: Media {
+    /// A form for exactly this key, this type and so many bytes, good for so long.
+    ///
+    /// # Errors
+    /// It cannot be put together.
+    fn form(&self, key: &str, content_type: &str, bytes: u64, life: Duration) -> Result<Form, Failure>;
+
+    /// The size of what is stored under this key; `None`: nothing is.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn size(&self, key: &str) -> Result<Option<u64>, Failure>;
+
+    /// Copies a file within the store, to be served as this type.
+    ///
+    /// # Errors
+    /// The store is away, or there is no such file: `Class::Permanent`.
+    async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<(), Failure>;
+
+    /// The key of a small JPEG of a picture, or of how a film begins: made now, or found made.
+    ///
+    /// # Errors
+    /// The store is away; or, `Class::Permanent`, none can be made of it.
+    async fn thumbnail(&self, file: &File) -> Result<String, Failure>;
+}

@@ -1,0 +1,91 @@
+//! Files that were promised and come to the object store by themselves.
+
+use uuid::Uuid;
+
+use super::{
+    Ledger, LedgerError,
+    idempotency::{Answer, Asked, Once},
+    media::{self, Media, NewMedia},
+};
+
+/// A file that was promised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub workspace_id: Uuid,
+    /// Where in the store it is to come.
+    pub object_key: String,
+    /// What the uploader calls it.
+    pub name: String,
+    /// The type that it is said to be of.
+    pub content_type: String,
+    /// The size that it is said to have.
+    pub bytes: i64,
+    /// What it became.
+    pub media_id: Option<Uuid>,
+}
+
+impl Ledger {
+    /// Writes down that a file is to come, together with the answer to who promised it.
+    pub async fn add_upload(
+        &self,
+        new: &Upload,
+        asked: Option<&Asked>,
+        answer: Answer,
+    ) -> Result<Once<Answer>, LedgerError> {
+        let mut tx = match self.begin_once(asked).await? {
+            Once::Done(tx) => tx,
+            Once::Before(answer) => return Ok(Once::Before(answer)),
+            Once::KeyReused => return Ok(Once::KeyReused),
+        };
+        sqlx::query!(
+            "INSERT INTO upload (id, workspace_id, object_key, name, type, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
+            new.id,
+            new.workspace_id,
+            new.object_key,
+            new.name,
+            new.content_type,
+            new.bytes,
+        )
+        .execute(&mut *tx)
+        .await?;
+        self.commit_once(tx, asked, Some(&answer)).await?;
+        Ok(Once::Done(answer))
+    }
+
+    /// The workspace's upload of that id.
+    pub async fn upload(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<Upload>, LedgerError> {
+        let found = sqlx::query_as!(
+            Upload,
+            "SELECT id, workspace_id, object_key, name, type AS content_type, bytes, media_id
+             FROM upload WHERE workspace_id = $1 AND id = $2",
+            workspace_id,
+            id,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(found)
+    }
+
+    /// Makes a file of an upload, unless somebody was faster: `None`, and the copy in the store is not needed.
+    pub async fn complete_upload(&self, id: Uuid, new: &NewMedia) -> Result<Option<Media>, LedgerError> {
+        let Once::Done(mut tx) = self.begin_once(None).await? else { return Ok(None) };
+        // waits for whoever completes it at this moment
+        let open = sqlx::query!(
+            "SELECT id FROM upload WHERE id = $1 AND workspace_id = $2 AND media_id IS NULL FOR UPDATE",
+            id,
+            new.workspace_id,
+        );
+        if open.fetch_optional(&mut *tx).await?.is_none() {
+            return Ok(None);
+        }
+        let media = media::keep(&mut tx, new).await?;
+        sqlx::query!("UPDATE upload SET media_id = $2 WHERE id = $1 AND media_id IS NULL", id, media.id)
+            .execute(&mut *tx)
+            .await?;
+        self.commit_once(tx, None, None).await?;
+        Ok(Some(media))
+    }
+}

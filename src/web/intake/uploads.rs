@@ -1,0 +1,232 @@
+//! Files that a browser sends straight to the object store: first promised, then looked at.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use uuid::Uuid;
+
+use super::{
+    asked, give, id,
+    media::{answer, described, fresh_key, told},
+    shapes::{MediaShape, NewUploadBody, PresignedShape, instant},
+};
+use crate::{
+    ledger::{
+        idempotency::{Answer, Once},
+        media::Media,
+        uploads::Upload,
+    },
+    web::{
+        App,
+        access::{Caller, MediaWrite},
+        body::{self, WishedUpload},
+        finding::Finding,
+        inspect::Type,
+        problem::{Problem, ProblemDocument},
+        stored::{self, Promised},
+        upload::too_large,
+    },
+};
+
+/// How long the store takes a file that was promised.
+const LIFE: Duration = Duration::from_hours(1);
+const FIELD: &str = "file";
+
+/// Promises a file, and is told where to send it: a form's address and its fields.
+#[utoipa::path(
+    post,
+    path = "/api/v1/media/uploads",
+    tag = "media",
+    security(("bearer" = ["media:write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer")),
+    request_body(content = NewUploadBody),
+    responses(
+        (status = 201, description = "Send it there as multipart/form-data, the fields first and the file last, as `file`; then complete the upload", body = PresignedShape),
+        (status = 422, description = "Not a type that is taken, or too large", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "A part of the house is away", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn promise(
+    State(app): State<Arc<App>>,
+    caller: Caller<MediaWrite>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let asked = asked(&headers, caller.workspace_id, "POST /api/v1/media/uploads", &bytes)?;
+    let (wish, mut found) = body::upload(&body::json(&bytes)?);
+    found.extend(not_taken(&app, &wish));
+    if !found.is_empty() {
+        return Err(Problem::invalid(found));
+    }
+    let (new, answer) = app.promised(wish, caller.workspace_id)?;
+    match app.house.ledger.add_upload(&new, asked.as_ref(), answer).await? {
+        Once::Done(answer) => Ok(give(answer, false)),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
+}
+
+/// Says that the file is sent. It is looked at from end to end, and is a file like any other from then on. Saying it
+/// again is harmless.
+#[utoipa::path(
+    post,
+    path = "/api/v1/media/uploads/{id}/complete",
+    tag = "media",
+    security(("bearer" = ["media:write"])),
+    params(("id" = String, Path, description = "The upload")),
+    responses(
+        (status = 201, description = "The file", body = MediaShape),
+        (status = 404, description = "No such upload in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Nothing has come yet", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "What came is not what was promised, or is broken", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "A part of the house is away", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn complete(
+    State(app): State<Arc<App>>,
+    caller: Caller<MediaWrite>,
+    Path(upload): Path<String>,
+) -> Result<Response, Problem> {
+    let workspace = caller.workspace_id;
+    let upload = app.house.ledger.upload(workspace, id(&upload, "upload")?).await?;
+    let upload = upload.ok_or_else(|| Problem::not_found("upload"))?;
+    if let Some(media) = app.became(&upload).await? {
+        return Ok(give(answer(&media), true));
+    }
+    // A caller who hangs up now must not leave a copy that nobody knows of.
+    let media = tokio::spawn(async move { app.take(&upload).await }).await??;
+    Ok(give(answer(&media), false))
+}
+
+fn not_taken(app: &App, wish: &WishedUpload) -> Option<Finding> {
+    if wish.content_type.is_empty() {
+        return None; // its reader has said so
+    }
+    let Some(kind) = Type::named(&wish.content_type) else {
+        let detail = format!(
+            "“{}” is neither a picture nor a film that the networks take.",
+            crate::web::text::shown(&wish.content_type)
+        );
+        return Some(
+            Finding::new("type", "media_type", detail).accepting(Type::ALL.iter().map(|it| it.word())),
+        );
+    };
+    let most = kind.limit(&app.house.web);
+    (wish.bytes > most).then(|| too_large("bytes", &wish.name, most))
+}
+
+impl App {
+    /// The upload, and the answer with the form for it.
+    fn promised(&self, wish: WishedUpload, workspace_id: Uuid) -> Result<(Upload, Answer), Problem> {
+        let new = Upload {
+            id: Uuid::now_v7(),
+            workspace_id,
+            object_key: format!("{workspace_id}/incoming/{}", Uuid::now_v7()),
+            name: wish.name,
+            content_type: wish.content_type,
+            bytes: i64::try_from(wish.bytes).unwrap_or(i64::MAX),
+            media_id: None,
+        };
+        let form = self.house.media.form(&new.object_key, &new.content_type, wish.bytes, LIFE)?;
+        let shape = PresignedShape {
+            id: new.id,
+            url: form.url,
+            fields: form.fields,
+            expires_at: instant(form.expires_at),
+        };
+        let body = serde_json::to_string(&shape).unwrap_or_default();
+        Ok((new, Answer { status: 201, body }))
+    }
+
+    /// The file that an upload has become.
+    async fn became(&self, upload: &Upload) -> Result<Option<Media>, Problem> {
+        match upload.media_id {
+            Some(id) => Ok(self.house.ledger.media(upload.workspace_id, id).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Copies what came to where its sender cannot reach it any more, looks at the copy, and keeps that.
+    async fn take(&self, upload: &Upload) -> Result<Media, Problem> {
+        let store = &self.house.media;
+        let kind = Type::named(&upload.content_type).ok_or_else(Problem::internal)?;
+        if !self.has_come(upload).await? {
+            return self.faster(upload).await;
+        }
+        let key = fresh_key(upload.workspace_id, kind);
+        self.house.ledger.about_to_store(&key).await?;
+        if let Err(failure) = store.copy(&upload.object_key, &key, kind.word()).await {
+            // Who was faster has removed what came.
+            let first = self.faster(upload).await;
+            return if first.is_ok() { first } else { Err(failure.into()) };
+        }
+        let kept = self.keep_copy(upload, &key).await;
+        // After an error of the ledger the row may stand all the same: a file too many is swept, too few is a broken post.
+        let needed =
+            matches!(&kept, Ok(Some(_))) || matches!(&kept, Err(problem) if problem.word != "invalid");
+        if !needed {
+            self.discard(&key).await;
+        }
+        let Some(media) = kept? else { return self.faster(upload).await };
+        self.discard(&upload.object_key).await;
+        Ok(media)
+    }
+
+    /// Whether what was promised is there; nothing is, where it never came or was completed at this moment.
+    async fn has_come(&self, upload: &Upload) -> Result<bool, Problem> {
+        let promised = upload.bytes.unsigned_abs();
+        match self.house.media.size(&upload.object_key).await? {
+            Some(found) if found == promised => Ok(true),
+            Some(found) => {
+                let detail = format!(
+                    "{promised} bytes were promised; {found} have come. Send it again, or promise anew."
+                );
+                Err(Problem::invalid(vec![Finding::new("bytes", "media_size_differs", detail)]))
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Looks at the copy and writes it down; `None`: somebody was faster.
+    async fn keep_copy(&self, upload: &Upload, key: &str) -> Result<Option<Media>, Problem> {
+        let bytes = upload.bytes.unsigned_abs();
+        // What is copied may have been sent anew since it was measured.
+        let found = self.house.media.size(key).await?;
+        if found != Some(bytes) {
+            let detail = "What came is being sent once more. Complete it when that is over.";
+            return Err(Problem::invalid(vec![Finding::new("bytes", "media_size_differs", detail)]));
+        }
+        let promised = Promised { key, bytes, content_type: &upload.content_type };
+        let seen = stored::look(&*self.house.media, promised, FIELD, self.house.web.pixel_limit);
+        let seen = seen.await.map_err(told)?;
+        let at = (upload.workspace_id, key.to_owned());
+        let new = described(&upload.name, bytes, seen.sha256, seen.kind, seen.measure, at);
+        Ok(self.house.ledger.complete_upload(upload.id, &new).await?)
+    }
+
+    /// What somebody else made of the upload meanwhile.
+    async fn faster(&self, upload: &Upload) -> Result<Media, Problem> {
+        let now = self.house.ledger.upload(upload.workspace_id, upload.id).await?;
+        let media = match &now {
+            Some(now) => self.became(now).await?,
+            None => None,
+        };
+        media.ok_or_else(|| {
+            Problem::conflict(
+                "Nothing has come to the store yet. Send the file with the form first, then say so.",
+            )
+        })
+    }
+
+    async fn discard(&self, key: &str) {
+        if let Err(failure) = self.house.media.remove(key).await {
+            tracing::warn!(%failure, key, "a file that is not needed could not be removed");
+        }
+    }
+}

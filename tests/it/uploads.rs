@@ -1,0 +1,210 @@
+//! Files that a browser sends straight to the store.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use jobs::{
+    contract::{Class, Failure},
+    desk::File,
+    store::{Form, Uploads},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{System, film, picture},
+    support::{Shelf, jpeg},
+};
+
+#[async_trait]
+impl Uploads for Shelf {
+    fn form(&self, key: &str, _: &str, _: u64, _: Duration) -> Result<Form, Failure> {
+        let fields = BTreeMap::from([("key".to_owned(), key.to_owned())]);
+        let expires_at = "2026-12-01T09:30:00Z".parse().expect("a time");
+        Ok(Form { url: "https://media.example/".to_owned(), fields, expires_at })
+    }
+
+    async fn size(&self, key: &str) -> Result<Option<u64>, Failure> {
+        Ok(self.files.lock().expect("unpoisoned").get(key).map(|file| file.len() as u64))
+    }
+
+    async fn copy(&self, from: &str, to: &str, _: &str) -> Result<(), Failure> {
+        let mut files = self.files.lock().expect("unpoisoned");
+        let missing = || Failure::new(Class::Permanent, "missing", "no such file");
+        let file = files.get(from).cloned().ok_or_else(missing)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    async fn thumbnail(&self, file: &File) -> Result<String, Failure> {
+        Ok(format!("{}.small.jpeg", file.key))
+    }
+}
+
+const UPLOADS: &str = "/api/v1/media/uploads";
+
+/// What a file is promised as.
+fn promise(kind: &str, bytes: usize) -> Value {
+    json!({ "name": "it.bin", "type": kind, "bytes": bytes })
+}
+
+/// Promises a file and gives the form for it.
+async fn promised(system: &System, kind: &str, bytes: usize) -> Value {
+    let (status, form) = system.api(Method::POST, UPLOADS, Some(&promise(kind, bytes))).await;
+    assert_eq!(status, 201, "{form}");
+    form
+}
+
+/// Sends a file with a form as a browser does, and gives the store's answer.
+async fn send(form: &Value, bytes: Vec<u8>) -> (u16, String) {
+    let mut body = reqwest::multipart::Form::new();
+    for (name, value) in form["fields"].as_object().unwrap() {
+        body = body.text(name.clone(), value.as_str().unwrap().to_owned());
+    }
+    let body = body.part("file", reqwest::multipart::Part::bytes(bytes).file_name("it.bin"));
+    let url = form["url"].as_str().unwrap();
+    let answer = reqwest::Client::new().post(url).multipart(body).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// Says that the file is sent.
+async fn complete(system: &System, form: &Value) -> (u16, Value) {
+    let path = format!("{UPLOADS}/{}/complete", form["id"].as_str().unwrap());
+    system.api(Method::POST, &path, None).await
+}
+
+/// Promises, sends and completes.
+async fn uploaded(system: &System, kind: &str, bytes: Vec<u8>) -> (u16, Value) {
+    let form = promised(system, kind, bytes.len()).await;
+    let (status, said) = send(&form, bytes).await;
+    assert_eq!(status, 204, "{said}");
+    complete(system, &form).await
+}
+
+fn code(problem: &Value) -> &str {
+    problem["errors"][0]["code"].as_str().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_sent_straight_to_the_store_becomes_a_file_like_any_other() {
+    let system = System::with_workers(1).await;
+    for (kind, bytes, size) in
+        [("image/jpeg", picture(), (1080, 1080, false)), ("video/mp4", film(), (540, 960, true))]
+    {
+        let length = bytes.len();
+        let (status, media) = uploaded(&system, kind, bytes).await;
+        assert_eq!(status, 201, "{media}");
+        assert_eq!((&media["type"], &media["bytes"]), (&json!(kind), &json!(length)));
+        assert_eq!((&media["width"], &media["height"]), (&json!(size.0), &json!(size.1)), "{media}");
+        assert_eq!(media["duration_ms"].is_u64(), size.2, "{media}");
+        let path = format!("/api/v1/media/{}", media["id"].as_str().unwrap());
+        assert_eq!(system.api(Method::GET, &path, None).await, (200, media));
+    }
+    let (_, media) = uploaded(&system, "image/jpeg", picture()).await;
+    let wish =
+        system.wish("sent by a form", &["instagram_business"], &[media["id"].as_str().unwrap().into()]);
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completing_twice_or_at_once_makes_one_file_and_nothing_sent_later_changes_it() {
+    let system = System::start().await;
+    let form = promised(&system, "image/jpeg", picture().len()).await;
+    assert_eq!(send(&form, picture()).await.0, 204);
+    let (one, other) = tokio::join!(complete(&system, &form), complete(&system, &form));
+    assert_eq!((one.0, &one), (201, &other));
+    // the form serves still, and what it is sent with now is nobody's
+    let mut changed = picture();
+    changed.reverse();
+    assert_eq!(send(&form, changed).await.0, 204);
+    assert_eq!(complete(&system, &form).await, one);
+    assert_eq!(system.database.count("SELECT count(*) FROM media").await, 1);
+    let sum =
+        "SELECT count(*) FROM media m JOIN upload u ON u.media_id = m.id WHERE m.object_key <> u.object_key";
+    assert_eq!(system.database.count(sum).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_takes_nothing_but_what_was_promised() {
+    let system = System::start().await;
+    // small enough to be sent whole before the store says no
+    let picture = || jpeg(40, 40);
+    let form = promised(&system, "image/jpeg", picture().len()).await;
+    let mut longer = picture();
+    longer.push(0);
+    assert_eq!(send(&form, longer).await.0, 400, "another size");
+    let changed = |field: &str, value: &str| {
+        let mut form = form.clone();
+        form["fields"][field] = json!(value);
+        form
+    };
+    for (field, value) in [
+        ("key", "another/workspace.jpg"),
+        ("Content-Type", "text/html"),
+        ("x-amz-signature", "00"),
+        ("x-amz-date", "20260101T000000Z"),
+    ] {
+        let (status, said) = send(&changed(field, value), picture()).await;
+        assert!([400, 403].contains(&status), "{field}: {status} {said}");
+    }
+    let (status, problem) = complete(&system, &form).await;
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("Nothing has come"), "{problem}");
+    assert_eq!(send(&form, picture()).await.0, 204);
+    assert_eq!(complete(&system, &form).await.0, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_what_it_was_promised_as_is_refused_and_says_what_came() {
+    let system = System::start().await;
+    let (status, problem) = uploaded(&system, "image/png", picture()).await;
+    assert_eq!((status, code(&problem)), (422, "media_type_differs"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("what came is image/jpeg"), "{problem}");
+    for (kind, bytes, found) in [
+        ("image/jpeg", b"only words, and nothing else in it".to_vec(), "media_type"),
+        ("image/jpeg", picture()[..picture().len() / 2].to_vec(), "media_broken"),
+        ("video/mp4", film()[..film().len() / 2].to_vec(), "media_broken"),
+    ] {
+        let (status, problem) = uploaded(&system, kind, bytes).await;
+        assert_eq!((status, code(&problem)), (422, found), "{problem}");
+    }
+    assert_eq!(system.database.count("SELECT count(*) FROM media").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_cannot_be_kept_is_refused_at_the_door() {
+    let system = System::start().await;
+    for (body, found) in [
+        (promise("image/jpeg", 17 << 20), "media_too_large"),
+        (promise("video/mp4", 300 << 20), "media_too_large"),
+        (promise("image/gif", 10), "media_type"),
+        (promise("video/mp4", 0), "required"),
+        (json!({ "bytes": 5 }), "required"),
+        (json!({ "type": "video/mp4", "bytes": 5, "size": 5 }), "unknown_field"),
+    ] {
+        let (status, problem) = system.api(Method::POST, UPLOADS, Some(&body)).await;
+        assert_eq!((status, code(&problem)), (422, found), "{problem}");
+    }
+    assert_eq!(system.database.count("SELECT count(*) FROM upload").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_its_workspaces_own_and_its_promise_may_be_repeated() {
+    let system = System::start().await;
+    system.postroom(&["workspace", "add", "Mill"], "").await;
+    let key = system.postroom(&["api-key", "create", "--workspace", "Mill", "--scopes", "all"], "").await;
+    let form = promised(&system, "image/jpeg", picture().len()).await;
+    assert_eq!(send(&form, picture()).await.0, 204);
+    let path = format!("{UPLOADS}/{}/complete", form["id"].as_str().unwrap());
+    let stranger = reqwest::Client::new().post(system.url(&path)).bearer_auth(&key).send().await.unwrap();
+    assert_eq!(stranger.status(), 404);
+    let again = || async {
+        let request = reqwest::Client::new().post(system.url(UPLOADS)).bearer_auth(&system.key);
+        let request = request.header("idempotency-key", "one").json(&promise("video/mp4", 5));
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    assert_eq!(again().await, again().await);
+    assert_eq!(system.database.count("SELECT count(*) FROM upload").await, 2);
+}
