@@ -7,6 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::{
+    contract::{Class, Failure},
+    machine::State,
+};
+
 /// Access has to outlast the moment of publishing by this much: arming asks for about as much.
 const ACCESS_MARGIN: TimeDelta = TimeDelta::minutes(15);
 /// Networks count what an account publishes over so long.
@@ -46,6 +51,19 @@ impl AccountState {
     /// The state of that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|state| state.word() == word)
+    }
+}
+
+/// Whether a publication still waits for its time, so that what is found can be mended before.
+pub const fn is_ahead(state: State) -> bool {
+    match state {
+        State::Scheduled | State::Preparing | State::Prepared | State::Waiting | State::RetryWait => true,
+        State::Armed
+        | State::Unknown
+        | State::Published
+        | State::Held
+        | State::Failed
+        | State::Cancelled => false,
     }
 }
 
@@ -174,6 +192,22 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// What a check of the token says.
+    ///
+    /// # Errors
+    /// A read that failed otherwise, which says nothing of the token.
+    pub fn of_token(checked: Result<(), Failure>) -> Result<Self, Failure> {
+        match checked {
+            Ok(()) => Ok(Self::Token { refused: None }),
+            Err(said) => match said.class {
+                Class::Auth | Class::Permission | Class::Permanent => {
+                    Ok(Self::Token { refused: Some(said.message) })
+                }
+                Class::Rate | Class::Transient | Class::Unknown => Err(said),
+            },
+        }
+    }
+
     /// The word that it is kept under.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 
 mod browser;
 mod chaos;
+mod compose;
 mod console;
 mod control;
 mod explain;
@@ -16,6 +17,7 @@ mod isolation;
 mod journeys;
 mod networks;
 mod operators;
+mod preflight;
 mod queue;
 mod redrive;
 mod restore;
