@@ -58,12 +58,9 @@ impl AccountState {
 pub const fn is_ahead(state: State) -> bool {
     match state {
         State::Scheduled | State::Preparing | State::Prepared | State::Waiting | State::RetryWait => true,
-        State::Armed
-        | State::Unknown
-        | State::Published
-        | State::Held
-        | State::Failed
-        | State::Cancelled => false,
+        State::Armed | State::Unknown | State::Published | State::Held | State::Failed | State::Cancelled => {
+            false
+        }
     }
 }
 
@@ -257,8 +254,10 @@ impl Plan<'_> {
     }
 
     fn refused(&self, why: &str) -> Finding {
-        let detail =
-            format!("{} does not accept the access: {why}. The account's owner has to connect it again.", self.network);
+        let detail = format!(
+            "{} does not accept the access: {why}. The account's owner has to connect it again.",
+            self.network
+        );
         Finding::new("account_id", "access_refused", detail, Who::Owner)
     }
 
@@ -301,7 +300,13 @@ mod tests {
 
     fn plan(hours: i64) -> Plan<'static> {
         let scheduled_for = NOW + TimeDelta::hours(hours);
-        Plan { network: "Test", scheduled_for, now: NOW, privacy_level: Some("SELF_ONLY"), film_ms: Some(60_001) }
+        Plan {
+            network: "Test",
+            scheduled_for,
+            now: NOW,
+            privacy_level: Some("SELF_ONLY"),
+            film_ms: Some(60_001),
+        }
     }
 
     fn codes(plan: &Plan<'_>, fact: &Fact) -> Vec<String> {
@@ -346,7 +351,8 @@ mod tests {
 
     #[test]
     fn what_the_creator_does_not_offer_is_found() {
-        let fact = |level: &str, most| Fact::Creator { privacy_levels: vec![level.into()], longest_film: most };
+        let fact =
+            |level: &str, most| Fact::Creator { privacy_levels: vec![level.into()], longest_film: most };
         assert_eq!(
             codes(&plan(1), &fact("PUBLIC", Some(60))),
             ["privacy_level_not_offered", "media_too_long_for_account"]

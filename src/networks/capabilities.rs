@@ -22,7 +22,8 @@ pub fn markdown() -> String {
         };
         let tags = hashtags.map_or_else(|| "any".to_owned(), |most| format!("at most {most}"));
         let levels = if privacy_levels.is_empty() { "none".to_owned() } else { code(privacy_levels) };
-        let _ = writeln!(page, "| {title} (`{name}`) | at most {} {unit} | {tags} | {levels} |", caption.most);
+        let _ =
+            writeln!(page, "| {title} (`{name}`) | at most {} {unit} | {tags} | {levels} |", caption.most);
     }
     page.push_str("\n| network | surface | `kind` | files | type | size | width | ratio | length |\n");
     page.push_str("|---|---|---|---|---|---|---|---|---|\n");
@@ -49,7 +50,11 @@ fn rows(page: &mut String, title: &str, surface: &Surface) {
 }
 
 fn count(files: &Files) -> String {
-    if files.least == files.most { files.most.to_string() } else { format!("{} to {}", files.least, files.most) }
+    if files.least == files.most {
+        files.most.to_string()
+    } else {
+        format!("{} to {}", files.least, files.most)
+    }
 }
 
 fn columns(rule: &MediaRule) -> String {
@@ -165,7 +170,9 @@ mod tests {
 
     /// Every surface of every network, for each kind that it serves and each type that it takes; with nothing, where it
     /// takes no files.
-    fn each(mut look: impl FnMut(&'static Platform, &'static Surface, PostKind, Option<(&Files, &MediaRule, &str)>)) {
+    fn each(
+        mut look: impl FnMut(&'static Platform, &'static Surface, PostKind, Option<(&Files, &MediaRule, &str)>),
+    ) {
         for platform in NETWORKS.iter().map(|entry| entry.platform) {
             for surface in platform.surfaces {
                 for kind in surface.kinds {
@@ -206,7 +213,12 @@ mod tests {
                 let mut media = files(takes, rule, of, takes.least.max(1));
                 change(&mut media[0]);
                 let found = codes(platform, &draft(platform, kind, surface, &media));
-                assert!(found.contains(&code), "{} {} {of}: {found:?} and not {code}", platform.title, surface.name);
+                assert!(
+                    found.contains(&code),
+                    "{} {} {of}: {found:?} and not {code}",
+                    platform.title,
+                    surface.name
+                );
                 broken.insert(code);
             };
             breaks("media_too_large", &|file| file.bytes = rule.most_bytes + 1);
@@ -292,7 +304,12 @@ mod tests {
                     media: &[],
                     privacy_level: platform.privacy_levels.first().copied(),
                 };
-                assert_eq!(codes(platform, &draft).contains(&"kind_unsupported"), !takes, "{} {kind:?}", platform.title);
+                assert_eq!(
+                    codes(platform, &draft).contains(&"kind_unsupported"),
+                    !takes,
+                    "{} {kind:?}",
+                    platform.title
+                );
             }
         }
     }
@@ -317,12 +334,18 @@ mod tests {
                 };
                 codes(platform, &draft)
             };
-            assert_eq!(of(&emoji).contains(&"caption_too_long"), length > platform.caption.most, "{}", platform.title);
+            assert_eq!(
+                of(&emoji).contains(&"caption_too_long"),
+                length > platform.caption.most,
+                "{}",
+                platform.title
+            );
             let most = platform.hashtags.unwrap_or(usize::MAX);
             assert_eq!(of(&tags).contains(&"too_many_hashtags"), 31 > most, "{}", platform.title);
         }
         let refuses = |name: &str, caption: &str| {
-            let platform = NETWORKS.iter().find(|entry| entry.platform.name == name).expect("it is there").platform;
+            let platform =
+                NETWORKS.iter().find(|entry| entry.platform.name == name).expect("it is there").platform;
             let found = platform.place(&Draft {
                 kind: PostKind::Post,
                 caption,
@@ -332,7 +355,13 @@ mod tests {
             });
             found.err().unwrap_or_default().iter().any(|finding| finding.field == "caption")
         };
-        assert_eq!(["facebook_page", "instagram_business", "tiktok"].map(|it| refuses(it, &emoji)), [false, false, true]);
-        assert_eq!(["facebook_page", "instagram_business", "tiktok"].map(|it| refuses(it, &tags)), [false, true, false]);
+        assert_eq!(
+            ["facebook_page", "instagram_business", "tiktok"].map(|it| refuses(it, &emoji)),
+            [false, false, true]
+        );
+        assert_eq!(
+            ["facebook_page", "instagram_business", "tiktok"].map(|it| refuses(it, &tags)),
+            [false, true, false]
+        );
     }
 }

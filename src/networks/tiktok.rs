@@ -253,7 +253,8 @@ impl Network for TikTok {
     async fn facts(&self, call: &Call<'_>) -> Result<Vec<Fact>, Failure> {
         let token = Fact::of_token(self.check(call).await)?;
         let nothing = json!({});
-        let creator = self.ask(Phase::Read, call, Deadline::of(call), Method::POST, CREATOR_INFO, Some(&nothing));
+        let creator =
+            self.ask(Phase::Read, call, Deadline::of(call), Method::POST, CREATOR_INFO, Some(&nothing));
         let creator = creator.await.ok().map(|creator| creator_fact(&creator));
         Ok(std::iter::once(token).chain(creator).collect())
     }

@@ -117,7 +117,12 @@ impl App {
     ///
     /// # Errors
     /// The ledger is away, or worse.
-    pub async fn check(&self, workspace_id: Uuid, wish: &Wish, found: Vec<Finding>) -> Result<Report, Problem> {
+    pub async fn check(
+        &self,
+        workspace_id: Uuid,
+        wish: &Wish,
+        found: Vec<Finding>,
+    ) -> Result<Report, Problem> {
         let ledger = &self.house.ledger;
         let facts = ledger.survey(&wish.question(workspace_id, None)).await?;
         let weighed = wish.weigh(&facts, &self.rules, found);

@@ -1,8 +1,8 @@
 //! Looks ahead: asks the networks about the accounts that something goes out on within a day, and checks
 //! publications again before their time. What it finds is shown and raises nothing else.
 //!
-//! It goes last: one call after the other, on the part of the rates that attempts after a failure have, and where
-//! the gate lets nobody go it does not wait but leaves the account for its next turn.
+//! It goes last: one account after the other, only where the network's rates are untouched, and where the gate does
+//! not let it go it does not wait but leaves the account for its next turn.
 
 use std::{sync::Arc, time::Duration};
 
@@ -77,7 +77,7 @@ impl Worker {
     /// Asks an account's network about it, and keeps what it says.
     async fn ask(&self, account: &ToAsk) -> Result<(), LedgerError> {
         let Some(network) = self.parts.networks.of(&account.platform) else { return Ok(()) };
-        let gate = self.gate(true);
+        let gate = self.last_gate();
         match self.facts(network, account, &gate).await {
             Ok(facts) => self.in_time(self.parts.duties.keep_facts(account.id, &facts)).await,
             Err(failure) => {
@@ -113,9 +113,7 @@ impl Worker {
                 };
                 network.facts(&call).await
             }
-            Err(JobError::Unauthorised(failure)) => {
-                Fact::of_token(Err(failure)).map(|fact| vec![fact])
-            }
+            Err(JobError::Unauthorised(failure)) => Fact::of_token(Err(failure)).map(|fact| vec![fact]),
             Err(other) => Err(other.failure()),
         }
     }
@@ -197,7 +195,9 @@ fn lost(file: &CheckedFile, size: Option<u64>) -> Finding {
         None => format!("The file “{name}” is not in the media store any more. Upload it again."),
         Some(size) => {
             let came = file.bytes;
-            format!("The file “{name}” has {size} bytes in the media store; it came with {came}. Upload it again.")
+            format!(
+                "The file “{name}” has {size} bytes in the media store; it came with {came}. Upload it again."
+            )
         }
     };
     Finding::new("media_ids", "media_missing", detail, Who::Author)

@@ -287,9 +287,11 @@ async fn what_stands_in_the_way_is_shown_beside_its_field_before_anything_is_sch
     person.tick(&format!("#target-{}", system.account(TIKTOK))).await;
     person.send("#check", "#summary").await;
     assert_eq!(person.ask(FOCUSED).await, privacy, "the first field to mend in the order of the page");
-    let said = |id: &str| format!(
-        "document.getElementById(document.getElementById('{id}').getAttribute('aria-describedby').split(' ').find((it) => it.startsWith('wrong-'))).innerText"
-    );
+    let said = |id: &str| {
+        format!(
+            "document.getElementById(document.getElementById('{id}').getAttribute('aria-describedby').split(' ').find((it) => it.startsWith('wrong-'))).innerText"
+        )
+    };
     assert!(person.ask(&said(&privacy)).await.contains("who may see"), "beside the field");
     assert!(person.ask(&said("file")).await.contains("does not take words alone"));
     assert_eq!(person.ask("document.querySelector('#caption').value").await, "a caption to keep #bread");

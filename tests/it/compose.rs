@@ -28,7 +28,9 @@ async fn a_check_shows_each_finding_beside_its_field_and_sends_nothing() {
     let door = Door::open().await;
     let [instagram, tiktok] =
         [door.account("instagram_business").await.to_string(), door.account("tiktok").await.to_string()];
-    door.scratch.run("UPDATE account SET token_expires_at = now() WHERE platform = 'instagram_business'").await;
+    door.scratch
+        .run("UPDATE account SET token_expires_at = now() WHERE platform = 'instagram_business'")
+        .await;
     let mut browser = Browser::of(&door, MemberRole::Author).await;
     let caption = "#bread ".repeat(31);
     let fields = [
@@ -43,13 +45,16 @@ async fn a_check_shows_each_finding_beside_its_field_and_sends_nothing() {
     let page = browser.compose_at(CHECK, &fields, &[("loaf.jpg", &jpeg(40, 40))]).await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
     let caption = tag(&page.text, "<textarea id=\"caption\"");
-    assert!(caption.contains("aria-describedby=\"wrong-caption limits\"") && caption.contains("aria-invalid"));
+    assert!(
+        caption.contains("aria-describedby=\"wrong-caption limits\"") && caption.contains("aria-invalid")
+    );
     assert!(caption.contains(" autofocus"), "the first of them is where reading begins");
     assert_eq!(page.text.matches(" autofocus").count(), 1);
     assert!(tag(&page.text, "<input type=\"url\" id=\"link\"").contains("wrong-link"));
     let level = tag(&page.text, &format!("<select id=\"privacy-{tiktok}\""));
     assert!(level.contains(&format!("aria-describedby=\"wrong-privacy-{tiktok}\"")), "{level}");
-    let account = tag(&page.text, &format!("<input type=\"checkbox\" name=\"target\" id=\"target-{instagram}\""));
+    let account =
+        tag(&page.text, &format!("<input type=\"checkbox\" name=\"target\" id=\"target-{instagram}\""));
     assert!(account.contains(&format!("aria-describedby=\"wrong-target-{instagram}\"")), "{account}");
     assert!(page.text.contains("class=\"warning\"") && page.text.contains("loaf.jpg"));
     let kept = files(&page.text);
@@ -105,7 +110,11 @@ async fn slides_are_put_in_order_and_everything_else_of_the_form_stays() {
     let before = files(&page.text);
     assert_eq!(before.len(), 3);
     let ends = |page: &str, way: &str| page.matches(&format!("value=\"{way}:")).count();
-    assert_eq!((ends(&page.text, "earlier"), ends(&page.text, "later")), (2, 2), "an end has no way beyond it");
+    assert_eq!(
+        (ends(&page.text, "earlier"), ends(&page.text, "later")),
+        (2, 2),
+        "an end has no way beyond it"
+    );
 
     let (earlier, more) = (format!("earlier:{}", before[2]), jpeg(70, 70));
     fields.extend(before.iter().map(|id| ("media_id", id.as_str())));
@@ -115,10 +124,19 @@ async fn slides_are_put_in_order_and_everything_else_of_the_form_stays() {
     let after = files(&page.text);
     assert_eq!(after[..3], [before[0].clone(), before[2].clone(), before[1].clone()]);
     assert_eq!(after.len(), 4, "a file chosen meanwhile comes along");
-    for kept in ["three slides", "value=\"carousel\" checked", "value=\"2027-05-05\"", "value=\"09:30\"", "<option value=\"Asia/Jerusalem\" selected"] {
+    for kept in [
+        "three slides",
+        "value=\"carousel\" checked",
+        "value=\"2027-05-05\"",
+        "value=\"09:30\"",
+        "<option value=\"Asia/Jerusalem\" selected",
+    ] {
         assert!(page.text.contains(kept), "{kept} is missing");
     }
-    assert!(tag(&page.text, &format!("<button class=\"quiet small\" name=\"arrange\" value=\"{earlier}\"")).contains(" autofocus"));
+    assert!(
+        tag(&page.text, &format!("<button class=\"quiet small\" name=\"arrange\" value=\"{earlier}\""))
+            .contains(" autofocus")
+    );
     assert!(page.text.contains("Move “c.jpg” earlier; it is 2 of 4"));
     assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 0);
     assert_eq!(door.scratch.number("SELECT count(*) FROM media").await, 4, "no file is uploaded twice");

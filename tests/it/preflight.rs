@@ -1,9 +1,13 @@
 //! What is found before a post's time: when somebody asks, and when its time comes near.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
+use jobs::gate::{Allowance, Rate, Visit};
+use postroom::ledger::traffic::Entry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -14,7 +18,8 @@ use crate::{
 
 /// Asks the door what a post would run into.
 async fn check(door: &Door, body: &Value) -> Answer {
-    let request = door.request(&Method::POST, "/api/v1/posts:check").header("content-type", "application/json");
+    let request =
+        door.request(&Method::POST, "/api/v1/posts:check").header("content-type", "application/json");
     door.send(request.body(Body::from(body.to_string())).expect("a request")).await
 }
 
@@ -43,7 +48,8 @@ fn at(schedule: &str) -> Value {
 async fn a_check_of_a_good_post_finds_nothing_and_publishes_nothing() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
-    let report = report(&door, &json!({ "caption": "Opening day", "targets": [{ "account_id": account }] })).await;
+    let report =
+        report(&door, &json!({ "caption": "Opening day", "targets": [{ "account_id": account }] })).await;
     let target = json!({
         "account_id": account, "platform": "facebook_page", "surface": "text", "findings": [], "facts": []
     });
@@ -73,7 +79,7 @@ async fn a_check_says_for_each_account_what_where_and_who_can_mend_it() {
         ],
     });
     let report = report(&door, &body).await;
-    assert_eq!(codes(&report["errors"]), ["unknown_field", "media_unknown", "time_format"]);
+    assert_eq!(codes(&report["errors"]), ["unknown_field", "media_unknown", "time_unreal"]);
     let targets = report["targets"].as_array().expect("a list");
     let one = |n: usize| told(&targets[n]["findings"]);
     let row = |field: &str, code: &str, who: &str| [field, code, who, "error"].map(str::to_owned);
@@ -100,7 +106,9 @@ async fn a_check_and_a_post_find_the_same() {
     ];
     let small = door.upload("small.jpg", &jpeg(5, 5)).await.json()["id"].clone();
     let unready = door.upload("b.jpg", &jpeg(60, 60)).await.json()["id"].clone();
-    door.scratch.run(&format!("UPDATE media SET state = 'uploading' WHERE id = {unready}").replace('"', "'")).await;
+    door.scratch
+        .run(&format!("UPDATE media SET state = 'uploading' WHERE id = {unready}").replace('"', "'"))
+        .await;
     let all = json!([{ "account_id": facebook }, { "account_id": instagram }, { "account_id": tiktok }]);
     let bodies = [
         json!({ "targets": all }),
@@ -126,8 +134,7 @@ async fn a_check_and_a_post_find_the_same() {
             .map(|[field, code, _, _]| (field, code))
             .collect();
         let answer = door.post(&body).await;
-        let mut refused =
-            if answer.status == StatusCode::ACCEPTED { Vec::new() } else { answer.findings() };
+        let mut refused = if answer.status == StatusCode::ACCEPTED { Vec::new() } else { answer.findings() };
         for list in [&mut checked, &mut refused] {
             list.sort();
             list.dedup(); // what several accounts share is said once by a post, and to each by a check
@@ -170,9 +177,7 @@ async fn access_that_ends_before_the_post_is_out_is_warned_of() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
     door.scratch.run("UPDATE account SET token_expires_at = '2027-03-10T12:00:00Z'").await;
-    let body = |schedule: &str| {
-        json!({ "caption": "x", "targets": [{ "account_id": account }], "schedule": at(schedule) })
-    };
+    let body = |schedule: &str| json!({ "caption": "x", "targets": [{ "account_id": account }], "schedule": at(schedule) });
     let report_of = report(&door, &body("2027-03-10T12:30:00")).await;
     let expected = ["targets[0].account_id", "access_ends", "owner", "warning"].map(str::to_owned);
     assert_eq!(told(&report_of["targets"][0]["findings"]), [expected]);
@@ -209,14 +214,18 @@ async fn what_the_network_said_is_held_against_a_post_and_shown_with_its_age() {
     assert_eq!(codes(&two["findings"]), ["privacy_level_not_offered"]);
     assert_eq!(two["findings"][0]["accepted"], json!(["SELF_ONLY"]));
     let age = |kind: &str| json!({ "kind": kind, "read_at": "2026-11-01T00:00:00Z" });
-    assert_eq!((&one["facts"], &two["facts"]), (&json!([age("publishing_limit"), age("token")]), &json!([age("creator")])));
+    assert_eq!(
+        (&one["facts"], &two["facts"]),
+        (&json!([age("publishing_limit"), age("token")]), &json!([age("creator")]))
+    );
     assert_eq!(door.post(&body).await.status, StatusCode::ACCEPTED, "what was said is no refusal");
 }
 
 #[tokio::test]
 async fn a_body_that_cannot_be_read_and_a_key_without_the_scope_are_refused() {
     let mut door = Door::open().await;
-    let request = door.request(&Method::POST, "/api/v1/posts:check").header("content-type", "application/json");
+    let request =
+        door.request(&Method::POST, "/api/v1/posts:check").header("content-type", "application/json");
     let answer = door.send(request.body(Body::from("{")).expect("a request")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     door.key = door.key_for(Some(door.workspace), &[postroom::ledger::keys::Scope::PostsRead]).await;
@@ -259,7 +268,10 @@ async fn accounts_with_posts_within_a_day_are_asked_about_and_others_are_not() {
     assert_eq!(codes(&report["targets"][0]["findings"]), ["publishing_limit"], "{report}");
     // all accounts had their turn in the same look
     assert_eq!(facts(&system, &system.wish("another", &[TIKTOK], &[film])).await, Vec::<String>::new());
-    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE facts_due_at > ledger_now()").await, 3);
+    assert_eq!(
+        system.database.count("SELECT count(*) FROM account WHERE facts_due_at > ledger_now()").await,
+        3
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,12 +282,18 @@ async fn a_waiting_publication_is_checked_before_its_time_and_shows_what_was_fou
     let due = "SELECT count(*) FROM publication WHERE check_at = scheduled_for - interval '1 hour'";
     assert_eq!(system.database.count(due).await, 1);
     // its time comes near, the film is lost, the account offers less, and nobody is told but those who look
-    sqlx::query("UPDATE media SET object_key = object_key || '-gone'").execute(&system.database.pool).await.unwrap();
+    sqlx::query("UPDATE media SET object_key = object_key || '-gone'")
+        .execute(&system.database.pool)
+        .await
+        .unwrap();
     sqlx::query("UPDATE publication SET scheduled_for = scheduled_for - interval '31 minutes'")
         .execute(&system.database.pool)
         .await
         .unwrap();
-    sqlx::query("UPDATE publication SET check_at = ledger_now()").execute(&system.database.pool).await.unwrap();
+    sqlx::query("UPDATE publication SET check_at = ledger_now()")
+        .execute(&system.database.pool)
+        .await
+        .unwrap();
     let found = eventually("the findings", || async {
         let (_, answer) = system.api(reqwest::Method::GET, &format!("/api/v1/posts/{post}"), None).await;
         let findings = &answer["publications"][0]["findings"];
@@ -291,7 +309,10 @@ async fn a_waiting_publication_is_checked_before_its_time_and_shows_what_was_fou
         .execute(&system.database.pool)
         .await
         .unwrap();
-    sqlx::query("UPDATE publication SET check_at = ledger_now()").execute(&system.database.pool).await.unwrap();
+    sqlx::query("UPDATE publication SET check_at = ledger_now()")
+        .execute(&system.database.pool)
+        .await
+        .unwrap();
     eventually("no findings", || async {
         let (_, answer) = system.api(reqwest::Method::GET, &format!("/api/v1/posts/{post}"), None).await;
         let none = answer["publications"][0]["findings"] == json!([]);
@@ -314,10 +335,30 @@ async fn checks_are_due_a_day_an_hour_and_five_minutes_before() {
              FROM (SELECT timestamptz '2027-03-28T12:00:00Z' AS at) t"
         )
     };
-    for (ahead, check) in [(3000, 1440), (1441, 1440), (1440, 60), (61, 60), (60, 5), (6, 5), (5, 0), (0, 0)] {
+    for (ahead, check) in [(3000, 1440), (1441, 1440), (1440, 60), (61, 60), (60, 5), (6, 5), (5, 0), (0, 0)]
+    {
         assert_eq!(door.scratch.number(&next(ahead)).await, check, "{ahead} minutes ahead");
     }
     door.scratch.run("UPDATE publication SET scheduled_for = ledger_now() + interval '2 hours'").await;
     let moved = "SELECT count(*) FROM publication WHERE check_at = scheduled_for - interval '1 hour'";
     assert_eq!(door.scratch.number(moved).await, 1, "whoever moves it moves its checks");
+}
+
+#[tokio::test]
+async fn who_goes_last_takes_nothing_that_others_may_need() {
+    let door = Door::open().await;
+    let account = door.account("tiktok").await;
+    let minute = Duration::from_mins(1);
+    let allowance = Allowance {
+        app: "tiktok",
+        app_rate: None,
+        workspace_rate: None,
+        account_rate: Some(Rate { calls: 12, per: minute }),
+    };
+    let visit = Visit { network: "tiktok", account, allowance, calls: 1, comes_back: false };
+    let ledger = &door.scratch.ledger;
+    assert_eq!(ledger.enter_last(&visit, minute).await.expect("an answer"), Entry::Free, "nobody was there");
+    let again = ledger.enter_last(&visit, minute).await.expect("an answer");
+    assert!(matches!(&again, Entry::Refused { cause, .. } if cause == "account_rate"), "{again:?}");
+    assert_eq!(ledger.enter(&visit, minute).await.expect("an answer"), Entry::Free, "others still go");
 }

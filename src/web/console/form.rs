@@ -269,12 +269,8 @@ mod tests {
     #[test]
     fn a_file_moves_by_one_place_and_no_further_than_the_ends() {
         let order = |arrange: &str| {
-            let mut form = written(&[
-                ("media_id", "a"),
-                ("media_id", "b"),
-                ("media_id", "c"),
-                ("arrange", arrange),
-            ]);
+            let mut form =
+                written(&[("media_id", "a"), ("media_id", "b"), ("media_id", "c"), ("arrange", arrange)]);
             form.rearrange();
             form.media_ids.concat()
         };

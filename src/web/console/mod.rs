@@ -79,10 +79,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
             get(compose::page).post(compose::submit).layer(DefaultBodyLimit::disable()),
         )
         // Whoever asks for these again by their address gets an empty form.
-        .route(
-            "/posts/new/check",
-            get(compose::page).post(compose::check).layer(DefaultBodyLimit::disable()),
-        )
+        .route("/posts/new/check", get(compose::page).post(compose::check).layer(DefaultBodyLimit::disable()))
         .route(
             "/posts/new/arrange",
             get(compose::page).post(compose::arrange).layer(DefaultBodyLimit::disable()),
