@@ -12,6 +12,7 @@ use crate::{
     contract::{Class, Failure, JobError},
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing},
+    preflight::Fact,
     surface::{Rendition, Surface},
 };
 
@@ -74,6 +75,10 @@ pub trait Networks: Send + Sync {
     fn of(&self, platform: &str) -> Option<&dyn Network>;
     /// A surface of a platform, whether its network is switched on or not.
     fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface>;
+    /// What people call a platform, if this build knows it.
+    fn title(&self, _platform: &str) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A network in the shape *prepare → handle → commit*, with reads that tell what became of a handle.
@@ -139,6 +144,19 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// What the network said.
     async fn check(&self, call: &Call<'_>) -> Result<(), Failure>;
+
+    /// What it says of the account that a post may run into later: whether the token holds, what is left of a limit.
+    ///
+    /// # Errors
+    /// A read that failed, which says nothing of the account.
+    async fn facts(&self, _call: &Call<'_>) -> Result<Vec<Fact>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// How many calls `facts` takes at most that count against the rates of the allowance; none: it asks nothing.
+    fn fact_calls(&self) -> u32 {
+        0
+    }
 }
 
 /// One call to a network.
@@ -243,6 +261,12 @@ pub trait Media: Send + Sync {
     /// # Errors
     /// The store is away, or the file is not what the ledger says.
     async fn read(&self, key: &str, start: u64, end: u64) -> Result<Vec<u8>, Failure>;
+
+    /// The size of a file; `None` where there is none of that key.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn size(&self, key: &str) -> Result<Option<u64>, Failure>;
 
     /// Stores a file under a fresh key.
     ///

@@ -13,6 +13,7 @@ pub mod hint;
 pub mod machine;
 #[cfg(test)]
 mod model;
+pub mod preflight;
 pub mod probe;
 pub mod publish;
 pub mod store;

@@ -324,6 +324,10 @@ impl Media for Replay<'_> {
         Err(failure(Class::Permanent))
     }
 
+    async fn size(&self, _key: &str) -> Result<Option<u64>, Failure> {
+        Err(failure(Class::Permanent))
+    }
+
     async fn store(&self, _key: &str, _content_type: &str, _path: &std::path::Path) -> Result<(), Failure> {
         Err(failure(Class::Permanent))
     }

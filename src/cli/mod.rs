@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     config,
     ledger::{Ledger, LedgerError, Role, workspaces::Workspace},
+    networks::capabilities,
 };
 
 /// Publishes to social networks: no post lost, none sent twice.
@@ -66,6 +67,9 @@ enum Verb {
     /// workers start.
     #[command(after_help = "Example:\n  postroom restore --check")]
     Restore(restore::Restore),
+    /// What each network takes, as the table of the README; put its output there when a rule has changed.
+    #[command(after_help = "Example:\n  postroom capabilities")]
+    Capabilities,
 }
 
 /// Where a verb that prints data prints it.
@@ -115,6 +119,10 @@ impl Cli {
             Verb::Jobs(verb) => verb.run().await,
             Verb::Explain(what) => what.run().await,
             Verb::Restore(what) => what.run().await,
+            Verb::Capabilities => {
+                println!("{}\n{}{}", capabilities::BEGIN, capabilities::markdown(), capabilities::END);
+                Ok(())
+            }
             Verb::Keys(verb) => {
                 verb.run();
                 Ok(())

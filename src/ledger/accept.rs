@@ -112,6 +112,14 @@ pub enum Accepted<R> {
 }
 
 impl Ledger {
+    /// What is true now of what a post names. Nothing is written, and nothing stays locked.
+    pub async fn survey(&self, question: &Question) -> Result<Facts, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let (facts, _) = facts(&mut tx, question).await?;
+        tx.rollback().await?;
+        Ok(facts)
+    }
+
     /// Accepts a post: judges it by what is true now, writes it, commits. A commit whose answer was lost is asked
     /// after; only where that is not answered either, it stays open whether the post exists, and its key tells.
     pub async fn accept<R>(
@@ -218,8 +226,9 @@ impl Rows {
                  SELECT $1, n - 1, id FROM unnest($12::uuid[]) WITH ORDINALITY AS file (id, n)),
              the_publications AS (
                  INSERT INTO publication (id, workspace_id, account_id, post_id, surface, caption, options, state,
-                                          scheduled_for, latest_at)
-                 SELECT t.id, $2, t.account, $1, t.surface, t.caption, t.options, 'scheduled', $9, $13
+                                          scheduled_for, latest_at, check_at)
+                 SELECT t.id, $2, t.account, $1, t.surface, t.caption, t.options, 'scheduled', $9, $13,
+                        next_check($9, $24)
                  FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::jsonb[])
                       AS t (id, account, surface, caption, options))
              INSERT INTO job (id, kind, ver, workspace_id, account_id, publication_id, run_at, payload)
@@ -284,6 +293,7 @@ impl Rows {
             failure: None,
             hold_reason: None,
             cancel_requested_at: None,
+            findings: Vec::new(),
         };
         Post {
             id,

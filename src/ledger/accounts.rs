@@ -1,48 +1,13 @@
 //! Connected accounts, without their tokens.
 
 use chrono::{DateTime, Utc};
+pub use jobs::preflight::AccountState;
+use jobs::preflight::Subject;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
-
-/// Whether an account may be published on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccountState {
-    /// It may.
-    Active,
-    /// Somebody rests it.
-    Paused,
-    /// Its access is broken until the owner connects it again.
-    Reconnect,
-    /// A deletion is under way.
-    Frozen,
-    /// Deleted; only its id is left.
-    Erased,
-}
-
-impl AccountState {
-    /// Every state.
-    pub const ALL: &'static [Self] =
-        &[Self::Active, Self::Paused, Self::Reconnect, Self::Frozen, Self::Erased];
-
-    /// The API's and the ledger's word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Paused => "paused",
-            Self::Reconnect => "reconnect",
-            Self::Frozen => "frozen",
-            Self::Erased => "erased",
-        }
-    }
-
-    /// The state of that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|state| state.word() == word)
-    }
-}
 
 /// A connected account of a network.
 #[derive(Debug, Clone)]
@@ -65,6 +30,18 @@ pub struct Account {
     pub defaults: Value,
     /// When it was connected.
     pub created_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// What is looked at before something is published on it.
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            name: &self.name,
+            state: self.state,
+            state_reason: self.state_reason.as_deref(),
+            token_expires_at: self.token_expires_at,
+        }
+    }
 }
 
 /// An account about to be connected.

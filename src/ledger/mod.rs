@@ -22,6 +22,7 @@ pub mod pauses;
 pub mod people;
 mod pool;
 pub mod posts;
+pub mod preflight;
 pub mod publications;
 pub mod reconcile;
 pub mod restore;

@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use jobs::{
     contract::{Class, Failure},
     machine::State,
+    preflight::Finding,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -85,6 +86,8 @@ pub struct Publication {
     pub hold_reason: Option<String>,
     /// When somebody wished it cancelled.
     pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// What the latest check before its time found.
+    pub findings: Vec<Finding>,
 }
 
 /// Which posts.
@@ -328,6 +331,7 @@ impl Ledger {
             r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.options,
                       p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
                       p.hold_reason, p.cancel_requested_at,
+                      (SELECT k.findings FROM publication_check k WHERE k.publication_id = p.id) AS findings,
                       coalesce(past.n, 0) + coalesce(ended.n, 0) + coalesce(running.n, 0) AS "attempts!"
                FROM publication p
                JOIN account a ON a.id = p.account_id
@@ -368,6 +372,7 @@ impl Ledger {
                 failure: row.error.map(failure),
                 hold_reason: row.hold_reason,
                 cancel_requested_at: row.cancel_requested_at,
+                findings: row.findings.map(findings).unwrap_or_default(),
             });
         }
         Ok(publications)
@@ -392,6 +397,12 @@ fn state_and_those_before_it(shown: &'static str) -> (Vec<String>, Vec<String>) 
     let words = |shown: &str| State::behind(shown).into_iter().map(|state| state.word().to_owned());
     let before = State::SHOWN.iter().take_while(|word| **word != shown);
     (words(shown).collect(), before.flat_map(|word| words(word)).collect())
+}
+
+/// Reads what a check found; what another build wrote and this one cannot read is left out.
+fn findings(kept: Value) -> Vec<Finding> {
+    let kept = kept.as_array().map_or(&[][..], Vec::as_slice);
+    kept.iter().filter_map(|finding| serde_json::from_value(finding.clone()).ok()).collect()
 }
 
 /// Reads a failure; one that cannot be read is shown as it stands rather than hidden.

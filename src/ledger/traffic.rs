@@ -47,11 +47,30 @@ impl Ledger {
     /// # Errors
     /// The ledger is away.
     pub async fn enter(&self, visit: &Visit<'_>, probing: Duration) -> Result<Entry, LedgerError> {
+        self.enter_by(visit, probing, Rate::depth).await
+    }
+
+    /// The same for who goes last: in only where nobody else has lately been, so that nothing that others may need is
+    /// taken.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn enter_last(&self, visit: &Visit<'_>, probing: Duration) -> Result<Entry, LedgerError> {
+        self.enter_by(visit, probing, |_| 1).await
+    }
+
+    /// `depth` is how much of a bucket may be gone at most, as if no more than so many calls fitted into it.
+    async fn enter_by(
+        &self,
+        visit: &Visit<'_>,
+        probing: Duration,
+        depth: fn(Rate) -> u32,
+    ) -> Result<Entry, LedgerError> {
         let allowance = &visit.allowance;
         let app = allowance.app;
         let rates = [allowance.app_rate, allowance.workspace_rate, allowance.account_rate];
         let gaps = rates.map(|rate| rate.map(|rate| interval(rate.gap())));
-        let depths = rates.map(|rate| i32::try_from(rate.map_or(1, Rate::depth)).unwrap_or(i32::MAX));
+        let depths = rates.map(|rate| i32::try_from(rate.map_or(1, depth)).unwrap_or(i32::MAX));
         let row = sqlx::query!(
             r#"SELECT cause AS "cause?", ends_at AS "ends_at?", probe AS "probe?"
                FROM enter_network($1, $2, $3, $4, $5, $6, $7, $8)"#,

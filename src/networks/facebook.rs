@@ -15,6 +15,7 @@ use jobs::{
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
+    preflight::Fact,
     surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use serde::Deserialize;
@@ -223,6 +224,14 @@ impl Network for Facebook {
 
     async fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
         self.graph.check(call).await
+    }
+
+    async fn facts(&self, call: &Call<'_>) -> Result<Vec<Fact>, Failure> {
+        Ok(vec![Fact::of_token(self.graph.check(call).await)?])
+    }
+
+    fn fact_calls(&self) -> u32 {
+        1
     }
 }
 

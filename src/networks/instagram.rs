@@ -12,6 +12,7 @@ use jobs::{
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
+    preflight::Fact,
     surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use serde::Deserialize;
@@ -220,6 +221,17 @@ impl Network for Instagram {
     async fn check(&self, call: &Call<'_>) -> Result<(), Failure> {
         self.graph.check(call).await
     }
+
+    async fn facts(&self, call: &Call<'_>) -> Result<Vec<Fact>, Failure> {
+        let token = Fact::of_token(self.graph.check(call).await)?;
+        let limit = self.limit(call, Deadline::of(call)).await;
+        let limit = limit.ok().flatten().map(|(used, total)| Fact::PublishingLimit { used, total });
+        Ok(std::iter::once(token).chain(limit).collect())
+    }
+
+    fn fact_calls(&self) -> u32 {
+        2
+    }
 }
 
 impl Instagram {
@@ -264,10 +276,15 @@ impl Instagram {
     }
 
     async fn limit_is_reached(&self, call: &Call<'_>, deadline: Deadline) -> Result<bool, Failure> {
+        Ok(self.limit(call, deadline).await?.is_some_and(|(used, total)| used >= total))
+    }
+
+    /// How many posts the account has published within a day, and how many it may; `None`: the answer names no limit.
+    async fn limit(&self, call: &Call<'_>, deadline: Deadline) -> Result<Option<(u64, u64)>, Failure> {
         let (path, fields) = ([call.account, "content_publishing_limit"], [("fields", "config,quota_usage")]);
         let limit = self.get(call, deadline, &path, &fields).await?;
         let (used, total) = (&limit["data"][0]["quota_usage"], &limit["data"][0]["config"]["quota_total"]);
-        Ok(used.as_u64().zip(total.as_u64()).is_some_and(|(used, total)| used >= total))
+        Ok(used.as_u64().zip(total.as_u64()))
     }
 
     /// The one post among the latest that can be this one.

@@ -3,6 +3,7 @@
 //! A network is one file here and one line in [`NETWORKS`], with a table of its file's name in `worker.toml`.
 
 mod allowance;
+pub mod capabilities;
 mod facebook;
 mod graph;
 mod http;
@@ -64,6 +65,10 @@ impl Networks for Connected {
     fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface> {
         let of = NETWORKS.iter().find(|entry| entry.platform.name == platform)?;
         of.platform.surfaces.iter().find(|it| it.name == surface)
+    }
+
+    fn title(&self, platform: &str) -> Option<&'static str> {
+        NETWORKS.iter().find(|entry| entry.platform.name == platform).map(|entry| entry.platform.title)
     }
 }
 
@@ -162,6 +167,10 @@ mod doubles {
         }
 
         async fn read(&self, _: &str, _: u64, _: u64) -> Result<Vec<u8>, Failure> {
+            Err(away())
+        }
+
+        async fn size(&self, _: &str) -> Result<Option<u64>, Failure> {
             Err(away())
         }
 

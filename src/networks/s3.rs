@@ -174,6 +174,16 @@ impl Media for S3 {
         Err(Failure::new(Class::Permanent, CODE, why))
     }
 
+    async fn size(&self, key: &str) -> Result<Option<u64>, Failure> {
+        let head = self.client.head_object().bucket(&self.bucket).key(self.key(key));
+        match head.send().await {
+            Ok(head) => Ok(Some(head.content_length().unwrap_or_default().unsigned_abs())),
+            // the answer to a HEAD has no body, so that not every store names the error
+            Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => Ok(None),
+            Err(error) => Err(failure("looking for a file", &error)),
+        }
+    }
+
     async fn store(&self, key: &str, content_type: &str, path: &Path) -> Result<(), Failure> {
         let mut file = File::open(path).await.map_err(|error| unreadable(&error))?;
         if file.metadata().await.map_err(|error| unreadable(&error))?.len() > PART {

@@ -17,6 +17,7 @@ use jobs::{
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
+    preflight::Fact,
     surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use reqwest::{Method, header};
@@ -299,6 +300,16 @@ impl Network for TikTok {
         }
         Err(Failure::new(Class::Permanent, "other_account", "the token does not open this account"))
     }
+
+    /// None of these reads counts against the limit on inits.
+    async fn facts(&self, call: &Call<'_>) -> Result<Vec<Fact>, Failure> {
+        let token = Fact::of_token(self.check(call).await)?;
+        let nothing = json!({});
+        let creator =
+            self.ask(Phase::Read, call, Deadline::of(call), Method::POST, CREATOR_INFO, Some(&nothing));
+        let creator = creator.await.ok().map(|creator| creator_fact(&creator));
+        Ok(std::iter::once(token).chain(creator).collect())
+    }
 }
 
 impl TikTok {
@@ -435,6 +446,15 @@ fn init_body(content: &Content, creator: &Value, plan: &Upload) -> Value {
             "total_chunk_count": plan.chunks,
         },
     })
+}
+
+/// What the creator lets a post be.
+fn creator_fact(creator: &Value) -> Fact {
+    let offered = creator["privacy_level_options"].as_array().map_or(&[][..], Vec::as_slice);
+    Fact::Creator {
+        privacy_levels: offered.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        longest_film: creator["max_video_post_duration_sec"].as_u64(),
+    }
 }
 
 fn film(content: &Content) -> Result<&File, Failure> {

@@ -1,5 +1,6 @@
 //! Something in a request that cannot be taken: where, what, and what could be said instead.
 
+use jobs::preflight::Who;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,12 +16,23 @@ pub struct Finding {
     /// Values that would be taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<String>,
+    /// Who can mend it.
+    #[serde(skip)]
+    pub who_acts: Who,
 }
 
 impl Finding {
-    /// A finding with nothing to choose from.
+    /// A finding with nothing to choose from, that whoever wrote the request can mend.
     pub fn new(field: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), code, detail: detail.into(), accepted: Vec::new() }
+        let (field, detail) = (field.into(), detail.into());
+        Self { field, code, detail, accepted: Vec::new(), who_acts: Who::Author }
+    }
+
+    /// The same, for somebody else to mend.
+    #[must_use]
+    pub fn for_whom(mut self, who_acts: Who) -> Self {
+        self.who_acts = who_acts;
+        self
     }
 
     /// The same, with what would be taken.

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod body;
+pub mod check;
 pub mod console;
 pub mod finding;
 pub mod inspect;
@@ -10,6 +11,7 @@ pub mod intake;
 pub mod links;
 pub mod outer;
 pub mod passwords;
+pub mod place;
 pub mod problem;
 pub mod pulls;
 pub mod spans;

@@ -3,16 +3,20 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::surface::{Draft, Platform, PostKind, Shape};
-use serde_json::json;
+use jobs::surface::{Platform, PostKind, Shape};
 use uuid::Uuid;
 
-use super::{finding::Finding, links, spans, times};
+use super::{
+    finding::Finding,
+    links,
+    place::{At, Content, Placed},
+    spans, times,
+};
 use crate::{
     config,
     ledger::{
         accept::{Facts, NewPost, NewTarget, Question, Written},
-        accounts::{Account, AccountState},
+        accounts::Account,
         idempotency::Asked,
         media::Media,
     },
@@ -53,6 +57,14 @@ pub struct WishedTarget {
     pub options: BTreeMap<String, String>,
 }
 
+impl WishedTarget {
+    /// Who may see it: as the author chose, or as the account has it by default.
+    pub fn privacy_level<'a>(&'a self, account: &'a Account) -> Option<&'a str> {
+        let chosen = self.options.get("privacy_level").map(String::as_str);
+        chosen.or_else(|| account.defaults["privacy_level"].as_str())
+    }
+}
+
 /// The time of a wish.
 #[derive(Debug, Clone)]
 pub struct WishedTime {
@@ -76,9 +88,14 @@ pub struct Rules {
 }
 
 /// When it goes out.
-type When = (Option<Written>, DateTime<Utc>);
+pub type When = (Option<Written>, DateTime<Utc>);
 
 impl Wish {
+    /// The words that this target gets.
+    pub fn caption_of<'a>(&'a self, target: &'a WishedTarget) -> &'a str {
+        target.caption.as_deref().unwrap_or(&self.caption)
+    }
+
     /// What has to be asked of the ledger to judge it.
     pub fn question(&self, workspace_id: Uuid, asked: Option<Asked>) -> Question {
         let ids = |texts: &[&String]| {
@@ -102,19 +119,12 @@ impl Wish {
         facts: &Facts,
         rules: &Rules,
         created_by: Uuid,
-        mut found: Vec<Finding>,
+        found: Vec<Finding>,
     ) -> Result<NewPost, Vec<Finding>> {
-        // What was not readable is not judged as if it were empty.
-        let readable =
-            !found.iter().any(|finding| is_about_content(&finding.field) && finding.code != "unknown_field");
-        let files = keep(self.files(facts), &mut found);
-        let link = keep(self.link.as_deref().map_or(Ok(()), links::check).map_err(one), &mut found);
-        let latest_after = keep(self.latest_after(rules), &mut found);
-        let when = keep(self.when(facts.now, rules), &mut found);
-        keep(self.repeated(), &mut found);
-        let shapes: Vec<Shape> = files.iter().flatten().map(|file| shape(file)).collect();
-        let content = Content { shapes: &shapes, whole: readable && files.is_some() && link.is_some() };
-        let targets = keep(self.targets(facts, rules, content), &mut found);
+        let Weighed { files, latest_after, when, placed, mut found } = self.weigh(facts, rules, found);
+        let refused = placed.iter().flat_map(|placed| placed.found.clone()).collect();
+        found.extend(distinct(refused));
+        let targets: Option<Vec<NewTarget>> = placed.into_iter().map(|placed| placed.target).collect();
         match (files, latest_after, when, targets) {
             (Some(files), Some(latest_after), Some((written, scheduled_for)), Some(targets))
                 if found.is_empty() =>
@@ -134,6 +144,22 @@ impl Wish {
             }
             _ => Err(found),
         }
+    }
+
+    /// Measures it against everything it has to fit; whoever judges or checks it goes by this alone.
+    pub fn weigh<'a>(&self, facts: &'a Facts, rules: &Rules, mut found: Vec<Finding>) -> Weighed<'a> {
+        // What was not readable is not judged as if it were empty.
+        let readable =
+            !found.iter().any(|finding| is_about_content(&finding.field) && finding.code != "unknown_field");
+        let files = keep(self.files(facts), &mut found);
+        let link = keep(self.link.as_deref().map_or(Ok(()), links::check).map_err(one), &mut found);
+        let latest_after = keep(self.latest_after(rules), &mut found);
+        let when = keep(self.when(facts.now, rules), &mut found);
+        keep(self.repeated(), &mut found);
+        let shapes: Vec<Shape> = files.iter().flatten().map(|file| shape(file)).collect();
+        let content = Content { shapes: &shapes, whole: readable && files.is_some() && link.is_some() };
+        let placed = keep(self.targets(facts, rules, content), &mut found).unwrap_or_default();
+        Weighed { files, latest_after, when, placed, found }
     }
 
     fn files<'a>(&self, facts: &'a Facts) -> Result<Vec<&'a Media>, Vec<Finding>> {
@@ -191,7 +217,7 @@ impl Wish {
         facts: &Facts,
         rules: &Rules,
         content: Content<'_>,
-    ) -> Result<Vec<NewTarget>, Vec<Finding>> {
+    ) -> Result<Vec<Placed>, Vec<Finding>> {
         if self.targets.is_empty() {
             return Err(one(Finding::new(
                 "targets",
@@ -203,124 +229,23 @@ impl Wish {
             let detail = format!("A post goes to at most {MOST_TARGETS} accounts.");
             return Err(one(Finding::new("targets", "too_many_targets", detail)));
         }
-        let placed = self.targets.iter().enumerate().map(|(n, target)| {
-            let at = At { n, target, wish: self, rules };
-            at.place(facts, content)
-        });
-        all(placed.map(|placed| placed.map_err(Several))).map_err(distinct)
+        let place = |(n, target)| At { n, target, wish: self, rules }.place(facts, content);
+        Ok(self.targets.iter().enumerate().map(place).collect())
     }
 }
 
-/// What a post is made of, as far as it is known.
-#[derive(Clone, Copy)]
-struct Content<'a> {
-    shapes: &'a [Shape],
-    /// Nothing of it is missing or was not readable.
-    whole: bool,
-}
-
-impl Content<'_> {
-    /// Whether a network's finding is true even if a part of the content is missing.
-    fn tells(self, finding: &jobs::surface::Finding) -> bool {
-        let of_its_own = finding.field == "caption" && finding.code != "empty_post";
-        self.whole || of_its_own || finding.field.starts_with("options.")
-    }
-}
-
-/// One target being judged.
-struct At<'a> {
-    n: usize,
-    target: &'a WishedTarget,
-    wish: &'a Wish,
-    rules: &'a Rules,
-}
-
-impl At<'_> {
-    fn field(&self, name: &str) -> String {
-        format!("targets[{}].{name}", self.n)
-    }
-
-    fn place(&self, facts: &Facts, content: Content<'_>) -> Result<NewTarget, Vec<Finding>> {
-        if self.target.account_id.is_empty() {
-            return Err(Vec::new()); // its reader has said so
-        }
-        let (account, platform) = self.account(facts).map_err(one)?;
-        let mut found = self.unknown_options(platform);
-        found.extend(self.inactive(account));
-        let chosen = self.target.options.get("privacy_level").map(String::as_str);
-        let privacy_level = chosen.or_else(|| account.defaults["privacy_level"].as_str());
-        let caption = self.target.caption.as_deref().unwrap_or(&self.wish.caption);
-        let (kind, link) = (self.wish.kind, self.wish.link.as_deref());
-        match platform.place(&Draft { kind, caption, link, media: content.shapes, privacy_level }) {
-            Ok(surface) if found.is_empty() => Ok(NewTarget {
-                account_id: account.id,
-                platform: account.platform.clone(),
-                surface: surface.name,
-                caption: self.target.caption.clone(),
-                options: privacy_level
-                    .filter(|_| !platform.privacy_levels.is_empty())
-                    .map_or_else(|| json!({}), |level| json!({ "privacy_level": level })),
-            }),
-            Ok(_) => Err(found),
-            Err(refused) => {
-                let refused = refused.into_iter().filter(|finding| content.tells(finding));
-                found.extend(refused.map(|finding| self.finding(finding)));
-                Err(found)
-            }
-        }
-    }
-
-    fn finding(&self, found: jobs::surface::Finding) -> Finding {
-        let field = match (found.field, found.code) {
-            ("caption", "empty_post") => "caption".to_owned(),
-            ("caption", _) => self.field("caption"),
-            (field, _) if field.starts_with("options.") => self.field(field),
-            (field, _) => field.to_owned(),
-        };
-        Finding { field, code: found.code, detail: found.detail, accepted: found.accepted }
-    }
-
-    fn account<'f>(&self, facts: &'f Facts) -> Result<(&'f Account, &'static Platform), Finding> {
-        let id = Uuid::try_parse(&self.target.account_id).ok();
-        let account = facts.accounts.iter().find(|account| Some(account.id) == id).ok_or_else(|| {
-            let detail = "There is no such account here. GET /api/v1/accounts lists them.";
-            Finding::new(self.field("account_id"), "account_unknown", detail)
-        })?;
-        let platform =
-            self.rules.platforms.iter().find(|it| it.name == account.platform).ok_or_else(|| {
-                let detail = format!(
-                    "{} is not switched on here; whoever runs this house can do so.",
-                    account.platform
-                );
-                Finding::new(self.field("account_id"), "platform_off", detail)
-            })?;
-        Ok((account, platform))
-    }
-
-    fn inactive(&self, account: &Account) -> Option<Finding> {
-        let who = match account.state {
-            AccountState::Active => return None,
-            AccountState::Paused => "It is paused; an administrator of this workspace can resume it.",
-            AccountState::Reconnect => "Its access is broken; the account's owner has to connect it again.",
-            AccountState::Frozen | AccountState::Erased => "It is being deleted and takes no more posts.",
-        };
-        let reason = account.state_reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-        let detail = format!("“{}” is {}. {who}{reason}", account.name, account.state.word());
-        Some(Finding::new(self.field("account_id"), "account_not_active", detail).accepting(["active"]))
-    }
-
-    fn unknown_options(&self, platform: &Platform) -> Vec<Finding> {
-        let known: &[&str] = if platform.privacy_levels.is_empty() { &[] } else { &["privacy_level"] };
-        let unknown = self.target.options.keys().filter(|name| !known.contains(&name.as_str()));
-        unknown
-            .map(|name| {
-                let name = super::text::shown(name);
-                let detail = format!("{} has no option “{name}” here.", platform.title);
-                Finding::new(self.field(&format!("options.{name}")), "unknown_option", detail)
-                    .accepting(known.iter().copied())
-            })
-            .collect()
-    }
+/// A wish that was measured.
+pub struct Weighed<'a> {
+    /// The files, if all of them are there.
+    pub files: Option<Vec<&'a Media>>,
+    /// Past its time plus this it is held.
+    pub latest_after: Option<Duration>,
+    /// When it goes out.
+    pub when: Option<When>,
+    /// Each target in turn.
+    pub placed: Vec<Placed>,
+    /// What is wrong with the post as a whole.
+    pub found: Vec<Finding>,
 }
 
 fn is_about_content(field: &str) -> bool {

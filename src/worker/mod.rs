@@ -9,6 +9,7 @@ mod express;
 mod gauges;
 mod isolation;
 mod lease;
+mod lookout;
 mod pump;
 mod reaper;
 mod reconciler;
@@ -241,6 +242,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(reconciler::run(Arc::clone(worker)));
     duties.spawn(scheduler::run(Arc::clone(worker)));
     duties.spawn(sweeper::run(Arc::clone(worker)));
+    duties.spawn(lookout::run(Arc::clone(worker)));
     duties
 }
 

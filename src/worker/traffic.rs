@@ -100,7 +100,16 @@ pub(super) async fn run(worker: Arc<Worker>, mut notices: Notices) {
 impl Worker {
     /// The gate of one attempt; `again` is of one that is not its job's first.
     pub(super) fn gate(&self, again: bool) -> AttemptGate<'_> {
-        AttemptGate { worker: self, again, at: OnceLock::new(), probing: Mutex::default() }
+        self.gate_for(again, false)
+    }
+
+    /// The gate of a look that anything else goes before.
+    pub(super) fn last_gate(&self) -> AttemptGate<'_> {
+        self.gate_for(true, true)
+    }
+
+    fn gate_for(&self, again: bool, last: bool) -> AttemptGate<'_> {
+        AttemptGate { worker: self, again, last, at: OnceLock::new(), probing: Mutex::default() }
     }
 
     async fn note(&self, told: &Told) -> Result<(), LedgerError> {
@@ -167,6 +176,8 @@ struct At {
 pub(super) struct AttemptGate<'a> {
     worker: &'a Worker,
     again: bool,
+    /// Anything else goes before.
+    last: bool,
     at: OnceLock<At>,
     /// Its next answer tells whether a broken network is well again.
     probing: Mutex<Option<DateTime<Utc>>>,
@@ -229,7 +240,13 @@ impl Gate for AttemptGate<'_> {
         if !self.within_budget(network) {
             return Err(Self::away(RETRY_BUDGET, network, settings.window / 2, settings.window));
         }
-        match self.worker.parts.ledger.enter(&visit, PROBING).await? {
+        let ledger = &self.worker.parts.ledger;
+        let entry = if self.last {
+            ledger.enter_last(&visit, PROBING).await?
+        } else {
+            ledger.enter(&visit, PROBING).await?
+        };
+        match entry {
             Entry::Free => {
                 self.visits(network);
                 Ok(())

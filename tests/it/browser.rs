@@ -265,3 +265,89 @@ async fn a_refused_form_keeps_what_was_written_and_says_what_to_mend() {
     assert_eq!(kept, "a caption to keep");
     person.look("compose-refused").await;
 }
+
+/// Which element has the focus.
+const FOCUSED: &str = "document.activeElement.id || document.activeElement.value";
+
+impl Person {
+    async fn ask(&self, script: &str) -> String {
+        self.page.evaluate(script).await.unwrap().into_value().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_way_is_shown_beside_its_field_before_anything_is_scheduled() {
+    let system = System::start().await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    person.go(&system.url("/posts/new")).await;
+    person.write("#caption", "a caption to keep #bread").await;
+    person.tick(&format!("#target-{}", system.account(INSTAGRAM))).await;
+    let privacy = format!("privacy-{}", system.account(TIKTOK));
+    person.tick(&format!("#target-{}", system.account(TIKTOK))).await;
+    person.send("#check", "#summary").await;
+    assert_eq!(person.ask(FOCUSED).await, privacy, "the first field to mend in the order of the page");
+    let said = |id: &str| {
+        format!(
+            "document.getElementById(document.getElementById('{id}').getAttribute('aria-describedby').split(' ').find((it) => it.startsWith('wrong-'))).innerText"
+        )
+    };
+    assert!(person.ask(&said(&privacy)).await.contains("who may see"), "beside the field");
+    assert!(person.ask(&said("file")).await.contains("does not take words alone"));
+    assert_eq!(person.ask("document.querySelector('#caption').value").await, "a caption to keep #bread");
+    assert_eq!(system.database.count("SELECT count(*) FROM post").await, 0);
+    person.look("compose-checked").await;
+    person.ask("document.documentElement.dir = 'rtl'").await;
+    person.look("compose-checked-rtl").await;
+
+    // mended, and checked again
+    person.set(&format!("#{privacy}"), "SELF_ONLY").await;
+    person.tick(&format!("#target-{}", system.account(INSTAGRAM))).await;
+    let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/oven.mp4");
+    person.choose_file("#file", &film).await;
+    person.send("#check", "#clear").await;
+    assert_eq!(person.ask(FOCUSED).await, "clear");
+    person.look("compose-clear").await;
+    person.send("#send", "main time").await;
+    assert_eq!(system.database.count("SELECT count(*) FROM post").await, 1);
+}
+
+/// The slides in their order.
+async fn slides(person: &Person) -> String {
+    person.ask("[...document.querySelectorAll('ol.previews .meta > :first-child')].map((it) => it.innerText).join(' ')").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slides_are_reordered_by_the_keyboard_and_everything_else_stays() {
+    let system = System::start().await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    person.go(&system.url("/posts/new")).await;
+    person.write("#caption", "three slides").await;
+    let press = async |button: &str, order: &str| {
+        let element = person.page.find_element(button).await.unwrap();
+        element.focus().await.unwrap().press_key("Enter").await.unwrap();
+        eventually(order, || async {
+            let now = slides(&person).await;
+            if now == order { Ok(()) } else { Err(now) }
+        })
+        .await;
+    };
+    let mut order = Vec::new();
+    for file in ["bread.jpg", "cake.jpg", "coffee.jpg"] {
+        person.choose_file("#file", &Path::new(env!("CARGO_MANIFEST_DIR")).join("demo").join(file)).await;
+        order.push(file);
+        press("#check", &order.join(" ")).await;
+    }
+    person.look("compose-slides").await;
+    person.ask("document.documentElement.dir = 'rtl'").await;
+    person.look("compose-slides-rtl").await;
+    press("ol.previews li:nth-child(3) button[value^=earlier]", "bread.jpg coffee.jpg cake.jpg").await;
+    assert!(person.ask(FOCUSED).await.starts_with("earlier:"), "the same button of the same slide again");
+    press("button:focus", "coffee.jpg bread.jpg cake.jpg").await;
+    assert!(person.ask(FOCUSED).await.starts_with("later:"), "at the end the only way back");
+    press("button:focus", "bread.jpg coffee.jpg cake.jpg").await;
+    assert_eq!(person.ask("document.querySelector('#caption').value").await, "three slides");
+    person.tick(&format!("#target-{}", system.account(FACEBOOK))).await;
+    assert_eq!(system.database.count("SELECT count(*) FROM media").await, 3, "nothing was uploaded twice");
+}

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::support::{Answer, Door, Part, jpeg, multipart};
 
 /// A browser with its cookies.
-struct Browser<'a> {
+pub struct Browser<'a> {
     door: &'a Door,
     cookies: BTreeMap<String, String>,
     token: String,
@@ -25,7 +25,7 @@ impl<'a> Browser<'a> {
     }
 
     /// A browser of somebody who has signed in.
-    async fn of(door: &'a Door, role: MemberRole) -> Self {
+    pub async fn of(door: &'a Door, role: MemberRole) -> Self {
         let email = format!("{}@example.org", Uuid::now_v7());
         door.person(&email, role).await;
         let mut browser = Self::fresh(door);
@@ -76,7 +76,17 @@ impl<'a> Browser<'a> {
     }
 
     /// Sends the form of a new post.
-    async fn compose(&mut self, fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Answer {
+    pub async fn compose(&mut self, fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Answer {
+        self.compose_at("/posts/new", fields, files).await
+    }
+
+    /// Sends it to where one of its buttons leads.
+    pub async fn compose_at(
+        &mut self,
+        path: &str,
+        fields: &[(&str, &str)],
+        files: &[(&str, &[u8])],
+    ) -> Answer {
         let token = self.token.clone();
         let mut parts = vec![Part { name: "token", file_name: None, content: token.as_bytes() }];
         let parts_of =
@@ -88,7 +98,7 @@ impl<'a> Browser<'a> {
             content,
         }));
         let (kind, body) = multipart(&parts);
-        let request = self.request(&Method::POST, "/posts/new").header("content-type", kind);
+        let request = self.request(&Method::POST, path).header("content-type", kind);
         self.send(request.body(Body::from(body)).expect("a request")).await
     }
 }

@@ -647,6 +647,7 @@ async fn the_description_names_every_route_of_the_api() {
     for (path, methods) in [
         ("/api/v1/posts", &["get", "post"][..]),
         ("/api/v1/posts/{id}", &["get"]),
+        ("/api/v1/posts:check", &["post"]),
         ("/api/v1/media", &["post"]),
         ("/api/v1/media/{id}", &["get"]),
         ("/api/v1/media/uploads", &["post"]),

@@ -3,6 +3,7 @@
 
 mod browser;
 mod chaos;
+mod compose;
 mod console;
 mod control;
 mod explain;
@@ -19,6 +20,7 @@ mod networks;
 mod operators;
 mod pages;
 mod photos;
+mod preflight;
 mod queue;
 mod redrive;
 mod restore;

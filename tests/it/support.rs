@@ -165,6 +165,10 @@ impl Media for Shelf {
         Ok(file[at(start)..at(end)].to_vec())
     }
 
+    async fn size(&self, key: &str) -> Result<Option<u64>, Failure> {
+        Ok(self.files.lock().expect("unpoisoned").get(key).map(|file| file.len() as u64))
+    }
+
     async fn store(&self, key: &str, _: &str, path: &Path) -> Result<(), Failure> {
         if self.away.load(Ordering::SeqCst) {
             return Err(Failure::new(Class::Transient, "away", "the store is away"));

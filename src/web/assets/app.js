@@ -10,8 +10,8 @@ for (const form of all("form[data-auto]")) {
   form.addEventListener("change", () => form.requestSubmit());
 }
 
-// What went wrong is where reading begins.
-one(".alert[autofocus]")?.focus();
+// What went wrong, or was moved, is where reading begins.
+one("main [autofocus]")?.focus();
 
 const compose = one("#compose");
 if (compose) {
@@ -90,10 +90,13 @@ if (compose) {
   });
 
   // A second click changes nothing; this says that the first was heard.
-  compose.addEventListener("submit", () => {
-    const button = one("#send", compose);
+  compose.addEventListener("submit", (event) => {
+    const pressed = event.submitter;
+    if (pressed?.name === "arrange") return;
+    const checks = pressed?.id === "check";
+    const button = one(checks ? "#check" : "#send", compose);
     button.setAttribute("aria-busy", "true");
-    one("span", button).textContent = compose.dataset.sending;
+    one("span", button).textContent = checks ? compose.dataset.checking : compose.dataset.sending;
   });
 }
 

@@ -8,30 +8,28 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
-use chrono_tz::TZ_VARIANTS;
-use jobs::surface::{CaptionUnit, Platform, PostKind};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
     Choice, Shell,
-    form::{LONGEST_FIELD, LONGEST_FORM, MOST_FIELDS, Written},
-    list,
+    fields::{self, Limit, Offer, Target},
+    form::{LONGEST_FIELD, LONGEST_FORM, MOST_FIELDS, Way, Written},
     post::{self, Preview},
     render, render_as,
     session::{Author, Seat},
     texts::{ENGLISH, Texts, fill},
-    words::{self, Chip},
+    told::{self, Told},
 };
 use crate::{
     ledger::{
         accept::Accepted,
-        accounts::{Account, AccountState},
         idempotency::{Answer, Asked},
         media::Kept,
     },
     web::{
         App,
+        check::Noted,
         finding::Finding,
         intake::media::form,
         problem::Problem,
@@ -51,11 +49,15 @@ struct Page {
     /// Nobody has written anything yet: the browser may fill in its zone.
     fresh: bool,
     notice: Option<&'static str>,
+    /// Nothing was found.
+    clear: bool,
     summary: Option<String>,
+    /// Something of it would be refused.
+    refused: bool,
     findings: Vec<Told>,
     kinds: Vec<Choice>,
     limits: Vec<Limit>,
-    media: Vec<Preview>,
+    media: Vec<Slide>,
     accounts: Vec<Target>,
     zones: Vec<Choice>,
     gap: Vec<Offer>,
@@ -63,50 +65,47 @@ struct Page {
     accept: &'static str,
 }
 
-/// A finding and the field it stands beside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
-    anchor: String,
-    detail: String,
-    /// The same with the field's name, for the list above the form.
-    summary: String,
+/// A file that is uploaded already, and its place among the others.
+struct Slide {
+    file: Preview,
+    /// What the buttons say that move it; `None`: there is no place further on.
+    earlier: Option<String>,
+    later: Option<String>,
+    /// Where reading goes on after it was moved.
+    focus: Option<Way>,
 }
 
-/// What a network takes of a caption.
-struct Limit {
-    platform: &'static str,
-    title: &'static str,
-    most: usize,
-    utf16: bool,
-    text: String,
-}
-
-struct Target {
-    id: String,
-    name: String,
-    platform: String,
-    network: String,
-    chosen: bool,
-    active: bool,
-    chip: Chip,
-    privacy_label: String,
-    privacy: Vec<Choice>,
-}
-
-struct Offer {
-    value: String,
-    label: String,
+impl Slide {
+    /// Whether reading goes on at its button of that way.
+    fn focuses(&self, earlier: bool) -> bool {
+        self.focus.is_some_and(|way| way.is_earlier() == earlier)
+    }
 }
 
 impl Page {
     /// What stands beside this field.
-    fn of(&self, anchor: &str) -> Vec<&str> {
-        self.findings.iter().filter(|told| told.anchor == anchor).map(|told| told.detail.as_str()).collect()
+    fn of(&self, anchor: &str) -> Vec<&Told> {
+        self.findings.iter().filter(|told| told.anchor == anchor).collect()
+    }
+
+    /// Whether this is the first field that something was found about.
+    fn first(&self, anchor: &str) -> bool {
+        self.findings.first().is_some_and(|told| told.anchor == anchor)
     }
 
     fn wrong(&self, anchor: &str) -> bool {
         self.findings.iter().any(|told| told.anchor == anchor)
     }
+}
+
+/// What a page of the form says besides what was written.
+#[derive(Default)]
+struct Said<'a> {
+    findings: &'a [Noted],
+    notice: Option<&'static str>,
+    /// It was checked.
+    checked: bool,
+    fresh: bool,
 }
 
 /// An empty form.
@@ -117,8 +116,8 @@ pub async fn page(
 ) -> Result<Response, Problem> {
     let zone = app.house.ledger.last_time_zone(seat.member.workspace_id).await?;
     let written = Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()));
-    let page = Sheet { app: &app, seat: &seat, headers: &headers }.page(written, &[], None, true).await?;
-    render(&page)
+    let said = Said { fresh: true, ..Said::default() };
+    render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
 }
 
 /// Takes the form: files first, for they came with it; then the post.
@@ -135,20 +134,50 @@ pub async fn submit(
     found.extend(unreadable);
     let asked = asked(&written, &seat);
     let question = wish.question(seat.member.workspace_id, Some(asked));
-    let accepted = app.accept(wish, found, question, seat.member.person_id).await?;
+    let accepted = app.accept(wish.clone(), found.clone(), question, seat.member.person_id).await?;
     match accepted {
         Accepted::New { post, .. } => Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response()),
         Accepted::Before(answer) => Ok(Redirect::to(&address_of(&answer)).into_response()),
         Accepted::KeyReused => {
             written.key = uuid::Uuid::now_v7().to_string();
-            let page = sheet.page(written, &[], Some(ENGLISH.already_sent), false).await?;
-            render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+            let said = Said { notice: Some(ENGLISH.already_sent), ..Said::default() };
+            render_as(StatusCode::UNPROCESSABLE_ENTITY, &sheet.page(written, said).await?)
         }
-        Accepted::Refused(findings) => {
-            let page = sheet.page(written, &findings, None, false).await?;
-            render_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+        Accepted::Refused(_) => {
+            let findings = app.check(seat.member.workspace_id, &wish, found).await?.all();
+            let said = Said { findings: &findings, ..Said::default() };
+            render_as(StatusCode::UNPROCESSABLE_ENTITY, &sheet.page(written, said).await?)
         }
     }
+}
+
+/// Checks the form: what stands in the way is shown beside its field, and nothing goes out.
+pub async fn check(
+    State(app): State<Arc<App>>,
+    seat: Seat<Author>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (written, mut found) = read(&app, &seat, form(&headers, request).await?).await?;
+    let (wish, unreadable) = written.wish();
+    found.extend(unreadable);
+    let findings = app.check(seat.member.workspace_id, &wish, found).await?.all();
+    let said = Said { findings: &findings, checked: true, ..Said::default() };
+    render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
+}
+
+/// Moves a file to another place among the others; all else of the form stays.
+pub async fn arrange(
+    State(app): State<Arc<App>>,
+    seat: Seat<Author>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut written, found) = read(&app, &seat, form(&headers, request).await?).await?;
+    written.rearrange();
+    let findings: Vec<Noted> = found.into_iter().map(Noted::from).collect();
+    let said = Said { findings: &findings, ..Said::default() };
+    render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
 }
 
 /// Reads the fields in the order in which the page has them: the token comes before any file.
@@ -251,13 +280,7 @@ struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
-    async fn page(
-        &self,
-        written: Written,
-        findings: &[Finding],
-        notice: Option<&'static str>,
-        fresh: bool,
-    ) -> Result<Page, Problem> {
+    async fn page(&self, written: Written, said: Said<'_>) -> Result<Page, Problem> {
         let t = &ENGLISH;
         let workspace = self.seat.member.workspace_id;
         let ids: Vec<uuid::Uuid> = written.media_ids.iter().filter_map(|id| id.parse().ok()).collect();
@@ -265,21 +288,25 @@ impl Sheet<'_> {
             self.app.house.ledger.media_of(workspace, &ids),
             self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
         )?;
-        let told = tell(t, findings, &written, &accounts, self.app);
+        let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);
+        let refused = told.iter().any(|told| !told.warning);
         let in_order = ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
+        let files: Vec<Preview> = in_order.map(|file| post::preview(t, file)).collect();
         Ok(Page {
             shell: Shell::seated(self.app, self.headers, self.seat, "new", "/posts/new"),
-            fresh,
-            notice,
-            summary: (!told.is_empty()).then(|| Texts::count(told.len(), t.findings_one, t.findings_many)),
+            fresh: said.fresh,
+            notice: said.notice,
+            clear: said.checked && told.is_empty(),
+            summary: (!told.is_empty()).then(|| summary(t, told.len(), refused)),
+            refused,
             findings: told,
-            kinds: kinds(t, &written.kind),
-            limits: limits(t, self.app, &accounts),
-            media: in_order.map(|file| post::preview(t, file)).collect(),
-            accounts: accounts.iter().map(|account| target(t, self.app, account, &written)).collect(),
-            zones: zones(&written.zone),
-            gap: offers(findings),
-            ambiguous: findings.iter().any(|finding| finding.code == "dst_ambiguous")
+            kinds: fields::kinds(t, &written.kind),
+            limits: fields::limits(t, self.app, &accounts),
+            media: slides(t, files, written.moved()),
+            accounts: accounts.iter().map(|account| fields::target(t, self.app, account, &written)).collect(),
+            zones: fields::zones(&written.zone),
+            gap: fields::offers(said.findings),
+            ambiguous: said.findings.iter().any(|finding| finding.code == "dst_ambiguous")
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
             written,
@@ -287,174 +314,26 @@ impl Sheet<'_> {
     }
 }
 
-/// Each finding beside the field it is about; what several accounts share is said once.
-fn tell(t: &Texts, findings: &[Finding], written: &Written, accounts: &[Account], app: &App) -> Vec<Told> {
-    let mut told: Vec<Told> = Vec::new();
-    for finding in findings {
-        let (target, field) = split(&finding.field);
-        let account = target.and_then(|n| written.targets.get(n));
-        let anchor = match (account, field) {
-            (Some(id), "account_id") => format!("target-{id}"),
-            (Some(id), "options.privacy_level") => format!("privacy-{id}"),
-            (_, "caption") => "caption".to_owned(),
-            (_, "schedule.at") => "date".to_owned(),
-            (_, "schedule.fold") => "fold".to_owned(),
-            (_, "schedule.time_zone") => "zone".to_owned(),
-            (_, "kind") => "kind".to_owned(),
-            (_, "link") => "link".to_owned(),
-            (_, field) if field.starts_with("media_ids") => "media".to_owned(),
-            _ => "targets".to_owned(),
-        };
-        let platform = account
-            .and_then(|id| accounts.iter().find(|it| it.id.to_string() == *id))
-            .map(|it| words::network(app, &it.platform));
-        let detail = match platform {
-            // The networks' findings name themselves already.
-            Some(network) if field == "account_id" => format!("{network}: {}", finding.detail),
-            _ => finding.detail.clone(),
-        };
-        let label = label(t, field);
-        let one = Told { anchor, summary: fill(t.finding_at, &[label, &detail]), detail };
-        if !told.contains(&one) {
-            told.push(one);
-        }
-    }
-    told
+fn summary(t: &'static Texts, found: usize, refused: bool) -> String {
+    let (one, many) =
+        if refused { (t.findings_one, t.findings_many) } else { (t.warnings_one, t.warnings_many) };
+    Texts::count(found, one, many)
 }
 
-fn label(t: &Texts, field: &str) -> &'static str {
-    match field {
-        "caption" => t.caption,
-        "schedule.at" | "schedule.fold" => t.when,
-        "schedule.time_zone" => t.zone,
-        "kind" => t.kind,
-        "link" => t.link,
-        field if field.starts_with("media_ids") => t.media,
-        _ => t.targets,
-    }
-}
-
-/// `targets[2].caption` is about target 2's caption.
-fn split(field: &str) -> (Option<usize>, &str) {
-    let target = field.strip_prefix("targets[").and_then(|rest| rest.split_once("]."));
-    match target.and_then(|(n, field)| Some((n.parse().ok()?, field))) {
-        Some((n, field)) => (Some(n), field),
-        None => (None, field),
-    }
-}
-
-fn kinds(t: &Texts, chosen: &str) -> Vec<Choice> {
-    let choice = |kind: &PostKind| Choice {
-        value: kind.word().to_owned(),
-        label: list::kind(t, kind.word()).to_owned(),
-        chosen: kind.word() == chosen,
+/// The files in their order, each with the ways it may move.
+fn slides(t: &Texts, files: Vec<Preview>, moved: Option<(&str, Way)>) -> Vec<Slide> {
+    let of = files.len();
+    let slide = |(n, file): (usize, Preview)| {
+        let says = |text| fill(text, &[&file.name, &(n + 1).to_string(), &of.to_string()]);
+        let (earlier, later) =
+            ((n > 0).then(|| says(t.media_earlier)), (n + 1 < of).then(|| says(t.media_later)));
+        let focus = moved.filter(|(id, _)| *id == file.id.to_string()).map(|(_, way)| match way {
+            // at an end only the other way is left
+            Way::Earlier if earlier.is_none() => Way::Later,
+            Way::Later if later.is_none() => Way::Earlier,
+            way => way,
+        });
+        Slide { file, earlier, later, focus }
     };
-    PostKind::ALL.iter().map(choice).collect()
-}
-
-/// The limits of the networks that this workspace has accounts of.
-fn limits(t: &Texts, app: &App, accounts: &[Account]) -> Vec<Limit> {
-    let used = |platform: &&&Platform| accounts.iter().any(|account| account.platform == platform.name);
-    let limit = |platform: &&'static Platform| {
-        let most = fill(t.caption_most, &[&platform.caption.most.to_string()]);
-        let tags = platform.hashtags.map(|most| format!(", {}", fill(t.hashtags_most, &[&most.to_string()])));
-        Limit {
-            platform: platform.name,
-            title: platform.title,
-            most: platform.caption.most,
-            utf16: platform.caption.unit == CaptionUnit::Utf16,
-            text: format!("{most}{}", tags.unwrap_or_default()),
-        }
-    };
-    app.rules.platforms.iter().filter(used).map(limit).collect()
-}
-
-fn target(t: &'static Texts, app: &App, account: &Account, written: &Written) -> Target {
-    let id = account.id.to_string();
-    let platform = app.rules.platforms.iter().find(|platform| platform.name == account.platform);
-    let network = words::network(app, &account.platform).to_owned();
-    let default = account.defaults["privacy_level"].as_str();
-    let chosen = written.privacy.get(&id).map(String::as_str).unwrap_or_default();
-    let levels = platform.map_or(&[][..], |platform| platform.privacy_levels);
-    let first = default
-        .map_or_else(|| t.privacy_choose.to_owned(), |level| fill(t.privacy_default, &[&humane(level)]));
-    let none = Choice { value: String::new(), label: first, chosen: chosen.is_empty() };
-    let choice =
-        |level: &&str| Choice { value: (*level).to_owned(), label: humane(level), chosen: chosen == *level };
-    let privacy = std::iter::once(none).chain(levels.iter().map(choice));
-    Target {
-        name: account.name.clone(),
-        platform: account.platform.clone(),
-        privacy_label: fill(t.privacy, &[&network]),
-        network,
-        chosen: written.targets.contains(&id),
-        active: account.state == AccountState::Active,
-        chip: words::account_chip(t, account.state),
-        privacy: if levels.is_empty() { Vec::new() } else { privacy.collect() },
-        id,
-    }
-}
-
-/// `SELF_ONLY` as people read it: `Self only`.
-fn humane(word: &str) -> String {
-    let lower = word.replace('_', " ").to_lowercase();
-    let mut letters = lower.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-/// The zones that people live in, and the one that was chosen.
-fn zones(chosen: &str) -> Vec<Choice> {
-    const REGIONS: &[&str] = &[
-        "Africa/",
-        "America/",
-        "Antarctica/",
-        "Arctic/",
-        "Asia/",
-        "Atlantic/",
-        "Australia/",
-        "Europe/",
-        "Indian/",
-        "Pacific/",
-    ];
-    let lived_in = |name: &str| name == "UTC" || REGIONS.iter().any(|region| name.starts_with(region));
-    let mut names: Vec<&str> =
-        TZ_VARIANTS.iter().map(|zone| zone.name()).filter(|name| lived_in(name)).collect();
-    names.sort_unstable();
-    if !names.contains(&chosen) && !chosen.is_empty() {
-        names.insert(0, chosen);
-    }
-    let choice =
-        |name: &str| Choice { value: name.to_owned(), label: name.replace('_', " "), chosen: name == chosen };
-    names.into_iter().map(choice).collect()
-}
-
-/// The two times nearest to one that does not exist.
-fn offers(findings: &[Finding]) -> Vec<Offer> {
-    let gap = findings.iter().find(|finding| finding.code == "dst_gap");
-    let offer = |value: &String| Offer { value: value.clone(), label: value.replace('T', " ") };
-    gap.map(|finding| finding.accepted.iter().map(offer).collect()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_target_is_split_from_its_field() {
-        assert_eq!(split("targets[2].options.privacy_level"), (Some(2), "options.privacy_level"));
-        assert_eq!(split("targets"), (None, "targets"));
-        assert_eq!(split("schedule.at"), (None, "schedule.at"));
-    }
-
-    #[test]
-    fn a_chosen_zone_is_always_in_the_list() {
-        for zone in ["Asia/Jerusalem", "UTC", "Etc/GMT+2", "Nowhere/Else"] {
-            assert_eq!(zones(zone).iter().filter(|choice| choice.chosen).count(), 1, "{zone}");
-        }
-    }
-
-    #[test]
-    fn a_privacy_level_is_readable() {
-        assert_eq!(humane("MUTUAL_FOLLOW_FRIENDS"), "Mutual follow friends");
-    }
+    files.into_iter().enumerate().map(slide).collect()
 }

@@ -42,11 +42,52 @@ pub struct Written {
     /// By account.
     pub privacy: BTreeMap<String, String>,
     pub media_ids: Vec<String>,
+    /// The button that was pressed to move a file: `earlier:` or `later:` and its id.
+    pub arrange: String,
     /// The files as they came: ids of kept ones, digests of new ones.
     pub came: Vec<String>,
 }
 
+/// Which way a file moves among the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Towards the first.
+    Earlier,
+    /// Towards the last.
+    Later,
+}
+
+impl Way {
+    /// Whether this is the way to the first.
+    pub fn is_earlier(self) -> bool {
+        self == Self::Earlier
+    }
+}
+
 impl Written {
+    /// The file that was moved, and which way.
+    pub fn moved(&self) -> Option<(&str, Way)> {
+        let (way, id) = self.arrange.split_once(':')?;
+        match way {
+            "earlier" => Some((id, Way::Earlier)),
+            "later" => Some((id, Way::Later)),
+            _ => None,
+        }
+    }
+
+    /// Moves the file whose button was pressed by one place, unless it is at that end already.
+    pub fn rearrange(&mut self) {
+        let Some((id, way)) = self.moved() else { return };
+        let Some(at) = self.media_ids.iter().position(|it| it == id) else { return };
+        let to = match way {
+            Way::Earlier => at.checked_sub(1),
+            Way::Later => Some(at + 1).filter(|to| *to < self.media_ids.len()),
+        };
+        if let Some(to) = to {
+            self.media_ids.swap(at, to);
+        }
+    }
+
     /// An empty form.
     pub fn fresh(zone: String) -> Self {
         let key = Uuid::now_v7().to_string();
@@ -75,6 +116,7 @@ impl Written {
             "fold" => &mut self.fold,
             "pick" => &mut self.pick,
             "picked_for" => &mut self.picked_for,
+            "arrange" => &mut self.arrange,
             "target" => {
                 self.targets.push(value);
                 return Ok(());
@@ -154,7 +196,8 @@ impl Written {
     /// What two sendings of the same form have in common, whatever boundary the browser chose and whatever id a
     /// file got that came with it.
     pub fn content(&self) -> Vec<u8> {
-        let same = Self { token: String::new(), key: String::new(), media_ids: Vec::new(), ..self.clone() };
+        let (token, key, arrange) = (String::new(), String::new(), String::new());
+        let same = Self { token, key, arrange, media_ids: Vec::new(), ..self.clone() };
         format!("{same:?}").into_bytes()
     }
 }
@@ -221,6 +264,21 @@ mod tests {
     #[test]
     fn a_field_that_the_form_does_not_have_is_refused() {
         assert!(Written::default().put("admin", "1".into()).is_err());
+    }
+
+    #[test]
+    fn a_file_moves_by_one_place_and_no_further_than_the_ends() {
+        let order = |arrange: &str| {
+            let mut form =
+                written(&[("media_id", "a"), ("media_id", "b"), ("media_id", "c"), ("arrange", arrange)]);
+            form.rearrange();
+            form.media_ids.concat()
+        };
+        assert_eq!(order("earlier:c"), "acb");
+        assert_eq!(order("later:a"), "bac");
+        for nowhere in ["earlier:a", "later:c", "later:x", "sideways:b", ""] {
+            assert_eq!(order(nowhere), "abc", "{nowhere}");
+        }
     }
 
     #[test]

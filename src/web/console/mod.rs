@@ -4,6 +4,7 @@ mod accounts;
 mod assets;
 mod compose;
 mod desk;
+mod fields;
 mod form;
 mod list;
 mod post;
@@ -12,6 +13,7 @@ mod sign_in;
 mod texts;
 mod throttle;
 mod thumbnail;
+mod told;
 mod words;
 
 use std::sync::Arc;
@@ -76,6 +78,12 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
             "/posts/new",
             // Files are limited by their type, while they come.
             get(compose::page).post(compose::submit).layer(DefaultBodyLimit::disable()),
+        )
+        // Whoever asks for these again by their address gets an empty form.
+        .route("/posts/new/check", get(compose::page).post(compose::check).layer(DefaultBodyLimit::disable()))
+        .route(
+            "/posts/new/arrange",
+            get(compose::page).post(compose::arrange).layer(DefaultBodyLimit::disable()),
         )
         .route("/posts/{id}", get(post::page))
         .route("/media/{id}", get(post::media))

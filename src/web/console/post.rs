@@ -26,7 +26,7 @@ use crate::{
     },
     web::{
         App,
-        intake::shapes::{ErrorShape, instant},
+        intake::shapes::{self, ErrorShape, instant},
         problem::Problem,
         times,
     },
@@ -79,6 +79,8 @@ struct Card {
     no_permalink: bool,
     attempts: Option<String>,
     error: Option<Trouble>,
+    /// What the latest check before its time found.
+    ahead: Vec<Trouble>,
     lines: Vec<Line>,
 }
 
@@ -184,6 +186,11 @@ fn card(
         let (message, code, who) = error.told();
         Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who) }
     });
+    let ahead = shapes::ahead(it).iter().map(|found| Trouble {
+        message: found.detail.clone(),
+        code: found.code.clone(),
+        who: words::who(t, found.who_acts.word()),
+    });
     let attempts = usize::try_from(it.attempts).unwrap_or_default();
     Card {
         account: account.to_owned(),
@@ -201,6 +208,7 @@ fn card(
         no_permalink: it.state == PublicationState::Published && it.permalink.is_none(),
         attempts: (attempts > 0).then(|| Texts::count(attempts, t.attempts_one, t.attempts_many)),
         error,
+        ahead: ahead.collect(),
         lines: words::history(t, post, it, events, network),
     }
 }

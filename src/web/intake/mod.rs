@@ -58,6 +58,7 @@ pub fn routes() -> Router<Arc<App>> {
     let (api, description) = OpenApiRouter::<Arc<App>>::with_openapi(Description::openapi())
         .routes(routes!(posts::list, posts::create))
         .routes(routes!(posts::one))
+        .routes(routes!(posts::check))
         .routes(routes!(media::one))
         .routes(routes!(uploads::promise))
         .routes(routes!(uploads::complete))

@@ -24,6 +24,7 @@ use crate::{
         App,
         access::{Caller, PostsRead, PostsWrite},
         body,
+        check::Report,
         problem::{Problem, ProblemDocument},
     },
 };
@@ -63,6 +64,34 @@ pub async fn create(
         Accepted::KeyReused => Err(Problem::key_reused()),
         Accepted::Refused(findings) => Err(Problem::invalid(findings)),
     }
+}
+
+/// Checks a post: the same body, and nothing is published. Everything that stands in its way on each account.
+#[utoipa::path(
+    post,
+    path = "/api/v1/posts:check",
+    tag = "posts",
+    security(("bearer" = ["posts:write"])),
+    request_body = PostBody,
+    responses(
+        (status = 200, description = "What it would run into; no error in it: the post would be accepted", body = Report),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn check(
+    State(app): State<Arc<App>>,
+    caller: Caller<PostsWrite>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Report>, Problem> {
+    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let (wish, found) = body::post(&body::json(&bytes)?);
+    Ok(Json(app.check(caller.workspace_id, &wish, found).await?))
 }
 
 /// What an accepted post is answered with.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use jobs::machine::State;
+use jobs::{machine::State, preflight};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -147,6 +147,21 @@ pub struct PublicationShape {
     permalink: Option<String>,
     remote_id: Option<String>,
     error: Option<ErrorShape>,
+    /// What the latest check before its time found, while there is time to mend it: a day, an hour and five minutes
+    /// before.
+    findings: Vec<FindingShape>,
+}
+
+/// Something that may stand in a publication's way.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PublicationFinding)]
+pub struct FindingShape {
+    field: String,
+    code: String,
+    detail: String,
+    accepted: Vec<String>,
+    /// `author`, `owner` of the account, `staff` of the workspace, `operator` of this house, or `postroom`.
+    who_acts: &'static str,
 }
 
 /// What went wrong, and who can mend it.
@@ -239,6 +254,24 @@ impl From<&posts::Publication> for PublicationShape {
             permalink: it.permalink.clone(),
             remote_id: it.remote_id.clone(),
             error: ErrorShape::of(it),
+            findings: ahead(it).iter().map(FindingShape::from).collect(),
+        }
+    }
+}
+
+/// What was found about a publication, while it waits for its time.
+pub fn ahead(it: &posts::Publication) -> &[preflight::Finding] {
+    if preflight::is_ahead(it.state) { &it.findings } else { &[] }
+}
+
+impl From<&preflight::Finding> for FindingShape {
+    fn from(it: &preflight::Finding) -> Self {
+        Self {
+            field: it.field.clone(),
+            code: it.code.clone(),
+            detail: it.detail.clone(),
+            accepted: it.accepted.clone(),
+            who_acts: it.who_acts.word(),
         }
     }
 }

@@ -1,0 +1,241 @@
+//! What a post would run into, for each of its accounts; nothing is published, and nothing is kept.
+//!
+//! An *error* is what the post would be refused for: [`Wish::weigh`] finds it, here as there. A *warning* is taken
+//! at the door, and may stop the post on its way.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use jobs::preflight::{self, Plan};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    App,
+    finding::Finding,
+    place::Placed,
+    problem::Problem,
+    wish::{Weighed, Wish},
+};
+use crate::ledger::{
+    LedgerError,
+    accept::Facts,
+    accounts::Account,
+    preflight::{Known, Twin, Words},
+};
+
+/// What a post would run into.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Check)]
+pub struct Report {
+    /// For each target of the request, in its order.
+    pub targets: Vec<OnTarget>,
+    /// What is about the post as a whole.
+    pub errors: Vec<Noted>,
+}
+
+/// What the post would run into on one account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = TargetCheck)]
+pub struct OnTarget {
+    /// The account, as it was named.
+    pub account_id: String,
+    /// Its network, if there is such an account.
+    pub platform: Option<String>,
+    /// What the post would become there; `null` where the network would not take it.
+    pub surface: Option<&'static str>,
+    /// What stands in the way; empty: nothing.
+    pub findings: Vec<Noted>,
+    /// What the network last said of the account, and when: the findings go by it.
+    pub facts: Vec<FactAge>,
+}
+
+/// Something that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CheckFinding)]
+pub struct Noted {
+    /// Where: `schedule.at`, `targets[0].caption`.
+    pub field: String,
+    /// A stable word.
+    pub code: String,
+    /// What was found and what can be done about it.
+    pub detail: String,
+    /// Values that would be taken.
+    pub accepted: Vec<String>,
+    /// Who can mend it: `author`, `owner` of the account, `staff` of the workspace, `operator` of this house, or
+    /// `postroom`, which waits.
+    pub who_acts: &'static str,
+    /// `error`: the post would be refused. `warning`: it would be taken, and may be stopped on its way.
+    pub severity: &'static str,
+}
+
+/// Something a network said of an account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = AccountFact)]
+pub struct FactAge {
+    /// `token`, `publishing_limit`, `creator`.
+    pub kind: &'static str,
+    /// When it said so.
+    pub read_at: DateTime<Utc>,
+}
+
+impl From<Finding> for Noted {
+    fn from(finding: Finding) -> Self {
+        let Finding { field, code, detail, accepted, who_acts } = finding;
+        Self { field, code: code.to_owned(), detail, accepted, who_acts: who_acts.word(), severity: "error" }
+    }
+}
+
+impl Noted {
+    /// What may stop a target that would be taken.
+    fn warning(n: usize, finding: preflight::Finding) -> Self {
+        let field = match finding.field.as_str() {
+            whole if whole.starts_with("media_ids") => finding.field,
+            of_target => format!("targets[{n}].{of_target}"),
+        };
+        Self {
+            field,
+            code: finding.code,
+            detail: finding.detail,
+            accepted: finding.accepted,
+            who_acts: finding.who_acts.word(),
+            severity: "warning",
+        }
+    }
+}
+
+impl Report {
+    /// Everything there is to say, in the order of the request.
+    pub fn all(self) -> Vec<Noted> {
+        self.errors.into_iter().chain(self.targets.into_iter().flat_map(|target| target.findings)).collect()
+    }
+}
+
+impl App {
+    /// Checks a post. `found` is what its reader has found already.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn check(
+        &self,
+        workspace_id: Uuid,
+        wish: &Wish,
+        found: Vec<Finding>,
+    ) -> Result<Report, Problem> {
+        let ledger = &self.house.ledger;
+        let facts = ledger.survey(&wish.question(workspace_id, None)).await?;
+        let weighed = wish.weigh(&facts, &self.rules, found);
+        let seen = self.seen(workspace_id, wish, &facts, &weighed).await?;
+        let placed = wish.targets.iter().zip(&weighed.placed).enumerate();
+        let targets = placed.map(|(n, (target, placed))| {
+            let at = At { n, wish, facts: &facts, weighed: &weighed, seen: &seen };
+            let warnings = placed.account.as_ref().map(|account| at.warnings(placed, account));
+            let errors = placed.found.iter().cloned().map(Noted::from);
+            OnTarget {
+                account_id: target.account_id.clone(),
+                platform: placed.account.as_ref().map(|account| account.platform.clone()),
+                surface: placed.surface,
+                findings: errors.chain(warnings.unwrap_or_default()).collect(),
+                facts: placed.account.as_ref().map(|account| seen.ages(account)).unwrap_or_default(),
+            }
+        });
+        let targets = targets.collect();
+        Ok(Report { targets, errors: weighed.found.into_iter().map(Noted::from).collect() })
+    }
+
+    /// What is known besides of the accounts that it names.
+    async fn seen(
+        &self,
+        workspace_id: Uuid,
+        wish: &Wish,
+        facts: &Facts,
+        weighed: &Weighed<'_>,
+    ) -> Result<Seen, LedgerError> {
+        let words: Vec<Words> = wish
+            .targets
+            .iter()
+            .zip(&weighed.placed)
+            .filter_map(|(target, placed)| {
+                let account_id = placed.account.as_ref()?.id;
+                Some(Words { account_id, caption: wish.caption_of(target).to_owned() })
+            })
+            .collect();
+        let accounts: Vec<Uuid> = words.iter().map(|words| words.account_id).collect();
+        let files: Option<Vec<Uuid>> =
+            weighed.files.as_ref().map(|files| files.iter().map(|file| file.id).collect());
+        let at = weighed.when.as_ref().map_or(facts.now, |(_, at)| *at);
+        let ledger = &self.house.ledger;
+        let twins = async {
+            // of a post of which something is missing nothing can be the same
+            let Some(files) = files else { return Ok(Vec::new()) };
+            ledger.twins(workspace_id, &words, &files, at).await
+        };
+        let (known, twins) = tokio::try_join!(ledger.known(&accounts), twins)?;
+        Ok(Seen { known, twins })
+    }
+}
+
+/// What is known besides of the accounts of a post.
+struct Seen {
+    known: HashMap<Uuid, Vec<Known>>,
+    twins: Vec<Twin>,
+}
+
+impl Seen {
+    fn of(&self, account: &Account) -> &[Known] {
+        self.known.get(&account.id).map_or(&[], Vec::as_slice)
+    }
+
+    fn ages(&self, account: &Account) -> Vec<FactAge> {
+        let age = |known: &Known| FactAge { kind: known.fact.kind(), read_at: known.read_at };
+        self.of(account).iter().map(age).collect()
+    }
+}
+
+/// One target being checked.
+struct At<'a> {
+    n: usize,
+    wish: &'a Wish,
+    facts: &'a Facts,
+    weighed: &'a Weighed<'a>,
+    seen: &'a Seen,
+}
+
+impl At<'_> {
+    fn warnings(&self, placed: &Placed, account: &Account) -> Vec<Noted> {
+        let scheduled_for = self.weighed.when.as_ref().map_or(self.facts.now, |(_, at)| *at);
+        let subject = account.subject();
+        let mut found = Vec::new();
+        if subject.inactive().is_none() {
+            found.extend(subject.access_ends(scheduled_for));
+            let plan = self.plan(placed, account, scheduled_for);
+            found.extend(self.seen.of(account).iter().flat_map(|known| plan.against(&known.fact)));
+        }
+        found.extend(self.repeats(account));
+        found.into_iter().map(|finding| Noted::warning(self.n, finding)).collect()
+    }
+
+    fn plan<'p>(&'p self, placed: &Placed, account: &'p Account, scheduled_for: DateTime<Utc>) -> Plan<'p> {
+        let files = self.weighed.files.iter().flatten();
+        Plan {
+            network: placed.platform.map_or(&account.platform, |platform| platform.title),
+            scheduled_for,
+            now: self.facts.now,
+            privacy_level: self.wish.targets.get(self.n).and_then(|target| target.privacy_level(account)),
+            film_ms: files.filter_map(|file| file.duration_ms).max().map(i64::unsigned_abs),
+        }
+    }
+
+    fn repeats(&self, account: &Account) -> Option<preflight::Finding> {
+        let twin = self.seen.twins.iter().find(|twin| twin.account_id == account.id)?;
+        let detail = format!(
+            "Another post says the same to “{}” with the same files at {} (post {}). Networks may refuse or hide a \
+             repetition.",
+            account.name,
+            twin.scheduled_for.format("%Y-%m-%d %H:%M UTC"),
+            twin.post_id
+        );
+        Some(preflight::Finding::new("account_id", "duplicate", detail, preflight::Who::Author))
+    }
+}
