@@ -125,12 +125,13 @@ impl Door {
                 if platform == TIKTOK { json!({ "privacy_level": "PUBLIC_TO_EVERYONE" }) } else { json!({}) };
             json!({ "account_id": self.accounts[platform][*account].0, "options": options })
         });
-        let mut body =
-            json!({ "caption": plan.caption, "kind": "post", "targets": targets.collect::<Vec<_>>() });
+        let (kind, targets) = (plan.shape.kind(), targets.collect::<Vec<_>>());
+        let mut body = json!({ "caption": plan.caption, "kind": kind, "targets": targets });
         match plan.shape {
             Shape::Words => {}
             Shape::Link => body["link"] = json!("https://example.com/bread"),
-            Shape::Picture => body["media_ids"] = json!([self.picture]),
+            Shape::Picture | Shape::Story => body["media_ids"] = json!([self.picture]),
+            Shape::Slides => body["media_ids"] = json!([self.picture, self.film]),
             Shape::Film => body["media_ids"] = json!([self.film]),
         }
         if let Some(latest) = plan.latest {

@@ -46,8 +46,9 @@ pub async fn ask(stage: &Stage, door: &Door, accepted: &[Accepted]) -> (Vec<Foun
     .fetch_all(pool)
     .await
     .unwrap();
-    let effects = seen(&stage.effects().await);
-    let mut asked = Asked { effects, rows, commits, found: Vec::new(), tally: Tally::default() };
+    let seen_effects = stage.effects().await;
+    let (effects, wordless) = (seen(&seen_effects), wordless(&seen_effects));
+    let mut asked = Asked { effects, wordless, rows, commits, found: Vec::new(), tally: Tally::default() };
     for post in accepted {
         asked.about(post, door);
     }
@@ -66,8 +67,20 @@ fn seen(effects: &[Value]) -> BTreeMap<(String, String), usize> {
     seen
 }
 
+/// How often the public sees what has no words, such as a story, by the call that brought it out.
+fn wordless(effects: &[Value]) -> BTreeMap<Uuid, usize> {
+    let mut seen = BTreeMap::new();
+    for effect in effects.iter().filter(|effect| effect["caption"] == "") {
+        if let Some(call) = effect["call_id"].as_str().and_then(|id| id.parse().ok()) {
+            *seen.entry(call).or_default() += 1;
+        }
+    }
+    seen
+}
+
 struct Asked {
     effects: BTreeMap<(String, String), usize>,
+    wordless: BTreeMap<Uuid, usize>,
     rows: Vec<Row>,
     commits: Vec<(Uuid, Uuid)>,
     found: Vec<Found>,
@@ -99,7 +112,9 @@ impl Asked {
     fn publication(&mut self, post: &Accepted, row: &Row) {
         let plan = &post.plan;
         let count = |words: String| self.effects.get(&(row.account.clone(), words)).copied().unwrap_or(0);
-        let (old, new) = (count(plan.caption.clone()), count(edited(&plan.caption)));
+        let its_calls = self.commits.iter().filter(|(id, _)| *id == row.id).map(|(_, call)| call);
+        let silent: usize = its_calls.filter_map(|call| self.wordless.get(call)).sum();
+        let (old, new) = (count(plan.caption.clone()), count(edited(&plan.caption)) + silent);
         let what = format!("{:?} on {} ({})", plan.caption, row.account, row.id);
         // O2
         if old + new > 1 {

@@ -13,6 +13,12 @@ pub enum Surface {
     FacebookPhoto,
     /// A picture on Instagram.
     InstagramImage,
+    /// A film on Instagram.
+    InstagramReel,
+    /// A picture and a film on Instagram.
+    InstagramCarousel,
+    /// A picture on Instagram, for a day.
+    InstagramStory,
     /// A film on TikTok.
     TiktokVideo,
 }
@@ -28,6 +34,21 @@ pub enum Shape {
     Picture,
     /// A film.
     Film,
+    /// A picture and a film.
+    Slides,
+    /// A picture, which says nothing.
+    Story,
+}
+
+impl Shape {
+    /// The kind that is asked for.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Words | Self::Link | Self::Picture | Self::Film => "post",
+            Self::Slides => "carousel",
+            Self::Story => "story",
+        }
+    }
 }
 
 impl Surface {
@@ -37,6 +58,9 @@ impl Surface {
         Self::FacebookLink,
         Self::FacebookPhoto,
         Self::InstagramImage,
+        Self::InstagramReel,
+        Self::InstagramCarousel,
+        Self::InstagramStory,
         Self::TiktokVideo,
     ];
 
@@ -47,6 +71,9 @@ impl Surface {
             Self::FacebookLink => (FACEBOOK, "link"),
             Self::FacebookPhoto => (FACEBOOK, "photo"),
             Self::InstagramImage => (INSTAGRAM, "image"),
+            Self::InstagramReel => (INSTAGRAM, "reel"),
+            Self::InstagramCarousel => (INSTAGRAM, "carousel"),
+            Self::InstagramStory => (INSTAGRAM, "story"),
             Self::TiktokVideo => (TIKTOK, "video"),
         }
     }
@@ -57,7 +84,9 @@ impl Surface {
             Self::FacebookText => Shape::Words,
             Self::FacebookLink => Shape::Link,
             Self::FacebookPhoto | Self::InstagramImage => Shape::Picture,
-            Self::TiktokVideo => Shape::Film,
+            Self::InstagramCarousel => Shape::Slides,
+            Self::InstagramStory => Shape::Story,
+            Self::InstagramReel | Self::TiktokVideo => Shape::Film,
         }
     }
 
