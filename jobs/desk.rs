@@ -93,7 +93,7 @@ pub trait Network: Send + Sync {
     /// Makes the post ready at the network without anybody seeing it. Repeatable.
     ///
     /// The handle goes to `keep` as soon as the network has named it, before a byte of media follows it.
-    /// Returns the handle, and whether it may be committed at once.
+    /// Returns the handle, and whether it may be committed at once. One of [`Handle::PARTS`] never may.
     ///
     /// # Errors
     /// What the network said; a `Class::Unknown` is treated as transient, because nothing is visible.
@@ -218,6 +218,17 @@ pub struct Handle {
     pub detail: Value,
 }
 
+impl Handle {
+    /// The kind of a handle that holds only parts of a post. It is never committed: once the parts are ready,
+    /// another prepare call puts them together.
+    pub const PARTS: &'static str = "parts";
+
+    /// Whether it holds only parts of a post.
+    pub fn is_parts(&self) -> bool {
+        self.kind == Self::PARTS
+    }
+}
+
 /// Whether a fresh handle may be committed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
@@ -235,6 +246,12 @@ pub trait KeepHandle: Send + Sync {
     /// # Errors
     /// The claim is gone, or the ledger is away: nothing more may be sent for this handle.
     async fn keep(&self, handle: &Handle) -> Result<(), Failure>;
+
+    /// What an earlier prepare call left behind, unless the network has proved it dead. It may be of other
+    /// content than is wanted now.
+    fn earlier(&self) -> Option<&Handle> {
+        None
+    }
 }
 
 /// Tokens. Opened in the worker, for one call.

@@ -163,6 +163,8 @@ pub enum Move {
     Build,
     /// T5': the network says ready.
     Ready,
+    /// T5'': the parts are ready; another prepare call puts them together.
+    Assemble,
     /// T6, T13: the prepare call led nowhere; it is repeatable, for nobody sees what it made.
     Unprepare,
     /// T7: the intent to commit.
@@ -213,6 +215,7 @@ impl Move {
         Self::Prepared,
         Self::Build,
         Self::Ready,
+        Self::Assemble,
         Self::Unprepare,
         Self::Arm,
         Self::Renew,
@@ -242,7 +245,7 @@ impl Move {
             Self::Prepare => &[S::Scheduled, S::RetryWait],
             Self::Reuse => &[S::RetryWait],
             Self::Prepared | Self::Build | Self::Unprepare => &[S::Preparing],
-            Self::Ready | Self::Reject => &[S::Waiting],
+            Self::Ready | Self::Assemble | Self::Reject => &[S::Waiting],
             Self::Arm | Self::Renew => &[S::Prepared],
             Self::Unsent | Self::Accept | Self::Refuse | Self::Lose => &[S::Armed],
             Self::Publish => &[
@@ -273,7 +276,7 @@ impl Move {
             Self::Prepare => State::Preparing,
             Self::Reuse | Self::Prepared | Self::Ready | Self::Unsent | Self::Rearm => State::Prepared,
             Self::Build | Self::Accept | Self::Carry => State::Waiting,
-            Self::Unprepare | Self::Renew => State::Scheduled,
+            Self::Unprepare | Self::Renew | Self::Assemble => State::Scheduled,
             Self::Arm => State::Armed,
             Self::Publish => State::Published,
             Self::Refuse | Self::Reject | Self::Replace | Self::Redrive => State::RetryWait,

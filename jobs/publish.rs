@@ -136,8 +136,9 @@ impl<'a> At<'a> {
         let id = effects.prepare(Publish::LIMIT).await?;
         fp!(AfterPrepareLogged);
         let call = self.call(Some(id), Publish::LIMIT);
+        let earlier = self.it.handle.as_ref().filter(|_| self.it.standing.handle != HandleState::Dead);
         let made = match self.rendered().await {
-            Ok(content) => self.network.prepare(&call, &content, &Keep(effects)).await,
+            Ok(content) => self.network.prepare(&call, &content, &Keep { effects, earlier }).await,
             Err(failure) => Err(failure),
         };
         fp!(AfterPrepareAnswer);
@@ -155,6 +156,9 @@ impl<'a> At<'a> {
     /// Verifies the handle, makes the intent durable, sends.
     async fn commit(&self) -> Result<Option<Done>, JobError> {
         let handle = self.handle()?;
+        if handle.is_parts() {
+            return self.effects.step(Move::Renew, None).await.map(|()| None);
+        }
         match self.inspect(handle).await? {
             Sight::Ready => {}
             Sight::Public(public) => return self.published(None, public).await.map(Some),
@@ -240,8 +244,12 @@ impl<'a> At<'a> {
     /// Looks how far the network is with what it was given.
     async fn observe(&self) -> Result<Option<Done>, JobError> {
         let committed = self.it.standing.handle == HandleState::Spent;
-        match self.inspect(self.handle()?).await {
+        let handle = self.handle()?;
+        match self.inspect(handle).await {
             Ok(Sight::Public(public)) => self.published(self.it.open_commit, public).await.map(Some),
+            Ok(Sight::Ready) if !committed && handle.is_parts() => {
+                self.effects.step(Move::Assemble, None).await.map(|()| None)
+            }
             Ok(Sight::Ready) if !committed => {
                 self.effects.step(Move::Ready, Some(HandleState::Ready)).await.map(|()| None)
             }
@@ -332,14 +340,21 @@ fn repeatable(mut failure: Failure) -> Failure {
     failure
 }
 
-struct Keep<'a>(&'a dyn Effects);
+struct Keep<'a> {
+    effects: &'a dyn Effects,
+    earlier: Option<&'a Handle>,
+}
 
 #[async_trait]
 impl KeepHandle for Keep<'_> {
     async fn keep(&self, handle: &Handle) -> Result<(), Failure> {
-        self.0
+        self.effects
             .keep(handle)
             .await
             .map_err(|error| Failure::new(Class::Transient, "claim_lost", error.to_string()))
+    }
+
+    fn earlier(&self) -> Option<&Handle> {
+        self.earlier
     }
 }

@@ -163,6 +163,7 @@ struct EffectQuery {
     caption: Option<String>,
     handle: Option<String>,
     object_id: Option<String>,
+    call_id: Option<String>,
     since_seq: Option<u64>,
 }
 
@@ -180,6 +181,7 @@ async fn effects(State(sandbox): Shared, Query(query): Query<EffectQuery>) -> Js
         .filter(|effect| same(query.caption.as_ref(), &effect.caption))
         .filter(|effect| same(query.handle.as_ref(), &effect.handle))
         .filter(|effect| same(query.object_id.as_ref(), &effect.object_id))
+        .filter(|effect| query.call_id.is_none() || query.call_id == effect.call_id)
         .filter(|effect| query.since_seq.is_none_or(|seq| effect.seq > seq))
         .collect();
     Json(json!({ "data": found }))

@@ -12,6 +12,7 @@ mod faults;
 mod harness;
 mod history;
 mod house;
+mod instagram;
 mod intake;
 mod isolation;
 mod journeys;

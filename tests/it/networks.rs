@@ -96,15 +96,6 @@ impl Sandbox {
         answer["data"].as_array().cloned().expect("a list")
     }
 
-    async fn effects(&self, caption: &str) -> usize {
-        self.list("effects", &[("caption", caption)]).await.len()
-    }
-
-    /// How often a call was made.
-    async fn calls(&self, call: &str) -> usize {
-        self.list("calls", &[("call", call)]).await.len()
-    }
-
     /// Stores a small picture or film that the networks take.
     async fn file(&self, content_type: &str) -> File {
         let path = self.folder.path().join("upload");
@@ -212,6 +203,7 @@ fn film(path: &Path, length: usize) {
 #[derive(Default)]
 struct Kept {
     handle: std::sync::Mutex<Option<Handle>>,
+    earlier: Option<Handle>,
     refuse: bool,
 }
 
@@ -223,6 +215,10 @@ impl KeepHandle for Kept {
         }
         *self.handle.lock().expect("a lock") = Some(handle.clone());
         Ok(())
+    }
+
+    fn earlier(&self) -> Option<&Handle> {
+        self.earlier.as_ref()
     }
 }
 
@@ -310,8 +306,19 @@ impl<'a> Post<'a> {
         if self.pulled { "creator_info" } else { "prepare" }
     }
 
+    /// Prepares it to its end: what is made of parts is put together once they are ready.
     async fn prepare(&self) -> Handle {
-        let kept = Kept::default();
+        let mut handle = self.prepare_on(None).await;
+        while handle.is_parts() {
+            assert_eq!(self.inspect(&handle, false).await, Ok(Sight::Ready), "{}", self.entry.file);
+            handle = self.prepare_on(Some(handle)).await;
+        }
+        handle
+    }
+
+    /// One prepare call, after one that left this behind.
+    async fn prepare_on(&self, earlier: Option<Handle>) -> Handle {
+        let kept = Kept { earlier, ..Kept::default() };
         let made = self.network().prepare(&self.call(Some(self.fresh())), &self.content, &kept).await;
         let (handle, _) = made.unwrap_or_else(|failure| panic!("{}: {failure}", self.entry.file));
         self.sandbox.advance(PROCESSING).await;
@@ -362,7 +369,7 @@ impl<'a> Post<'a> {
             panic!("{}: {known:?}", self.entry.file)
         };
         assert!(url.starts_with("http"), "{url}");
-        let effects = self.effects(handle).await;
+        let effects = self.effects(&handle).await;
         assert_eq!(effects.len(), 1, "{} {}", self.entry.file, self.content.surface);
         let shown = effects[0]["media"].as_array().map(Vec::len);
         assert_eq!(shown, Some(self.content.media.len()), "{} {}", self.entry.file, self.content.surface);
@@ -434,6 +441,12 @@ fn pulled(entry: &Entry, surface: &Surface) -> bool {
 
 fn only(file: &str) -> (&'static Entry, &'static Surface) {
     surfaces().find(|(entry, _)| entry.file == file).expect("a network")
+}
+
+/// A surface of Instagram.
+fn of_instagram(name: &str) -> (&'static Entry, &'static Surface) {
+    let named = |(entry, surface): &(&Entry, &Surface)| entry.file == "instagram" && surface.name == name;
+    surfaces().find(named).expect("a surface")
 }
 
 #[tokio::test]
@@ -672,6 +685,148 @@ async fn a_container_that_instagram_could_not_make_fails_by_its_reason() {
 }
 
 #[tokio::test]
+async fn a_story_may_be_a_film_and_is_found_without_words() {
+    let sandbox = Sandbox::start().await;
+    let (entry, surface) = of_instagram("story");
+    for fault in EFFECT_AND_NO_ANSWER {
+        let mut post = Post::of(&sandbox, entry, surface).await;
+        post.content.media = vec![sandbox.file("video/mp4").await];
+        let handle = post.prepare().await;
+        sandbox.fault(entry, "commit", json!(fault)).await;
+        assert!(matches!(post.commit(&handle).await, Answer::Unknown(_)), "{fault}");
+        post.is_public(&handle).await;
+        assert_eq!(post.effects(&handle).await[0]["caption"], "", "a story says nothing");
+    }
+}
+
+/// A carousel of three: a picture, a film, a picture.
+async fn carousel(sandbox: &Sandbox) -> Post<'_> {
+    let (entry, surface) = of_instagram("carousel");
+    let mut post = Post::of(sandbox, entry, surface).await;
+    post.content.media.push(sandbox.file("image/jpeg").await);
+    assert_eq!(post.content.media.len(), 3);
+    post
+}
+
+#[tokio::test]
+async fn a_carousel_is_not_made_before_each_of_its_slides_is_ready() {
+    let sandbox = Sandbox::start().await;
+    let post = carousel(&sandbox).await;
+    let kept = Kept::default();
+    let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &kept).await;
+    let (parts, readiness) = made.expect("slides");
+    assert!(parts.is_parts() && readiness == jobs::desk::Readiness::Building);
+    assert_eq!(kept.handle.lock().expect("a lock").as_ref(), Some(&parts), "all are kept, in order");
+    assert_eq!(post.inspect(&parts, false).await, Ok(Sight::Building));
+    let again = post.prepare_on(Some(parts.clone())).await;
+    assert_eq!(again, parts, "while they are processed, the same slides are waited for");
+    let handle = post.prepare_on(Some(parts)).await;
+    assert!(!handle.is_parts());
+    assert_eq!(post.inspect(&handle, false).await, Ok(Sight::Ready));
+    let made = sandbox.list("calls", &[("call", "media"), ("call_id", &post.id.to_string())]).await;
+    assert_eq!(made.len(), 4, "each slide and the carousel are made once");
+    post.commit(&handle).await;
+    post.is_public(&handle).await;
+    let shown = post.effects(&handle).await[0]["media"].clone();
+    let shown = shown.as_array().expect("files");
+    assert_eq!(shown.len(), 3, "no slide is missing");
+    assert!(shown[0] == shown[2] && shown[0] != shown[1], "and they are in order");
+}
+
+#[tokio::test]
+async fn a_carousel_one_of_whose_slides_is_broken_is_dead() {
+    let sandbox = Sandbox::start().await;
+    let post = carousel(&sandbox).await;
+    let parts = post.prepare_on(None).await;
+    sandbox.fault(post.entry, "container_status", json!({ "container": "ERROR" })).await;
+    // The container is named only by reads of itself, so the first one forces its state.
+    post.inspect(&parts, false).await.ok();
+    let seen = post.inspect(&parts, false).await;
+    assert!(matches!(&seen, Ok(Sight::Dead(failure)) if failure.class == Class::Transient), "{seen:?}");
+    // A call that goes on from there makes that slide anew, and no other.
+    let handle = post.prepare_on(Some(parts)).await;
+    assert!(handle.is_parts(), "the new slide has to be waited for");
+    let handle = post.prepare_on(Some(handle)).await;
+    let made = sandbox.list("calls", &[("call", "media"), ("call_id", &post.id.to_string())]).await;
+    assert_eq!(made.len(), 5);
+    post.commit(&handle).await;
+    post.is_public(&handle).await;
+    assert_eq!(post.effects(&handle).await[0]["media"].as_array().map(Vec::len), Some(3));
+}
+
+#[tokio::test]
+async fn a_carousel_whose_slide_broke_after_it_was_made_is_not_committed() {
+    let sandbox = Sandbox::start().await;
+    let post = carousel(&sandbox).await;
+    let handle = post.prepare().await;
+    // The first read is of the carousel itself; what follows are its slides.
+    let broken = json!({ "container": "ERROR" });
+    let slide = handle.detail["slides"][1]["container"].as_str().expect("a slide").to_owned();
+    let own = Handle { kind: "container".into(), id: slide, detail: Value::Null };
+    sandbox.fault(post.entry, "container_status", broken).await;
+    post.inspect(&own, false).await.ok();
+    let seen = post.inspect(&handle, false).await;
+    assert!(matches!(seen, Ok(Sight::Dead(_))), "{seen:?}");
+    let armed = post.inspect(&handle, true).await;
+    assert_eq!(armed, Ok(Sight::Ready), "of what was armed the carousel alone tells what became");
+}
+
+#[tokio::test]
+async fn a_prepare_call_that_broke_off_is_gone_on_with() {
+    let sandbox = Sandbox::start().await;
+    let post = carousel(&sandbox).await;
+    let kept = Kept::default();
+    let call = post.call(Some(post.id));
+    for (refused, slides) in [(0, 1), (1, 2)] {
+        let earlier = kept.handle.lock().expect("a lock").clone();
+        let kept_now = Kept { earlier, ..Kept::default() };
+        let limit = json!({ "graph": { "code": 4, "http": 400 } });
+        // Lets one container through, and refuses the next.
+        let rule = json!({ "network": post.entry.platform.name, "call": "media", "times": 1, "fault": limit });
+        let one = Content { media: post.content.media[..slides].to_vec(), ..post.content.clone() };
+        post.network().prepare(&call, &one, &kept_now).await.expect("so many slides");
+        *kept.handle.lock().expect("a lock") = kept_now.handle.lock().expect("a lock").clone();
+        sandbox.control("faults", rule).await;
+        let earlier = kept.handle.lock().expect("a lock").clone();
+        let broken = Kept { earlier, ..Kept::default() };
+        let failure = post.network().prepare(&call, &post.content, &broken).await.expect_err("refused");
+        assert_eq!(failure.class, Class::Rate, "{refused}");
+        let left = broken.handle.lock().expect("a lock").clone().expect("what there was");
+        assert_eq!(left.detail["slides"].as_array().map(Vec::len), Some(slides));
+        *kept.handle.lock().expect("a lock") = Some(left);
+    }
+    let left = kept.handle.lock().expect("a lock").clone();
+    let parts = post.prepare_on(left).await;
+    let handle = post.prepare_on(Some(parts)).await;
+    post.commit(&handle).await;
+    post.is_public(&handle).await;
+    let made = sandbox.list("calls", &[("call", "media"), ("call_id", &post.id.to_string())]).await;
+    let taken = made.iter().filter(|call| call["status"] == 200).count();
+    assert_eq!(taken, 4, "no container was made twice: {made:?}");
+}
+
+#[tokio::test]
+async fn instagrams_daily_limit_is_one_for_every_surface() {
+    let sandbox = Sandbox::start().await;
+    for (entry, surface) in surfaces().filter(|(entry, _)| entry.file == "instagram") {
+        let post = Post::of(&sandbox, entry, surface).await;
+        let handle = post.prepare().await;
+        sandbox.control("settings", json!({ "publish_quota": 0 })).await;
+        let answer = post.commit(&handle).await;
+        assert!(
+            matches!(&answer, Answer::Refused { failure, handle_dead: false } if failure.class == Class::Rate),
+            "{}: {answer:?}",
+            surface.name
+        );
+        sandbox.control("settings", json!({ "publish_quota": 50 })).await;
+        let limit = json!({ "graph": { "code": 9, "subcode": 2_207_042, "effect": true } });
+        sandbox.fault(entry, "media_publish", limit).await;
+        assert!(matches!(post.commit(&handle).await, Answer::Unknown(_)), "{}", surface.name);
+        post.is_public(&handle).await;
+    }
+}
+
+#[tokio::test]
 async fn of_two_equal_posts_neither_is_guessed() {
     let sandbox = Sandbox::start().await;
     let (entry, surface) = only("instagram");
@@ -877,7 +1032,7 @@ async fn an_upload_whose_address_expired_is_cancelled_and_then_dead() {
         "{answer:?}"
     );
     assert!(matches!(post.inspect(&handle, true).await, Ok(Sight::Dead(_))));
-    assert_eq!(sandbox.effects(&post.content.caption).await, 0);
+    assert_eq!(post.effects(&handle).await.len(), 0);
 }
 
 #[tokio::test]

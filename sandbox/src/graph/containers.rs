@@ -14,6 +14,8 @@ use crate::state::Sandbox;
 const IMAGE_LIMIT: u64 = 8 << 20;
 /// The largest video.
 const VIDEO_LIMIT: u64 = 300 << 20;
+/// The largest video of a story.
+const STORY_VIDEO_LIMIT: u64 = 100 << 20;
 
 /// `POST /{ig}/media`.
 pub async fn create(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
@@ -21,6 +23,7 @@ pub async fn create(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome 
     let caption = asked.params.text("caption").unwrap_or_default();
     check_caption(&caption)?;
     let wanted = Wanted::of(asked)?;
+    asked.params.only(wanted.parameters())?;
     check_quota(sandbox, account)?;
     let media = wanted.receive(sandbox, account, asked).await?;
     let resumable = asked.params.text("upload_type").as_deref() == Some("resumable");
@@ -35,7 +38,7 @@ pub async fn create(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome 
             media_type: wanted.media_type().into(),
             caption,
             media,
-            child: asked.params.flag("is_carousel_item") == Some(true),
+            child: wanted.is_child(),
             created: sandbox.clock.now(),
             ready_at,
             forced: None,
@@ -97,6 +100,7 @@ enum Wanted {
     Reel,
     StoryImage(String),
     StoryVideo,
+    ChildImage(String),
     ChildVideo,
     Carousel(Vec<String>),
 }
@@ -106,6 +110,7 @@ impl Wanted {
         let image = asked.params.text("image_url");
         let child = asked.params.flag("is_carousel_item") == Some(true);
         match (asked.params.text("media_type").as_deref(), image) {
+            (None | Some("IMAGE"), Some(url)) if child => Ok(Self::ChildImage(url)),
             (None | Some("IMAGE"), Some(url)) => Ok(Self::Image(url)),
             (Some("REELS"), _) => Ok(Self::Reel),
             (Some("STORIES"), Some(url)) => Ok(Self::StoryImage(url)),
@@ -131,9 +136,48 @@ impl Wanted {
         }
     }
 
+    /// What this call may bear besides what any call may.
+    fn parameters(&self) -> &'static [&'static str] {
+        match self {
+            Self::Image(_) => &[
+                "media_type",
+                "image_url",
+                "caption",
+                "alt_text",
+                "user_tags",
+                "location_id",
+                "collaborators",
+            ],
+            Self::Reel => &[
+                "media_type",
+                "video_url",
+                "upload_type",
+                "caption",
+                "cover_url",
+                "thumb_offset",
+                "share_to_feed",
+                "audio_name",
+                "trial_params",
+                "user_tags",
+                "location_id",
+                "collaborators",
+            ],
+            Self::StoryImage(_) => &["media_type", "image_url"],
+            Self::StoryVideo => &["media_type", "video_url", "upload_type"],
+            Self::ChildImage(_) => &["is_carousel_item", "media_type", "image_url", "alt_text", "user_tags"],
+            Self::ChildVideo => &["is_carousel_item", "media_type", "video_url", "upload_type"],
+            Self::Carousel(_) => &["media_type", "children", "caption", "location_id", "collaborators"],
+        }
+    }
+
+    /// Whether it can only be used inside a carousel.
+    fn is_child(&self) -> bool {
+        matches!(self, Self::ChildImage(_) | Self::ChildVideo)
+    }
+
     fn product(&self) -> &'static str {
         match self {
-            Self::Image(_) | Self::ChildVideo | Self::Carousel(_) => "FEED",
+            Self::Image(_) | Self::ChildImage(_) | Self::ChildVideo | Self::Carousel(_) => "FEED",
             Self::Reel => "REELS",
             Self::StoryImage(_) | Self::StoryVideo => "STORY",
         }
@@ -141,7 +185,7 @@ impl Wanted {
 
     fn media_type(&self) -> &'static str {
         match self {
-            Self::Image(_) | Self::StoryImage(_) => "IMAGE",
+            Self::Image(_) | Self::ChildImage(_) | Self::StoryImage(_) => "IMAGE",
             Self::Reel | Self::StoryVideo | Self::ChildVideo => "VIDEO",
             Self::Carousel(_) => "CAROUSEL_ALBUM",
         }
@@ -155,25 +199,26 @@ impl Wanted {
         asked: &Asked,
     ) -> Result<Vec<String>, GraphError> {
         match self {
-            Self::Image(url) | Self::StoryImage(url) => {
+            Self::Image(url) | Self::ChildImage(url) | Self::StoryImage(url) => {
                 let stored = sandbox.media.fetch(url, IMAGE_LIMIT).await.map_err(unfetched)?;
                 let any_ratio = matches!(self, Self::StoryImage(_));
                 check_image(sandbox, &stored, any_ratio).await?;
                 Ok(vec![stored.sha256])
             }
-            Self::Reel | Self::StoryVideo | Self::ChildVideo => receive_video(sandbox, asked).await,
+            Self::Reel | Self::ChildVideo => receive_video(sandbox, asked, VIDEO_LIMIT).await,
+            Self::StoryVideo => receive_video(sandbox, asked, STORY_VIDEO_LIMIT).await,
             Self::Carousel(children) => children_media(sandbox, account, children),
         }
     }
 }
 
-async fn receive_video(sandbox: &Sandbox, asked: &Asked) -> Result<Vec<String>, GraphError> {
+async fn receive_video(sandbox: &Sandbox, asked: &Asked, limit: u64) -> Result<Vec<String>, GraphError> {
     if asked.params.text("upload_type").as_deref() == Some("resumable") {
         return Ok(Vec::new());
     }
     let url =
         asked.params.text("video_url").ok_or_else(|| wrong_type("The parameter video_url is required"))?;
-    let stored = sandbox.media.fetch(&url, VIDEO_LIMIT).await.map_err(unfetched)?;
+    let stored = sandbox.media.fetch(&url, limit).await.map_err(unfetched)?;
     check_video(sandbox, &stored).await?;
     Ok(vec![stored.sha256])
 }

@@ -12,6 +12,7 @@ use crate::state::{Book, NewEffect, Sandbox};
 /// `POST /{ig}/media_publish creation_id=`: once for each container.
 pub async fn publish(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
     auth::owner(sandbox, asked, account)?;
+    asked.params.only(&["creation_id"])?;
     let id =
         asked.params.text("creation_id").ok_or_else(|| GraphError::parameter("creation_id is required"))?;
     let (media, written) = {
@@ -47,12 +48,14 @@ pub fn read(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
 
 /// `GET /{ig}/media`: newest first, without stories.
 pub fn list(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
-    list_of(sandbox, account, asked, "media", |product| product != "STORY")
+    list_of(sandbox, account, asked, "media", |product, _| product != "STORY")
 }
 
-/// `GET /{ig}/stories`.
+/// `GET /{ig}/stories`: those that are still shown.
 pub fn list_stories(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
-    list_of(sandbox, account, asked, "stories", |product| product == "STORY")
+    list_of(sandbox, account, asked, "stories", |product, age| {
+        product == "STORY" && age < TimeDelta::hours(24)
+    })
 }
 
 /// `GET /{ig}/content_publishing_limit`.
@@ -127,12 +130,12 @@ fn used(book: &Book, account: &str, now: chrono::DateTime<chrono::Utc>) -> u64 {
     (places.len() - before) as u64
 }
 
-fn list_of(sandbox: &Sandbox, account: &str, asked: &Asked, edge: &str, wanted: fn(&str) -> bool) -> Outcome {
+fn list_of(sandbox: &Sandbox, account: &str, asked: &Asked, edge: &str, wanted: fn(&str, TimeDelta) -> bool) -> Outcome {
     auth::owner(sandbox, asked, account)?;
     let (book, now) = (sandbox.book(), sandbox.clock.now());
     let items = book.world.shown(account).filter(|effect| !book.hides(effect, now)).filter_map(|effect| {
         let container = book.world.containers.get(&effect.handle)?;
-        let node = wanted(&container.product).then(|| node(sandbox, &book, effect)).flatten()?;
+        let node = wanted(&container.product, now - effect.at).then(|| node(sandbox, &book, effect)).flatten()?;
         Some((effect.object_id.clone(), effect.at, node))
     });
     let url = format!("{}/graph/{VERSION}/{account}/{edge}", sandbox.base);

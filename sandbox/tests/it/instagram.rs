@@ -114,8 +114,9 @@ async fn a_carousel_has_the_media_of_its_children() {
 async fn a_reel_reads_back_as_a_video_and_a_story_not_at_all() {
     let net = Net::start().await;
     let url = net.host("a.mp4", mp4(5000)).await;
-    for (kind, caption) in [("REELS", "moving"), ("STORIES", "")] {
-        let form = [("media_type", kind), ("video_url", url.as_str()), ("caption", caption)];
+    let reel = vec![("media_type", "REELS"), ("video_url", url.as_str()), ("caption", "moving")];
+    let story = vec![("media_type", "STORIES"), ("video_url", url.as_str())];
+    for form in [reel, story] {
         let container = id(&net.graph_post(&format!("{IG}/media"), &form).await);
         assert_eq!(net.media_publish(&container).await.0, 200);
     }
@@ -124,4 +125,58 @@ async fn a_reel_reads_back_as_a_video_and_a_story_not_at_all() {
     assert_eq!(list["data"][0]["media_product_type"], "REELS");
     assert_eq!(list["data"][0]["media_type"], "VIDEO");
     assert_eq!(net.effects().await.len(), 2);
+    let stories = format!("{IG}/stories?fields=media_type,media_product_type");
+    let (_, list) = net.graph_get(&stories).await;
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["data"][0]["media_product_type"], "STORY");
+    net.advance(24 * 3_600_000).await;
+    let (_, list) = net.graph_get(&stories).await;
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(0), "a story is shown for a day");
+}
+
+#[tokio::test]
+async fn a_parameter_that_a_container_does_not_take_is_refused() {
+    let net = Net::start().await;
+    let picture = net.host("square.jpg", jpeg(640, 640)).await;
+    let film = net.host("a.mp4", mp4(5000)).await;
+    let (picture, film) = (picture.as_str(), film.as_str());
+    for form in [
+        vec![("media_type", "STORIES"), ("image_url", picture), ("caption", "unseen")],
+        vec![("media_type", "STORIES"), ("image_url", picture), ("video_url", film)],
+        vec![("media_type", "REELS"), ("video_url", film), ("image_url", picture)],
+        vec![("media_type", "REELS"), ("video_url", film), ("is_carousel_item", "true")],
+        vec![("is_carousel_item", "true"), ("image_url", picture), ("caption", "unseen")],
+        vec![("image_url", picture), ("captoin", "misspelt")],
+        vec![("media_type", "REELS"), ("caption", "nothing to show")],
+        vec![("media_type", "VIDEO"), ("video_url", film)],
+    ] {
+        let answer = net.graph_post(&format!("{IG}/media"), &form).await;
+        assert_eq!((answer.0, code(&answer).0), (400, 100), "{form:?}");
+    }
+    let container = net.container("bread").await;
+    let form = [("creation_id", container.as_str()), ("caption", "again")];
+    assert_eq!(net.graph_post(&format!("{IG}/media_publish"), &form).await.0, 400);
+    assert!(net.effects().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_carousel_is_refused_until_each_of_its_children_is_finished() {
+    let net = Net::start().await;
+    net.control("settings", json!({ "processing_ms": 60_000 })).await;
+    let (picture, film) = (net.host("a.jpg", jpeg(640, 640)).await, net.host("a.mp4", mp4(5000)).await);
+    let media = format!("{IG}/media");
+    let image = [("image_url", picture.as_str()), ("is_carousel_item", "true")];
+    let first = id(&net.graph_post(&media, &image).await);
+    net.advance(60_000).await;
+    let video = [("media_type", "VIDEO"), ("video_url", film.as_str()), ("is_carousel_item", "true")];
+    let second = id(&net.graph_post(&media, &video).await);
+    let children = format!("{first},{second}");
+    let form = [("media_type", "CAROUSEL"), ("children", children.as_str())];
+    assert_eq!(code(&net.graph_post(&media, &form).await), (9007, 2_207_027));
+    net.advance(60_000).await;
+    id(&net.graph_post(&media, &form).await);
+    for few in [first.as_str(), ""] {
+        let form = [("media_type", "CAROUSEL"), ("children", few)];
+        assert_eq!(code(&net.graph_post(&media, &form).await), (100, 2_207_028), "{few:?}");
+    }
 }

@@ -132,6 +132,7 @@ impl Door {
             Shape::Link => body["link"] = json!("https://example.com/bread"),
             Shape::Picture | Shape::PictureStory => body["media_ids"] = json!([self.pictures[0]]),
             Shape::Pictures => body["media_ids"] = json!(self.pictures),
+            Shape::Slides => body["media_ids"] = json!([self.pictures[0], self.film]),
             Shape::Film | Shape::Reel | Shape::FilmStory => body["media_ids"] = json!([self.film]),
         }
         if let Some(latest) = plan.latest {

@@ -90,18 +90,16 @@ impl Lie {
     }
 
     /// The sandbox's rule that tells it about this post. A story has no words to know it by: what is said of its
-    /// commit is said of all such stories, once of each.
+    /// commit is said of all stories of Pages, once of each, or of whatever Instagram publishes next.
     pub fn rule(self, post: &PostPlan) -> Value {
         let mut rule = self.unaimed();
-        let of_stories = match post.shape {
-            Shape::PictureStory => "photo_stories",
-            Shape::FilmStory => "video_stories",
-            Shape::Words | Shape::Link | Shape::Picture | Shape::Pictures | Shape::Film | Shape::Reel => "",
-        };
-        if post.shape.is_story() && rule["call"] == "commit" {
-            rule["call"] = json!(of_stories);
-        } else {
+        if !post.shape.is_story() || rule["call"] != "commit" {
             rule["caption_contains"] = json!(post.caption);
+        } else if post.targets.iter().any(|(surface, _)| surface.name().0 == FACEBOOK) {
+            rule["call"] = json!(if post.shape == Shape::FilmStory { "video_stories" } else { "photo_stories" });
+        } else {
+            rule["network"] = json!(INSTAGRAM);
+            rule["times"] = json!(1);
         }
         rule
     }

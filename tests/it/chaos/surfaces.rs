@@ -23,6 +23,12 @@ pub enum Surface {
     FacebookFilmStory,
     /// A picture on Instagram.
     InstagramImage,
+    /// A film on Instagram.
+    InstagramReel,
+    /// A picture and a film on Instagram.
+    InstagramCarousel,
+    /// A picture on Instagram, for a day.
+    InstagramStory,
     /// A film on TikTok.
     TiktokVideo,
     /// A picture on TikTok, which fetches it from us.
@@ -44,6 +50,8 @@ pub enum Shape {
     Film,
     /// A film that is a reel.
     Reel,
+    /// A picture and a film to leaf through.
+    Slides,
     /// A picture for a day.
     PictureStory,
     /// A film for a day.
@@ -55,13 +63,13 @@ impl Shape {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Words | Self::Link | Self::Picture | Self::Film => "post",
-            Self::Pictures => "carousel",
+            Self::Pictures | Self::Slides => "carousel",
             Self::Reel => "reel",
             Self::PictureStory | Self::FilmStory => "story",
         }
     }
 
-    /// Whether it shows no words, so that it is known by its calls alone, and whether its absence proves nothing.
+    /// Whether it shows no words, so that it is known by its calls alone.
     pub fn is_story(self) -> bool {
         self.kind() == "story"
     }
@@ -79,6 +87,9 @@ impl Surface {
         Self::FacebookPictureStory,
         Self::FacebookFilmStory,
         Self::InstagramImage,
+        Self::InstagramReel,
+        Self::InstagramCarousel,
+        Self::InstagramStory,
         Self::TiktokVideo,
         Self::TiktokPhotos,
     ];
@@ -94,6 +105,9 @@ impl Surface {
             Self::FacebookReel => (FACEBOOK, "reel"),
             Self::FacebookPictureStory | Self::FacebookFilmStory => (FACEBOOK, "story"),
             Self::InstagramImage => (INSTAGRAM, "image"),
+            Self::InstagramReel => (INSTAGRAM, "reel"),
+            Self::InstagramCarousel => (INSTAGRAM, "carousel"),
+            Self::InstagramStory => (INSTAGRAM, "story"),
             Self::TiktokVideo => (TIKTOK, "video"),
             Self::TiktokPhotos => (TIKTOK, "photos"),
         }
@@ -107,9 +121,10 @@ impl Surface {
             Self::FacebookPhoto | Self::InstagramImage | Self::TiktokPhotos => Shape::Picture,
             Self::FacebookPhotos => Shape::Pictures,
             Self::FacebookReel => Shape::Reel,
-            Self::FacebookPictureStory => Shape::PictureStory,
+            Self::FacebookPictureStory | Self::InstagramStory => Shape::PictureStory,
             Self::FacebookFilmStory => Shape::FilmStory,
-            Self::FacebookVideo | Self::TiktokVideo => Shape::Film,
+            Self::InstagramCarousel => Shape::Slides,
+            Self::FacebookVideo | Self::InstagramReel | Self::TiktokVideo => Shape::Film,
         }
     }
 
