@@ -155,8 +155,8 @@ async fn a_parameter_that_is_unknown_or_missing_is_refused() {
         .await);
     let draft = net.draft("strict").await;
     let start: &[(&str, &str)] = &[("upload_phase", "start")];
-    for (path, form) in [
-        ("feed", &[("message", "x"), ("colour", "red")][..]),
+    let refused: [(&str, &[(&str, &str)]); 8] = [
+        ("feed", &[("message", "x"), ("colour", "red")]),
         ("photos", &[("link", "https://example.org")]),
         ("photo_stories", &[("photo_id", &photo), ("caption", "words")]),
         ("photo_stories", &[]),
@@ -164,7 +164,8 @@ async fn a_parameter_that_is_unknown_or_missing_is_refused() {
         ("video_reels", &[]),
         ("video_stories", &[("upload_phase", "start"), ("description", "words")]),
         ("videos", start),
-    ] {
+    ];
+    for (path, form) in refused {
         let refused = net.graph_post(&format!("{PAGE}/{path}"), form).await;
         assert_eq!((refused.0, code(&refused).0), (400, 100), "{path} {form:?}");
     }
