@@ -86,8 +86,8 @@ async fn a_video_in_parts_is_taken_in_order_and_public_after_it_was_finished() {
     let whole = mp4(3000);
     let finish =
         [("upload_phase", "finish"), ("upload_session_id", session.as_str()), ("description", "in parts")];
-    let (_, next) = transfer(&net, &session, 0, whole[..1000].to_vec()).await;
-    assert_eq!((&next["start_offset"], &next["end_offset"]), (&json!("1000"), &json!("3000")));
+    let (_, more) = transfer(&net, &session, 0, whole[..1000].to_vec()).await;
+    assert_eq!((&more["start_offset"], &more["end_offset"]), (&json!("1000"), &json!("3000")));
     assert_eq!(code(&transfer(&net, &session, 0, whole[..1000].to_vec()).await), (6001, 1_363_037));
     assert_eq!(code(&net.graph_post(&videos, &finish).await), (6000, 1_363_019), "it is not whole");
     let (_, read) = net.graph_get(&format!("{video}?fields=status")).await;
