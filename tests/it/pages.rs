@@ -94,7 +94,7 @@ async fn a_film_whose_finish_misbehaves_is_public_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_film_that_arrives_in_pieces_is_named_once_and_public_once() {
     let system = System::with_workers(1).await;
-    for fault in ["effect_then_500", "no_effect_then_drop"] {
+    for fault in ["no_effect_then_drop", "effect_then_500"] {
         system.fault(json!({ "call": "video_upload", "times_per_object": 1, "fault": fault })).await;
     }
     let posts = [post(&system, "in pieces", Video).await, post(&system, "in one piece", Reel).await];

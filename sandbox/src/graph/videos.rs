@@ -185,16 +185,15 @@ async fn publish(sandbox: &Sandbox, video: &Video, asked: &Asked) -> Result<Opti
     let post = {
         let mut book = sandbox.book();
         let known = book.world.videos.get(&video.id).ok_or_else(|| GraphError::missing(&video.id))?;
-        match known.finished.clone() {
+        if let Some(finished) = &known.finished {
             // Finishing twice is one publication.
-            Some(finished) => finished.post,
-            None => {
-                let (id, call_id) = (video.id.clone(), asked.call_id.clone());
-                let due = sandbox.processed_at(&book);
-                let post = Some(Sandbox::video_post(&book, &video.page));
-                book.record(Event::VideoFinished { id, caption, due, call_id, post: post.clone() })?;
-                post
-            }
+            finished.post.clone()
+        } else {
+            let (id, call_id) = (video.id.clone(), asked.call_id.clone());
+            let due = sandbox.processed_at(&book);
+            let post = Some(Sandbox::video_post(&book, &video.page));
+            book.record(Event::VideoFinished { id, caption, due, call_id, post: post.clone() })?;
+            post
         }
     };
     sandbox.settle().await?;

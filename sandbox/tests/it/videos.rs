@@ -86,8 +86,8 @@ async fn a_video_in_parts_is_taken_in_order_and_public_after_it_was_finished() {
     let whole = mp4(3000);
     let finish =
         [("upload_phase", "finish"), ("upload_session_id", session.as_str()), ("description", "in parts")];
-    let (_, next) = transfer(&net, &session, 0, whole[..1000].to_vec()).await;
-    assert_eq!((&next["start_offset"], &next["end_offset"]), (&json!("1000"), &json!("3000")));
+    let (_, more) = transfer(&net, &session, 0, whole[..1000].to_vec()).await;
+    assert_eq!((&more["start_offset"], &more["end_offset"]), (&json!("1000"), &json!("3000")));
     assert_eq!(code(&transfer(&net, &session, 0, whole[..1000].to_vec()).await), (6001, 1_363_037));
     assert_eq!(code(&net.graph_post(&videos, &finish).await), (6000, 1_363_019), "it is not whole");
     let (_, read) = net.graph_get(&format!("{video}?fields=status")).await;
@@ -155,8 +155,8 @@ async fn a_parameter_that_is_unknown_or_missing_is_refused() {
         .await);
     let draft = net.draft("strict").await;
     let start: &[(&str, &str)] = &[("upload_phase", "start")];
-    for (path, form) in [
-        ("feed", &[("message", "x"), ("colour", "red")][..]),
+    let refused: [(&str, &[(&str, &str)]); 8] = [
+        ("feed", &[("message", "x"), ("colour", "red")]),
         ("photos", &[("link", "https://example.org")]),
         ("photo_stories", &[("photo_id", &photo), ("caption", "words")]),
         ("photo_stories", &[]),
@@ -164,7 +164,8 @@ async fn a_parameter_that_is_unknown_or_missing_is_refused() {
         ("video_reels", &[]),
         ("video_stories", &[("upload_phase", "start"), ("description", "words")]),
         ("videos", start),
-    ] {
+    ];
+    for (path, form) in refused {
         let refused = net.graph_post(&format!("{PAGE}/{path}"), form).await;
         assert_eq!((refused.0, code(&refused).0), (400, 100), "{path} {form:?}");
     }
