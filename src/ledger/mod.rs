@@ -27,6 +27,7 @@ pub mod reconcile;
 pub mod restore;
 pub mod schedules;
 pub mod settle;
+pub mod tidings;
 pub mod traffic;
 pub mod vault;
 pub mod workers;

@@ -12,6 +12,7 @@ pub mod outer;
 pub mod passwords;
 pub mod problem;
 pub mod pulls;
+pub mod signed;
 pub mod spans;
 pub mod text;
 pub mod times;
@@ -79,6 +80,16 @@ pub struct House {
     pub metrics_token: Option<SecretString>,
     /// Whether Redis answers.
     pub redis: Probe,
+    /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.
+    pub tiktok: Option<TiktokApp>,
+}
+
+/// Our app at TikTok.
+pub struct TiktokApp {
+    /// Its public name.
+    pub client_key: String,
+    /// What its webhooks are signed with.
+    pub client_secret: SecretString,
 }
 
 /// The house, and what the door keeps while it is open.

@@ -23,3 +23,4 @@ mod restore;
 mod schedules;
 mod support;
 mod traffic;
+mod webhooks;
