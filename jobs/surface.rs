@@ -315,19 +315,26 @@ impl Platform {
                     format!("{title} shows a link or a file, not both: put the address into the caption.");
                 Err(Finding::new("link", "link_with_media", detail))
             }
-            (files, None) => self.surface_of_files(files, of_kind()),
+            (files, None) => self.surface_of_files(draft.kind, files, of_kind()),
         }
     }
 
     /// The first surface that takes each of these types and so many of them.
     fn surface_of_files(
         &self,
+        kind: PostKind,
         files: &[Shape],
         of_kind: impl Iterator<Item = &'static Surface>,
     ) -> Result<&'static Surface, Finding> {
         let title = self.title;
+        // what is leafed through has a second leaf, even where one file makes a post
+        let fewest = if kind == PostKind::Carousel { 2 } else { 1 };
+        let of_files = |surface: &'static Surface| {
+            let takes = *surface.files()?;
+            Some((surface, Files { least: takes.least.max(fewest), ..takes }))
+        };
         let of_types: Vec<_> = of_kind
-            .filter_map(|surface| Some((surface, surface.files()?)))
+            .filter_map(of_files)
             .filter(|(_, takes)| files.iter().all(|file| takes.rule(&file.content_type).is_some()))
             .collect();
         let fits = |takes: &Files| (takes.least..=takes.most).contains(&files.len());
@@ -497,6 +504,12 @@ mod tests {
         Surface { name: "video", kinds: &[PostKind::Post], takes: Takes::one(&[FILM]), one_shot: false },
         Surface { name: "carousel", kinds: &[PostKind::Carousel], takes: MIXED, one_shot: false },
     ];
+    const LEAFED: Surface = Surface {
+        name: "photos",
+        kinds: &[PostKind::Post, PostKind::Carousel],
+        takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 2 }),
+        one_shot: false,
+    };
     const PLATFORM: Platform = Platform {
         name: "test",
         title: "Test",
@@ -551,6 +564,12 @@ mod tests {
         assert_eq!(place("", &[film(3_000)]), Ok("video"));
         assert_eq!(carousel(&[photo(), film(60_000)]), Ok("carousel"));
         assert_eq!(carousel(&[photo()]), Err(vec!["media_count"]));
+        let leafed = |kind, media: &[Shape]| {
+            let draft = Draft { kind, caption: "", link: None, media, privacy_level: None };
+            Platform { surfaces: &[LEAFED], ..PLATFORM }.place(&draft).is_ok()
+        };
+        assert!(leafed(PostKind::Post, &[photo()]) && leafed(PostKind::Carousel, &[photo(), photo()]));
+        assert!(!leafed(PostKind::Carousel, &[photo()]), "a carousel of one is none");
         assert_eq!(carousel(&[photo(), photo(), photo(), photo()]), Err(vec!["media_count"]));
         assert_eq!(carousel(&[film(2_900), shape(300, 300)]), Err(vec!["media_too_short", "media_width"]));
         assert_eq!(carousel(&[film(60_001), photo()]), Err(vec!["media_too_long"]));

@@ -21,7 +21,7 @@ use crate::{
     networks::{self, Connected, NETWORKS, s3::S3},
     queue::{Queue, QueueError},
     telemetry::Ready,
-    web::{self, House},
+    web::{self, House, TiktokApp},
     worker,
 };
 
@@ -198,7 +198,15 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
             let queue = answering.clone();
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
+        tiktok: tiktok_app(),
     }))
+}
+
+/// The app at TikTok. A half-set group has stopped the start already.
+fn tiktok_app() -> Option<TiktokApp> {
+    let client_key = config::optional("TIKTOK_CLIENT_KEY")?;
+    let client_secret = config::optional("TIKTOK_CLIENT_SECRET").map(SecretString::from)?;
+    Some(TiktokApp { client_key, client_secret })
 }
 
 /// Where browsers load media from, which the console's pages must allow.

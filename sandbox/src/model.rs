@@ -9,5 +9,5 @@ mod tiktok;
 pub use account::{Account, Network, TokenState};
 pub use facebook::{Finished, Photo, Post, PostKind, Video, VideoKind};
 pub use instagram::{Container, ContainerState, IgMedia};
-pub use settings::Settings;
+pub use settings::{Settings, Webhook};
 pub use tiktok::{Upload, UploadState};

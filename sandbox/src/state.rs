@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::media::MediaStore;
 use crate::model::{Network, Upload, UploadState, Video, VideoKind};
+use crate::tiktok::webhook;
 use crate::world::World;
 
 /// What the command line decided.
@@ -203,18 +204,33 @@ impl Sandbox {
     }
 
     async fn publish_due(&self) -> io::Result<()> {
-        let mut written = Vec::new();
+        let (mut written, mut over) = (Vec::new(), Vec::new());
         {
             let mut book = self.book();
             let now = self.clock.now();
             while let Some((due, id)) = book.world.due.first().cloned().filter(|(due, _)| *due <= now) {
                 written.extend(self.process(&mut book, due, &id)?);
+                over.push(id);
             }
         }
         for effect in written {
             effect.reached().await?;
         }
+        self.tell(&over);
         Ok(())
+    }
+
+    /// Tells an app by webhook what became of these uploads, if it wants to know.
+    fn tell(&self, over: &[String]) {
+        let book = self.book();
+        let Some(hook) = &book.world.settings.tiktok_webhook else { return };
+        // an app's clock is the machine's, wherever this one stands
+        let now = self.clock.now() - TimeDelta::milliseconds(book.world.ahead_ms);
+        for upload in over.iter().filter_map(|id| book.world.uploads.get(id)) {
+            for (event, content) in webhook::news(upload) {
+                tokio::spawn(webhook::tell(hook.clone(), upload.account.clone(), event, content, now));
+            }
+        }
     }
 
     /// Publishes what becomes due, for as long as the process lives.

@@ -5,6 +5,7 @@ mod oauth;
 mod publish;
 mod upload;
 mod videos;
+pub mod webhook;
 
 use std::sync::Arc;
 

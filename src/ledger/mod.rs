@@ -29,6 +29,7 @@ pub mod restore;
 pub mod schedules;
 pub mod settle;
 pub mod spare;
+pub mod tidings;
 pub mod traffic;
 pub mod uploads;
 pub mod vault;

@@ -31,7 +31,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger is away, and nothing may be served.
-    pub async fn fetch(&self, call: Uuid, position: i16) -> Result<Option<Fetch>, LedgerError> {
+    pub async fn fetch(&self, call: Uuid, position: u8) -> Result<Option<Fetch>, LedgerError> {
         let row = sqlx::query!(
             // the lock rules out that a fetch and the closing of its address both see the other undone
             r#"WITH serving AS MATERIALIZED (
@@ -47,7 +47,7 @@ impl Ledger {
                                      AND p.handle_id = serving.handle_id
                    JOIN post_media pm ON pm.post_id = p.post_id
                    JOIN media m ON m.id = pm.media_id
-                   ORDER BY pm.position LIMIT 1 OFFSET greatest($2::smallint, 0)),
+                   ORDER BY pm.position LIMIT 1 OFFSET $2::smallint),
                told AS (
                    INSERT INTO media_fetch AS f (call_id, position) SELECT call_id, $2::smallint FROM file
                    ON CONFLICT (call_id, position) DO UPDATE SET fetches = f.fetches + 1, last_at = ledger_now()
@@ -55,7 +55,7 @@ impl Ledger {
                SELECT file.object_key AS "object_key!", file.type AS "content_type!", file.bytes AS "bytes!"
                FROM file JOIN told ON told.call_id = file.call_id"#,
             call,
-            position,
+            i16::from(position),
             PULL,
         )
         .fetch_optional(&self.pool)
@@ -143,14 +143,14 @@ impl Origin for LedgerOrigin {
     }
 
     async fn named(&self, call: Uuid, name: &str) -> Result<(), Failure> {
-        self.ledger.name_commit(call, name).await.map_err(away)
+        self.ledger.name_commit(call, name).await.map_err(|error| away(&error))
     }
 
     async fn close(&self, handle: &str, when: Close) -> Result<Pulled, Failure> {
-        self.ledger.close_addresses(handle, when).await.map_err(away)
+        self.ledger.close_addresses(handle, when).await.map_err(|error| away(&error))
     }
 }
 
-fn away(error: LedgerError) -> Failure {
+fn away(error: &LedgerError) -> Failure {
     Failure::new(Class::Transient, "ledger", error.to_string())
 }

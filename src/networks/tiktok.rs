@@ -60,14 +60,8 @@ const PLATFORM: Platform = Platform {
         // No read of TikTok's proves these absent, but our own origin does.
         Surface {
             name: PHOTOS,
-            kinds: &[PostKind::Post],
+            kinds: &[PostKind::Post, PostKind::Carousel],
             takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 35 }),
-            one_shot: false,
-        },
-        Surface {
-            name: PHOTOS,
-            kinds: &[PostKind::Carousel],
-            takes: Takes::Files(Files { rules: &[PHOTO], least: 2, most: 35 }),
             one_shot: false,
         },
     ],

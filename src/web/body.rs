@@ -46,6 +46,14 @@ pub async fn optional_json_bytes(headers: &HeaderMap, body: Body, limit: usize) 
     }
 }
 
+/// The bytes of a body of any type.
+///
+/// # Errors
+/// 413, 408, or 400 where the connection broke.
+pub async fn bytes(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    tokio::time::timeout(SLOWEST, collect(body, limit)).await.map_err(|_| Problem::timeout())?
+}
+
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();

@@ -14,6 +14,7 @@ pub mod passwords;
 pub mod place;
 pub mod problem;
 pub mod pulls;
+pub mod signed;
 pub mod spans;
 pub mod stored;
 pub mod text;
@@ -77,6 +78,16 @@ pub struct House {
     pub metrics_token: Option<SecretString>,
     /// Whether Redis answers.
     pub redis: Probe,
+    /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.
+    pub tiktok: Option<TiktokApp>,
+}
+
+/// Our app at TikTok.
+pub struct TiktokApp {
+    /// Its public name.
+    pub client_key: String,
+    /// What its webhooks are signed with.
+    pub client_secret: SecretString,
 }
 
 /// The house, and what the door keeps while it is open.

@@ -33,7 +33,7 @@ async fn file(
 ) -> Result<Response, Problem> {
     let nothing = || Problem::not_found("file");
     let call = Uuid::try_parse(&call).map_err(|_| nothing())?;
-    let position = name.split('.').next().and_then(|number| number.parse().ok()).ok_or_else(nothing)?;
+    let position: u8 = name.split('.').next().and_then(|number| number.parse().ok()).ok_or_else(nothing)?;
     let fetch = app.house.ledger.fetch(call, position).await?.ok_or_else(nothing)?;
     tracing::info!(%call, position, "a network fetches a file");
     let content_type = HeaderValue::from_str(&fetch.content_type).map_err(|_| Problem::internal())?;

@@ -29,3 +29,4 @@ mod schedules;
 mod support;
 mod traffic;
 mod uploads;
+mod webhooks;

@@ -1036,6 +1036,27 @@ async fn an_upload_whose_address_expired_is_cancelled_and_then_dead() {
 }
 
 #[tokio::test]
+async fn an_upload_that_stopped_half_way_and_expired_is_cancelled_and_then_dead() {
+    let sandbox = Sandbox::start().await;
+    let (entry, surface) = only("tiktok");
+    let mut post = Post::of(&sandbox, entry, surface).await;
+    post.content.media = vec![sandbox.long_film().await];
+    let broken = json!({ "call": "upload_chunk", "times": 9, "fault": "no_effect_then_500" });
+    sandbox.control("faults", broken).await;
+    let kept = Kept::default();
+    let made = post.network().prepare(&post.call(Some(post.fresh())), &post.content, &kept).await;
+    assert!(made.is_err(), "{made:?}");
+    let request = sandbox.http.delete(format!("{}/faults", sandbox.at.control));
+    assert!(request.send().await.expect("an answer").status().is_success());
+    let handle = kept.handle.lock().expect("a lock").clone().expect("it was kept before a byte was sent");
+    sandbox.advance(Duration::from_hours(2)).await;
+    let answer = post.commit(&handle).await;
+    assert!(matches!(answer, Answer::Refused { handle_dead: true, .. }), "{answer:?}");
+    assert!(matches!(post.inspect(&handle, true).await, Ok(Sight::Dead(_))));
+    assert_eq!(sandbox.effects(&post.content.caption).await, 0);
+}
+
+#[tokio::test]
 async fn a_film_that_tiktok_took_and_then_refused_is_dead_by_its_reason() {
     let sandbox = Sandbox::start().await;
     let (entry, surface) = only("tiktok");
@@ -1061,12 +1082,12 @@ async fn a_privacy_level_that_the_creator_does_not_offer_is_refused_with_those_t
     assert!(failure.message.contains("NOBODY") && failure.message.contains("SELF_ONLY"), "{failure}");
 }
 
-/// Photos on their way to TikTok, several of them.
+/// Photos on their way to TikTok, two of them.
 async fn photos(sandbox: &Sandbox) -> Post<'_> {
-    let mut of = surfaces().filter(|(entry, surface)| pulled(entry, surface));
-    let (entry, surface) =
-        of.find(|(_, surface)| surface.files().is_some_and(|files| files.least > 1)).expect("a surface");
-    Post::of(sandbox, entry, surface).await
+    let (entry, surface) = surfaces().find(|(entry, surface)| pulled(entry, surface)).expect("a surface");
+    let mut post = Post::of(sandbox, entry, surface).await;
+    post.content.media.push(sandbox.file("image/jpeg").await);
+    post
 }
 
 #[tokio::test]

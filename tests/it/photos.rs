@@ -214,6 +214,27 @@ async fn a_refusal_of_the_init_is_told_at_once_and_sends_nothing_again() {
     assert_eq!(commits(&system).await.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_privacy_level_that_the_creator_does_not_offer_is_the_authors_to_mend_and_commits_nothing() {
+    let system = System::with_workers(1).await;
+    let account = json!({
+        "platform": TIKTOK, "external_id": "sandbox-open-id", "name": "cornerbakery",
+        "access_token": "sandbox-tiktok-access", "refresh_token": "r", "privacy_options": ["SELF_ONLY"],
+    });
+    system.tell("accounts", &account).await;
+    let film = system.post("a film for all", &[TIKTOK]).await;
+    for id in [film, post(&system, "photos for all", 1).await] {
+        let failed = system.until(&id, "failed").await;
+        let error = &failed["publications"][0]["error"];
+        assert_eq!(
+            (&error["code"], &error["who_acts"]),
+            (&json!("privacy_level_option_mismatch"), &json!("author")),
+            "{failed}"
+        );
+    }
+    assert!(commits(&system).await.is_empty());
+}
+
 /// A commit of photos as arming leaves it, of the publication there is.
 async fn arm(door: &Door, call: Uuid) {
     let mut connection = door.scratch.connection().await;

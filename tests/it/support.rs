@@ -32,7 +32,7 @@ use postroom::{
         keys::{self, Scope},
         people::{MemberRole, NewPerson},
     },
-    web::{self, House},
+    web::{self, House, TiktokApp},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -460,6 +460,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         metrics: Arc::new(|| "up 1\n".to_owned()),
         metrics_token: Some(SecretString::from("measure")),
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
+        tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
     }
 }
 

@@ -22,6 +22,20 @@ pub struct Settings {
     pub refuse_duplicates: bool,
     /// How long TikTok's access tokens live, in seconds.
     pub tiktok_access_seconds: u64,
+    /// Where TikTok tells what becomes of posts; nowhere unless set.
+    pub tiktok_webhook: Option<Webhook>,
+}
+
+/// An app's address for webhooks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// The address.
+    pub url: String,
+    /// The app's public name.
+    pub client_key: String,
+    /// What is signed with.
+    pub secret: String,
 }
 
 impl Default for Settings {
@@ -35,6 +49,7 @@ impl Default for Settings {
             tiktok_pull_after_ms: 0,
             refuse_duplicates: false,
             tiktok_access_seconds: 86_400,
+            tiktok_webhook: None,
         }
     }
 }

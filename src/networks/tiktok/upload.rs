@@ -134,8 +134,14 @@ impl Sending<'_> {
             Progress::Uploading(Some(have)) if have >= self.upload.size => Err(Answer::Accepted),
             Progress::Uploading(have) => {
                 let have = have.unwrap_or(last);
-                self.parts(have).await.map_err(Answer::Unsent)?;
-                Ok(have.max(last))
+                match self.parts(have).await {
+                    Ok(()) => Ok(have.max(last)),
+                    // the address has expired for the parts before the last as for the last
+                    Err(failure) if matches!(failure.code.as_str(), "upload_403" | "upload_404") => {
+                        Err(self.give_up(Answer::Unsent(failure)).await)
+                    }
+                    Err(failure) => Err(Answer::Unsent(failure)),
+                }
             }
             Progress::Past(Sight::Public(public)) => Err(Answer::Published(public)),
             Progress::Past(Sight::Dead(failure)) => Err(Answer::Refused { failure, handle_dead: true }),
@@ -151,7 +157,7 @@ impl Sending<'_> {
         match self.put(Phase::Commit, &part, bytes, self.deadline.left(Duration::MAX)).await {
             Ok(reply) => match reply.status.as_u16() {
                 201 => Answer::Accepted,
-                403 | 404 => self.give_up(&reply).await,
+                403 | 404 => self.give_up(doubt(&reply)).await,
                 0..=200 | 202..=402 | 405.. => doubt(&reply),
             },
             Err(fault) => fault.into_answer(),
@@ -159,16 +165,16 @@ impl Sending<'_> {
     }
 
     /// An upload address serves for an hour. What is below full size after that is cancelled at TikTok, and
-    /// only TikTok's word that it is cancelled makes the handle dead.
-    async fn give_up(&self, reply: &Reply) -> Answer {
+    /// only TikTok's word that it is cancelled makes the handle dead; without it the answer is `otherwise`.
+    async fn give_up(&self, otherwise: Answer) -> Answer {
         match self.progress().await {
-            Ok(Progress::Uploading(Some(have))) if have < self.upload.size => self.cancel(reply).await,
+            Ok(Progress::Uploading(Some(have))) if have < self.upload.size => self.cancel(otherwise).await,
             Ok(Progress::Past(Sight::Public(public))) => Answer::Published(public),
-            Ok(Progress::Past(_) | Progress::Uploading(_)) | Err(_) => doubt(reply),
+            Ok(Progress::Past(_) | Progress::Uploading(_)) | Err(_) => otherwise,
         }
     }
 
-    async fn cancel(&self, reply: &Reply) -> Answer {
+    async fn cancel(&self, otherwise: Answer) -> Answer {
         let body = json!({ "publish_id": self.handle.id });
         let (tiktok, deadline) = (self.tiktok, self.deadline);
         match tiktok.ask(Phase::Prepare, self.call, deadline, Method::POST, CANCEL, Some(&body)).await {
@@ -177,7 +183,7 @@ impl Sending<'_> {
                 let failure = Failure::new(Class::Transient, "upload_expired", why);
                 Answer::Refused { failure, handle_dead: true }
             }
-            Err(_) => doubt(reply),
+            Err(_) => otherwise,
         }
     }
 

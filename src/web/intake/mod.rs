@@ -9,6 +9,7 @@ pub mod posts;
 pub mod queues;
 pub mod shapes;
 pub mod uploads;
+pub mod webhooks;
 
 use std::sync::Arc;
 
@@ -68,6 +69,7 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
+        .routes(routes!(webhooks::tiktok))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
