@@ -34,9 +34,9 @@ use super::Environment;
 
 /// How long an address serves: networks fetch a file when a post is prepared, and again up to hours later.
 const ADDRESS_LIFE: Duration = Duration::from_hours(6);
-/// The size of the parts that a file is stored in; a shorter one is stored as a whole. One part is in memory
-/// at a time.
-const PART: u64 = 8 * 1024 * 1024;
+/// The size of the parts that a file is stored in, the least there may be; a shorter one is stored as a whole. One part
+/// is in memory at a time.
+const PART: u64 = 5 * 1024 * 1024;
 /// The longest wait for a connection, for the first byte of an answer, and for a whole call with its retries.
 const WITHIN: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(30), Duration::from_mins(1)];
 /// The code of every failure of the store.
@@ -164,9 +164,16 @@ impl Media for S3 {
         };
         let get = self.client.get_object().bucket(&self.bucket).key(self.key(key));
         let get = get.range(format!("bytes={start}-{}", end - 1));
-        let answer = get.send().await.map_err(|error| failure("reading a file", &error))?;
-        let broke = |_| Failure::new(Class::Transient, CODE, "reading a file: the connection broke");
-        let bytes = answer.body.collect().await.map_err(broke)?.to_vec();
+        let mut body = get.send().await.map_err(|error| failure("reading a file", &error))?.body;
+        // Into one piece of memory of the right size: it is all that is held.
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        while let Some(chunk) = body.next().await {
+            let broke = |_| Failure::new(Class::Transient, CODE, "reading a file: the connection broke");
+            bytes.extend_from_slice(&chunk.map_err(broke)?);
+            if bytes.len() as u64 > length {
+                break;
+            }
+        }
         if bytes.len() as u64 == length {
             return Ok(bytes);
         }
@@ -257,7 +264,7 @@ impl Multipart<'_> {
     async fn send(&self, file: &mut File) -> Result<(), Failure> {
         let mut parts = Vec::new();
         for number in 1.. {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(usize::try_from(PART).unwrap_or_default());
             file.take(PART).read_to_end(&mut bytes).await.map_err(|error| unreadable(&error))?;
             if bytes.is_empty() {
                 break;

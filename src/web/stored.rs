@@ -93,7 +93,7 @@ impl From<Failure> for Problem {
         tracing::error!(%failure, "the media store failed");
         Self::away(
             "media-store-away",
-            "The media store cannot be reached; the file was not taken. Try again.",
+            "The media store cannot be reached; nothing was taken or changed. Try again.",
         )
     }
 }

@@ -43,7 +43,7 @@ impl Worker {
             match tokio::time::timeout(SLOWEST, self.parts.media.remove(&key)).await {
                 Ok(Ok(())) => removed.push(key),
                 Ok(Err(failure)) => {
-                    tracing::warn!(%failure, key, "a file could not be removed; it is tried again")
+                    tracing::warn!(%failure, key, "a file could not be removed; it is tried again");
                 }
                 Err(_) => tracing::warn!(key, "removing a file took too long; it is tried again"),
             }

@@ -16,7 +16,7 @@ use super::{CODE, PART, S3, film, picture, unreadable};
 static MAKING: Semaphore = Semaphore::const_new(1);
 
 /// The longest side and the largest file of the console's small pictures.
-const SMALL: picture::Wanted = picture::Wanted { most_width: 480, most_height: 480, most_bytes: 60_000 };
+const SMALL: picture::Wanted = picture::Wanted { width: 480, height: 480, bytes: 60_000 };
 
 impl S3 {
     /// The rendition, made now or found made.
