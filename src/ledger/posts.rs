@@ -372,7 +372,7 @@ impl Ledger {
                 failure: row.error.map(failure),
                 hold_reason: row.hold_reason,
                 cancel_requested_at: row.cancel_requested_at,
-                findings: row.findings.map(findings).unwrap_or_default(),
+                findings: row.findings.as_ref().map(findings).unwrap_or_default(),
             });
         }
         Ok(publications)
@@ -400,7 +400,7 @@ fn state_and_those_before_it(shown: &'static str) -> (Vec<String>, Vec<String>) 
 }
 
 /// Reads what a check found; what another build wrote and this one cannot read is left out.
-fn findings(kept: Value) -> Vec<Finding> {
+fn findings(kept: &Value) -> Vec<Finding> {
     let kept = kept.as_array().map_or(&[][..], Vec::as_slice);
     kept.iter().filter_map(|finding| serde_json::from_value(finding.clone()).ok()).collect()
 }

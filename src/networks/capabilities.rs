@@ -250,7 +250,7 @@ mod tests {
         each(|platform, surface, kind, file| {
             let Some((takes, rule, of)) = file else { return };
             // another surface of the kind may take a number that this one does not
-            let taken = |many: usize| {
+            let elsewhere = |many: usize| {
                 let of_kind = platform.surfaces.iter().filter(|it| it.kinds.contains(&kind));
                 of_kind.filter_map(Surface::files).any(|takes| (takes.least..=takes.most).contains(&many))
             };
@@ -259,7 +259,7 @@ mod tests {
                 let found = codes(platform, &draft(platform, kind, surface, &media));
                 match many {
                     0 => assert!(found.is_empty() || found.contains(&"media_required"), "{found:?}"),
-                    _ if taken(many) => {}
+                    _ if elsewhere(many) => {}
                     _ => assert!(found.contains(&"media_count"), "{} {many}: {found:?}", platform.title),
                 }
             }

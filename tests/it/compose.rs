@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use postroom::ledger::people::MemberRole;
+use serde_json::json;
 
 use crate::{
     console::Browser,
@@ -140,4 +141,34 @@ async fn slides_are_put_in_order_and_everything_else_of_the_form_stays() {
     assert!(page.text.contains("Move “c.jpg” earlier; it is 2 of 4"));
     assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 0);
     assert_eq!(door.scratch.number("SELECT count(*) FROM media").await, 4, "no file is uploaded twice");
+}
+
+#[tokio::test]
+async fn what_a_check_before_its_time_found_stands_on_the_posts_page_while_it_can_be_mended() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let body = json!({
+        "caption": "x", "targets": [{ "account_id": account }],
+        "schedule": { "at": "2027-05-05T09:30:00", "time_zone": "UTC" },
+    });
+    let id = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
+    let finding = json!([{
+        "field": "account_id", "code": "access_ends", "detail": "It ends <soon>.", "who_acts": "owner"
+    }]);
+    door.scratch
+        .run(&format!(
+            "INSERT INTO publication_check (publication_id, findings) SELECT id, '{finding}' FROM publication"
+        ))
+        .await;
+    let (page, path) = (format!("/posts/{id}"), format!("/api/v1/posts/{id}"));
+    let shown = browser.get(&page).await.text;
+    assert!(
+        shown.contains("It ends &#60;soon&#62;.") && shown.contains("connect the account again"),
+        "{shown}"
+    );
+    assert_eq!(door.get(&path).await.json()["publications"][0]["findings"][0]["code"], "access_ends");
+    door.scratch.run("UPDATE publication SET state = 'failed'").await;
+    assert!(!browser.get(&page).await.text.contains("It ends"), "nobody can mend it any more");
+    assert_eq!(door.get(&path).await.json()["publications"][0]["findings"], json!([]));
 }

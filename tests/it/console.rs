@@ -63,7 +63,7 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub async fn get(&mut self, path: &str) -> Answer {
         let request = self.request(&Method::GET, path).body(Body::empty()).expect("a request");
         self.send(request).await
     }

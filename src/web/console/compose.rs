@@ -52,8 +52,6 @@ struct Page {
     /// Nothing was found.
     clear: bool,
     summary: Option<String>,
-    /// Something of it would be refused.
-    refused: bool,
     findings: Vec<Told>,
     kinds: Vec<Choice>,
     limits: Vec<Limit>,
@@ -88,6 +86,10 @@ impl Page {
         self.findings.iter().filter(|told| told.anchor == anchor).collect()
     }
 
+    fn refused(&self) -> bool {
+        refused(&self.findings)
+    }
+
     /// Whether this is the first field that something was found about.
     fn first(&self, anchor: &str) -> bool {
         self.findings.first().is_some_and(|told| told.anchor == anchor)
@@ -99,7 +101,7 @@ impl Page {
 }
 
 /// What a page of the form says besides what was written.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Said<'a> {
     findings: &'a [Noted],
     notice: Option<&'static str>,
@@ -289,7 +291,6 @@ impl Sheet<'_> {
             self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
         )?;
         let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);
-        let refused = told.iter().any(|told| !told.warning);
         let in_order = ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
         let files: Vec<Preview> = in_order.map(|file| post::preview(t, file)).collect();
         Ok(Page {
@@ -297,8 +298,7 @@ impl Sheet<'_> {
             fresh: said.fresh,
             notice: said.notice,
             clear: said.checked && told.is_empty(),
-            summary: (!told.is_empty()).then(|| summary(t, told.len(), refused)),
-            refused,
+            summary: (!told.is_empty()).then(|| summary(t, &told)),
             findings: told,
             kinds: fields::kinds(t, &written.kind),
             limits: fields::limits(t, self.app, &accounts),
@@ -314,10 +314,15 @@ impl Sheet<'_> {
     }
 }
 
-fn summary(t: &'static Texts, found: usize, refused: bool) -> String {
+fn summary(t: &'static Texts, told: &[Told]) -> String {
     let (one, many) =
-        if refused { (t.findings_one, t.findings_many) } else { (t.warnings_one, t.warnings_many) };
-    Texts::count(found, one, many)
+        if refused(told) { (t.findings_one, t.findings_many) } else { (t.warnings_one, t.warnings_many) };
+    Texts::count(told.len(), one, many)
+}
+
+/// Whether the post would be refused for any of it.
+fn refused(told: &[Told]) -> bool {
+    told.iter().any(|told| !told.warning)
 }
 
 /// The files in their order, each with the ways it may move.

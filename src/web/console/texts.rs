@@ -68,7 +68,7 @@ catalogue! {
     kind_story: "Story",
     kind_carousel: "Carousel",
     media: "Pictures and films",
-    media_hint: "JPEG, PNG, WebP; MP4, MOV, WebM, MKV (H.264). They are checked when you send the form.",
+    media_hint: "JPEG, PNG, WebP; MP4, MOV, WebM, MKV (H.264). They are checked when you check or send the form.",
     media_keep: "Keep",
     media_chosen: "Chosen; uploaded when you send the form",
     media_earlier: "Move “{}” earlier; it is {} of {}",
