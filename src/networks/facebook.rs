@@ -49,7 +49,8 @@ const PHOTO: MediaRule = MediaRule {
     most_duration_ms: None,
 };
 
-const TABLES: Tables = Tables { rows: &[graph::ERRORS], definite_no: DEFINITE_NO };
+/// What a Page's codes mean.
+pub const TABLES: Tables = Tables { rows: &[graph::ERRORS], definite_no: DEFINITE_NO };
 
 /// The answers that prove that the call which makes a draft public had no effect.
 ///

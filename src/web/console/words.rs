@@ -75,6 +75,7 @@ pub fn who(t: &Texts, word: &str) -> &'static str {
         "owner" => t.who_owner,
         "author" => t.who_author,
         "staff" => t.who_staff,
+        "operator" => t.who_operator,
         _ => t.who_postroom,
     }
 }
