@@ -247,6 +247,9 @@ pub struct Failure {
     /// How long the network asks to be left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rest: Option<Duration>,
+    /// The app or its settings are at fault, so that whoever runs postroom has to act.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub operator: bool,
 }
 
 impl Failure {
@@ -254,7 +257,7 @@ impl Failure {
     pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
         // the ledger keeps no NUL, and no log wants the others
         let clean = |text: String| text.replace(char::is_control, " ");
-        Self { class, code: clean(code.into()), message: clean(message.into()), rest: None }
+        Self { class, code: clean(code.into()), message: clean(message.into()), rest: None, operator: false }
     }
 
     /// The same, with the rest the network asks for.
@@ -262,6 +265,16 @@ impl Failure {
     pub fn resting(mut self, rest: Option<Duration>) -> Self {
         self.rest = rest;
         self
+    }
+
+    /// Who can mend it: as its class says, or `operator`. Of an unknown outcome nobody has to mend anything yet.
+    pub fn who_acts(&self) -> &'static str {
+        match self.class {
+            Class::Unknown => self.class.who_acts(),
+            Class::Transient | Class::Rate | Class::Auth | Class::Permission | Class::Permanent => {
+                if self.operator { "operator" } else { self.class.who_acts() }
+            }
+        }
     }
 
     /// The error of a call that certainly had no effect.

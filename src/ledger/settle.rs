@@ -81,7 +81,11 @@ pub(super) fn words(states: &[State]) -> Vec<String> {
 
 /// What is kept of a failure and shown to people.
 pub(super) fn kept(failure: &Failure) -> Value {
-    json!({ "class": failure.class, "code": failure.code, "message": failure.message })
+    let mut kept = json!({ "class": failure.class, "code": failure.code, "message": failure.message });
+    if failure.operator {
+        kept["operator"] = true.into();
+    }
+    kept
 }
 
 impl Ledger {

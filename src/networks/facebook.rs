@@ -75,6 +75,9 @@ const PHOTO: MediaRule = MediaRule {
 
 const ALBUM: Takes = Takes::Files(Files { rules: &[PHOTO], least: 2, most: 10 });
 
+/// What a Page's codes mean.
+pub const TABLES: Tables = Tables { rows: &[graph::ERRORS], definite_no: DEFINITE_NO };
+
 /// "The video is over 2 GB", says error 1363023.
 const VIDEO: MediaRule = MediaRule {
     types: &["video/mp4", "video/quicktime"],

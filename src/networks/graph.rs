@@ -38,26 +38,46 @@ const DEFAULT_BASE: &str = "https://graph.facebook.com/v25.0";
 /// The host that films are uploaded to.
 const DEFAULT_UPLOADS: &str = "https://rupload.facebook.com";
 
-/// What Graph's codes mean, for every product. From "Handling Errors" and "Rate Limits" of Meta's documents.
+/// What Graph's codes mean, for every product. From "Handling Errors", "Rate Limits" and "Video API: Error Codes" of
+/// Meta's documents; the subcodes of Pages that begin with 13 were seen in the field.
 pub const ERRORS: &[Row] = &[
+    Row::sub("1346003", Class::Permanent).told("Facebook takes the content for abusive."),
+    Row::sub("1366046", Class::Permanent)
+        .told("The picture is too large, or of a format that Facebook does not take."),
+    Row::sub("1366051", Class::Permanent).told("Facebook says that this was posted already."),
+    Row::sub("1363019", Class::Transient),
+    Row::sub("1363030", Class::Transient),
+    Row::sub("1363037", Class::Transient),
+    Row::sub("1363022", Class::Permanent).told("The film is smaller than Facebook takes."),
+    Row::sub("1363023", Class::Permanent).told("The film is larger than Facebook takes."),
+    Row::sub("1363042", Class::Permission).told("The account may not publish films here."),
     Row::is("1", Class::Transient),
     Row::is("2", Class::Transient),
-    Row::is("3", Class::Permanent),
+    Row::is("3", Class::Permanent).told("The app may not do this.").for_operator(),
     // Without usage headers nobody says for how long; calling while blocked prolongs the block.
     Row::is("4", Class::Rate).resting(5),
-    Row::is("10", Class::Permission),
+    Row::is("10", Class::Permission).told("A permission is missing, or was taken back."),
     Row::is("17", Class::Rate),
     Row::is("32", Class::Rate),
     Row::is("100", Class::Permanent),
-    Row::is("102", Class::Auth),
-    Row::is("190", Class::Auth),
-    Row::span(200, 299, Class::Permission),
+    Row::is("102", Class::Auth).told("The session is over."),
+    Row::is("190/458", Class::Auth).told("The app was removed from the account."),
+    Row::is("190/459", Class::Auth).told("Facebook wants the owner to sign in there and pass a check first."),
+    Row::is("190/460", Class::Auth).told("The password was changed."),
+    Row::is("190/463", Class::Auth).told("The access has expired."),
+    Row::is("190/464", Class::Auth).told("The owner has to confirm the Facebook account first."),
+    Row::is("190/467", Class::Auth).told("The access was withdrawn."),
+    Row::is("190/492", Class::Auth).told("Whoever connected the account has no role on the Page any more."),
+    Row::is("190", Class::Auth).told("The access is no longer good."),
+    Row::span(200, 299, Class::Permission).told("A permission is missing, or was taken back."),
     Row::is("341", Class::Rate),
-    Row::is("368", Class::Permanent),
-    Row::is("506", Class::Permanent),
+    // The account is better left alone than provoked again.
+    Row::is("368", Class::Permanent).resting(60).told("Facebook blocks this by its rules, for now."),
+    Row::is("506", Class::Permanent).told("The same was posted just before."),
     Row::is("613", Class::Rate),
-    Row::is("2635", Class::Permanent),
-    Row::is("1609005", Class::Permanent),
+    Row::is("2635", Class::Permanent).told("This version of the API is retired.").for_operator(),
+    Row::is("6000", Class::Permanent).told("The film cannot be read."),
+    Row::is("1609005", Class::Permanent).told("The page behind the link cannot be read."),
     Row::span(80000, 80014, Class::Rate),
 ];
 

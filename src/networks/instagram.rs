@@ -95,8 +95,7 @@ const FILM: MediaRule = MediaRule {
 const STORY_IMAGE: MediaRule = MediaRule { ratio: None, ..IMAGE };
 
 /// "Story Video Specifications": up to a minute and 100 MB.
-const STORY_FILM: MediaRule =
-    MediaRule { most_bytes: 100_000_000, most_duration_ms: Some(60_000), ..FILM };
+const STORY_FILM: MediaRule = MediaRule { most_bytes: 100_000_000, most_duration_ms: Some(60_000), ..FILM };
 
 /// The surface that is made of parts.
 const CAROUSEL: &str = "carousel";
@@ -226,12 +225,7 @@ impl Instagram {
     }
 
     /// What slides are all together: dead with the first that is dead, ready with the last that is ready.
-    async fn together(
-        &self,
-        call: &Call<'_>,
-        deadline: Deadline,
-        slides: &Slides,
-    ) -> Result<Sight, Failure> {
+    async fn together(&self, call: &Call<'_>, deadline: Deadline, slides: &Slides) -> Result<Sight, Failure> {
         let looks = slides.slides.iter().map(|slide| self.look(call, deadline, &slide.container));
         all_of(join_all(looks).await)
     }

@@ -8,6 +8,8 @@ mod facebook;
 mod graph;
 mod http;
 mod instagram;
+#[cfg(test)]
+mod proof;
 pub mod s3;
 mod tiktok;
 

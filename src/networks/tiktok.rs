@@ -92,7 +92,7 @@ const VIDEO: MediaRule = MediaRule {
 };
 
 /// The upload address is asked by HTTP status alone, so no code of TikTok's proves that the commit of a film failed.
-const TABLES: Tables = Tables { rows: &[ERRORS], definite_no: &[] as &[Codes] };
+pub const TABLES: Tables = Tables { rows: &[ERRORS], definite_no: &[] as &[Codes] };
 
 /// What TikTok's codes and `fail_reason`s mean.
 const ERRORS: &[Row] = &[
@@ -115,9 +115,14 @@ const ERRORS: &[Row] = &[
     Row::is("invalid_file_upload", Class::Permanent),
     Row::is("invalid_publish_id", Class::Permanent),
     Row::is("token_not_authorized_for_specified_publish_id", Class::Permanent),
-    Row::is("unaudited_client_can_only_post_to_private_accounts", Class::Permanent),
-    Row::is("url_ownership_unverified", Class::Permanent),
-    Row::is("privacy_level_option_mismatch", Class::Permanent),
+    Row::is("unaudited_client_can_only_post_to_private_accounts", Class::Permanent)
+        .told("TikTok has not audited the app yet; until then it posts to private accounts only.")
+        .for_operator(),
+    Row::is("url_ownership_unverified", Class::Permanent)
+        .told("The domain of the media is not verified at TikTok.")
+        .for_operator(),
+    Row::is("privacy_level_option_mismatch", Class::Permanent)
+        .told("The account does not offer the privacy level that was chosen."),
     Row::is("file_format_check_failed", Class::Permanent),
     Row::is("duration_check_failed", Class::Permanent),
     Row::is("frame_rate_check_failed", Class::Permanent),

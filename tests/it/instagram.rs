@@ -111,7 +111,8 @@ async fn a_carousel_survives_its_worker_at_every_step_of_making_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slide_that_instagram_cannot_process_fails_the_carousel_and_nothing_is_public() {
     let system = System::with_workers(1).await;
-    let broken = json!({ "graph": { "code": 352, "subcode": 2_207_026, "http": 400, "message": "no such format" } });
+    let broken =
+        json!({ "graph": { "code": 352, "subcode": 2_207_026, "http": 400, "message": "no such format" } });
     system.fault(json!({ "network": INSTAGRAM, "call": "media", "times": 1, "fault": broken })).await;
     let media = [system.upload("1.jpg", picture()).await, system.upload("2.jpg", picture()).await];
     let mut wish = system.wish("one slide is broken", &[INSTAGRAM], &media);

@@ -570,6 +570,16 @@ async fn an_error_says_who_acts() {
         error().await,
         json!({ "class": "permission", "code": "200", "message": "no right", "who_acts": "owner" })
     );
+    for (class, more, state, who) in [
+        ("transient", "", "retry_wait", "postroom"),
+        ("transient", "", "failed", "staff"),
+        ("permanent", "", "failed", "author"),
+        ("permanent", r#", "operator": true"#, "failed", "operator"),
+    ] {
+        let failure = format!(r#"{{"class": "{class}", "code": "1", "message": "no"{more}}}"#);
+        door.scratch.run(&format!("UPDATE publication SET state = '{state}', error = '{failure}'")).await;
+        assert_eq!(error().await["who_acts"], who, "{class}{more} {state}");
+    }
     door.scratch.run("UPDATE publication SET state = 'held', hold_reason = 'too late', error = NULL").await;
     assert_eq!(
         error().await,

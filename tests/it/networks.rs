@@ -782,7 +782,8 @@ async fn a_prepare_call_that_broke_off_is_gone_on_with() {
         let kept_now = Kept { earlier, ..Kept::default() };
         let limit = json!({ "graph": { "code": 4, "http": 400 } });
         // Lets one container through, and refuses the next.
-        let rule = json!({ "network": post.entry.platform.name, "call": "media", "times": 1, "fault": limit });
+        let rule =
+            json!({ "network": post.entry.platform.name, "call": "media", "times": 1, "fault": limit });
         let one = Content { media: post.content.media[..slides].to_vec(), ..post.content.clone() };
         post.network().prepare(&call, &one, &kept_now).await.expect("so many slides");
         *kept.handle.lock().expect("a lock") = kept_now.handle.lock().expect("a lock").clone();

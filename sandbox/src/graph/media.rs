@@ -130,12 +130,19 @@ fn used(book: &Book, account: &str, now: chrono::DateTime<chrono::Utc>) -> u64 {
     (places.len() - before) as u64
 }
 
-fn list_of(sandbox: &Sandbox, account: &str, asked: &Asked, edge: &str, wanted: fn(&str, TimeDelta) -> bool) -> Outcome {
+fn list_of(
+    sandbox: &Sandbox,
+    account: &str,
+    asked: &Asked,
+    edge: &str,
+    wanted: fn(&str, TimeDelta) -> bool,
+) -> Outcome {
     auth::owner(sandbox, asked, account)?;
     let (book, now) = (sandbox.book(), sandbox.clock.now());
     let items = book.world.shown(account).filter(|effect| !book.hides(effect, now)).filter_map(|effect| {
         let container = book.world.containers.get(&effect.handle)?;
-        let node = wanted(&container.product, now - effect.at).then(|| node(sandbox, &book, effect)).flatten()?;
+        let node =
+            wanted(&container.product, now - effect.at).then(|| node(sandbox, &book, effect)).flatten()?;
         Some((effect.object_id.clone(), effect.at, node))
     });
     let url = format!("{}/graph/{VERSION}/{account}/{edge}", sandbox.base);

@@ -84,10 +84,12 @@ impl Params {
 
     /// Refuses what is not one of these. The networks overlook it, and so would whoever misspelt a name.
     pub fn only(&self, known: &[&str]) -> Result<(), GraphError> {
-        let stray = self.values.keys().find(|name| {
-            !ANYWHERE.contains(&name.as_str()) && !known.contains(&name.as_str())
-        });
-        stray.map_or(Ok(()), |name| Err(GraphError::parameter(format!("{name} is no parameter of this call"))))
+        let stray = self
+            .values
+            .keys()
+            .find(|name| !ANYWHERE.contains(&name.as_str()) && !known.contains(&name.as_str()));
+        stray
+            .map_or(Ok(()), |name| Err(GraphError::parameter(format!("{name} is no parameter of this call"))))
     }
 
     /// A parameter that is a whole number.

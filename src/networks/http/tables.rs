@@ -93,22 +93,44 @@ pub struct Row {
     pub class: Class,
     /// How long to leave the network alone where it does not say so itself.
     pub rest: Option<Duration>,
+    /// What people are told before the network's own words, where those do not say what is to be done.
+    pub told: Option<&'static str>,
+    /// Whoever runs postroom has to act.
+    pub operator: bool,
 }
 
 impl Row {
+    const fn of(codes: Codes, class: Class) -> Self {
+        Self { codes, class, rest: None, told: None, operator: false }
+    }
+
     /// A code of this class.
     pub const fn is(code: &'static str, class: Class) -> Self {
-        Self { codes: Codes::Is(code), class, rest: None }
+        Self::of(Codes::Is(code), class)
     }
 
     /// A subcode of this class, whatever its code.
     pub const fn sub(code: &'static str, class: Class) -> Self {
-        Self { codes: Codes::Sub(code), class, rest: None }
+        Self::of(Codes::Sub(code), class)
     }
 
     /// A row of numbers of this class.
     pub const fn span(first: i64, last: i64, class: Class) -> Self {
-        Self { codes: Codes::Span(first, last), class, rest: None }
+        Self::of(Codes::Span(first, last), class)
+    }
+
+    /// The same, with what people are told.
+    #[must_use]
+    pub const fn told(mut self, words: &'static str) -> Self {
+        self.told = Some(words);
+        self
+    }
+
+    /// The same, where whoever runs postroom has to act.
+    #[must_use]
+    pub const fn for_operator(mut self) -> Self {
+        self.operator = true;
+        self
     }
 
     /// The same, with a rest in minutes.
@@ -193,11 +215,21 @@ pub fn classify(phase: Phase, said: Said, tables: &Tables) -> Fault {
         Rest::Unsaid => row.and_then(|row| row.rest),
     };
     let proved = tables.proves_no(&said);
-    let failure = Failure::new(class, said.code, said.message).resting(rest);
+    let failure = Failure::new(class, said.code, words(row, said.message)).resting(rest);
+    let failure = Failure { operator: row.is_some_and(|row| row.operator), ..failure };
     match phase {
         Phase::Prepare | Phase::Read => Fault::Refused(failure),
         Phase::Commit if proved => Fault::Refused(failure),
         Phase::Commit => Fault::Unknown(unknown(failure)),
+    }
+}
+
+/// Ours, where there are any, and the network's.
+fn words(row: Option<Row>, said: String) -> String {
+    match row.and_then(|row| row.told) {
+        Some(told) if said.is_empty() => told.to_owned(),
+        Some(told) => format!("{told} ({said})"),
+        None => said,
     }
 }
 

@@ -10,39 +10,52 @@ use super::super::{
 /// What Instagram's codes mean: its own, and Graph's.
 pub const TABLES: Tables = Tables { rows: &[ERRORS, graph::ERRORS], definite_no: DEFINITE_NO };
 
-/// What the subcodes of publishing mean, in errors and in a container's `status` alike. From "Instagram
+/// What the codes and subcodes of publishing mean, in errors and in a container's `status` alike. From "Instagram
 /// Platform Error Codes" of Meta's documents; 2207077 and above were seen in the field.
 const ERRORS: &[Row] = &[
     Row::sub("2207001", Class::Transient),
-    Row::sub("2207003", Class::Transient),
+    Row::sub("2207003", Class::Transient).told("Instagram took too long to fetch the file."),
     Row::sub("2207020", Class::Transient),
     Row::sub("2207032", Class::Transient),
     Row::sub("2207053", Class::Transient),
     Row::sub("2207008", Class::Transient),
     Row::sub("2207027", Class::Transient),
     // Not fetchable. Each container gets a fresh address, so it is worth another attempt.
-    Row::sub("2207052", Class::Transient),
+    Row::sub("2207052", Class::Transient).told("Instagram could not fetch the file."),
     Row::sub("2207077", Class::Transient),
     Row::sub("2207082", Class::Transient),
     Row::sub("2207085", Class::Transient),
     // The limit counts the last 24 hours, so places come free one by one.
-    Row::sub("2207042", Class::Rate).resting(15),
-    Row::sub("2207051", Class::Rate),
-    Row::sub("2207050", Class::Permission),
-    Row::sub("2207004", Class::Permanent),
-    Row::sub("2207005", Class::Permanent),
-    Row::sub("2207006", Class::Permanent),
-    Row::sub("2207009", Class::Permanent),
-    Row::sub("2207010", Class::Permanent),
-    Row::sub("2207023", Class::Permanent),
-    Row::sub("2207026", Class::Permanent),
-    Row::sub("2207028", Class::Permanent),
-    Row::sub("2207035", Class::Permanent),
-    Row::sub("2207036", Class::Permanent),
-    Row::sub("2207037", Class::Permanent),
-    Row::sub("2207040", Class::Permanent),
-    Row::sub("2207057", Class::Permanent),
-    Row::sub("2207081", Class::Permanent),
+    Row::sub("2207042", Class::Rate)
+        .resting(15)
+        .told("The account has published as much as Instagram lets it within a day."),
+    Row::sub("2207051", Class::Rate).told("Instagram takes the account for a spammer."),
+    Row::sub("2207050", Class::Permission).told("The Instagram account is restricted or inactive."),
+    Row::sub("2207004", Class::Permanent).told("The file is larger than Instagram takes."),
+    Row::sub("2207005", Class::Permanent).told("The picture is of a format that Instagram does not take."),
+    Row::sub("2207006", Class::Permanent)
+        .told("Instagram does not find the media, or the account may not use it."),
+    Row::sub("2207009", Class::Permanent).told("The picture is of a shape that Instagram does not take."),
+    Row::sub("2207010", Class::Permanent).told("The caption is longer than Instagram takes."),
+    Row::sub("2207023", Class::Permanent).told("Instagram does not take this type of media here."),
+    Row::sub("2207026", Class::Permanent).told("The film is of a format that Instagram does not take."),
+    Row::sub("2207028", Class::Permanent).told("The carousel has more or fewer slides than Instagram takes."),
+    Row::sub("2207035", Class::Permanent).told("A tag in the post cannot be used."),
+    Row::sub("2207036", Class::Permanent).told("A tag in the post cannot be used."),
+    Row::sub("2207037", Class::Permanent).told("A tag in the post cannot be used."),
+    Row::sub("2207040", Class::Permanent).told("A tag in the post cannot be used."),
+    Row::sub("2207057", Class::Permanent).told("The moment chosen for the cover lies outside the film."),
+    Row::sub("2207081", Class::Permanent).told("The account may not publish trial reels."),
+    // The same without a subcode.
+    Row::is("-1", Class::Transient),
+    Row::is("-2", Class::Transient),
+    Row::is("9", Class::Rate).resting(15),
+    Row::is("24", Class::Transient),
+    Row::is("25", Class::Permission).told("The Instagram account is restricted or inactive."),
+    Row::is("352", Class::Permanent).told("The film is of a format that Instagram does not take."),
+    Row::is("9004", Class::Transient).told("Instagram could not fetch the file."),
+    Row::is("9007", Class::Transient),
+    Row::span(36000, 36004, Class::Permanent).told("Instagram does not take this picture or caption."),
 ];
 
 /// The answers that prove that the call which publishes a container had no effect.
@@ -74,8 +87,10 @@ pub fn broken(status: &str) -> Failure {
     let mut words = status.split(|letter: char| !letter.is_ascii_digit());
     let sub = words.find(|word| word.len() == 7 && word.starts_with("2207")).unwrap_or("unknown");
     let code = format!("container/{sub}");
-    let class = TABLES.row(&code).map_or(Class::Transient, |row| row.class);
-    Failure::new(class, code, status)
+    let row = TABLES.row(&code);
+    let class = row.map_or(Class::Transient, |row| row.class);
+    let message = row.and_then(|row| row.told).map_or(status.to_owned(), |told| format!("{told} ({status})"));
+    Failure::new(class, code, message)
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ catalogue! {
     who_owner: "The account’s owner: connect the account again.",
     who_author: "The author: change the post and send a new one.",
     who_staff: "Your team: somebody has to decide.",
-    who_operator: "Whoever runs this house.",
+    who_operator: "Whoever runs postroom: the app at the network needs attention.",
     updating: "Updates by itself",
     post_title: "Post",
     untitled: "Post without words",

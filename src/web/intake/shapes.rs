@@ -171,7 +171,8 @@ pub struct ErrorShape {
     class: String,
     code: String,
     message: String,
-    /// `postroom`, `owner` of the account, `author` of the post, or `staff` who decide a held one.
+    /// `postroom`, `owner` of the account, `author` of the post, `staff` who decide about one that is held or that
+    /// failed by itself, or the `operator` of postroom.
     who_acts: &'static str,
 }
 
@@ -303,7 +304,11 @@ impl ErrorShape {
                 class: class(failure.class),
                 code: failure.code.clone(),
                 message: failure.message.clone(),
-                who_acts: if held { "staff" } else { failure.class.who_acts() },
+                // what has failed is tried again only where somebody says so
+                who_acts: match (it.state, failure.who_acts()) {
+                    (State::Held, _) | (State::Failed, "postroom") => "staff",
+                    (_, who) => who,
+                },
             }),
             (None, _) => None,
         }
