@@ -30,12 +30,6 @@ pub trait Uploads: Media {
     /// It cannot be put together.
     fn form(&self, key: &str, content_type: &str, bytes: u64, life: Duration) -> Result<Form, Failure>;
 
-    /// The size of what is stored under this key; `None`: nothing is.
-    ///
-    /// # Errors
-    /// The store is away.
-    async fn size(&self, key: &str) -> Result<Option<u64>, Failure>;
-
     /// Copies a file within the store, to be served as this type.
     ///
     /// # Errors

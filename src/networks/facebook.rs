@@ -75,12 +75,10 @@ const PHOTO: MediaRule = MediaRule {
 
 const ALBUM: Takes = Takes::Files(Files { rules: &[PHOTO], least: 2, most: 10 });
 
-/// What a Page's codes mean.
-pub const TABLES: Tables = Tables { rows: &[graph::ERRORS], definite_no: DEFINITE_NO };
-
 /// "The video is over 2 GB", says error 1363023.
 const VIDEO: MediaRule = MediaRule {
     types: &["video/mp4", "video/quicktime"],
+    renders: &[],
     most_bytes: 2_000_000_000,
     least_width: 1,
     most_width: u32::MAX,
@@ -103,7 +101,8 @@ const REEL: MediaRule = MediaRule {
 /// "Facebook Stories API" of Meta's documents.
 const STORY: MediaRule = MediaRule { ratio: None, most_duration_ms: Some(60_000), ..REEL };
 
-const TABLES: Tables = Tables { rows: &[FILMS, graph::ERRORS], definite_no: DEFINITE_NO };
+/// What a Page's codes mean.
+pub const TABLES: Tables = Tables { rows: &[FILMS, graph::ERRORS], definite_no: DEFINITE_NO };
 
 /// "Video API: Error Codes" of Meta's documents, and what the upload address says.
 const FILMS: &[Row] = &[

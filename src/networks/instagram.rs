@@ -83,6 +83,7 @@ const IMAGE: MediaRule = MediaRule {
 /// "Reel Specifications": MP4 or MOV, 3 seconds to 15 minutes, 300 MB, 1920 columns of pixels.
 const FILM: MediaRule = MediaRule {
     types: &["video/mp4", "video/quicktime"],
+    renders: &[],
     most_bytes: 300_000_000,
     least_width: 1,
     most_width: 1920,

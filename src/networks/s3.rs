@@ -229,18 +229,6 @@ impl Uploads for S3 {
         Ok(self.signer.form(&Allowed { key: &key, content_type, bytes, life }, now))
     }
 
-    async fn size(&self, key: &str) -> Result<Option<u64>, Failure> {
-        let head = self.client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
-        match head {
-            Ok(found) => Ok(found.content_length.and_then(|length| u64::try_from(length).ok())),
-            // An answer to HEAD has no body that could name an error.
-            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404) => {
-                Ok(None)
-            }
-            Err(error) => Err(failure("looking for a file", &error)),
-        }
-    }
-
     async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<(), Failure> {
         let copy = self.client.copy_object().bucket(&self.bucket).key(self.key(to));
         let copy = copy.copy_source(escaped(&format!("{}/{}", self.bucket, self.key(from))));

@@ -72,6 +72,7 @@ const PHOTOS: &str = "photos";
 
 const PHOTO: MediaRule = MediaRule {
     types: &["image/jpeg", "image/webp"],
+    renders: &[],
     most_bytes: 20_000_000,
     least_width: 1,
     most_width: 20_000,

@@ -12,7 +12,7 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use jobs::{contract::Failure, desk::Media};
+use jobs::{contract::Failure, store::Uploads};
 use uuid::Uuid;
 
 use super::{App, problem::Problem};
@@ -48,7 +48,7 @@ async fn file(
 }
 
 /// The file part by part, each read when the one before it has been sent.
-fn stream(media: Arc<dyn Media>, fetch: Fetch) -> Body {
+fn stream(media: Arc<dyn Uploads>, fetch: Fetch) -> Body {
     let parts = stream::try_unfold(0, move |start| {
         let (media, key, bytes) = (Arc::clone(&media), fetch.object_key.clone(), fetch.bytes);
         async move {

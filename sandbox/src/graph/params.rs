@@ -12,9 +12,6 @@ use super::GraphError;
 /// The largest body that is read into memory.
 const LIMIT: usize = 512 << 20;
 
-/// What any call may bear.
-const ANYWHERE: [&str; 3] = ["access_token", "appsecret_proof", "appsecret_time"];
-
 /// The parameters of one call.
 #[derive(Debug, Default)]
 pub struct Params {
@@ -80,16 +77,6 @@ impl Params {
             "false" | "0" => Some(false),
             _ => None,
         }
-    }
-
-    /// Refuses what is not one of these. The networks overlook it, and so would whoever misspelt a name.
-    pub fn only(&self, known: &[&str]) -> Result<(), GraphError> {
-        let stray = self
-            .values
-            .keys()
-            .find(|name| !ANYWHERE.contains(&name.as_str()) && !known.contains(&name.as_str()));
-        stray
-            .map_or(Ok(()), |name| Err(GraphError::parameter(format!("{name} is no parameter of this call"))))
     }
 
     /// A parameter that is a whole number.

@@ -178,8 +178,12 @@ mod tests {
 
     #[test]
     fn the_calls_of_an_upload_grow_with_the_film() {
-        let file =
-            |content_type: &str, bytes| File { key: "k".into(), content_type: content_type.into(), bytes };
+        let file = |content_type: &str, bytes| File {
+            key: "k".into(),
+            content_type: content_type.into(),
+            bytes,
+            width: 1080,
+        };
         assert_eq!(calls(&file("image/jpeg", 4_000_000)), 1);
         assert_eq!(calls(&file("video/mp4", 1000)), 2);
         assert_eq!(calls(&file("video/mp4", 3 * PART + 1)), 4);

@@ -125,7 +125,7 @@ mod tests {
             of("4", "STORY", "IMAGE"),
             of("5", "STORY", "VIDEO"),
         ];
-        let file = |kind: &str| File { key: "k".into(), content_type: kind.into(), bytes: 1 };
+        let file = |kind: &str| File { key: "k".into(), content_type: kind.into(), bytes: 1, width: 1080 };
         for (surface, kind, id) in [
             ("image", "image/jpeg", "1"),
             ("reel", "video/mp4", "2"),
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_story_is_found_without_words_and_only_where_it_is_the_one() {
-        let file = File { key: "k".into(), content_type: "image/jpeg".into(), bytes: 1 };
+        let file = File { key: "k".into(), content_type: "image/jpeg".into(), bytes: 1, width: 1080 };
         let hello = content("never shown", &[]);
         let wanted = Content { surface: "story".into(), media: vec![file], ..hello };
         let story = |id: &str| {

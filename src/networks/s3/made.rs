@@ -5,7 +5,6 @@ use std::path::Path;
 use jobs::{
     contract::{Class, Failure},
     desk::{File, Media},
-    store::Uploads,
     surface::Rendition,
 };
 use tokio::{io::AsyncWriteExt, sync::Semaphore};

@@ -8,7 +8,7 @@ use super::{
     schedule::PostPlan,
     surfaces::{Shape, Surface},
 };
-use crate::harness::{INSTAGRAM, TIKTOK};
+use crate::harness::{FACEBOOK, INSTAGRAM, TIKTOK};
 
 /// One lie. Each is told once for each thing that the network is asked about, unless it says more.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,7 +96,8 @@ impl Lie {
         if !post.shape.is_story() || rule["call"] != "commit" {
             rule["caption_contains"] = json!(post.caption);
         } else if post.targets.iter().any(|(surface, _)| surface.name().0 == FACEBOOK) {
-            rule["call"] = json!(if post.shape == Shape::FilmStory { "video_stories" } else { "photo_stories" });
+            rule["call"] =
+                json!(if post.shape == Shape::FilmStory { "video_stories" } else { "photo_stories" });
         } else {
             rule["network"] = json!(INSTAGRAM);
             rule["times"] = json!(1);
