@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod claims;
 pub mod clock;
 pub mod control;
+pub mod edit;
 pub mod effects;
 pub mod enqueue;
 pub mod explain;

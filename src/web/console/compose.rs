@@ -93,9 +93,10 @@ struct Target {
     privacy: Vec<Choice>,
 }
 
-struct Offer {
-    value: String,
-    label: String,
+/// A time that is offered instead of one that does not exist.
+pub struct Offer {
+    pub value: String,
+    pub label: String,
 }
 
 impl Page {
@@ -322,7 +323,8 @@ fn tell(t: &Texts, findings: &[Finding], written: &Written, accounts: &[Account]
     told
 }
 
-fn label(t: &Texts, field: &str) -> &'static str {
+/// What the form calls a field.
+pub fn label(t: &Texts, field: &str) -> &'static str {
     match field {
         "caption" => t.caption,
         "schedule.at" | "schedule.fold" => t.when,
@@ -335,7 +337,7 @@ fn label(t: &Texts, field: &str) -> &'static str {
 }
 
 /// `targets[2].caption` is about target 2's caption.
-fn split(field: &str) -> (Option<usize>, &str) {
+pub fn split(field: &str) -> (Option<usize>, &str) {
     let target = field.strip_prefix("targets[").and_then(|rest| rest.split_once("]."));
     match target.and_then(|(n, field)| Some((n.parse().ok()?, field))) {
         Some((n, field)) => (Some(n), field),
@@ -403,7 +405,7 @@ fn humane(word: &str) -> String {
 }
 
 /// The zones that people live in, and the one that was chosen.
-fn zones(chosen: &str) -> Vec<Choice> {
+pub fn zones(chosen: &str) -> Vec<Choice> {
     const REGIONS: &[&str] = &[
         "Africa/",
         "America/",
@@ -429,7 +431,7 @@ fn zones(chosen: &str) -> Vec<Choice> {
 }
 
 /// The two times nearest to one that does not exist.
-fn offers(findings: &[Finding]) -> Vec<Offer> {
+pub fn offers(findings: &[Finding]) -> Vec<Offer> {
     let gap = findings.iter().find(|finding| finding.code == "dst_gap");
     let offer = |value: &String| Offer { value: value.clone(), label: value.replace('T', " ") };
     gap.map(|finding| finding.accepted.iter().map(offer).collect()).unwrap_or_default()

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod assets;
+mod change;
 mod compose;
 mod desk;
 mod form;
@@ -77,6 +78,9 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
             get(compose::page).post(compose::submit).layer(DefaultBodyLimit::disable()),
         )
         .route("/posts/{id}", get(post::page))
+        .route("/posts/{id}/edit", get(change::page).post(change::submit))
+        .route("/posts/{id}/cancel", posting(change::cancel))
+        .route("/posts/{id}/retry", posting(change::retry))
         .route("/media/{id}", get(post::media))
         .route("/accounts", get(accounts::page))
         .route("/workspace", posting(desk::switch_workspace))
