@@ -98,7 +98,8 @@ pub fn patch(body: &Value) -> (Patch, Vec<Finding>) {
     let latest_after = at.named("latest_after").then(|| at.text("latest_after"));
     let targets = at.list("targets");
     let schedule = at.named("schedule").then(|| at.value("schedule"));
-    let targets = targets.into_iter().enumerate().map(|(n, value)| patched(n, value, &mut findings)).collect();
+    let targets =
+        targets.into_iter().enumerate().map(|(n, value)| patched(n, value, &mut findings)).collect();
     let schedule = schedule.map(|value| value.map(|value| time(value, &mut findings)));
     (Patch { caption, media_ids, link, targets, schedule, latest_after }, findings)
 }

@@ -103,7 +103,8 @@ impl Patch {
     fn over(&self, post: &Post) -> Wish {
         let named = |it: &&Publication| self.targets.iter().any(|target| is(it, &target.account_id));
         let others = post.publications.iter().filter(|it| !is_over(it) && !named(it));
-        let mut targets: Vec<WishedTarget> = self.targets.iter().map(|target| patched(post, target)).collect();
+        let mut targets: Vec<WishedTarget> =
+            self.targets.iter().map(|target| patched(post, target)).collect();
         targets.extend(others.map(as_wished));
         let kind = PostKind::ALL.iter().copied().find(|kind| kind.word() == post.kind);
         Wish {
@@ -139,7 +140,8 @@ fn of<'a>(post: &'a Post, account_id: &str) -> Option<&'a Publication> {
 
 fn as_wished(it: &Publication) -> WishedTarget {
     let options = it.options.as_object().into_iter().flatten();
-    let text = |(name, value): (&String, &serde_json::Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    let text =
+        |(name, value): (&String, &serde_json::Value)| Some((name.clone(), value.as_str()?.to_owned()));
     WishedTarget {
         account_id: it.account_id.to_string(),
         caption: it.caption.clone(),

@@ -83,7 +83,10 @@ async fn a_change_is_laid_over_the_post_and_raises_its_version() {
     let post = changed.json();
     assert_eq!((&post["caption"], &post["link"]), (&json!("Opening night"), &json!("https://example.org/")));
     assert_eq!(post["publications"][0]["surface"], "link");
-    assert_eq!((&post["schedule"]["at"], &post["latest_after"]), (&json!("2027-12-01T09:30:00"), &json!("PT2H")));
+    assert_eq!(
+        (&post["schedule"]["at"], &post["latest_after"]),
+        (&json!("2027-12-01T09:30:00"), &json!("PT2H"))
+    );
     assert_eq!(it.door.get(&format!("/api/v1/posts/{}", it.post)).await.json(), post);
     assert_eq!(it.door.scratch.number("SELECT version FROM publication").await, 2);
     let unlinked = it.patch(&json!({ "link": null })).await.json();
@@ -180,7 +183,10 @@ async fn what_may_be_in_effect_is_not_changed_and_the_answer_says_why() {
     for (set, why) in [
         ("state = 'armed'", "public already"),
         ("state = 'unknown', next_check_at = ledger_now()", "public already"),
-        ("state = 'waiting', handle_kind = 'draft', handle_id = 'd', handle_state = 'spent'", "public already"),
+        (
+            "state = 'waiting', handle_kind = 'draft', handle_id = 'd', handle_state = 'spent'",
+            "public already",
+        ),
         ("state = 'published'", "published"),
         ("state = 'cancelled'", "cancelled"),
     ] {
@@ -260,7 +266,8 @@ async fn a_wish_to_cancel_what_may_be_public_is_kept_and_refused() {
     let answer = it.act("cancel").await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
     assert!(detail(&answer).contains("wish to cancel is kept"), "{}", answer.text);
-    let wished = "SELECT count(*) FROM publication WHERE cancel_requested_at IS NOT NULL AND state = 'unknown'";
+    let wished =
+        "SELECT count(*) FROM publication WHERE cancel_requested_at IS NOT NULL AND state = 'unknown'";
     assert_eq!(it.door.scratch.number(wished).await, 1);
 }
 

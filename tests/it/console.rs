@@ -535,7 +535,13 @@ async fn a_post_is_changed_rescheduled_and_cancelled_without_a_script() {
     assert_eq!(kept["caption"], "Opening night");
     assert_eq!(kept["schedule"]["instant"], "2027-12-02T18:00:00Z");
     // without a script the date is in sight whatever is chosen
-    let unclear = [("token", token.as_str()), ("key", "k2"), ("caption", "x"), ("when", "keep"), ("date", "2027-12-03")];
+    let unclear = [
+        ("token", token.as_str()),
+        ("key", "k2"),
+        ("caption", "x"),
+        ("when", "keep"),
+        ("date", "2027-12-03"),
+    ];
     let answer = browser.form(&format!("{address}/edit"), &unclear).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(answer.text.contains("is not chosen"), "{}", answer.text);

@@ -186,8 +186,9 @@ fn view(
 ) -> Page {
     let t = &ENGLISH;
     let address = format!("/posts/{}", post.id);
-    let told =
-        |finding: &Finding| fill(t.finding_at, &[compose::label(t, compose::split(&finding.field).1), &finding.detail]);
+    let told = |finding: &Finding| {
+        fill(t.finding_at, &[compose::label(t, compose::split(&finding.field).1), &finding.detail])
+    };
     let mut told: Vec<String> = findings.iter().map(told).collect();
     told.dedup();
     Page {

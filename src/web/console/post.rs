@@ -151,8 +151,14 @@ fn view(
         kind: list::kind(t, &post.kind),
         chip: words::chip(t, post.shown()),
         notice: None,
-        changeable: post.publications.iter().any(|it| it.state != PublicationState::Published && it.state != PublicationState::Cancelled),
-        retriable: post.publications.iter().any(|it| matches!(it.state, PublicationState::Failed | PublicationState::Held)),
+        changeable: post
+            .publications
+            .iter()
+            .any(|it| it.state != PublicationState::Published && it.state != PublicationState::Cancelled),
+        retriable: post
+            .publications
+            .iter()
+            .any(|it| matches!(it.state, PublicationState::Failed | PublicationState::Held)),
         live: is_live(post, now),
         when_label: if post.scheduled_for > now { t.scheduled_for } else { t.went_out },
         when: words::when(t, post),
