@@ -75,7 +75,7 @@ pub fn cancel(it: &Stand) -> Cancel {
         State::Published | State::Failed | State::Cancelled => Cancel::Over,
         State::Armed | State::Unknown => Cancel::Keep,
         State::Waiting if it.committed => Cancel::Keep,
-        State::Held if it.commit_open => Cancel::Decide,
+        State::Held if it.commit_open || it.alive => Cancel::Decide,
         State::Scheduled | State::Prepared | State::Waiting | State::RetryWait if it.alive => Cancel::Keep,
         State::Preparing => Cancel::Promise,
         State::Scheduled | State::Prepared | State::Waiting | State::RetryWait | State::Held => {
@@ -153,7 +153,7 @@ mod tests {
             assert!(Move::Cancel.from().contains(&it.state) && it.state != State::Preparing, "{it:?}");
             assert!(!(it.state == State::Waiting && it.committed), "{it:?}");
             assert!(!(it.state == State::Held && it.commit_open), "{it:?}");
-            assert!(!it.alive || it.state == State::Held, "{it:?}");
+            assert!(!it.alive, "{it:?}");
         }
     }
 

@@ -112,6 +112,8 @@ pub(super) async fn cancel_publication(
 }
 
 /// T17 for wishes that no worker comes to look at, such as those of paused jobs.
+///
+/// What was sent is left to who can take it back.
 pub(super) async fn honour_wishes(tx: &mut PgConnection) -> Result<(), LedgerError> {
     let wished = sqlx::query_scalar!(
         r#"SELECT p.id FROM publication p
@@ -120,6 +122,7 @@ pub(super) async fn honour_wishes(tx: &mut PgConnection) -> Result<(), LedgerErr
              AND p.state <> 'preparing' AND NOT (p.state = 'waiting' AND p.handle_state = 'spent')
              AND NOT EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
                              WHERE j.publication_id = p.id AND j.kind = 'publish')
+             AND (p.handle_state = 'dead' OR NOT was_sent(p.id, p.handle_id, interval '100 years'))
            LIMIT 1000 FOR UPDATE OF p SKIP LOCKED"#,
         &words(Move::Cancel.from()),
     )
@@ -175,7 +178,7 @@ pub(super) async fn stand(tx: &mut PgConnection, id: Uuid) -> Result<Stand, Ledg
 pub(super) async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
     sqlx::query!(
         r#"UPDATE publication p
-           SET state = $3::text::publication_state, hold_reason = NULL, restored_at = NULL, updated_at = ledger_now(),
+           SET state = $3::text::publication_state, hold_reason = NULL, restored_at = NULL, given_up = NULL, updated_at = ledger_now(),
                latest_at = greatest(p.scheduled_for, ledger_now()) + post.latest_after
            FROM post WHERE post.id = p.post_id AND p.id = $1 AND p.state = ANY($2::text[]::publication_state[])"#,
         id,

@@ -246,7 +246,7 @@ async fn write(
         let Some(target) = targets.get(&it.account_id).filter(|target| change.touches(it, target)) else {
             continue;
         };
-        match refused(&control::stand(tx, it.id).await?) {
+        match refused(control::stand(tx, it.id).await?) {
             Some(refusal) => return Ok(Err(refusal)),
             None => changed.push((it, *target)),
         }
@@ -264,8 +264,8 @@ async fn write(
     Ok(Ok(due))
 }
 
-fn refused(it: &wishes::Stand) -> Option<Refusal> {
-    match wishes::edit(it) {
+fn refused(it: wishes::Stand) -> Option<Refusal> {
+    match wishes::edit(&it) {
         Edit::Now => None,
         Edit::InEffect => Some(Refusal::InEffect),
         Edit::Alive => Some(Refusal::Alive),

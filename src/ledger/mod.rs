@@ -29,6 +29,7 @@ pub mod schedules;
 pub mod settle;
 pub mod traffic;
 pub mod vault;
+mod withdraw;
 pub mod workers;
 pub mod workspaces;
 

@@ -317,7 +317,10 @@ async fn complete(connection: &mut PgConnection, rows: Vec<PostRow>) -> Result<V
     Ok(rows.into_iter().map(post).collect())
 }
 
-async fn files_of(connection: &mut PgConnection, posts: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, LedgerError> {
+async fn files_of(
+    connection: &mut PgConnection,
+    posts: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Uuid>>, LedgerError> {
     let rows = sqlx::query!(
         "SELECT post_id, media_id FROM post_media WHERE post_id = ANY ($1) ORDER BY post_id, position",
         posts,
@@ -406,7 +409,7 @@ fn state_and_those_before_it(shown: &'static str) -> (Vec<String>, Vec<String>) 
 }
 
 /// Reads a failure; one that cannot be read is shown as it stands rather than hidden.
-fn failure(kept: Value) -> Failure {
+pub(super) fn failure(kept: Value) -> Failure {
     let shown = kept.to_string();
     serde_json::from_value(kept).unwrap_or_else(|_| Failure::new(Class::Unknown, "unreadable", shown))
 }

@@ -9,7 +9,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
-    machine::{Answer, Public, Sight},
+    machine::{Answer, Public, Sight, Withdrawal},
     surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use serde::Deserialize;
@@ -130,6 +130,22 @@ impl Network for Facebook {
             }
             Ok(_) => unreadable(Phase::Commit, "the answer does not say whether it worked").into_answer(),
             Err(fault) => fault.into_answer(),
+        }
+    }
+
+    fn takes_back(&self, _handle: &Handle) -> bool {
+        true
+    }
+
+    /// A draft that is deleted cannot be made public any more. That it is missing (100/33) may mean anything.
+    async fn withdraw(&self, call: &Call<'_>, handle: &Handle) -> Result<Withdrawal, Failure> {
+        let deleted = self.graph.delete(call, Deadline::of(call), &[&handle.id]).await;
+        match deleted.map_err(Fault::into_failure)? {
+            body if body["success"] == true => Ok(Withdrawal::Withdrawn),
+            _ => {
+                Err(unreadable(Phase::Prepare, "the answer does not say whether it is deleted")
+                    .into_failure())
+            }
         }
     }
 

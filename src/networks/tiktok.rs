@@ -13,7 +13,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
-    machine::{Answer, Public, Sight},
+    machine::{Answer, Public, Sight, Withdrawal},
     surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use reqwest::{Method, header};
@@ -210,6 +210,26 @@ impl Network for TikTok {
                 Sending { tiktok: self, call, deadline, handle, upload: &upload, file }.commit().await
             }
             (Err(failure), _) | (_, Err(failure)) => Answer::Unsent(failure),
+        }
+    }
+
+    fn takes_back(&self, _handle: &Handle) -> bool {
+        true
+    }
+
+    /// What TikTok has cancelled takes no more parts. What it will not cancel is public, or dead already.
+    async fn withdraw(&self, call: &Call<'_>, handle: &Handle) -> Result<Withdrawal, Failure> {
+        let (deadline, body) = (Deadline::of(call), json!({ "publish_id": handle.id }));
+        let Err(fault) = self.ask(Phase::Prepare, call, deadline, Method::POST, CANCEL, Some(&body)).await
+        else {
+            return Ok(Withdrawal::Withdrawn);
+        };
+        match self.progress(call, deadline, handle).await.map_err(no_evidence)? {
+            Progress::Past(Sight::Public(public)) => Ok(Withdrawal::TooLate(public)),
+            Progress::Past(Sight::Dead(_)) => Ok(Withdrawal::Withdrawn),
+            Progress::Past(Sight::Building | Sight::Ready | Sight::Processing) | Progress::Uploading(_) => {
+                Err(fault.into_failure())
+            }
         }
     }
 
