@@ -144,6 +144,8 @@ pub enum Closing {
     TooLate,
     /// The network gave no proof either way in time; a person decides.
     NotProvable(String),
+    /// It was given up, and nothing that was sent can take effect any more.
+    GivenUp(Failure),
 }
 
 /// A job that follows from another.

@@ -16,6 +16,8 @@ pub struct Stand {
     pub claimed: bool,
     /// Somebody wished it cancelled.
     pub wished: bool,
+    /// Its handle was armed once, and is not proved dead.
+    pub alive: bool,
 }
 
 /// What becomes of a wish to cancel (T17).
@@ -30,6 +32,23 @@ pub enum Cancel {
     /// Nobody knows whether it is public: people have to decide that first.
     Decide,
     /// It is over.
+    Over,
+}
+
+/// What becomes of a wish to change what would be sent, or when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// It is changed; what is prepared is renewed (T7').
+    Now,
+    /// It may be public already.
+    InEffect,
+    /// What was armed once is not proved dead.
+    Alive,
+    /// Nobody knows whether it is public: people have to decide that first.
+    Decide,
+    /// Somebody wished it cancelled.
+    Wished,
+    /// It is public, or was cancelled.
     Over,
 }
 
@@ -56,11 +75,33 @@ pub fn cancel(it: &Stand) -> Cancel {
         State::Published | State::Failed | State::Cancelled => Cancel::Over,
         State::Armed | State::Unknown => Cancel::Keep,
         State::Waiting if it.committed => Cancel::Keep,
-        State::Held if it.commit_open => Cancel::Decide,
+        State::Held if it.commit_open || it.alive => Cancel::Decide,
+        State::Scheduled | State::Prepared | State::Waiting | State::RetryWait if it.alive => Cancel::Keep,
         State::Preparing => Cancel::Promise,
         State::Scheduled | State::Prepared | State::Waiting | State::RetryWait | State::Held => {
             if it.claimed { Cancel::Promise } else { Cancel::Now }
         }
+    }
+}
+
+/// What becomes of a wish to change it.
+pub fn edit(it: &Stand) -> Edit {
+    match it.state {
+        State::Published | State::Cancelled => Edit::Over,
+        State::Armed | State::Unknown => Edit::InEffect,
+        State::Waiting if it.committed => Edit::InEffect,
+        State::Failed | State::Held if it.commit_open => Edit::Decide,
+        State::Scheduled
+        | State::Preparing
+        | State::Prepared
+        | State::Waiting
+        | State::RetryWait
+        | State::Failed
+        | State::Held => match (it.wished, it.alive) {
+            (true, _) => Edit::Wished,
+            (false, true) => Edit::Alive,
+            (false, false) => Edit::Now,
+        },
     }
 }
 
@@ -88,11 +129,11 @@ mod tests {
 
     /// Every way in which a publication can stand.
     fn all() -> impl Iterator<Item = Stand> {
-        let flags = |n: u8| [1, 2, 4, 8].map(|bit| n & bit != 0);
+        let flags = |n: u8| [1, 2, 4, 8, 16].map(|bit| n & bit != 0);
         State::ALL.iter().flat_map(move |&state| {
-            (0..16).map(move |n| {
-                let [committed, commit_open, claimed, wished] = flags(n);
-                Stand { state, committed, commit_open, claimed, wished }
+            (0..32).map(move |n| {
+                let [committed, commit_open, claimed, wished, alive] = flags(n);
+                Stand { state, committed, commit_open, claimed, wished, alive }
             })
         })
     }
@@ -112,6 +153,16 @@ mod tests {
             assert!(Move::Cancel.from().contains(&it.state) && it.state != State::Preparing, "{it:?}");
             assert!(!(it.state == State::Waiting && it.committed), "{it:?}");
             assert!(!(it.state == State::Held && it.commit_open), "{it:?}");
+            assert!(!it.alive, "{it:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_still_become_public_is_not_changed() {
+        for it in all().filter(|it| edit(it) == Edit::Now) {
+            assert!(!it.alive && !it.wished, "{it:?}");
+            assert!(!matches!(it.state, State::Armed | State::Unknown | State::Published), "{it:?}");
+            assert!(!(it.state == State::Waiting && it.committed), "{it:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     contract::{Class, Failure, JobError},
     gate::{Allowance, Errand, Gate},
-    machine::{Answer, HandleState, Move, Public, Sight, Standing},
+    machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     preflight::Fact,
     surface::{Rendition, Surface},
 };
@@ -59,6 +59,8 @@ pub struct Limits {
     pub look_most: Duration,
     /// Without evidence on a committed publication for this long, a person decides.
     pub evidence_limit: Duration,
+    /// For so long after it was sent a network may still carry out what it gave no answer to.
+    pub late_limit: Duration,
 }
 
 /// The time, handed in so that tests may move it.
@@ -112,6 +114,21 @@ pub trait Network: Send + Sync {
 
     /// Commits the handle, once: no retry, no redirect. Everything outside a short list is unknown.
     async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer;
+
+    /// Whether the network can be asked to take this handle back.
+    fn takes_back(&self, _handle: &Handle) -> bool {
+        false
+    }
+
+    /// Makes the handle dead at the network, so that what was sent for it and comes late has no effect any more. Only
+    /// the network's own word counts: that a handle cannot be read afterwards proves nothing.
+    ///
+    /// # Errors
+    /// It is not known whether it is dead.
+    async fn withdraw(&self, _call: &Call<'_>, _handle: &Handle) -> Result<Withdrawal, Failure> {
+        let why = "the network takes nothing back";
+        Ok(Withdrawal::Cannot(Failure::new(Class::Permanent, "cannot_withdraw", why)))
+    }
 
     /// Fills in what is not yet known of something public: its id, its address. Never guesses.
     ///
@@ -372,6 +389,8 @@ pub struct Publication {
     pub handle_armed: bool,
     /// When the latest call for it began.
     pub last_call_at: Option<DateTime<Utc>>,
+    /// When a handle that is not dead was last committed.
+    pub sent_at: Option<DateTime<Utc>>,
     /// The commit call that has not been judged, or was taken.
     pub open_commit: Option<Uuid>,
     /// What would be sent.
@@ -449,4 +468,10 @@ pub trait Effects: Send + Sync {
     async fn refused(&self, call: Uuid, failure: &Failure, handle_dead: bool) -> Result<(), JobError>;
     /// T10': the network's terminal status says no for a handle that was taken or was being built.
     async fn rejected(&self, failure: &Failure) -> Result<(), JobError>;
+    /// Logs a call that takes the handle back, and returns its id.
+    async fn withdraw(&self, limit: Duration) -> Result<Uuid, JobError>;
+    /// The handle is dead: by that call, or as a read has shown.
+    async fn withdrawn(&self, call: Option<Uuid>) -> Result<(), JobError>;
+    /// That call did not do it, or nobody knows.
+    async fn not_withdrawn(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError>;
 }

@@ -40,6 +40,8 @@ points! {
     BeforeCommitSend = "before_commit_send",
     /// The network has answered the commit; nothing is stored.
     AfterCommitAnswer = "after_commit_answer",
+    /// The network has taken the handle back; nothing is stored.
+    AfterWithdrawn = "after_withdrawn",
     /// The effect is recorded (T9); the job is not settled.
     AfterSeen = "after_seen",
     /// The job is about to be settled.

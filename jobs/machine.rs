@@ -193,12 +193,14 @@ pub enum Move {
     Condemn,
     /// T15: proved absent, and somebody wished it cancelled.
     Honour,
-    /// T16: no proof either way in time.
+    /// T16: no proof either way in time, of a commit or of what is given up after one.
     Hold,
     /// T17: cancelled before anything was armed.
     Cancel,
     /// T19: too late, nothing armed.
     Expire,
+    /// Before it is given up: the network has taken the handle back, or it is dead otherwise.
+    Withdraw,
     /// T20: refused for good before the commit, or attempts spent.
     Fail,
     /// T21: people try again what failed, or was too late.
@@ -233,6 +235,7 @@ impl Move {
         Self::Hold,
         Self::Cancel,
         Self::Expire,
+        Self::Withdraw,
         Self::Fail,
         Self::Redrive,
         Self::Restore,
@@ -261,9 +264,9 @@ impl Move {
                 S::Cancelled,
             ],
             Self::Carry | Self::Rearm | Self::Replace | Self::Condemn | Self::Honour => &[S::Unknown],
-            Self::Hold => &[S::Unknown, S::Waiting],
+            Self::Hold => &[S::Unknown, S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
             Self::Cancel => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait, S::Held],
-            Self::Expire => &[S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
+            Self::Expire | Self::Withdraw => &[S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
             Self::Fail => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait],
             Self::Redrive => &[S::Failed, S::Held],
             Self::Restore => State::WITH_JOB,
@@ -279,7 +282,7 @@ impl Move {
             Self::Unprepare | Self::Renew | Self::Assemble => State::Scheduled,
             Self::Arm => State::Armed,
             Self::Publish => State::Published,
-            Self::Refuse | Self::Reject | Self::Replace | Self::Redrive => State::RetryWait,
+            Self::Refuse | Self::Reject | Self::Replace | Self::Redrive | Self::Withdraw => State::RetryWait,
             Self::Lose | Self::Restore => State::Unknown,
             Self::Condemn | Self::Fail => State::Failed,
             Self::Honour | Self::Cancel => State::Cancelled,
@@ -299,6 +302,8 @@ pub struct Standing {
     pub handle: HandleState,
     /// The version that the handle was made of.
     pub handle_version: Option<i64>,
+    /// No earlier than this it is made ready at the network.
+    pub prepare_from: DateTime<Utc>,
     /// When it is to be public.
     pub scheduled_for: DateTime<Utc>,
     /// After this it may not be armed.
@@ -307,6 +312,11 @@ pub struct Standing {
     pub cancel_wished: bool,
     /// The network asked to leave its account alone until then.
     pub resting_until: Option<DateTime<Utc>>,
+    /// What it is given up with, once it is.
+    pub given_up: Option<Failure>,
+    /// Its handle was committed once and is not dead: what was sent then may still be carried out, however long ago
+    /// reads showed that it was not.
+    pub sent: bool,
 }
 
 /// What the holder of a claim does next.
@@ -320,6 +330,8 @@ pub enum Step {
     Restart,
     /// It goes no further.
     Close(Closing),
+    /// It goes no further, and what was sent must be dead first.
+    Withdraw,
     /// Make a handle.
     Prepare,
     /// Use the handle there is.
@@ -343,15 +355,19 @@ pub fn next(it: &Standing, now: DateTime<Utc>) -> Step {
         State::Armed => Step::Lose,
         State::Preparing => Step::Restart,
         State::Waiting if it.handle == HandleState::Spent => Step::Observe,
-        State::Scheduled | State::RetryWait | State::Prepared | State::Waiting => {
-            closing(it, now).map(Step::Close).or_else(|| rest(it, now)).unwrap_or_else(|| onward(it, now))
-        }
+        State::Scheduled | State::RetryWait | State::Prepared | State::Waiting => match closing(it, now) {
+            Some(_) if it.sent => rest(it, now).unwrap_or(Step::Withdraw),
+            Some(closing) => Step::Close(closing),
+            None => rest(it, now).unwrap_or_else(|| onward(it, now)),
+        },
     }
 }
 
 fn closing(it: &Standing, now: DateTime<Utc>) -> Option<Closing> {
     if it.cancel_wished {
         Some(Closing::Cancelled)
+    } else if let Some(failure) = &it.given_up {
+        Some(Closing::GivenUp(failure.clone()))
     } else if now > it.latest_at {
         Some(Closing::TooLate)
     } else {
@@ -370,6 +386,7 @@ fn onward(it: &Standing, now: DateTime<Utc>) -> Step {
         (State::Prepared, _) if now < it.scheduled_for => Step::WaitUntil(it.scheduled_for),
         (State::Prepared, _) => Step::Commit,
         (State::Waiting, _) => Step::Observe,
+        (_, _) if now < it.prepare_from => Step::WaitUntil(it.prepare_from),
         (_, _) => Step::Prepare,
     }
 }
@@ -396,6 +413,17 @@ pub struct Public {
     pub id: Option<String>,
     /// Where the public finds it.
     pub url: Option<String>,
+}
+
+/// What the network answered to the wish to have a handle back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// The handle is dead: nothing that was sent for it can take effect any more.
+    Withdrawn,
+    /// It is public.
+    TooLate(Public),
+    /// The network takes nothing back, or not now; all is as before.
+    Cannot(Failure),
 }
 
 /// What the network answered to a commit.
@@ -457,13 +485,13 @@ pub enum Ruling {
     Publish(Public),
     /// The network carries it out (T14').
     Carry,
-    /// Proved absent: commit the same handle again (T15).
+    /// Proved absent: commit the same handle again (T15), or take it back where it is not wanted any more.
     Rearm,
     /// Proved absent and the handle is dead: prepare anew (T15).
     Replace(Failure),
     /// Proved absent for good (T15).
     Condemn(Failure),
-    /// Proved absent, and not wanted any more (T15).
+    /// Proved absent, the handle is dead, and it is not wanted any more (T15).
     Honour,
     /// A person decides (T16).
     Hold(String),
@@ -485,6 +513,8 @@ pub fn judge(case: &Case, seen: Result<Sight, Failure>, patience: &Patience) -> 
         }
         Ok(Sight::Processing) => Ruling::Carry,
         Ok(Sight::Ready) => absent(case, patience, || Ruling::Rearm),
+        // reads prove that it may be sent again; that it never becomes public only its handle's death proves
+        Ok(Sight::Dead(_)) if case.cancel_wished => absent(case, patience, || Ruling::Honour),
         Ok(Sight::Dead(failure)) => absent(case, patience, || match failure.class {
             Class::Permanent | Class::Auth | Class::Permission => Ruling::Condemn(failure),
             Class::Transient | Class::Rate | Class::Unknown => Ruling::Replace(failure),
@@ -504,13 +534,7 @@ fn absent(case: &Case, patience: &Patience, ruling: impl FnOnce() -> Ruling) -> 
         return Ruling::Hold(format!("the network shows no trace of it, which {why} proves nothing"));
     }
     match case.absent_since.filter(|first| *first >= case.quarantine_until) {
-        Some(first) if case.now >= first + patience.settle => {
-            if case.cancel_wished {
-                Ruling::Honour
-            } else {
-                ruling()
-            }
-        }
+        Some(first) if case.now >= first + patience.settle => ruling(),
         first => {
             let first = first.unwrap_or(case.now);
             Ruling::LookAgain { at: first + patience.settle, absent_since: Some(first) }
@@ -574,10 +598,13 @@ mod tests {
             version: 1,
             handle,
             handle_version: Some(1),
+            prepare_from: at(40),
             scheduled_for: at(100),
             latest_at: at(200),
             cancel_wished: false,
             resting_until: None,
+            given_up: None,
+            sent: false,
         }
     }
 
@@ -632,9 +659,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_cancel_is_honoured_once_absence_is_proved() {
+    fn a_wish_to_cancel_is_honoured_once_the_handle_is_dead() {
         let case = Case { cancel_wished: true, ..case(40, Some(30)) };
-        assert_eq!(judge(&case, Ok(Sight::Ready), &patience()), Ruling::Honour);
+        let dead = Sight::Dead(Failure::new(Class::Transient, "expired", "expired"));
+        assert_eq!(judge(&case, Ok(dead), &patience()), Ruling::Honour);
+        assert_eq!(judge(&case, Ok(Sight::Ready), &patience()), Ruling::Rearm, "it is taken back first");
     }
 
     #[test]
@@ -676,6 +705,27 @@ mod tests {
         assert_eq!(next(&it, at(100)), Step::Commit);
         let edited = Standing { version: 2, ..it };
         assert_eq!(next(&edited, at(100)), Step::Renew);
+    }
+
+    #[test]
+    fn nothing_is_prepared_long_before_its_time() {
+        let it = standing(State::Scheduled, HandleState::None);
+        assert_eq!(next(&it, at(39)), Step::WaitUntil(at(40)));
+        assert_eq!(next(&it, at(40)), Step::Prepare);
+    }
+
+    #[test]
+    fn what_was_sent_is_given_up_only_when_its_handle_is_dead() {
+        let failure = || Failure::new(Class::Permanent, "no", "no");
+        let sent = Standing { sent: true, ..standing(State::Prepared, HandleState::Ready) };
+        assert_eq!(next(&sent, at(100)), Step::Commit, "what is wanted is sent again");
+        let wished = Standing { cancel_wished: true, ..sent.clone() };
+        let given_up = Standing { given_up: Some(failure()), ..sent.clone() };
+        for (it, now) in [(&wished, 100), (&given_up, 100), (&sent, 201)] {
+            assert_eq!(next(it, at(now)), Step::Withdraw);
+        }
+        let dead = Standing { sent: false, state: State::RetryWait, handle: HandleState::Dead, ..given_up };
+        assert_eq!(next(&dead, at(100)), Step::Close(Closing::GivenUp(failure())));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
     desk::{Armed, Call, Content, Desk, Effects, Handle, KeepHandle, Network, NotArmed, Publication},
     fp,
     gate::{Errand, Visit},
-    machine::{self, Answer, HandleState, Move, Public, Sight, Step},
+    machine::{self, Answer, HandleState, Move, Public, Sight, Step, Withdrawal},
 };
 
 /// More steps than one run can need; a run that takes them all is handed back.
@@ -55,9 +55,7 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
     match step {
         Step::End => Ok(Some(Done::nothing())),
         Step::Close(closing) => Ok(Some(Done::Closed(closing))),
-        Step::WaitUntil(until) => {
-            Ok(Some(Done::Waiting { until, reason: "ready; waiting for its time".into() }))
-        }
+        Step::WaitUntil(until) => Ok(Some(Done::Waiting { until, reason: "waiting for its time".into() })),
         Step::Rest(until) => Ok(Some(Done::Waiting { until, reason: "the network asked for a rest".into() })),
         Step::Lose => {
             let why = "the worker that was sending it is gone";
@@ -68,6 +66,13 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
         Step::Renew => desk.effects()?.step(Move::Renew, None).await.map(|()| None),
         Step::Prepare => At::open(it, desk, Errand::Prepare).await?.prepare().await,
         Step::Commit => At::open(it, desk, Errand::Commit).await?.commit().await,
+        Step::Withdraw => match At::open(it, desk, Errand::Commit).await {
+            Ok(at) => at.withdraw().await,
+            Err(JobError::Throttled(failure, wait)) => {
+                Ok(Some(Done::Waiting { until: desk.clock.now() + wait, reason: failure.message }))
+            }
+            Err(error) => Err(error),
+        },
         Step::Observe => match At::open(it, desk, Errand::Look).await {
             Ok(at) => at.observe().await,
             Err(error) => unseen(it, desk, error).map(Some),
@@ -263,6 +268,54 @@ impl<'a> At<'a> {
             Err(JobError::Unauthorised(failure)) if !committed => Err(JobError::Unauthorised(failure)),
             Err(error) => Ok(Some(patience(self.it, self.desk, &error.to_string()))),
         }
+    }
+
+    /// It goes no further; but what was sent may be carried out late. The handle is to be dead before anything is
+    /// promised: taken back, dead as a read shows, or seen without an effect so long after it was sent that no network
+    /// carries it out any more. What cannot even be seen by then is for a person to decide.
+    async fn withdraw(&self) -> Result<Option<Done>, JobError> {
+        let late = self.it.sent_at.is_none_or(|at| at + self.desk.limits.late_limit <= self.it.now);
+        match self.inspect(self.handle()?).await {
+            Ok(Sight::Public(public)) => self.published(None, public).await.map(Some),
+            Ok(Sight::Dead(_)) => self.effects.withdrawn(None).await.map(|()| None),
+            Ok(Sight::Building | Sight::Ready) if late => self.effects.withdrawn(None).await.map(|()| None),
+            Err(error) if late => Ok(Some(Done::Closed(Closing::NotProvable(error.to_string())))),
+            Ok(Sight::Building | Sight::Ready | Sight::Processing) => self.take_back().await,
+            Err(JobError::Unauthorised(failure)) => Err(JobError::Unauthorised(failure)),
+            Err(error) => Ok(Some(look_later(self.it, self.desk, &error.to_string()))),
+        }
+    }
+
+    /// Asks the network to take the handle back, where it does such a thing.
+    async fn take_back(&self) -> Result<Option<Done>, JobError> {
+        let (handle, effects, desk) = (self.handle()?, self.effects, self.desk);
+        if !self.network.takes_back(handle) {
+            let why = "what was sent may still take effect, and the network takes nothing back";
+            return Ok(Some(look_later(self.it, desk, why)));
+        }
+        let asked = desk.clock.monotonic();
+        let id = effects.withdraw(READ_TIMEOUT).await?;
+        if desk.clock.monotonic().saturating_sub(asked) > desk.limits.send_within {
+            let late = Failure::new(Class::Transient, "send_too_late", "too long before the request");
+            effects.not_withdrawn(id, &late, true).await?;
+            return Err(JobError::Infrastructure(late.message));
+        }
+        let call = self.call(Some(id), READ_TIMEOUT);
+        let (failure, certainly) = match self.network.withdraw(&call, handle).await {
+            Ok(Withdrawal::Withdrawn) => {
+                fp!(AfterWithdrawn);
+                return effects.withdrawn(Some(id)).await.map(|()| None);
+            }
+            Ok(Withdrawal::TooLate(public)) => {
+                let too_late = Failure::new(Class::Permanent, "public", "it is public already");
+                effects.not_withdrawn(id, &too_late, true).await?;
+                return self.published(None, public).await.map(Some);
+            }
+            Ok(Withdrawal::Cannot(failure)) => (failure, true),
+            Err(failure) => (failure, false),
+        };
+        effects.not_withdrawn(id, &failure, certainly).await?;
+        Ok(Some(look_later(self.it, desk, &failure.message)))
     }
 
     async fn inspect(&self, handle: &Handle) -> Result<Sight, JobError> {

@@ -175,6 +175,9 @@ pub struct Publishing {
     /// Without evidence for this long, a person decides.
     #[serde(with = "humantime_serde")]
     pub evidence_limit: Duration,
+    /// For so long after it was sent a network may still carry out a request whose answer was lost.
+    #[serde(with = "humantime_serde")]
+    pub late_limit: Duration,
 }
 
 /// The door.

@@ -3,7 +3,7 @@
 use super::{
     holder::Request,
     network::{Packet, Stands},
-    protocol::{Action, Look, Making},
+    protocol::{Action, Look, Making, Taking},
     reconciler::Doubter,
     world::{Absent, Family, People, Phase, Quarantine, Setting, Worker, World},
 };
@@ -58,6 +58,10 @@ fn of_request(worker: usize, request: Request, actions: &mut Vec<Action>) {
         }
         Request::Inspect(_) => actions.extend(LOOKS.map(|look| Action::Read(worker, look))),
         Request::Commit(..) => actions.extend([Action::Send(worker), Action::NotSent(worker)]),
+        Request::Withdraw(_) => {
+            let all = [Taking::Takes, Taking::Refuses, Taking::TakesUnheard, Taking::Fails];
+            actions.extend(all.map(|taking| Action::TakeBack(worker, taking)));
+        }
         Request::End(_) => unreachable!("an attempt that ends is settled at once"),
         Request::Arm => {
             actions.extend([true, false].map(|heard| Action::Write(worker, heard)));
@@ -75,6 +79,8 @@ fn of_request(worker: usize, request: Request, actions: &mut Vec<Action>) {
         | Request::Seen(_)
         | Request::Accepted(_)
         | Request::Refused(..)
+        | Request::LogWithdraw
+        | Request::Withdrawn
         | Request::Rejected => actions.extend([true, false].map(|heard| Action::Write(worker, heard))),
     }
 }
@@ -110,7 +116,9 @@ pub fn of_house(world: &World, actions: &mut Vec<Action>) {
     match world.claim {
         Some(claim) if claim.expired => actions.push(Action::Reap),
         Some(_) => actions.push(Action::LeaseEnds),
-        None => actions.extend([Action::Mend, Action::SweepCancelled, Action::SweepLate]),
+        None => {
+            actions.extend([Action::Mend, Action::SweepCancelled, Action::SweepLate, Action::SweepUnseen]);
+        }
     }
 }
 
@@ -124,6 +132,9 @@ pub fn of_time(world: &World, actions: &mut Vec<Action>) {
     }
     if world.row.state == State::Unknown || world.row.committed() {
         actions.push(Action::LimitPasses);
+    }
+    if world.waits_for_late() {
+        actions.push(Action::LateLimitPasses);
     }
     if world.phase == Phase::Early || world.people.schedule {
         actions.extend([Phase::Due, Phase::Late].map(Action::Time));
@@ -150,6 +161,7 @@ impl Action {
             Self::Claim(_, heard) | Self::Write(_, heard) | Self::Settle(_, heard) => !heard,
             Self::Land(_, landing, twice) => landing.fault || twice,
             Self::Make(_, making) => making == Making::Failed,
+            Self::TakeBack(_, taking) => matches!(taking, Taking::TakesUnheard | Taking::Fails),
             Self::Read(_, look) | Self::Ask(_, look) => matches!(look, Look::Lies | Look::Fails),
             Self::Becomes(_, stands) => matches!(stands, Stands::Dead(_)),
             Self::ArmLate(_)
@@ -166,12 +178,14 @@ impl Action {
             | Self::Stray(_)
             | Self::SweepCancelled
             | Self::SweepLate
+            | Self::SweepUnseen
             | Self::Doubt(_)
             | Self::Open(_)
             | Self::CarryOut(_)
             | Self::QuarantineEnds
             | Self::SettlePasses
             | Self::LimitPasses
+            | Self::LateLimitPasses
             | Self::Time(_)
             | Self::Cancel
             | Self::Edit

@@ -174,10 +174,13 @@ impl Tables {
             version: 1,
             handle: HandleState::Ready,
             handle_version: Some(1),
+            prepare_from: at(0),
             scheduled_for: at(0),
             latest_at: at(2),
             cancel_wished: false,
             resting_until: None,
+            given_up: None,
+            sent: false,
         };
         match next(&standing, at(1)) {
             Step::Commit => self.arm_begins(attempt, epoch),
@@ -185,6 +188,7 @@ impl Tables {
             Step::End => self.end_begins(attempt, epoch, Ending::Finish),
             step @ (Step::Restart
             | Step::Close(_)
+            | Step::Withdraw
             | Step::Prepare
             | Step::Reuse
             | Step::Renew

@@ -31,6 +31,8 @@ pub enum Flaw {
     StateUnnamed,
     /// Authority writes do not read their claim.
     FenceDropped,
+    /// What reads have shown to be absent is given up as if its handle were dead.
+    HonouredAlive,
     /// Evidence is taken from a claim's holder alone.
     EvidenceFenced,
     /// Evidence changes a call that was judged.

@@ -44,6 +44,12 @@ pub enum Request {
     Refused(u8, bool),
     /// T10'.
     Rejected,
+    /// Log a call that takes the handle back.
+    LogWithdraw,
+    /// The handle is dead.
+    Withdrawn,
+    /// To the network: take this handle back.
+    Withdraw(u8),
     /// To the network: what became of this handle?
     Inspect(u8),
     /// To the network: commit this call's handle.
@@ -90,9 +96,25 @@ pub enum Reply {
     NotArmed(NotArmed),
     /// The network's word on a commit.
     Said(Said),
+    /// The network's word on a handle that was wanted back.
+    Taken(Taken),
+}
+
+/// The network's word on a handle that was wanted back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Taken {
+    /// It is dead.
+    Back,
+    /// It is public.
+    TooLate,
+    /// It is not given back.
+    Not,
+    /// Anything else.
+    Unclear,
 }
 
 /// The publication as a look shows it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the ledger tells")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// Its state.
@@ -115,6 +137,12 @@ pub struct Seen {
     pub open: Option<u8>,
     /// No evidence for so long that a person decides.
     pub old: bool,
+    /// It was sent, and its handle is not dead.
+    pub sent: bool,
+    /// That was so long ago that no network carries it out any more.
+    pub late: bool,
+    /// It is given up.
+    pub given_up: bool,
 }
 
 /// What a read of a handle shows.

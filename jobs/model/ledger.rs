@@ -72,7 +72,7 @@ impl World {
     }
 
     /// The publication as `Ledger::publication` reads it.
-    pub fn seen(&self) -> Seen {
+    pub fn seen(&self, set: &Setting) -> Seen {
         Seen {
             state: self.row.state,
             version: self.row.version,
@@ -84,7 +84,20 @@ impl World {
             armed: self.handle_armed(),
             open: self.open_commit(),
             old: self.row.old,
+            sent: self.guarded(set),
+            late: self.row.late,
+            given_up: self.row.given_up,
         }
+    }
+
+    /// Its handle was committed, other than to be told no, and is not dead: it may become public yet.
+    pub fn alive(&self) -> bool {
+        self.handle_armed() && self.row.handle != HandleState::Dead
+    }
+
+    /// The same, as far as the protocol heeds it.
+    pub fn guarded(&self, set: &Setting) -> bool {
+        self.alive() && !set.has(Flaw::HonouredAlive)
     }
 
     /// Whether the handle was ever armed, but for a definite no.
@@ -102,7 +115,7 @@ impl World {
     /// The statement of this request, whose answer is returned.
     pub fn write(&mut self, set: &Setting, worker: usize, request: Request) -> Reply {
         match request {
-            Request::Look => Reply::Stands(self.seen()),
+            Request::Look => Reply::Stands(self.seen(set)),
             Request::Step(step, handle) => self.step(set, worker, step, handle),
             Request::LogPrepare => self.log_prepare(set, worker),
             Request::Keep => self.keep(worker),
@@ -120,7 +133,13 @@ impl World {
                 self.close(set, worker, Move::Refuse, Some(call), Some(handle))
             }
             Request::Rejected => self.rejected(set, worker),
-            Request::Make | Request::Inspect(_) | Request::Commit(..) | Request::End(_) => {
+            Request::LogWithdraw => self.log_withdraw(worker),
+            Request::Withdrawn => self.withdrawn(set, worker),
+            Request::Make
+            | Request::Inspect(_)
+            | Request::Commit(..)
+            | Request::Withdraw(_)
+            | Request::End(_) => {
                 unreachable!("{request:?} is no statement")
             }
         }
@@ -249,7 +268,8 @@ impl World {
         }
         self.past.reads = 0;
         self.calls.push(CallRow { handle: self.row.named, verdict: None });
-        self.row = Row { quarantine: Quarantine::Running, absent: Absent::No, old: false, ..self.row };
+        self.row =
+            Row { quarantine: Quarantine::Running, absent: Absent::No, old: false, late: false, ..self.row };
     }
 
     fn why_not_armed(&self, worker: usize) -> Reply {
@@ -294,7 +314,8 @@ impl World {
             }
         }
         let handle = if self.row.named.is_some() { HandleState::Spent } else { HandleState::None };
-        self.row = Row { state: Move::Publish.to(), handle, looked_at: false, ..self.row };
+        let row = Row { state: Move::Publish.to(), handle, looked_at: false, ..self.row };
+        self.row = Row { given_up: false, late: false, ..row };
         self.past.published = true;
     }
 
@@ -319,6 +340,20 @@ impl World {
                 call.verdict = Some(Ruled::ResolvedNo);
             }
         }
+        Reply::Done
+    }
+
+    fn log_withdraw(&self, worker: usize) -> Reply {
+        let may = Move::Withdraw.from().contains(&self.row.state) && !self.row.committed();
+        if self.holds(worker) && may { Reply::Done } else { Reply::Fenced }
+    }
+
+    fn withdrawn(&mut self, set: &Setting, worker: usize) -> Reply {
+        if self.row.committed() || !self.moves(set, worker, Move::Withdraw) {
+            return Reply::Fenced;
+        }
+        self.row.handle = HandleState::Dead;
+        self.row.late = false;
         Reply::Done
     }
 

@@ -12,7 +12,9 @@
 //! worker may wake and send at any time.
 //!
 //! What is taken for granted of networks: a definite no is one; "dead" is dead; of a handle committed twice
-//! only one commit counts (stories excepted). Reads may be stale, and even wrong: then S4 is not promised.
+//! only one commit counts (stories excepted). A request whose answer was lost may be carried out at any time, until
+//! the late limit has passed and whoever could still send it is gone; a handle that was taken back is dead at once.
+//! Reads may be stale, and even wrong: then S4 is not promised.
 //! What is left out: R1, a person who approves a story's retry while the first attempt is only paused.
 
 mod check;
@@ -139,13 +141,15 @@ fn a_fault_planted_in_the_claims_is_found() {
 #[test]
 fn a_fault_planted_in_the_protocol_is_found() {
     let single = on(Family::SingleUse, 1);
+    let upload = on(Family::Upload, 1);
     let story = on(Family::OneShot, 1);
     for (flaw, set, rule) in [
         (Flaw::ServerErrorIsNo, single, rule::ONE_EFFECT),
         (Flaw::NoQuarantine, single, rule::QUARANTINED),
-        (Flaw::NoQuarantine, Setting { people: CANCEL, ..single }, rule::NO_DENIAL),
         (Flaw::OneReadProves, single, rule::READ_TWICE),
-        (Flaw::OneReadProves, Setting { people: CANCEL, ..single }, rule::NO_DENIAL),
+        (Flaw::HonouredAlive, Setting { people: CANCEL, ..single }, rule::NO_DENIAL),
+        (Flaw::HonouredAlive, Setting { people: SCHEDULE, ..single }, rule::NO_DENIAL),
+        (Flaw::HonouredAlive, Setting { people: CANCEL, ..upload }, rule::NO_DENIAL),
         (Flaw::ReplaceUnproved, single, rule::HANDLES_DEAD),
         (Flaw::ReplaceUnproved, single, rule::ONE_EFFECT),
         (Flaw::CallLeftOpen, single, rule::ONE_OPEN_CALL),

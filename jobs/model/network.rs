@@ -184,7 +184,7 @@ impl World {
         if self.things[usize::from(handle)].version != self.row.version {
             self.past.breaks(Rule::Current);
         }
-        if self.past.promised && !self.past.landed_late {
+        if self.past.promised {
             self.past.breaks(Rule::Kept);
         }
     }

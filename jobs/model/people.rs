@@ -17,7 +17,7 @@ impl World {
             return None;
         }
         self.row.wished = true;
-        self.past.promised = !self.row.commits();
+        self.past.promised = !self.row.commits() && !self.alive();
         Some(())
     }
 
@@ -58,6 +58,7 @@ impl World {
             return Some(());
         }
         self.row.state = State::Failed;
+        self.past.decided = true;
         for call in self.calls.iter_mut().filter(|call| call.blocks()) {
             call.verdict = Some(Ruled::ResolvedNo);
         }
@@ -86,6 +87,8 @@ impl World {
             return None;
         }
         self.row.state = State::RetryWait;
+        self.row.given_up = false;
+        self.past.too_late = false;
         self.phase = Phase::Due;
         self.insert_job();
         Some(())

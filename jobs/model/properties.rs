@@ -11,7 +11,7 @@ use crate::machine::State;
 /// S1.
 pub const ONE_EFFECT: &str = "S1 at most one public effect";
 /// S4.
-pub const NO_DENIAL: &str = "S4 nothing live is called failed or cancelled";
+pub const NO_DENIAL: &str = "S4 what is called cancelled, failed or too late never becomes public";
 /// I1.
 pub const ONE_OPEN_CALL: &str = "I1 at most one open, doubtful or effective commit call";
 /// I2.
@@ -129,10 +129,11 @@ fn proved() -> Vec<Property<Setting>> {
 }
 
 impl World {
-    /// Given up, and live, although no read has lied and no request has outlived its quarantine.
+    /// Given up, and live, although no read has lied; where a person has said so, it is that person's word.
     fn denies_what_is_live(&self) -> bool {
-        let given_up = matches!(self.row.state, State::Failed | State::Cancelled);
-        given_up && self.effects > 0 && !self.past.lied && !self.past.landed_late
+        let too_late = self.row.state == State::Held && self.past.too_late;
+        let given_up = matches!(self.row.state, State::Failed | State::Cancelled) || too_late;
+        given_up && self.effects > 0 && !self.past.lied && !self.past.decided
     }
 
     /// The last call's handle is the only one that may still become public: of every other one, the network has

@@ -5,7 +5,7 @@ use stateright::{Model, Property};
 
 use super::{
     choices::{of_doubter, of_house, of_network, of_people, of_time, of_worker},
-    holder::{End, Glance, Reply, Request, Said},
+    holder::{End, Glance, Reply, Request, Said, Taken},
     network::{Landing, Packet, Stands, Thing},
     properties,
     reconciler::{Doubter, Unread},
@@ -26,6 +26,8 @@ pub enum Action {
     Make(usize, Making),
     /// A worker reads a handle.
     Read(usize, Look),
+    /// The network is asked to take a handle back.
+    TakeBack(usize, Taking),
     /// A commit request leaves.
     Send(usize),
     /// It does not, and the worker knows.
@@ -54,6 +56,8 @@ pub enum Action {
     SweepCancelled,
     /// The sweep holds what is late.
     SweepLate,
+    /// The sweep holds what is given up and nobody can see.
+    SweepUnseen,
     /// A reconciler takes up the doubt.
     Doubt(usize),
     /// It reads the publication, where it does so in a statement of its own.
@@ -72,6 +76,8 @@ pub enum Action {
     SettlePasses,
     /// No evidence for long.
     LimitPasses,
+    /// No network carries out any more what was sent.
+    LateLimitPasses,
     /// The post's time.
     Time(Phase),
     /// Somebody wishes it cancelled.
@@ -92,6 +98,19 @@ pub enum Making {
     Ready,
     Building,
     Failed,
+}
+
+/// What comes of asking the network to take a handle back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// It does, unless it is too late.
+    Takes,
+    /// It gives nothing back.
+    Refuses,
+    /// It does, and the answer is lost.
+    TakesUnheard,
+    /// It does not, and nobody can tell.
+    Fails,
 }
 
 /// What a read of a handle comes to.
@@ -153,6 +172,7 @@ impl World {
             Action::ArmLate(worker) => self.arm_late(set, worker),
             Action::Make(worker, making) => self.make(worker, making),
             Action::Read(worker, look) => self.read(worker, look),
+            Action::TakeBack(worker, taking) => self.take_back(worker, taking),
             Action::Send(worker) => self.send(worker),
             Action::NotSent(worker) => self.fault().map(|()| self.goes_on(worker, Reply::Said(Said::Unsent))),
             Action::Land(packet, landing, twice) => self.land(set, packet, landing, twice),
@@ -168,8 +188,9 @@ impl World {
             Action::Reap => self.reap(set),
             Action::Mend => self.mend(set),
             Action::Stray(worker) => self.release_stray(worker),
-            Action::SweepCancelled => self.sweep_cancelled(),
-            Action::SweepLate => self.sweep_late(),
+            Action::SweepCancelled => self.sweep_cancelled(set),
+            Action::SweepLate => self.sweep_late(set),
+            Action::SweepUnseen => self.sweep_unseen(),
             Action::Doubt(doubter) => self.doubt(set, doubter),
             Action::Open(doubter) => self.open_doubt(doubter),
             Action::Ask(doubter, look) => self.ask_network(set, doubter, look),
@@ -179,6 +200,7 @@ impl World {
             Action::QuarantineEnds => self.quarantine_ends(),
             Action::SettlePasses => self.settle_passes(),
             Action::LimitPasses => self.limit_passes(),
+            Action::LateLimitPasses => self.late_limit_passes(),
             Action::Time(to) => self.time_passes(to),
             Action::Cancel => self.cancel(),
             Action::Edit => self.edit(),
@@ -271,6 +293,27 @@ impl World {
             (Look::Fails, Some(_)) => self.fault().map(|()| Err(Unread)),
             (Look::Lags | Look::Lies | Look::Fails, _) => None,
         }
+    }
+
+    fn take_back(&mut self, worker: usize, taking: Taking) -> Option<()> {
+        let Some(Request::Withdraw(handle)) = self.request(worker) else { return None };
+        let thing = &mut self.things[usize::from(handle)];
+        let public = matches!(thing.stands, Stands::Public(_));
+        let word = match taking {
+            Taking::Takes if public => Taken::TooLate,
+            Taking::Takes => Taken::Back,
+            Taking::Refuses => Taken::Not,
+            Taking::TakesUnheard | Taking::Fails => Taken::Unclear,
+        };
+        let takes = matches!(taking, Taking::Takes | Taking::TakesUnheard);
+        if takes && matches!(thing.stands, Stands::Building | Stands::Ready | Stands::Processing) {
+            thing.stands = Stands::Dead(false);
+        }
+        if word == Taken::Unclear {
+            self.fault()?;
+        }
+        self.goes_on(worker, Reply::Taken(word));
+        Some(())
     }
 
     fn send(&mut self, worker: usize) -> Option<()> {

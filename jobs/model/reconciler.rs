@@ -192,7 +192,7 @@ impl World {
             Found::Rearm => self.decide(set, doubt, Move::Rearm, HandleState::Ready),
             Found::Replace => self.decide(set, doubt, Move::Replace, HandleState::Dead),
             Found::Condemn => self.decide(set, doubt, Move::Condemn, HandleState::Dead),
-            Found::Honour => self.decide(set, doubt, Move::Honour, HandleState::Ready),
+            Found::Honour => self.decide(set, doubt, Move::Honour, HandleState::Dead),
             Found::Hold => self.decide(set, doubt, Move::Hold, HandleState::Ready),
             Found::LookAgain(absent) => self.look_again(doubt, absent),
         }

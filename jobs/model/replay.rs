@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    holder::{End, Reply, Request, Seen, failure},
+    holder::{End, Reply, Request, Seen, Taken, failure},
     world::{Phase, at},
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
         Networks, NotArmed, Publication, Readiness, Vault,
     },
     gate::{Allowance, Errand, Open},
-    machine::{Answer, HandleState, Move, Public, Sight, Standing},
+    machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     publish::Publish,
     surface::Surface,
 };
@@ -39,6 +39,7 @@ pub fn replay(script: &[Reply]) -> Request {
         look_least: Duration::from_secs(1),
         look_most: Duration::from_mins(1),
         evidence_limit: Duration::from_hours(24),
+        late_limit: Duration::from_hours(24),
     };
     let whole = Desk {
         clock: &desk,
@@ -64,6 +65,7 @@ fn ended(done: Result<Done, JobError>) -> End {
         Ok(Done::Closed(Closing::Cancelled)) => End::Closed(Move::Cancel),
         Ok(Done::Closed(Closing::TooLate)) => End::Closed(Move::Expire),
         Ok(Done::Closed(Closing::NotProvable(_))) => End::Closed(Move::Hold),
+        Ok(Done::Closed(Closing::GivenUp(_))) => End::Closed(Move::Fail),
         Err(error) => End::Failed(error.verdict()),
     }
 }
@@ -136,11 +138,15 @@ impl Seen {
             version: i64::from(self.version),
             handle: self.handle,
             handle_version: self.made_of.map(i64::from),
+            prepare_from: at(0),
             scheduled_for: at(Phase::SCHEDULED_FOR),
             latest_at: at(Phase::LATEST_AT),
             cancel_wished: self.wished,
             resting_until: None,
+            given_up: self.given_up.then(|| failure(Class::Permanent)),
+            sent: self.sent,
         };
+        let sent_ago = if self.late { TimeDelta::hours(25) } else { TimeDelta::zero() };
         let account = Account { id: Uuid::nil(), platform: String::new(), external_id: String::new() };
         let content = Content {
             surface: String::new(),
@@ -158,6 +164,7 @@ impl Seen {
             handle: self.named.map(handle),
             handle_armed: self.armed,
             last_call_at: Some(now - age),
+            sent_at: self.sent.then(|| now - sent_ago),
             open_commit: self.open.map(id),
             content,
             now,
@@ -226,6 +233,19 @@ impl Effects for Replay<'_> {
     async fn rejected(&self, _failure: &Failure) -> Result<(), JobError> {
         self.writes(Request::Rejected).await
     }
+
+    async fn withdraw(&self, _limit: Duration) -> Result<Uuid, JobError> {
+        self.writes(Request::LogWithdraw).await.map(|()| Uuid::nil())
+    }
+
+    async fn withdrawn(&self, _call: Option<Uuid>) -> Result<(), JobError> {
+        self.writes(Request::Withdrawn).await
+    }
+
+    /// What became of such a call decides nothing.
+    async fn not_withdrawn(&self, _call: Uuid, _failure: &Failure, _certainly: bool) -> Result<(), JobError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -268,6 +288,20 @@ impl Network for Replay<'_> {
         match self.asks(Request::Commit(call, named(handle))).await {
             Reply::Said(said) => said.answer(),
             other => unreachable!("{other:?} is no answer to a commit"),
+        }
+    }
+
+    fn takes_back(&self, _handle: &Handle) -> bool {
+        true
+    }
+
+    async fn withdraw(&self, _call: &Call<'_>, handle: &Handle) -> Result<Withdrawal, Failure> {
+        match self.asks(Request::Withdraw(named(handle))).await {
+            Reply::Taken(Taken::Back) => Ok(Withdrawal::Withdrawn),
+            Reply::Taken(Taken::TooLate) => Ok(Withdrawal::TooLate(Public::default())),
+            Reply::Taken(Taken::Not) => Ok(Withdrawal::Cannot(failure(Class::Permanent))),
+            Reply::Taken(Taken::Unclear) => Err(failure(Class::Transient)),
+            other => unreachable!("{other:?} is no answer to that"),
         }
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{
     flaw::Flaw,
-    holder::End,
+    holder::{End, Request},
+    network::Stands,
     world::{Absent, Phase, Quarantine, Setting, Worker, World},
 };
 use crate::{
@@ -28,6 +29,8 @@ enum Settlement {
     Rest,
     /// The job ends with its publication.
     End(Move),
+    /// The publication was sent, and ends when its handle is dead.
+    GiveUp,
     /// The job ends.
     Finish,
 }
@@ -88,6 +91,7 @@ impl World {
                 self.put_back(false)
             }
             Settlement::End(step) => self.end(set, step),
+            Settlement::GiveUp => self.give_up(set),
             Settlement::Finish => {
                 self.claim = None;
                 self.job.take().is_some()
@@ -107,18 +111,41 @@ impl World {
         let gives_up = matches!(step.to(), State::Failed | State::Cancelled);
         let named = step.from().contains(&self.row.state) || set.has(Flaw::StateUnnamed);
         let evidence_only = self.row.state == State::Unknown && !set.has(Flaw::StateUnnamed);
-        if self.job.is_none() || !named || evidence_only || (self.row.committed() && gives_up) {
+        let ends = matches!(step, Move::Fail | Move::Cancel | Move::Expire);
+        let in_doubt = self.row.state == State::Unknown || self.row.committed() || self.alive();
+        let unproved = step == Move::Hold && !in_doubt;
+        let alive = ends && self.guarded(set);
+        if self.job.is_none()
+            || !named
+            || evidence_only
+            || (self.row.committed() && gives_up)
+            || alive
+            || unproved
+        {
             return false;
         }
         self.row.state = step.to();
         self.row.absent = Absent::No;
         self.row.looked_at = false;
+        if ends {
+            self.row.late = false;
+        }
+        self.past.too_late |= step == Move::Expire;
         if step == Move::Lose {
             self.doubt_commits(set);
         }
         self.claim = None;
         self.job = None;
         true
+    }
+
+    fn give_up(&mut self, set: &Setting) -> bool {
+        let may = Move::Fail.from().contains(&self.row.state) && !self.row.committed() && self.guarded(set);
+        if may {
+            self.row.given_up = true;
+            self.claim = None;
+        }
+        may
     }
 
     /// Takes back what is held past its time.
@@ -135,8 +162,12 @@ impl World {
             && Move::Fail.from().contains(&self.row.state)
             && !self.row.committed()
         {
-            self.row.state = Move::Fail.to();
-            self.job = None;
+            if self.guarded(set) {
+                self.row.given_up = true;
+            } else {
+                self.row.state = Move::Fail.to();
+                self.job = None;
+            }
         }
         Some(())
     }
@@ -174,7 +205,10 @@ impl World {
     }
 
     /// T17 of the sweep: a wish that no worker comes to honour.
-    pub fn sweep_cancelled(&mut self) -> Option<()> {
+    pub fn sweep_cancelled(&mut self, set: &Setting) -> Option<()> {
+        if self.guarded(set) {
+            return None;
+        }
         let idle = self.claim.is_none() && !self.row.committed() && self.row.state != State::Held;
         if !(idle && self.row.wished && Move::Cancel.from().contains(&self.row.state)) {
             return None;
@@ -185,12 +219,29 @@ impl World {
     }
 
     /// T19 of the sweep.
-    pub fn sweep_late(&mut self) -> Option<()> {
+    pub fn sweep_late(&mut self, set: &Setting) -> Option<()> {
+        if self.guarded(set) {
+            return None;
+        }
         let idle = self.claim.is_none() && self.row.handle != HandleState::Spent;
         if !(idle && self.phase == Phase::Late && Move::Expire.from().contains(&self.row.state)) {
             return None;
         }
         self.row.state = Move::Expire.to();
+        self.past.too_late = true;
+        self.job = None;
+        Some(())
+    }
+
+    /// T16 of the sweep: nobody can see what became of what is given up.
+    pub fn sweep_unseen(&mut self) -> Option<()> {
+        let over = self.row.wished || self.row.given_up || self.phase == Phase::Late;
+        let rests = self.job.is_some_and(|job| job.paused) && self.claim.is_none() && self.row.late;
+        if !(over && rests && self.alive() && Move::Withdraw.from().contains(&self.row.state)) {
+            return None;
+        }
+        self.row.state = Move::Hold.to();
+        self.row.late = false;
         self.job = None;
         Some(())
     }
@@ -221,7 +272,44 @@ impl World {
     }
 }
 
+impl World {
+    /// Something that was sent waits for the time after which no network carries it out any more; what a network has
+    /// taken it has carried out by then, and nobody is left who could still send it.
+    pub fn waits_for_late(&self) -> bool {
+        let over = self.row.wished || self.row.given_up || self.phase == Phase::Late;
+        let open = Move::Withdraw.from().contains(&self.row.state) && !self.row.committed();
+        over && open && self.alive() && !self.row.late && !self.sends()
+    }
+
+    fn sends(&self) -> bool {
+        let sends = |worker| matches!(self.request(worker), Some(Request::Commit(..)));
+        self.things.iter().any(|thing| thing.stands == Stands::Processing)
+            || self.wire.iter().any(|packet| packet.from.is_some())
+            || (0..self.workers.len()).any(sends)
+    }
+
+    /// That time has come.
+    pub fn late_limit_passes(&mut self) -> Option<()> {
+        if !self.waits_for_late() {
+            return None;
+        }
+        self.row.late = true;
+        self.wire.clear();
+        for thing in self.things.iter_mut().filter(|it| matches!(it.stands, Stands::Building | Stands::Ready))
+        {
+            thing.stands = Stands::Dead(false); // a container expires by then, and nobody commits a draft again
+        }
+        self.reads_catch_up();
+        Some(())
+    }
+}
+
 /// `Worker::end`: where the publication stands elsewhere by now, only the job ends.
 fn ending(step: Move) -> Vec<Settlement> {
-    vec![Settlement::End(step), Settlement::End(Move::Lose), Settlement::End(Move::Hold), Settlement::Finish]
+    let [end, lose, hold] = [step, Move::Lose, Move::Hold].map(Settlement::End);
+    match step {
+        Move::Fail => vec![end, lose, Settlement::GiveUp, hold, Settlement::Finish],
+        Move::Cancel | Move::Expire => vec![end, lose, hold, Settlement::Back(false)],
+        _ => vec![end, lose, hold, Settlement::Finish],
+    }
 }

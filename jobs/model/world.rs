@@ -99,6 +99,7 @@ pub fn at(second: i64) -> DateTime<Utc> {
 }
 
 /// The publication's row.
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Row {
     pub state: State,
@@ -113,6 +114,10 @@ pub struct Row {
     pub looked_at: bool,
     /// The evidence limit has passed since the last call.
     pub old: bool,
+    /// It is given up, and ends when its handle is dead.
+    pub given_up: bool,
+    /// So long ago was it sent that no network carries it out any more.
+    pub late: bool,
 }
 
 /// Whether a request may still be on its way.
@@ -197,8 +202,12 @@ pub struct Past {
     pub lied: bool,
     /// A request landed after its quarantine.
     pub landed_late: bool,
-    /// It was told that it is cancelled, nothing having been armed.
+    /// It was told that it is cancelled, nothing having been armed that may still take effect.
     pub promised: bool,
+    /// It is held as too late.
+    pub too_late: bool,
+    /// A person has said that it is not published.
+    pub decided: bool,
     /// The reads of this commit's fate: 1 once, 2 once and long enough ago, 3 twice.
     pub reads: u8,
 }
@@ -275,6 +284,8 @@ impl World {
                 absent: Absent::No,
                 looked_at: false,
                 old: false,
+                given_up: false,
+                late: false,
             },
             job: Some(JobRow::FRESH),
             claim: None,

@@ -30,6 +30,7 @@ pub fn router() -> Router<Arc<Sandbox>> {
         .route("/clock", get(clock).post(advance))
         .route("/settings", get(settings).post(change_settings))
         .route("/effects", get(effects))
+        .route("/pending", get(pending))
         .route("/calls", get(calls).delete(clear_calls))
         .route("/reset", post(reset))
 }
@@ -185,6 +186,11 @@ async fn effects(State(sandbox): Shared, Query(query): Query<EffectQuery>) -> Js
         .filter(|effect| query.since_seq.is_none_or(|seq| effect.seq > seq))
         .collect();
     Json(json!({ "data": found }))
+}
+
+/// How much may still become public without another request: what is carried out late, and what is being processed.
+async fn pending(State(sandbox): Shared) -> Json<Value> {
+    Json(json!({ "pending": sandbox.pending() }))
 }
 
 /// What `GET /_control/calls` may narrow. `mutating` keeps calls that change something.

@@ -71,6 +71,7 @@ where
         None | Some(Fault::StaleRead { .. }) => Reply::Whole(action.await),
         Some(Fault::Word(word)) => play_word(word, network, action).await,
         Some(Fault::Delay { delay_ms }) => {
+            let _pending = sandbox.will_be_carried_out();
             wait(sandbox, delay_ms).await;
             Reply::Whole(action.await)
         }
@@ -80,9 +81,12 @@ where
         }
         Some(Fault::EffectAfter { effect_after_ms, then }) => {
             let later = Arc::clone(sandbox);
+            // counted before the caller hears anything
+            let pending = later.will_be_carried_out();
             tokio::spawn(async move {
                 wait(&later, effect_after_ms).await;
-                action.await
+                action.await;
+                drop(pending);
             });
             match then {
                 Then::Broken => Reply::Whole(broken(network)),

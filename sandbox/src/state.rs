@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -51,6 +52,18 @@ pub struct Sandbox {
     pub base: String,
     /// Rung when something new will become due.
     due: Notify,
+    /// Requests that will be carried out later than their callers wait.
+    late: AtomicUsize,
+}
+
+/// A request that is carried out later than its caller waits.
+#[derive(Debug)]
+pub struct Pending(Arc<Sandbox>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.late.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// The state with the files that back it. Held locked for as long as one decision takes.
@@ -162,7 +175,19 @@ impl Sandbox {
             rules,
             base,
             due: Notify::new(),
+            late: AtomicUsize::new(0),
         })
+    }
+
+    /// Counts a request as pending for as long as what this returns is kept.
+    pub fn will_be_carried_out(self: &Arc<Self>) -> Pending {
+        self.late.fetch_add(1, Ordering::SeqCst);
+        Pending(Arc::clone(self))
+    }
+
+    /// How much may become public by itself, without anybody asking for more.
+    pub fn pending(&self) -> usize {
+        self.late.load(Ordering::SeqCst) + self.book().world.due.len()
     }
 
     /// The state, locked.

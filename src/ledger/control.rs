@@ -49,6 +49,21 @@ pub enum Refusal {
     /// A worker has it.
     #[error("it is being worked on, and what runs is not interrupted; ask again when this attempt has ended")]
     Running,
+    /// A commit may be in effect, or take effect.
+    #[error("it is being sent or may be public already; what was sent cannot be changed any more")]
+    InEffect,
+    /// What was armed once is not proved dead.
+    #[error(
+        "it was sent once, and the network has not ruled out that this still takes effect; it can be cancelled, and \
+         changed only when what was sent is dead"
+    )]
+    Alive,
+    /// What one of its publications shows to the public cannot be changed from here.
+    #[error(
+        "it is public on another account already, which what it is made of there would not change; give the other \
+         accounts a caption of their own, or write a new post"
+    )]
+    Shown,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),
@@ -83,14 +98,22 @@ pub(super) async fn cancel_publication(
     let it = stand(tx, id).await?;
     match control::cancel(&it) {
         control::Cancel::Now => honour(tx, &[id]).await.map(Ok),
-        control::Cancel::Promise => wish(tx, id).await.map(Ok),
-        control::Cancel::Keep => wish(tx, id).await.map(|()| Err(Refusal::WishKept)),
+        control::Cancel::Promise => {
+            wish(tx, id).await?;
+            run_now(tx, id).await.map(Ok)
+        }
+        control::Cancel::Keep => {
+            wish(tx, id).await?;
+            run_now(tx, id).await.map(|()| Err(Refusal::WishKept))
+        }
         control::Cancel::Decide => Ok(Err(Refusal::Undecided)),
         control::Cancel::Over => Ok(Err(Refusal::Over(it.state.shown().to_owned()))),
     }
 }
 
 /// T17 for wishes that no worker comes to look at, such as those of paused jobs.
+///
+/// What was sent is left to who can take it back.
 pub(super) async fn honour_wishes(tx: &mut PgConnection) -> Result<(), LedgerError> {
     let wished = sqlx::query_scalar!(
         r#"SELECT p.id FROM publication p
@@ -99,6 +122,7 @@ pub(super) async fn honour_wishes(tx: &mut PgConnection) -> Result<(), LedgerErr
              AND p.state <> 'preparing' AND NOT (p.state = 'waiting' AND p.handle_state = 'spent')
              AND NOT EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
                              WHERE j.publication_id = p.id AND j.kind = 'publish')
+             AND (p.handle_state = 'dead' OR NOT was_sent(p.id, p.handle_id, interval '100 years'))
            LIMIT 1000 FOR UPDATE OF p SKIP LOCKED"#,
         &words(Move::Cancel.from()),
     )
@@ -121,14 +145,18 @@ async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<String, LedgerError> {
     Ok(account)
 }
 
-async fn stand(tx: &mut PgConnection, id: Uuid) -> Result<Stand, LedgerError> {
+/// Where it stands.
+pub(super) async fn stand(tx: &mut PgConnection, id: Uuid) -> Result<Stand, LedgerError> {
     let row = sqlx::query!(
         r#"SELECT p.state::text AS "state!", p.handle_state = 'spent' AS "committed!",
                   p.cancel_requested_at IS NOT NULL AS "wished!",
                   EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                             AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes'))) AS "commit_open!",
                   EXISTS (SELECT FROM job j JOIN claim c ON c.job_id = j.id
-                          WHERE j.publication_id = p.id AND j.kind = 'publish') AS "claimed!"
+                          WHERE j.publication_id = p.id AND j.kind = 'publish') AS "claimed!",
+                  p.handle_state <> 'dead' AND EXISTS (
+                      SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                        AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "alive!"
            FROM publication p WHERE p.id = $1"#,
         id,
     )
@@ -136,14 +164,21 @@ async fn stand(tx: &mut PgConnection, id: Uuid) -> Result<Stand, LedgerError> {
     .await?;
     let state = State::parse(&row.state)
         .ok_or_else(|| LedgerError::Unreadable(format!("the publication state {}", row.state)))?;
-    let (committed, commit_open, claimed, wished) = (row.committed, row.commit_open, row.claimed, row.wished);
-    Ok(Stand { state, committed, commit_open, claimed, wished })
+    Ok(Stand {
+        state,
+        committed: row.committed,
+        commit_open: row.commit_open,
+        claimed: row.claimed,
+        wished: row.wished,
+        alive: row.alive,
+    })
 }
 
-async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
+/// T21.
+pub(super) async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
     sqlx::query!(
         r#"UPDATE publication p
-           SET state = $3::text::publication_state, hold_reason = NULL, restored_at = NULL, updated_at = ledger_now(),
+           SET state = $3::text::publication_state, hold_reason = NULL, restored_at = NULL, given_up = NULL, updated_at = ledger_now(),
                latest_at = greatest(p.scheduled_for, ledger_now()) + post.latest_after
            FROM post WHERE post.id = p.post_id AND p.id = $1 AND p.state = ANY($2::text[]::publication_state[])"#,
         id,
@@ -166,6 +201,18 @@ async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Uuid, LedgerError> {
 async fn wish(tx: &mut PgConnection, id: Uuid) -> Result<(), LedgerError> {
     sqlx::query!(
         "UPDATE publication SET cancel_requested_at = coalesce(cancel_requested_at, ledger_now()) WHERE id = $1",
+        id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Lets the publication's job run as soon as nobody works on it.
+async fn run_now(tx: &mut PgConnection, id: Uuid) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE job SET run_at = least(run_at, ledger_now()), epoch = epoch + 1
+         WHERE publication_id = $1 AND kind = 'publish'",
         id,
     )
     .execute(tx)

@@ -27,10 +27,10 @@ const EVIDENCE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The effects of one claimed publication.
 pub struct ClaimedEffects<'a> {
-    ledger: &'a Ledger,
+    pub(super) ledger: &'a Ledger,
     clock: &'a dyn Clock,
-    claim: Claim,
-    publication_id: Uuid,
+    pub(super) claim: Claim,
+    pub(super) publication_id: Uuid,
     limits: ArmLimits,
     /// The version that the last look showed: what is prepared is what was read.
     seen_version: AtomicI64,
@@ -45,6 +45,8 @@ pub struct ArmLimits {
     pub quarantine: Duration,
     /// The access token must last at least as long.
     pub token_life: Duration,
+    /// How long before its time a post is made ready.
+    pub prepare_ahead: Duration,
 }
 
 impl From<LedgerError> for JobError {
@@ -71,7 +73,7 @@ impl<'a> ClaimedEffects<'a> {
         Self { ledger, clock, claim, publication_id, limits, seen_version: AtomicI64::new(0) }
     }
 
-    fn fenced(rows: u64) -> Result<(), JobError> {
+    pub(super) fn fenced(rows: u64) -> Result<(), JobError> {
         if rows == 0 { Err(JobError::Fenced) } else { Ok(()) }
     }
 }
@@ -79,8 +81,12 @@ impl<'a> ClaimedEffects<'a> {
 #[async_trait]
 impl Effects for ClaimedEffects<'_> {
     async fn look(&self) -> Result<Publication, JobError> {
-        let it = self.ledger.publication(self.publication_id).await?;
+        let mut it = self.ledger.publication(self.publication_id).await?;
         self.seen_version.store(it.standing.version, Ordering::Relaxed);
+        let ahead = chrono::TimeDelta::from_std(self.limits.prepare_ahead).unwrap_or(chrono::TimeDelta::MAX);
+        if let Some(from) = it.standing.scheduled_for.checked_sub_signed(ahead) {
+            it.standing.prepare_from = from;
+        }
         Ok(it)
     }
 
@@ -308,6 +314,18 @@ impl Effects for ClaimedEffects<'_> {
         .await
         .map_err(LedgerError::from)?;
         Self::fenced(rows.len() as u64)
+    }
+
+    async fn withdraw(&self, limit: Duration) -> Result<Uuid, JobError> {
+        self.log_withdrawal(limit).await
+    }
+
+    async fn withdrawn(&self, call: Option<Uuid>) -> Result<(), JobError> {
+        self.bury_handle(call).await
+    }
+
+    async fn not_withdrawn(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError> {
+        self.leave_handle(call, failure, certainly).await
     }
 }
 

@@ -178,7 +178,7 @@ pub(super) async fn lock(
 }
 
 /// The workspace's files among `ids`, in no order.
-async fn select(
+pub(super) async fn select(
     connection: &mut PgConnection,
     workspace_id: Uuid,
     ids: &[Uuid],

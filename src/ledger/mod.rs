@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod claims;
 pub mod clock;
 pub mod control;
+pub mod edit;
 pub mod effects;
 pub mod enqueue;
 pub mod explain;
@@ -33,6 +34,7 @@ pub mod tidings;
 pub mod traffic;
 pub mod uploads;
 pub mod vault;
+mod withdraw;
 pub mod workers;
 pub mod workspaces;
 

@@ -9,6 +9,7 @@ use jobs::{
     preflight::Finding,
 };
 use serde_json::Value;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
@@ -142,17 +143,7 @@ pub enum Happening {
 impl Ledger {
     /// The workspace's post of that id.
     pub async fn post(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<Post>, LedgerError> {
-        let rows = sqlx::query_as!(
-            PostRow,
-            r#"SELECT id, kind::text AS "kind!", caption, link, wall_time, time_zone, fold, scheduled_for,
-                      extract(epoch FROM latest_after)::float8 AS "latest_after!", created_at
-               FROM post WHERE workspace_id = $1 AND id = $2"#,
-            workspace_id,
-            id,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(self.complete(rows).await?.pop())
+        select(&mut *self.pool.acquire().await?, workspace_id, id).await
     }
 
     /// The workspace's posts, newest first, at most `limit`.
@@ -163,6 +154,7 @@ impl Ledger {
         limit: i64,
     ) -> Result<Vec<Post>, LedgerError> {
         let (has, lacks) = filter.state.map(state_and_those_before_it).unzip();
+        let mut connection = self.pool.acquire().await?;
         let rows = sqlx::query_as!(
             PostRow,
             r#"SELECT id, kind::text AS "kind!", caption, link, wall_time, time_zone, fold, scheduled_for,
@@ -190,9 +182,9 @@ impl Ledger {
             lacks.as_deref(),
             limit,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *connection)
         .await?;
-        self.complete(rows).await
+        complete(&mut connection, rows).await
     }
 
     /// How many of the workspace's newest [`COUNTED`] posts have each of the API's words.
@@ -284,99 +276,121 @@ impl Ledger {
         events.sort_by_key(|event| event.at);
         Ok(events)
     }
+}
 
-    /// Fills in files, publications and attempts: three statements, however many posts.
-    async fn complete(&self, rows: Vec<PostRow>) -> Result<Vec<Post>, LedgerError> {
-        let Some(since) = rows.iter().map(|row| row.created_at).min() else { return Ok(Vec::new()) };
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let mut files = self.files_of(&ids).await?;
-        let mut publications = self.publications_of(&ids, since).await?;
-        let post = |row: PostRow| Post {
-            media_ids: files.remove(&row.id).unwrap_or_default(),
-            publications: publications.remove(&row.id).unwrap_or_default(),
+/// The workspace's post of that id, as this connection sees it.
+pub(super) async fn select(
+    connection: &mut PgConnection,
+    workspace_id: Uuid,
+    id: Uuid,
+) -> Result<Option<Post>, LedgerError> {
+    let rows = sqlx::query_as!(
+        PostRow,
+        r#"SELECT id, kind::text AS "kind!", caption, link, wall_time, time_zone, fold, scheduled_for,
+                      extract(epoch FROM latest_after)::float8 AS "latest_after!", created_at
+               FROM post WHERE workspace_id = $1 AND id = $2"#,
+        workspace_id,
+        id,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    Ok(complete(connection, rows).await?.pop())
+}
+
+/// Fills in files, publications and attempts: three statements, however many posts.
+async fn complete(connection: &mut PgConnection, rows: Vec<PostRow>) -> Result<Vec<Post>, LedgerError> {
+    let Some(since) = rows.iter().map(|row| row.created_at).min() else { return Ok(Vec::new()) };
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut files = files_of(connection, &ids).await?;
+    let mut publications = publications_of(connection, &ids, since).await?;
+    let post = |row: PostRow| Post {
+        media_ids: files.remove(&row.id).unwrap_or_default(),
+        publications: publications.remove(&row.id).unwrap_or_default(),
+        id: row.id,
+        kind: row.kind,
+        caption: row.caption,
+        link: row.link,
+        wall_time: row.wall_time,
+        time_zone: row.time_zone,
+        fold: row.fold,
+        scheduled_for: row.scheduled_for,
+        latest_after: Duration::try_from_secs_f64(row.latest_after).unwrap_or_default(),
+        created_at: row.created_at,
+    };
+    Ok(rows.into_iter().map(post).collect())
+}
+
+async fn files_of(
+    connection: &mut PgConnection,
+    posts: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Uuid>>, LedgerError> {
+    let rows = sqlx::query!(
+        "SELECT post_id, media_id FROM post_media WHERE post_id = ANY ($1) ORDER BY post_id, position",
+        posts,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut files: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for row in rows {
+        files.entry(row.post_id).or_default().push(row.media_id);
+    }
+    Ok(files)
+}
+
+async fn publications_of(
+    connection: &mut PgConnection,
+    posts: &[Uuid],
+    since: DateTime<Utc>,
+) -> Result<HashMap<Uuid, Vec<Publication>>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.options,
+                  p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
+                  p.hold_reason, p.cancel_requested_at,
+                  (SELECT k.findings FROM publication_check k WHERE k.publication_id = p.id) AS findings,
+                  coalesce(past.n, 0) + coalesce(ended.n, 0) + coalesce(running.n, 0) AS "attempts!"
+           FROM publication p
+           JOIN account a ON a.id = p.account_id
+           LEFT JOIN LATERAL (
+               SELECT count(*) AS n FROM attempt t
+               -- the time spares the partitions from before the post
+               WHERE t.publication_id = p.id AND t.ended_at >= $2
+                 AND t.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
+           LEFT JOIN LATERAL (
+               SELECT count(*) AS n FROM job_history h
+               WHERE h.publication_id = p.id AND h.finished_at >= $2) ended ON true
+           LEFT JOIN LATERAL (
+               SELECT count(*) AS n FROM job j JOIN claim c ON c.job_id = j.id
+               WHERE j.publication_id = p.id AND j.kind = 'publish') running ON true
+           WHERE p.post_id = ANY ($1) ORDER BY p.post_id, p.id"#,
+        posts,
+        since,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut publications: HashMap<Uuid, Vec<Publication>> = HashMap::new();
+    for row in rows {
+        let state = State::parse(&row.state)
+            .ok_or_else(|| LedgerError::Unreadable(format!("the publication state {}", row.state)))?;
+        publications.entry(row.post_id).or_default().push(Publication {
             id: row.id,
-            kind: row.kind,
+            account_id: row.account_id,
+            platform: row.platform,
+            surface: row.surface,
             caption: row.caption,
-            link: row.link,
-            wall_time: row.wall_time,
-            time_zone: row.time_zone,
-            fold: row.fold,
+            options: row.options,
+            state,
+            attempts: row.attempts,
             scheduled_for: row.scheduled_for,
-            latest_after: Duration::try_from_secs_f64(row.latest_after).unwrap_or_default(),
-            created_at: row.created_at,
-        };
-        Ok(rows.into_iter().map(post).collect())
+            published_at: row.published_at,
+            permalink: row.public_url,
+            remote_id: row.public_id,
+            failure: row.error.map(failure),
+            hold_reason: row.hold_reason,
+            cancel_requested_at: row.cancel_requested_at,
+            findings: row.findings.as_ref().map(findings).unwrap_or_default(),
+        });
     }
-
-    async fn files_of(&self, posts: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, LedgerError> {
-        let rows = sqlx::query!(
-            "SELECT post_id, media_id FROM post_media WHERE post_id = ANY ($1) ORDER BY post_id, position",
-            posts,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut files: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-        for row in rows {
-            files.entry(row.post_id).or_default().push(row.media_id);
-        }
-        Ok(files)
-    }
-
-    async fn publications_of(
-        &self,
-        posts: &[Uuid],
-        since: DateTime<Utc>,
-    ) -> Result<HashMap<Uuid, Vec<Publication>>, LedgerError> {
-        let rows = sqlx::query!(
-            r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.options,
-                      p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
-                      p.hold_reason, p.cancel_requested_at,
-                      (SELECT k.findings FROM publication_check k WHERE k.publication_id = p.id) AS findings,
-                      coalesce(past.n, 0) + coalesce(ended.n, 0) + coalesce(running.n, 0) AS "attempts!"
-               FROM publication p
-               JOIN account a ON a.id = p.account_id
-               LEFT JOIN LATERAL (
-                   SELECT count(*) AS n FROM attempt t
-                   -- the time spares the partitions from before the post
-                   WHERE t.publication_id = p.id AND t.ended_at >= $2
-                     AND t.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
-               LEFT JOIN LATERAL (
-                   SELECT count(*) AS n FROM job_history h
-                   WHERE h.publication_id = p.id AND h.finished_at >= $2) ended ON true
-               LEFT JOIN LATERAL (
-                   SELECT count(*) AS n FROM job j JOIN claim c ON c.job_id = j.id
-                   WHERE j.publication_id = p.id AND j.kind = 'publish') running ON true
-               WHERE p.post_id = ANY ($1) ORDER BY p.post_id, p.id"#,
-            posts,
-            since,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut publications: HashMap<Uuid, Vec<Publication>> = HashMap::new();
-        for row in rows {
-            let state = State::parse(&row.state)
-                .ok_or_else(|| LedgerError::Unreadable(format!("the publication state {}", row.state)))?;
-            publications.entry(row.post_id).or_default().push(Publication {
-                id: row.id,
-                account_id: row.account_id,
-                platform: row.platform,
-                surface: row.surface,
-                caption: row.caption,
-                options: row.options,
-                state,
-                attempts: row.attempts,
-                scheduled_for: row.scheduled_for,
-                published_at: row.published_at,
-                permalink: row.public_url,
-                remote_id: row.public_id,
-                failure: row.error.map(failure),
-                hold_reason: row.hold_reason,
-                cancel_requested_at: row.cancel_requested_at,
-                findings: row.findings.as_ref().map(findings).unwrap_or_default(),
-            });
-        }
-        Ok(publications)
-    }
+    Ok(publications)
 }
 
 struct PostRow {
@@ -406,7 +420,7 @@ fn findings(kept: &Value) -> Vec<Finding> {
 }
 
 /// Reads a failure; one that cannot be read is shown as it stands rather than hidden.
-fn failure(kept: Value) -> Failure {
+pub(super) fn failure(kept: Value) -> Failure {
     let shown = kept.to_string();
     serde_json::from_value(kept).unwrap_or_else(|_| Failure::new(Class::Unknown, "unreadable", shown))
 }

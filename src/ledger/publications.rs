@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, posts::failure};
 
 #[derive(Deserialize)]
 struct FileRow {
@@ -26,13 +26,16 @@ impl Ledger {
     pub async fn publication(&self, id: Uuid) -> Result<Publication, LedgerError> {
         let row = sqlx::query!(
             r#"SELECT p.state::text AS "state!", p.version, p.handle_state::text AS "handle_state!", p.handle_version,
-                      p.scheduled_for, p.latest_at, p.cancel_requested_at IS NOT NULL AS "cancel_wished!",
+                      p.scheduled_for, p.latest_at, p.given_up,
+                      p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
                       p.handle_kind, p.handle_id, p.handle_detail, p.surface, p.options,
                       coalesce(p.caption, post.caption) AS "caption!", post.link,
                       a.id AS account_id, a.platform, a.external_id, a.resting_until,
                       EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                                 AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "handle_armed!",
                       (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id) AS last_call_at,
+                      (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                         AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS sent_at,
                       (SELECT min(c.started_at) FROM remote_call c
                        WHERE c.publication_id = p.id AND c.kind = 'commit') AS first_commit_at,
                       (SELECT c.call_id FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
@@ -57,11 +60,17 @@ impl Ledger {
             version: row.version,
             handle: readable(&row.handle_state, HandleState::parse)?,
             handle_version: row.handle_version,
+            // whoever prepares knows how long ahead
+            prepare_from: row.scheduled_for.min(row.now),
             scheduled_for: row.scheduled_for,
             latest_at: row.latest_at,
             cancel_wished: row.cancel_wished,
             resting_until: row.resting_until,
+            given_up: row.given_up.map(failure),
+            sent: false,
         };
+        let sent_at = row.sent_at.filter(|_| standing.handle != HandleState::Dead);
+        let standing = Standing { sent: sent_at.is_some(), ..standing };
         let handle = row.handle_kind.zip(row.handle_id);
         Ok(Publication {
             id,
@@ -70,6 +79,7 @@ impl Ledger {
             handle: handle.map(|(kind, id)| Handle { kind, id, detail: row.handle_detail }),
             handle_armed: row.handle_armed,
             last_call_at: row.last_call_at,
+            sent_at,
             open_commit: row.open_commit,
             content: Content {
                 surface: row.surface,
@@ -134,7 +144,7 @@ impl Ledger {
                        SELECT c.remote_ids ->> 'public_id' FROM remote_call c
                        WHERE c.publication_id = p.id AND c.kind = 'commit' AND c.verdict IN ('ok', 'resolved_yes') LIMIT 1)), public_url = coalesce(public_url, $4),
                    published_at = coalesce(published_at, ledger_now()), handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
-                   error = NULL, hold_reason = NULL,
+                   error = NULL, hold_reason = NULL, given_up = NULL,
                    -- where it is to be found may be told later; asked for ever more rarely, for a day
                    next_check_at = CASE WHEN coalesce(public_url, $4) IS NULL THEN ledger_now() + interval '5 seconds' END,
                    updated_at = ledger_now()

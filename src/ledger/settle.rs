@@ -274,12 +274,22 @@ async fn move_publication(tx: &mut PgTransaction<'_>, id: Uuid, end: &End<'_>) -
            WHERE id = $1 AND state = ANY($2::text[]::publication_state[])
              AND state <> 'unknown' -- which only evidence leaves
              -- what was committed and taken is only observed; it is never called failed or cancelled on a guess
-             AND NOT (state = 'waiting' AND handle_state = 'spent' AND $3 IN ('failed', 'cancelled'))"#,
+             AND NOT (state = 'waiting' AND handle_state = 'spent' AND $3 IN ('failed', 'cancelled'))
+             -- what was sent and is not dead may be carried out late: it is taken back first
+             AND NOT ($6 AND handle_state <> 'dead' AND was_sent(id, handle_id, interval '100 years'))
+             -- a person may have given it another time meanwhile
+             AND NOT ($7 AND latest_at >= ledger_now())
+             -- only what was sent is held for want of proof
+             AND NOT ($8 AND handle_state <> 'spent'
+                      AND (handle_state = 'dead' OR NOT was_sent(id, handle_id, interval '100 years')))"#,
         id,
         &words(end.step.from()),
         end.step.to().word(),
         kept(end.failure),
         end.failure.message,
+        matches!(end.step, Move::Fail | Move::Cancel | Move::Expire),
+        end.step == Move::Expire,
+        end.step == Move::Hold,
     )
     .execute(&mut **tx)
     .await?;

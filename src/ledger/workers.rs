@@ -185,15 +185,16 @@ impl Ledger {
     }
 
     /// Gives a job to every publication that should have one and has none, and holds what is past its latest
-    /// time. Returns how many got a job; nothing happens while another worker is at it.
+    /// time. What was sent is left to who can take it back; where nobody can, a person decides after `late_limit`.
+    /// Returns how many got a job; nothing happens while another worker is at it.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn mend(&self) -> Result<u64, LedgerError> {
-        self.kept_by_day(|| self.mend_once()).await
+    pub async fn mend(&self, late_limit: Duration) -> Result<u64, LedgerError> {
+        self.kept_by_day(|| self.mend_once(late_limit)).await
     }
 
-    async fn mend_once(&self) -> Result<u64, LedgerError> {
+    async fn mend_once(&self, late_limit: Duration) -> Result<u64, LedgerError> {
         let mut tx = self.pool.begin().await?;
         // any number will do that nobody else locks
         let alone = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock(7305812046) AS "alone!""#);
@@ -216,6 +217,7 @@ impl Ledger {
         .await?;
         honour_wishes(&mut tx).await?;
         expire(&mut tx).await?;
+        hold_unseen(&mut tx, late_limit).await?;
         tx.commit().await?;
         Ok(orphans.rows_affected())
     }
@@ -263,6 +265,8 @@ async fn disown(tx: &mut PgTransaction<'_>, ids: &[Uuid]) -> Result<u64, LedgerE
 
 /// T19 for what no worker comes to look at, such as the posts of a resting account: past its latest time and
 /// with nothing armed, a post is held and not silently late.
+///
+/// What was sent is left to who can take it back.
 async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
     let why = "its latest time has passed; it is not sent late without a person's word";
     let failure = Failure::new(Class::Permanent, "too_late", why);
@@ -274,6 +278,7 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
                  AND p.state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
                  AND p.latest_at < ledger_now() - interval '5 seconds'
                  AND NOT EXISTS (SELECT FROM claim c WHERE c.job_id = j.id)
+                 AND (p.handle_state = 'dead' OR NOT was_sent(p.id, p.handle_id, interval '100 years'))
                LIMIT 1000 FOR UPDATE OF p SKIP LOCKED),
            held AS (
                UPDATE publication SET state = $2::text::publication_state, error = $3, hold_reason = $4, updated_at = ledger_now()
@@ -290,8 +295,39 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
     Ok(())
 }
 
+/// T16 for what was sent and is given up, and whose account rests: nobody can take it back or see what became of it,
+/// and by now no network carries it out any more.
+async fn hold_unseen(tx: &mut PgTransaction<'_>, late_limit: Duration) -> Result<(), LedgerError> {
+    let why = "it was sent before it was given up, and nobody could look whether that took effect";
+    let failure = Failure::new(Class::Unknown, "not_provable", why);
+    let held = sqlx::query_scalar!(
+        r#"WITH unseen AS (
+               SELECT p.id, j.id AS job_id FROM publication p
+               JOIN job j ON j.publication_id = p.id AND j.kind = 'publish' AND j.standing <> 'active'
+               WHERE p.state = ANY($1::text[]::publication_state[]) AND p.handle_state NOT IN ('dead', 'spent')
+                 AND p.state NOT IN ('published', 'failed', 'cancelled', 'held', 'unknown') -- as the index has it
+                 AND (p.cancel_requested_at IS NOT NULL OR p.given_up IS NOT NULL OR p.latest_at < ledger_now())
+                 AND was_sent(p.id, p.handle_id, interval '100 years') AND NOT was_sent(p.id, p.handle_id, $5)
+                 AND NOT EXISTS (SELECT FROM claim c WHERE c.job_id = j.id)
+               LIMIT 1000 FOR UPDATE OF p SKIP LOCKED),
+           held AS (
+               UPDATE publication SET state = $2::text::publication_state, error = $3, hold_reason = $4, updated_at = ledger_now()
+               FROM unseen WHERE publication.id = unseen.id)
+           SELECT job_id AS "job_id!" FROM unseen"#,
+        &words(Move::Hold.from()),
+        Move::Hold.to().word(),
+        kept(&failure),
+        failure.message,
+        interval(late_limit),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    bury(tx, &held, Outcome::Held, &failure).await?;
+    Ok(())
+}
+
 /// Jobs that have taken too many workers with them end: those that publish, and their publications with them, and
-/// those `of_none`.
+/// those `of_none`. What was sent and is not dead is given up only: its job takes it back, alone if need be.
 pub(super) async fn end_crashed(
     tx: &mut PgTransaction<'_>,
     ids: &[Uuid],
@@ -302,12 +338,24 @@ pub(super) async fn end_crashed(
     }
     let failure =
         Failure::new(Class::Permanent, "crash_limit", "it ended too many workers and is not tried again");
+    sqlx::query!(
+        r#"UPDATE publication p SET given_up = coalesce(p.given_up, $3), error = coalesce(p.given_up, $3)
+           FROM job j WHERE j.id = ANY($1) AND p.id = j.publication_id
+             AND p.state = ANY($2::text[]::publication_state[]) AND p.handle_state NOT IN ('dead', 'spent')
+             AND was_sent(p.id, p.handle_id, interval '100 years')"#,
+        ids,
+        &words(Move::Fail.from()),
+        kept(&failure),
+    )
+    .execute(&mut **tx)
+    .await?;
     let ended = sqlx::query_scalar!(
         r#"UPDATE publication p SET state = $3::text::publication_state, error = $4, updated_at = ledger_now()
            FROM job j WHERE j.id = ANY($1) AND p.id = j.publication_id
              AND p.state = ANY($2::text[]::publication_state[])
              -- what was committed is observed on, however often that ends a worker
              AND NOT (p.state = 'waiting' AND p.handle_state = 'spent')
+             AND (p.handle_state = 'dead' OR NOT was_sent(p.id, p.handle_id, interval '100 years'))
            RETURNING j.id"#,
         ids,
         &words(Move::Fail.from()),

@@ -14,7 +14,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
-    machine::{Answer, Public, Sight},
+    machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
     surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
@@ -72,6 +72,9 @@ const PHOTO: MediaRule = MediaRule {
     least_duration_ms: None,
     most_duration_ms: None,
 };
+
+/// The handle of what is made public by a flip of `is_published`.
+const DRAFT: &str = "draft";
 
 const ALBUM: Takes = Takes::Files(Files { rules: &[PHOTO], least: 2, most: 10 });
 
@@ -208,6 +211,23 @@ impl Network for Facebook {
         }
     }
 
+    /// A film that was asked to be public and is not there yet may still come; nothing says that it can be stopped.
+    fn takes_back(&self, handle: &Handle) -> bool {
+        handle.kind == DRAFT
+    }
+
+    /// A draft that is deleted cannot be made public any more. That it is missing (100/33) may mean anything.
+    async fn withdraw(&self, call: &Call<'_>, handle: &Handle) -> Result<Withdrawal, Failure> {
+        let deleted = self.graph.delete(call, Deadline::of(call), &[&handle.id]).await;
+        match deleted.map_err(Fault::into_failure)? {
+            body if body["success"] == true => Ok(Withdrawal::Withdrawn),
+            _ => {
+                Err(unreadable(Phase::Prepare, "the answer does not say whether it is deleted")
+                    .into_failure())
+            }
+        }
+    }
+
     async fn describe(
         &self,
         call: &Call<'_>,
@@ -254,7 +274,7 @@ impl Facebook {
         let made = self.graph.post(Phase::Prepare, call, deadline, &[call.account, "feed"], &form).await;
         let id = id_in(&made.map_err(Fault::into_failure)?)?;
         // Nothing follows the draft's name that it would have to be kept before.
-        Ok((Handle { kind: "draft".into(), id, detail: Value::Null }, Readiness::Ready))
+        Ok((Handle { kind: DRAFT.into(), id, detail: Value::Null }, Readiness::Ready))
     }
 
     /// Uploads the pictures unseen, one after the other, and gives what a post names them by. One that fails fails

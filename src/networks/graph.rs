@@ -215,6 +215,17 @@ impl Graph {
         self.send(Phase::Prepare, call, request, within).await
     }
 
+    /// `DELETE` of an object that nobody sees, or that nobody is to see any more.
+    ///
+    /// # Errors
+    /// What Graph said.
+    pub async fn delete(&self, call: &Call<'_>, deadline: Deadline, path: &[&str]) -> Result<Value, Fault> {
+        let proof = self.proof_of(call.token);
+        let request = self.request(Phase::Prepare, call, Method::DELETE, path)?;
+        let request = request.query(&[("appsecret_proof", proof)]);
+        self.send(Phase::Prepare, call, request, deadline.left(self.timeout)).await
+    }
+
     /// `GET` of an object or a list.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
-    machine::{Answer, Public, Sight},
+    machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
     surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
@@ -253,6 +253,36 @@ impl Network for TikTok {
                 Sending { tiktok: self, call, deadline, handle, upload: &upload, file }.commit().await
             }
             (Err(failure), _) | (_, Err(failure)) => Answer::Unsent(failure),
+        }
+    }
+
+    fn takes_back(&self, _handle: &Handle) -> bool {
+        true
+    }
+
+    /// What TikTok has cancelled takes no more parts. What it will not cancel is public, or dead already. Photos that
+    /// it has not fetched are dead once our origin has closed their addresses.
+    async fn withdraw(&self, call: &Call<'_>, handle: &Handle) -> Result<Withdrawal, Failure> {
+        if let Some(pull) = Pull::of(handle)? {
+            return match self.sight_of_photos(call, handle, &pull, true).await? {
+                Sight::Public(public) => Ok(Withdrawal::TooLate(public)),
+                Sight::Dead(_) => Ok(Withdrawal::Withdrawn),
+                Sight::Building | Sight::Ready | Sight::Processing => {
+                    Err(Failure::new(Class::Transient, "fetched", "TikTok has fetched the photos"))
+                }
+            };
+        }
+        let (deadline, body) = (Deadline::of(call), json!({ "publish_id": handle.id }));
+        let Err(fault) = self.ask(Phase::Prepare, call, deadline, Method::POST, CANCEL, Some(&body)).await
+        else {
+            return Ok(Withdrawal::Withdrawn);
+        };
+        match self.progress(call, deadline, &handle.id).await.map_err(no_evidence)? {
+            Progress::Past(Sight::Public(public)) => Ok(Withdrawal::TooLate(public)),
+            Progress::Past(Sight::Dead(_)) => Ok(Withdrawal::Withdrawn),
+            Progress::Past(Sight::Building | Sight::Ready | Sight::Processing) | Progress::Uploading(_) => {
+                Err(fault.into_failure())
+            }
         }
     }
 

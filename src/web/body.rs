@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     finding::Finding,
+    patch::{Patch, PatchedTarget},
     problem::Problem,
     spans, text,
     wish::{Wish, WishedTarget, WishedTime},
@@ -91,6 +92,35 @@ pub fn post(body: &Value) -> (Wish, Vec<Finding>) {
     let targets = targets.into_iter().enumerate().map(|(n, value)| target(n, value, &mut findings)).collect();
     let schedule = schedule.map(|value| time(value, &mut findings));
     (Wish { caption, kind, media_ids, link, targets, schedule, latest_after }, findings)
+}
+
+/// A change of a post, as far as it can be read, and what cannot. What is left out stays; what is `null` becomes what
+/// it is in a post that leaves it out.
+pub fn patch(body: &Value) -> (Patch, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["caption", "media_ids", "link", "targets", "schedule", "latest_after"]);
+    let caption = at.named("caption").then(|| at.text("caption").unwrap_or_default());
+    let media_ids = at.named("media_ids").then(|| at.texts("media_ids"));
+    let link = at.named("link").then(|| at.text("link"));
+    let latest_after = at.named("latest_after").then(|| at.text("latest_after"));
+    let targets = at.list("targets");
+    let schedule = at.named("schedule").then(|| at.value("schedule"));
+    let targets =
+        targets.into_iter().enumerate().map(|(n, value)| patched(n, value, &mut findings)).collect();
+    let schedule = schedule.map(|value| value.map(|value| time(value, &mut findings)));
+    (Patch { caption, media_ids, link, targets, schedule, latest_after }, findings)
+}
+
+fn patched(n: usize, value: &Value, findings: &mut Vec<Finding>) -> PatchedTarget {
+    let has = |name: &str| value.as_object().is_some_and(|map| map.contains_key(name));
+    let (caption, options) = (has("caption"), has("options"));
+    let target = target(n, value, findings);
+    PatchedTarget {
+        account_id: target.account_id,
+        caption: caption.then_some(target.caption),
+        options: options.then_some(target.options),
+    }
 }
 
 /// A pause as the API takes it.
@@ -246,6 +276,11 @@ impl<'a, 'f> Fields<'a, 'f> {
             let finding = Finding::new(self.field(name), "unknown_field", detail);
             self.findings.push(finding.accepting(known.iter().copied()));
         }
+    }
+
+    /// Whether it stands there, be it as `null`.
+    fn named(&self, name: &str) -> bool {
+        self.map.contains_key(name)
     }
 
     fn absent(&self, name: &str) -> bool {

@@ -11,6 +11,7 @@ pub mod intake;
 pub mod links;
 pub mod outer;
 pub mod passwords;
+pub mod patch;
 pub mod place;
 pub mod problem;
 pub mod pulls;
@@ -38,9 +39,12 @@ use crate::{
     ledger::{
         Ledger,
         accept::{Accepted, Question},
+        edit::{About, Written},
+        idempotency::{Asked, Once},
     },
 };
 use finding::Finding;
+use patch::Patch;
 use problem::Problem;
 use wish::{Rules, Wish};
 
@@ -149,5 +153,74 @@ impl App {
             Ok::<_, Problem>(accepted)
         });
         accepting.await?
+    }
+
+    /// Changes a post. Once begun it goes on to its end, whether or not somebody still waits for the answer.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn edit(
+        self: &Arc<Self>,
+        patch: Patch,
+        found: Vec<Finding>,
+        about: (Uuid, Uuid),
+        asked: Option<Asked>,
+        changed_by: Uuid,
+    ) -> Result<Written<Vec<Finding>>, Problem> {
+        let app = Arc::clone(self);
+        let editing = tokio::spawn(async move {
+            let judge = |facts: &_, post: &_| patch.judge(facts, post, &app.rules, changed_by, found.clone());
+            let (workspace_id, post_id) = about;
+            let asked = asked.as_ref();
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            let written = app.house.ledger.edit_post(&about, &patch.files(), judge).await?;
+            if let Once::Done(Ok(changed)) = &written {
+                (app.house.nudge)(changed.due.clone());
+            }
+            Ok::<_, Problem>(written)
+        });
+        editing.await?
+    }
+
+    /// Cancels what a post has not brought out yet, or tries again what failed of it; likewise to its end.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn act(
+        self: &Arc<Self>,
+        act: Act,
+        about: (Uuid, Uuid),
+        asked: Option<Asked>,
+    ) -> Result<Written<()>, Problem> {
+        let app = Arc::clone(self);
+        let acting = tokio::spawn(async move {
+            let (workspace_id, post_id) = about;
+            let asked = asked.as_ref();
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            match act {
+                Act::Cancel => app.house.ledger.cancel_post(&about).await,
+                Act::Retry => app.house.ledger.retry_post(&about).await,
+            }
+        });
+        Ok(acting.await??)
+    }
+}
+
+/// What people do about a whole post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// T17.
+    Cancel,
+    /// T21.
+    Retry,
+}
+
+impl Act {
+    /// The last part of its route.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Retry => "retry",
+        }
     }
 }

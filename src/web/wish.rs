@@ -25,7 +25,7 @@ use crate::{
 /// The most accounts one post may go to.
 const MOST_TARGETS: usize = 50;
 /// More files than any network takes.
-const MOST_FILES: usize = 100;
+pub const MOST_FILES: usize = 100;
 
 /// A post as it was asked for: readable, and not yet judged.
 #[derive(Debug, Clone)]

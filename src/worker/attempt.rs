@@ -228,6 +228,7 @@ impl Worker {
                 let why = "its latest time has passed; it is not sent late without a person's word";
                 (Move::Expire, Outcome::Held, Failure::new(Class::Permanent, "too_late", why))
             }
+            Closing::GivenUp(failure) => (Move::Fail, Outcome::Dead, failure.clone()),
             Closing::NotProvable(why) => {
                 (Move::Hold, Outcome::Held, Failure::new(Class::Unknown, "not_provable", why.clone()))
             }
@@ -249,9 +250,23 @@ impl Worker {
         {
             return Ok(true);
         }
+        // what was sent may be carried out late: it fails when its handle is dead
+        if step == Move::Fail
+            && let Some(before) = ledger.give_up_sent(job.claim, failure).await?
+        {
+            let wait = if before { self.parts.settings.publishing.look_most } else { Duration::ZERO };
+            return self
+                .back(job, Back::Waiting, after(self.parts.clock_now(), wait), failure.to_string())
+                .await;
+        }
         // what was committed cannot be called failed on a guess: a person decides
         if ledger.end(&End { claim: job.claim, step: Move::Hold, outcome: Outcome::Held, failure }).await? {
             return Ok(true);
+        }
+        // it was given another time, or sent, while this was decided: whoever has it next sees that
+        if matches!(step, Move::Cancel | Move::Expire) {
+            let again = self.parts.clock_now() + RELEASED_FOR;
+            return self.back(job, Back::Released, again, failure.to_string()).await;
         }
         let finish = Finish { claim: job.claim, output: serde_json::Value::Null, then: Vec::new() };
         Ok(ledger.finish(&[finish]).await?.len() == 1)

@@ -154,6 +154,7 @@ impl Worker {
             look_least: publishing.look_least,
             look_most: publishing.look_most,
             evidence_limit: publishing.evidence_limit,
+            late_limit: publishing.late_limit,
         }
     }
 
@@ -163,6 +164,7 @@ impl Worker {
             commit_timeout: lease.commit_timeout(),
             quarantine: lease.quarantine(),
             token_life: lease.commit_timeout() + TOKEN_MARGIN,
+            prepare_ahead: self.parts.settings.publishing.prepare_ahead,
         }
     }
 

@@ -84,7 +84,7 @@ impl Worker {
     }
 
     async fn mend(&self) -> Result<(), LedgerError> {
-        let jobs = self.in_time(self.parts.duties.mend()).await?;
+        let jobs = self.in_time(self.parts.duties.mend(self.parts.settings.publishing.late_limit)).await?;
         if jobs > 0 {
             tracing::info!(jobs, "gave a job to publications that had lost theirs");
             self.due.notify_one();

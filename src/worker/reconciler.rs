@@ -173,7 +173,7 @@ impl Worker {
             Ruling::Rearm => self.decide(doubt, Move::Rearm, HandleState::Ready, None).await,
             Ruling::Replace(why) => self.decide(doubt, Move::Replace, HandleState::Dead, Some(&why)).await,
             Ruling::Condemn(why) => self.decide(doubt, Move::Condemn, HandleState::Dead, Some(&why)).await,
-            Ruling::Honour => self.decide(doubt, Move::Honour, HandleState::Ready, None).await,
+            Ruling::Honour => self.decide(doubt, Move::Honour, HandleState::Dead, None).await,
             Ruling::Hold(why) => {
                 let why = Failure::new(Class::Unknown, "not_provable", why);
                 self.decide(doubt, Move::Hold, HandleState::Ready, Some(&why)).await

@@ -517,3 +517,67 @@ async fn with_the_ledger_away_a_page_says_so() {
     assert!(page.text.contains("<h1>Away for a moment</h1>"), "{}", page.text);
     assert_eq!(Browser::fresh(&door).get("/sign-in").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_post_is_changed_rescheduled_and_cancelled_without_a_script() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let wish = json!({ "caption": "Opening day", "targets": [{ "account_id": account }],
+                       "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" } });
+    let post = door.post(&wish).await.json()["id"].as_str().expect("an id").to_owned();
+    let address = format!("/posts/{post}");
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let page = browser.get(&address).await;
+    assert!(page.text.contains(&format!("href=\"{address}/edit\"")), "{}", page.text);
+    let form = browser.get(&format!("{address}/edit")).await;
+    assert!(form.text.contains("Opening day"), "{}", form.text);
+    let (token, key) = (hidden(&form.text, "token"), hidden(&form.text, "key"));
+    let moved = [
+        ("token", token.as_str()),
+        ("key", &key),
+        ("caption", "Opening night"),
+        ("link", ""),
+        ("when", "later"),
+        ("date", "2027-12-02"),
+        ("time", "20:00"),
+        ("zone", "Asia/Jerusalem"),
+    ];
+    let answer = browser.form(&format!("{address}/edit"), &moved).await;
+    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, address.as_str()));
+    let kept = door.get(&format!("/api/v1/posts/{post}")).await.json();
+    assert_eq!(kept["caption"], "Opening night");
+    assert_eq!(kept["schedule"]["instant"], "2027-12-02T18:00:00Z");
+    // without a script the date is in sight whatever is chosen
+    let unclear = [
+        ("token", token.as_str()),
+        ("key", "k2"),
+        ("caption", "x"),
+        ("when", "keep"),
+        ("date", "2027-12-03"),
+    ];
+    let answer = browser.form(&format!("{address}/edit"), &unclear).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(answer.text.contains("is not chosen"), "{}", answer.text);
+    let stolen = browser.form(&format!("{address}/cancel"), &[("token", "guessed")]).await;
+    assert_eq!(stolen.status, StatusCode::FORBIDDEN);
+    let answer = browser.form(&format!("{address}/cancel"), &[("token", &token)]).await;
+    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, address.as_str()));
+    assert_eq!(door.get(&format!("/api/v1/posts/{post}")).await.json()["state"], "cancelled");
+    let answer = browser.form(&format!("{address}/cancel"), &[("token", &token)]).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.text.contains("It is over"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn who_only_looks_changes_nothing() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let wish = json!({ "caption": "Opening day", "targets": [{ "account_id": account }] });
+    let post = door.post(&wish).await.json()["id"].as_str().expect("an id").to_owned();
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    assert!(!browser.get(&format!("/posts/{post}")).await.text.contains("/cancel"));
+    let token = browser.token.clone();
+    let answer = browser.form(&format!("/posts/{post}/cancel"), &[("token", &token)]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(browser.get(&format!("/posts/{post}/edit")).await.status, StatusCode::FORBIDDEN);
+}

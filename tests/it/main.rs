@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod browser;
+mod cancels;
+mod changes;
 mod chaos;
 mod compose;
 mod console;

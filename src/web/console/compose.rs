@@ -305,7 +305,7 @@ impl Sheet<'_> {
             media: slides(t, files, written.moved()),
             accounts: accounts.iter().map(|account| fields::target(t, self.app, account, &written)).collect(),
             zones: fields::zones(&written.zone),
-            gap: fields::offers(said.findings),
+            gap: fields::offers(said.findings.iter().map(|it| (it.code.as_str(), it.accepted.as_slice()))),
             ambiguous: said.findings.iter().any(|finding| finding.code == "dst_ambiguous")
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ledger::accounts::{Account, AccountState},
-    web::{App, check::Noted},
+    web::App,
 };
 
 /// What a network takes of a caption.
@@ -138,10 +138,10 @@ pub fn zones(chosen: &str) -> Vec<Choice> {
 }
 
 /// The two times nearest to one that does not exist.
-pub fn offers(findings: &[Noted]) -> Vec<Offer> {
-    let gap = findings.iter().find(|finding| finding.code == "dst_gap");
+pub fn offers<'a>(findings: impl IntoIterator<Item = (&'a str, &'a [String])>) -> Vec<Offer> {
+    let gap = findings.into_iter().find(|(code, _)| *code == "dst_gap");
     let offer = |value: &String| Offer { value: value.clone(), label: value.replace('T', " ") };
-    gap.map(|finding| finding.accepted.iter().map(offer).collect()).unwrap_or_default()
+    gap.map(|(_, accepted)| accepted.iter().map(offer).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod assets;
+mod change;
 mod compose;
 mod desk;
 mod fields;
@@ -86,6 +87,9 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
             get(compose::page).post(compose::arrange).layer(DefaultBodyLimit::disable()),
         )
         .route("/posts/{id}", get(post::page))
+        .route("/posts/{id}/edit", get(change::page).post(change::submit))
+        .route("/posts/{id}/cancel", posting(change::cancel))
+        .route("/posts/{id}/retry", posting(change::retry))
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
         .route("/accounts", get(accounts::page))

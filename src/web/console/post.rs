@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use chrono::{DateTime, Utc};
@@ -13,8 +13,8 @@ use jobs::machine::State as PublicationState;
 use uuid::Uuid;
 
 use super::{
-    Shell, list, render,
-    session::{Seat, Viewer},
+    Shell, list, render_as,
+    session::{AtLeast, Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip, Line},
 };
@@ -43,6 +43,11 @@ struct Page {
     link: Option<String>,
     kind: &'static str,
     chip: Chip,
+    /// Why something was not done.
+    notice: Option<String>,
+    /// What may be done about it: nothing is promised, the ledger decides.
+    changeable: bool,
+    retriable: bool,
     /// The page looks again by itself.
     live: bool,
     when_label: &'static str,
@@ -97,8 +102,19 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let t = &ENGLISH;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("post"))?;
+    show(&app, &seat, &headers, id, StatusCode::OK, None).await
+}
+
+/// The page of a post; with `notice`, of why something was not done about it.
+pub async fn show<R: AtLeast>(
+    app: &App,
+    seat: &Seat<R>,
+    headers: &HeaderMap,
+    id: Uuid,
+    status: StatusCode,
+    notice: Option<String>,
+) -> Result<Response, Problem> {
     let (workspace, ledger) = (seat.member.workspace_id, &app.house.ledger);
     let post = ledger.post(workspace, id).await?.ok_or_else(|| Problem::not_found("post"))?;
     let publications: Vec<Uuid> = post.publications.iter().map(|it| it.id).collect();
@@ -107,8 +123,10 @@ pub async fn page(
         ledger.events(&publications, post.created_at),
         ledger.accounts(workspace, None, MOST_ACCOUNTS),
     )?;
-    let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/posts/{id}"));
-    render(&view(&app, t, shell, &post, &files, &events, &accounts))
+    let shell = Shell::seated(app, headers, seat, "posts", &format!("/posts/{id}"));
+    let page = view(app, &ENGLISH, shell, &post, &files, &events, &accounts);
+    let live = page.live && notice.is_none();
+    render_as(status, &Page { notice, live, ..page })
 }
 
 fn view(
@@ -134,6 +152,15 @@ fn view(
         link: post.link.clone(),
         kind: list::kind(t, &post.kind),
         chip: words::chip(t, post.shown()),
+        notice: None,
+        changeable: post
+            .publications
+            .iter()
+            .any(|it| it.state != PublicationState::Published && it.state != PublicationState::Cancelled),
+        retriable: post
+            .publications
+            .iter()
+            .any(|it| matches!(it.state, PublicationState::Failed | PublicationState::Held)),
         live: is_live(post, now),
         when_label: if post.scheduled_for > now { t.scheduled_for } else { t.went_out },
         when: words::when(t, post),

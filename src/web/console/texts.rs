@@ -110,6 +110,18 @@ catalogue! {
     warnings_lead: "It can be sent as it is, and may be stopped on its way:",
     already_sent: "This form was sent before, with other content. Look at the post it made first; sending again makes another one.",
 
+    edit_title: "Change the post",
+    edit_lead: "What is made ready at a network already is made anew. Nothing that was sent is changed.",
+    edit_open: "Change or reschedule",
+    edit_when_is: "It is meant for:",
+    edit_when_keep: "As it is",
+    edit_when_unclear: "A date or a time is written, but “At a time” is not chosen. Choose it, or empty both.",
+    edit_save: "Save the change",
+    edit_back: "Back to the post",
+    edit_already_sent: "This form was sent before, with other content. Look at the post first; sending again changes it once more.",
+    cancel_post: "Cancel the post",
+    retry_post: "Try again",
+
     scheduled_for: "Goes out",
     went_out: "Due",
     in_time: "in {}",

@@ -79,7 +79,8 @@ fn place(anchor: &str, accounts: &[Account]) -> (usize, usize) {
     }
 }
 
-fn label(t: &Texts, field: &str) -> &'static str {
+/// What the form calls a field.
+pub fn label(t: &Texts, field: &str) -> &'static str {
     match field {
         "caption" => t.caption,
         "schedule.at" | "schedule.fold" => t.when,
@@ -92,7 +93,7 @@ fn label(t: &Texts, field: &str) -> &'static str {
 }
 
 /// `targets[2].caption` is about target 2's caption.
-fn split(field: &str) -> (Option<usize>, &str) {
+pub fn split(field: &str) -> (Option<usize>, &str) {
     let target = field.strip_prefix("targets[").and_then(|rest| rest.split_once("]."));
     match target.and_then(|(n, field)| Some((n.parse().ok()?, field))) {
         Some((n, field)) => (Some(n), field),

@@ -1,6 +1,7 @@
 //! The API: posts, media, accounts, jobs; and what watches over the process asks.
 
 pub mod accounts;
+pub mod changes;
 pub mod health;
 pub mod jobs;
 pub mod lists;
@@ -58,8 +59,10 @@ impl Modify for Bearer {
 pub fn routes() -> Router<Arc<App>> {
     let (api, description) = OpenApiRouter::<Arc<App>>::with_openapi(Description::openapi())
         .routes(routes!(posts::list, posts::create))
-        .routes(routes!(posts::one))
+        .routes(routes!(posts::one, changes::edit))
         .routes(routes!(posts::check))
+        .routes(routes!(changes::cancel))
+        .routes(routes!(changes::retry))
         .routes(routes!(media::one))
         .routes(routes!(uploads::promise))
         .routes(routes!(uploads::complete))

@@ -37,6 +37,27 @@ pub struct PostBody {
     pub latest_after: Option<String>,
 }
 
+/// What `PATCH /api/v1/posts/{id}` takes: what is left out stays, and `null` is what leaving it out is in a new post.
+/// Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = PostChange)]
+pub struct ChangeBody {
+    /// The words.
+    #[schema(example = "Opening day")]
+    pub caption: Option<String>,
+    /// The files, in order, as `POST /api/v1/media` named them.
+    pub media_ids: Option<Vec<String>>,
+    /// A public web address to show.
+    pub link: Option<String>,
+    /// What is otherwise on single accounts that the post goes to.
+    pub targets: Option<Vec<TargetBody>>,
+    /// When; `null`: now. Wakes what failed or was held as too late.
+    pub schedule: Option<ScheduleBody>,
+    /// ISO 8601 duration. Past its time plus this the post is held, never published late.
+    #[schema(example = "PT2H")]
+    pub latest_after: Option<String>,
+}
+
 /// One account that a post goes to.
 #[derive(ToSchema)]
 #[schema(as = NewTarget)]

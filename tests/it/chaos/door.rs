@@ -141,51 +141,30 @@ impl Door {
         body
     }
 
-    /// Writes a wish into the ledger the way the door will: under the publication's lock, and only where the
-    /// protocol lets it be acknowledged.
-    async fn wish(
-        &self,
-        post: Uuid,
-        wish: Wish,
-        words: &str,
-    ) -> Result<BTreeMap<Uuid, Granted>, sqlx::Error> {
-        let mut granted = BTreeMap::new();
-        let mut tx = self.pool.begin().await?;
-        let taken: Vec<(Uuid,)> = match wish {
-            Wish::Cancel => {
-                sqlx::query_as(
-                    "UPDATE publication SET cancel_requested_at = ledger_now()
-                     WHERE post_id = $1 AND (state IN ('scheduled', 'preparing', 'prepared', 'retry_wait')
-                                             OR state = 'waiting' AND handle_state <> 'spent') RETURNING id",
-                )
-                .bind(post)
-                .fetch_all(&mut *tx)
-                .await?
-            }
-            Wish::Edit => {
-                sqlx::query_as(
-                    "UPDATE publication p SET caption = $2, version = version + 1
-                     WHERE post_id = $1 AND state IN ('scheduled', 'preparing', 'prepared')
-                       AND NOT EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit')
-                     RETURNING id",
-                )
-                .bind(post)
-                .bind(words)
-                .fetch_all(&mut *tx)
-                .await?
-            }
+    /// Tells the intake a wish, once: one that is not acknowledged may be kept, and nothing follows from it.
+    async fn wish(&self, post: Uuid, wish: Wish, words: &str) -> Result<BTreeMap<Uuid, Granted>, String> {
+        let url = format!("{}/{post}", self.url);
+        let request = match wish {
+            Wish::Cancel => self.http.post(format!("{url}/cancel")),
+            Wish::Edit => self.http.patch(url).json(&json!({ "caption": words })),
         };
-        for (id,) in taken {
-            let commits: Vec<(Uuid,)> = sqlx::query_as(
-                "SELECT call_id FROM remote_call WHERE publication_id = $1 AND kind = 'commit'",
-            )
-            .bind(id)
-            .fetch_all(&mut *tx)
-            .await?;
-            granted.insert(id, Granted { wish, commits: commits.into_iter().map(|(id,)| id).collect() });
+        let answer = request.bearer_auth(&self.key).send().await.map_err(|e| e.to_string())?;
+        if answer.status() != 202 {
+            return Ok(BTreeMap::new());
         }
-        tx.commit().await?;
-        Ok(granted)
+        let answer: Value = answer.json().await.map_err(|e| e.to_string())?;
+        let granted = answer["publications"].as_array().into_iter().flatten();
+        let granted = granted.filter(|it| it["state"] != "published");
+        let ids: Vec<Uuid> = granted.filter_map(|it| it["id"].as_str()?.parse().ok()).collect();
+        let commits: Vec<(Uuid, Uuid)> = sqlx::query_as(
+            "SELECT publication_id, call_id FROM remote_call WHERE kind = 'commit' AND publication_id = ANY($1)",
+        )
+        .bind(&ids)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|e| e.to_string())?;
+        let of = |id: Uuid| commits.iter().filter(|(of, _)| *of == id).map(|(_, call)| *call).collect();
+        Ok(ids.into_iter().map(|id| (id, Granted { wish, commits: of(id) })).collect())
     }
 }
 

@@ -155,6 +155,8 @@ impl Asked {
                 self.find(Breach::Doubled, format!("{what} is called {state} and is public"));
             }
             ("held", 0) if code == Some("too_late") && plan.latest.is_some() => {}
+            // what was taken back by a process that was killed before it said so
+            ("held", 0) if code == Some("not_provable") && (wished_away || plan.latest.is_some()) => {}
             ("held", 0) => self.find(Breach::Stuck, format!("{what} is held without need: {code:?}")),
             ("cancelled", 0) if wished_away => {}
             ("cancelled" | "failed", 0) => self.find(Breach::Lost, format!("{what} is {state}: {code:?}")),
@@ -208,6 +210,11 @@ impl Asked {
 /// What is left where nothing should be, once a round is quiet; nothing is the good answer.
 pub async fn left_over(stage: &Stage, accepted: &[Accepted]) -> Result<(), String> {
     let ids: Vec<Uuid> = accepted.iter().filter_map(|post| post.id).collect();
+    // what a network has yet to carry out may still belie the ledger
+    let pending = stage.system.control("pending").await["pending"].as_u64();
+    if pending != Some(0) {
+        return Err(format!("the networks have {pending:?} requests to carry out"));
+    }
     let (jobs, claims): (i64, i64) = sqlx::query_as(
         "SELECT count(*), count(c.job_id) FROM job j JOIN publication p ON p.id = j.publication_id
          LEFT JOIN claim c ON c.job_id = j.id WHERE p.post_id = ANY($1)",

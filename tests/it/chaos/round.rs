@@ -11,7 +11,7 @@ use super::{
     oracles,
     report::{Breach, Found, Round},
     schedule::Plan,
-    stage::{LEASE, LOOK_MOST, REAP_EVERY, SETTLE, Stage},
+    stage::{LATE_LIMIT, LEASE, LOOK_MOST, REAP_EVERY, SETTLE, Stage},
     strike::{Keeper, strike_all},
 };
 
@@ -38,7 +38,8 @@ pub fn bound(plan: &Plan) -> Duration {
         _ => false,
     });
     let half_open = if half_open { HALF_OPEN } else { Duration::ZERO };
-    found_dead + doubt * (1 + plan.doubts()) + TURNS + SLACK + half_open
+    // what was sent and is given up is waited for where the network takes nothing back
+    found_dead + doubt * (1 + plan.doubts()) + LATE_LIMIT + TURNS + SLACK + half_open
 }
 
 /// Plays a round and judges it.

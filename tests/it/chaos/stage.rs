@@ -24,6 +24,8 @@ pub const SETTLE: Duration = Duration::from_secs(1);
 pub const REAP_EVERY: Duration = Duration::from_millis(500);
 /// See `publishing.look_most`.
 pub const LOOK_MOST: Duration = Duration::from_secs(2);
+/// See `publishing.late_limit`; longer than any lie and any sleep of a worker take together.
+pub const LATE_LIMIT: Duration = Duration::from_secs(20);
 /// See `lease.grace`; the platform's own is 0, 3 or 30 s.
 pub const GRACE: Duration = Duration::from_secs(2);
 
@@ -282,6 +284,7 @@ fn settings() -> BTreeMap<String, String> {
         ("RELAY__REAP_EVERY", span(REAP_EVERY)),
         ("PUBLISHING__LOOK_LEAST", "200ms".into()),
         ("PUBLISHING__LOOK_MOST", span(LOOK_MOST)),
+        ("PUBLISHING__LATE_LIMIT", span(LATE_LIMIT)),
         ("JOBS__PUBLISH__TIMEOUT", "10s".into()),
         ("JOBS__PUBLISH__RETRY_BASE", "200ms".into()),
         ("JOBS__PUBLISH__RETRY_CAP", "1s".into()),

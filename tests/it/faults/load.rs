@@ -57,10 +57,9 @@ async fn what_is_edited_while_it_is_prepared_goes_out_as_it_was_edited() {
     let post = system.post("the old words", &[FACEBOOK]).await;
     let preparing = "SELECT count(*) FROM remote_call WHERE kind = 'prepare' AND finished_at IS NULL";
     until(&system.database, preparing, 1).await;
-    let edit =
-        "UPDATE publication SET caption = 'the new words', version = version + 1 WHERE state = 'preparing'";
-    let edited = sqlx::query(edit).execute(&system.database.pool).await.unwrap();
-    assert_eq!(edited.rows_affected(), 1);
+    let edit = json!({ "caption": "the new words" });
+    let (status, edited) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&edit)).await;
+    assert_eq!((status, &edited["state"]), (202, &json!("preparing")), "{edited}");
     system.until(&post, "published").await;
     assert_eq!(system.effects(FACEBOOK, "the new words").await.len(), 1);
     assert!(system.effects(FACEBOOK, "the old words").await.is_empty());

@@ -1,0 +1,395 @@
+//! T17, T21 and edits of whole posts: what people change after a post was accepted.
+//!
+//! An edit raises the version of each publication that it changes. What was prepared of an older version is never
+//! armed, so nobody has to be asked to stop: who works on it finds the new version and prepares anew (T7').
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::{
+    contract::Job,
+    control::{self as wishes, Edit},
+    hint::Hint,
+    machine::State,
+    publish::Publish,
+};
+use sqlx::{PgConnection, PgTransaction};
+use uuid::Uuid;
+
+use super::{
+    Ledger, LedgerError,
+    accept::{Facts, NewPost, NewTarget},
+    accounts,
+    control::{self, Refusal},
+    idempotency::{Answer, Asked, Once},
+    media,
+    posts::{self, Post, Publication},
+};
+
+/// A write about one post.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    /// Whose it must be.
+    pub workspace_id: Uuid,
+    /// The post.
+    pub post_id: Uuid,
+    /// The key it came with.
+    pub asked: Option<&'a Asked>,
+    /// What it is answered with.
+    pub answer: fn(&Post) -> Answer,
+}
+
+/// A post after such a write.
+#[derive(Debug)]
+pub struct Changed {
+    /// As it is now.
+    pub post: Post,
+    /// Its jobs that may run now.
+    pub due: Vec<Hint>,
+}
+
+/// Why a post is left as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unchanged<R> {
+    /// It was judged bad.
+    Bad(R),
+    /// Not as it stands.
+    Refused(Refusal),
+}
+
+/// What came of a write about a post.
+pub type Written<R> = Once<Result<Changed, Unchanged<R>>>;
+
+impl Ledger {
+    /// Whether the workspace has such a post.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn has_post(&self, workspace_id: Uuid, id: Uuid) -> Result<bool, LedgerError> {
+        let found = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM post WHERE workspace_id = $1 AND id = $2) AS "found!""#,
+            workspace_id,
+            id,
+        );
+        Ok(found.fetch_one(&self.pool).await?)
+    }
+
+    /// Cancels every publication of a post that nobody is told of yet (T17). Where one may be public already the wish
+    /// is kept, and the refusal says so.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn cancel_post(&self, about: &About<'_>) -> Result<Written<()>, LedgerError> {
+        self.kept_by_day(|| self.each(about, Verb::Cancel)).await
+    }
+
+    /// Tries again every publication of a post that failed or is held as too late (T21).
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn retry_post(&self, about: &About<'_>) -> Result<Written<()>, LedgerError> {
+        self.kept_by_day(|| self.each(about, Verb::Retry)).await
+    }
+
+    /// Changes a post: `judge` makes it anew of what it is, by what is true now. Nothing is changed unless all of it
+    /// may be. `media_ids` are the files that it may have then, besides those it has.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn edit_post<R: Send>(
+        &self,
+        about: &About<'_>,
+        media_ids: &[Uuid],
+        judge: impl Fn(&Facts, &Post) -> Result<NewPost, R> + Send + Sync,
+    ) -> Result<Written<R>, LedgerError> {
+        self.patiently(|| self.edit_once(about, media_ids, &judge)).await
+    }
+
+    async fn edit_once<R>(
+        &self,
+        about: &About<'_>,
+        media_ids: &[Uuid],
+        judge: impl Fn(&Facts, &Post) -> Result<NewPost, R> + Send,
+    ) -> Result<Written<R>, LedgerError> {
+        let mut tx = match self.begin_once(about.asked).await? {
+            Once::Done(tx) => tx,
+            Once::Before(answer) => return Ok(Once::Before(answer)),
+            Once::KeyReused => return Ok(Once::KeyReused),
+        };
+        let Some((facts, post)) = lock(&mut tx, about, media_ids).await? else {
+            return Ok(Once::Done(Err(Unchanged::Refused(Refusal::Missing))));
+        };
+        let new = match judge(&facts, &post) {
+            Ok(new) => new,
+            Err(bad) => return Ok(Once::Done(Err(Unchanged::Bad(bad)))),
+        };
+        let due = match write(&mut tx, &post, &new, facts.now).await? {
+            Ok(due) => due,
+            Err(refusal) => return Ok(Once::Done(Err(Unchanged::Refused(refusal)))),
+        };
+        let changed = self.done(tx, about, due).await?;
+        Ok(Once::Done(Ok(changed)))
+    }
+
+    async fn each(&self, about: &About<'_>, verb: Verb) -> Result<Written<()>, LedgerError> {
+        let mut tx = match self.begin_once(about.asked).await? {
+            Once::Done(tx) => tx,
+            Once::Before(answer) => return Ok(Once::Before(answer)),
+            Once::KeyReused => return Ok(Once::KeyReused),
+        };
+        let ids = publications(&mut tx, about).await?;
+        let (mut acted, mut refusals) = (false, Vec::new());
+        for id in ids {
+            let done = match verb {
+                Verb::Cancel => control::cancel_publication(&mut tx, id).await?,
+                Verb::Retry => control::retry_publication(&mut tx, id).await?.map(drop),
+            };
+            acted |= done.is_ok();
+            refusals.extend(done.err());
+        }
+        // one that may be public outweighs all that were cancelled
+        let kept = refusals.contains(&Refusal::WishKept);
+        if acted && !kept {
+            return Ok(Once::Done(Ok(self.done(tx, about, Vec::new()).await?)));
+        }
+        let refusal = refusals.into_iter().max_by_key(weight).unwrap_or(Refusal::Missing);
+        self.commit_once(tx, about.asked, None).await?;
+        Ok(Once::Done(Err(Unchanged::Refused(refusal))))
+    }
+
+    /// Commits the write with its answer, which is the post as it is then.
+    async fn done(
+        &self,
+        mut tx: PgTransaction<'static>,
+        about: &About<'_>,
+        due: Vec<Hint>,
+    ) -> Result<Changed, LedgerError> {
+        let post = posts::select(&mut tx, about.workspace_id, about.post_id).await?;
+        let post = post.ok_or_else(|| LedgerError::Unreadable("no post where one was locked".into()))?;
+        self.commit_once(tx, about.asked, Some(&(about.answer)(&post))).await?;
+        Ok(Changed { post, due })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Cancel,
+    Retry,
+}
+
+/// Of several refusals the weightiest is told.
+fn weight(refusal: &Refusal) -> u8 {
+    match refusal {
+        Refusal::WishKept => 8,
+        Refusal::Account(_) => 7,
+        Refusal::Undecided => 6,
+        Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
+        Refusal::Wished => 4,
+        Refusal::UnderWay(_) | Refusal::Running => 3,
+        Refusal::Over(_) => 2,
+        Refusal::Redriven(_) => 1,
+        Refusal::Missing => 0,
+    }
+}
+
+/// The post's publications, in one order for all.
+async fn publications(tx: &mut PgConnection, about: &About<'_>) -> Result<Vec<Uuid>, LedgerError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM publication WHERE workspace_id = $1 AND post_id = $2 ORDER BY id",
+        about.workspace_id,
+        about.post_id,
+    );
+    Ok(ids.fetch_all(tx).await?)
+}
+
+/// Locks accounts, post and publications, in the order in which arming does; what is read then is true until the end.
+async fn lock(
+    tx: &mut PgConnection,
+    about: &About<'_>,
+    media_ids: &[Uuid],
+) -> Result<Option<(Facts, Post)>, LedgerError> {
+    let of_post = sqlx::query_scalar!(
+        "SELECT account_id FROM publication WHERE workspace_id = $1 AND post_id = $2 ORDER BY account_id",
+        about.workspace_id,
+        about.post_id,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let accounts = accounts::lock_accounts(tx, about.workspace_id, &of_post).await?;
+    sqlx::query!("SELECT id FROM post WHERE id = $1 FOR UPDATE", about.post_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    sqlx::query!("SELECT id FROM publication WHERE post_id = $1 ORDER BY id FOR UPDATE", about.post_id)
+        .fetch_all(&mut *tx)
+        .await?;
+    let Some(post) = posts::select(tx, about.workspace_id, about.post_id).await? else { return Ok(None) };
+    let media_ids = [media_ids, &post.media_ids].concat();
+    let media = media::select(tx, about.workspace_id, &media_ids).await?;
+    let now = sqlx::query_scalar!(r#"SELECT ledger_now() AS "now!""#).fetch_one(tx).await?;
+    Ok(Some((Facts { now, accounts, media }, post)))
+}
+
+/// Writes what is new, or nothing. Returns the jobs that may run now.
+async fn write(
+    tx: &mut PgConnection,
+    post: &Post,
+    new: &NewPost,
+    now: DateTime<Utc>,
+) -> Result<Result<Vec<Hint>, Refusal>, LedgerError> {
+    let targets: HashMap<Uuid, &NewTarget> = new.targets.iter().map(|it| (it.account_id, it)).collect();
+    let change = Change { post, new };
+    let mut changed = Vec::new();
+    for it in &post.publications {
+        if it.state == State::Published && change.shows_otherwise(it) {
+            return Ok(Err(Refusal::Shown));
+        }
+        let Some(target) = targets.get(&it.account_id).filter(|target| change.touches(it, target)) else {
+            continue;
+        };
+        match refused(control::stand(tx, it.id).await?) {
+            Some(refusal) => return Ok(Err(refusal)),
+            None => changed.push((it, *target)),
+        }
+    }
+    if changed.is_empty() {
+        let over = post.publications.iter().all(|it| matches!(it.state, State::Published | State::Cancelled));
+        return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(Vec::new()) });
+    }
+    update_post(tx, post, new).await?;
+    let mut due = Vec::new();
+    for (it, target) in changed {
+        update_publication(tx, it.id, target, new).await?;
+        due.extend(wake(tx, it, &change, now).await?);
+    }
+    Ok(Ok(due))
+}
+
+fn refused(it: wishes::Stand) -> Option<Refusal> {
+    match wishes::edit(&it) {
+        Edit::Now => None,
+        Edit::InEffect => Some(Refusal::InEffect),
+        Edit::Alive => Some(Refusal::Alive),
+        Edit::Decide => Some(Refusal::Undecided),
+        Edit::Wished => Some(Refusal::Wished),
+        Edit::Over => Some(Refusal::Over(it.state.shown().to_owned())),
+    }
+}
+
+struct Change<'a> {
+    post: &'a Post,
+    new: &'a NewPost,
+}
+
+impl Change<'_> {
+    /// Whether what all accounts share would be something else.
+    fn of_what_is_shared(&self) -> bool {
+        self.post.link != self.new.link || self.post.media_ids != self.new.media_ids
+    }
+
+    fn of_time(&self) -> bool {
+        self.post.scheduled_for != self.new.scheduled_for || self.post.latest_after != self.new.latest_after
+    }
+
+    /// Whether this publication, which is public, would show something else than it does.
+    fn shows_otherwise(&self, it: &Publication) -> bool {
+        self.of_what_is_shared() || (it.caption.is_none() && self.post.caption != self.new.caption)
+    }
+
+    fn touches(&self, it: &Publication, target: &NewTarget) -> bool {
+        let words = |own: &Option<String>, all: &String| own.as_ref().unwrap_or(all).clone();
+        self.of_what_is_shared()
+            || self.of_time()
+            || words(&it.caption, &self.post.caption) != words(&target.caption, &self.new.caption)
+            || it.caption != target.caption
+            || it.options != target.options
+            || it.surface != target.surface
+    }
+}
+
+async fn update_post(tx: &mut PgConnection, post: &Post, new: &NewPost) -> Result<(), LedgerError> {
+    let written = new.written.as_ref();
+    sqlx::query!(
+        "UPDATE post SET caption = $2, link = $3, wall_time = $4, time_zone = $5, fold = $6, scheduled_for = $7,
+                         latest_after = make_interval(secs => $8)
+         WHERE id = $1",
+        post.id,
+        new.caption,
+        new.link,
+        written.map(|it| it.wall_time),
+        written.map(|it| it.time_zone.as_str()),
+        written.and_then(|it| it.fold),
+        new.scheduled_for,
+        new.latest_after.as_secs_f64(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    if post.media_ids == new.media_ids {
+        return Ok(());
+    }
+    sqlx::query!("DELETE FROM post_media WHERE post_id = $1", post.id).execute(&mut *tx).await?;
+    sqlx::query!(
+        "INSERT INTO post_media (post_id, position, media_id)
+         SELECT $1, n - 1, id FROM unnest($2::uuid[]) WITH ORDINALITY AS file (id, n)",
+        post.id,
+        &new.media_ids,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn update_publication(
+    tx: &mut PgConnection,
+    id: Uuid,
+    target: &NewTarget,
+    new: &NewPost,
+) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE publication
+         SET surface = $2, caption = $3, options = $4, scheduled_for = $5,
+             latest_at = $5::timestamptz + make_interval(secs => $6), version = version + 1, updated_at = ledger_now()
+         WHERE id = $1",
+        id,
+        target.surface,
+        target.caption,
+        target.options,
+        new.scheduled_for,
+        new.latest_after.as_secs_f64(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Its job runs when the new time asks for it; another time wakes what failed or was too late (T21). Who has the job
+/// now gives it back at that time, whatever time they meant.
+async fn wake(
+    tx: &mut PgConnection,
+    it: &Publication,
+    change: &Change<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<Hint>, LedgerError> {
+    if matches!(it.state, State::Failed | State::Held) {
+        if !change.of_time() {
+            return Ok(None); // it is sent by who tries it again
+        }
+        control::redrive(tx, it.id).await?;
+    }
+    let ahead = TimeDelta::from_std(change.new.prepare_ahead).unwrap_or(TimeDelta::MAX);
+    let run_at = change.new.scheduled_for.checked_sub_signed(ahead).map_or(now, |at| at.max(now));
+    let job = sqlx::query!(
+        "UPDATE job SET run_at = $2, epoch = epoch + 1 WHERE publication_id = $1 AND kind = 'publish'
+         RETURNING id, workspace_id",
+        it.id,
+        run_at,
+    )
+    .fetch_optional(tx)
+    .await?;
+    let hint = |row: (Uuid, Uuid)| Hint {
+        kind: Publish::KIND.to_owned(),
+        workspace_id: row.1,
+        job_id: row.0,
+        run_at,
+    };
+    Ok(job.filter(|_| run_at <= now).map(|row| hint((row.id, row.workspace_id))))
+}

@@ -1,0 +1,159 @@
+//! What is done about a post after it was accepted: changing, cancelling, trying again.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+
+use super::{
+    asked, give, id,
+    jobs::sentence,
+    posts::answer,
+    shapes::{ChangeBody, PostShape},
+};
+use crate::{
+    ledger::{control::Refusal, edit::Unchanged, idempotency::Once},
+    web::{
+        Act, App,
+        access::{Caller, PostsWrite},
+        body,
+        problem::{Problem, ProblemDocument},
+    },
+};
+
+/// Changes a post: what it says, what it shows, when it goes out. All of it is changed, or nothing. `409` while what
+/// was sent before may be public, or may become so.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/posts/{id}",
+    tag = "posts",
+    security(("bearer" = ["posts:write"])),
+    params(
+        ("id" = String, Path, description = "The post"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
+    request_body = ChangeBody,
+    responses(
+        (status = 202, description = "Committed", body = PostShape),
+        (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "One entry in errors for each field", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away; nothing was changed", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn edit(
+    State(app): State<Arc<App>>,
+    caller: Caller<PostsWrite>,
+    headers: HeaderMap,
+    Path(post): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let about = (caller.workspace_id, known(&app, &caller, &post).await?);
+    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let asked = asked(&headers, caller.workspace_id, &format!("PATCH /api/v1/posts/{}", about.1), &bytes)?;
+    let (patch, found) = body::patch(&body::json(&bytes)?);
+    match app.edit(patch, found, about, asked, caller.key_id).await? {
+        Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
+        Once::Done(Err(Unchanged::Bad(findings))) => Err(Problem::invalid(findings)),
+        Once::Done(Err(Unchanged::Refused(refusal))) => Err(refused(&refusal)),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
+}
+
+/// Cancels what a post has not brought out yet. `409` where it may be public already: the wish is kept, and honoured
+/// if it turns out that it is not.
+#[utoipa::path(
+    post,
+    path = "/api/v1/posts/{id}/cancel",
+    tag = "posts",
+    security(("bearer" = ["posts:write"])),
+    params(
+        ("id" = String, Path, description = "The post"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
+    responses(
+        (status = 202, description = "Committed: nothing is sent any more", body = PostShape),
+        (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn cancel(
+    State(app): State<Arc<App>>,
+    caller: Caller<PostsWrite>,
+    headers: HeaderMap,
+    Path(post): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    act(app, caller, headers, post, body, Act::Cancel).await
+}
+
+/// Tries again what failed of a post, or was held as too late. What was sent before stays accounted for.
+#[utoipa::path(
+    post,
+    path = "/api/v1/posts/{id}/retry",
+    tag = "posts",
+    security(("bearer" = ["posts:write"])),
+    params(
+        ("id" = String, Path, description = "The post"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
+    responses(
+        (status = 202, description = "Committed", body = PostShape),
+        (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn retry(
+    State(app): State<Arc<App>>,
+    caller: Caller<PostsWrite>,
+    headers: HeaderMap,
+    Path(post): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    act(app, caller, headers, post, body, Act::Retry).await
+}
+
+async fn act(
+    app: Arc<App>,
+    caller: Caller<PostsWrite>,
+    headers: HeaderMap,
+    post: String,
+    body: Body,
+    act: Act,
+) -> Result<Response, Problem> {
+    let about = (caller.workspace_id, known(&app, &caller, &post).await?);
+    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let route = format!("POST /api/v1/posts/{}/{}", about.1, act.word());
+    let asked = asked(&headers, caller.workspace_id, &route, &bytes)?;
+    let findings = body::nothing(&body::json(&bytes)?);
+    if !findings.is_empty() {
+        return Err(Problem::invalid(findings));
+    }
+    match app.act(act, about, asked).await? {
+        Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
+        Once::Done(Err(Unchanged::Bad(()))) => Err(Problem::internal()),
+        Once::Done(Err(Unchanged::Refused(refusal))) => Err(refused(&refusal)),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
+}
+
+/// The post of that id; of another workspace there is none, whatever else is wrong.
+async fn known(app: &App, caller: &Caller<PostsWrite>, post: &str) -> Result<uuid::Uuid, Problem> {
+    let id = id(post, "post")?;
+    let found = app.house.ledger.has_post(caller.workspace_id, id).await?;
+    found.then_some(id).ok_or_else(|| Problem::not_found("post"))
+}
+
+/// A refusal as the API says it.
+pub fn refused(refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::Missing => Problem::not_found("post"),
+        other => Problem::conflict(sentence(other)),
+    }
+}
