@@ -107,14 +107,9 @@ const STORY: MediaRule = MediaRule { ratio: None, most_duration_ms: Some(60_000)
 /// What a Page's codes mean.
 pub const TABLES: Tables = Tables { rows: &[FILMS, graph::ERRORS], definite_no: DEFINITE_NO };
 
-/// "Video API: Error Codes" of Meta's documents, and what the upload address says.
+/// What the upload address says.
 const FILMS: &[Row] = &[
-    Row::sub("1363019", Class::Transient),
-    Row::sub("1363030", Class::Transient),
-    Row::sub("1363037", Class::Transient),
-    Row::sub("1363042", Class::Permission),
     Row::is("389", Class::Transient),
-    Row::is("6000", Class::Permanent),
     Row::is("OffsetInvalidError", Class::Transient),
     Row::is("PartialRequestError", Class::Transient),
 ];
