@@ -66,7 +66,11 @@ impl Lease {
             ended: CancellationToken::new(),
         });
         parts.clock.set(parts.ledger.renew(lease.tenure().inc, &parts.kinds, lease.length).await?);
-        let ledger = Ledger::open(&parts.database_url, Role::Worker, 1)?;
+        let open = {
+            let url = parts.database_url.clone();
+            move || Ledger::open(&url, Role::Worker, 1)
+        };
+        let ledger = open()?;
         let (kept, clock) = (Arc::clone(&lease), Arc::clone(&parts.clock));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| LedgerError::Away(sqlx::Error::Io(e)))?;
@@ -74,7 +78,7 @@ impl Lease {
             .name("lease".into())
             .spawn(move || {
                 let _ended = kept.ended.clone().drop_guard();
-                runtime.block_on(kept.keep(ledger, clock));
+                runtime.block_on(kept.keep(ledger, open, clock));
             })
             .map_err(|e| LedgerError::Away(sqlx::Error::Io(e)))?;
         Ok(lease)
@@ -115,7 +119,12 @@ impl Lease {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.renewed.load(Ordering::Acquire)))
     }
 
-    async fn keep(&self, ledger: Ledger, clock: Arc<LedgerClock>) {
+    async fn keep(
+        &self,
+        mut ledger: Ledger,
+        open: impl Fn() -> Result<Ledger, LedgerError>,
+        clock: Arc<LedgerClock>,
+    ) {
         let every = self.length / 3;
         let mut wait = every;
         loop {
@@ -128,6 +137,10 @@ impl Lease {
                 self.give_up();
             }
             let heard = self.renew(&ledger, &clock, every).await;
+            // a connection that goes half open while the pool takes it back keeps its place for good
+            if !heard && let Ok(other) = open() {
+                ledger = other;
+            }
             let over = self.age() >= self.length;
             if over {
                 self.give_up();
