@@ -242,7 +242,7 @@ impl System {
         &self.accounts[platform]
     }
 
-    /// A call of the API: the status and the answer.
+    /// A call of the API: the status and the answer, as a string where it is no JSON.
     pub async fn api(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let mut request = self.http.request(method, self.url(path)).bearer_auth(&self.key);
         if let Some(body) = body {
@@ -250,7 +250,8 @@ impl System {
         }
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
-        (status, answer.json().await.unwrap_or(Value::Null))
+        let text = answer.text().await.unwrap_or_else(|error| format!("{error:?}"));
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
     /// Uploads a file and gives its id.
