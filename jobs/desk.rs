@@ -13,6 +13,7 @@ use crate::{
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     preflight::Fact,
+    renewals::{Renewals, Renewing},
     surface::{Rendition, Surface},
 };
 
@@ -29,6 +30,8 @@ pub struct Desk<'a> {
     pub gate: &'a dyn Gate,
     /// Tokens, opened for one call.
     pub vault: &'a dyn Vault,
+    /// What is kept of an account's access, and wishes for it to be renewed; a worker has it.
+    pub renewals: Option<&'a dyn Renewals>,
     /// Files.
     pub media: &'a dyn Media,
     /// How long things may take.
@@ -43,6 +46,14 @@ impl<'a> Desk<'a> {
     pub fn effects(&self) -> Result<&'a dyn Effects, JobError> {
         let missing = || Failure::new(Class::Permanent, "payload", "it names no publication");
         self.effects.ok_or_else(|| JobError::Malformed(missing()))
+    }
+
+    /// What is kept of accounts' access.
+    ///
+    /// # Errors
+    /// Nobody here keeps any.
+    pub fn renewals(&self) -> Result<&'a dyn Renewals, JobError> {
+        self.renewals.ok_or_else(|| JobError::Infrastructure("nobody here keeps access alive".into()))
     }
 }
 
@@ -173,6 +184,11 @@ pub trait Network: Send + Sync {
     /// How many calls `facts` takes at most that count against the rates of the allowance; none: it asks nothing.
     fn fact_calls(&self) -> u32 {
         0
+    }
+
+    /// How its access is kept alive, where that can be done.
+    fn renewing(&self) -> Option<&dyn Renewing> {
+        None
     }
 }
 

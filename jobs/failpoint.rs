@@ -50,6 +50,12 @@ points! {
     AfterSettle = "after_settle",
     /// The reconciler has read the network; nothing is stored.
     AfterEvidence = "after_evidence",
+    /// A refresh of an account's tokens is logged; nothing was sent.
+    AfterRefreshLogged = "after_refresh_logged",
+    /// The network has answered a refresh; nothing is stored.
+    AfterRefreshAnswer = "after_refresh_2xx",
+    /// The new pair is stored; the job is not settled.
+    AfterRefreshSaved = "after_refresh_saved",
     /// A post is accepted and committed; no hint was pushed, no answer given.
     AfterAccept = "after_accept",
 }

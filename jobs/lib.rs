@@ -16,9 +16,14 @@ mod model;
 pub mod preflight;
 pub mod probe;
 pub mod publish;
+pub mod renewals;
 pub mod store;
 pub mod surface;
 pub mod timetable;
+#[cfg(test)]
+mod token_model;
+pub mod token_refresh;
+pub mod tokens;
 pub mod zones;
 
 use contract::Kind;
@@ -28,7 +33,8 @@ use uuid::Uuid;
 pub const HOUSE: Uuid = Uuid::nil();
 
 /// Every kind of work, by the word that names its file, queue, settings table and log field.
-pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>()];
+pub const KINDS: &[Kind] = 
+    &[Kind::of::<publish::Publish>(), Kind::of::<token_refresh::TokenRefresh>()];
 
 /// What the engine is tried with.
 pub const PROBE: Kind = Kind::of::<probe::Probe>();

@@ -18,12 +18,15 @@ use crate::{
     fp,
     gate::{Errand, Visit},
     machine::{self, Answer, HandleState, Move, Public, Sight, Step, Withdrawal},
+    renewals::{Asked, Mend},
 };
 
 /// More steps than one run can need; a run that takes them all is handed back.
 const MOST_STEPS: usize = 16;
 /// The wait for another publication of the same account to be committed.
 const ACCOUNT_BUSY_WAIT: Duration = Duration::from_secs(1);
+/// The wait for an account's access to be renewed.
+const ACCESS_WAIT: Duration = Duration::from_secs(1);
 /// One read of a network.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -42,8 +45,11 @@ impl Job for Publish {
         for _ in 0..MOST_STEPS {
             let it = desk.effects()?.look().await?;
             let step = machine::next(&it.standing, it.now);
-            if let Some(done) = take(step, &it, desk).await? {
-                return Ok(done);
+            match take(step, &it, desk).await {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => {}
+                Err(JobError::Unauthorised(failure)) => return mended(failure, &it, desk).await,
+                Err(error) => return Err(error),
             }
         }
         Err(JobError::Infrastructure(format!("publication {} did not settle", self.publication_id)))
@@ -78,6 +84,28 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
             Err(error) => unseen(it, desk, error).map(Some),
         },
     }
+}
+
+/// Access that a refresh mends is waited for; else the account rests until its owner has mended it.
+async fn mended(failure: Failure, it: &Publication, desk: &Desk<'_>) -> Result<Done, JobError> {
+    let renewing = desk.networks.of(&it.account.platform).and_then(Network::renewing);
+    let (Some(renewing), Some(renewals)) = (renewing, desk.renewals) else {
+        return Err(JobError::Unauthorised(failure));
+    };
+    match renewing.mend(&failure) {
+        Mend::Owner => {}
+        Mend::Disconnect => renewals.refused(it.account.id, &failure, true).await?,
+        Mend::Refresh => match renewals.ask(it.account.id).await? {
+            Asked::Changed => return Ok(waiting(desk, Duration::ZERO, "its access was renewed meanwhile")),
+            Asked::UnderWay => return Ok(waiting(desk, ACCESS_WAIT, "its access is being renewed")),
+            Asked::Vain => {}
+        },
+    }
+    Err(JobError::Unauthorised(failure))
+}
+
+fn waiting(desk: &Desk<'_>, wait: Duration, reason: &str) -> Done {
+    Done::Waiting { until: desk.clock.now() + wait, reason: reason.into() }
 }
 
 /// A publication at its network, with its token open.
@@ -266,6 +294,13 @@ impl<'a> At<'a> {
                 Ok(Some(patience(self.it, self.desk, "the network still works on it")))
             }
             Err(JobError::Unauthorised(failure)) if !committed => Err(JobError::Unauthorised(failure)),
+            // observed on with the next token, where there will be one
+            Err(JobError::Unauthorised(failure)) => match mended(failure, self.it, self.desk).await {
+                Ok(_) | Err(JobError::Unauthorised(_)) => {
+                    Ok(Some(patience(self.it, self.desk, "its access is refused")))
+                }
+                Err(error) => Err(error),
+            },
             Err(error) => Ok(Some(patience(self.it, self.desk, &error.to_string()))),
         }
     }

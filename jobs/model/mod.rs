@@ -17,7 +17,7 @@
 //! Reads may be stale, and even wrong: then S4 is not promised.
 //! What is left out: R1, a person who approves a story's retry while the first attempt is only paused.
 
-mod check;
+pub(crate) mod check;
 mod choices;
 mod claims;
 mod flaw;

@@ -47,6 +47,7 @@ pub fn replay(script: &[Reply]) -> Request {
         networks: &desk,
         gate: &Open,
         vault: &desk,
+        renewals: None,
         media: &desk,
         limits,
     };

@@ -95,6 +95,7 @@ impl New {
             refresh: json_field(&object, "refresh_token").map(SecretString::from),
             issued_at: self.issued_at,
             expires_at: self.expires_at,
+            refresh_expires_at: None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Tokens: sealed in a schema of their own, opened only where a worker makes a call.
 
 use chrono::{DateTime, Utc};
+use jobs::tokens::{look_after, renew_from};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgTransaction;
 use uuid::Uuid;
@@ -22,6 +23,8 @@ pub struct TokenPair {
     pub issued_at: Option<DateTime<Utc>>,
     /// When it ends, where the network says so.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When the refresh token ends, where the network says so.
+    pub refresh_expires_at: Option<DateTime<Utc>>,
 }
 
 /// Why a token could not be had.
@@ -39,7 +42,7 @@ pub enum VaultError {
 }
 
 /// Names the row a sealed value belongs to: moved elsewhere, it does not open.
-fn row_name(workspace: Uuid, account: Uuid, field: &str, generation: i64) -> String {
+pub(super) fn row_name(workspace: Uuid, account: Uuid, field: &str, generation: i64) -> String {
     format!("vault.token|{workspace}|{account}|{field}|{generation}")
 }
 
@@ -49,17 +52,28 @@ impl Ledger {
     /// # Errors
     /// There is none, it does not open, or the ledger is away.
     pub async fn open_token(&self, ring: &KeyRing, account_id: Uuid) -> Result<SecretString, VaultError> {
+        self.open_field(ring, account_id, "access").await
+    }
+
+    /// Opens one of an account's tokens, of its present generation.
+    pub(super) async fn open_field(
+        &self,
+        ring: &KeyRing,
+        account_id: Uuid,
+        field: &str,
+    ) -> Result<SecretString, VaultError> {
         let row = sqlx::query!(
             r#"SELECT t.sealed, t.generation, a.workspace_id FROM vault.token t JOIN account a ON a.id = t.account_id
-               WHERE t.account_id = $1 AND t.field = 'access' AND t.generation = a.token_generation"#,
+               WHERE t.account_id = $1 AND t.field = $2 AND t.generation = a.token_generation"#,
             account_id,
+            field,
         )
         .fetch_optional(&self.pool)
         .await
         .map_err(LedgerError::from)?
         .ok_or(VaultError::Missing)?;
         let opened =
-            ring.open(&row.sealed, &row_name(row.workspace_id, account_id, "access", row.generation))?;
+            ring.open(&row.sealed, &row_name(row.workspace_id, account_id, field, row.generation))?;
         let text = std::str::from_utf8(&opened).map_err(|_| KeyError::DoesNotOpen)?;
         Ok(SecretString::from(text))
     }
@@ -82,6 +96,13 @@ impl Ledger {
             let sealed = ring.seal(secret.expose_secret().as_bytes(), &name);
             store(&mut tx, &account, field, ring.sealing_key(), &sealed, pair).await?;
         }
+        let (now, kept) = (renewed_anew(&mut tx, account.id, pair).await?, pair.refresh.is_some());
+        let issued = pair.issued_at.unwrap_or(now);
+        let from = renew_from(&[(issued, pair.expires_at), (issued, pair.refresh_expires_at)]);
+        let due = look_after(from.filter(|_| kept), now);
+        sqlx::query!("UPDATE account SET refresh_due_at = $2 WHERE id = $1", account.id, due)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query!(
             r#"UPDATE job SET standing = 'active', epoch = epoch + 1
                WHERE account_id = $1 AND kind = 'publish' AND standing = 'paused'"#,
@@ -92,6 +113,34 @@ impl Ledger {
         tx.commit().await?;
         Ok(account.id)
     }
+}
+
+/// Whatever was being renewed before is not of these tokens; one that is left over of others is dropped.
+async fn renewed_anew(
+    tx: &mut PgTransaction<'_>,
+    account: Uuid,
+    pair: &TokenPair,
+) -> Result<DateTime<Utc>, LedgerError> {
+    let now = sqlx::query_scalar!(
+        r#"WITH anew AS (
+               UPDATE account
+               SET refresh_state = 'idle', refresh_call = NULL, renewable = $2, renewable_until = $3,
+                   data_access_expires_at = NULL, missing_scopes = '{}'
+               WHERE id = $1 RETURNING id, token_generation),
+           dropped AS (
+               DELETE FROM vault.token t USING anew
+               WHERE t.account_id = anew.id AND t.generation < anew.token_generation),
+           closed AS (
+               UPDATE remote_call c SET verdict = 'ambiguous', finished_at = ledger_now()
+               FROM anew WHERE c.account_id = anew.id AND c.kind = 'refresh' AND c.verdict IS NULL)
+           SELECT ledger_now() AS "now!""#,
+        account,
+        pair.refresh.is_some(),
+        pair.refresh_expires_at,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(now)
 }
 
 async fn store(
@@ -114,7 +163,7 @@ async fn store(
         key_id,
         sealed,
         pair.issued_at,
-        pair.expires_at,
+        if field == "refresh" { pair.refresh_expires_at } else { pair.expires_at },
     )
     .execute(&mut **tx)
     .await?;

@@ -17,6 +17,7 @@ use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
     Back, Claimed, LedgerError, PutBack,
     effects::ClaimedEffects,
+    renewals::ClaimedRenewals,
     settle::{End, Finish, Outcome},
 };
 
@@ -78,12 +79,14 @@ impl Worker {
         });
         let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
+        let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
             networks: &*parts.networks,
             gate: &gate,
             vault: &vault,
+            renewals: Some(&renewals),
             media: &*parts.media,
             limits: self.limits(),
         };
@@ -211,7 +214,7 @@ impl Worker {
     /// account was connected anew meanwhile.
     async fn pause(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
         if let Some(account) = job.account_id {
-            self.parts.ledger.rest_account(account, job.claim, &failure.message).await?;
+            self.parts.ledger.rest_account(account, job.claim, &failure.message, false).await?;
         }
         let again = after(self.parts.clock_now(), CONNECTED_ANEW);
         self.back(job, Back::Paused, again, failure.to_string()).await

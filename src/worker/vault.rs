@@ -1,10 +1,7 @@
 //! Opening tokens, here and nowhere else.
 
 use async_trait::async_trait;
-use jobs::{
-    contract::{Class, Failure, JobError},
-    desk::Vault,
-};
+use jobs::{contract::JobError, desk::Vault};
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -21,11 +18,6 @@ pub struct LedgerVault<'a> {
 #[async_trait]
 impl Vault for LedgerVault<'_> {
     async fn access_token(&self, account_id: Uuid) -> Result<SecretString, JobError> {
-        self.ledger.open_token(self.ring, account_id).await.map_err(|error| match error {
-            VaultError::Ledger(away) => away.into(),
-            VaultError::Key(_) | VaultError::Missing => {
-                JobError::Unauthorised(Failure::new(Class::Auth, "token", error.to_string()))
-            }
-        })
+        self.ledger.open_token(self.ring, account_id).await.map_err(VaultError::into_job_error)
     }
 }

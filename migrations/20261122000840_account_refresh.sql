@@ -1,0 +1,22 @@
+-- The machine that keeps an account's access alive: IDLE(g) → REFRESHING(g, call) → IDLE(g+1), or SUSPECT where nobody
+-- knows what became of the call. What it says of the tokens themselves stays in the vault.
+CREATE TYPE refresh_state AS ENUM ('idle', 'refreshing', 'suspect');
+ALTER TABLE account
+    ADD COLUMN refresh_state refresh_state NOT NULL DEFAULT 'idle',
+    ADD COLUMN refresh_call uuid, -- the call that a new pair is awaited from
+    ADD COLUMN refresh_due_at timestamptz NOT NULL DEFAULT ledger_now(), -- when its access is looked after next
+    ADD COLUMN refreshed_at timestamptz, -- when its last pair came
+    ADD COLUMN renewable boolean NOT NULL DEFAULT false, -- something to renew it with is kept
+    ADD COLUMN renewable_until timestamptz, -- when that ends, where the network says so
+    ADD COLUMN data_access_expires_at timestamptz, -- Meta stops giving data then, whatever the token does
+    ADD COLUMN missing_scopes text[] NOT NULL DEFAULT '{}', -- what publishing needs and the grant lacks
+    ADD CONSTRAINT account_refresh_call CHECK ((refresh_state = 'idle') = (refresh_call IS NULL));
+UPDATE account SET renewable = true
+WHERE EXISTS (SELECT FROM vault.token t WHERE t.account_id = account.id AND t.field = 'refresh');
+-- Of a refresh token nobody has said yet when it ends.
+UPDATE vault.token SET expires_at = NULL WHERE field = 'refresh';
+
+CREATE INDEX account_refresh_due ON account (refresh_due_at) WHERE state IN ('active', 'paused');
+-- One job an account, so that one worker at a time holds its refresh; and one call open, whatever happens.
+CREATE UNIQUE INDEX one_refresh_job ON job (account_id) WHERE kind = 'token_refresh';
+CREATE UNIQUE INDEX one_open_refresh ON remote_call (account_id) WHERE kind = 'refresh' AND verdict IS NULL;

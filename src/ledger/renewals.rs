@@ -1,0 +1,480 @@
+//! What is kept of accounts' access while it is renewed, bound to one claim; and whose turn it is.
+//!
+//! Authority is fenced by the claim, as of publications. A new pair is evidence: it is taken from whoever brings it, as
+//! long as the account still waits for it.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::{
+    contract::{Class, Failure, JobError},
+    desk::Account,
+    preflight::AccountState,
+    renewals::{Access, Asked, Begun, Grant, Pair, Renewals},
+    tokens::{self, Phase, Standing, Turn},
+};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::{
+    Claim, KeyRing, Ledger, LedgerError,
+    claims::interval,
+    vault::{VaultError, row_name},
+};
+
+/// What was renewed so lately and is refused all the same is not mended by another renewal.
+const AS_NEW: Duration = Duration::from_mins(2);
+/// The wait before a pair that could not be saved is saved again.
+const SAVE_AGAIN: Duration = Duration::from_millis(200);
+
+/// The words of phases.
+fn words(phases: &[Phase]) -> Vec<String> {
+    phases.iter().map(|phase| phase.word().to_owned()).collect()
+}
+
+fn span(life: Duration) -> TimeDelta {
+    TimeDelta::from_std(life).unwrap_or(TimeDelta::days(36_500))
+}
+
+impl Ledger {
+    /// Makes the job of up to `most` accounts whose access is to be looked after, and puts their next turn off by
+    /// `every`, which stands where a job comes to nothing. Returns how many there were.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn renew_due(&self, most: i64, every: Duration) -> Result<usize, LedgerError> {
+        let ids: Vec<Uuid> = (0..most).map(|_| Uuid::now_v7()).collect();
+        let made = sqlx::query_scalar!(
+            r#"WITH due AS (
+                   SELECT id FROM account WHERE state IN ('active', 'paused') AND refresh_due_at <= ledger_now()
+                   ORDER BY refresh_due_at LIMIT $1
+                   -- skip locked: two workers may look at once, and one that is published on can wait
+                   FOR NO KEY UPDATE SKIP LOCKED),
+               taken AS (
+                   UPDATE account a SET refresh_due_at = ledger_now() + $2 FROM due WHERE a.id = due.id
+                   RETURNING a.id, a.workspace_id),
+               numbered AS (SELECT id, workspace_id, row_number() OVER (ORDER BY id) AS n FROM taken)
+               INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+               SELECT x.id, 'token_refresh', numbered.workspace_id, numbered.id, ledger_now(),
+                      jsonb_build_object('account_id', numbered.id)
+               FROM numbered JOIN unnest($3::uuid[]) WITH ORDINALITY AS x (id, n) ON x.n = numbered.n
+               ON CONFLICT DO NOTHING -- it has one
+               RETURNING id"#,
+            most,
+            interval(every),
+            &ids,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(made.len())
+    }
+}
+
+/// The access of accounts, as the holder of one claim may touch it.
+pub struct ClaimedRenewals<'a> {
+    ledger: &'a Ledger,
+    ring: &'a KeyRing,
+    claim: Claim,
+}
+
+impl<'a> ClaimedRenewals<'a> {
+    /// What the holder of `claim` may do.
+    pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim) -> Self {
+        Self { ledger, ring, claim }
+    }
+
+    /// A new pair, sealed for the generation it will be of.
+    async fn seal(&self, it: &Access, begun: Begun, pair: Pair) -> Result<Sealed, JobError> {
+        let account = it.account.id;
+        let workspace = sqlx::query_scalar!("SELECT workspace_id FROM account WHERE id = $1", account)
+            .fetch_one(&self.ledger.pool)
+            .await
+            .map_err(LedgerError::from)?;
+        let refresh = match pair.refresh {
+            Some(refresh) => Some(refresh),
+            None => Some(self.refresh_token(it).await?),
+        };
+        let generation = it.generation + 1;
+        let seal = |field: &str, secret: &SecretString| {
+            self.ring.seal(secret.expose_secret().as_bytes(), &row_name(workspace, account, field, generation))
+        };
+        let expires_at = pair.access_life.map(|life| begun.at + span(life));
+        let refresh_expires_at = pair.refresh_life.map(|life| begun.at + span(life));
+        let from = tokens::renew_from(&[(begun.at, expires_at), (begun.at, refresh_expires_at)]);
+        Ok(Sealed {
+            account,
+            generation,
+            call: begun.call,
+            key_id: self.ring.sealing_key().to_owned(),
+            access: seal("access", &pair.access),
+            refresh: refresh.map(|secret| seal("refresh", &secret)),
+            issued_at: begun.at,
+            expires_at,
+            refresh_expires_at,
+            due_at: tokens::look_after(from, begun.at),
+            missing: pair.missing,
+        })
+    }
+}
+
+/// A new pair, ready to be kept.
+#[derive(Debug, Clone)]
+struct Sealed {
+    account: Uuid,
+    /// The generation it is of.
+    generation: i64,
+    call: Uuid,
+    key_id: String,
+    access: Vec<u8>,
+    refresh: Option<Vec<u8>>,
+    issued_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    refresh_expires_at: Option<DateTime<Utc>>,
+    due_at: DateTime<Utc>,
+    missing: Option<Vec<String>>,
+}
+
+impl Ledger {
+    /// Keeps a pair in one statement: it alone lies between the network's answer and the next generation.
+    async fn keep_pair(&self, new: &Sealed) -> Result<bool, LedgerError> {
+        let (fields, sealed): (Vec<String>, Vec<Vec<u8>>) = [("access", Some(&new.access)), ("refresh", new.refresh.as_ref())]
+            .into_iter()
+            .filter_map(|(field, sealed)| sealed.map(|sealed| (field.to_owned(), sealed.clone())))
+            .unzip();
+        let kept = sqlx::query_scalar!(
+            r#"WITH won AS (
+                   UPDATE account a
+                   SET token_generation = $3, refresh_state = 'idle', refresh_call = NULL, refreshed_at = ledger_now(),
+                       refresh_due_at = $4, token_expires_at = $5, renewable = renewable OR $6, renewable_until = $7,
+                       missing_scopes = coalesce($8, missing_scopes),
+                       -- a pair is proof: whoever was told to connect the account need not
+                       state = CASE WHEN state = 'reconnect' THEN 'active' ELSE state END,
+                       state_reason = CASE WHEN state = 'reconnect' THEN NULL ELSE state_reason END
+                   WHERE a.id = $1 AND a.token_generation = $3 - 1
+                     AND a.refresh_state = ANY ($9::text[]::refresh_state[]) AND a.state NOT IN ('frozen', 'erased')
+                     -- by the call that it waits for, or by one that was given up on and answers after all
+                     AND (a.refresh_call = $2
+                          OR EXISTS (SELECT FROM remote_call c
+                                     WHERE c.call_id = $2 AND c.account_id = a.id AND c.verdict = 'ambiguous'))
+                   RETURNING a.id),
+               closed AS (
+                   UPDATE remote_call c
+                   SET verdict = CASE WHEN c.call_id = $2 THEN 'ok'::call_verdict ELSE 'ambiguous' END,
+                       finished_at = coalesce(c.finished_at, ledger_now())
+                   FROM won WHERE c.account_id = won.id AND c.kind = 'refresh' AND (c.call_id = $2 OR c.verdict IS NULL)),
+               stored AS (
+                   INSERT INTO vault.token (account_id, field, generation, key_id, sealed, issued_at, expires_at)
+                   SELECT won.id, f.field, $3, $10, f.sealed, $11, CASE f.field WHEN 'access' THEN $5 ELSE $7 END
+                   FROM won, unnest($12::text[], $13::bytea[]) AS f (field, sealed)
+                   ON CONFLICT (account_id, field) DO UPDATE
+                   SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
+                       issued_at = excluded.issued_at, expires_at = excluded.expires_at),
+               awake AS (
+                   UPDATE job SET standing = 'active', epoch = job.epoch + 1
+                   FROM won WHERE job.account_id = won.id AND job.kind = 'publish' AND job.standing = 'paused')
+               SELECT EXISTS (SELECT FROM won) AS "won!""#,
+            new.account,
+            new.call,
+            new.generation,
+            new.due_at,
+            new.expires_at,
+            new.refresh.is_some(),
+            new.refresh_expires_at,
+            new.missing.as_deref(),
+            &words(Turn::Save.from()),
+            new.key_id,
+            new.issued_at,
+            &fields,
+            &sealed,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(kept)
+    }
+
+    /// The same, from memory until it stands or somebody was first: there is no other copy of it.
+    async fn keep_pair_surely(&self, new: &Sealed) -> Result<bool, LedgerError> {
+        loop {
+            match self.keep_pair(new).await {
+                Err(error @ (LedgerError::Away(_) | LedgerError::Undecided(_))) => {
+                    tracing::warn!(%error, account = %new.account, "a new pair of tokens could not be saved yet");
+                }
+                other => return other,
+            }
+            tokio::time::sleep(SAVE_AGAIN).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Renewals for ClaimedRenewals<'_> {
+    async fn look(&self, account: Uuid) -> Result<Option<Access>, JobError> {
+        let row = sqlx::query!(
+            r#"SELECT a.id, a.platform, a.external_id, a.state::text AS "state!", a.token_generation,
+                      a.refresh_state::text AS "phase!", a.renewable, a.token_expires_at,
+                      access.issued_at AS "issued_at?", refresh.issued_at AS "refresh_issued_at?",
+                      refresh.expires_at AS "refresh_expires_at?",
+                      c.deadline_at AS "open_until?", ledger_now() AS "now!"
+               FROM account a
+               LEFT JOIN vault.token access ON access.account_id = a.id AND access.field = 'access'
+               LEFT JOIN vault.token refresh ON refresh.account_id = a.id AND refresh.field = 'refresh'
+               LEFT JOIN remote_call c ON c.call_id = a.refresh_call AND c.verdict IS NULL
+               WHERE a.id = $1"#,
+            account,
+        )
+        .fetch_optional(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        let Some(row) = row else { return Ok(None) };
+        let unreadable = |what: &str| LedgerError::Unreadable(format!("the account state {what}"));
+        let access = (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| row.issued_at.is_some()));
+        let refresh = (row.refresh_issued_at.unwrap_or(row.now), row.refresh_expires_at);
+        Ok(Some(Access {
+            account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
+            generation: row.token_generation,
+            standing: Standing {
+                state: AccountState::parse(&row.state).ok_or_else(|| unreadable(&row.state))?,
+                phase: Phase::parse(&row.phase).ok_or_else(|| unreadable(&row.phase))?,
+                open_until: row.open_until,
+                renew_from: tokens::renew_from(&[access, refresh]).filter(|_| row.renewable),
+                renewable: row.renewable,
+            },
+            now: row.now,
+        }))
+    }
+
+    async fn refresh_token(&self, it: &Access) -> Result<SecretString, JobError> {
+        self.ledger.open_field(self.ring, it.account.id, "refresh").await.map_err(VaultError::into_job_error)
+    }
+
+    async fn begin(&self, it: &Access, turn: Turn, limit: Duration) -> Result<Option<Begun>, JobError> {
+        let row = sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE account SET refresh_state = $6::text::refresh_state, refresh_call = $7
+                   WHERE id = $4 AND token_generation = $8 AND refresh_state = ANY ($5::text[]::refresh_state[])
+                     AND state NOT IN ('frozen', 'erased') AND EXISTS (SELECT FROM fence)
+                   RETURNING id)
+               INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
+               SELECT $7, id, $1, $2, $3, 'refresh', ledger_now() + $9 FROM moved
+               RETURNING call_id, started_at"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            it.account.id,
+            &words(turn.from()),
+            turn.to(it.standing.phase).word(),
+            Uuid::now_v7(),
+            it.generation,
+            interval(limit),
+        )
+        .fetch_optional(&self.ledger.pool)
+        .await;
+        match row.map_err(LedgerError::from) {
+            Ok(row) => Ok(row.map(|row| Begun { call: row.call_id, at: row.started_at })),
+            Err(LedgerError::Refused { constraint }) if constraint == "one_open_refresh" => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn doubt(&self, it: &Access, own: Option<(Uuid, &Failure)>) -> Result<(), JobError> {
+        let rows = sqlx::query_scalar!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE account SET refresh_state = 'suspect'
+                   WHERE id = $4 AND token_generation = $5 AND refresh_state = ANY ($6::text[]::refresh_state[])
+                     AND ($7::uuid IS NULL OR refresh_call = $7) AND EXISTS (SELECT FROM fence)
+                   RETURNING refresh_call),
+               closed AS (
+                   UPDATE remote_call c
+                   SET verdict = 'ambiguous', finished_at = ledger_now(), remote_code = $8, remote_message = $9
+                   FROM moved WHERE c.call_id = moved.refresh_call AND c.verdict IS NULL)
+               SELECT refresh_call FROM moved"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            it.account.id,
+            it.generation,
+            &words(Turn::Doubt.from()),
+            own.map(|(call, _)| call),
+            own.map(|(_, failure)| failure.code.as_str()),
+            own.map(|(_, failure)| failure.message.as_str()),
+        )
+        .fetch_all(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        // where nothing moved, the next look sees what was first
+        tracing::info!(account = %it.account.id, moved = rows.len(), "nobody knows what became of a refresh");
+        Ok(())
+    }
+
+    async fn save(&self, it: &Access, begun: Begun, pair: Pair) -> Result<bool, JobError> {
+        let sealed = Arc::new(self.seal(it, begun, pair).await?);
+        let (ledger, kept) = (self.ledger.clone(), Arc::clone(&sealed));
+        // on a task of its own: whatever ends this attempt must not take the only copy with it
+        let saving = tokio::spawn(async move { ledger.keep_pair_surely(&kept).await });
+        let won = saving.await.map_err(|error| JobError::Infrastructure(error.to_string()))??;
+        tracing::info!(account = %it.account.id, generation = sealed.generation, won, "access was renewed");
+        Ok(won)
+    }
+
+    async fn spare(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<(), JobError> {
+        sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               moved AS (
+                   UPDATE account
+                   SET refresh_state = $6::text::refresh_state,
+                       refresh_call = CASE WHEN $6 = 'idle' THEN NULL ELSE refresh_call END
+                   WHERE id = $4 AND refresh_call = $5 AND EXISTS (SELECT FROM fence)
+                   RETURNING id)
+               UPDATE remote_call c
+               SET verdict = 'definite_no', finished_at = ledger_now(), remote_code = $7, remote_message = $8
+               FROM moved WHERE c.call_id = $5"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            it.account.id,
+            call,
+            // begun from `SUSPECT`, it is in doubt still
+            Turn::Spare.to(if it.standing.phase == Phase::Idle { Phase::Refreshing } else { it.standing.phase }).word(),
+            failure.code,
+            failure.message,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        Ok(())
+    }
+
+    async fn give_up(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<bool, JobError> {
+        let rows = sqlx::query_scalar!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               broken AS (
+                   UPDATE account
+                   SET refresh_state = 'idle', refresh_call = NULL, state = 'reconnect', state_reason = $8
+                   WHERE id = $4 AND refresh_call = $5 AND token_generation = $6 AND state NOT IN ('frozen', 'erased')
+                     AND EXISTS (SELECT FROM fence)
+                   RETURNING id),
+               closed AS (
+                   UPDATE remote_call c
+                   SET verdict = 'definite_no', finished_at = ledger_now(), remote_code = $7, remote_message = $8
+                   WHERE c.call_id = $5 AND c.verdict IS NULL AND EXISTS (SELECT FROM fence)),
+               rested AS (
+                   UPDATE job SET standing = 'paused', epoch = job.epoch + 1
+                   FROM broken WHERE job.account_id = broken.id AND job.kind = 'publish' AND job.standing = 'active'
+                     AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
+                                       AND p.state = 'waiting' AND p.handle_state = 'spent'))
+               SELECT id FROM broken"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            it.account.id,
+            call,
+            it.generation,
+            failure.code,
+            failure.message,
+        )
+        .fetch_all(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        if !rows.is_empty() {
+            tracing::warn!(account = %it.account.id, %failure, "an account has to be connected again");
+            metrics::counter!("postroom_accounts_disconnected_total").increment(1);
+        }
+        Ok(!rows.is_empty())
+    }
+
+    async fn examined(&self, it: &Access, grant: Option<&Grant>) -> Result<(), JobError> {
+        let due_at = tokens::look_after(it.standing.renew_from, it.now);
+        sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               seen AS (
+                   UPDATE account
+                   SET refresh_due_at = $6,
+                       token_expires_at = CASE WHEN $7 THEN $8 ELSE token_expires_at END,
+                       data_access_expires_at = CASE WHEN $7 THEN $9 ELSE data_access_expires_at END,
+                       missing_scopes = CASE WHEN $7 THEN $10 ELSE missing_scopes END,
+                       -- only the network's word mends what its owner was told to mend
+                       state = CASE WHEN $7 AND state = 'reconnect' THEN 'active' ELSE state END,
+                       state_reason = CASE WHEN $7 AND state = 'reconnect' THEN NULL ELSE state_reason END
+                   WHERE id = $4 AND token_generation = $5 AND EXISTS (SELECT FROM fence)
+                   RETURNING id, state)
+               UPDATE job SET standing = 'active', epoch = job.epoch + 1
+               FROM seen WHERE job.account_id = seen.id AND job.kind = 'publish' AND job.standing = 'paused'
+                 AND seen.state = 'active'"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            it.account.id,
+            it.generation,
+            due_at,
+            grant.is_some(),
+            grant.and_then(|grant| grant.expires_at),
+            grant.and_then(|grant| grant.data_access_expires_at),
+            &grant.map(|grant| grant.missing.clone()).unwrap_or_default(),
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        Ok(())
+    }
+
+    async fn refused(&self, account: Uuid, failure: &Failure, purge: bool) -> Result<(), JobError> {
+        Ok(self.ledger.rest_account(account, self.claim, &failure.message, purge).await?)
+    }
+
+    async fn ask(&self, account: Uuid) -> Result<Asked, JobError> {
+        let row = sqlx::query!(
+            r#"WITH it AS (
+                   SELECT a.id, a.workspace_id, a.state = 'active' AND a.renewable AS renewable,
+                          greatest(a.connected_at, a.refreshed_at) >= c.started_at AS changed,
+                          coalesce(a.refreshed_at > ledger_now() - $6, false) AS as_new
+                   FROM account a JOIN claim c ON c.job_id = $1 AND c.epoch = $2 AND c.worker_inc = $3
+                   WHERE a.id = $4),
+               asked AS (
+                   INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+                   SELECT $5, 'token_refresh', workspace_id, id, ledger_now(),
+                          jsonb_build_object('account_id', id, 'needed', true)
+                   FROM it WHERE renewable AND NOT changed AND NOT as_new
+                   ON CONFLICT DO NOTHING)
+               SELECT renewable AS "renewable!", changed AS "changed!", as_new AS "as_new!" FROM it"#,
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            account,
+            Uuid::now_v7(),
+            interval(AS_NEW),
+        )
+        .fetch_optional(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        let row = row.ok_or(JobError::Fenced)?;
+        Ok(match (row.changed, row.renewable && !row.as_new) {
+            (true, _) => Asked::Changed,
+            (false, true) => Asked::UnderWay,
+            (false, false) => Asked::Vain,
+        })
+    }
+}
+
+impl VaultError {
+    /// What a job makes of it. A key that this process was not given is no fault of the account's.
+    pub fn into_job_error(self) -> JobError {
+        match self {
+            Self::Ledger(away) => away.into(),
+            Self::Key(error @ super::keyring::KeyError::UnknownKey(_)) => {
+                let failure = Failure::new(Class::Transient, "key_ring", error.to_string());
+                JobError::Unavailable(Failure { operator: true, ..failure })
+            }
+            Self::Key(_) | Self::Missing => {
+                JobError::Unauthorised(Failure::new(Class::Auth, "token", self.to_string()))
+            }
+        }
+    }
+}
