@@ -411,6 +411,8 @@ pub struct Publication {
     pub open_commit: Option<Uuid>,
     /// What would be sent.
     pub content: Content,
+    /// The generation of the account's tokens.
+    pub generation: i64,
     /// The ledger's clock at the moment of this look.
     pub now: DateTime<Utc>,
 }

@@ -8,6 +8,7 @@ pub mod control;
 pub mod cron_line;
 pub mod desk;
 pub mod failpoint;
+pub mod forecast;
 pub mod gate;
 pub mod hint;
 pub mod machine;
@@ -33,8 +34,7 @@ use uuid::Uuid;
 pub const HOUSE: Uuid = Uuid::nil();
 
 /// Every kind of work, by the word that names its file, queue, settings table and log field.
-pub const KINDS: &[Kind] = 
-    &[Kind::of::<publish::Publish>(), Kind::of::<token_refresh::TokenRefresh>()];
+pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>(), Kind::of::<token_refresh::TokenRefresh>()];
 
 /// What the engine is tried with.
 pub const PROBE: Kind = Kind::of::<probe::Probe>();

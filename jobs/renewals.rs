@@ -16,8 +16,8 @@ use crate::{
 /// A new pair of tokens, as a network gave it.
 #[derive(Debug)]
 pub struct Pair {
-    /// What calls carry from now on.
-    pub access: SecretString,
+    /// What calls carry from now on; none: what they carry stays good.
+    pub access: Option<SecretString>,
     /// What the next pair is had for; none: the one there is stays good.
     pub refresh: Option<SecretString>,
     /// How long the access token lives; none: it has no end.
@@ -117,6 +117,8 @@ pub struct Access {
     pub account: Account,
     /// The generation of its tokens.
     pub generation: i64,
+    /// When the access token ends, where the network names an end.
+    pub ends_at: Option<DateTime<Utc>>,
     /// Where it stands.
     pub standing: Standing,
     /// The ledger's clock at the moment of this look.

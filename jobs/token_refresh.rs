@@ -124,7 +124,9 @@ impl<'a> At<'a> {
     async fn send(&self, turn: Turn) -> Result<Sent, JobError> {
         let Some(renewing) = self.renewing else { return Ok(Sent::End(Done::nothing())) };
         let refresh = match self.renewals.refresh_token(self.it).await {
-            Err(JobError::Unauthorised(failure)) => return self.refused(&failure, false).await.map(Sent::End),
+            Err(JobError::Unauthorised(failure)) => {
+                return self.refused(&failure, false).await.map(Sent::End);
+            }
             other => other?,
         };
         self.enter(renewing.calls()).await?;

@@ -4,13 +4,14 @@ CREATE TYPE refresh_state AS ENUM ('idle', 'refreshing', 'suspect');
 ALTER TABLE account
     ADD COLUMN refresh_state refresh_state NOT NULL DEFAULT 'idle',
     ADD COLUMN refresh_call uuid, -- the call that a new pair is awaited from
-    ADD COLUMN refresh_due_at timestamptz NOT NULL DEFAULT ledger_now(), -- when its access is looked after next
+    ADD COLUMN refresh_due_at timestamptz NOT NULL DEFAULT ledger_now() + interval '1 day', -- when its access is looked after next
     ADD COLUMN refreshed_at timestamptz, -- when its last pair came
     ADD COLUMN renewable boolean NOT NULL DEFAULT false, -- something to renew it with is kept
     ADD COLUMN renewable_until timestamptz, -- when that ends, where the network says so
     ADD COLUMN data_access_expires_at timestamptz, -- Meta stops giving data then, whatever the token does
     ADD COLUMN missing_scopes text[] NOT NULL DEFAULT '{}', -- what publishing needs and the grant lacks
     ADD CONSTRAINT account_refresh_call CHECK ((refresh_state = 'idle') = (refresh_call IS NULL));
+UPDATE account SET refresh_due_at = ledger_now();
 UPDATE account SET renewable = true
 WHERE EXISTS (SELECT FROM vault.token t WHERE t.account_id = account.id AND t.field = 'refresh');
 -- Of a refresh token nobody has said yet when it ends.

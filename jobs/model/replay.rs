@@ -161,6 +161,7 @@ impl Seen {
         Publication {
             id: Uuid::nil(),
             account,
+            generation: 1,
             standing,
             handle: self.named.map(handle),
             handle_armed: self.armed,

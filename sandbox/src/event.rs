@@ -28,6 +28,20 @@ pub enum Event {
         /// The new refresh token.
         refresh_token: String,
     },
+    /// A refresh token was used twice: the account's whole grant has ended.
+    GrantEnded {
+        /// The account's external id.
+        account: String,
+    },
+    /// A person's token was exchanged for a new one. The old one stays good.
+    Exchanged {
+        /// The token that was given.
+        old: String,
+        /// The new one.
+        new: String,
+        /// New tokens of that person's Pages, for those that did not work any more, by external id.
+        pages: Vec<(String, String)>,
+    },
     /// A photo was uploaded to a Page.
     Photo(Photo),
     /// A post was created on a Page, as a draft; what makes it public is an [`Event::Effect`].

@@ -110,6 +110,7 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::Stories { page } => stories::list(sandbox, &page, asked),
         Operation::ReadAccount { account } => app::read_account(sandbox, &account, asked),
         Operation::Me => app::me(sandbox, asked),
+        Operation::MyPages => app::pages(sandbox, asked),
         Operation::DebugToken => app::debug_token(sandbox, asked),
         Operation::Exchange => app::exchange(sandbox, asked),
         Operation::Permissions => app::permissions(sandbox, asked),

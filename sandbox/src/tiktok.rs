@@ -210,6 +210,8 @@ fn describe(sandbox: &Sandbox, operation: Operation, asked: &Asked, method: Stri
     };
     let upload = handle.as_deref().and_then(|handle| book.world.uploads.get(handle));
     let owner = asked.token().and_then(|token| book.world.token_owner(Network::Tiktok, token));
+    let token = (operation == Operation::Token).then(|| asked.form("refresh_token")).flatten();
+    let refreshed = token.and_then(|token| oauth::owner(&book.world, &token));
     let title = asked.json["post_info"]["title"].as_str().map(str::to_owned);
     Call {
         network: Some(Network::Tiktok),
@@ -218,7 +220,9 @@ fn describe(sandbox: &Sandbox, operation: Operation, asked: &Asked, method: Stri
         method,
         // The last part of an upload address opens it, so it stays out of the log.
         path: if operation == Operation::Upload { "/tiktok/upload/".into() } else { path },
-        account: owner.map(|owner| owner.external_id.clone()).or_else(|| upload.map(|it| it.account.clone())),
+        account: refreshed
+            .or_else(|| owner.map(|owner| owner.external_id.clone()))
+            .or_else(|| upload.map(|it| it.account.clone())),
         caption: title.or_else(|| upload.map(|upload| upload.title.clone())),
         handle,
         source: None,

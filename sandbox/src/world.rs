@@ -18,8 +18,10 @@ pub struct World {
     pub accounts: BTreeMap<String, Account>,
     /// The tokens that do not simply work.
     pub tokens: HashMap<String, TokenState>,
-    /// Refresh tokens that were used up by a rotation.
-    pub spent_refresh: HashSet<String>,
+    /// The accounts of refresh tokens that were used up by a rotation.
+    pub spent_refresh: HashMap<String, String>,
+    /// What each exchanged person's token was exchanged for.
+    pub exchanged: HashMap<String, String>,
     /// Photos on Pages.
     pub photos: HashMap<String, Photo>,
     /// The photos that a public post shows.
@@ -83,6 +85,8 @@ impl World {
             Event::Rotated { account, access_token, refresh_token } => {
                 self.rotate(&account, access_token, refresh_token);
             }
+            Event::GrantEnded { account } => self.end_grant(&account),
+            Event::Exchanged { old, new, pages } => self.exchange(&old, &new, pages),
             Event::Photo(photo) => {
                 self.photos.insert(photo.id.clone(), photo);
             }
@@ -163,8 +167,36 @@ impl World {
         let old = std::mem::replace(&mut account.access_token, access_token);
         self.tokens.insert(old, TokenState::Expired);
         if let Some(spent) = account.refresh_token.replace(refresh_token) {
-            self.spent_refresh.insert(spent);
+            self.spent_refresh.insert(spent, id.to_owned());
         }
+    }
+
+    fn end_grant(&mut self, id: &str) {
+        let Some(account) = self.accounts.get_mut(id) else { return };
+        account.refresh_token = None;
+        self.tokens.insert(account.access_token.clone(), TokenState::Expired);
+    }
+
+    fn exchange(&mut self, old: &str, new: &str, pages: Vec<(String, String)>) {
+        for account in self.accounts.values_mut().filter(|it| it.user_token.as_deref() == Some(old)) {
+            account.user_token = Some(new.to_owned());
+        }
+        self.exchanged.insert(old.to_owned(), new.to_owned());
+        for (id, token) in pages {
+            if let Some(account) = self.accounts.get_mut(&id) {
+                account.access_token = token;
+            }
+        }
+    }
+
+    /// The accounts of the person whom a token was given to, by that token or one that it was exchanged for.
+    pub fn granted_by(&self, user_token: &str) -> impl Iterator<Item = &Account> {
+        let mut latest = user_token;
+        while let Some(newer) = self.exchanged.get(latest) {
+            latest = newer;
+        }
+        let latest = latest.to_owned();
+        self.accounts.values().filter(move |it| it.user_token.as_deref() == Some(latest.as_str()))
     }
 
     fn delete(&mut self, id: String) {

@@ -1,11 +1,11 @@
-//! `api-key create` and `keys generate`.
+//! `api-key create`, `keys generate` and `keys rotate`.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
 
-use super::{Failed, Output, owned_ledger, workspace};
+use super::{Failed, Output, owned_ledger, rotate, workspace};
 use crate::ledger::{
     keyring::{self, Cipher},
     keys::{self, Scope},
@@ -49,6 +49,12 @@ pub(super) enum KeysVerb {
         #[command(flatten)]
         output: Output,
     },
+    /// Seals every token under the first key of `POSTROOM_KEYS`, while everything goes on. Give every process the new
+    /// ring first, with the new key in front; when this is done, the others can be taken out of it.
+    #[command(
+        after_help = "Example:\n  POSTROOM_KEYS=new:xchacha20-poly1305:…,old:aes-256-gcm:… postroom keys rotate"
+    )]
+    Rotate(rotate::Rotate),
 }
 
 fn cipher(word: &str) -> Result<Cipher, String> {
@@ -91,8 +97,13 @@ impl ApiKeyVerb {
 }
 
 impl KeysVerb {
-    pub(super) fn run(self) {
-        let Self::Generate { cipher, output } = self;
-        output.print("key", &keyring::generate(cipher));
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        match self {
+            Self::Generate { cipher, output } => {
+                output.print("key", &keyring::generate(cipher));
+                Ok(())
+            }
+            Self::Rotate(it) => it.run().await,
+        }
     }
 }

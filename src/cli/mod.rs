@@ -7,6 +7,7 @@ mod keys;
 mod pauses;
 mod people;
 mod restore;
+mod rotate;
 mod serve;
 
 use std::{io::Read, path::PathBuf, process::ExitCode};
@@ -123,10 +124,7 @@ impl Cli {
                 println!("{}\n{}{}", capabilities::BEGIN, capabilities::markdown(), capabilities::END);
                 Ok(())
             }
-            Verb::Keys(verb) => {
-                verb.run();
-                Ok(())
-            }
+            Verb::Keys(verb) => verb.run().await,
         }
     }
 }

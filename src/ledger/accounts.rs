@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 pub use jobs::preflight::AccountState;
-use jobs::preflight::Subject;
+use jobs::{
+    forecast::{self, Connection, End},
+    preflight::Subject,
+};
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,6 +29,14 @@ pub struct Account {
     pub state_reason: Option<String>,
     /// When its access token ends, where the network names an end.
     pub token_expires_at: Option<DateTime<Utc>>,
+    /// Something to renew its access with is kept.
+    pub renewable: bool,
+    /// When that ends, where the network says so.
+    pub renewable_until: Option<DateTime<Utc>>,
+    /// When the network stops giving data.
+    pub data_access_expires_at: Option<DateTime<Utc>>,
+    /// Scopes that publishing needs and the grant lacks.
+    pub missing_scopes: Vec<String>,
     /// Options a post may leave out.
     pub defaults: Value,
     /// When it was connected.
@@ -39,8 +50,22 @@ impl Account {
             name: &self.name,
             state: self.state,
             state_reason: self.state_reason.as_deref(),
-            token_expires_at: self.token_expires_at,
+            // what is renewed by itself ends no earlier than what renews it
+            token_expires_at: if self.renewable { self.renewable_until } else { self.token_expires_at },
         }
+    }
+
+    /// When its connection ends, as far as that is known.
+    pub fn end(&self, now: DateTime<Utc>) -> Option<End> {
+        let connection = Connection {
+            state: self.state,
+            token_expires_at: self.token_expires_at,
+            renewable: self.renewable,
+            renewable_until: self.renewable_until,
+            data_access_expires_at: self.data_access_expires_at,
+            missing_scopes: &self.missing_scopes,
+        };
+        forecast::end(&connection, now)
     }
 }
 
@@ -139,7 +164,7 @@ impl Ledger {
         let rows = sqlx::query_as!(
             AccountRow,
             r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
-                      defaults, created_at
+                      renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at
                FROM account
                WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
                ORDER BY id LIMIT $3"#,
@@ -162,7 +187,7 @@ pub(super) async fn lock_accounts(
     let rows = sqlx::query_as!(
         AccountRow,
         r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
-                  defaults, created_at
+                  renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at
            FROM account
            WHERE workspace_id = $1 AND id = ANY ($2) AND state <> 'erased'
            ORDER BY id -- one order for all, or two posts could wait for each other
@@ -183,6 +208,10 @@ struct AccountRow {
     state: String,
     state_reason: Option<String>,
     token_expires_at: Option<DateTime<Utc>>,
+    renewable: bool,
+    renewable_until: Option<DateTime<Utc>>,
+    data_access_expires_at: Option<DateTime<Utc>>,
+    missing_scopes: Vec<String>,
     defaults: Value,
     created_at: DateTime<Utc>,
 }
@@ -201,6 +230,10 @@ impl TryFrom<AccountRow> for Account {
             state,
             state_reason: row.state_reason,
             token_expires_at: row.token_expires_at,
+            renewable: row.renewable,
+            renewable_until: row.renewable_until,
+            data_access_expires_at: row.data_access_expires_at,
+            missing_scopes: row.missing_scopes,
             defaults: row.defaults,
             created_at: row.created_at,
         })

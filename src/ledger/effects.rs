@@ -34,6 +34,8 @@ pub struct ClaimedEffects<'a> {
     limits: ArmLimits,
     /// The version that the last look showed: what is prepared is what was read.
     seen_version: AtomicI64,
+    /// Likewise of the account's tokens: what is sent is sent with the one that stands.
+    seen_generation: AtomicI64,
 }
 
 /// What arming rests on.
@@ -70,7 +72,8 @@ impl<'a> ClaimedEffects<'a> {
         publication_id: Uuid,
         limits: ArmLimits,
     ) -> Self {
-        Self { ledger, clock, claim, publication_id, limits, seen_version: AtomicI64::new(0) }
+        let (seen_version, seen_generation) = (AtomicI64::new(0), AtomicI64::new(0));
+        Self { ledger, clock, claim, publication_id, limits, seen_version, seen_generation }
     }
 
     pub(super) fn fenced(rows: u64) -> Result<(), JobError> {
@@ -83,6 +86,7 @@ impl Effects for ClaimedEffects<'_> {
     async fn look(&self) -> Result<Publication, JobError> {
         let mut it = self.ledger.publication(self.publication_id).await?;
         self.seen_version.store(it.standing.version, Ordering::Relaxed);
+        self.seen_generation.store(it.generation, Ordering::Relaxed);
         let ahead = chrono::TimeDelta::from_std(self.limits.prepare_ahead).unwrap_or(chrono::TimeDelta::MAX);
         if let Some(from) = it.standing.scheduled_for.checked_sub_signed(ahead) {
             it.standing.prepare_from = from;
@@ -396,6 +400,8 @@ impl ClaimedEffects<'_> {
                    WHERE p.id = $4 AND a.state = 'active' AND a.frozen_at IS NULL
                      AND (a.resting_until IS NULL OR a.resting_until <= ledger_now())
                      AND (a.token_expires_at IS NULL OR a.token_expires_at >= ledger_now() + $7)
+                     -- a token that was renewed since it was opened is dead
+                     AND a.token_generation = $11
                    FOR SHARE OF a),
                moved AS (
                    UPDATE publication
@@ -424,6 +430,7 @@ impl ClaimedEffects<'_> {
             interval(self.limits.quarantine),
             interval(self.limits.commit_timeout),
             Uuid::now_v7(),
+            self.seen_generation.load(Ordering::Relaxed),
         )
         .fetch_optional(&self.ledger.pool)
         .await?;

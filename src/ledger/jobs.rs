@@ -259,7 +259,7 @@ impl Ledger {
     }
 }
 
-async fn one(
+pub(super) async fn one(
     tx: &mut PgConnection,
     workspace_id: Option<Uuid>,
     id: Uuid,

@@ -40,7 +40,7 @@ pub enum Cipher {
 }
 
 /// Why a ring cannot be read, or a blob not be opened. Never says more than it must.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// An entry of `POSTROOM_KEYS`.
     #[error("POSTROOM_KEYS: entry {0}: {1}; accepted is id:cipher:base64key[,…] with 32 bytes of key")]

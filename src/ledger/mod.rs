@@ -2,6 +2,7 @@
 //! holds and the state it leaves, and counts its rows.
 
 pub mod accept;
+pub mod access;
 pub mod accounts;
 pub mod claims;
 pub mod clock;
@@ -27,6 +28,7 @@ pub mod preflight;
 pub mod publications;
 pub mod reconcile;
 pub mod renewals;
+pub mod reseal;
 pub mod restore;
 pub mod schedules;
 pub mod settle;

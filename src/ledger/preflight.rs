@@ -215,7 +215,8 @@ impl Ledger {
                FROM due, account a WHERE p.id = due.id AND a.id = p.account_id
                RETURNING p.id, p.state = ANY ($3::text[]::publication_state[]) AS "waits!", p.scheduled_for, p.options,
                          p.account_id, a.platform, a.external_id, a.name, a.state::text AS "state!", a.state_reason,
-                         a.token_expires_at, ledger_now() AS "now!""#,
+                         CASE WHEN a.renewable THEN a.renewable_until ELSE a.token_expires_at END AS token_expires_at,
+                         ledger_now() AS "now!""#,
             most,
             interval(lease),
             &waiting(),

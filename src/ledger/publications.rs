@@ -30,7 +30,7 @@ impl Ledger {
                       p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
                       p.handle_kind, p.handle_id, p.handle_detail, p.surface, p.options,
                       coalesce(p.caption, post.caption) AS "caption!", post.link,
-                      a.id AS account_id, a.platform, a.external_id, a.resting_until,
+                      a.id AS account_id, a.platform, a.external_id, a.resting_until, a.token_generation,
                       EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                                 AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "handle_armed!",
                       (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id) AS last_call_at,
@@ -74,6 +74,7 @@ impl Ledger {
         let handle = row.handle_kind.zip(row.handle_id);
         Ok(Publication {
             id,
+            generation: row.token_generation,
             account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
             standing,
             handle: handle.map(|(kind, id)| Handle { kind, id, detail: row.handle_detail }),

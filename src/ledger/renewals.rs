@@ -37,40 +37,6 @@ fn span(life: Duration) -> TimeDelta {
     TimeDelta::from_std(life).unwrap_or(TimeDelta::days(36_500))
 }
 
-impl Ledger {
-    /// Makes the job of up to `most` accounts whose access is to be looked after, and puts their next turn off by
-    /// `every`, which stands where a job comes to nothing. Returns how many there were.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn renew_due(&self, most: i64, every: Duration) -> Result<usize, LedgerError> {
-        let ids: Vec<Uuid> = (0..most).map(|_| Uuid::now_v7()).collect();
-        let made = sqlx::query_scalar!(
-            r#"WITH due AS (
-                   SELECT id FROM account WHERE state IN ('active', 'paused') AND refresh_due_at <= ledger_now()
-                   ORDER BY refresh_due_at LIMIT $1
-                   -- skip locked: two workers may look at once, and one that is published on can wait
-                   FOR NO KEY UPDATE SKIP LOCKED),
-               taken AS (
-                   UPDATE account a SET refresh_due_at = ledger_now() + $2 FROM due WHERE a.id = due.id
-                   RETURNING a.id, a.workspace_id),
-               numbered AS (SELECT id, workspace_id, row_number() OVER (ORDER BY id) AS n FROM taken)
-               INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
-               SELECT x.id, 'token_refresh', numbered.workspace_id, numbered.id, ledger_now(),
-                      jsonb_build_object('account_id', numbered.id)
-               FROM numbered JOIN unnest($3::uuid[]) WITH ORDINALITY AS x (id, n) ON x.n = numbered.n
-               ON CONFLICT DO NOTHING -- it has one
-               RETURNING id"#,
-            most,
-            interval(every),
-            &ids,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(made.len())
-    }
-}
-
 /// The access of accounts, as the holder of one claim may touch it.
 pub struct ClaimedRenewals<'a> {
     ledger: &'a Ledger,
@@ -84,6 +50,10 @@ impl<'a> ClaimedRenewals<'a> {
         Self { ledger, ring, claim }
     }
 
+    async fn open(&self, account: Uuid, field: &str) -> Result<SecretString, JobError> {
+        self.ledger.open_field(self.ring, account, field).await.map_err(VaultError::into_job_error)
+    }
+
     /// A new pair, sealed for the generation it will be of.
     async fn seal(&self, it: &Access, begun: Begun, pair: Pair) -> Result<Sealed, JobError> {
         let account = it.account.id;
@@ -92,14 +62,18 @@ impl<'a> ClaimedRenewals<'a> {
             .await
             .map_err(LedgerError::from)?;
         let refresh = match pair.refresh {
-            Some(refresh) => Some(refresh),
-            None => Some(self.refresh_token(it).await?),
+            Some(refresh) => refresh,
+            None => self.refresh_token(it).await?,
+        };
+        let (access, expires_at) = match pair.access {
+            Some(access) => (access, pair.access_life.map(|life| begun.at + span(life))),
+            None => (self.open(account, "access").await?, it.ends_at),
         };
         let generation = it.generation + 1;
         let seal = |field: &str, secret: &SecretString| {
-            self.ring.seal(secret.expose_secret().as_bytes(), &row_name(workspace, account, field, generation))
+            self.ring
+                .seal(secret.expose_secret().as_bytes(), &row_name(workspace, account, field, generation))
         };
-        let expires_at = pair.access_life.map(|life| begun.at + span(life));
         let refresh_expires_at = pair.refresh_life.map(|life| begun.at + span(life));
         let from = tokens::renew_from(&[(begun.at, expires_at), (begun.at, refresh_expires_at)]);
         Ok(Sealed {
@@ -107,8 +81,8 @@ impl<'a> ClaimedRenewals<'a> {
             generation,
             call: begun.call,
             key_id: self.ring.sealing_key().to_owned(),
-            access: seal("access", &pair.access),
-            refresh: refresh.map(|secret| seal("refresh", &secret)),
+            access: seal("access", &access),
+            refresh: seal("refresh", &refresh),
             issued_at: begun.at,
             expires_at,
             refresh_expires_at,
@@ -127,7 +101,7 @@ struct Sealed {
     call: Uuid,
     key_id: String,
     access: Vec<u8>,
-    refresh: Option<Vec<u8>>,
+    refresh: Vec<u8>,
     issued_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     refresh_expires_at: Option<DateTime<Utc>>,
@@ -138,21 +112,19 @@ struct Sealed {
 impl Ledger {
     /// Keeps a pair in one statement: it alone lies between the network's answer and the next generation.
     async fn keep_pair(&self, new: &Sealed) -> Result<bool, LedgerError> {
-        let (fields, sealed): (Vec<String>, Vec<Vec<u8>>) = [("access", Some(&new.access)), ("refresh", new.refresh.as_ref())]
-            .into_iter()
-            .filter_map(|(field, sealed)| sealed.map(|sealed| (field.to_owned(), sealed.clone())))
-            .unzip();
+        let fields = ["access".to_owned(), "refresh".to_owned()];
+        let sealed = [new.access.clone(), new.refresh.clone()];
         let kept = sqlx::query_scalar!(
             r#"WITH won AS (
                    UPDATE account a
-                   SET token_generation = $3, refresh_state = 'idle', refresh_call = NULL, refreshed_at = ledger_now(),
-                       refresh_due_at = $4, token_expires_at = $5, renewable = renewable OR $6, renewable_until = $7,
-                       missing_scopes = coalesce($8, missing_scopes),
+                   SET token_generation = $3::bigint, refresh_state = 'idle', refresh_call = NULL, refreshed_at = ledger_now(),
+                       refresh_due_at = $4, token_expires_at = $5, renewable_until = $6,
+                       missing_scopes = coalesce($7, missing_scopes),
                        -- a pair is proof: whoever was told to connect the account need not
                        state = CASE WHEN state = 'reconnect' THEN 'active' ELSE state END,
                        state_reason = CASE WHEN state = 'reconnect' THEN NULL ELSE state_reason END
-                   WHERE a.id = $1 AND a.token_generation = $3 - 1
-                     AND a.refresh_state = ANY ($9::text[]::refresh_state[]) AND a.state NOT IN ('frozen', 'erased')
+                   WHERE a.id = $1 AND a.token_generation = $3::bigint - 1
+                     AND a.refresh_state = ANY ($8::text[]::refresh_state[]) AND a.state NOT IN ('frozen', 'erased')
                      -- by the call that it waits for, or by one that was given up on and answers after all
                      AND (a.refresh_call = $2
                           OR EXISTS (SELECT FROM remote_call c
@@ -165,8 +137,8 @@ impl Ledger {
                    FROM won WHERE c.account_id = won.id AND c.kind = 'refresh' AND (c.call_id = $2 OR c.verdict IS NULL)),
                stored AS (
                    INSERT INTO vault.token (account_id, field, generation, key_id, sealed, issued_at, expires_at)
-                   SELECT won.id, f.field, $3, $10, f.sealed, $11, CASE f.field WHEN 'access' THEN $5 ELSE $7 END
-                   FROM won, unnest($12::text[], $13::bytea[]) AS f (field, sealed)
+                   SELECT won.id, f.field, $3, $9, f.sealed, $10, CASE f.field WHEN 'access' THEN $5 ELSE $6 END
+                   FROM won, unnest($11::text[], $12::bytea[]) AS f (field, sealed)
                    ON CONFLICT (account_id, field) DO UPDATE
                    SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
                        issued_at = excluded.issued_at, expires_at = excluded.expires_at),
@@ -179,7 +151,6 @@ impl Ledger {
             new.generation,
             new.due_at,
             new.expires_at,
-            new.refresh.is_some(),
             new.refresh_expires_at,
             new.missing.as_deref(),
             &words(Turn::Save.from()),
@@ -228,11 +199,13 @@ impl Renewals for ClaimedRenewals<'_> {
         .map_err(LedgerError::from)?;
         let Some(row) = row else { return Ok(None) };
         let unreadable = |what: &str| LedgerError::Unreadable(format!("the account state {what}"));
-        let access = (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| row.issued_at.is_some()));
+        let access =
+            (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| row.issued_at.is_some()));
         let refresh = (row.refresh_issued_at.unwrap_or(row.now), row.refresh_expires_at);
         Ok(Some(Access {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
             generation: row.token_generation,
+            ends_at: row.token_expires_at,
             standing: Standing {
                 state: AccountState::parse(&row.state).ok_or_else(|| unreadable(&row.state))?,
                 phase: Phase::parse(&row.phase).ok_or_else(|| unreadable(&row.phase))?,
@@ -245,7 +218,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn refresh_token(&self, it: &Access) -> Result<SecretString, JobError> {
-        self.ledger.open_field(self.ring, it.account.id, "refresh").await.map_err(VaultError::into_job_error)
+        self.open(it.account.id, "refresh").await
     }
 
     async fn begin(&self, it: &Access, turn: Turn, limit: Duration) -> Result<Option<Begun>, JobError> {
@@ -340,7 +313,9 @@ impl Renewals for ClaimedRenewals<'_> {
             it.account.id,
             call,
             // begun from `SUSPECT`, it is in doubt still
-            Turn::Spare.to(if it.standing.phase == Phase::Idle { Phase::Refreshing } else { it.standing.phase }).word(),
+            Turn::Spare
+                .to(if it.standing.phase == Phase::Idle { Phase::Refreshing } else { it.standing.phase })
+                .word(),
             failure.code,
             failure.message,
         )
@@ -434,7 +409,7 @@ impl Renewals for ClaimedRenewals<'_> {
             r#"WITH it AS (
                    SELECT a.id, a.workspace_id, a.state = 'active' AND a.renewable AS renewable,
                           greatest(a.connected_at, a.refreshed_at) >= c.started_at AS changed,
-                          coalesce(a.refreshed_at > ledger_now() - $6, false) AS as_new
+                          coalesce(a.refreshed_at > ledger_now() - $6::interval, false) AS as_new
                    FROM account a JOIN claim c ON c.job_id = $1 AND c.epoch = $2 AND c.worker_inc = $3
                    WHERE a.id = $4),
                asked AS (

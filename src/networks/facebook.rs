@@ -16,6 +16,7 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
+    renewals::Renewing,
     surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use serde::Deserialize;
@@ -131,6 +132,9 @@ struct Settings {
     pull_timeout: Duration,
 }
 
+/// The scopes that publishing needs.
+const NEEDED: &[&str] = &["pages_manage_posts", "pages_read_engagement"];
+
 fn check(table: &Value) -> Result<(), String> {
     graph::Settings::split::<Settings>(table).map(|_| ())
 }
@@ -138,7 +142,7 @@ fn check(table: &Value) -> Result<(), String> {
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
     let split = graph::Settings::split(table).map_err(|error| format!("networks.facebook: {error}"))?;
     let (common, Settings { timeout, pull_timeout }) = split;
-    let graph = Graph::connect(environment, timeout, common, TABLES)?;
+    let graph = Graph::connect(environment, timeout, common, TABLES)?.map(|graph| graph.needing(NEEDED));
     Ok(graph.map(|graph| Box::new(Facebook { graph, pull_timeout }) as Box<dyn Network>))
 }
 
@@ -249,6 +253,10 @@ impl Network for Facebook {
 
     fn fact_calls(&self) -> u32 {
         1
+    }
+
+    fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(&self.graph)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The Graph API as Facebook and Instagram both speak it: addresses, the app's proof, errors, usage headers.
 
+mod access;
 mod usage;
 
 use std::time::Duration;
@@ -121,6 +122,10 @@ pub struct Graph {
     timeout: Duration,
     settings: Settings,
     tables: Tables,
+    /// The app's own token: its id and its secret.
+    app: SecretString,
+    /// The scopes that publishing needs.
+    needed: &'static [&'static str],
 }
 
 impl Graph {
@@ -134,13 +139,21 @@ impl Graph {
         settings: Settings,
         tables: Tables,
     ) -> Result<Option<Self>, String> {
-        let Some([_, secret]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? else {
+        let Some([id, secret]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? else {
             return Ok(None);
         };
         let base = base(environment, "META_GRAPH_URL", DEFAULT_BASE)?;
         let uploads = super::base(environment, "META_RUPLOAD_URL", DEFAULT_UPLOADS)?;
         let proof = Hmac::new_from_slice(secret.as_bytes()).map_err(|e| format!("META_APP_SECRET: {e}"))?;
-        Ok(Some(Self { http: Http::new()?, base, uploads, proof, timeout, settings, tables }))
+        let app = SecretString::from(format!("{id}|{secret}"));
+        let http = Http::new()?;
+        Ok(Some(Self { http, base, uploads, proof, timeout, settings, tables, app, needed: &[] }))
+    }
+
+    /// The same, for what needs these scopes.
+    #[must_use]
+    pub fn needing(self, needed: &'static [&'static str]) -> Self {
+        Self { needed, ..self }
     }
 
     /// The version of the API, with which its addresses end.
@@ -377,7 +390,7 @@ mod tests {
 
     const TABLES: Tables = Tables { rows: &[ERRORS], definite_no: &[] };
 
-    fn graph(secret: &str) -> Graph {
+    pub fn graph(secret: &str) -> Graph {
         let environment = |name: &str| name.starts_with("META_APP_").then(|| secret.to_owned());
         let settings = Settings {
             allowance: Allowance { app: APP, app_rate: None, workspace_rate: None, account_rate: None },

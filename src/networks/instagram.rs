@@ -17,6 +17,7 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     preflight::Fact,
+    renewals::Renewing,
     surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use serde::Deserialize;
@@ -110,6 +111,9 @@ struct Settings {
     spam_pause: Duration,
 }
 
+/// The scopes that publishing needs.
+const NEEDED: &[&str] = &["instagram_basic", "instagram_content_publish"];
+
 fn check(table: &Value) -> Result<(), String> {
     graph::Settings::split::<Settings>(table).map(|_| ())
 }
@@ -117,7 +121,7 @@ fn check(table: &Value) -> Result<(), String> {
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
     let split = graph::Settings::split(table).map_err(|error| format!("networks.instagram: {error}"))?;
     let (common, Settings { timeout, spam_pause }) = split;
-    let graph = Graph::connect(environment, timeout, common, TABLES)?;
+    let graph = Graph::connect(environment, timeout, common, TABLES)?.map(|graph| graph.needing(NEEDED));
     Ok(graph.map(|graph| Box::new(Instagram { graph, spam_pause }) as Box<dyn Network>))
 }
 
@@ -216,6 +220,10 @@ impl Network for Instagram {
 
     fn fact_calls(&self) -> u32 {
         2
+    }
+
+    fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(&self.graph)
     }
 }
 

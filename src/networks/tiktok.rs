@@ -5,6 +5,7 @@
 //! moderates and shows the film, and says so under the `publish_id` that it named at the start. Of photos `photos`
 //! tells.
 
+mod oauth;
 mod photos;
 mod progress;
 mod upload;
@@ -18,14 +19,16 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
+    renewals::Renewing,
     surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
 };
 use reqwest::{Method, header};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::{
+    oauth::App,
     photos::Pull,
     progress::Progress,
     upload::{Sending, Upload},
@@ -176,11 +179,12 @@ fn check(table: &Value) -> Result<(), String> {
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
     let (allowance, Settings { timeout, chunk }) =
         settings(table).map_err(|error| format!("networks.tiktok: {error}"))?;
-    if group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])?.is_none() {
+    let Some([key, secret]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? else {
         return Ok(None);
-    }
+    };
+    let app = App { key, secret: SecretString::from(secret) };
     let base = base(environment, "TIKTOK_API_URL", DEFAULT_BASE)?.as_str().trim_end_matches('/').to_owned();
-    Ok(Some(Box::new(TikTok { http: Http::new()?, base, allowance, timeout, chunk })))
+    Ok(Some(Box::new(TikTok { http: Http::new()?, base, allowance, timeout, chunk, app })))
 }
 
 struct TikTok {
@@ -191,6 +195,8 @@ struct TikTok {
     timeout: Duration,
     /// The size of a part.
     chunk: u64,
+    /// What a refresh is asked for with.
+    app: App,
 }
 
 #[async_trait]
@@ -339,6 +345,10 @@ impl Network for TikTok {
             self.ask(Phase::Read, call, Deadline::of(call), Method::POST, CREATOR_INFO, Some(&nothing));
         let creator = creator.await.ok().map(|creator| creator_fact(&creator));
         Ok(std::iter::once(token).chain(creator).collect())
+    }
+
+    fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(self)
     }
 }
 

@@ -31,6 +31,8 @@ needs! {
     MediaWrite
     /// Reads accounts.
     AccountsRead
+    /// Disconnects and refreshes accounts.
+    AccountsWrite
     /// Looks at jobs.
     JobsRead
     /// Retries, cancels and pauses jobs.

@@ -19,6 +19,7 @@ mod scheduler;
 mod starter;
 mod sweeper;
 mod traffic;
+mod upkeep;
 mod vault;
 mod window;
 
@@ -245,6 +246,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(scheduler::run(Arc::clone(worker)));
     duties.spawn(sweeper::run(Arc::clone(worker)));
     duties.spawn(lookout::run(Arc::clone(worker)));
+    duties.spawn(upkeep::run(Arc::clone(worker)));
     duties
 }
 

@@ -663,6 +663,7 @@ async fn the_description_names_every_route_of_the_api() {
         ("/api/v1/media/uploads", &["post"]),
         ("/api/v1/media/uploads/{id}/complete", &["post"]),
         ("/api/v1/accounts", &["get"]),
+        ("/api/v1/accounts/{id}/refresh", &["post"]),
         ("/healthz", &["get"]),
         ("/readyz", &["get"]),
         ("/metrics", &["get"]),

@@ -1,12 +1,15 @@
 //! What Graph says about accounts, tokens and permissions.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{Asked, GraphError, Outcome, auth, fields};
 use crate::event::Event;
 use crate::model::{Account, Network, TokenState};
 use crate::state::Sandbox;
 
+/// How long a person's long-lived token lives, in seconds.
+const LONG_SECONDS: u64 = 5_183_944;
 /// Everything a Page's token may do here.
 const SCOPES: [&str; 12] = [
     "pages_show_list",
@@ -60,29 +63,74 @@ pub fn debug_token(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     }
     let page = book.world.token_owner(Network::FacebookPage, &input);
     let account = page.or_else(|| book.world.token_owner(Network::InstagramBusiness, &input));
-    if let Some(account) = account {
-        data["type"] = "PAGE".into();
+    let granted = book.world.granted_by(&input).next();
+    if let Some(account) = account.or(granted) {
+        data["type"] = if granted.is_some() { "USER" } else { "PAGE" }.into();
         data["user_id"] = account.subject_id.clone().into();
         data["profile_id"] = account.external_id.clone().into();
         data["is_valid"] = (state == Some(TokenState::Valid)).into();
         data["issued_at"] = 1_795_996_400.into();
         data["expires_at"] = 0.into();
-        data["data_access_expires_at"] = (sandbox.clock.now().timestamp() + 90 * 86_400).into();
-        data["scopes"] = json!(SCOPES);
+        data["data_access_expires_at"] =
+            (sandbox.clock.now().timestamp() + book.world.settings.graph_data_access_seconds).into();
+        data["scopes"] = account.scopes.as_ref().map_or_else(|| json!(SCOPES), |scopes| json!(scopes));
         data["granular_scopes"] =
             json!([{ "scope": "pages_manage_posts", "target_ids": [account.external_id] }]);
     }
     Ok(json!({ "data": data }))
 }
 
-/// `GET /oauth/access_token grant_type=fb_exchange_token`: a token that works is prolonged.
+/// `GET /oauth/access_token grant_type=fb_exchange_token`: a token that works is prolonged, a person's by a new one. What
+/// the person's Pages are reached by is renewed where it did not work any more.
 pub fn exchange(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let token = asked
         .params
         .text("fb_exchange_token")
         .ok_or_else(|| GraphError::parameter("The parameter fb_exchange_token is required"))?;
-    auth::check_state(auth::state_of(&sandbox.book().world, &token))?;
-    Ok(json!({ "access_token": token, "token_type": "bearer", "expires_in": 5_183_944 }))
+    let mut book = sandbox.book();
+    auth::check_state(auth::state_of(&book.world, &token))?;
+    let granted: Vec<Account> = book.world.granted_by(&token).cloned().collect();
+    if !granted.is_empty() {
+        let works =
+            |it: &Account| book.world.tokens.get(&it.access_token).is_none_or(|it| *it == TokenState::Valid);
+        let fresh = |it: &Account| (it.external_id.clone(), format!("EAAP{}", Uuid::new_v4().simple()));
+        let pages = granted.iter().filter(|it| !works(it)).map(fresh).collect();
+        let new = format!("EAAU{}", Uuid::new_v4().simple());
+        book.record(Event::Exchanged { old: token, new: new.clone(), pages })?;
+        return Ok(json!({ "access_token": new, "token_type": "bearer", "expires_in": LONG_SECONDS }));
+    }
+    Ok(json!({ "access_token": token, "token_type": "bearer", "expires_in": LONG_SECONDS }))
+}
+
+/// `GET /me/accounts`: the Pages of a person's token, and what each is reached by.
+pub fn pages(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    let token = auth::any(sandbox, asked)?;
+    let book = sandbox.book();
+    let mine: Vec<&Account> = book.world.granted_by(&token).collect();
+    let limit =
+        asked.params.text("limit").and_then(|text| text.parse().ok()).unwrap_or(25_usize).clamp(1, 100);
+    let after = asked.params.text("after").unwrap_or_default();
+    let pages = mine.iter().filter(|it| it.platform == Network::FacebookPage && it.external_id > after);
+    let pages: Vec<&Account> = pages.copied().collect();
+    let shown: Vec<Value> = pages.iter().take(limit).map(|page| listed(page, &mine)).collect();
+    let mut answer = json!({ "data": shown });
+    if let (Some(last), true) = (pages.get(limit - 1), pages.len() > limit) {
+        let next = "https://graph.facebook.com/next";
+        answer["paging"] = json!({ "cursors": { "after": last.external_id }, "next": next });
+    }
+    Ok(answer)
+}
+
+fn listed(page: &Account, mine: &[&Account]) -> Value {
+    let of_page =
+        |it: &&&Account| it.platform == Network::InstagramBusiness && it.access_token == page.access_token;
+    json!({
+        "id": page.external_id,
+        "name": page.name,
+        "access_token": page.access_token,
+        "tasks": ["CREATE_CONTENT", "MODERATE", "MANAGE"],
+        "instagram_business_account": mine.iter().find(of_page).map(|it| json!({ "id": it.external_id })),
+    })
 }
 
 /// `GET /me/permissions`.

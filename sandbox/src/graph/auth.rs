@@ -32,7 +32,8 @@ pub fn owner(sandbox: &Sandbox, asked: &Asked, account: &str) -> Result<(), Grap
 
 /// What a token answers; none if nobody was ever given it.
 pub fn state_of(world: &World, token: &str) -> Option<TokenState> {
-    let known = world.accounts.values().any(|account| account.access_token == token);
+    let known = world.accounts.values().any(|account| account.access_token == token)
+        || world.granted_by(token).next().is_some();
     world.tokens.get(token).copied().or(known.then_some(TokenState::Valid))
 }
 

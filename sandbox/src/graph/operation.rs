@@ -31,6 +31,7 @@ pub enum Operation {
     Stories { page: String },
     ReadAccount { account: String },
     Me,
+    MyPages,
     DebugToken,
     Exchange,
     Permissions,
@@ -61,6 +62,7 @@ impl Operation {
             (&Method::GET | &Method::POST, ["oauth", "access_token"]) => Self::Exchange,
             (&Method::GET, ["debug_token"]) => Self::DebugToken,
             (&Method::GET, ["me"]) => Self::Me,
+            (&Method::GET, ["me", "accounts"]) => Self::MyPages,
             (&Method::GET, [_, "permissions"]) => Self::Permissions,
             (&Method::DELETE, [_, "permissions"]) => Self::RevokePermissions,
             (&Method::POST, [id]) => Self::update((*id).into(), asked),
@@ -162,7 +164,7 @@ impl Operation {
             Self::PhotoStory { .. } => "photo_stories",
             Self::Stories { .. } | Self::ListIgStories { .. } => "stories",
             Self::ReadAccount { .. } => "page",
-            Self::Me => "me",
+            Self::Me | Self::MyPages => "me",
             Self::DebugToken => "debug_token",
             Self::Exchange => "oauth",
             Self::Permissions | Self::RevokePermissions => "permissions",
@@ -191,7 +193,9 @@ impl Operation {
             | Self::UploadVideo { .. }
             | Self::CreateContainer { .. }
             | Self::FillContainer { .. } => Phase::Prepare,
-            Self::EditPost { .. } | Self::Delete { .. } | Self::RevokePermissions => Phase::Manage,
+            Self::EditPost { .. } | Self::Delete { .. } | Self::RevokePermissions | Self::Exchange => {
+                Phase::Manage
+            }
             Self::ReadPost { .. }
             | Self::PublishedPosts { .. }
             | Self::PageFeed { .. }
@@ -201,8 +205,8 @@ impl Operation {
             | Self::Stories { .. }
             | Self::ReadAccount { .. }
             | Self::Me
+            | Self::MyPages
             | Self::DebugToken
-            | Self::Exchange
             | Self::Permissions
             | Self::ReadContainer { .. }
             | Self::ReadMedia { .. }
@@ -244,7 +248,7 @@ impl Operation {
 
     /// The network of calls whose object does not exist.
     fn network(&self) -> Option<Network> {
-        let nobodys = matches!(self, Self::Nothing { .. } | Self::Me | Self::DebugToken | Self::Exchange);
+        let nobodys = matches!(self, Self::Nothing { .. } | Self::Me | Self::MyPages | Self::DebugToken);
         let instagrams = matches!(self, Self::FillContainer { .. } | Self::ReadContainer { .. });
         if nobodys {
             None
@@ -287,14 +291,21 @@ impl Operation {
                 (world.containers.get(container).map(|it| it.account.clone()), Some(container.clone()))
             }
             Self::ReadMedia { media } => (owner(world, media), container_of(world, media)),
+            Self::Exchange => (granted(world, asked), None),
             Self::Me
+            | Self::MyPages
             | Self::DebugToken
-            | Self::Exchange
             | Self::Permissions
             | Self::RevokePermissions
             | Self::Nothing { .. } => (None, None),
         }
     }
+}
+
+/// An account of the person whose token is exchanged.
+fn granted(world: &World, asked: &Asked) -> Option<String> {
+    let token = asked.params.text("fb_exchange_token")?;
+    world.granted_by(&token).next().map(|account| account.external_id.clone())
 }
 
 /// The video that a call names, itself or by its upload.

@@ -51,6 +51,12 @@ pub struct Account {
     /// What gets a new access token (TikTok only).
     #[serde(default)]
     pub refresh_token: Option<String>,
+    /// The token of the person who granted the access to a Page: it can be exchanged, and lists the person's Pages.
+    #[serde(default)]
+    pub user_token: Option<String>,
+    /// What Graph says that the token may do; everything unless set.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
     /// The privacy levels that TikTok offers for it.
     #[serde(default = "Account::privacy_levels")]
     pub privacy_options: Vec<String>,
@@ -76,6 +82,8 @@ impl Account {
             name: name.into(),
             access_token: access.into(),
             refresh_token: refresh.map(Into::into),
+            user_token: None,
+            scopes: None,
             privacy_options: Self::privacy_levels(),
             subject_id: Self::subject(),
         };

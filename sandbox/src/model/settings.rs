@@ -22,6 +22,10 @@ pub struct Settings {
     pub refuse_duplicates: bool,
     /// How long TikTok's access tokens live, in seconds.
     pub tiktok_access_seconds: u64,
+    /// A refresh token of TikTok's that is used twice ends the whole grant.
+    pub tiktok_punishes_reuse: bool,
+    /// For how long Graph gives data to a token, in seconds.
+    pub graph_data_access_seconds: i64,
     /// Where TikTok tells what becomes of posts; nowhere unless set.
     pub tiktok_webhook: Option<Webhook>,
 }
@@ -49,6 +53,8 @@ impl Default for Settings {
             tiktok_pull_after_ms: 0,
             refuse_duplicates: false,
             tiktok_access_seconds: 86_400,
+            tiktok_punishes_reuse: true,
+            graph_data_access_seconds: 90 * 86_400,
             tiktok_webhook: None,
         }
     }

@@ -1,4 +1,4 @@
-//! TikTok's tokens: a refresh gives a new pair and voids the old one.
+//! TikTok's tokens: a refresh gives a new pair and voids the old one. A refresh token that comes twice ends the grant.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -9,6 +9,7 @@ use crate::answer::Answer;
 use crate::event::Event;
 use crate::model::{Account, Network, TokenState};
 use crate::state::{Book, Sandbox};
+use crate::world::World;
 
 /// How long a refresh token lives, in seconds.
 const REFRESH_SECONDS: u64 = 31_536_000;
@@ -37,11 +38,17 @@ fn refresh(sandbox: &Sandbox, asked: &Asked) -> Answer {
     let Some(presented) = asked.form("refresh_token") else {
         return refused("invalid_request", "The refresh_token is missing.");
     };
+    if asked.form("client_key").is_none() || asked.form("client_secret").is_none() {
+        return refused("invalid_client", "Client key or secret is incorrect.");
+    }
     let mut book = sandbox.book();
     let owner = book.world.accounts.values().find(|account| {
         account.platform == Network::Tiktok && account.refresh_token.as_ref() == Some(&presented)
     });
     let Some(account) = owner.cloned() else {
+        if let Err(error) = punish(&mut book, &presented) {
+            return TiktokError::from(error).into();
+        }
         return refused("invalid_grant", "Refresh token is invalid or expired.");
     };
     // Whoever removed the app took the refresh token along.
@@ -52,6 +59,23 @@ fn refresh(sandbox: &Sandbox, asked: &Asked) -> Answer {
         Ok(pair) => Answer::ok(pair),
         Err(error) => TiktokError::from(error).into(),
     }
+}
+
+/// A spent token that comes again takes its successors with it.
+fn punish(book: &mut Book, presented: &str) -> std::io::Result<()> {
+    match book.world.spent_refresh.get(presented).cloned() {
+        Some(account) if book.world.settings.tiktok_punishes_reuse => {
+            book.record(Event::GrantEnded { account })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The account that a refresh token is of, or was.
+pub fn owner(world: &World, refresh_token: &str) -> Option<String> {
+    let holds = |it: &&Account| it.refresh_token.as_deref() == Some(refresh_token);
+    let now = world.accounts.values().find(holds).map(|account| account.external_id.clone());
+    now.or_else(|| world.spent_refresh.get(refresh_token).cloned())
 }
 
 fn rotate(book: &mut Book, account: &Account) -> std::io::Result<Value> {

@@ -191,14 +191,20 @@ async fn a_refresh_rotates_and_the_old_token_is_dead() {
     };
     let (status, pair) = refresh("sandbox-tiktok-refresh").await;
     assert_eq!((status, &pair["open_id"]), (200, &json!("sandbox-open-id")));
-    let (status, refused) = refresh("sandbox-tiktok-refresh").await;
-    assert_eq!((status, &refused["error"]), (400, &json!("invalid_grant")));
     let (status, answer) = net.tiktok("post/publish/creator_info/query/", json!({})).await;
     assert_eq!((status, &answer["error"]["code"]), (401, &json!("access_token_invalid")), "{TIKTOK_TOKEN}");
     let url = format!("{}/v2/post/publish/creator_info/query/", net.addresses().tiktok);
     let fresh = pair["access_token"].as_str().expect("a token");
     let (status, info) = send(net.http().post(url).bearer_auth(fresh).json(&json!({}))).await;
     assert_eq!((status, &info["data"]["creator_username"]), (200, &json!("cornerbakery")));
+    // who uses a token twice has lost it, and with it what came of it
+    let (status, refused) = refresh("sandbox-tiktok-refresh").await;
+    assert_eq!((status, &refused["error"]), (400, &json!("invalid_grant")));
+    let (status, refused) = refresh(pair["refresh_token"].as_str().expect("a token")).await;
+    assert_eq!((status, &refused["error"]), (400, &json!("invalid_grant")));
+    let url = format!("{}/v2/post/publish/creator_info/query/", net.addresses().tiktok);
+    let (status, _) = send(net.http().post(url).bearer_auth(fresh).json(&json!({}))).await;
+    assert_eq!(status, 401);
 }
 
 #[tokio::test]

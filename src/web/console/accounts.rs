@@ -1,19 +1,31 @@
-//! The connected accounts, to look at.
+//! The connected accounts, to look at: which of them work, and until when.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::forecast::{Because, End};
 
 use super::{
     Shell, render,
     session::{Seat, Viewer},
-    texts::{ENGLISH, fill},
+    texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
 };
-use crate::web::{App, problem::Problem};
+use crate::{
+    ledger::{
+        access::{Breaks, Broken},
+        accounts::Account,
+    },
+    web::{App, intake, problem::Problem},
+};
 
 const MOST: i64 = 500;
+/// The posts that are named of those which the end of a connection breaks.
+const NAMED: i64 = 3;
+/// An end that is farther away than this is not pressing, unless it breaks something.
+const SOON: TimeDelta = TimeDelta::days(14);
 
 #[derive(Template)]
 #[template(path = "accounts.html")]
@@ -30,7 +42,18 @@ struct Row {
     reason: Option<String>,
     since: String,
     ends: Option<String>,
+    renewed: bool,
     default: Option<String>,
+    /// How its connection ends, and what that breaks.
+    end: Option<String>,
+    breaks: Option<String>,
+    broken: Vec<Link>,
+}
+
+/// A post that does not go out.
+struct Link {
+    href: String,
+    text: String,
 }
 
 /// The page.
@@ -39,19 +62,55 @@ pub async fn page(
     seat: Seat<Viewer>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let t = &ENGLISH;
     let now = app.house.clock.now();
     let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, MOST).await?;
-    let rows = accounts.into_iter().map(|account| Row {
-        network: words::network(&app, &account.platform).to_owned(),
+    let mut breaks = intake::accounts::breaks(&app, &accounts, NAMED).await?;
+    let row = |account: Account| {
+        let breaks = breaks.remove(&account.id).unwrap_or_default();
+        row(&app, account, &breaks, now)
+    };
+    let rows = accounts.into_iter().map(row).collect();
+    render(&Page { shell: Shell::seated(&app, &headers, &seat, "accounts", "/accounts"), rows })
+}
+
+fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>) -> Row {
+    let t = &ENGLISH;
+    let end = account.end(now).filter(|end| end.at <= now + SOON || breaks.total > 0);
+    let count = usize::try_from(breaks.total).unwrap_or(usize::MAX);
+    Row {
+        network: words::network(app, &account.platform).to_owned(),
         chip: words::account_chip(t, account.state),
         since: account.created_at.format("%-d %b %Y").to_string(),
-        ends: account.token_expires_at.map(|at| words::relative(t, at, now)),
+        ends: account.token_expires_at.filter(|_| !account.renewable).map(|at| words::relative(t, at, now)),
+        renewed: account.renewable,
         default: account.defaults["privacy_level"].as_str().map(|level| fill(t.privacy_default, &[level])),
+        end: end.map(|end| ending(t, end, &account.missing_scopes, now)),
+        breaks: (count > 0).then(|| Texts::count(count, t.account_breaks_one, t.account_breaks_many)),
+        broken: breaks.first.iter().map(Link::of).collect(),
         name: account.name,
         external_id: account.external_id,
         reason: account.state_reason,
-    });
-    let rows = rows.collect();
-    render(&Page { shell: Shell::seated(&app, &headers, &seat, "accounts", "/accounts"), rows })
+    }
+}
+
+fn ending(t: &Texts, end: End, missing: &[String], now: DateTime<Utc>) -> String {
+    let when = words::relative(t, end.at, now);
+    match end.because {
+        Because::Reconnect => t.account_ended_reconnect.to_owned(),
+        Because::Scopes => fill(t.account_ended_scopes, &[&missing.join(", ")]),
+        Because::Token => fill(t.account_ends_token, &[&when]),
+        Because::Renewal => fill(t.account_ends_renewal, &[&when]),
+        Because::DataAccess => {
+            fill(t.account_ends_data, &[&end.at.format("%-d %b %Y, %H:%M UTC").to_string()])
+        }
+    }
+}
+
+impl Link {
+    fn of(broken: &Broken) -> Self {
+        Self {
+            href: format!("/posts/{}", broken.post_id),
+            text: broken.scheduled_for.format("%-d %b %Y, %H:%M UTC").to_string(),
+        }
+    }
 }

@@ -1,20 +1,44 @@
 //! Connected accounts. No token ever leaves.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use axum::{Json, extract::State, http::Uri};
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, Uri},
+    response::Response,
+};
+use jobs::hint::Hint;
 
 use super::{
+    asked, give, id,
+    jobs::{JobShape, answer, sentence},
     lists,
     shapes::{AccountShape, Page},
 };
-use crate::web::{
-    App,
-    access::{AccountsRead, Caller},
-    problem::Problem,
+use crate::{
+    ledger::{
+        LedgerError,
+        access::Breaks,
+        accounts::Account,
+        control::Refusal,
+        idempotency::{Answer, Once},
+        jobs::{JobRow, Write},
+    },
+    web::{
+        App,
+        access::{AccountsRead, AccountsWrite, Caller},
+        body,
+        problem::{Problem, ProblemDocument},
+    },
 };
 
-/// The workspace's accounts, in the order in which they were connected.
+/// The posts that are named of those which the end of a connection breaks.
+const NAMED: i64 = 20;
+
+/// The workspace's accounts, in the order in which they were connected, each with the end of its connection as far as it
+/// is known, and what is scheduled beyond it.
 #[utoipa::path(
     get,
     path = "/api/v1/accounts",
@@ -36,5 +60,75 @@ pub async fn list(
     query.done()?;
     let accounts = app.house.ledger.accounts(caller.workspace_id, after, limit + 1).await?;
     let (accounts, next_cursor) = lists::cut(accounts, limit, |account| account.id);
-    Ok(Json(Page { data: accounts.iter().map(AccountShape::from).collect(), next_cursor }))
+    let mut breaks = breaks(&app, &accounts, NAMED).await?;
+    let now = app.house.clock.now();
+    let shape = |account: &Account| {
+        AccountShape::of(account, account.end(now), &breaks.remove(&account.id).unwrap_or_default())
+    };
+    Ok(Json(Page { data: accounts.iter().map(shape).collect(), next_cursor }))
+}
+
+/// What the end of each connection breaks.
+pub async fn breaks(
+    app: &App,
+    accounts: &[Account],
+    named: i64,
+) -> Result<HashMap<uuid::Uuid, Breaks>, LedgerError> {
+    let now = app.house.clock.now();
+    let ends: Vec<_> = accounts
+        .iter()
+        .filter_map(|account| account.end(now).map(|end| (account.id, end.breaks_from())))
+        .collect();
+    if ends.is_empty() { Ok(HashMap::new()) } else { app.house.ledger.breaks(&ends, named).await }
+}
+
+/// Renews an account's access now instead of at its half life, or asks its network what is left of it where nothing is
+/// kept to renew it with. An account whose owner was told to connect it again goes back to work if that succeeds.
+#[utoipa::path(
+    post,
+    path = "/api/v1/accounts/{id}/refresh",
+    tag = "accounts",
+    security(("bearer" = ["accounts:write"])),
+    params(
+        ("id" = String, Path, description = "The account"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
+    responses(
+        (status = 202, description = "Committed: the job that does it", body = JobShape),
+        (status = 404, description = "No such account in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn refresh(
+    State(app): State<Arc<App>>,
+    caller: Caller<AccountsWrite>,
+    headers: HeaderMap,
+    Path(account): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let id = id(&account, "account")?;
+    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let asked = asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/refresh"), &bytes)?;
+    let findings = body::nothing(&body::json(&bytes)?);
+    if !findings.is_empty() {
+        return Err(Problem::invalid(findings));
+    }
+    let workspace_id = Some(caller.workspace_id);
+    // who hangs up now must not leave half of it
+    let acting = tokio::spawn(async move {
+        let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
+        let done = app.house.ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
+        if let Once::Done(Ok(row)) = &done {
+            let (kind, run_at) = (row.kind.clone(), row.run_at.unwrap_or(row.created_at));
+            (app.house.nudge)(vec![Hint { kind, workspace_id: row.workspace_id, job_id: row.id, run_at }]);
+        }
+        Ok::<_, LedgerError>(done)
+    });
+    match acting.await?? {
+        Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
+        Once::Done(Err(Refusal::Missing)) => Err(Problem::not_found("account")),
+        Once::Done(Err(refusal)) => Err(Problem::conflict(sentence(&refusal))),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
 }

@@ -248,7 +248,7 @@ async fn act(
     }
 }
 
-fn answer(row: &JobRow) -> Answer {
+pub(super) fn answer(row: &JobRow) -> Answer {
     Answer { status: 202, body: serde_json::to_string(&JobShape::from(row)).unwrap_or_default() }
 }
 

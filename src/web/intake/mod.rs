@@ -67,6 +67,7 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(uploads::promise))
         .routes(routes!(uploads::complete))
         .routes(routes!(accounts::list))
+        .routes(routes!(accounts::refresh))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::cancel))

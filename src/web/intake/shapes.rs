@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use jobs::{machine::State, preflight};
+use jobs::{forecast::End, machine::State, preflight};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    ledger::{accounts::Account, media::Media, posts},
+    ledger::{
+        access::{Breaks, Broken},
+        accounts::Account,
+        media::Media,
+        posts,
+    },
     web::spans,
 };
 
@@ -224,11 +229,43 @@ pub struct AccountShape {
     /// `active`, `paused`, `reconnect`, `frozen`.
     state: &'static str,
     state_reason: Option<String>,
+    /// When the access token ends, where the network names an end.
     token_expires_at: Option<DateTime<Utc>>,
+    /// Whether it is renewed by itself, at half of its life.
+    renewed_by_itself: bool,
+    /// When the network stops giving data, whatever the token does.
+    data_access_expires_at: Option<DateTime<Utc>>,
+    /// Scopes that publishing needs and the grant lacks.
+    missing_scopes: Vec<String>,
+    /// The end of the connection, as far as one is known.
+    ends: Option<EndShape>,
     /// Options that a post may leave out.
     #[schema(value_type = Object)]
     defaults: Value,
     created_at: DateTime<Utc>,
+}
+
+/// The end of a connection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectionEnd)]
+pub struct EndShape {
+    /// When; what is broken already ended now.
+    at: DateTime<Utc>,
+    /// `reconnect`, `scopes`, `token`, `renewal`, `data_access`.
+    because: &'static str,
+    /// How many scheduled publications do not go out then.
+    breaks_total: u64,
+    /// The first of them.
+    breaks: Vec<BrokenShape>,
+}
+
+/// A publication that a connection does not last for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BrokenPublication)]
+pub struct BrokenShape {
+    publication_id: Uuid,
+    post_id: Uuid,
+    scheduled_for: DateTime<Utc>,
 }
 
 /// A page of a list.
@@ -359,9 +396,24 @@ impl From<&Media> for MediaShape {
     }
 }
 
-impl From<&Account> for AccountShape {
-    fn from(account: &Account) -> Self {
+impl AccountShape {
+    /// An account, the end of its connection, and what that breaks.
+    pub fn of(account: &Account, end: Option<End>, breaks: &Breaks) -> Self {
+        let broken = |it: &Broken| BrokenShape {
+            publication_id: it.publication_id,
+            post_id: it.post_id,
+            scheduled_for: it.scheduled_for,
+        };
         Self {
+            renewed_by_itself: account.renewable,
+            data_access_expires_at: account.data_access_expires_at,
+            missing_scopes: account.missing_scopes.clone(),
+            ends: end.map(|end| EndShape {
+                at: end.at,
+                because: end.because.word(),
+                breaks_total: breaks.total,
+                breaks: breaks.first.iter().map(broken).collect(),
+            }),
             id: account.id,
             platform: account.platform.clone(),
             external_id: account.external_id.clone(),

@@ -1,0 +1,128 @@
+//! Changing the key of every token while tokens are opened and renewed all the time: how many are sealed anew a second,
+//! and whether anybody was ever refused one.
+//!
+//! `cargo bench --bench keys -- [--json] [--jobs N] [--concurrency C]`, where a job is a token.
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use common::{Settings, harness::System, millis};
+use postroom::ledger::{
+    KeyRing, Ledger, Role,
+    keyring::{Cipher, generate},
+};
+use secrecy::SecretString;
+use uuid::Uuid;
+
+/// Accounts that are written at a time.
+const AT_A_TIME: usize = 2_000;
+
+#[tokio::main]
+async fn main() {
+    let settings = Settings::read(100_000, 8);
+    let mut system = System::start().await;
+    let old = system.environment["POSTROOM_KEYS"].clone();
+    let both = format!("{},{old}", generate(Cipher::XChaCha20Poly1305));
+    let accounts = seed(&system, &KeyRing::parse(&old).unwrap(), settings.jobs).await;
+    let load = Load::begin(&system, &both, accounts, settings.concurrency);
+    system.environment.insert("POSTROOM_KEYS".into(), both);
+    let begun = Instant::now();
+    let (status, out, err) = system.try_postroom(&["keys", "rotate", "--json"], "").await;
+    let took = begun.elapsed();
+    assert_eq!(status, 0, "{err}");
+    let (opened, refused, slowest) = load.end().await;
+    let done: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(done["left"], 0);
+    let resealed = usize::try_from(done["resealed"].as_u64().unwrap()).unwrap();
+    settings.print_rate("keys_resealed", resealed, took);
+    settings.print_rate("tokens_opened_beside", usize::try_from(opened).unwrap(), took);
+    settings.print("open_slowest", slowest, "ms");
+    settings.print("opens_refused", if refused == 0 { 0.0 } else { f64::INFINITY }, "");
+}
+
+/// Accounts with a sealed token each.
+async fn seed(system: &System, ring: &KeyRing, count: usize) -> Arc<Vec<Uuid>> {
+    let workspace: Uuid = sqlx::query_scalar("SELECT id FROM workspace LIMIT 1")
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    let ids: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
+    for some in ids.chunks(AT_A_TIME) {
+        let seal = |id: &Uuid| ring.seal(b"a token of some length, as they are", &row(workspace, *id));
+        let sealed: Vec<Vec<u8>> = some.iter().map(seal).collect();
+        sqlx::query(
+            "WITH made AS (
+                 INSERT INTO account (id, workspace_id, platform, external_id, name)
+                 SELECT id, $1, 'tiktok', id::text, 'bench' FROM unnest($2::uuid[]) AS x (id) RETURNING id)
+             INSERT INTO vault.token (account_id, field, generation, key_id, sealed)
+             SELECT x.id, 'access', 1, $3, x.sealed FROM unnest($2::uuid[], $4::bytea[]) AS x (id, sealed)
+             WHERE (SELECT count(*) FROM made) > 0",
+        )
+        .bind(workspace)
+        .bind(some)
+        .bind(ring.sealing_key())
+        .bind(&sealed)
+        .execute(&system.database.pool)
+        .await
+        .unwrap();
+    }
+    Arc::new(ids)
+}
+
+/// The name of the row that a token is sealed for.
+fn row(workspace: Uuid, account: Uuid) -> String {
+    format!("vault.token|{workspace}|{account}|access|1")
+}
+
+/// Tokens that are opened all the time, as workers open them.
+struct Load {
+    over: Arc<AtomicBool>,
+    opened: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
+    tasks: tokio::task::JoinSet<f64>,
+}
+
+impl Load {
+    fn begin(system: &System, ring: &str, accounts: Arc<Vec<Uuid>>, many: usize) -> Self {
+        let url = SecretString::from(system.environment["DATABASE_URL"].clone());
+        let ledger = Ledger::open(&url, Role::Worker, u32::try_from(many).unwrap()).unwrap();
+        let ring = Arc::new(KeyRing::parse(ring).unwrap());
+        let (over, opened, refused) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..many {
+            let (over, opened, refused) = (Arc::clone(&over), Arc::clone(&opened), Arc::clone(&refused));
+            let (ledger, ring, accounts) = (ledger.clone(), Arc::clone(&ring), Arc::clone(&accounts));
+            tasks.spawn(async move {
+                let (mut at, mut slowest) = (n * 7919, 0.0);
+                while !over.load(Ordering::Relaxed) {
+                    at = (at + 104_729) % accounts.len();
+                    let begun = Instant::now();
+                    let done = ledger.open_token(&ring, accounts[at]).await;
+                    slowest = f64::max(slowest, millis(begun.elapsed()));
+                    if let Err(error) = done {
+                        eprintln!("{error}");
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    opened.fetch_add(1, Ordering::Relaxed);
+                }
+                slowest
+            });
+        }
+        Self { over, opened, refused, tasks }
+    }
+
+    async fn end(self) -> (u64, u64, f64) {
+        self.over.store(true, Ordering::Relaxed);
+        let slowest = self.tasks.join_all().await.into_iter().fold(0.0, f64::max);
+        (self.opened.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed), slowest)
+    }
+}

@@ -1,0 +1,159 @@
+//! `keys rotate`: every token under the first key of the ring, while everything goes on.
+
+use std::{
+    io::IsTerminal,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Failed, Output, owned_ledger};
+use crate::{
+    ledger::{
+        KeyRing, Ledger,
+        keyring::KeyError,
+        reseal::{Place, Stuck},
+    },
+    wiring,
+};
+
+/// How often a walk is told of where nobody watches a line.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// More walks than are needed, unless somebody keeps sealing under another key.
+const MOST_WALKS: usize = 5;
+/// Tokens that do not open are named up to here, and then counted.
+const NAMED: usize = 20;
+
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    /// Tokens that are sealed anew at a time.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    batch: i64,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What has been done so far.
+#[derive(Default)]
+struct Tally {
+    resealed: u64,
+    outrun: u64,
+    stuck: Vec<Stuck>,
+}
+
+impl Rotate {
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let (ledger, ring) = (owned_ledger()?, wiring::key_ring()?);
+        let (all, otherwise) = ledger.sealed_otherwise(&ring).await?;
+        let mut progress = Progress::new(otherwise, self.output.json);
+        let mut tally = Tally::default();
+        // a process that was given the ring too late may have sealed under another key behind the walk
+        for _ in 0..MOST_WALKS {
+            tally.stuck.clear();
+            self.walk(&ledger, &ring, &mut tally, &mut progress).await?;
+            if ledger.sealed_otherwise(&ring).await?.1 == tally.stuck.len() as u64 {
+                break;
+            }
+        }
+        let left = ledger.sealed_otherwise(&ring).await?.1;
+        self.tell(&ring, &tally, (all, left), progress.begun.elapsed());
+        finish(&ring, &tally.stuck, left)
+    }
+
+    async fn walk(
+        &self,
+        ledger: &Ledger,
+        ring: &KeyRing,
+        tally: &mut Tally,
+        progress: &mut Progress,
+    ) -> Result<(), Failed> {
+        let mut place: Option<Place> = None;
+        loop {
+            let batch = ledger.reseal(ring, place.as_ref(), self.batch).await?;
+            tally.resealed += batch.resealed;
+            tally.outrun += batch.outrun;
+            tally.stuck.extend(batch.stuck);
+            progress.tell(tally.resealed);
+            match batch.next {
+                Some(next) => place = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn tell(&self, ring: &KeyRing, tally: &Tally, (all, left): (u64, u64), took: Duration) {
+        let (key, Tally { resealed, outrun, stuck }) = (ring.sealing_key(), tally);
+        if self.output.json {
+            let named = |it: &Stuck| json!({ "account_id": it.account_id, "field": it.field, "key": it.key_id, "why": it.why.to_string() });
+            let stuck: Vec<_> = stuck.iter().take(NAMED).map(named).collect();
+            let done = json!({
+                "key": key, "tokens": all, "resealed": resealed, "outrun": outrun, "left": left, "stuck": stuck,
+                "seconds": took.as_secs_f64(),
+            });
+            println!("{done}");
+            return;
+        }
+        for it in stuck.iter().take(NAMED) {
+            eprintln!("{} of account {}: {}", it.field, it.account_id, it.why);
+        }
+        println!(
+            "{resealed} of {all} tokens were sealed under {key} in {:.1} s; {left} are left",
+            took.as_secs_f64()
+        );
+    }
+}
+
+/// Done only when nothing is left: until then no key may be taken out of the ring.
+fn finish(ring: &KeyRing, stuck: &[Stuck], left: u64) -> Result<(), Failed> {
+    let mut missing: Vec<&str> = stuck
+        .iter()
+        .filter_map(|it| match &it.why {
+            KeyError::UnknownKey(key) => Some(key.as_str()),
+            KeyError::Entry(..) | KeyError::DoesNotOpen => None,
+        })
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if !missing.is_empty() {
+        let (names, count) = (missing.join(", "), stuck.len());
+        return Err(format!(
+            "POSTROOM_KEYS: {count} tokens are sealed under {names}, which is not in it; add it behind {} and run this again",
+            ring.sealing_key()
+        )
+        .into());
+    }
+    match (stuck.len(), left) {
+        (0, 0) => Ok(()),
+        (0, left) => Err(format!("{left} tokens were sealed under another key meanwhile; give every process the new ring and run this again").into()),
+        (damaged, _) => Err(format!("{damaged} tokens do not open and were left as they are: connect their accounts again").into()),
+    }
+}
+
+/// A line that tells how far it is, on stderr.
+struct Progress {
+    begun: Instant,
+    told: Instant,
+    all: u64,
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new(all: u64, json: bool) -> Self {
+        let (now, terminal) = (Instant::now(), std::io::stderr().is_terminal());
+        Self { begun: now, told: now, all, quiet: json && !terminal, terminal }
+    }
+
+    fn tell(&mut self, done: u64) {
+        let every = if self.terminal { Duration::from_millis(100) } else { TELL_EVERY };
+        if self.quiet || (self.told.elapsed() < every && done < self.all) {
+            return;
+        }
+        self.told = Instant::now();
+        let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = done.saturating_mul(1000) / spent;
+        let end = if self.terminal && done < self.all { "\r" } else { "\n" };
+        eprint!("{done} of {} tokens, {rate} a second{end}", self.all);
+    }
+}

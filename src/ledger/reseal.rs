@@ -1,0 +1,173 @@
+//! Moving every token under the first key of the ring, beside the work that goes on.
+//!
+//! Which key a token is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
+//! is written only where it is still what was read: a refresh that came in between has sealed its own.
+
+use uuid::Uuid;
+
+use super::{KeyRing, Ledger, LedgerError, keyring::KeyError, vault::row_name};
+
+/// How far a walk over all tokens has got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    account_id: Uuid,
+    field: String,
+}
+
+/// A token that does not open, and stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Whose.
+    pub account_id: Uuid,
+    /// `access` or `refresh`.
+    pub field: String,
+    /// The key it says it is sealed under.
+    pub key_id: String,
+    /// Why it does not open.
+    pub why: KeyError,
+}
+
+/// What one batch came to.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Tokens that are sealed under the first key now.
+    pub resealed: u64,
+    /// Tokens that somebody else wrote in between.
+    pub outrun: u64,
+    /// Those that do not open.
+    pub stuck: Vec<Stuck>,
+    /// Where to go on; none: this was the last batch.
+    pub next: Option<Place>,
+}
+
+struct Row {
+    account_id: Uuid,
+    workspace_id: Uuid,
+    field: String,
+    generation: i64,
+    key_id: String,
+    sealed: Vec<u8>,
+}
+
+/// The columns of what is written.
+#[derive(Default)]
+struct Columns {
+    accounts: Vec<Uuid>,
+    fields: Vec<String>,
+    generations: Vec<i64>,
+    keys: Vec<String>,
+    sealed: Vec<Vec<u8>>,
+}
+
+impl Ledger {
+    /// How many tokens there are, and how many of them are not sealed under the first key of the ring.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(u64, u64), LedgerError> {
+        let row = sqlx::query!(
+            r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE key_id <> $1) AS "otherwise!" FROM vault.token"#,
+            ring.sealing_key(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((row.all.unsigned_abs(), row.otherwise.unsigned_abs()))
+    }
+
+    /// Seals up to `most` tokens behind `after` anew, those that are not sealed under the first key.
+    ///
+    /// # Errors
+    /// The ledger is away: the batch was written whole or not at all.
+    pub async fn reseal(
+        &self,
+        ring: &KeyRing,
+        after: Option<&Place>,
+        most: i64,
+    ) -> Result<Batch, LedgerError> {
+        let rows = self.to_reseal(ring, after, most).await?;
+        let full = i64::try_from(rows.len()).is_ok_and(|found| found == most);
+        let last = rows.last().map(|row| Place { account_id: row.account_id, field: row.field.clone() });
+        let (mut batch, mut columns) =
+            (Batch { next: last.filter(|_| full), ..Batch::default() }, Columns::default());
+        for row in rows {
+            match anew(ring, &row) {
+                Ok(sealed) => columns.add(row, sealed),
+                Err(why) => {
+                    let Row { account_id, field, key_id, .. } = row;
+                    batch.stuck.push(Stuck { account_id, field, key_id, why });
+                }
+            }
+        }
+        batch.resealed = self.patiently(|| self.write_resealed(ring, &columns)).await?;
+        batch.outrun = columns.accounts.len() as u64 - batch.resealed;
+        Ok(batch)
+    }
+
+    async fn to_reseal(
+        &self,
+        ring: &KeyRing,
+        after: Option<&Place>,
+        most: i64,
+    ) -> Result<Vec<Row>, LedgerError> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT t.account_id, a.workspace_id, t.field, t.generation, t.key_id, t.sealed
+               FROM vault.token t JOIN account a ON a.id = t.account_id
+               WHERE t.key_id <> $1
+                 AND ($2::uuid IS NULL OR (t.account_id, t.field) > ($2, $3))
+               ORDER BY t.account_id, t.field LIMIT $4"#,
+            ring.sealing_key(),
+            after.map(|place| place.account_id),
+            after.map(|place| place.field.as_str()).unwrap_or_default(),
+            most,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows)
+    }
+
+    async fn write_resealed(&self, ring: &KeyRing, new: &Columns) -> Result<u64, LedgerError> {
+        if new.accounts.is_empty() {
+            return Ok(0);
+        }
+        let written = sqlx::query!(
+            r#"WITH mine AS (
+                   SELECT t.account_id, t.field, x.sealed
+                   FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bytea[])
+                        AS x (account_id, field, generation, key_id, sealed)
+                   JOIN vault.token t ON t.account_id = x.account_id AND t.field = x.field
+                     -- as it was read: a refresh raises the generation, another rotation changes the key
+                     AND t.generation = x.generation AND t.key_id = x.key_id
+                   ORDER BY t.account_id, t.field -- one order for all
+                   -- skip locked: whoever is writing it seals it under the first key, too
+                   FOR NO KEY UPDATE OF t SKIP LOCKED)
+               UPDATE vault.token t SET key_id = $6, sealed = mine.sealed
+               FROM mine WHERE t.account_id = mine.account_id AND t.field = mine.field"#,
+            &new.accounts,
+            &new.fields,
+            &new.generations,
+            &new.keys,
+            &new.sealed,
+            ring.sealing_key(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(written.rows_affected())
+    }
+}
+
+impl Columns {
+    fn add(&mut self, row: Row, sealed: Vec<u8>) {
+        self.accounts.push(row.account_id);
+        self.fields.push(row.field);
+        self.generations.push(row.generation);
+        self.keys.push(row.key_id);
+        self.sealed.push(sealed);
+    }
+}
+
+fn anew(ring: &KeyRing, row: &Row) -> Result<Vec<u8>, KeyError> {
+    let name = row_name(row.workspace_id, row.account_id, &row.field, row.generation);
+    let opened = ring.open(&row.sealed, &name)?;
+    Ok(ring.seal(&opened, &name))
+}

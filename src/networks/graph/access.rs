@@ -1,0 +1,229 @@
+//! Access to Pages and Instagram accounts: the user token that was granted is exchanged for a new one, the account's own
+//! token is read again with it, and Meta is asked daily what is left of that.
+//!
+//! An exchange may be repeated: the old user token stays good, and so does every Page token that came of it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use jobs::{
+    contract::{Class, Failure},
+    desk::Call,
+    renewals::{Grant, Mend, Pair, Renewal, Renewing},
+};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::{Graph, below};
+use crate::networks::http::{Deadline, Fault, Phase, Rest, Said, classify, id_of, words};
+
+/// The most pages of a list of Pages that are read.
+const MOST_PAGES: usize = 50;
+
+#[async_trait]
+impl Renewing for Graph {
+    /// The exchange, and the list.
+    fn calls(&self) -> u32 {
+        2
+    }
+
+    async fn renew(&self, call: &Call<'_>) -> Renewal {
+        let deadline = Deadline::of(call);
+        let (user, refresh_life) = match self.exchange(call, deadline).await {
+            Ok(exchanged) => exchanged,
+            Err(failure) => return of_failure(failure),
+        };
+        match self.own_token(call, deadline, &user).await {
+            // where the list does not name the account, as of some businesses, its token stays as it is
+            Ok(access) => Renewal::Renewed(Pair {
+                access,
+                refresh: Some(user),
+                access_life: None,
+                refresh_life,
+                missing: None,
+            }),
+            Err(failure) => of_failure(failure),
+        }
+    }
+
+    async fn examine(&self, call: &Call<'_>) -> Result<Option<Grant>, Failure> {
+        let url = below(&self.base, &["debug_token"]);
+        let request = self.http.request(Phase::Read, call, Method::GET, url).map_err(Fault::into_failure)?;
+        let request = request
+            .bearer_auth(self.app.expose_secret())
+            .query(&[("input_token", call.token.expose_secret())]);
+        let told = self.send(Phase::Read, call, request, Deadline::of(call).left(self.timeout)).await;
+        let told = told.map_err(Fault::into_failure).map_err(of_the_app)?;
+        self.grant(call, &told["data"]).map(Some)
+    }
+
+    fn mend(&self, failure: &Failure) -> Mend {
+        match failure.code.as_str() {
+            "190/458" => Mend::Disconnect,
+            "102" | "190" | "190/463" => Mend::Refresh,
+            // a check to pass, a password that was changed, a role that was lost: only a person mends these
+            _ => Mend::of(failure),
+        }
+    }
+}
+
+impl Graph {
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+    ) -> Result<(SecretString, Option<Duration>), Failure> {
+        let (id, secret) = self.app.expose_secret().split_once('|').unwrap_or_default();
+        let form = [
+            ("grant_type", "fb_exchange_token"),
+            ("client_id", id),
+            ("client_secret", secret),
+            ("fb_exchange_token", call.token.expose_secret()),
+        ];
+        let url = below(&self.base, &["oauth", "access_token"]);
+        let request =
+            self.http.request(Phase::Prepare, call, Method::POST, url).map_err(Fault::into_failure)?;
+        let said = self.send(Phase::Prepare, call, request.form(&form), deadline.left(self.timeout)).await;
+        let said = said.map_err(Fault::into_failure)?;
+        let token = said["access_token"].as_str().filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| {
+            Failure::new(Class::Transient, "unreadable", "the answer to an exchange names no token")
+        })?;
+        Ok((SecretString::from(token), said["expires_in"].as_u64().map(Duration::from_secs)))
+    }
+
+    /// The token of the call's account in the list of Pages that a user token opens.
+    async fn own_token(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        user: &SecretString,
+    ) -> Result<Option<SecretString>, Failure> {
+        let as_user = Call { id: None, token: user, ..*call };
+        let mut after = String::new();
+        for _ in 0..MOST_PAGES {
+            let fields = ("fields", "id,access_token,instagram_business_account{id}");
+            let mut query = vec![fields, ("limit", "100")];
+            if !after.is_empty() {
+                query.push(("after", &after));
+            }
+            let page = self.get(&as_user, deadline, &["me", "accounts"], &query).await;
+            let page = page.map_err(Fault::into_failure)?;
+            let pages = page["data"].as_array().map_or(&[][..], Vec::as_slice);
+            if let Some(found) = pages.iter().find(|it| is_of(it, call.account)) {
+                return Ok(found["access_token"].as_str().map(SecretString::from));
+            }
+            match (&page["paging"]["next"], page["paging"]["cursors"]["after"].as_str()) {
+                (Value::String(_), Some(cursor)) => cursor.clone_into(&mut after),
+                (_, _) => break,
+            }
+        }
+        Ok(None)
+    }
+
+    fn grant(&self, call: &Call<'_>, data: &Value) -> Result<Grant, Failure> {
+        if data["is_valid"] != true {
+            return Err(self.invalid(call, &data["error"]));
+        }
+        let at = |name: &str| {
+            data[name].as_i64().filter(|at| *at > 0).and_then(|at| DateTime::from_timestamp(at, 0))
+        };
+        let scopes = data["scopes"].as_array().map_or(&[][..], Vec::as_slice);
+        let has = |needed: &&str| scopes.iter().any(|scope| scope == needed);
+        let missing = self.needed.iter().filter(|needed| !has(needed)).map(|it| (*it).to_owned());
+        Ok(Grant {
+            expires_at: at("expires_at"),
+            data_access_expires_at: at("data_access_expires_at"),
+            // a list that is not there says nothing
+            missing: if scopes.is_empty() { Vec::new() } else { missing.collect::<Vec<String>>() },
+        })
+    }
+
+    /// What an inspected token is refused with. Whatever it is, the token is no good.
+    fn invalid(&self, call: &Call<'_>, error: &Value) -> Failure {
+        let code = match (error["code"].as_i64(), error["subcode"].as_i64()) {
+            (Some(code), Some(sub)) => format!("{code}/{sub}"),
+            (Some(code), None) => code.to_string(),
+            (None, _) => "190".to_owned(),
+        };
+        let said = Said {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message: words(error["message"].as_str().unwrap_or_default(), call),
+            transient: false,
+            rest: Rest::Unsaid,
+        };
+        let failure = classify(Phase::Read, said, &self.tables).into_failure();
+        Failure { class: Class::Auth, rest: None, ..failure }
+    }
+}
+
+fn is_of(page: &Value, account: &str) -> bool {
+    let is = |id: &Value| id_of(id).is_some_and(|id| id == account);
+    is(&page["id"]) || is(&page["instagram_business_account"]["id"])
+}
+
+fn of_failure(failure: Failure) -> Renewal {
+    match failure.class {
+        Class::Auth => Renewal::Dead(failure),
+        Class::Permission | Class::Permanent | Class::Rate | Class::Transient => Renewal::Refused(failure),
+        Class::Unknown => Renewal::Unknown(failure),
+    }
+}
+
+/// That the app's own token is refused says nothing of the account's.
+fn of_the_app(failure: Failure) -> Failure {
+    match failure.class {
+        Class::Auth | Class::Permission => Failure { class: Class::Permanent, operator: true, ..failure },
+        Class::Permanent | Class::Rate | Class::Transient | Class::Unknown => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use serde_json::json;
+
+    use super::*;
+    use crate::networks::doubles::{NoMedia, call};
+    use crate::networks::graph::tests::graph;
+
+    #[test]
+    fn what_meta_tells_of_a_token_is_read_whole() {
+        let graph = graph("secret").needing(&["pages_manage_posts", "pages_show_list"]);
+        let token = SecretString::from("t");
+        let read = |data: Value| graph.grant(&call(&token, &NoMedia), &data);
+        let day = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        let told = json!({ "is_valid": true, "expires_at": 0, "data_access_expires_at": 86_400, "scopes": ["pages_show_list"] });
+        let grant = Grant {
+            expires_at: None,
+            data_access_expires_at: Some(day),
+            missing: vec!["pages_manage_posts".into()],
+        };
+        assert_eq!(read(told), Ok(grant));
+        for (code, sub, mend) in [
+            (190, Some(458), Mend::Disconnect),
+            (190, Some(463), Mend::Refresh),
+            (190, Some(459), Mend::Owner),
+            (190, Some(460), Mend::Owner),
+            (190, Some(464), Mend::Owner),
+            (190, Some(467), Mend::Owner),
+            (190, Some(492), Mend::Owner),
+            (190, None, Mend::Refresh),
+        ] {
+            let error = json!({ "code": code, "subcode": sub, "message": "no" });
+            let failure = read(json!({ "is_valid": false, "error": error })).expect_err("refused");
+            assert_eq!((failure.class, graph.mend(&failure)), (Class::Auth, mend), "{failure}");
+        }
+        let unsaid = read(json!({ "is_valid": false })).expect_err("refused");
+        assert_eq!((unsaid.class, unsaid.code.as_str()), (Class::Auth, "190"));
+    }
+
+    #[test]
+    fn an_account_is_found_by_its_page_and_by_its_instagram() {
+        let page = json!({ "id": "1", "instagram_business_account": { "id": "2" } });
+        assert!(is_of(&page, "1") && is_of(&page, "2") && !is_of(&page, "3"));
+    }
+}

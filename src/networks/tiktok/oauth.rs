@@ -1,0 +1,162 @@
+//! TikTok's tokens: a refresh gives a new pair and voids the old one, so a pair whose answer is lost is lost.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jobs::{
+    contract::{Class, Failure},
+    desk::Call,
+    renewals::{Mend, Pair, Renewal, Renewing},
+};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::TikTok;
+use crate::networks::http::{self, Fault, Phase, Reply, words};
+
+const TOKEN: &str = "/v2/oauth/token/";
+/// What publishing needs of a grant.
+const NEEDED: [&str; 1] = ["video.publish"];
+
+/// Our app at TikTok.
+pub struct App {
+    /// Its public name.
+    pub key: String,
+    /// What it proves itself by.
+    pub secret: SecretString,
+}
+
+#[async_trait]
+impl Renewing for TikTok {
+    async fn renew(&self, call: &Call<'_>) -> Renewal {
+        let form = [
+            ("client_key", self.app.key.as_str()),
+            ("client_secret", self.app.secret.expose_secret()),
+            ("grant_type", "refresh_token"),
+            ("refresh_token", call.token.expose_secret()),
+        ];
+        let url = format!("{}{TOKEN}", self.base);
+        // the phase of a commit: whatever is not answered may have taken effect
+        let sent = match self.http.request(Phase::Commit, call, Method::POST, url) {
+            Ok(request) => http::send(Phase::Commit, call, request.form(&form), call.timeout).await,
+            Err(fault) => Err(fault),
+        };
+        match sent {
+            Ok(reply) => read(&reply, call),
+            Err(Fault::Unsent(failure) | Fault::Refused(failure)) => Renewal::Refused(failure),
+            Err(Fault::Unknown(failure)) => Renewal::Unknown(failure),
+        }
+    }
+
+    fn mend(&self, failure: &Failure) -> Mend {
+        match failure.code.as_str() {
+            "access_token_invalid" => Mend::Refresh,
+            "auth_removed" => Mend::Disconnect,
+            _ => Mend::of(failure),
+        }
+    }
+}
+
+/// Reads an answer. OAuth's errors have a shape of their own, and may come with any status.
+fn read(reply: &Reply, call: &Call<'_>) -> Renewal {
+    let Some(body) = reply.json() else { return unclear(reply) };
+    match body["error"].as_str() {
+        Some(code) => refused(code, &body, call),
+        None if reply.status == StatusCode::TOO_MANY_REQUESTS => {
+            let failure =
+                Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
+            Renewal::Refused(failure.resting(reply.retry_after()))
+        }
+        None => pair(&body, call).map_or_else(|| unclear(reply), |pair| pair),
+    }
+}
+
+fn pair(body: &Value, call: &Call<'_>) -> Option<Renewal> {
+    let secret = |name: &str| Some(SecretString::from(body[name].as_str().filter(|text| !text.is_empty())?));
+    let life = |name: &str| body[name].as_u64().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let (access, refresh) = (secret("access_token")?, secret("refresh_token")?);
+    if body["open_id"].as_str().is_some_and(|id| id != call.account) {
+        let why = "TikTok gave a token of another account";
+        return Some(Renewal::Dead(Failure::new(Class::Auth, "other_account", why)));
+    }
+    Some(Renewal::Renewed(Pair {
+        access: Some(access),
+        refresh: Some(refresh),
+        access_life: life("expires_in"),
+        refresh_life: life("refresh_expires_in"),
+        missing: body["scope"].as_str().map(missing),
+    }))
+}
+
+fn missing(granted: &str) -> Vec<String> {
+    let has = |needed: &str| granted.split([',', ' ']).any(|scope| scope == needed);
+    NEEDED.into_iter().filter(|needed| !has(needed)).map(str::to_owned).collect()
+}
+
+fn refused(code: &str, body: &Value, call: &Call<'_>) -> Renewal {
+    tracing::debug!(code, log_id = body["log_id"].as_str(), "TikTok refused a refresh");
+    let said = words(body["error_description"].as_str().unwrap_or_default(), call);
+    match code {
+        "invalid_grant" => {
+            let why = "TikTok takes the access no more: the account has to be connected again.";
+            Renewal::Dead(Failure::new(Class::Auth, code, format!("{why} {said}")))
+        }
+        // the app is at fault, and no account pays for it
+        "invalid_request"
+        | "invalid_client"
+        | "invalid_scope"
+        | "unauthorized_client"
+        | "access_denied"
+        | "unsupported_grant_type" => {
+            let failure = Failure::new(Class::Permanent, code, said);
+            Renewal::Refused(Failure { operator: true, ..failure })
+        }
+        _ => Renewal::Unknown(Failure::new(Class::Transient, code, said)),
+    }
+}
+
+fn unclear(reply: &Reply) -> Renewal {
+    let code = format!("http_{}", reply.status.as_u16());
+    Renewal::Unknown(Failure::new(Class::Transient, code, "TikTok did not say whether it renewed the access"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::doubles::{NoMedia, call};
+
+    #[test]
+    fn only_a_dead_grant_is_dead_and_only_an_app_at_fault_is_a_no() {
+        let token = SecretString::from("rft");
+        let call = call(&token, &NoMedia);
+        let said = |code: &str| refused(code, &serde_json::json!({}), &call);
+        assert!(matches!(said("invalid_grant"), Renewal::Dead(_)));
+        assert!(matches!(said("invalid_client"), Renewal::Refused(failure) if failure.operator));
+        assert!(matches!(said("internal_error"), Renewal::Unknown(_)));
+    }
+
+    #[test]
+    fn half_a_pair_is_none() {
+        let token = SecretString::from("rft");
+        let call = call(&token, &NoMedia);
+        let whole = serde_json::json!({
+            "open_id": "1", "scope": "user.info.basic", "access_token": "a", "expires_in": 7200,
+            "refresh_token": "r", "refresh_expires_in": 100
+        });
+        let Some(Renewal::Renewed(new)) = pair(&whole, &call) else { panic!("a pair") };
+        assert_eq!(
+            (new.access_life, new.refresh_life),
+            (Some(Duration::from_hours(2)), Some(Duration::from_secs(100)))
+        );
+        assert_eq!(new.missing, Some(vec!["video.publish".to_owned()]));
+        for name in ["access_token", "refresh_token"] {
+            let mut half = whole.clone();
+            half[name] = "".into();
+            assert!(pair(&half, &call).is_none(), "{name}");
+        }
+        let mut other = whole;
+        other["open_id"] = "2".into();
+        assert!(matches!(pair(&other, &call), Some(Renewal::Dead(_))));
+    }
+}
