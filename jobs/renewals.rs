@@ -115,6 +115,8 @@ pub trait Renewing: Send + Sync {
 pub struct Access {
     /// The account.
     pub account: Account,
+    /// Whose it is.
+    pub workspace_id: Uuid,
     /// The generation of its tokens.
     pub generation: i64,
     /// When the access token ends, where the network names an end.

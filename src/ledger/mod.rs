@@ -20,6 +20,7 @@ pub mod keyring;
 pub mod keys;
 pub mod media;
 pub mod origin;
+mod pair;
 pub mod pauses;
 pub mod people;
 mod pool;

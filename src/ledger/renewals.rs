@@ -3,10 +3,9 @@
 //! Authority is fenced by the claim, as of publications. A new pair is evidence: it is taken from whoever brings it, as
 //! long as the account still waits for it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     contract::{Class, Failure, JobError},
     desk::Account,
@@ -14,27 +13,22 @@ use jobs::{
     renewals::{Access, Asked, Begun, Grant, Pair, Renewals},
     tokens::{self, Phase, Standing, Turn},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
     Claim, KeyRing, Ledger, LedgerError,
     claims::interval,
-    vault::{VaultError, row_name},
+    pair::{Sealed, Whole},
+    vault::VaultError,
 };
 
 /// What was renewed so lately and is refused all the same is not mended by another renewal.
 const AS_NEW: Duration = Duration::from_mins(2);
-/// The wait before a pair that could not be saved is saved again.
-const SAVE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The words of phases.
-fn words(phases: &[Phase]) -> Vec<String> {
+pub(super) fn words(phases: &[Phase]) -> Vec<String> {
     phases.iter().map(|phase| phase.word().to_owned()).collect()
-}
-
-fn span(life: Duration) -> TimeDelta {
-    TimeDelta::from_std(life).unwrap_or(TimeDelta::days(36_500))
 }
 
 /// The access of accounts, as the holder of one claim may touch it.
@@ -54,127 +48,24 @@ impl<'a> ClaimedRenewals<'a> {
         self.ledger.open_field(self.ring, account, field).await.map_err(VaultError::into_job_error)
     }
 
-    /// A new pair, sealed for the generation it will be of.
-    async fn seal(&self, it: &Access, begun: Begun, pair: Pair) -> Result<Sealed, JobError> {
-        let account = it.account.id;
-        let workspace = sqlx::query_scalar!("SELECT workspace_id FROM account WHERE id = $1", account)
-            .fetch_one(&self.ledger.pool)
-            .await
-            .map_err(LedgerError::from)?;
-        let refresh = match pair.refresh {
-            Some(refresh) => refresh,
-            None => self.refresh_token(it).await?,
-        };
-        let (access, expires_at) = match pair.access {
-            Some(access) => (access, pair.access_life.map(|life| begun.at + span(life))),
-            None => (self.open(account, "access").await?, it.ends_at),
-        };
-        let generation = it.generation + 1;
-        let seal = |field: &str, secret: &SecretString| {
-            self.ring
-                .seal(secret.expose_secret().as_bytes(), &row_name(workspace, account, field, generation))
-        };
-        let refresh_expires_at = pair.refresh_life.map(|life| begun.at + span(life));
-        let from = tokens::renew_from(&[(begun.at, expires_at), (begun.at, refresh_expires_at)]);
-        Ok(Sealed {
-            account,
-            generation,
-            call: begun.call,
-            key_id: self.ring.sealing_key().to_owned(),
-            access: seal("access", &access),
-            refresh: seal("refresh", &refresh),
-            issued_at: begun.at,
-            expires_at,
-            refresh_expires_at,
-            due_at: tokens::look_after(from, begun.at),
+    /// A pair with what stays as it is in the place of what did not come. Where both came nothing is read: nothing but
+    /// the save lies between a network's answer and the next generation.
+    async fn whole(&self, it: &Access, pair: Pair) -> Result<Whole, JobError> {
+        let stays = pair.access.is_none();
+        Ok(Whole {
+            access: match pair.access {
+                Some(access) => access,
+                None => self.open(it.account.id, "access").await?,
+            },
+            refresh: match pair.refresh {
+                Some(refresh) => refresh,
+                None => self.open(it.account.id, "refresh").await?,
+            },
+            ends_at: it.ends_at.filter(|_| stays),
+            access_life: pair.access_life,
+            refresh_life: pair.refresh_life,
             missing: pair.missing,
         })
-    }
-}
-
-/// A new pair, ready to be kept.
-#[derive(Debug, Clone)]
-struct Sealed {
-    account: Uuid,
-    /// The generation it is of.
-    generation: i64,
-    call: Uuid,
-    key_id: String,
-    access: Vec<u8>,
-    refresh: Vec<u8>,
-    issued_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-    refresh_expires_at: Option<DateTime<Utc>>,
-    due_at: DateTime<Utc>,
-    missing: Option<Vec<String>>,
-}
-
-impl Ledger {
-    /// Keeps a pair in one statement: it alone lies between the network's answer and the next generation.
-    async fn keep_pair(&self, new: &Sealed) -> Result<bool, LedgerError> {
-        let fields = ["access".to_owned(), "refresh".to_owned()];
-        let sealed = [new.access.clone(), new.refresh.clone()];
-        let kept = sqlx::query_scalar!(
-            r#"WITH won AS (
-                   UPDATE account a
-                   SET token_generation = $3::bigint, refresh_state = 'idle', refresh_call = NULL, refreshed_at = ledger_now(),
-                       refresh_due_at = $4, token_expires_at = $5, renewable_until = $6,
-                       missing_scopes = coalesce($7, missing_scopes),
-                       -- a pair is proof: whoever was told to connect the account need not
-                       state = CASE WHEN state = 'reconnect' THEN 'active' ELSE state END,
-                       state_reason = CASE WHEN state = 'reconnect' THEN NULL ELSE state_reason END
-                   WHERE a.id = $1 AND a.token_generation = $3::bigint - 1
-                     AND a.refresh_state = ANY ($8::text[]::refresh_state[]) AND a.state NOT IN ('frozen', 'erased')
-                     -- by the call that it waits for, or by one that was given up on and answers after all
-                     AND (a.refresh_call = $2
-                          OR EXISTS (SELECT FROM remote_call c
-                                     WHERE c.call_id = $2 AND c.account_id = a.id AND c.verdict = 'ambiguous'))
-                   RETURNING a.id),
-               closed AS (
-                   UPDATE remote_call c
-                   SET verdict = CASE WHEN c.call_id = $2 THEN 'ok'::call_verdict ELSE 'ambiguous' END,
-                       finished_at = coalesce(c.finished_at, ledger_now())
-                   FROM won WHERE c.account_id = won.id AND c.kind = 'refresh' AND (c.call_id = $2 OR c.verdict IS NULL)),
-               stored AS (
-                   INSERT INTO vault.token (account_id, field, generation, key_id, sealed, issued_at, expires_at)
-                   SELECT won.id, f.field, $3, $9, f.sealed, $10, CASE f.field WHEN 'access' THEN $5 ELSE $6 END
-                   FROM won, unnest($11::text[], $12::bytea[]) AS f (field, sealed)
-                   ON CONFLICT (account_id, field) DO UPDATE
-                   SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
-                       issued_at = excluded.issued_at, expires_at = excluded.expires_at),
-               awake AS (
-                   UPDATE job SET standing = 'active', epoch = job.epoch + 1
-                   FROM won WHERE job.account_id = won.id AND job.kind = 'publish' AND job.standing = 'paused')
-               SELECT EXISTS (SELECT FROM won) AS "won!""#,
-            new.account,
-            new.call,
-            new.generation,
-            new.due_at,
-            new.expires_at,
-            new.refresh_expires_at,
-            new.missing.as_deref(),
-            &words(Turn::Save.from()),
-            new.key_id,
-            new.issued_at,
-            &fields,
-            &sealed,
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(kept)
-    }
-
-    /// The same, from memory until it stands or somebody was first: there is no other copy of it.
-    async fn keep_pair_surely(&self, new: &Sealed) -> Result<bool, LedgerError> {
-        loop {
-            match self.keep_pair(new).await {
-                Err(error @ (LedgerError::Away(_) | LedgerError::Undecided(_))) => {
-                    tracing::warn!(%error, account = %new.account, "a new pair of tokens could not be saved yet");
-                }
-                other => return other,
-            }
-            tokio::time::sleep(SAVE_AGAIN).await;
-        }
     }
 }
 
@@ -182,7 +73,7 @@ impl Ledger {
 impl Renewals for ClaimedRenewals<'_> {
     async fn look(&self, account: Uuid) -> Result<Option<Access>, JobError> {
         let row = sqlx::query!(
-            r#"SELECT a.id, a.platform, a.external_id, a.state::text AS "state!", a.token_generation,
+            r#"SELECT a.id, a.workspace_id, a.platform, a.external_id, a.state::text AS "state!", a.token_generation,
                       a.refresh_state::text AS "phase!", a.renewable, a.token_expires_at,
                       access.issued_at AS "issued_at?", refresh.issued_at AS "refresh_issued_at?",
                       refresh.expires_at AS "refresh_expires_at?",
@@ -204,6 +95,7 @@ impl Renewals for ClaimedRenewals<'_> {
         let refresh = (row.refresh_issued_at.unwrap_or(row.now), row.refresh_expires_at);
         Ok(Some(Access {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
+            workspace_id: row.workspace_id,
             generation: row.token_generation,
             ends_at: row.token_expires_at,
             standing: Standing {
@@ -285,12 +177,12 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn save(&self, it: &Access, begun: Begun, pair: Pair) -> Result<bool, JobError> {
-        let sealed = Arc::new(self.seal(it, begun, pair).await?);
-        let (ledger, kept) = (self.ledger.clone(), Arc::clone(&sealed));
+        let sealed = Sealed::of(it, begun, self.whole(it, pair).await?, self.ring);
+        let ledger = self.ledger.clone();
         // on a task of its own: whatever ends this attempt must not take the only copy with it
-        let saving = tokio::spawn(async move { ledger.keep_pair_surely(&kept).await });
+        let saving = tokio::spawn(async move { ledger.keep_pair_surely(&sealed).await });
         let won = saving.await.map_err(|error| JobError::Infrastructure(error.to_string()))??;
-        tracing::info!(account = %it.account.id, generation = sealed.generation, won, "access was renewed");
+        tracing::info!(account = %it.account.id, generation = it.generation + 1, won, "access was renewed");
         Ok(won)
     }
 

@@ -1,0 +1,141 @@
+//! A new pair of tokens, from the network's answer to the vault.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::{
+    renewals::{Access, Begun},
+    tokens::{self, Turn},
+};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::{KeyRing, Ledger, LedgerError, renewals::words, vault::row_name};
+
+/// The wait before a pair that could not be saved is saved again.
+const SAVE_AGAIN: Duration = Duration::from_millis(200);
+
+/// A pair of which nothing is missing.
+pub(super) struct Whole {
+    pub access: SecretString,
+    pub refresh: SecretString,
+    /// When an access token ends that stays as it is.
+    pub ends_at: Option<DateTime<Utc>>,
+    pub access_life: Option<Duration>,
+    pub refresh_life: Option<Duration>,
+    pub missing: Option<Vec<String>>,
+}
+
+/// The same, sealed for the generation it will be of, and ready to be kept.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    account: Uuid,
+    /// The generation it is of.
+    generation: i64,
+    call: Uuid,
+    key_id: String,
+    access: Vec<u8>,
+    refresh: Vec<u8>,
+    issued_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    refresh_expires_at: Option<DateTime<Utc>>,
+    due_at: DateTime<Utc>,
+    missing: Option<Vec<String>>,
+}
+
+impl Sealed {
+    /// Seals a pair. Its life is counted from before it was asked for.
+    pub fn of(it: &Access, begun: Begun, pair: Whole, ring: &KeyRing) -> Self {
+        let (account, generation) = (it.account.id, it.generation + 1);
+        let seal = |field: &str, secret: &SecretString| {
+            let name = row_name(it.workspace_id, account, field, generation);
+            ring.seal(secret.expose_secret().as_bytes(), &name)
+        };
+        let ends = |life: Duration| begun.at + TimeDelta::from_std(life).unwrap_or(TimeDelta::days(36_500));
+        let expires_at = pair.access_life.map(ends).or(pair.ends_at);
+        let refresh_expires_at = pair.refresh_life.map(ends);
+        let from = tokens::renew_from(&[(begun.at, expires_at), (begun.at, refresh_expires_at)]);
+        Self {
+            account,
+            generation,
+            call: begun.call,
+            key_id: ring.sealing_key().to_owned(),
+            access: seal("access", &pair.access),
+            refresh: seal("refresh", &pair.refresh),
+            issued_at: begun.at,
+            expires_at,
+            refresh_expires_at,
+            due_at: tokens::look_after(from, begun.at),
+            missing: pair.missing,
+        }
+    }
+}
+
+impl Ledger {
+    /// Keeps a pair in one statement: it alone lies between the network's answer and the next generation.
+    async fn keep_pair(&self, new: &Sealed) -> Result<bool, LedgerError> {
+        let fields = ["access".to_owned(), "refresh".to_owned()];
+        let sealed = [new.access.clone(), new.refresh.clone()];
+        let kept = sqlx::query_scalar!(
+            r#"WITH won AS (
+                   UPDATE account a
+                   SET token_generation = $3::bigint, refresh_state = 'idle', refresh_call = NULL, refreshed_at = ledger_now(),
+                       refresh_due_at = $4, token_expires_at = $5, renewable_until = $6,
+                       missing_scopes = coalesce($7, missing_scopes),
+                       -- a pair is proof: whoever was told to connect the account need not
+                       state = CASE WHEN state = 'reconnect' THEN 'active' ELSE state END,
+                       state_reason = CASE WHEN state = 'reconnect' THEN NULL ELSE state_reason END
+                   WHERE a.id = $1 AND a.token_generation = $3::bigint - 1
+                     AND a.refresh_state = ANY ($8::text[]::refresh_state[]) AND a.state NOT IN ('frozen', 'erased')
+                     -- by the call that it waits for, or by one that was given up on and answers after all
+                     AND (a.refresh_call = $2
+                          OR EXISTS (SELECT FROM remote_call c
+                                     WHERE c.call_id = $2 AND c.account_id = a.id AND c.verdict = 'ambiguous'))
+                   RETURNING a.id),
+               closed AS (
+                   UPDATE remote_call c
+                   SET verdict = CASE WHEN c.call_id = $2 THEN 'ok'::call_verdict ELSE 'ambiguous' END,
+                       finished_at = coalesce(c.finished_at, ledger_now())
+                   FROM won WHERE c.account_id = won.id AND c.kind = 'refresh' AND (c.call_id = $2 OR c.verdict IS NULL)),
+               stored AS (
+                   INSERT INTO vault.token (account_id, field, generation, key_id, sealed, issued_at, expires_at)
+                   SELECT won.id, f.field, $3, $9, f.sealed, $10, CASE f.field WHEN 'access' THEN $5 ELSE $6 END
+                   FROM won, unnest($11::text[], $12::bytea[]) AS f (field, sealed)
+                   ON CONFLICT (account_id, field) DO UPDATE
+                   SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
+                       issued_at = excluded.issued_at, expires_at = excluded.expires_at),
+               awake AS (
+                   UPDATE job SET standing = 'active', epoch = job.epoch + 1
+                   FROM won WHERE job.account_id = won.id AND job.kind = 'publish' AND job.standing = 'paused')
+               SELECT EXISTS (SELECT FROM won) AS "won!""#,
+            new.account,
+            new.call,
+            new.generation,
+            new.due_at,
+            new.expires_at,
+            new.refresh_expires_at,
+            new.missing.as_deref(),
+            &words(Turn::Save.from()),
+            new.key_id,
+            new.issued_at,
+            &fields,
+            &sealed,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(kept)
+    }
+
+    /// The same, from memory until it stands or somebody was first: there is no other copy of it.
+    pub(super) async fn keep_pair_surely(&self, new: &Sealed) -> Result<bool, LedgerError> {
+        loop {
+            match self.keep_pair(new).await {
+                Err(error @ (LedgerError::Away(_) | LedgerError::Undecided(_))) => {
+                    tracing::warn!(%error, account = %new.account, "a new pair of tokens could not be saved yet");
+                }
+                other => return other,
+            }
+            tokio::time::sleep(SAVE_AGAIN).await;
+        }
+    }
+}
