@@ -1,111 +1,19 @@
 //! The refresh of a token that rotates, checked in every order of everything that may happen: two workers, a ledger,
 //! an owner who connects the account anew, and a network that punishes reuse by ending the whole grant.
 //!
-//! What is decided here is decided by [`tokens::next`], [`tokens::after`] and the phases of [`Turn`], as in production.
+//! What is decided here is decided by [`next`](crate::tokens::next), [`after`](crate::tokens::after) and the phases of [`Turn`], as in production.
 //! A *fault* is a crash, a lease that ends while its worker lives on, a lost answer, a 500, or a save whose answer is
 //! lost. Nothing is said about clocks: a worker that lost its lease may wake at any time.
 
-use chrono::DateTime;
+mod world;
+
 use stateright::{Model, Property};
 
+use self::world::{At, Call, Flaw, Plan, Tokens, Wire, Worker, World};
 use crate::{
     model::check::{broken_in, holds},
-    preflight::AccountState,
-    tokens::{self, Phase, Said, Standing, Step, Turn, Wish},
+    tokens::{Phase, Said, Turn},
 };
-
-/// What may be planted, to show that it would be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Flaw {
-    /// A refresh begins although another is under way.
-    ManyFlights,
-    /// A lost answer counts as a no.
-    LostIsNo,
-    /// A pair is saved over whatever generation stands there.
-    SaveUnguarded,
-    /// The account is given up although its generation has grown.
-    GiveUpUnguarded,
-    /// Only the holder of the claim may save.
-    EvidenceFenced,
-}
-
-#[derive(Debug, Clone)]
-struct Tokens {
-    faults: u8,
-    people: u8,
-    flaw: Option<Flaw>,
-}
-
-/// How far a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Wire {
-    Logged,
-    OnWay,
-    Answered(Said, u8),
-    Gone,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Call {
-    wire: Wire,
-    token: u8,
-    generation: u8,
-    judged: Option<Said>,
-}
-
-/// Where a worker is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum At {
-    Idle,
-    /// It has looked and is about to do this.
-    Decided(Step2),
-    /// It waits for the answer to this call.
-    Sent(u8),
-    /// It has the answer, and what it brought.
-    Heard(u8, Said, u8),
-}
-
-/// A step as something that can be hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Step2 {
-    Doubt,
-    Send(Turn),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Worker {
-    epoch: u8,
-    generation: u8,
-    at: At,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct World {
-    generation: u8,
-    phase: Phase,
-    current: Option<u8>,
-    stored: u8,
-    reconnect: bool,
-    calls: Vec<Call>,
-    /// The worker that holds the job, and the epoch.
-    claim: Option<usize>,
-    epoch: u8,
-    workers: [Worker; 2],
-    /// The token the network takes; none: the grant has ended.
-    taken: Option<u8>,
-    tokens: u8,
-    /// A token of this grant or an older one.
-    grant_from: u8,
-    /// Presented twice, the earlier call being neither judged nor in doubt.
-    reused_blindly: bool,
-    /// A save that a person's new grant was lost by.
-    overwrote: bool,
-    /// A pair that the account still waited for was not taken.
-    wasted: bool,
-    renewed: u8,
-    faults: u8,
-    people: u8,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -135,138 +43,6 @@ const DEAD_WHEN_GIVEN_UP: &str = "an account that is given up has a dead token";
 const PERSON_STANDS: &str = "what a person connected is not overwritten";
 const ONE_OPEN: &str = "one call is open at a time";
 const WON_IS_KEPT: &str = "a pair that came is kept, whoever holds the claim";
-
-impl Tokens {
-    fn new(faults: u8, people: u8) -> Self {
-        Self { faults, people, flaw: None }
-    }
-
-    fn has(&self, flaw: Flaw) -> bool {
-        self.flaw == Some(flaw)
-    }
-
-    fn holds_claim(world: &World, w: usize) -> bool {
-        world.claim == Some(w) && world.workers[w].epoch == world.epoch
-    }
-
-    fn standing(world: &World) -> Standing {
-        let open = world.current.is_some_and(|call| world.calls[usize::from(call)].judged.is_none());
-        Standing {
-            state: if world.reconnect { AccountState::Reconnect } else { AccountState::Active },
-            phase: world.phase,
-            // no clocks: whoever is gone has had its time
-            open_until: open.then_some(DateTime::UNIX_EPOCH),
-            // one generation is renewed, and then another
-            renew_from: (world.renewed < 2).then_some(DateTime::UNIX_EPOCH),
-            renewable: true,
-        }
-    }
-
-    fn look(world: &mut World, w: usize) -> bool {
-        let step = tokens::next(&Self::standing(world), Wish::Routine, DateTime::UNIX_EPOCH);
-        let worker = &mut world.workers[w];
-        worker.generation = world.generation;
-        match step {
-            Step::Doubt => worker.at = At::Decided(Step2::Doubt),
-            Step::Send(turn) => worker.at = At::Decided(Step2::Send(turn)),
-            Step::End | Step::Examine | Step::WaitUntil(_) => world.claim = None,
-        }
-        true
-    }
-
-    /// The fenced writes before a call.
-    fn act(&self, world: &mut World, w: usize, step: Step2) {
-        let worker = world.workers[w];
-        let fenced = Self::holds_claim(world, w);
-        world.workers[w].at = At::Idle;
-        match step {
-            Step2::Doubt => {
-                if fenced && worker.generation == world.generation {
-                    self.judge(world, world.current, Said::Unknown);
-                }
-            }
-            Step2::Send(turn) => {
-                let alone = turn.from().contains(&world.phase) || self.has(Flaw::ManyFlights);
-                let owned = fenced || self.has(Flaw::ManyFlights);
-                if owned && alone && worker.generation == world.generation && !world.reconnect {
-                    let id = u8::try_from(world.calls.len()).expect("a few");
-                    world.phase = turn.to(world.phase);
-                    world.current = Some(id);
-                    let (token, generation) = (world.stored, world.generation);
-                    world.calls.push(Call { wire: Wire::Logged, token, generation, judged: None });
-                    world.workers[w].at = At::Sent(id);
-                }
-            }
-        }
-    }
-
-    /// Closes a call and takes the turn that follows.
-    fn judge(&self, world: &mut World, call: Option<u8>, said: Said) {
-        let Some(call) = call else { return };
-        let turn = tokens::after(said);
-        world.calls[usize::from(call)].judged = Some(said);
-        if turn.from().contains(&world.phase) && world.current == Some(call) {
-            world.phase = turn.to(world.phase);
-            if world.phase == Phase::Idle {
-                world.current = None;
-            }
-        }
-    }
-
-    fn carry(world: &mut World, id: u8) {
-        let call = world.calls[usize::from(id)];
-        let answer = if world.taken == Some(call.token) {
-            world.tokens += 1;
-            world.taken = Some(world.tokens);
-            (Said::Yes, world.tokens)
-        } else {
-            // a token of an older grant says nothing of this one
-            if call.token >= world.grant_from {
-                world.taken = None;
-            }
-            (Said::Dead, 0)
-        };
-        world.calls[usize::from(id)].wire = Wire::Answered(answer.0, answer.1);
-    }
-
-    /// What an answer leads to in the ledger; false where the write did not stand.
-    fn write(&self, world: &mut World, w: usize, (call, said, pair): (u8, Said, u8)) {
-        let worker = world.workers[w];
-        let fenced = Self::holds_claim(world, w);
-        let same = worker.generation == world.generation;
-        match tokens::after(said) {
-            Turn::Save => {
-                let judged = world.calls[usize::from(call)].judged;
-                let its = world.current == Some(call) || judged == Some(Said::Unknown);
-                let guarded = same && its && Turn::Save.from().contains(&world.phase);
-                let allowed = if self.has(Flaw::EvidenceFenced) { guarded && fenced } else { guarded };
-                world.wasted |= guarded && !allowed;
-                if allowed || self.has(Flaw::SaveUnguarded) {
-                    world.overwrote |= !same && pair < world.grant_from;
-                    world.calls[usize::from(call)].judged = Some(Said::Yes);
-                    world.generation += 1;
-                    world.stored = pair;
-                    world.phase = Phase::Idle;
-                    world.current = None;
-                    world.renewed += 1;
-                }
-            }
-            Turn::GiveUp => {
-                if fenced && ((same && world.current == Some(call)) || self.has(Flaw::GiveUpUnguarded)) {
-                    self.judge(world, Some(call), said);
-                    world.reconnect = true;
-                }
-            }
-            Turn::Spare | Turn::Doubt => {
-                if fenced && same {
-                    self.judge(world, Some(call), said);
-                }
-            }
-            Turn::Begin | Turn::Try => {}
-        }
-        world.workers[w].at = At::Idle;
-    }
-}
 
 impl Model for Tokens {
     type State = World;
@@ -355,7 +131,7 @@ impl Model for Tokens {
             Action::Act(w) => {
                 let At::Decided(step) = world.workers[w].at else { return None };
                 self.act(&mut world, w, step);
-                if let (Step2::Send(Turn::Begin | Turn::Try), At::Sent(id)) = (step, world.workers[w].at) {
+                if let (Plan::Send(Turn::Begin | Turn::Try), At::Sent(id)) = (step, world.workers[w].at) {
                     let token = world.calls[usize::from(id)].token;
                     world.reused_blindly |= world.calls[..usize::from(id)].iter().any(|earlier| {
                         earlier.token == token && !matches!(earlier.judged, Some(Said::No | Said::Unknown))
