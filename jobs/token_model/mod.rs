@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
+pub enum Action {
     Claim(usize),
     Look(usize),
     Act(usize),
@@ -133,15 +133,20 @@ impl Model for Tokens {
                 self.act(&mut world, w, step);
                 if let (Plan::Send(Turn::Begin | Turn::Try), At::Sent(id)) = (step, world.workers[w].at) {
                     let token = world.calls[usize::from(id)].token;
-                    world.reused_blindly |= world.calls[..usize::from(id)].iter().any(|earlier| {
-                        earlier.token == token && !matches!(earlier.judged, Some(Said::No | Said::Unknown))
-                    });
+                    let blind = |it: &Call| match it.judged {
+                        None | Some(Said::Yes | Said::Dead) => true,
+                        Some(Said::No) => !it.refused,
+                        Some(Said::Unknown) => false,
+                    };
+                    let earlier = &world.calls[..usize::from(id)];
+                    world.reused_blindly |= earlier.iter().any(|it| it.token == token && blind(it));
                 }
             }
             Action::Carry(id) => Self::carry(&mut world, id),
             Action::Refuse(id) => {
                 world.faults -= 1;
-                world.calls[usize::from(id)].wire = Wire::Answered(Said::No, 0);
+                let call = &mut world.calls[usize::from(id)];
+                (call.wire, call.refused) = (Wire::Answered(Said::No, 0), true);
             }
             Action::Hear(w) => {
                 let At::Sent(id) = world.workers[w].at else { return None };

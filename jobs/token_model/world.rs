@@ -44,6 +44,8 @@ pub struct Call {
     pub token: u8,
     pub generation: u8,
     pub judged: Option<Said>,
+    /// The network has certainly done nothing.
+    pub refused: bool,
 }
 
 /// Where a worker is.
@@ -157,7 +159,7 @@ impl Tokens {
                     world.phase = turn.to(world.phase);
                     world.current = Some(id);
                     let (token, generation) = (world.stored, world.generation);
-                    world.calls.push(Call { wire: Wire::Logged, token, generation, judged: None });
+                    world.calls.push(Call { wire: Wire::Logged, token, generation, judged: None, refused: false });
                     world.workers[w].at = At::Sent(id);
                 }
             }

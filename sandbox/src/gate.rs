@@ -15,7 +15,7 @@ use crate::faults::{Fault, GraphFault, Then, TiktokFault, Word};
 use crate::graph::GraphError;
 use crate::model::{ContainerState, Network};
 use crate::state::Sandbox;
-use crate::tiktok::TiktokError;
+use crate::tiktok::{self, TiktokError};
 
 /// Lets a call pass. `action` is what the network does; it is only run if the fault lets it.
 ///
@@ -103,7 +103,7 @@ where
             if tiktok.effect {
                 action.await;
             }
-            Reply::Whole(tiktok_answer(tiktok))
+            Reply::Whole(if call.call == "token" { oauth_answer(tiktok) } else { tiktok_answer(tiktok) })
         }
         Some(Fault::Headers { headers }) => {
             let mut answer = action.await;
@@ -230,6 +230,12 @@ fn graph_answer(fault: GraphFault) -> Answer {
     let mut answer = Answer::from(error);
     answer.headers.extend(fault.headers);
     answer
+}
+
+/// TikTok's OAuth has a shape of its own for errors.
+fn oauth_answer(fault: TiktokFault) -> Answer {
+    let description = fault.message.unwrap_or_else(|| "Scripted error".into());
+    tiktok::refused(fault.http.unwrap_or(400), &fault.code, &description)
 }
 
 fn tiktok_answer(fault: TiktokFault) -> Answer {

@@ -99,5 +99,10 @@ fn rotate(book: &mut Book, account: &Account) -> std::io::Result<Value> {
 
 /// OAuth errors have a shape of their own.
 fn refused(error: &str, description: &str) -> Answer {
-    Answer::numbered(400, json!({ "error": error, "error_description": description, "log_id": log_id() }))
+    refused_with(400, error, description)
+}
+
+/// The same with another status.
+pub fn refused_with(status: u16, error: &str, description: &str) -> Answer {
+    Answer::numbered(status, json!({ "error": error, "error_description": description, "log_id": log_id() }))
 }
