@@ -581,3 +581,28 @@ async fn who_only_looks_changes_nothing() {
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert_eq!(browser.get(&format!("/posts/{post}/edit")).await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn the_accounts_page_tells_when_a_connection_ends_and_what_that_breaks() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let scheduled = json!({ "caption": "later", "kind": "post", "targets": [{ "account_id": account }],
+                            "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" } });
+    let post = door.post(&scheduled).await.json();
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let page = browser.get("/accounts").await;
+    assert!(!page.text.contains("do not go out") && !page.text.contains("renewed by itself"), "{}", page.text);
+    let ends = "UPDATE account SET data_access_expires_at = '2027-12-01T09:00Z', renewable = true";
+    door.scratch.run(ends).await;
+    let page = browser.get("/accounts").await;
+    let link = format!("<a href=\"/posts/{}\">1 Dec 2027, 09:30 UTC</a>", post["id"].as_str().expect("an id"));
+    assert!(page.text.contains(&link) && page.text.contains("gives data until 1 Dec 2027"), "{}", page.text);
+    assert!(page.text.contains("renewed by itself"), "{}", page.text);
+    let told = door.get("/api/v1/accounts").await.json();
+    let ends = &told["data"][0]["ends"];
+    assert_eq!((&ends["because"], &ends["breaks_total"]), (&json!("data_access"), &json!(1)));
+    // a day later nothing breaks, and an end that is years away is not spoken of
+    door.scratch.run("UPDATE account SET data_access_expires_at = '2027-12-02T09:00Z'").await;
+    let page = browser.get("/accounts").await;
+    assert!(!page.text.contains("gives data until"), "{}", page.text);
+}

@@ -172,3 +172,28 @@ async fn the_same_text_twice_is_506_where_that_is_switched_on() {
     assert_eq!(code(&net.flip(&second).await), (506, 0));
     assert_eq!(net.flip(&first).await.0, 200, "the set is repeatable all the same");
 }
+
+#[tokio::test]
+async fn a_persons_token_is_exchanged_and_lists_what_it_opens() {
+    let net = Net::start().await;
+    let known = json!({
+        "platform": "facebook_page", "external_id": "205", "name": "Other", "access_token": "other-token",
+        "user_token": "person",
+    });
+    assert_eq!(net.control("accounts", known).await.0, 201);
+    net.control("tokens", json!({ "access_token": "other-token", "state": "expired" })).await;
+    let form = [("grant_type", "fb_exchange_token"), ("fb_exchange_token", "person")];
+    let (status, exchanged) = net.graph_post("oauth/access_token", &form).await;
+    assert_eq!((status, &exchanged["expires_in"]), (200, &json!(5_183_944)), "{exchanged}");
+    let fresh = exchanged["access_token"].as_str().expect("a token");
+    assert_ne!(fresh, "person");
+    // the old one stays good, and both open the Page, by a token that works again
+    for token in [fresh, "person"] {
+        let url = format!("{}/me/accounts", net.addresses().graph);
+        let (_, pages) = send(net.http().get(url).bearer_auth(token)).await;
+        assert_eq!(pages["data"][0]["id"], "205", "{pages}");
+        assert_ne!(pages["data"][0]["access_token"], "other-token");
+    }
+    let (_, seen) = net.graph_get(&format!("debug_token?input_token={fresh}")).await;
+    assert_eq!((&seen["data"]["type"], &seen["data"]["is_valid"]), (&json!("USER"), &json!(true)));
+}
