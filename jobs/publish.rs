@@ -25,8 +25,6 @@ use crate::{
 const MOST_STEPS: usize = 16;
 /// The wait for another publication of the same account to be committed.
 const ACCOUNT_BUSY_WAIT: Duration = Duration::from_secs(1);
-/// The wait for an account's access to be renewed.
-const ACCESS_WAIT: Duration = Duration::from_secs(1);
 /// One read of a network.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -96,16 +94,22 @@ async fn mended(failure: Failure, it: &Publication, desk: &Desk<'_>) -> Result<D
         Mend::Owner => {}
         Mend::Disconnect => renewals.refused(it.account.id, &failure, true).await?,
         Mend::Refresh => match renewals.ask(it.account.id).await? {
-            Asked::Changed => return Ok(waiting(desk, Duration::ZERO, "its access was renewed meanwhile")),
-            Asked::UnderWay => return Ok(waiting(desk, ACCESS_WAIT, "its access is being renewed")),
+            Asked::Changed => {
+                let reason = "its access was renewed meanwhile".into();
+                return Ok(Done::Waiting { until: desk.clock.now(), reason });
+            }
+            Asked::UnderWay => return Ok(until_renewed(it, desk)),
             Asked::Vain => {}
         },
     }
     Err(JobError::Unauthorised(failure))
 }
 
-fn waiting(desk: &Desk<'_>, wait: Duration, reason: &str) -> Done {
-    Done::Waiting { until: desk.clock.now() + wait, reason: reason.into() }
+/// A renewal takes a moment, or as long as the network is away: it is waited for as long again as it was already.
+fn until_renewed(it: &Publication, desk: &Desk<'_>) -> Done {
+    let (now, standing) = (it.now, &it.standing);
+    let since = if now >= standing.scheduled_for { standing.scheduled_for } else { standing.prepare_from };
+    look_after(desk, (now - since).to_std().unwrap_or_default(), "its access is being renewed")
 }
 
 /// A publication at its network, with its token open.
