@@ -26,6 +26,7 @@ pub mod posts;
 pub mod preflight;
 pub mod publications;
 pub mod reconcile;
+pub mod repeats;
 pub mod restore;
 pub mod schedules;
 pub mod settle;

@@ -67,6 +67,8 @@ pub struct Publication {
     pub surface: String,
     /// This account's own words; `None` is the post's.
     pub caption: Option<String>,
+    /// The link as this account's followers get it; `None` is the post's.
+    pub link: Option<String>,
     /// What the author chose for this network.
     pub options: Value,
     /// Where it stands.
@@ -343,7 +345,7 @@ async fn publications_of(
     since: DateTime<Utc>,
 ) -> Result<HashMap<Uuid, Vec<Publication>>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.options,
+        r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.link, p.options,
                   p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
                   p.hold_reason, p.cancel_requested_at,
                   (SELECT k.findings FROM publication_check k WHERE k.publication_id = p.id) AS findings,
@@ -377,6 +379,7 @@ async fn publications_of(
             platform: row.platform,
             surface: row.surface,
             caption: row.caption,
+            link: row.link,
             options: row.options,
             state,
             attempts: row.attempts,

@@ -29,7 +29,7 @@ impl Ledger {
                       p.scheduled_for, p.latest_at, p.given_up,
                       p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
                       p.handle_kind, p.handle_id, p.handle_detail, p.surface, p.options,
-                      coalesce(p.caption, post.caption) AS "caption!", post.link,
+                      coalesce(p.caption, post.caption) AS "caption!", coalesce(p.link, post.link) AS link,
                       a.id AS account_id, a.platform, a.external_id, a.resting_until,
                       EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                                 AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "handle_armed!",

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     finding::Finding,
-    spans,
+    spans, utm,
     wish::{Rules, Wish, WishedTarget, WishedTime},
 };
 use crate::ledger::{
@@ -76,6 +76,7 @@ impl Patch {
         if self.latest_after.is_none() {
             new.latest_after = post.latest_after;
         }
+        utm::renew(&mut new, facts, &rules.platforms)?;
         Ok(new)
     }
 
@@ -177,6 +178,7 @@ fn as_it_is(post: &Post, rules: &Rules, changed_by: Uuid) -> NewPost {
         scheduled_for: post.scheduled_for,
         latest_after: post.latest_after,
         prepare_ahead: rules.publishing.prepare_ahead,
+        repeat_within: rules.publishing.repeat_within,
         targets: Vec::new(),
     }
 }

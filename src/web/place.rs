@@ -26,6 +26,8 @@ pub struct Placed {
     pub platform: Option<&'static Platform>,
     /// What the post becomes there.
     pub surface: Option<&'static str>,
+    /// The link that its followers get, where that is another than the post's.
+    pub link: Option<String>,
     /// What is kept of it, if nothing is wrong.
     pub target: Option<NewTarget>,
     /// What is wrong.
@@ -92,12 +94,14 @@ impl At<'_> {
             platform: account.platform.clone(),
             surface: surface.name,
             caption: self.target.caption.clone(),
+            link: None,
             options: privacy_level
                 .filter(|_| !platform.privacy_levels.is_empty())
                 .map_or_else(|| json!({}), |level| json!({ "privacy_level": level })),
         });
         let surface = surface.ok().map(|surface| surface.name);
-        Placed { account: Some(account.clone()), platform: Some(platform), surface, target, found }
+        let (account, platform) = (Some(account.clone()), Some(platform));
+        Placed { account, platform, surface, link: None, target, found }
     }
 
     fn finding(&self, found: jobs::surface::Finding) -> Finding {

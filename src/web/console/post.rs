@@ -79,6 +79,7 @@ struct Card {
     chip: Chip,
     says: String,
     caption: Option<String>,
+    link: Option<String>,
     permalink: Option<String>,
     open: String,
     no_permalink: bool,
@@ -93,6 +94,8 @@ struct Trouble {
     message: String,
     code: String,
     who: &'static str,
+    /// Another post that it is about.
+    post: Option<String>,
 }
 
 /// The page.
@@ -211,12 +214,14 @@ fn card(
     let network = words::network(app, &it.platform);
     let error = ErrorShape::of(it).map(|error| {
         let (message, code, who) = error.told();
-        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who) }
+        let (message, code) = (message.to_owned(), code.to_owned());
+        Trouble { message, code, who: words::who(t, who), post: None }
     });
     let ahead = shapes::ahead(it).iter().map(|found| Trouble {
         message: found.detail.clone(),
         code: found.code.clone(),
         who: words::who(t, found.who_acts.word()),
+        post: found.post_id.map(|id| format!("/posts/{id}")),
     });
     let attempts = usize::try_from(it.attempts).unwrap_or_default();
     Card {
@@ -226,6 +231,7 @@ fn card(
         chip: words::chip(t, it.state.shown()),
         says: words::says(t, it, network, now),
         caption: it.caption.clone(),
+        link: it.link.clone(),
         // Only what a browser may safely open becomes a link.
         permalink: it
             .permalink

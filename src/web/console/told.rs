@@ -20,6 +20,8 @@ pub struct Told {
     pub summary: String,
     /// The post is taken all the same.
     pub warning: bool,
+    /// Another post that it is about.
+    pub post: Option<String>,
 }
 
 /// Each finding beside the field it is about, in the order of the page; what several accounts share is said once.
@@ -41,6 +43,7 @@ pub fn tell(t: &Texts, findings: &[Noted], targets: &[String], accounts: &[Accou
             summary: fill(t.finding_at, &[label(t, field), &detail]),
             detail,
             warning: finding.severity == "warning",
+            post: finding.post_id.map(|id| format!("/posts/{id}")),
         };
         if !told.contains(&one) {
             told.push(one);

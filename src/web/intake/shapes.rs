@@ -167,9 +167,12 @@ pub struct PublicationShape {
     published_at: Option<DateTime<Utc>>,
     permalink: Option<String>,
     remote_id: Option<String>,
+    /// The link as this account's followers get it: the post's with the workspace's parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
     error: Option<ErrorShape>,
-    /// What the latest check before its time found, while there is time to mend it: a day, an hour and five minutes
-    /// before.
+    /// What was found when it was accepted, and then by the latest check before its time, while there is time to mend it:
+    /// a day, an hour and five minutes before.
     findings: Vec<FindingShape>,
 }
 
@@ -183,6 +186,9 @@ pub struct FindingShape {
     accepted: Vec<String>,
     /// `author`, `owner` of the account, `staff` of the workspace, `operator` of this house, or `postroom`.
     who_acts: &'static str,
+    /// Another post that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_id: Option<Uuid>,
 }
 
 /// What went wrong, and who can mend it.
@@ -275,6 +281,7 @@ impl From<&posts::Publication> for PublicationShape {
             published_at: it.published_at,
             permalink: it.permalink.clone(),
             remote_id: it.remote_id.clone(),
+            link: it.link.clone(),
             error: ErrorShape::of(it),
             findings: ahead(it).iter().map(FindingShape::from).collect(),
         }
@@ -294,6 +301,7 @@ impl From<&preflight::Finding> for FindingShape {
             detail: it.detail.clone(),
             accepted: it.accepted.clone(),
             who_acts: it.who_acts.word(),
+            post_id: it.post_id,
         }
     }
 }
