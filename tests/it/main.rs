@@ -31,4 +31,5 @@ mod schedules;
 mod support;
 mod traffic;
 mod uploads;
+mod utm;
 mod webhooks;
