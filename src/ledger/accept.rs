@@ -3,9 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use jobs::{
-    contract::Job, hint::Hint, machine::State, preflight::Finding, publish::Publish, surface::PostKind,
-};
+use jobs::{comment, contract::Job, hint::Hint, preflight::Finding, publish::Publish, surface::PostKind};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,6 +12,7 @@ use super::{
     Ledger, LedgerError,
     accounts::{self, Account},
     claims::interval,
+    comments,
     idempotency::{self, Answer, Asked, Before},
     media::{self, Media},
     posts::{Post, Publication},
@@ -101,6 +100,25 @@ pub struct NewTarget {
     pub link: Option<String>,
     /// What the author chose for this network.
     pub options: Value,
+}
+
+impl NewTarget {
+    /// What is to be said under it.
+    fn first_comment(&self) -> Option<String> {
+        comments::asked(&self.options).map(str::to_owned)
+    }
+
+    /// The comment that is to stand under it.
+    fn comment(&self, parent: Uuid, id: Uuid, scheduled_for: DateTime<Utc>) -> Option<Publication> {
+        Some(Publication {
+            id,
+            parent_id: Some(parent),
+            surface: comment::SURFACE.name.to_owned(),
+            caption: Some(self.first_comment()?),
+            options: json!({}),
+            ..Publication::scheduled(self, scheduled_for)
+        })
+    }
 }
 
 /// What came of a post.
@@ -205,7 +223,7 @@ async fn warn_of(
     facts: &Facts,
 ) -> Result<(), LedgerError> {
     let mut warnings = HashMap::new();
-    for it in &mut post.publications {
+    for it in post.publications.iter_mut().filter(|it| it.parent_id.is_none()) {
         if let Some(twin) = twins.iter().find(|twin| twin.account_id == it.account_id) {
             let finding: Finding = twin.finding(facts);
             it.findings.push(finding.clone());
@@ -223,6 +241,8 @@ struct Rows {
     latest_at: DateTime<Utc>,
     run_at: DateTime<Utc>,
     publications: Vec<Uuid>,
+    /// Of each target's first comment, if it asks for one.
+    comments: Vec<Uuid>,
     jobs: Vec<Uuid>,
 }
 
@@ -238,19 +258,25 @@ impl Rows {
             latest_at: later.unwrap_or(DateTime::<Utc>::MAX_UTC),
             run_at: ahead.map_or(now, |at| at.max(now)),
             publications: fresh(),
+            comments: fresh(),
             jobs: fresh(),
             new,
         }
     }
 
     /// All rows in one statement: one round trip, and no part without the others. Returns the posts that say the same.
-    async fn insert(&self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec<Twin>, LedgerError> {
+    async fn insert(
+        &self,
+        connection: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Twin>, LedgerError> {
         let new = &self.new;
         let written = new.written.as_ref();
         let accounts: Vec<Uuid> = new.targets.iter().map(|target| target.account_id).collect();
         let surfaces: Vec<String> = new.targets.iter().map(|target| target.surface.to_owned()).collect();
         let captions: Vec<Option<String>> = new.targets.iter().map(|target| target.caption.clone()).collect();
         let links: Vec<Option<String>> = new.targets.iter().map(|target| target.link.clone()).collect();
+        let words: Vec<Option<String>> = new.targets.iter().map(NewTarget::first_comment).collect();
         let options: Vec<Value> = new.targets.iter().map(|target| target.options.clone()).collect();
         let payloads: Vec<Value> =
             self.publications.iter().map(|id| json!({ "publication_id": id })).collect();
@@ -278,7 +304,13 @@ impl Rows {
                  INSERT INTO publication_content (publication_id, account_id, digest)
                  SELECT t.id, t.account, content_digest(coalesce(t.caption, $4), $5, $12::uuid[])
                  FROM unnest($14::uuid[], $15::uuid[], $17::text[]) AS t (id, account, caption)
-                 RETURNING account_id, digest)
+                 RETURNING account_id, digest),
+             the_comments AS (
+                 INSERT INTO publication (id, workspace_id, account_id, post_id, parent_id, surface, caption, state,
+                                          scheduled_for, latest_at)
+                 SELECT t.id, $2, t.account, $1, t.parent, $27, t.words, 'scheduled', $9, $13
+                 FROM unnest($28::uuid[], $15::uuid[], $14::uuid[], $29::text[]) AS t (id, account, parent, words)
+                 WHERE t.words IS NOT NULL)
              SELECT t.account_id AS "account_id!", twin.post_id AS "post_id!", twin.at AS "at!"
              FROM the_content t CROSS JOIN LATERAL said_before(t.account_id, t.digest, $9, $26, $1) AS twin"#,
             self.id,
@@ -307,6 +339,9 @@ impl Rows {
             now,
             &links as &[Option<String>],
             interval(new.repeat_within),
+            comment::SURFACE.name,
+            &self.comments,
+            &words as &[Option<String>],
         )
         .fetch_all(connection)
         .await?;
@@ -324,27 +359,21 @@ impl Rows {
     }
 
     fn into_post(self, now: DateTime<Utc>) -> Post {
-        let Self { id, new, publications, .. } = self;
+        let Self { id, new, publications, comments, .. } = self;
         let scheduled_for = new.scheduled_for;
-        let publication = |(id, target): (Uuid, NewTarget)| Publication {
+        let said = publications.iter().zip(comments).zip(&new.targets);
+        let said = said.filter_map(|((parent, id), target)| target.comment(*parent, id, scheduled_for));
+        let comments: Vec<Publication> = said.collect();
+        let publication = |(id, target): (Uuid, &NewTarget)| Publication {
             id,
-            account_id: target.account_id,
-            platform: target.platform,
             surface: target.surface.to_owned(),
-            caption: target.caption,
-            link: target.link,
-            options: target.options,
-            state: State::Scheduled,
-            attempts: 0,
-            scheduled_for,
-            published_at: None,
-            permalink: None,
-            remote_id: None,
-            failure: None,
-            hold_reason: None,
-            cancel_requested_at: None,
-            findings: Vec::new(),
+            caption: target.caption.clone(),
+            link: target.link.clone(),
+            options: target.options.clone(),
+            ..Publication::scheduled(target, scheduled_for)
         };
+        let publications =
+            publications.into_iter().zip(&new.targets).map(publication).chain(comments).collect();
         Post {
             id,
             kind: new.kind.word().to_owned(),
@@ -357,7 +386,7 @@ impl Rows {
             scheduled_for,
             latest_after: new.latest_after,
             created_at: now,
-            publications: publications.into_iter().zip(new.targets).map(publication).collect(),
+            publications,
         }
     }
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     accept::{Facts, NewPost, NewTarget},
-    accounts,
+    accounts, comments,
     control::{self, Refusal},
     idempotency::{Answer, Asked, Once},
     media,
@@ -186,7 +186,7 @@ fn weight(refusal: &Refusal) -> u8 {
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,
-        Refusal::UnderWay(_) | Refusal::Running => 3,
+        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,
         Refusal::Missing => 0,
@@ -247,7 +247,7 @@ async fn write(
     let targets: HashMap<Uuid, &NewTarget> = new.targets.iter().map(|it| (it.account_id, it)).collect();
     let change = Change { post, new };
     let mut changed = Vec::new();
-    for it in &post.publications {
+    for it in post.publications.iter().filter(|it| it.parent_id.is_none()) {
         if it.state == State::Published && change.shows_otherwise(it) {
             return Ok(Err(Refusal::Shown));
         }
@@ -260,13 +260,18 @@ async fn write(
         }
     }
     if changed.is_empty() {
-        let over = post.publications.iter().all(|it| matches!(it.state, State::Published | State::Cancelled));
+        let over = post
+            .publications
+            .iter()
+            .filter(|it| it.parent_id.is_none())
+            .all(|it| matches!(it.state, State::Published | State::Cancelled));
         return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(Vec::new()) });
     }
     update_post(tx, post, new).await?;
     let mut due = Vec::new();
     for (it, target) in changed {
         update_publication(tx, it.id, target, new).await?;
+        comments::change(tx, it, target).await?;
         due.extend(wake(tx, it, &change, facts.now).await?);
     }
     repeats::take_down(tx, post.id, facts, new.repeat_within).await?;

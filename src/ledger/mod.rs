@@ -5,6 +5,7 @@ pub mod accept;
 pub mod accounts;
 pub mod claims;
 pub mod clock;
+pub mod comments;
 pub mod control;
 pub mod edit;
 pub mod effects;

@@ -106,7 +106,7 @@ pub(super) async fn take_down(
                INSERT INTO publication_content AS c (publication_id, account_id, digest)
                SELECT p.id, p.account_id, content_digest(coalesce(p.caption, post.caption), post.link, ARRAY(
                           SELECT pm.media_id FROM post_media pm WHERE pm.post_id = p.post_id ORDER BY pm.position))
-               FROM publication p JOIN post ON post.id = p.post_id WHERE p.post_id = $1
+               FROM publication p JOIN post ON post.id = p.post_id WHERE p.post_id = $1 AND p.parent_id IS NULL
                ON CONFLICT (publication_id) DO UPDATE SET digest = excluded.digest
                RETURNING publication_id, account_id, digest)
            SELECT p.id, said.account_id, twin.post_id AS "post_id?", twin.at AS "at?"

@@ -156,12 +156,7 @@ impl App {
     }
 
     /// What is known besides of the accounts that it names.
-    async fn seen(
-        &self,
-        wish: &Wish,
-        facts: &Facts,
-        weighed: &Weighed<'_>,
-    ) -> Result<Seen, LedgerError> {
+    async fn seen(&self, wish: &Wish, facts: &Facts, weighed: &Weighed<'_>) -> Result<Seen, LedgerError> {
         let words: Vec<Words> = wish
             .targets
             .iter()

@@ -135,8 +135,9 @@ fn parts(value: &str) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     let mut rest = value;
     while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) =
-            after.split_once('}').ok_or_else(|| format!("found “{{{}” without an end", text::shown(after)))?;
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| format!("found “{{{}” without an end", text::shown(after)))?;
         let hole = Hole::ALL.iter().find(|(word, _)| *word == name);
         let (_, hole) = hole.ok_or_else(|| format!("found {{{}}}", text::shown(name)))?;
         parts.extend(plain(before)?);
@@ -153,7 +154,9 @@ fn plain(letters: &str) -> Result<Option<Part>, String> {
     match strange {
         Some(strange) => {
             let shown = text::shown(&strange.to_string());
-            Err(format!("found “{shown}” in a value, where letters stand for themselves and blanks for nothing"))
+            Err(format!(
+                "found “{shown}” in a value, where letters stand for themselves and blanks for nothing"
+            ))
         }
         None if letters.is_empty() => Ok(None),
         None => Ok(Some(Part::Text(letters.to_owned()))),
@@ -297,7 +300,12 @@ mod tests {
     fn link() -> impl Strategy<Value = String> {
         let pair = "[a-zäא_]{1,8}(=[a-z0-9%äא+.]{0,6})?";
         let query = prop::collection::vec(pair, 0..4).prop_map(|pairs| pairs.join("&"));
-        ("[a-z]{1,8}\\.org", "(/[a-zäא0-9.-]{0,6}){0,3}", prop::option::of(query), prop::option::of("[a-zä/?=&]{0,8}"))
+        (
+            "[a-z]{1,8}\\.org",
+            "(/[a-zäא0-9.-]{0,6}){0,3}",
+            prop::option::of(query),
+            prop::option::of("[a-zä/?=&]{0,8}"),
+        )
             .prop_map(|(host, path, query, fragment)| {
                 let query = query.map(|query| format!("?{query}")).unwrap_or_default();
                 let fragment = fragment.map(|fragment| format!("#{fragment}")).unwrap_or_default();

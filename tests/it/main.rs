@@ -5,6 +5,7 @@ mod browser;
 mod cancels;
 mod changes;
 mod chaos;
+mod comments;
 mod compose;
 mod console;
 mod control;

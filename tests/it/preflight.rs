@@ -194,7 +194,10 @@ async fn another_link_is_no_repetition_and_its_own_words_are_what_an_account_hea
             "schedule": at("2027-03-10T12:00:00"),
         })
     };
-    assert_eq!(door.post(&body(json!("https://example.org/a"), Value::Null)).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        door.post(&body(json!("https://example.org/a"), Value::Null)).await.status,
+        StatusCode::ACCEPTED
+    );
     let found = async |body: Value| {
         let report = report(&door, &body).await;
         [0, 1].map(|n| codes(&report["targets"][n]["findings"]).len())
@@ -209,9 +212,7 @@ async fn another_link_is_no_repetition_and_its_own_words_are_what_an_account_hea
 async fn a_post_that_is_changed_into_a_repetition_is_warned_of_until_it_is_none() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
-    let body = |caption: &str| {
-        json!({ "caption": caption, "targets": [{ "account_id": account }], "schedule": at("2027-03-10T12:00:00") })
-    };
+    let body = |caption: &str| json!({ "caption": caption, "targets": [{ "account_id": account }], "schedule": at("2027-03-10T12:00:00") });
     assert_eq!(door.post(&body("Fresh bread")).await.status, StatusCode::ACCEPTED);
     let post = door.post(&body("Old bread")).await.json()["id"].as_str().expect("an id").to_owned();
     let change = async |patch: Value| {
@@ -224,7 +225,9 @@ async fn a_post_that_is_changed_into_a_repetition_is_warned_of_until_it_is_none(
     assert_eq!(change(json!({ "caption": "Fresh bread" })).await, ["duplicate"]);
     assert_eq!(change(json!({ "schedule": at("2027-03-16T12:00:00") })).await, ["duplicate"]);
     assert!(change(json!({ "schedule": at("2027-03-20T12:00:00") })).await.is_empty(), "far enough away");
-    assert!(change(json!({ "caption": "Old bread", "schedule": at("2027-03-10T12:00:00") })).await.is_empty());
+    assert!(
+        change(json!({ "caption": "Old bread", "schedule": at("2027-03-10T12:00:00") })).await.is_empty()
+    );
 }
 
 #[tokio::test]

@@ -105,7 +105,11 @@ async fn a_link_that_grows_too_long_and_a_template_that_cannot_be_read_are_said_
     let long = format!("https://example.org/{}", "a".repeat(2_000));
     let found = ("link".to_owned(), "link_too_long".to_owned());
     assert_eq!(door.post(&body(account, &long)).await.only_finding(), found);
-    door.scratch.ledger.set_link_template(door.workspace, Some("utm_campaign={campaign}")).await.expect("set");
+    door.scratch
+        .ledger
+        .set_link_template(door.workspace, Some("utm_campaign={campaign}"))
+        .await
+        .expect("set");
     let answer = door.post(&body(account, "https://example.org/a")).await;
     assert_eq!(answer.only_finding(), ("link".to_owned(), "link_template".to_owned()));
     assert!(answer.text.contains("found {campaign}"), "{}", answer.text);
@@ -140,8 +144,7 @@ async fn the_network_gets_the_link_that_was_shown_and_a_bad_template_never_gets_
     let (status, post) = system.api(reqwest::Method::POST, "/api/v1/posts", Some(&wish)).await;
     assert_eq!(status, 202, "{post}");
     let id = post["id"].as_str().unwrap();
-    let link =
-        format!("https://example.org/stra%C3%9Fe?x=1&utm_source=facebook&utm_content=link-{id}#s");
+    let link = format!("https://example.org/stra%C3%9Fe?x=1&utm_source=facebook&utm_content=link-{id}#s");
     assert_eq!(post["publications"][0]["link"], json!(link));
     let published = system.until(id, "published").await;
     let remote = published["publications"][0]["remote_id"].as_str().unwrap();

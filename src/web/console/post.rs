@@ -179,6 +179,7 @@ fn view(
 /// Whether something may change while somebody looks: work is under way, or begins within minutes.
 fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
     post.publications.iter().any(|it| match it.state {
+        PublicationState::Scheduled if post.waits(it) => false,
         PublicationState::Scheduled => it.scheduled_for - now < chrono::TimeDelta::minutes(10),
         PublicationState::Preparing
         | PublicationState::Prepared
@@ -227,9 +228,13 @@ fn card(
     Card {
         account: account.to_owned(),
         network: network.to_owned(),
-        surface: it.surface.clone(),
+        surface: if it.parent_id.is_some() { t.comment.to_owned() } else { it.surface.clone() },
         chip: words::chip(t, it.state.shown()),
-        says: words::says(t, it, network, now),
+        says: if post.waits(it) && it.state == PublicationState::Scheduled {
+            t.says_follows.to_owned()
+        } else {
+            words::says(t, it, network, now)
+        },
         caption: it.caption.clone(),
         link: it.link.clone(),
         // Only what a browser may safely open becomes a link.

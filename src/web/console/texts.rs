@@ -82,6 +82,9 @@ catalogue! {
     targets: "Where to",
     targets_hint: "Each account gets the post on its own; one that fails does not stop the others.",
     targets_none: "No account is connected yet. An administrator connects them.",
+    comment: "First comment",
+    comment_on: "First comment on {} (optional)",
+    comment_hint: "Sent under the post once that is public. At most {} characters.",
     privacy: "Who may see it on {}",
     privacy_choose: "Choose…",
     privacy_default: "Account’s default: {}",
@@ -165,6 +168,7 @@ catalogue! {
     state_cancelled: "Cancelled",
 
     says_scheduled: "Waiting for its time.",
+    says_follows: "Sent under the post once that is public; cancelled with it.",
     says_due: "Its turn comes in a moment.",
     says_preparing: "Being made ready at {}; nobody sees it yet.",
     says_waiting: "{} is working on it.",
