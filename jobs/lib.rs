@@ -3,6 +3,7 @@
 //! This crate knows nothing of HTTP, SQL or Redis. A kind reads its payload and its [`desk::Desk`] and says
 //! what came of it; keeping, moving and repeating jobs is the business of those who call it.
 
+pub mod comment;
 pub mod contract;
 pub mod control;
 pub mod cron_line;

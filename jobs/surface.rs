@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::comment::Comments;
+
 /// A network as the door, the form and the worker need to know it.
 #[derive(Debug, Clone, Copy)]
 pub struct Platform {
@@ -22,6 +24,8 @@ pub struct Platform {
     pub surfaces: &'static [Surface],
     /// The values of the option `privacy_level`, one of which a post must choose; empty where there is none.
     pub privacy_levels: &'static [&'static str],
+    /// What it takes as the first comment under a post; `None`: it takes none.
+    pub comments: Option<Comments>,
 }
 
 /// How long a caption may be, and how the network counts.
@@ -200,7 +204,8 @@ pub struct Shape {
 /// Something a network would refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which part of the request: `caption`, `media_ids`, `link`, `kind`, `options.privacy_level`.
+    /// Which part of the request: `caption`, `media_ids`, `link`, `kind`, `options.privacy_level`,
+    /// `options.first_comment`.
     pub field: &'static str,
     /// A stable word.
     pub code: &'static str,
@@ -211,11 +216,11 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(field: &'static str, code: &'static str, detail: String) -> Self {
+    pub(crate) fn new(field: &'static str, code: &'static str, detail: String) -> Self {
         Self { field, code, detail, accepted: Vec::new() }
     }
 
-    fn accepting<I: IntoIterator<Item = S>, S: Into<String>>(mut self, accepted: I) -> Self {
+    pub(crate) fn accepting<I: IntoIterator<Item = S>, S: Into<String>>(mut self, accepted: I) -> Self {
         self.accepted = accepted.into_iter().map(Into::into).collect();
         self
     }
@@ -517,6 +522,7 @@ mod tests {
         hashtags: Some(1),
         surfaces: SURFACES,
         privacy_levels: &[],
+        comments: None,
     };
 
     fn shape(width: u32, height: u32) -> Shape {

@@ -178,6 +178,9 @@ pub struct Publishing {
     /// For so long after it was sent a network may still carry out a request whose answer was lost.
     #[serde(with = "humantime_serde")]
     pub late_limit: Duration,
+    /// Two posts that say the same to one account not further apart than this are a repetition.
+    #[serde(with = "humantime_serde")]
+    pub repeat_within: Duration,
 }
 
 /// The door.
@@ -291,6 +294,8 @@ impl Settings {
         }
         self.traffic.check()?;
         self.retention.check()?;
+        let year = Duration::from_hours(366 * 24);
+        traffic::span("publishing.repeat_within", self.publishing.repeat_within, Duration::ZERO..=year)?;
         for (name, schedule) in &self.schedules {
             schedule.check(name)?;
         }

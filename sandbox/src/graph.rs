@@ -2,6 +2,7 @@
 
 mod app;
 mod auth;
+mod comments;
 mod containers;
 mod error;
 mod fields;
@@ -108,6 +109,9 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::ReadVideo { video } => videos::read(sandbox, &video, asked),
         Operation::PhotoStory { page } => stories::create(sandbox, &page, asked).await,
         Operation::Stories { page } => stories::list(sandbox, &page, asked),
+        Operation::CreateComment { object } => comments::create(sandbox, &object, asked).await,
+        Operation::ListComments { object } => comments::list(sandbox, &object, asked),
+        Operation::ReadComment { comment } => comments::read(sandbox, &comment, asked),
         Operation::ReadAccount { account } => app::read_account(sandbox, &account, asked),
         Operation::Me => app::me(sandbox, asked),
         Operation::DebugToken => app::debug_token(sandbox, asked),

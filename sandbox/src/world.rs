@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::effects::Effect;
 use crate::event::Event;
 use crate::model::{
-    Account, Container, Finished, IgMedia, Network, Photo, Post, Settings, TokenState, Upload, UploadState,
-    Video,
+    Account, Comment, Container, Finished, IgMedia, Network, Photo, Post, PostKind, Settings, TokenState,
+    Upload, UploadState, Video, VideoKind,
 };
 
 /// Everything that exists at the networks.
@@ -38,6 +38,10 @@ pub struct World {
     pub container_times: HashMap<String, Vec<DateTime<Utc>>>,
     /// Instagram's public media.
     pub media: HashMap<String, IgMedia>,
+    /// What is said under posts.
+    pub comments: HashMap<String, Comment>,
+    /// The comments under a post, oldest first.
+    pub said_under: HashMap<String, Vec<String>>,
     /// TikTok uploads.
     pub uploads: HashMap<String, Upload>,
     /// The publish id of an upload URL's last part.
@@ -108,6 +112,10 @@ impl World {
             Event::VideoFinished { id, caption, due, call_id, post } => {
                 self.finish(id, Finished { caption, due, call_id, post });
             }
+            Event::Comment(comment) => {
+                self.said_under.entry(comment.under.clone()).or_default().push(comment.id.clone());
+                self.comments.insert(comment.id.clone(), comment);
+            }
             Event::Container(container) => self.contain(container),
             Event::ContainerForced { id, state } => {
                 if let Some(container) = self.containers.get_mut(&id) {
@@ -151,6 +159,19 @@ impl World {
             .rev()
             .map(|&place| &self.effects[place])
             .filter(|e| !self.deleted.contains(&e.object_id))
+    }
+
+    /// What is said under a post, oldest first, without what was deleted.
+    pub fn comments_under(&self, post: &str) -> impl Iterator<Item = &Comment> {
+        let ids = self.said_under.get(post).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter(|id| !self.deleted.contains(*id)).filter_map(|id| self.comments.get(id))
+    }
+
+    /// Whether an effect is a story, which is gone after a day.
+    pub fn is_story(&self, effect: &Effect) -> bool {
+        let photo = self.posts.get(&effect.object_id).is_some_and(|post| post.kind == PostKind::Story);
+        let video = self.videos.get(&effect.handle).is_some_and(|video| video.kind == VideoKind::Story);
+        photo || video || self.containers.get(&effect.handle).is_some_and(|it| it.product == "STORY")
     }
 
     /// The effect that made an object public.
@@ -231,6 +252,12 @@ impl World {
 
     /// Makes public what the effect names, and puts the effect on the list.
     fn show(&mut self, effect: Effect) {
+        if self.comments.contains_key(&effect.object_id) {
+            // it stands under its post, and not among the posts
+            self.by_object.insert(effect.object_id.clone(), self.effects.len());
+            self.effects.push(effect);
+            return;
+        }
         if let Some(video) = self.videos.get_mut(&effect.handle) {
             video.published = Some((effect.object_id.clone(), effect.at));
             self.video_posts.insert(effect.object_id.clone(), effect.handle.clone());

@@ -12,7 +12,7 @@ use crate::{
     ledger::{
         explain::Grounds,
         pauses::Pause,
-        posts::{Event, Happening, Publication},
+        posts::{Event, Happening, Post, Publication},
         traffic::Breaker,
     },
     web::intake::shapes::ErrorShape,
@@ -71,7 +71,7 @@ impl Explain {
         let explained: Vec<Explanation> = (post.publications.iter().filter(asked))
             .filter_map(|it| {
                 let grounds = grounds.iter().find(|grounds| grounds.publication_id == it.id)?;
-                Some(explain(it, grounds, &stops, &events))
+                Some(explain(&post, it, grounds, &stops, &events))
             })
             .collect();
         if self.output.json {
@@ -90,17 +90,26 @@ struct Stops {
     breakers: Vec<Breaker>,
 }
 
-fn explain(it: &Publication, grounds: &Grounds, stops: &Stops, events: &[Event]) -> Explanation {
+fn explain(post: &Post, it: &Publication, grounds: &Grounds, stops: &Stops, events: &[Event]) -> Explanation {
+    let waits = it.state == State::Scheduled && post.waits(it);
     let error = ErrorShape::of(it);
     let told = error.as_ref().map(ErrorShape::told);
     let stopped_by = stopped_by(it.state, grounds, stops);
-    let (next, next_at) = next(it, grounds, !stopped_by.is_empty());
+    let (next, next_at) = if waits {
+        ("its post is to be public first".to_owned(), None)
+    } else {
+        next(it, grounds, !stopped_by.is_empty())
+    };
     Explanation {
         publication_id: it.id,
         platform: it.platform.clone(),
         surface: it.surface.clone(),
         state: it.state.shown(),
-        meaning: meaning(it, grounds),
+        meaning: if waits {
+            "it is the first comment of a post, and goes out after that"
+        } else {
+            meaning(it, grounds)
+        },
         cause: told.map(|(_, code, _)| code.to_owned()),
         message: told.map(|(message, _, _)| message.to_owned()),
         who_acts: who_acts(it.state, grounds, &stops.pauses, told.map(|(_, _, who)| who)),

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    LedgerError,
+    LedgerError, comments,
     reconcile::{After, insert_publish_job},
     settle::{Outcome, bury, kept, words},
 };
@@ -64,6 +64,11 @@ pub enum Refusal {
          accounts a caption of their own, or write a new post"
     )]
     Shown,
+    /// It goes out after its post.
+    #[error(
+        "it is the first comment of a post that is not public; it goes out after that, so see to the post first"
+    )]
+    Follows,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),
@@ -79,6 +84,7 @@ pub(super) async fn retry_publication(
     let it = stand(tx, id).await?;
     let refusal = match control::retry(&it) {
         control::Retry::Now if account != "active" => Refusal::Account(account),
+        control::Retry::Now if comments::waits(tx, id).await? => Refusal::Follows,
         control::Retry::Now => return Ok(Ok(redrive(tx, id).await?)),
         control::Retry::UnderWay => Refusal::UnderWay(it.state.shown().to_owned()),
         control::Retry::Unknown => Refusal::Unknown,

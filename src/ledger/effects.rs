@@ -406,6 +406,7 @@ impl ClaimedEffects<'_> {
                      AND EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $9)
                      AND handle_state = 'ready' AND handle_version = version AND cancel_requested_at IS NULL
                      AND scheduled_for <= ledger_now() AND ledger_now() <= latest_at
+                     AND NOT waits_for_parent(parent_id)
                      -- no other handle of it may still become public
                      AND NOT EXISTS (
                          SELECT FROM remote_call c WHERE c.publication_id = publication.id AND c.kind = 'commit'

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, accept::NewTarget};
 
 /// Counting stops here, so that the list's page stays quick.
 pub const COUNTED: i64 = 10_000;
@@ -52,6 +52,12 @@ impl Post {
         let has = |word: &&&str| self.publications.iter().any(|it| it.state.shown() == **word);
         State::SHOWN.iter().find(has).copied().unwrap_or("cancelled")
     }
+
+    /// Whether it is a comment whose post is not public yet.
+    pub fn waits(&self, it: &Publication) -> bool {
+        let ahead = |other: &Publication| Some(other.id) == it.parent_id && other.state != State::Published;
+        it.parent_id.is_some() && self.publications.iter().any(ahead)
+    }
 }
 
 /// A post on one account.
@@ -65,8 +71,12 @@ pub struct Publication {
     pub platform: String,
     /// `text`, `photo` and the like.
     pub surface: String,
+    /// The publication that it stands under, of the same account: it is a comment.
+    pub parent_id: Option<Uuid>,
     /// This account's own words; `None` is the post's.
     pub caption: Option<String>,
+    /// The link as this account's followers get it; `None` is the post's.
+    pub link: Option<String>,
     /// What the author chose for this network.
     pub options: Value,
     /// Where it stands.
@@ -89,6 +99,32 @@ pub struct Publication {
     pub cancel_requested_at: Option<DateTime<Utc>>,
     /// What the latest check before its time found.
     pub findings: Vec<Finding>,
+}
+
+impl Publication {
+    /// One to this account that nothing was done about yet, and of which nothing is said.
+    pub(super) fn scheduled(target: &NewTarget, scheduled_for: DateTime<Utc>) -> Self {
+        Self {
+            id: Uuid::nil(),
+            account_id: target.account_id,
+            platform: target.platform.clone(),
+            surface: String::new(),
+            parent_id: None,
+            caption: None,
+            link: None,
+            options: Value::Null,
+            state: State::Scheduled,
+            attempts: 0,
+            scheduled_for,
+            published_at: None,
+            permalink: None,
+            remote_id: None,
+            failure: None,
+            hold_reason: None,
+            cancel_requested_at: None,
+            findings: Vec::new(),
+        }
+    }
 }
 
 /// Which posts.
@@ -343,7 +379,7 @@ async fn publications_of(
     since: DateTime<Utc>,
 ) -> Result<HashMap<Uuid, Vec<Publication>>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.options,
+        r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.parent_id, p.caption, p.link, p.options,
                   p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
                   p.hold_reason, p.cancel_requested_at,
                   (SELECT k.findings FROM publication_check k WHERE k.publication_id = p.id) AS findings,
@@ -376,7 +412,9 @@ async fn publications_of(
             account_id: row.account_id,
             platform: row.platform,
             surface: row.surface,
+            parent_id: row.parent_id,
             caption: row.caption,
+            link: row.link,
             options: row.options,
             state,
             attempts: row.attempts,

@@ -1,11 +1,12 @@
 //! A publication as its holder and its reconciler see it, and the evidence that it is public.
 
 use jobs::{
+    comment::UNDER,
     desk::{Account, Content, File, Handle, Publication},
     machine::{HandleState, Move, Public, Standing, State},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, posts::failure};
@@ -29,7 +30,8 @@ impl Ledger {
                       p.scheduled_for, p.latest_at, p.given_up,
                       p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
                       p.handle_kind, p.handle_id, p.handle_detail, p.surface, p.options,
-                      coalesce(p.caption, post.caption) AS "caption!", post.link,
+                      coalesce(p.caption, post.caption) AS "caption!", coalesce(p.link, post.link) AS link, p.parent_id,
+                      (SELECT parent.public_id FROM publication parent WHERE parent.id = p.parent_id) AS under,
                       a.id AS account_id, a.platform, a.external_id, a.resting_until,
                       EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                                 AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "handle_armed!",
@@ -47,7 +49,9 @@ impl Ledger {
                       (SELECT jsonb_agg(jsonb_build_object('key', m.object_key, 'content_type', m.type, 'bytes', m.bytes,
                                                            'width', m.width)
                                         ORDER BY pm.position)
-                       FROM post_media pm JOIN media m ON m.id = pm.media_id WHERE pm.post_id = p.post_id) AS media,
+                       FROM post_media pm JOIN media m ON m.id = pm.media_id
+                       -- a comment shows nothing of its post's
+                       WHERE pm.post_id = p.post_id AND p.parent_id IS NULL) AS media,
                       ledger_now() AS "now!"
                FROM publication p JOIN post ON post.id = p.post_id JOIN account a ON a.id = p.account_id
                WHERE p.id = $1"#,
@@ -84,9 +88,12 @@ impl Ledger {
             content: Content {
                 surface: row.surface,
                 caption: row.caption,
-                link: row.link,
+                link: row.link.filter(|_| row.parent_id.is_none()),
                 media: files(row.media)?,
-                options: row.options,
+                options: match row.parent_id {
+                    Some(_) => json!({ UNDER: row.under }),
+                    None => row.options,
+                },
                 not_before: row.first_commit_at.unwrap_or(row.now),
                 taken: row.taken,
             },

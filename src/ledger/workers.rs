@@ -209,6 +209,8 @@ impl Ledger {
                WHERE state = ANY($1::text[]::publication_state[])
                  AND state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
                  AND NOT EXISTS (SELECT FROM job j WHERE j.publication_id = p.id AND j.kind = 'publish')
+                 -- it gets its first job when its post is public
+                 AND NOT (state = 'scheduled' AND waits_for_parent(parent_id))
                LIMIT 1000
                ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING"#,
             &words(State::WITH_JOB),
@@ -277,6 +279,8 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
                WHERE p.state = ANY($1::text[]::publication_state[]) AND p.handle_state <> 'spent'
                  AND p.state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
                  AND p.latest_at < ledger_now() - interval '5 seconds'
+                 -- what its post has not reached yet is not late
+                 AND NOT EXISTS (SELECT FROM publication o WHERE o.id = p.parent_id AND o.state <> 'published')
                  AND NOT EXISTS (SELECT FROM claim c WHERE c.job_id = j.id)
                  AND (p.handle_state = 'dead' OR NOT was_sent(p.id, p.handle_id, interval '100 years'))
                LIMIT 1000 FOR UPDATE OF p SKIP LOCKED),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobs::{
+    comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
@@ -25,7 +26,7 @@ use self::film::Kind;
 
 use super::{
     Entry, Environment,
-    graph::{self, Graph},
+    graph::{self, Graph, comments},
     http::{Codes, Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
 };
 
@@ -59,6 +60,15 @@ const PLATFORM: Platform = Platform {
         },
     ],
     privacy_levels: &[],
+    comments: Some(COMMENTS),
+};
+
+/// A story takes none. The length is what the site lets people write.
+const COMMENTS: Comments = Comments {
+    under: &["text", "link", "photo", "photos", "video", "reel"],
+    length: CaptionLimit { most: 8_000, unit: CaptionUnit::Characters },
+    hashtags: None,
+    mentions: None,
 };
 
 /// "Photos should be smaller than 4 MB", says the error that a larger one gets.
@@ -142,6 +152,16 @@ fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn
     Ok(graph.map(|graph| Box::new(Facebook { graph, pull_timeout }) as Box<dyn Network>))
 }
 
+/// How Facebook tells of comments.
+const COMMENTED: comments::Dialect = comments::Dialect {
+    words: "message",
+    time: "created_time",
+    order: Some(("order", "reverse_chronological")),
+    permission: "pages_manage_engagement",
+    own_address: Some("permalink_url"),
+    posts_address: "permalink_url",
+};
+
 struct Facebook {
     graph: Graph,
     /// The longest that Meta may take to fetch a film.
@@ -158,6 +178,9 @@ impl Network for Facebook {
     /// address. Whether a film was told as a story takes two looks.
     fn counts(&self, errand: Errand, content: &Content) -> u32 {
         let story = content.surface == "story";
+        if content.surface == comment::SURFACE.name {
+            return comments::counts(errand);
+        }
         match errand {
             Errand::Prepare => 1 + content.media.iter().map(film_upload::calls).sum::<u32>(),
             Errand::Commit => {
@@ -190,16 +213,21 @@ impl Network for Facebook {
             "reel" => self.film(call, deadline, Kind::Reel, content, keep).await,
             "story" if is_film(content) => self.film(call, deadline, Kind::Story, content, keep).await,
             "story" => self.picture_story(call, deadline, content).await,
+            "comment" => comments::prepare(call, content),
             other => Err(Failure::new(Class::Permanent, "surface", format!("no {other} on a Page"))),
         }
     }
 
-    async fn inspect(&self, call: &Call<'_>, handle: &Handle, _armed: bool) -> Result<Sight, Failure> {
+    async fn inspect(&self, call: &Call<'_>, handle: &Handle, armed: bool) -> Result<Sight, Failure> {
+        if handle.kind == comments::HANDLE {
+            return self.graph.comment_sight(&COMMENTED, call, handle, armed).await.map_err(no_evidence);
+        }
         self.look(call, handle).await.map_err(no_evidence)
     }
 
     async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer {
         match (Kind::of(handle), handle.kind.as_str()) {
+            (None, comments::HANDLE) => self.graph.comment(&COMMENTED, call, handle).await,
             (Some(kind), _) => self.finish(call, kind, handle, content).await,
             (None, story::PICTURE) => self.tell(call, handle).await,
             (None, _) => self.flip(call, handle).await,
@@ -232,6 +260,9 @@ impl Network for Facebook {
     ) -> Result<Public, Failure> {
         if known.id.is_some() && known.url.is_some() {
             return Ok(known);
+        }
+        if handle.kind == comments::HANDLE {
+            return self.graph.describe_comment(&COMMENTED, call, handle, known).await;
         }
         match self.look(call, handle).await? {
             Sight::Public(seen) => Ok(Public { id: known.id.or(seen.id), url: known.url.or(seen.url) }),

@@ -1,5 +1,6 @@
 //! The Graph API as Facebook and Instagram both speak it: addresses, the app's proof, errors, usage headers.
 
+pub mod comments;
 mod usage;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jobs::{
+    comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
@@ -30,7 +31,7 @@ use self::{
 };
 use super::{
     Entry, Environment,
-    graph::{self, Graph},
+    graph::{self, Graph, comments},
     http::{Deadline, Fault, Phase, id_of, no_evidence, unreadable},
 };
 
@@ -66,6 +67,15 @@ const PLATFORM: Platform = Platform {
         },
     ],
     privacy_levels: &[],
+    comments: Some(COMMENTS),
+};
+
+/// A story takes none. For the words the limits of a caption hold.
+const COMMENTS: Comments = Comments {
+    under: &["image", "reel", "carousel"],
+    length: CaptionLimit { most: 2_200, unit: CaptionUnit::Characters },
+    hashtags: Some(30),
+    mentions: Some(20),
 };
 
 /// "JPEG is the only image format supported", 4:5 to 1.91:1.
@@ -121,6 +131,16 @@ fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn
     Ok(graph.map(|graph| Box::new(Instagram { graph, spam_pause }) as Box<dyn Network>))
 }
 
+/// How Instagram tells of comments: newest first, and without an address of their own.
+const COMMENTED: comments::Dialect = comments::Dialect {
+    words: "text",
+    time: "timestamp",
+    order: None,
+    permission: "instagram_manage_comments",
+    own_address: None,
+    posts_address: "permalink",
+};
+
 struct Instagram {
     graph: Graph,
     spam_pause: Duration,
@@ -135,6 +155,9 @@ impl Network for Instagram {
     /// Graph counts every call: the container and the look at it; another look, the call itself and the look for its address.
     /// Each slide of a carousel is made, and looked at twice.
     fn counts(&self, errand: Errand, content: &Content) -> u32 {
+        if content.surface == comment::SURFACE.name {
+            return comments::counts(errand);
+        }
         let slides = if content.surface == CAROUSEL { content.media.len() } else { 0 };
         let slides = u32::try_from(slides).unwrap_or(u32::MAX / 4);
         match errand {
@@ -154,6 +177,7 @@ impl Network for Instagram {
         match content.surface.as_str() {
             "image" | "reel" | "story" => making.single().await,
             CAROUSEL => making.carousel(keep).await,
+            "comment" => comments::prepare(call, content),
             other => Err(Failure::new(Class::Permanent, "surface", format!("no {other} on Instagram"))),
         }
     }
@@ -161,6 +185,9 @@ impl Network for Instagram {
     /// Before its first commit a carousel is only as ready as each of its slides. After it the carousel alone tells
     /// what became of it.
     async fn inspect(&self, call: &Call<'_>, handle: &Handle, armed: bool) -> Result<Sight, Failure> {
+        if handle.kind == comments::HANDLE {
+            return self.graph.comment_sight(&COMMENTED, call, handle, armed).await.map_err(no_evidence);
+        }
         let (deadline, slides) = (Deadline::of(call), Slides::of(handle));
         if handle.is_parts() {
             return self.together(call, deadline, &slides).await.map_err(no_evidence);
@@ -172,6 +199,9 @@ impl Network for Instagram {
     }
 
     async fn commit(&self, call: &Call<'_>, handle: &Handle, _content: &Content) -> Answer {
+        if handle.kind == comments::HANDLE {
+            return self.graph.comment(&COMMENTED, call, handle).await;
+        }
         let deadline = Deadline::of(call);
         let (path, form) = ([call.account, "media_publish"], [("creation_id", handle.id.as_str())]);
         match self.post(Phase::Commit, call, deadline, &path, &form).await {
@@ -189,10 +219,13 @@ impl Network for Instagram {
     async fn describe(
         &self,
         call: &Call<'_>,
-        _handle: &Handle,
+        handle: &Handle,
         content: &Content,
         known: Public,
     ) -> Result<Public, Failure> {
+        if handle.kind == comments::HANDLE {
+            return self.graph.describe_comment(&COMMENTED, call, handle, known).await;
+        }
         match (&known.id, &known.url) {
             (Some(_), Some(_)) => Ok(known),
             (Some(id), None) => {

@@ -66,6 +66,7 @@ const PLATFORM: Platform = Platform {
         },
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY"],
+    comments: None,
 };
 
 const PHOTOS: &str = "photos";

@@ -21,6 +21,7 @@ pub mod stored;
 pub mod text;
 pub mod times;
 pub mod upload;
+pub mod utm;
 pub mod wish;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     finding::Finding,
-    spans,
+    spans, utm,
     wish::{Rules, Wish, WishedTarget, WishedTime},
 };
 use crate::ledger::{
@@ -76,6 +76,7 @@ impl Patch {
         if self.latest_after.is_none() {
             new.latest_after = post.latest_after;
         }
+        utm::renew(&mut new, facts, &rules.platforms)?;
         Ok(new)
     }
 
@@ -102,7 +103,8 @@ impl Patch {
     /// The post as if it were asked for anew: first the accounts that the change names, as it counts them.
     fn over(&self, post: &Post) -> Wish {
         let named = |it: &&Publication| self.targets.iter().any(|target| is(it, &target.account_id));
-        let others = post.publications.iter().filter(|it| !is_over(it) && !named(it));
+        let others = post.publications.iter();
+        let others = others.filter(|it| it.parent_id.is_none() && !is_over(it) && !named(it));
         let mut targets: Vec<WishedTarget> =
             self.targets.iter().map(|target| patched(post, target)).collect();
         targets.extend(others.map(as_wished));
@@ -131,7 +133,7 @@ fn is_over(it: &Publication) -> bool {
 }
 
 fn is(it: &Publication, account_id: &str) -> bool {
-    Uuid::try_parse(account_id) == Ok(it.account_id)
+    it.parent_id.is_none() && Uuid::try_parse(account_id) == Ok(it.account_id)
 }
 
 fn of<'a>(post: &'a Post, account_id: &str) -> Option<&'a Publication> {
@@ -177,6 +179,7 @@ fn as_it_is(post: &Post, rules: &Rules, changed_by: Uuid) -> NewPost {
         scheduled_for: post.scheduled_for,
         latest_after: post.latest_after,
         prepare_ahead: rules.publishing.prepare_ahead,
+        repeat_within: rules.publishing.repeat_within,
         targets: Vec::new(),
     }
 }

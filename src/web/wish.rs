@@ -10,7 +10,7 @@ use super::{
     finding::Finding,
     links,
     place::{At, Content, Placed},
-    spans, times,
+    spans, times, utm,
 };
 use crate::{
     config,
@@ -139,6 +139,7 @@ impl Wish {
                     scheduled_for,
                     latest_after,
                     prepare_ahead: rules.publishing.prepare_ahead,
+                    repeat_within: rules.publishing.repeat_within,
                     targets,
                 })
             }
@@ -158,7 +159,8 @@ impl Wish {
         keep(self.repeated(), &mut found);
         let shapes: Vec<Shape> = files.iter().flatten().map(|file| shape(file)).collect();
         let content = Content { shapes: &shapes, whole: readable && files.is_some() && link.is_some() };
-        let placed = keep(self.targets(facts, rules, content), &mut found).unwrap_or_default();
+        let mut placed = keep(self.targets(facts, rules, content), &mut found).unwrap_or_default();
+        keep(self.address(facts, rules, when.as_ref(), &mut placed), &mut found);
         Weighed { files, latest_after, when, placed, found }
     }
 
@@ -210,6 +212,27 @@ impl Wish {
         let again: Vec<Finding> =
             self.targets.iter().take(MOST_TARGETS).enumerate().filter_map(again).collect();
         if again.is_empty() { Ok(()) } else { Err(again) }
+    }
+
+    /// Gives each target the link that its followers get.
+    fn address(
+        &self,
+        facts: &Facts,
+        rules: &Rules,
+        when: Option<&When>,
+        placed: &mut [Placed],
+    ) -> Result<(), Vec<Finding>> {
+        let Some(link) = &self.link else { return Ok(()) };
+        let day = when.map_or(facts.now.date_naive(), |(written, at)| utm::day(written.as_ref(), *at));
+        let links = utm::Links { facts, platforms: &rules.platforms, link, day };
+        for it in placed {
+            let (Some(account), Some(surface)) = (&it.account, it.surface) else { continue };
+            it.link = links.on(account.id, surface).map_err(one)?;
+            if let Some(target) = &mut it.target {
+                target.link = it.link.clone();
+            }
+        }
+        Ok(())
     }
 
     fn targets(

@@ -145,6 +145,8 @@ impl Worker {
             findings.extend(self.against_facts(check).await?);
         }
         findings.extend(self.missing_files(check).await);
+        let within = self.parts.settings.publishing.repeat_within;
+        findings.extend(self.in_time(duties.repeats(check.id, within)).await?);
         if !findings.is_empty() {
             tracing::info!(publication = %check.id, findings = findings.len(), "something stands in the way of a post");
         }

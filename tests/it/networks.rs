@@ -1,5 +1,6 @@
 //! Every network passes one suite, over HTTP, against the stand-in; then what only one of them has.
 
+mod comments;
 mod origin;
 
 use std::{

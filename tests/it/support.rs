@@ -19,6 +19,7 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
+    comment::Comments,
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
@@ -215,6 +216,11 @@ const fn surface(name: &'static str, kinds: &'static [PostKind], takes: Takes) -
     Surface { name, kinds, takes, one_shot: false }
 }
 
+const fn comments(under: &'static [&'static str], most: usize, hashtags: Option<usize>) -> Comments {
+    let length = CaptionLimit { most, unit: CaptionUnit::Characters };
+    Comments { under, length, hashtags, mentions: None }
+}
+
 /// Networks like the real ones, as far as the door is concerned.
 pub static FACEBOOK: Platform = Platform {
     name: "facebook_page",
@@ -228,6 +234,7 @@ pub static FACEBOOK: Platform = Platform {
         surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
+    comments: Some(comments(&["text", "link", "photo", "reel"], 8_000, None)),
 };
 /// See [`FACEBOOK`].
 pub static INSTAGRAM: Platform = Platform {
@@ -240,6 +247,7 @@ pub static INSTAGRAM: Platform = Platform {
         surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
+    comments: Some(comments(&["image", "reel"], 2_200, Some(30))),
 };
 /// See [`FACEBOOK`].
 pub static TIKTOK: Platform = Platform {
@@ -252,6 +260,7 @@ pub static TIKTOK: Platform = Platform {
         surface("photo", &[PostKind::Post], Takes::one(&[IMAGE])),
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"],
+    comments: None,
 };
 
 /// A door in front of a database of its own, with one workspace and a key to it.

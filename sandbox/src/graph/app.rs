@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::model::{Account, Network, TokenState};
 use crate::state::Sandbox;
 
-/// Everything a Page's token may do here.
+/// Everything a Page's token may do here, unless its owner has declined some of it.
 const SCOPES: [&str; 12] = [
     "pages_show_list",
     "pages_manage_posts",
@@ -68,7 +68,9 @@ pub fn debug_token(sandbox: &Sandbox, asked: &Asked) -> Outcome {
         data["issued_at"] = 1_795_996_400.into();
         data["expires_at"] = 0.into();
         data["data_access_expires_at"] = (sandbox.clock.now().timestamp() + 90 * 86_400).into();
-        data["scopes"] = json!(SCOPES);
+        let declined = &book.world.settings.declined_scopes;
+        let granted = SCOPES.iter().filter(|scope| !declined.iter().any(|it| it == *scope));
+        data["scopes"] = granted.copied().collect();
         data["granular_scopes"] =
             json!([{ "scope": "pages_manage_posts", "target_ids": [account.external_id] }]);
     }
@@ -88,7 +90,9 @@ pub fn exchange(sandbox: &Sandbox, asked: &Asked) -> Outcome {
 /// `GET /me/permissions`.
 pub fn permissions(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     auth::any(sandbox, asked)?;
-    let granted = |scope: &&str| json!({ "permission": scope, "status": "granted" });
+    let declined = sandbox.book().world.settings.declined_scopes.clone();
+    let status = |scope: &str| if declined.iter().any(|it| it == scope) { "declined" } else { "granted" };
+    let granted = |scope: &&str| json!({ "permission": scope, "status": status(scope) });
     Ok(json!({ "data": SCOPES.iter().map(granted).collect::<Vec<_>>() }))
 }
 

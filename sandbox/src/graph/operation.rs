@@ -29,6 +29,9 @@ pub enum Operation {
     ReadVideo { video: String },
     PhotoStory { page: String },
     Stories { page: String },
+    CreateComment { object: String },
+    ListComments { object: String },
+    ReadComment { comment: String },
     ReadAccount { account: String },
     Me,
     DebugToken,
@@ -89,6 +92,8 @@ impl Operation {
             Self::ReadMedia { media: id }
         } else if world.videos.contains_key(&id) {
             Self::ReadVideo { video: id }
+        } else if world.comments.contains_key(&id) {
+            Self::ReadComment { comment: id }
         } else if id.contains('_') {
             Self::ReadPost { post: id }
         } else {
@@ -111,6 +116,7 @@ impl Operation {
             (Some(Network::FacebookPage), "video_stories") => Self::phase_of(page, VideoKind::Story, asked),
             (Some(Network::InstagramBusiness), "media") => Self::CreateContainer { account },
             (Some(Network::InstagramBusiness), "media_publish") => Self::MediaPublish { account },
+            (None, "comments") => Self::CreateComment { object: page },
             (_, edge) => Self::Nothing { object: format!("{id}/{edge}") },
         }
     }
@@ -132,6 +138,7 @@ impl Operation {
             (Some(Network::FacebookPage), "stories") => Self::Stories { page },
             (Some(Network::InstagramBusiness), "media") => Self::ListMedia { account },
             (Some(Network::InstagramBusiness), "stories") => Self::ListIgStories { account },
+            (None, "comments") => Self::ListComments { object: page },
             (Some(Network::InstagramBusiness), "content_publishing_limit") => {
                 Self::PublishingLimit { account }
             }
@@ -161,6 +168,9 @@ impl Operation {
             Self::ReadVideo { .. } => "video",
             Self::PhotoStory { .. } => "photo_stories",
             Self::Stories { .. } | Self::ListIgStories { .. } => "stories",
+            Self::CreateComment { .. } => "comments",
+            Self::ListComments { .. } => "comment_list",
+            Self::ReadComment { .. } => "comment",
             Self::ReadAccount { .. } => "page",
             Self::Me => "me",
             Self::DebugToken => "debug_token",
@@ -185,6 +195,7 @@ impl Operation {
             Self::PublishPost { .. }
             | Self::FinishVideo { .. }
             | Self::PhotoStory { .. }
+            | Self::CreateComment { .. }
             | Self::MediaPublish { .. } => Phase::Commit,
             Self::StartVideo { .. }
             | Self::TransferVideo { .. }
@@ -199,6 +210,8 @@ impl Operation {
             | Self::ScheduledPosts { .. }
             | Self::ReadVideo { .. }
             | Self::Stories { .. }
+            | Self::ListComments { .. }
+            | Self::ReadComment { .. }
             | Self::ReadAccount { .. }
             | Self::Me
             | Self::DebugToken
@@ -274,6 +287,10 @@ impl Operation {
                 (world.posts.get(post).map(|post| post.page.clone()), Some(post.clone()))
             }
             Self::Delete { object } => (owner(world, object), Some(object.clone())),
+            Self::CreateComment { object } | Self::ListComments { object } => {
+                (commented(world, object), Some(object.clone()))
+            }
+            Self::ReadComment { comment } => (owner(world, comment), Some(comment.clone())),
             Self::UploadVideo { video } | Self::ReadVideo { video } => {
                 (world.videos.get(video).map(|video| video.page.clone()), Some(video.clone()))
             }
@@ -320,6 +337,11 @@ fn owner(world: &World, object: &str) -> Option<String> {
         .effect_of(object)
         .map(|effect| effect.account.clone())
         .or_else(|| world.posts.get(object).map(|post| post.page.clone()))
+}
+
+/// The account under whose post, or film, something is said.
+fn commented(world: &World, object: &str) -> Option<String> {
+    owner(world, object).or_else(|| world.videos.get(object).map(|video| video.page.clone()))
 }
 
 fn container_of(world: &World, media: &str) -> Option<String> {

@@ -20,6 +20,8 @@ pub struct Settings {
     pub tiktok_pull_after_ms: u64,
     /// Facebook refuses a text that is the same as the Page's last one (506).
     pub refuse_duplicates: bool,
+    /// Permissions that the owners have not granted, such as `pages_manage_engagement`.
+    pub declined_scopes: Vec<String>,
     /// How long TikTok's access tokens live, in seconds.
     pub tiktok_access_seconds: u64,
     /// Where TikTok tells what becomes of posts; nowhere unless set.
@@ -48,6 +50,7 @@ impl Default for Settings {
             tiktok_pending: 100_000,
             tiktok_pull_after_ms: 0,
             refuse_duplicates: false,
+            declined_scopes: Vec::new(),
             tiktok_access_seconds: 86_400,
             tiktok_webhook: None,
         }

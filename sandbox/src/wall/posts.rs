@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::effects::Effect;
-use crate::model::{Network, PostKind, VideoKind};
+use crate::model::{Network, VideoKind};
 use crate::state::{Book, Sandbox};
 
 /// How long a story is shown.
@@ -41,12 +41,23 @@ pub struct PostView {
     pub media: Vec<MediaView>,
     /// What else is to be said of it.
     pub badges: Vec<&'static str>,
+    /// What is said under it, oldest first.
+    pub comments: Vec<CommentView>,
     /// The path of its own page.
     pub permalink: String,
     /// When it became public, for machines.
     pub datetime: String,
     /// When it became public, for people.
     pub time: String,
+}
+
+/// What somebody said under a post.
+#[derive(Debug, Clone)]
+pub struct CommentView {
+    /// Who.
+    pub name: String,
+    /// What.
+    pub words: String,
 }
 
 /// One picture or video.
@@ -111,6 +122,7 @@ struct Known {
     effect: Effect,
     badges: Vec<&'static str>,
     link: Option<String>,
+    comments: Vec<CommentView>,
 }
 
 fn known(book: &Book, effect: &Effect) -> Known {
@@ -130,7 +142,11 @@ fn known(book: &Book, effect: &Effect) -> Known {
         badges.push("Not for everyone");
     }
     let link = link.filter(|link| link.starts_with("https://") || link.starts_with("http://"));
-    Known { effect, badges, link }
+    let name = |account: &str| book.world.accounts.get(account).map(|it| it.name.clone()).unwrap_or_default();
+    let comments = book.world.comments_under(&effect.object_id);
+    let comments =
+        comments.map(|it| CommentView { name: name(&it.account), words: it.words.clone() }).collect();
+    Known { effect, badges, link, comments }
 }
 
 async fn post(sandbox: &Sandbox, known: Known) -> PostView {
@@ -145,6 +161,7 @@ async fn post(sandbox: &Sandbox, known: Known) -> PostView {
         link: known.link,
         media,
         badges: known.badges,
+        comments: known.comments,
         permalink: permalink[sandbox.base.len()..].to_owned(),
         datetime: known.effect.at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         time: known.effect.at.format("%-d %b %Y, %H:%M:%S UTC").to_string(),
@@ -157,10 +174,7 @@ fn is_visible(sandbox: &Sandbox, book: &Book, effect: &Effect) -> bool {
 }
 
 fn is_story(book: &Book, effect: &Effect) -> bool {
-    let world = &book.world;
-    let photo = world.posts.get(&effect.object_id).is_some_and(|post| post.kind == PostKind::Story);
-    let video = world.videos.get(&effect.handle).is_some_and(|video| video.kind == VideoKind::Story);
-    photo || video || world.containers.get(&effect.handle).is_some_and(|it| it.product == "STORY")
+    book.world.is_story(effect)
 }
 
 fn is_reel(book: &Book, effect: &Effect) -> bool {

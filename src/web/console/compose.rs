@@ -24,12 +24,13 @@ use super::{
 use crate::{
     ledger::{
         accept::Accepted,
+        accounts::Account,
         idempotency::{Answer, Asked},
         media::Kept,
     },
     web::{
         App,
-        check::Noted,
+        check::{Noted, OnTarget},
         finding::Finding,
         intake::media::form,
         problem::Problem,
@@ -61,6 +62,14 @@ struct Page {
     gap: Vec<Offer>,
     ambiguous: bool,
     accept: &'static str,
+    /// The link as each account's followers get it.
+    links: Vec<Sent>,
+}
+
+/// A link that the workspace's parameters were added to.
+struct Sent {
+    says: String,
+    link: String,
 }
 
 /// A file that is uploaded already, and its place among the others.
@@ -108,6 +117,8 @@ struct Said<'a> {
     /// It was checked.
     checked: bool,
     fresh: bool,
+    /// What each target would become.
+    targets: &'a [OnTarget],
 }
 
 /// An empty form.
@@ -163,8 +174,9 @@ pub async fn check(
     let (written, mut found) = read(&app, &seat, form(&headers, request).await?).await?;
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
-    let findings = app.check(seat.member.workspace_id, &wish, found).await?.all();
-    let said = Said { findings: &findings, checked: true, ..Said::default() };
+    let report = app.check(seat.member.workspace_id, &wish, found).await?;
+    let (targets, findings) = (report.targets.clone(), report.all());
+    let said = Said { findings: &findings, targets: &targets, checked: true, ..Said::default() };
     render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
 }
 
@@ -309,9 +321,19 @@ impl Sheet<'_> {
             ambiguous: said.findings.iter().any(|finding| finding.code == "dst_ambiguous")
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
+            links: sent(t, said.targets, &accounts),
             written,
         })
     }
+}
+
+/// The links that the targets would get.
+fn sent(t: &Texts, targets: &[OnTarget], accounts: &[Account]) -> Vec<Sent> {
+    let one = |target: &OnTarget| {
+        let account = accounts.iter().find(|it| it.id.to_string() == target.account_id)?;
+        Some(Sent { says: fill(t.link_preview, &[&account.name]), link: target.link.clone()? })
+    };
+    targets.iter().filter_map(one).collect()
 }
 
 fn summary(t: &'static Texts, told: &[Told]) -> String {

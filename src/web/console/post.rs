@@ -79,6 +79,7 @@ struct Card {
     chip: Chip,
     says: String,
     caption: Option<String>,
+    link: Option<String>,
     permalink: Option<String>,
     open: String,
     no_permalink: bool,
@@ -93,6 +94,8 @@ struct Trouble {
     message: String,
     code: String,
     who: &'static str,
+    /// Another post that it is about.
+    post: Option<String>,
 }
 
 /// The page.
@@ -176,6 +179,7 @@ fn view(
 /// Whether something may change while somebody looks: work is under way, or begins within minutes.
 fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
     post.publications.iter().any(|it| match it.state {
+        PublicationState::Scheduled if post.waits(it) => false,
         PublicationState::Scheduled => it.scheduled_for - now < chrono::TimeDelta::minutes(10),
         PublicationState::Preparing
         | PublicationState::Prepared
@@ -211,21 +215,28 @@ fn card(
     let network = words::network(app, &it.platform);
     let error = ErrorShape::of(it).map(|error| {
         let (message, code, who) = error.told();
-        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who) }
+        let (message, code) = (message.to_owned(), code.to_owned());
+        Trouble { message, code, who: words::who(t, who), post: None }
     });
     let ahead = shapes::ahead(it).iter().map(|found| Trouble {
         message: found.detail.clone(),
         code: found.code.clone(),
         who: words::who(t, found.who_acts.word()),
+        post: found.post_id.map(|id| format!("/posts/{id}")),
     });
     let attempts = usize::try_from(it.attempts).unwrap_or_default();
     Card {
         account: account.to_owned(),
         network: network.to_owned(),
-        surface: it.surface.clone(),
+        surface: if it.parent_id.is_some() { t.comment.to_owned() } else { it.surface.clone() },
         chip: words::chip(t, it.state.shown()),
-        says: words::says(t, it, network, now),
+        says: if post.waits(it) && it.state == PublicationState::Scheduled {
+            t.says_follows.to_owned()
+        } else {
+            words::says(t, it, network, now)
+        },
         caption: it.caption.clone(),
+        link: it.link.clone(),
         // Only what a browser may safely open becomes a link.
         permalink: it
             .permalink

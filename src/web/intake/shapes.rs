@@ -66,7 +66,8 @@ pub struct TargetBody {
     pub account_id: String,
     /// Its own words instead of the post's.
     pub caption: Option<String>,
-    /// `privacy_level` for TikTok: required unless the account has a default.
+    /// `privacy_level` for TikTok: required unless the account has a default. `first_comment` for posts on Facebook and
+    /// Instagram, not for stories: it is sent under the post once that is public, as a publication of its own.
     #[schema(example = json!({ "privacy_level": "SELF_ONLY" }))]
     pub options: Option<BTreeMap<String, String>>,
 }
@@ -157,8 +158,12 @@ pub struct PublicationShape {
     id: Uuid,
     account_id: Uuid,
     platform: String,
-    /// `text`, `link`, `photo`, `photos`, `image`, `video`, `reel`, `story`, `carousel`.
+    /// `text`, `link`, `photo`, `photos`, `image`, `video`, `reel`, `story`, `carousel`; `comment` for the first comment
+    /// that a target asked for, which goes out after its post.
     surface: String,
+    /// The publication that a comment stands under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<Uuid>,
     /// `scheduled`, `preparing`, `waiting`, `publishing`, `confirming`, `published`, `retrying`, `held`,
     /// `failed`, `cancelled`.
     state: &'static str,
@@ -167,9 +172,12 @@ pub struct PublicationShape {
     published_at: Option<DateTime<Utc>>,
     permalink: Option<String>,
     remote_id: Option<String>,
+    /// The link as this account's followers get it: the post's with the workspace's parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
     error: Option<ErrorShape>,
-    /// What the latest check before its time found, while there is time to mend it: a day, an hour and five minutes
-    /// before.
+    /// What was found when it was accepted, and then by the latest check before its time, while there is time to mend it:
+    /// a day, an hour and five minutes before.
     findings: Vec<FindingShape>,
 }
 
@@ -183,6 +191,9 @@ pub struct FindingShape {
     accepted: Vec<String>,
     /// `author`, `owner` of the account, `staff` of the workspace, `operator` of this house, or `postroom`.
     who_acts: &'static str,
+    /// Another post that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_id: Option<Uuid>,
 }
 
 /// What went wrong, and who can mend it.
@@ -269,12 +280,14 @@ impl From<&posts::Publication> for PublicationShape {
             account_id: it.account_id,
             platform: it.platform.clone(),
             surface: it.surface.clone(),
+            parent_id: it.parent_id,
             state: it.state.shown(),
             attempts: it.attempts,
             scheduled_for: it.scheduled_for,
             published_at: it.published_at,
             permalink: it.permalink.clone(),
             remote_id: it.remote_id.clone(),
+            link: it.link.clone(),
             error: ErrorShape::of(it),
             findings: ahead(it).iter().map(FindingShape::from).collect(),
         }
@@ -294,6 +307,7 @@ impl From<&preflight::Finding> for FindingShape {
             detail: it.detail.clone(),
             accepted: it.accepted.clone(),
             who_acts: it.who_acts.word(),
+            post_id: it.post_id,
         }
     }
 }
@@ -302,7 +316,10 @@ impl ErrorShape {
     /// What there is to say about a publication that is not, or not yet, what was wished.
     pub fn of(it: &posts::Publication) -> Option<Self> {
         match it.state {
-            State::Published | State::Cancelled => return None,
+            State::Published => return None,
+            // a comment that nobody asked to cancel says what it was cancelled with
+            State::Cancelled if it.parent_id.is_some() && it.cancel_requested_at.is_none() => {}
+            State::Cancelled => return None,
             State::Held
             | State::Failed
             | State::Scheduled
