@@ -239,6 +239,11 @@ fn evidence(event: &Event) -> Evidence {
                 verdict.as_deref().unwrap_or(if ended_at.is_some() { "ended" } else { "not answered" });
             with(&format!("{kind} call, {verdict}"), message.as_ref())
         }
+        Happening::Verdict { published, reason, said_by, name } => {
+            let who = name.as_deref().unwrap_or(said_by);
+            let said = if *published { "it is public" } else { "it is not public" };
+            with(&format!("decided by {who}, {said}"), reason.as_ref())
+        }
         Happening::Attempt { outcome, reason } => with(&format!("attempt ended, {outcome}"), reason.as_ref()),
     };
     Evidence { at: event.at, what }

@@ -34,6 +34,7 @@ pub mod tidings;
 pub mod traffic;
 pub mod uploads;
 pub mod vault;
+pub mod verdict;
 mod withdraw;
 pub mod workers;
 pub mod workspaces;

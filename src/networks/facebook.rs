@@ -16,7 +16,7 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "facebook", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry = Entry { file: "facebook", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What a Page takes. The length of a message is not documented; it is what the form on the site allows.
 const PLATFORM: Platform = Platform {
@@ -59,6 +59,11 @@ const PLATFORM: Platform = Platform {
         },
     ],
     privacy_levels: &[],
+    site: Site {
+        hosts: &["facebook.com", "fb.com", "fb.watch"],
+        home: "https://www.facebook.com",
+        page: AccountPage::ById,
+    },
 };
 
 /// "Photos should be smaller than 4 MB", says the error that a larger one gets.

@@ -17,7 +17,7 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     preflight::Fact,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,7 +35,7 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "instagram", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry = Entry { file: "instagram", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What an Instagram Business account takes.
 const PLATFORM: Platform = Platform {
@@ -66,6 +66,11 @@ const PLATFORM: Platform = Platform {
         },
     ],
     privacy_levels: &[],
+    site: Site {
+        hosts: &["instagram.com"],
+        home: "https://www.instagram.com",
+        page: AccountPage::ByName(""),
+    },
 };
 
 /// "JPEG is the only image format supported", 4:5 to 1.91:1.

@@ -22,7 +22,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
-    surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{AccountPage, CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Site, Surface, Takes},
 };
 use postroom::{
     config,
@@ -228,6 +228,7 @@ pub static FACEBOOK: Platform = Platform {
         surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
+    site: Site { hosts: &["facebook.com"], home: "https://facebook.com", page: AccountPage::ById },
 };
 /// See [`FACEBOOK`].
 pub static INSTAGRAM: Platform = Platform {
@@ -240,6 +241,7 @@ pub static INSTAGRAM: Platform = Platform {
         surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
+    site: Site { hosts: &["instagram.com"], home: "https://instagram.com", page: AccountPage::ByName("") },
 };
 /// See [`FACEBOOK`].
 pub static TIKTOK: Platform = Platform {
@@ -252,6 +254,7 @@ pub static TIKTOK: Platform = Platform {
         surface("photo", &[PostKind::Post], Takes::one(&[IMAGE])),
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"],
+    site: Site { hosts: &["tiktok.com"], home: "https://tiktok.com", page: AccountPage::ByName("@") },
 };
 
 /// A door in front of a database of its own, with one workspace and a key to it.
@@ -454,6 +457,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         public_url: public_url.parse().expect("an address"),
         media_origin: Some("https://media.example".to_owned()),
         platforms: vec![&FACEBOOK, &INSTAGRAM, &TIKTOK],
+        stand_ins: Vec::new(),
         media: shelf,
         nudge: Arc::new(move |due| hints.lock().expect("unpoisoned").extend(due)),
         clock: Arc::new(Wall(Instant::now())),

@@ -58,6 +58,19 @@ pub struct ChangeBody {
     pub latest_after: Option<String>,
 }
 
+/// What `POST /api/v1/publications/{id}/verdict` takes. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = Verdict)]
+pub struct VerdictBody {
+    /// Whether it is public, as somebody sees who looks.
+    pub published: bool,
+    /// Where it is to be seen: an address at its network. Only with `published: true`.
+    pub permalink: Option<String>,
+    /// Why, in 1 to 500 characters; kept and shown. Needed with `published: false`.
+    #[schema(example = "Looked at the page at 10:15; the story is not there.")]
+    pub reason: Option<String>,
+}
+
 /// One account that a post goes to.
 #[derive(ToSchema)]
 #[schema(as = NewTarget)]
