@@ -15,7 +15,7 @@ use crate::{
         posts::{Event, Happening, Publication},
         traffic::Breaker,
     },
-    web::intake::shapes::ErrorShape,
+    web::intake::shapes::{self, ErrorShape, FindingShape},
 };
 
 #[derive(Debug, Args)]
@@ -48,6 +48,8 @@ struct Explanation {
     handle: Option<String>,
     handle_state: String,
     permalink: Option<String>,
+    /// What the latest check before its time found.
+    findings: Vec<FindingShape>,
     evidence: Vec<Evidence>,
 }
 
@@ -113,6 +115,7 @@ fn explain(it: &Publication, grounds: &Grounds, stops: &Stops, events: &[Event])
         handle: grounds.handle.clone(),
         handle_state: grounds.handle_state.clone(),
         permalink: it.permalink.clone(),
+        findings: shapes::ahead(it).iter().map(FindingShape::from).collect(),
         evidence: events.iter().filter(|event| event.publication_id == it.id).map(evidence).collect(),
     }
 }
@@ -275,6 +278,9 @@ impl Explanation {
         }
         if let Some(permalink) = &self.permalink {
             println!("  to be seen at {permalink}");
+        }
+        for found in &self.findings {
+            println!("  found:     {}, for the {} to mend", found.told(), found.who_acts());
         }
         for it in &self.evidence {
             println!("  {}  {}", it.at.to_rfc3339(), it.what);

@@ -19,6 +19,7 @@ pub mod keyring;
 pub mod keys;
 pub mod media;
 pub mod origin;
+pub mod orphans;
 pub mod pauses;
 pub mod people;
 mod pool;

@@ -72,9 +72,9 @@ pub enum Undecided {
     #[error("it is {0}, and only what is held is decided by people")]
     NotHeld(&'static str),
     /// Somebody was faster.
-    #[error("it is decided already: since {at} it counts as {said}{reason}", at = at.to_rfc3339(),
-            said = if *published { "published" } else { "not published" },
-            reason = reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default())]
+    #[error("it is decided already: since {} it counts as {}{}", .at.to_rfc3339(),
+            if *.published { "published" } else { "not published" },
+            .reason.as_ref().map(|why| format!(" ({why})")).unwrap_or_default())]
     Decided {
         /// What they said.
         published: bool,

@@ -216,6 +216,11 @@ impl Network for Facebook {
         handle.kind == DRAFT
     }
 
+    /// Facebook shows drafts to nobody and forgets none.
+    fn lingers(&self, handle: &Handle) -> bool {
+        handle.kind == DRAFT
+    }
+
     /// A draft that is deleted cannot be made public any more. That it is missing (100/33) may mean anything.
     async fn withdraw(&self, call: &Call<'_>, handle: &Handle) -> Result<Withdrawal, Failure> {
         let deleted = self.graph.delete(call, Deadline::of(call), &[&handle.id]).await;

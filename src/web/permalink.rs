@@ -42,7 +42,7 @@ impl Shown<'_> {
 
     fn has(&self, url: &Url) -> bool {
         let Some(Host::Domain(name)) = url.host() else { return false };
-        let below = |host: &&str| name == **host || name.ends_with(&format!(".{host}"));
+        let below = |host: &&str| *host == name || name.ends_with(&format!(".{host}"));
         url.port().is_none() && self.platform.site.hosts.iter().any(below)
     }
 }

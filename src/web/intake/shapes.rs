@@ -311,6 +311,18 @@ impl From<&preflight::Finding> for FindingShape {
     }
 }
 
+impl FindingShape {
+    /// The words and the code.
+    pub fn told(&self) -> String {
+        format!("{} ({})", self.detail, self.code)
+    }
+
+    /// Who can mend it.
+    pub const fn who_acts(&self) -> &'static str {
+        self.who_acts
+    }
+}
+
 impl ErrorShape {
     /// What there is to say about a publication that is not, or not yet, what was wished.
     pub fn of(it: &posts::Publication) -> Option<Self> {
