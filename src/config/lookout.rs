@@ -64,7 +64,10 @@ mod tests {
             ("check_lease", "\"10s\""),
         ] {
             let error = load(&format!("[lookout]\n{key} = {value}"), &[]).expect_err(key).to_string();
-            assert!(error.contains(&format!("lookout.{key}")) && error.contains("accepted"), "{key}: {error}");
+            assert!(
+                error.contains(&format!("lookout.{key}")) && error.contains("accepted"),
+                "{key}: {error}"
+            );
         }
         let error = load("[lookout]\nask_evry = \"1h\"", &[]).expect_err("unknown").to_string();
         assert!(error.contains("ask_evry"), "{error}");

@@ -143,7 +143,8 @@ pub(super) async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<Option<Strin
     )
     .fetch_optional(&mut *tx)
     .await?;
-    let row = sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_optional(tx).await?;
+    let row =
+        sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_optional(tx).await?;
     Ok(account.filter(|_| row.is_some()))
 }
 

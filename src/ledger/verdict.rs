@@ -84,13 +84,17 @@ pub enum Undecided {
         reason: Option<String>,
     },
     /// It is held as too late.
-    #[error("it is held because it came too late, and it was never sent: there is nothing to decide. Try it again, or cancel it")]
+    #[error(
+        "it is held because it came too late, and it was never sent: there is nothing to decide. Try it again, or cancel it"
+    )]
     NeverSent,
     /// What was sent may still be on its way.
     #[error("what was sent may still be on its way until {}; look again after that, and decide then", .0.to_rfc3339())]
     Later(DateTime<Utc>),
     /// The network has said the contrary.
-    #[error("the network itself has said meanwhile that it took what was sent; it can only be called published")]
+    #[error(
+        "the network itself has said meanwhile that it took what was sent; it can only be called published"
+    )]
     Heard,
 }
 
@@ -220,7 +224,11 @@ async fn carry_out(tx: &mut PgConnection, word: &Word<'_>) -> Result<Result<(), 
     match (wishes::decide(&it, measured), seen.quarantined_until) {
         (Decide::Now(step), _) => {
             keep(tx, word).await?;
-            if word.published { attest(tx, word, step).await? } else { deny(tx, word, step).await? }
+            if word.published {
+                attest(tx, word, step).await?
+            } else {
+                deny(tx, word, step).await?
+            }
             Ok(Ok(()))
         }
         (Decide::Later, Some(until)) => Ok(Err(Undecided::Later(until))),

@@ -16,7 +16,9 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
-    surface::{AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,7 +32,8 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "facebook", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
+pub const ENTRY: Entry =
+    Entry { file: "facebook", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What a Page takes. The length of a message is not documented; it is what the form on the site allows.
 const PLATFORM: Platform = Platform {

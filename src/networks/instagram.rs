@@ -17,7 +17,9 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     preflight::Fact,
-    surface::{AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+    },
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,7 +37,8 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "instagram", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
+pub const ENTRY: Entry =
+    Entry { file: "instagram", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What an Instagram Business account takes.
 const PLATFORM: Platform = Platform {

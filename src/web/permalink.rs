@@ -36,7 +36,8 @@ impl Shown<'_> {
             return Ok(());
         }
         let (title, hosts) = (self.platform.title, self.platform.site.hosts);
-        let detail = format!("This address is not on {title}: a post there is at https://… on {}.", hosts.join(", "));
+        let detail =
+            format!("This address is not on {title}: a post there is at https://… on {}.", hosts.join(", "));
         Err(Finding::new("permalink", "permalink_host", detail).accepting(hosts.iter().copied()))
     }
 
@@ -64,7 +65,11 @@ mod tests {
         hashtags: None,
         surfaces: &[],
         privacy_levels: &[],
-        site: Site { hosts: &["fb.example", "fb.watch"], home: "https://fb.example", page: AccountPage::ById },
+        site: Site {
+            hosts: &["fb.example", "fb.watch"],
+            home: "https://fb.example",
+            page: AccountPage::ById,
+        },
     };
 
     fn found(permalink: &str) -> Option<&'static str> {

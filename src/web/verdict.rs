@@ -130,7 +130,10 @@ mod tests {
             (json!({ "reason": "looked" }), one("published", "required")),
             (json!({ "published": "yes" }), one("published", "type")),
             (json!({ "published": true, "why": "x" }), one("why", "unknown_field")),
-            (json!({ "published": false, "reason": "x", "permalink": "https://x" }), one("permalink", "permalink_unpublished")),
+            (
+                json!({ "published": false, "reason": "x", "permalink": "https://x" }),
+                one("permalink", "permalink_unpublished"),
+            ),
             (json!({ "published": true, "permalink": "https://x" }), one("permalink", "network_off")),
         ] {
             assert_eq!(found(&body), wrong, "{body}");

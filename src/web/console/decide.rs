@@ -136,7 +136,8 @@ impl Written {
 
     fn asked(&self, seat: &Seat<Author>, publication: Uuid) -> Asked {
         let content = serde_json::json!([self.published, self.permalink, self.reason]).to_string();
-        let digest = Sha256::new().chain_update(format!("POST verdict {publication}\n")).chain_update(content);
+        let digest =
+            Sha256::new().chain_update(format!("POST verdict {publication}\n")).chain_update(content);
         // a form's key is its own and its writer's: it must not meet a machine's
         let key = Sha256::new().chain_update(seat.member.person_id).chain_update(&self.key).finalize();
         Asked {

@@ -61,7 +61,8 @@ pub async fn verdict(
     let id = id(&publication, "publication")?;
     let place = app.house.ledger.place(Some(caller.workspace_id), id).await?.ok_or_else(missing)?;
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, &format!("POST /api/v1/publications/{id}/verdict"), &bytes)?;
+    let asked =
+        asked(&headers, caller.workspace_id, &format!("POST /api/v1/publications/{id}/verdict"), &bytes)?;
     let (verdict, found) = verdict::read(&body::json(&bytes)?);
     let found = verdict.judge(app.shown(&place.platform), found);
     if !found.is_empty() {
