@@ -225,9 +225,9 @@ async fn carry_out(tx: &mut PgConnection, word: &Word<'_>) -> Result<Result<(), 
         (Decide::Now(step), _) => {
             keep(tx, word).await?;
             if word.published {
-                attest(tx, word, step).await?
+                attest(tx, word, step).await?;
             } else {
-                deny(tx, word, step).await?
+                deny(tx, word, step).await?;
             }
             Ok(Ok(()))
         }
