@@ -120,6 +120,12 @@ pub trait Network: Send + Sync {
         false
     }
 
+    /// Whether the network keeps this handle for good although nobody uses it, unless it is taken back. The others end
+    /// by themselves, and nobody ever sees them.
+    fn lingers(&self, _handle: &Handle) -> bool {
+        false
+    }
+
     /// Makes the handle dead at the network, so that what was sent for it and comes late has no effect any more. Only
     /// the network's own word counts: that a handle cannot be read afterwards proves nothing.
     ///

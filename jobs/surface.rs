@@ -26,6 +26,44 @@ pub struct Platform {
     pub privacy_levels: &'static [&'static str],
     /// What it takes as the first comment under a post; `None`: it takes none.
     pub comments: Option<Comments>,
+    /// Where people see it.
+    pub site: Site,
+}
+
+/// Where people see a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Site {
+    /// Its hosts; what is below one of them is its, too.
+    pub hosts: &'static [&'static str],
+    /// Its front page, without a slash at the end.
+    pub home: &'static str,
+    /// Where an account's page is.
+    pub page: AccountPage,
+}
+
+/// Where a network shows an account.
+#[derive(Debug, Clone, Copy)]
+pub enum AccountPage {
+    /// Below the front page, by the network's id.
+    ById,
+    /// By its name, after this.
+    ByName(&'static str),
+}
+
+impl Site {
+    /// Where to look at an account; the front page, where the account is called something that is no name there.
+    pub fn page_of(&self, external_id: &str, name: &str) -> String {
+        let plain = |text: &str| {
+            (1..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let name = name.trim().trim_start_matches('@');
+        match self.page {
+            AccountPage::ById if plain(external_id) => format!("{}/{external_id}", self.home),
+            AccountPage::ByName(prefix) if plain(name) => format!("{}/{prefix}{name}", self.home),
+            AccountPage::ById | AccountPage::ByName(_) => self.home.to_owned(),
+        }
+    }
 }
 
 /// How long a caption may be, and how the network counts.
@@ -523,7 +561,18 @@ mod tests {
         surfaces: SURFACES,
         privacy_levels: &[],
         comments: None,
+        site: Site { hosts: &["test.example"], home: "https://test.example", page: AccountPage::ByName("@") },
     };
+
+    #[test]
+    fn an_account_is_looked_at_where_its_network_shows_it() {
+        let page = |name| PLATFORM.site.page_of("104", name);
+        assert_eq!(page("@corner.bakery"), "https://test.example/@corner.bakery");
+        assert_eq!(page("Corner Bakery"), "https://test.example", "no account is called so there");
+        assert_eq!(page("x/../y"), "https://test.example");
+        let by_id = Site { page: AccountPage::ById, ..PLATFORM.site };
+        assert_eq!(by_id.page_of("104", "Corner Bakery"), "https://test.example/104");
+    }
 
     fn shape(width: u32, height: u32) -> Shape {
         Shape { content_type: "image/jpeg".into(), bytes: 1000, width, height, duration_ms: None }

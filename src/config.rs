@@ -1,6 +1,7 @@
 //! Settings from `worker.toml` and the environment, and the addresses and secrets that only the environment
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
+mod lookout;
 mod schedules;
 mod traffic;
 
@@ -10,6 +11,7 @@ use jobs::contract::Retry;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use lookout::Lookout;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub schedules: BTreeMap<String, ScheduleSettings>,
     /// How posts are brought out.
     pub publishing: Publishing,
+    /// How networks are asked ahead.
+    pub lookout: Lookout,
     /// How networks are treated that fail.
     pub traffic: TrafficSettings,
     /// Each network by the name of its file.
@@ -292,6 +296,7 @@ impl Settings {
             }
             kind.check(name)?;
         }
+        self.lookout.check()?;
         self.traffic.check()?;
         self.retention.check()?;
         let year = Duration::from_hours(366 * 24);

@@ -15,7 +15,7 @@ use crate::{
         posts::{Event, Happening, Post, Publication},
         traffic::Breaker,
     },
-    web::intake::shapes::ErrorShape,
+    web::intake::shapes::{self, ErrorShape, FindingShape},
 };
 
 #[derive(Debug, Args)]
@@ -48,6 +48,8 @@ struct Explanation {
     handle: Option<String>,
     handle_state: String,
     permalink: Option<String>,
+    /// What the latest check before its time found.
+    findings: Vec<FindingShape>,
     evidence: Vec<Evidence>,
 }
 
@@ -122,6 +124,7 @@ fn explain(post: &Post, it: &Publication, grounds: &Grounds, stops: &Stops, even
         handle: grounds.handle.clone(),
         handle_state: grounds.handle_state.clone(),
         permalink: it.permalink.clone(),
+        findings: shapes::ahead(it).iter().map(FindingShape::from).collect(),
         evidence: events.iter().filter(|event| event.publication_id == it.id).map(evidence).collect(),
     }
 }
@@ -248,6 +251,11 @@ fn evidence(event: &Event) -> Evidence {
                 verdict.as_deref().unwrap_or(if ended_at.is_some() { "ended" } else { "not answered" });
             with(&format!("{kind} call, {verdict}"), message.as_ref())
         }
+        Happening::Verdict { published, reason, said_by, name } => {
+            let who = name.as_deref().unwrap_or(said_by);
+            let said = if *published { "it is public" } else { "it is not public" };
+            with(&format!("decided by {who}, {said}"), reason.as_ref())
+        }
         Happening::Attempt { outcome, reason } => with(&format!("attempt ended, {outcome}"), reason.as_ref()),
     };
     Evidence { at: event.at, what }
@@ -279,6 +287,9 @@ impl Explanation {
         }
         if let Some(permalink) = &self.permalink {
             println!("  to be seen at {permalink}");
+        }
+        for found in &self.findings {
+            println!("  found:     {}, for the {} to mend", found.told(), found.who_acts());
         }
         for it in &self.evidence {
             println!("  {}  {}", it.at.to_rfc3339(), it.what);

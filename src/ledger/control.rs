@@ -80,7 +80,7 @@ pub(super) async fn retry_publication(
     tx: &mut PgConnection,
     id: Uuid,
 ) -> Result<Result<Uuid, Refusal>, LedgerError> {
-    let account = lock(tx, id).await?;
+    let Some(account) = lock(tx, id).await? else { return Ok(Err(Refusal::Missing)) };
     let it = stand(tx, id).await?;
     let refusal = match control::retry(&it) {
         control::Retry::Now if account != "active" => Refusal::Account(account),
@@ -100,7 +100,9 @@ pub(super) async fn cancel_publication(
     tx: &mut PgConnection,
     id: Uuid,
 ) -> Result<Result<(), Refusal>, LedgerError> {
-    lock(tx, id).await?;
+    if lock(tx, id).await?.is_none() {
+        return Ok(Err(Refusal::Missing));
+    }
     let it = stand(tx, id).await?;
     match control::cancel(&it) {
         control::Cancel::Now => honour(tx, &[id]).await.map(Ok),
@@ -138,17 +140,18 @@ pub(super) async fn honour_wishes(tx: &mut PgConnection) -> Result<(), LedgerErr
 }
 
 /// Locks a publication and its account, as arming does and in that order: whoever looks afterwards sees what is true
-/// until the end. Returns the account's state.
-async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<String, LedgerError> {
+/// until the end. Returns the account's state; `None`: there is no such publication any more.
+pub(super) async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<Option<String>, LedgerError> {
     let account = sqlx::query_scalar!(
         r#"SELECT CASE WHEN frozen_at IS NULL THEN state ELSE 'frozen' END::text AS "state!" FROM account
            WHERE id = (SELECT account_id FROM publication WHERE id = $1) FOR SHARE"#,
         id,
     )
-    .fetch_one(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_one(tx).await?;
-    Ok(account)
+    let row =
+        sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_optional(tx).await?;
+    Ok(account.filter(|_| row.is_some()))
 }
 
 /// Where it stands.

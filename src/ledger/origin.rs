@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Ledger, LedgerError};
 
 /// The kind of the handles whose files networks pull.
-const PULL: &str = "pull";
+pub(super) const PULL: &str = "pull";
 
 /// A file that a network is about to fetch.
 #[derive(Debug, Clone)]

@@ -167,6 +167,17 @@ pub enum Happening {
         /// What the network said.
         message: Option<String>,
     },
+    /// Somebody has decided about it.
+    Verdict {
+        /// It is public.
+        published: bool,
+        /// Why.
+        reason: Option<String>,
+        /// `person`, `key` or `operator`.
+        said_by: String,
+        /// What the person is called, if it was one who is still known.
+        name: Option<String>,
+    },
     /// An attempt ended.
     Attempt {
         /// `waiting`, `retry`, `reaped`, `done` and the like.
@@ -308,7 +319,26 @@ impl Ledger {
             at: row.at,
             what: Happening::Attempt { outcome: row.outcome, reason: row.reason },
         });
-        let mut events: Vec<Event> = calls.chain(attempts).collect();
+        let verdicts = sqlx::query!(
+            r#"SELECT v.publication_id, v.decided_at, v.published, v.reason, v.said_by,
+                      p.first_name || ' ' || p.last_name AS name
+               FROM verdict v LEFT JOIN person p ON p.id = v.person_id
+               WHERE v.publication_id = ANY ($1) ORDER BY v.decided_at"#,
+            publications,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let verdicts = verdicts.into_iter().map(|row| Event {
+            publication_id: row.publication_id,
+            at: row.decided_at,
+            what: Happening::Verdict {
+                published: row.published,
+                reason: row.reason,
+                said_by: row.said_by,
+                name: row.name,
+            },
+        });
+        let mut events: Vec<Event> = calls.chain(attempts).chain(verdicts).collect();
         events.sort_by_key(|event| event.at);
         Ok(events)
     }

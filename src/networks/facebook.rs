@@ -17,7 +17,9 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -31,7 +33,8 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "facebook", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry =
+    Entry { file: "facebook", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What a Page takes. The length of a message is not documented; it is what the form on the site allows.
 const PLATFORM: Platform = Platform {
@@ -61,6 +64,11 @@ const PLATFORM: Platform = Platform {
     ],
     privacy_levels: &[],
     comments: Some(COMMENTS),
+    site: Site {
+        hosts: &["facebook.com", "fb.com", "fb.watch"],
+        home: "https://www.facebook.com",
+        page: AccountPage::ById,
+    },
 };
 
 /// A story takes none. The length is what the site lets people write.
@@ -236,6 +244,11 @@ impl Network for Facebook {
 
     /// A film that was asked to be public and is not there yet may still come; nothing says that it can be stopped.
     fn takes_back(&self, handle: &Handle) -> bool {
+        handle.kind == DRAFT
+    }
+
+    /// Facebook shows drafts to nobody and forgets none.
+    fn lingers(&self, handle: &Handle) -> bool {
         handle.kind == DRAFT
     }
 

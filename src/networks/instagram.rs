@@ -18,7 +18,9 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     preflight::Fact,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+    },
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -36,7 +38,8 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "instagram", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry =
+    Entry { file: "instagram", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What an Instagram Business account takes.
 const PLATFORM: Platform = Platform {
@@ -68,6 +71,11 @@ const PLATFORM: Platform = Platform {
     ],
     privacy_levels: &[],
     comments: Some(COMMENTS),
+    site: Site {
+        hosts: &["instagram.com"],
+        home: "https://www.instagram.com",
+        page: AccountPage::ByName(""),
+    },
 };
 
 /// A story takes none. For the words the limits of a caption hold.

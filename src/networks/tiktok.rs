@@ -18,7 +18,9 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+    },
 };
 use reqwest::{Method, header};
 use secrecy::ExposeSecret;
@@ -42,7 +44,8 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "tiktok", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry =
+    Entry { file: "tiktok", platform: &PLATFORM, check, connect, address: "TIKTOK_API_URL" };
 
 /// What a TikTok account takes. "Media Transfer Guide" and "Direct Post" of TikTok's documents.
 const PLATFORM: Platform = Platform {
@@ -67,6 +70,7 @@ const PLATFORM: Platform = Platform {
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY"],
     comments: None,
+    site: Site { hosts: &["tiktok.com"], home: "https://www.tiktok.com", page: AccountPage::ByName("@") },
 };
 
 const PHOTOS: &str = "photos";

@@ -244,14 +244,14 @@ fn time(value: &Value, findings: &mut Vec<Finding>) -> WishedTime {
 static NOTHING: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 
 /// An object being read. What is `null` counts as left out.
-struct Fields<'a, 'f> {
+pub(super) struct Fields<'a, 'f> {
     path: &'a str,
     map: &'a Map<String, Value>,
     findings: &'f mut Vec<Finding>,
 }
 
 impl<'a, 'f> Fields<'a, 'f> {
-    fn open(path: &'a str, value: &'a Value, findings: &'f mut Vec<Finding>) -> Self {
+    pub(super) fn open(path: &'a str, value: &'a Value, findings: &'f mut Vec<Finding>) -> Self {
         let map = value.as_object().unwrap_or_else(|| {
             let field = if path.is_empty() { "body" } else { path };
             findings.push(Finding::new(field, "type", "This has to be an object."));
@@ -265,12 +265,12 @@ impl<'a, 'f> Fields<'a, 'f> {
         if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
 
-    fn find(&mut self, name: &str, code: &'static str, detail: &str) {
+    pub(super) fn find(&mut self, name: &str, code: &'static str, detail: &str) {
         let field = self.field(name);
         self.findings.push(Finding::new(field, code, detail));
     }
 
-    fn only(&mut self, known: &[&str]) {
+    pub(super) fn only(&mut self, known: &[&str]) {
         for name in self.map.keys().filter(|name| !known.contains(&name.as_str())) {
             let detail = "There is no such field here.";
             let finding = Finding::new(self.field(name), "unknown_field", detail);
@@ -283,15 +283,15 @@ impl<'a, 'f> Fields<'a, 'f> {
         self.map.contains_key(name)
     }
 
-    fn absent(&self, name: &str) -> bool {
+    pub(super) fn absent(&self, name: &str) -> bool {
         self.value(name).is_none()
     }
 
-    fn value(&self, name: &str) -> Option<&'a Value> {
+    pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.value(name)?.as_str() {
             None => self.find(name, "type", "This has to be a text."),
             Some(text) if text.contains('\0') => {

@@ -10,6 +10,7 @@ mod gauges;
 mod isolation;
 mod lease;
 mod lookout;
+mod orphans;
 mod pump;
 mod reaper;
 mod reconciler;

@@ -1,4 +1,5 @@
-//! Removes files that nothing uses: those no post has taken up, uploads never completed, and what was stored and not kept.
+//! Removes files that nothing uses: those no post has taken up, uploads never completed, and what was stored and not kept;
+//! and has handles removed that nobody holds.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,6 +26,9 @@ pub(super) async fn run(worker: Arc<Worker>) {
             tracing::warn!(%error, "files that nothing uses could not be looked for");
             mark
         });
+        if let Err(error) = worker.sweep_orphans().await {
+            tracing::warn!(%error, "handles that nobody holds could not be looked for");
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::support::{Answer, Door, Part, jpeg, multipart};
 pub struct Browser<'a> {
     door: &'a Door,
     cookies: BTreeMap<String, String>,
-    token: String,
+    pub token: String,
 }
 
 impl<'a> Browser<'a> {
@@ -68,7 +68,7 @@ impl<'a> Browser<'a> {
         self.send(request).await
     }
 
-    async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request =
             self.request(&Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
@@ -104,7 +104,7 @@ impl<'a> Browser<'a> {
 }
 
 /// The value of a hidden field.
-fn hidden(page: &str, name: &str) -> String {
+pub fn hidden(page: &str, name: &str) -> String {
     let field = format!("name=\"{name}\" value=\"");
     let from = page.find(&field).unwrap_or_else(|| panic!("no {name} in {page}")) + field.len();
     page[from..].split('"').next().expect("a value").to_owned()

@@ -23,7 +23,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
-    surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{AccountPage, CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Site, Surface, Takes},
 };
 use postroom::{
     config,
@@ -235,6 +235,7 @@ pub static FACEBOOK: Platform = Platform {
     ],
     privacy_levels: &[],
     comments: Some(comments(&["text", "link", "photo", "reel"], 8_000, None)),
+    site: Site { hosts: &["facebook.com"], home: "https://facebook.com", page: AccountPage::ById },
 };
 /// See [`FACEBOOK`].
 pub static INSTAGRAM: Platform = Platform {
@@ -248,6 +249,7 @@ pub static INSTAGRAM: Platform = Platform {
     ],
     privacy_levels: &[],
     comments: Some(comments(&["image", "reel"], 2_200, Some(30))),
+    site: Site { hosts: &["instagram.com"], home: "https://instagram.com", page: AccountPage::ByName("") },
 };
 /// See [`FACEBOOK`].
 pub static TIKTOK: Platform = Platform {
@@ -261,6 +263,7 @@ pub static TIKTOK: Platform = Platform {
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"],
     comments: None,
+    site: Site { hosts: &["tiktok.com"], home: "https://tiktok.com", page: AccountPage::ByName("@") },
 };
 
 /// A door in front of a database of its own, with one workspace and a key to it.
@@ -463,6 +466,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         public_url: public_url.parse().expect("an address"),
         media_origin: Some("https://media.example".to_owned()),
         platforms: vec![&FACEBOOK, &INSTAGRAM, &TIKTOK],
+        stand_ins: Vec::new(),
         media: shelf,
         nudge: Arc::new(move |due| hints.lock().expect("unpoisoned").extend(due)),
         clock: Arc::new(Wall(Instant::now())),

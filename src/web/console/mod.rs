@@ -4,6 +4,7 @@ mod accounts;
 mod assets;
 mod change;
 mod compose;
+mod decide;
 mod desk;
 mod fields;
 mod form;
@@ -90,6 +91,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/posts/{id}/edit", get(change::page).post(change::submit))
         .route("/posts/{id}/cancel", posting(change::cancel))
         .route("/posts/{id}/retry", posting(change::retry))
+        .route("/posts/{id}/publications/{publication}/verdict", posting(decide::submit))
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
         .route("/accounts", get(accounts::page))

@@ -13,7 +13,9 @@ use jobs::machine::State as PublicationState;
 use uuid::Uuid;
 
 use super::{
-    Shell, list, render_as,
+    Shell,
+    decide::{Back, Deciding, Scene},
+    list, render_as,
     session::{AtLeast, Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip, Line},
@@ -23,6 +25,7 @@ use crate::{
         accounts::Account,
         media::Media,
         posts::{Event, Post, Publication},
+        verdict::Evidence,
     },
     web::{
         App,
@@ -87,6 +90,8 @@ struct Card {
     error: Option<Trouble>,
     /// What the latest check before its time found.
     ahead: Vec<Trouble>,
+    /// What a person needs to decide about it.
+    deciding: Option<Deciding>,
     lines: Vec<Line>,
 }
 
@@ -118,36 +123,52 @@ pub async fn show<R: AtLeast>(
     status: StatusCode,
     notice: Option<String>,
 ) -> Result<Response, Problem> {
+    show_with(app, seat, headers, id, status, notice, None).await
+}
+
+/// The same with a form on it that comes back.
+pub async fn show_with<R: AtLeast>(
+    app: &App,
+    seat: &Seat<R>,
+    headers: &HeaderMap,
+    id: Uuid,
+    status: StatusCode,
+    notice: Option<String>,
+    back: Option<&Back>,
+) -> Result<Response, Problem> {
     let (workspace, ledger) = (seat.member.workspace_id, &app.house.ledger);
     let post = ledger.post(workspace, id).await?.ok_or_else(|| Problem::not_found("post"))?;
     let publications: Vec<Uuid> = post.publications.iter().map(|it| it.id).collect();
-    let (files, events, accounts) = tokio::try_join!(
+    let (files, events, accounts, evidence) = tokio::try_join!(
         ledger.media_of(workspace, &post.media_ids),
         ledger.events(&publications, post.created_at),
         ledger.accounts(workspace, None, MOST_ACCOUNTS),
+        ledger.evidence(post.id),
     )?;
     let shell = Shell::seated(app, headers, seat, "posts", &format!("/posts/{id}"));
-    let page = view(app, &ENGLISH, shell, &post, &files, &events, &accounts);
-    let live = page.live && notice.is_none();
+    let known = Known { files: &files, events: &events, accounts: &accounts, evidence: &evidence, back };
+    let page = view(app, &ENGLISH, shell, &post, &known);
+    // what somebody writes into a form is not taken away from under their hands
+    let writing = seat.may_write() && page.cards.iter().any(|card| card.deciding.is_some());
+    let live = page.live && notice.is_none() && !writing;
     render_as(status, &Page { notice, live, ..page })
 }
 
-fn view(
-    app: &App,
-    t: &'static Texts,
-    shell: Shell,
-    post: &Post,
-    files: &[Media],
-    events: &[Event],
-    accounts: &[Account],
-) -> Page {
+/// What there is to show beside the post.
+struct Known<'a> {
+    files: &'a [Media],
+    events: &'a [Event],
+    accounts: &'a [Account],
+    evidence: &'a [Evidence],
+    back: Option<&'a Back>,
+}
+
+fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'_>) -> Page {
+    let Known { files, .. } = *known;
     let now = app.house.clock.now();
     let span = chrono::TimeDelta::from_std(post.latest_after).unwrap_or_default();
     let in_order = post.media_ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
-    let card = |it: &Publication| {
-        let account = accounts.iter().find(|account| account.id == it.account_id);
-        card(app, t, now, post, it, account.map_or("", |account| &account.name), events)
-    };
+    let card = |it: &Publication| card(app, t, now, post, it, known);
     Page {
         shell,
         title: list::excerpt(&post.caption, t.untitled).chars().take(60).collect(),
@@ -209,10 +230,15 @@ fn card(
     now: DateTime<Utc>,
     post: &Post,
     it: &Publication,
-    account: &str,
-    events: &[Event],
+    known: &Known<'_>,
 ) -> Card {
     let network = words::network(app, &it.platform);
+    let account = known.accounts.iter().find(|account| account.id == it.account_id);
+    let evidence = known.evidence.iter().find(|evidence| evidence.publication_id == it.id);
+    let deciding = evidence.map(|evidence| {
+        let scene = Scene { app, t, now, post, files: known.files, account, evidence, back: known.back };
+        scene.deciding(it, network)
+    });
     let error = ErrorShape::of(it).map(|error| {
         let (message, code, who) = error.told();
         let (message, code) = (message.to_owned(), code.to_owned());
@@ -226,7 +252,7 @@ fn card(
     });
     let attempts = usize::try_from(it.attempts).unwrap_or_default();
     Card {
-        account: account.to_owned(),
+        account: account.map(|account| account.name.clone()).unwrap_or_default(),
         network: network.to_owned(),
         surface: if it.parent_id.is_some() { t.comment.to_owned() } else { it.surface.clone() },
         chip: words::chip(t, it.state.shown()),
@@ -247,7 +273,8 @@ fn card(
         attempts: (attempts > 0).then(|| Texts::count(attempts, t.attempts_one, t.attempts_many)),
         error,
         ahead: ahead.collect(),
-        lines: words::history(t, post, it, events, network),
+        deciding,
+        lines: words::history(t, post, it, known.events, network),
     }
 }
 

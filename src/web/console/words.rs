@@ -159,6 +159,17 @@ fn told(t: &Texts, what: &Happening, network: &str) -> Option<(String, Option<St
             ("discard", _) => say(t.event_discard, &None, "calm"),
             _ => None,
         },
+        Happening::Verdict { published, reason, said_by, name } => {
+            let who = match (name, said_by.as_str()) {
+                (Some(name), _) => name,
+                (None, "key") => t.verdict_by_key,
+                (None, "operator") => t.verdict_by_operator,
+                (None, _) => t.verdict_by_somebody,
+            };
+            let (text, tone) =
+                if *published { (t.event_verdict_yes, "good") } else { (t.event_verdict_no, "bad") };
+            Some((fill(text, &[who, network]), reason.clone(), tone))
+        }
         Happening::Attempt { outcome, reason } => match outcome.as_str() {
             "waiting" => say(t.event_waiting, reason, "calm"),
             "retry" => say(t.event_retry, reason, "watch"),

@@ -7,6 +7,7 @@ pub mod jobs;
 pub mod lists;
 pub mod media;
 pub mod posts;
+pub mod publications;
 pub mod queues;
 pub mod shapes;
 pub mod uploads;
@@ -63,6 +64,7 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(posts::check))
         .routes(routes!(changes::cancel))
         .routes(routes!(changes::retry))
+        .routes(routes!(publications::verdict))
         .routes(routes!(media::one))
         .routes(routes!(uploads::promise))
         .routes(routes!(uploads::complete))

@@ -58,6 +58,19 @@ pub struct ChangeBody {
     pub latest_after: Option<String>,
 }
 
+/// What `POST /api/v1/publications/{id}/verdict` takes. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = Verdict)]
+pub struct VerdictBody {
+    /// Whether it is public, as somebody sees who looks.
+    pub published: bool,
+    /// Where it is to be seen: an address at its network. Only with `published: true`.
+    pub permalink: Option<String>,
+    /// Why, in 1 to 500 characters; kept and shown. Needed with `published: false`.
+    #[schema(example = "Looked at the page at 10:15; the story is not there.")]
+    pub reason: Option<String>,
+}
+
 /// One account that a post goes to.
 #[derive(ToSchema)]
 #[schema(as = NewTarget)]
@@ -309,6 +322,18 @@ impl From<&preflight::Finding> for FindingShape {
             who_acts: it.who_acts.word(),
             post_id: it.post_id,
         }
+    }
+}
+
+impl FindingShape {
+    /// The words and the code.
+    pub fn told(&self) -> String {
+        format!("{} ({})", self.detail, self.code)
+    }
+
+    /// Who can mend it.
+    pub const fn who_acts(&self) -> &'static str {
+        self.who_acts
     }
 }
 
