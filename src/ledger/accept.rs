@@ -294,6 +294,7 @@ impl Rows {
             hold_reason: None,
             cancel_requested_at: None,
             findings: Vec::new(),
+            taken_down: None,
         };
         Post {
             id,

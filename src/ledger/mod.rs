@@ -30,6 +30,7 @@ pub mod restore;
 pub mod schedules;
 pub mod settle;
 pub mod spare;
+pub mod take_down;
 pub mod tidings;
 pub mod traffic;
 pub mod uploads;

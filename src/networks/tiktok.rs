@@ -18,7 +18,7 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, TakeDown, Takes},
 };
 use reqwest::{Method, header};
 use secrecy::ExposeSecret;
@@ -56,6 +56,7 @@ const PLATFORM: Platform = Platform {
             kinds: &[PostKind::Post, PostKind::Reel],
             takes: Takes::one(&[VIDEO]),
             one_shot: false,
+            take_down: BY_HAND,
         },
         // No read of TikTok's proves these absent, but our own origin does.
         Surface {
@@ -63,9 +64,16 @@ const PLATFORM: Platform = Platform {
             kinds: &[PostKind::Post, PostKind::Carousel],
             takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 35 }),
             one_shot: false,
+            take_down: BY_HAND,
         },
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY"],
+};
+
+/// "Content Posting API" of TikTok's documents knows no way to remove a post.
+const BY_HAND: TakeDown = TakeDown::ByHand {
+    how: "TikTok lets no app remove a post: whoever is signed in to the account deletes it in the TikTok app, under the \
+          post's “…” menu, or makes it private there.",
 };
 
 const PHOTOS: &str = "photos";

@@ -1,6 +1,7 @@
 //! Every network passes one suite, over HTTP, against the stand-in; then what only one of them has.
 
 mod origin;
+mod removal;
 
 use std::{
     collections::HashMap,

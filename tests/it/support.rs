@@ -22,7 +22,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
-    surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, TakeDown, Takes},
 };
 use postroom::{
     config,
@@ -212,7 +212,7 @@ const FILM: MediaRule =
     MediaRule { types: &["video/mp4", "video/quicktime"], most_duration_ms: Some(600_000), ..IMAGE };
 
 const fn surface(name: &'static str, kinds: &'static [PostKind], takes: Takes) -> Surface {
-    Surface { name, kinds, takes, one_shot: false }
+    Surface { name, kinds, takes, one_shot: false, take_down: TakeDown::Api { permission: "p" } }
 }
 
 /// Networks like the real ones, as far as the door is concerned.

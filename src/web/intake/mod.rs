@@ -9,6 +9,7 @@ pub mod media;
 pub mod posts;
 pub mod queues;
 pub mod shapes;
+pub mod take_down;
 pub mod uploads;
 pub mod webhooks;
 
@@ -63,6 +64,7 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(posts::check))
         .routes(routes!(changes::cancel))
         .routes(routes!(changes::retry))
+        .routes(routes!(take_down::ask))
         .routes(routes!(media::one))
         .routes(routes!(uploads::promise))
         .routes(routes!(uploads::complete))
