@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
@@ -43,6 +44,8 @@ pub struct Wish {
     pub account: Account,
     /// Whether that may be used.
     pub account_active: bool,
+    /// The account's network wants to be left alone until then.
+    pub resting_until: Option<DateTime<Utc>>,
     /// The network's id of what is public.
     pub remote_id: Option<String>,
     /// A request to remove it was sent whose answer is not known.

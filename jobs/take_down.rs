@@ -36,6 +36,9 @@ impl Job for TakeDown {
         if !wish.open {
             return Ok(Done::nothing());
         }
+        if let Some(until) = wish.resting_until {
+            return Ok(Done::Waiting { until, reason: "the network asked for a rest".into() });
+        }
         let done = match At::open(self.publication_id, &wish, desk).await {
             Ok(at) => at.take_down().await,
             Err(error) => Err(error),

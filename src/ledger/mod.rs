@@ -26,6 +26,7 @@ pub mod posts;
 pub mod preflight;
 pub mod publications;
 pub mod reconcile;
+mod removals;
 pub mod restore;
 pub mod schedules;
 pub mod settle;
@@ -51,6 +52,7 @@ use pool::{Plans, Pool};
 
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
+pub use removals::ClaimedTakeDowns;
 
 /// The longest that a connection which is taken or given back may need to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);

@@ -15,10 +15,9 @@ use jobs::{
 
 use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
-    Back, Claimed, LedgerError, PutBack,
+    Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
     settle::{End, Finish, Outcome},
-    take_down::ClaimedTakeDowns,
 };
 
 /// The wait before a settle that failed is tried again.

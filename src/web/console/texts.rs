@@ -193,6 +193,7 @@ catalogue! {
     says_publishing: "Being sent to {} right now.",
     says_confirming: "{} has not said clearly what became of it. It is being asked; nothing is sent twice.",
     says_published: "Out on {}.",
+    says_published_too_late: "Out on {}: it had been sent when somebody wished it cancelled.",
     says_retrying: "It certainly did not go out; it is tried again shortly.",
     says_held: "A person has to decide what happens with it.",
     says_failed: "It did not go out on {}.",

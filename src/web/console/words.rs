@@ -63,6 +63,7 @@ pub fn says(t: &Texts, it: &Publication, network: &str, now: DateTime<Utc>) -> S
         State::Unknown => t.says_confirming,
         State::RetryWait => t.says_retrying,
         State::Published if is_gone(it) => t.says_taken_down,
+        State::Published if it.cancel_requested_at.is_some() => t.says_published_too_late,
         State::Published => t.says_published,
         State::Held => t.says_held,
         State::Failed => t.says_failed,
