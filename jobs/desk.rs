@@ -13,6 +13,7 @@ use crate::{
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     preflight::Fact,
+    removal::{Presence, Removal, TakeDowns},
     surface::{Rendition, Surface},
 };
 
@@ -23,6 +24,8 @@ pub struct Desk<'a> {
     /// The write-ahead log of what is done at networks, bound to this job's claim; only a job about a
     /// publication has it.
     pub effects: Option<&'a dyn Effects>,
+    /// The write-ahead log of what is taken down, bound to this job's claim.
+    pub take_downs: Option<&'a dyn TakeDowns>,
     /// The networks that are switched on.
     pub networks: &'a dyn Networks,
     /// The way to them.
@@ -43,6 +46,15 @@ impl<'a> Desk<'a> {
     pub fn effects(&self) -> Result<&'a dyn Effects, JobError> {
         let missing = || Failure::new(Class::Permanent, "payload", "it names no publication");
         self.effects.ok_or_else(|| JobError::Malformed(missing()))
+    }
+
+    /// The write-ahead log of what is taken down.
+    ///
+    /// # Errors
+    /// Nothing is taken down here.
+    pub fn take_downs(&self) -> Result<&'a dyn TakeDowns, JobError> {
+        let missing = || Failure::new(Class::Permanent, "payload", "nothing is taken down here");
+        self.take_downs.ok_or_else(|| JobError::Malformed(missing()))
     }
 }
 
@@ -134,6 +146,25 @@ pub trait Network: Send + Sync {
     async fn withdraw(&self, _call: &Call<'_>, _handle: &Handle) -> Result<Withdrawal, Failure> {
         let why = "the network takes nothing back";
         Ok(Withdrawal::Cannot(Failure::new(Class::Permanent, "cannot_withdraw", why)))
+    }
+
+    /// Removes something public. Only the network's own word counts.
+    async fn take_down(&self, _call: &Call<'_>, _remote_id: &str) -> Removal {
+        let why = "the network lets nobody but people there remove a post";
+        Removal::Refused(Failure::new(Class::Permanent, "cannot_take_down", why))
+    }
+
+    /// Whether something that was public is there. That it cannot be read counts only where its account can be.
+    ///
+    /// # Errors
+    /// A read that failed, which is no evidence of anything.
+    async fn presence(&self, _call: &Call<'_>, _remote_id: &str) -> Result<Presence, Failure> {
+        Err(Failure::new(Class::Transient, "cannot_read", "the network does not show single posts"))
+    }
+
+    /// How many calls taking something down takes at most that count against the rates of the allowance.
+    fn take_down_calls(&self) -> u32 {
+        0
     }
 
     /// Fills in what is not yet known of something public: its id, its address. Never guesses.

@@ -17,8 +17,10 @@ mod model;
 pub mod preflight;
 pub mod probe;
 pub mod publish;
+pub mod removal;
 pub mod store;
 pub mod surface;
+pub mod take_down;
 pub mod timetable;
 pub mod zones;
 
@@ -29,7 +31,7 @@ use uuid::Uuid;
 pub const HOUSE: Uuid = Uuid::nil();
 
 /// Every kind of work, by the word that names its file, queue, settings table and log field.
-pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>()];
+pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>(), Kind::of::<take_down::TakeDown>()];
 
 /// What the engine is tried with.
 pub const PROBE: Kind = Kind::of::<probe::Probe>();

@@ -134,6 +134,23 @@ pub struct Surface {
     pub takes: Takes,
     /// No read of the network proves that it is absent.
     pub one_shot: bool,
+    /// Who can take it down once it is public.
+    pub take_down: TakeDown,
+}
+
+/// Who can take something public down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeDown {
+    /// We can, by the network's API.
+    Api {
+        /// The permission that the account's owner has granted for it.
+        permission: &'static str,
+    },
+    /// Only people can, at the network.
+    ByHand {
+        /// Who, where and how: a sentence.
+        how: &'static str,
+    },
 }
 
 /// What a surface is made of.
@@ -523,6 +540,7 @@ fn megabytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    const BY_HAND: TakeDown = TakeDown::ByHand { how: "Its owner removes it." };
     const PHOTO: MediaRule = MediaRule {
         types: &["image/jpeg"],
         renders: &[],
@@ -542,16 +560,41 @@ mod tests {
     };
     const MIXED: Takes = Takes::Files(Files { rules: &[PHOTO, FILM], least: 2, most: 3 });
     const SURFACES: &[Surface] = &[
-        Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
-        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::one(&[PHOTO]), one_shot: false },
-        Surface { name: "video", kinds: &[PostKind::Post], takes: Takes::one(&[FILM]), one_shot: false },
-        Surface { name: "carousel", kinds: &[PostKind::Carousel], takes: MIXED, one_shot: false },
+        Surface {
+            name: "text",
+            kinds: &[PostKind::Post],
+            takes: Takes::Words,
+            one_shot: false,
+            take_down: BY_HAND,
+        },
+        Surface {
+            name: "photo",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[PHOTO]),
+            one_shot: false,
+            take_down: BY_HAND,
+        },
+        Surface {
+            name: "video",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[FILM]),
+            one_shot: false,
+            take_down: BY_HAND,
+        },
+        Surface {
+            name: "carousel",
+            kinds: &[PostKind::Carousel],
+            takes: MIXED,
+            one_shot: false,
+            take_down: BY_HAND,
+        },
     ];
     const LEAFED: Surface = Surface {
         name: "photos",
         kinds: &[PostKind::Post, PostKind::Carousel],
         takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 2 }),
         one_shot: false,
+        take_down: BY_HAND,
     };
     const PLATFORM: Platform = Platform {
         name: "test",

@@ -44,6 +44,7 @@ pub fn replay(script: &[Reply]) -> Request {
     let whole = Desk {
         clock: &desk,
         effects: Some(&desk),
+        take_downs: None,
         networks: &desk,
         gate: &Open,
         vault: &desk,

@@ -30,6 +30,7 @@ pub fn router() -> Router<Arc<Sandbox>> {
         .route("/clock", get(clock).post(advance))
         .route("/settings", get(settings).post(change_settings))
         .route("/effects", get(effects))
+        .route("/removals", get(removals))
         .route("/pending", get(pending))
         .route("/calls", get(calls).delete(clear_calls))
         .route("/reset", post(reset))
@@ -186,6 +187,11 @@ async fn effects(State(sandbox): Shared, Query(query): Query<EffectQuery>) -> Js
         .filter(|effect| query.since_seq.is_none_or(|seq| effect.seq > seq))
         .collect();
     Json(json!({ "data": found }))
+}
+
+/// What was public and was removed, oldest first. Its effects stay on their list.
+async fn removals(State(sandbox): Shared) -> Json<Value> {
+    Json(json!({ "data": sandbox.book().world.removals }))
 }
 
 /// How much may still become public without another request: what is carried out late, and what is being processed.

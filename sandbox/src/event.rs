@@ -45,6 +45,12 @@ pub enum Event {
     Deleted {
         /// The object's id.
         id: String,
+        /// When, where the journal has it.
+        #[serde(default)]
+        at: Option<DateTime<Utc>>,
+        /// The call that did it.
+        #[serde(default)]
+        call_id: Option<String>,
     },
     /// A Facebook video or reel was started.
     Video(Video),

@@ -94,7 +94,9 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::Photos { page } => photos::create(sandbox, &page, asked).await,
         Operation::PublishPost { post } => posts::publish(sandbox, &post, asked).await,
         Operation::EditPost { post } => posts::edit(sandbox, &post, asked),
-        Operation::Delete { object } => posts::delete(sandbox, &object, asked),
+        Operation::Delete { object } | Operation::DeleteMedia { media: object } => {
+            posts::delete(sandbox, &object, asked)
+        }
         Operation::ReadPost { post } => posts::read(sandbox, &post, asked),
         Operation::PublishedPosts { page } | Operation::PageFeed { page } => {
             posts::list_published(sandbox, &page, asked)

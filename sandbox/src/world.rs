@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::effects::Effect;
 use crate::event::Event;
@@ -58,10 +59,29 @@ pub struct World {
     pub by_object: HashMap<String, usize>,
     /// Objects that their owners removed.
     pub deleted: HashSet<String>,
+    /// What was public and was removed, in order. The effects themselves stay: they have been seen.
+    pub removals: Vec<Gone>,
     /// What was set.
     pub settings: Settings,
     /// How far the clock was moved.
     pub ahead_ms: i64,
+}
+
+/// Something that was public and was removed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Gone {
+    /// Where.
+    pub platform: Network,
+    /// The account's external id.
+    pub account: String,
+    /// The id of the public post.
+    pub object_id: String,
+    /// Its text.
+    pub caption: String,
+    /// When.
+    pub at: Option<DateTime<Utc>>,
+    /// The `X-Call-Id` of the call that removed it.
+    pub call_id: Option<String>,
 }
 
 impl World {
@@ -99,7 +119,7 @@ impl World {
                     post.message = message;
                 }
             }
-            Event::Deleted { id } => self.delete(id),
+            Event::Deleted { id, at, call_id } => self.delete(id, at, call_id),
             Event::Video(video) => {
                 self.videos.insert(video.id.clone(), video);
             }
@@ -188,13 +208,24 @@ impl World {
         }
     }
 
-    fn delete(&mut self, id: String) {
+    fn delete(&mut self, id: String, at: Option<DateTime<Utc>>, call_id: Option<String>) {
+        if let Some(effect) = self.effect_of(&id) {
+            let (account, caption) = (effect.account.clone(), effect.caption.clone());
+            let platform = effect.platform;
+            self.removals.push(Gone { platform, account, object_id: id.clone(), caption, at, call_id });
+        }
         if let Some(post) = self.posts.remove(&id) {
             self.drafts.remove(&(post.page, post.id));
         }
+        // a post and the video that it shows go together
+        let shown = self.video_posts.remove(&id);
+        let video = shown.unwrap_or_else(|| id.clone());
+        if let Some((post, _)) = self.videos.remove(&video).and_then(|video| video.published) {
+            self.video_posts.remove(&post);
+            self.deleted.insert(post);
+        }
         self.photos.remove(&id);
         self.media.remove(&id);
-        self.videos.remove(&id);
         self.deleted.insert(id);
     }
 

@@ -13,6 +13,7 @@ use crate::{
         explain::Grounds,
         pauses::Pause,
         posts::{Event, Happening, Post, Publication},
+        take_down::TakeDownState,
         traffic::Breaker,
     },
     web::intake::shapes::{self, ErrorShape, FindingShape},
@@ -141,10 +142,19 @@ fn meaning(it: &Publication, grounds: &Grounds) -> &'static str {
             "it was sent and may be public; the network is asked, and nothing is sent again before that is settled"
         }
         State::RetryWait => "it is not public, and is tried again",
-        State::Published => "it is public",
+        State::Published => public(it),
         State::Held => "a person has to decide",
         State::Failed => "it is not public, and is not tried again by itself",
         State::Cancelled => "it was cancelled and is not public",
+    }
+}
+
+fn public(it: &Publication) -> &'static str {
+    match it.taken_down.as_ref().map(|wish| wish.state) {
+        None => "it is public",
+        Some(TakeDownState::Asked) => "it is public, and its network is being asked to remove it",
+        Some(TakeDownState::Gone) => "it was public, and was taken down",
+        Some(TakeDownState::Refused) => "it is public; it was not taken down when somebody asked for that",
     }
 }
 

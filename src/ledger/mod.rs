@@ -28,11 +28,13 @@ pub mod posts;
 pub mod preflight;
 pub mod publications;
 pub mod reconcile;
+mod removals;
 pub mod repeats;
 pub mod restore;
 pub mod schedules;
 pub mod settle;
 pub mod spare;
+pub mod take_down;
 pub mod tidings;
 pub mod traffic;
 pub mod uploads;
@@ -54,6 +56,7 @@ use pool::{Plans, Pool};
 
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
+pub use removals::ClaimedTakeDowns;
 
 /// The longest that a connection which is taken or given back may need to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, accept::NewTarget};
+use super::{Ledger, LedgerError, accept::NewTarget, take_down::TakenDown};
 
 /// Counting stops here, so that the list's page stays quick.
 pub const COUNTED: i64 = 10_000;
@@ -99,6 +99,8 @@ pub struct Publication {
     pub cancel_requested_at: Option<DateTime<Utc>>,
     /// What the latest check before its time found.
     pub findings: Vec<Finding>,
+    /// What became of a wish to take it down.
+    pub taken_down: Option<TakenDown>,
 }
 
 impl Publication {
@@ -123,6 +125,7 @@ impl Publication {
             hold_reason: None,
             cancel_requested_at: None,
             findings: Vec::new(),
+            taken_down: None,
         }
     }
 }
@@ -413,14 +416,16 @@ async fn publications_of(
                   p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
                   p.hold_reason, p.cancel_requested_at,
                   (SELECT k.findings FROM publication_check k WHERE k.publication_id = p.id) AS findings,
+                  t.state::text AS "taken_down?", t.asked_at AS "asked_at?", t.reason, t.ended_at, t.why,
                   coalesce(past.n, 0) + coalesce(ended.n, 0) + coalesce(running.n, 0) AS "attempts!"
            FROM publication p
            JOIN account a ON a.id = p.account_id
+           LEFT JOIN take_down t ON t.publication_id = p.id
            LEFT JOIN LATERAL (
-               SELECT count(*) AS n FROM attempt t
+               SELECT count(*) AS n FROM attempt o
                -- the time spares the partitions from before the post
-               WHERE t.publication_id = p.id AND t.ended_at >= $2
-                 AND t.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
+               WHERE o.publication_id = p.id AND o.ended_at >= $2
+                 AND o.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
            LEFT JOIN LATERAL (
                SELECT count(*) AS n FROM job_history h
                WHERE h.publication_id = p.id AND h.finished_at >= $2) ended ON true
@@ -456,6 +461,7 @@ async fn publications_of(
             hold_reason: row.hold_reason,
             cancel_requested_at: row.cancel_requested_at,
             findings: row.findings.as_ref().map(findings).unwrap_or_default(),
+            taken_down: TakenDown::read(row.taken_down, row.asked_at, row.reason, row.ended_at, row.why)?,
         });
     }
     Ok(publications)

@@ -4,8 +4,9 @@
 use std::{collections::HashSet, time::Duration};
 
 use jobs::{
-    contract::{Failure, FollowUp},
+    contract::{Failure, FollowUp, Job},
     machine::{Move, State},
+    take_down::TakeDown,
 };
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgTransaction};
@@ -15,6 +16,7 @@ use super::{
     Claim, Ledger, LedgerError,
     claims::interval,
     group::{Act, Group, Pace},
+    take_down,
 };
 
 /// The most jobs of one finishing statement.
@@ -341,8 +343,11 @@ pub(super) async fn bury(
         outcome.word(),
         failure.to_string(),
     )
-    .fetch_all(tx)
+    .fetch_all(&mut *tx)
     .await?;
+    if kinds.iter().any(|kind| kind == TakeDown::KIND) {
+        take_down::refuse(tx, ids, failure).await?;
+    }
     let buried = kinds.len();
     if outcome == Outcome::Dead {
         for kind in kinds {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jobs::comment::Comments;
-use jobs::surface::{CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes};
+use jobs::surface::{CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, TakeDown, Takes};
 
 use super::NETWORKS;
 
@@ -35,6 +35,16 @@ pub fn markdown() -> String {
     for entry in NETWORKS {
         for surface in entry.platform.surfaces {
             rows(&mut page, entry.platform.title, surface);
+        }
+    }
+    page.push_str("\n| network | surface | taken down once it is public |\n|---|---|---|\n");
+    for entry in NETWORKS {
+        for Surface { name, take_down, .. } in entry.platform.surfaces {
+            let how = match take_down {
+                TakeDown::Api { permission } => format!("by API, with the permission `{permission}`"),
+                TakeDown::ByHand { how } => format!("by hand. {how}"),
+            };
+            let _ = writeln!(page, "| {} | `{name}` | {how} |", entry.platform.title);
         }
     }
     page

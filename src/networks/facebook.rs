@@ -17,8 +17,9 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
+    removal::{Presence, Removal},
     surface::{
-        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
     },
 };
 use serde::Deserialize;
@@ -43,23 +44,55 @@ const PLATFORM: Platform = Platform {
     caption: CaptionLimit { most: 63_206, unit: CaptionUnit::Characters },
     hashtags: None,
     surfaces: &[
-        Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
-        Surface { name: "link", kinds: &[PostKind::Post], takes: Takes::Link, one_shot: false },
-        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::one(&[PHOTO]), one_shot: false },
+        Surface {
+            name: "text",
+            kinds: &[PostKind::Post],
+            takes: Takes::Words,
+            one_shot: false,
+            take_down: DELETE,
+        },
+        Surface {
+            name: "link",
+            kinds: &[PostKind::Post],
+            takes: Takes::Link,
+            one_shot: false,
+            take_down: DELETE,
+        },
+        Surface {
+            name: "photo",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[PHOTO]),
+            one_shot: false,
+            take_down: DELETE,
+        },
         Surface {
             name: "photos",
             kinds: &[PostKind::Post, PostKind::Carousel],
             takes: ALBUM,
             one_shot: false,
+            take_down: DELETE,
         },
-        Surface { name: "video", kinds: &[PostKind::Post], takes: Takes::one(&[VIDEO]), one_shot: false },
-        Surface { name: "reel", kinds: &[PostKind::Reel], takes: Takes::one(&[REEL]), one_shot: false },
+        Surface {
+            name: "video",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[VIDEO]),
+            one_shot: false,
+            take_down: DELETE,
+        },
+        Surface {
+            name: "reel",
+            kinds: &[PostKind::Reel],
+            takes: Takes::one(&[REEL]),
+            one_shot: false,
+            take_down: DELETE,
+        },
         // Only a few stories are listed, for a day: that one is not among them proves nothing.
         Surface {
             name: "story",
             kinds: &[PostKind::Story],
             takes: Takes::one(&[PHOTO, STORY]),
             one_shot: true,
+            take_down: STORIES,
         },
     ],
     privacy_levels: &[],
@@ -77,6 +110,15 @@ const COMMENTS: Comments = Comments {
     length: CaptionLimit { most: 8_000, unit: CaptionUnit::Characters },
     hashtags: None,
     mentions: None,
+};
+
+/// "Pages API: Posts" of Meta's documents.
+const DELETE: TakeDown = TakeDown::Api { permission: "pages_manage_posts" };
+
+/// "Facebook Stories API" of Meta's documents tells of no way to remove one.
+const STORIES: TakeDown = TakeDown::ByHand {
+    how: "Facebook removes no story by its API: whoever manages the Page deletes it in the app or in Meta Business \
+          Suite. After 24 hours it is gone by itself.",
 };
 
 /// "Photos should be smaller than 4 MB", says the error that a larger one gets.
@@ -262,6 +304,19 @@ impl Network for Facebook {
                     .into_failure())
             }
         }
+    }
+
+    async fn take_down(&self, call: &Call<'_>, remote_id: &str) -> Removal {
+        self.graph.remove(call, remote_id).await
+    }
+
+    async fn presence(&self, call: &Call<'_>, remote_id: &str) -> Result<Presence, Failure> {
+        self.graph.presence(call, remote_id).await
+    }
+
+    /// The request, a read of what it was about, and one of its account.
+    fn take_down_calls(&self) -> u32 {
+        3
     }
 
     async fn describe(

@@ -18,8 +18,9 @@ use jobs::{
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     preflight::Fact,
+    removal::{Presence, Removal},
     surface::{
-        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
     },
 };
 use serde::Deserialize;
@@ -48,25 +49,34 @@ const PLATFORM: Platform = Platform {
     caption: CaptionLimit { most: 2200, unit: CaptionUnit::Characters },
     hashtags: Some(30),
     surfaces: &[
-        Surface { name: "image", kinds: &[PostKind::Post], takes: Takes::one(&[IMAGE]), one_shot: false },
+        Surface {
+            name: "image",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[IMAGE]),
+            one_shot: false,
+            take_down: DELETE,
+        },
         // A single film has been a reel ever since Instagram knows no other.
         Surface {
             name: "reel",
             kinds: &[PostKind::Post, PostKind::Reel],
             takes: Takes::one(&[FILM]),
             one_shot: false,
+            take_down: DELETE,
         },
         Surface {
             name: "carousel",
             kinds: &[PostKind::Carousel],
             takes: Takes::Files(Files { rules: &[IMAGE, FILM], least: 2, most: 10 }),
             one_shot: false,
+            take_down: DELETE,
         },
         Surface {
             name: "story",
             kinds: &[PostKind::Story],
             takes: Takes::one(&[STORY_IMAGE, STORY_FILM]),
             one_shot: false,
+            take_down: DELETE,
         },
     ],
     privacy_levels: &[],
@@ -85,6 +95,9 @@ const COMMENTS: Comments = Comments {
     hashtags: Some(30),
     mentions: Some(20),
 };
+
+/// `DELETE` of a media object; some it refuses with 2207073.
+const DELETE: TakeDown = TakeDown::Api { permission: "instagram_manage_contents" };
 
 /// "JPEG is the only image format supported", 4:5 to 1.91:1.
 const IMAGE: MediaRule = MediaRule {
@@ -222,6 +235,19 @@ impl Network for Instagram {
             }
             Err(fault) => fault.into_answer(),
         }
+    }
+
+    async fn take_down(&self, call: &Call<'_>, remote_id: &str) -> Removal {
+        self.graph.remove(call, remote_id).await
+    }
+
+    async fn presence(&self, call: &Call<'_>, remote_id: &str) -> Result<Presence, Failure> {
+        self.graph.presence(call, remote_id).await
+    }
+
+    /// The request, a read of what it was about, and one of its account.
+    fn take_down_calls(&self) -> u32 {
+        3
     }
 
     async fn describe(

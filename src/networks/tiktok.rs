@@ -19,7 +19,7 @@ use jobs::{
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
     surface::{
-        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, Takes,
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
     },
 };
 use reqwest::{Method, header};
@@ -59,6 +59,7 @@ const PLATFORM: Platform = Platform {
             kinds: &[PostKind::Post, PostKind::Reel],
             takes: Takes::one(&[VIDEO]),
             one_shot: false,
+            take_down: BY_HAND,
         },
         // No read of TikTok's proves these absent, but our own origin does.
         Surface {
@@ -66,11 +67,18 @@ const PLATFORM: Platform = Platform {
             kinds: &[PostKind::Post, PostKind::Carousel],
             takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 35 }),
             one_shot: false,
+            take_down: BY_HAND,
         },
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY"],
     comments: None,
     site: Site { hosts: &["tiktok.com"], home: "https://www.tiktok.com", page: AccountPage::ByName("@") },
+};
+
+/// "Content Posting API" of TikTok's documents knows no way to remove a post.
+const BY_HAND: TakeDown = TakeDown::ByHand {
+    how: "TikTok lets no app remove a post: whoever is signed in to the account deletes it in the TikTok app, under the \
+          post's “…” menu, or makes it private there.",
 };
 
 const PHOTOS: &str = "photos";

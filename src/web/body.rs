@@ -162,6 +162,22 @@ pub fn resumed(body: &Value) -> (Option<String>, Vec<Finding>) {
     (account_id, findings)
 }
 
+/// Why something is wished, if it is said, and what is wrong with the body.
+pub fn reason(body: &Value) -> (Option<String>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["reason"]);
+    let reason = at.text("reason").map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    if reason.as_ref().is_some_and(|text| text.chars().count() > REASON_MOST) {
+        at.find(
+            "reason",
+            "length",
+            &format!("Say why in at most {REASON_MOST} characters, or leave it out."),
+        );
+    }
+    (reason, findings)
+}
+
 /// An upload as the API takes it.
 pub struct WishedUpload {
     /// What the file is called; for display only.

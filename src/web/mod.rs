@@ -19,6 +19,7 @@ pub mod pulls;
 pub mod signed;
 pub mod spans;
 pub mod stored;
+pub mod take_down;
 pub mod text;
 pub mod times;
 pub mod upload;

@@ -15,7 +15,7 @@ use jobs::{
 
 use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
-    Back, Claimed, LedgerError, PutBack,
+    Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
     settle::{End, Finish, Outcome},
 };
@@ -76,11 +76,13 @@ impl Worker {
         let effects = job.publication_id.map(|publication_id| {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
+        let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
         let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
+            take_downs: Some(&take_downs),
             networks: &*parts.networks,
             gate: &gate,
             vault: &vault,

@@ -191,13 +191,18 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterSeen
         | Point::BeforeSettle
         | Point::AfterSettle => true,
-        Point::AfterWithdrawn | Point::AfterEvidence | Point::AfterAccept => false,
+        Point::AfterWithdrawn
+        | Point::AfterTakeDownLogged
+        | Point::AfterTakeDownAnswer
+        | Point::AfterEvidence
+        | Point::AfterAccept => false,
     })
 }
 
 #[test]
 fn a_failpoint_that_no_test_arms_does_not_pass() {
-    let tests = concat!(include_str!("failures.rs"), include_str!("cancels.rs"));
+    let tests =
+        concat!(include_str!("failures.rs"), include_str!("cancels.rs"), include_str!("take_downs.rs"));
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))
             || tests.contains(&format!("\"{}=kill9\"", point.word()));

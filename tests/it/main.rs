@@ -31,6 +31,8 @@ mod redrive;
 mod restore;
 mod schedules;
 mod support;
+mod take_down_door;
+mod take_downs;
 mod traffic;
 mod uploads;
 mod utm;

@@ -2,6 +2,7 @@
 
 mod comments;
 mod origin;
+mod removal;
 
 use std::{
     collections::HashMap,

@@ -23,7 +23,9 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
-    surface::{AccountPage, CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Site, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
+    },
 };
 use postroom::{
     config,
@@ -213,7 +215,7 @@ const FILM: MediaRule =
     MediaRule { types: &["video/mp4", "video/quicktime"], most_duration_ms: Some(600_000), ..IMAGE };
 
 const fn surface(name: &'static str, kinds: &'static [PostKind], takes: Takes) -> Surface {
-    Surface { name, kinds, takes, one_shot: false }
+    Surface { name, kinds, takes, one_shot: false, take_down: TakeDown::Api { permission: "p" } }
 }
 
 const fn comments(under: &'static [&'static str], most: usize, hashtags: Option<usize>) -> Comments {

@@ -8,7 +8,7 @@ use crate::model::{Account, Network, TokenState};
 use crate::state::Sandbox;
 
 /// Everything a Page's token may do here, unless its owner has declined some of it.
-const SCOPES: [&str; 12] = [
+const SCOPES: [&str; 13] = [
     "pages_show_list",
     "pages_manage_posts",
     "pages_read_engagement",
@@ -21,6 +21,7 @@ const SCOPES: [&str; 12] = [
     "instagram_content_publish",
     "instagram_manage_insights",
     "instagram_manage_comments",
+    "instagram_manage_contents",
 ];
 
 /// `GET /{page}` and `GET /{ig}`.
@@ -68,9 +69,8 @@ pub fn debug_token(sandbox: &Sandbox, asked: &Asked) -> Outcome {
         data["issued_at"] = 1_795_996_400.into();
         data["expires_at"] = 0.into();
         data["data_access_expires_at"] = (sandbox.clock.now().timestamp() + 90 * 86_400).into();
-        let declined = &book.world.settings.declined_scopes;
-        let granted = SCOPES.iter().filter(|scope| !declined.iter().any(|it| it == *scope));
-        data["scopes"] = granted.copied().collect();
+        let withheld = |scope: &&&str| auth::withheld(&book.world, account, scope);
+        data["scopes"] = json!(SCOPES.iter().filter(|scope| !withheld(scope)).collect::<Vec<_>>());
         data["granular_scopes"] =
             json!([{ "scope": "pages_manage_posts", "target_ids": [account.external_id] }]);
     }
@@ -89,11 +89,17 @@ pub fn exchange(sandbox: &Sandbox, asked: &Asked) -> Outcome {
 
 /// `GET /me/permissions`.
 pub fn permissions(sandbox: &Sandbox, asked: &Asked) -> Outcome {
-    auth::any(sandbox, asked)?;
-    let declined = sandbox.book().world.settings.declined_scopes.clone();
-    let status = |scope: &str| if declined.iter().any(|it| it == scope) { "declined" } else { "granted" };
-    let granted = |scope: &&str| json!({ "permission": scope, "status": status(scope) });
-    Ok(json!({ "data": SCOPES.iter().map(granted).collect::<Vec<_>>() }))
+    let token = auth::any(sandbox, asked)?;
+    let book = sandbox.book();
+    let of_token = |scope: &str| {
+        let mut accounts = book.world.accounts.values().filter(|account| account.access_token == token);
+        accounts.any(|account| auth::withheld(&book.world, account, scope))
+    };
+    let answered = |scope: &&str| {
+        let status = if of_token(scope) { "declined" } else { "granted" };
+        json!({ "permission": scope, "status": status })
+    };
+    Ok(json!({ "data": SCOPES.iter().map(answered).collect::<Vec<_>>() }))
 }
 
 /// `DELETE /{user}/permissions`: the token, and with it all that it reached, is revoked.

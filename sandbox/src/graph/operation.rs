@@ -4,6 +4,7 @@ use http::Method;
 
 use super::{Asked, header_text};
 use crate::calls::{Call, Phase};
+use crate::effects::Effect;
 use crate::model::{Network, Video, VideoKind};
 use crate::state::Sandbox;
 use crate::world::World;
@@ -16,6 +17,7 @@ pub enum Operation {
     PublishPost { post: String },
     EditPost { post: String },
     Delete { object: String },
+    DeleteMedia { media: String },
     ReadPost { post: String },
     PublishedPosts { page: String },
     PageFeed { page: String },
@@ -67,7 +69,7 @@ impl Operation {
             (&Method::GET, [_, "permissions"]) => Self::Permissions,
             (&Method::DELETE, [_, "permissions"]) => Self::RevokePermissions,
             (&Method::POST, [id]) => Self::update((*id).into(), asked),
-            (&Method::DELETE, [id]) => Self::Delete { object: (*id).into() },
+            (&Method::DELETE, [id]) => Self::delete((*id).into(), &book.world),
             (&Method::GET, [id]) => Self::read((*id).into(), &book.world),
             (&Method::POST, [id, edge]) => Self::create(&book.world, id, edge, asked),
             (&Method::GET, [id, edge]) => Self::list(&book.world, id, edge),
@@ -80,6 +82,16 @@ impl Operation {
             Self::PublishPost { post: id }
         } else {
             Self::EditPost { post: id }
+        }
+    }
+
+    /// What is gone keeps its network.
+    fn delete(id: String, world: &World) -> Self {
+        let of_instagram = |effect: &Effect| effect.platform == Network::InstagramBusiness;
+        if world.effect_of(&id).is_some_and(of_instagram) {
+            Self::DeleteMedia { media: id }
+        } else {
+            Self::Delete { object: id }
         }
     }
 
@@ -154,6 +166,7 @@ impl Operation {
             Self::PublishPost { .. } => "publish_post",
             Self::EditPost { .. } => "edit_post",
             Self::Delete { .. } => "delete_post",
+            Self::DeleteMedia { .. } => "media_delete",
             Self::ReadPost { .. } => "post",
             Self::PublishedPosts { .. } => "published_posts",
             Self::PageFeed { .. } => "page_feed",
@@ -202,7 +215,10 @@ impl Operation {
             | Self::UploadVideo { .. }
             | Self::CreateContainer { .. }
             | Self::FillContainer { .. } => Phase::Prepare,
-            Self::EditPost { .. } | Self::Delete { .. } | Self::RevokePermissions => Phase::Manage,
+            Self::EditPost { .. }
+            | Self::Delete { .. }
+            | Self::DeleteMedia { .. }
+            | Self::RevokePermissions => Phase::Manage,
             Self::ReadPost { .. }
             | Self::PublishedPosts { .. }
             | Self::PageFeed { .. }
@@ -286,7 +302,9 @@ impl Operation {
             Self::PublishPost { post } | Self::EditPost { post } | Self::ReadPost { post } => {
                 (world.posts.get(post).map(|post| post.page.clone()), Some(post.clone()))
             }
-            Self::Delete { object } => (owner(world, object), Some(object.clone())),
+            Self::Delete { object } | Self::DeleteMedia { media: object } => {
+                (owner(world, object), Some(object.clone()))
+            }
             Self::CreateComment { object } | Self::ListComments { object } => {
                 (commented(world, object), Some(object.clone()))
             }

@@ -7,6 +7,7 @@ mod facebook;
 mod faults;
 mod harness;
 mod instagram;
+mod removals;
 mod store;
 mod tiktok;
 mod videos;

@@ -45,6 +45,8 @@ const ERRORS: &[Row] = &[
     Row::sub("2207037", Class::Permanent).told("A tag in the post cannot be used."),
     Row::sub("2207040", Class::Permanent).told("A tag in the post cannot be used."),
     Row::sub("2207057", Class::Permanent).told("The moment chosen for the cover lies outside the film."),
+    Row::sub("2207073", Class::Permanent)
+        .told("Instagram does not let a post of this type be removed by an app: its owner deletes it in the Instagram app."),
     Row::sub("2207081", Class::Permanent).told("The account may not publish trial reels."),
     // The same without a subcode.
     Row::is("-1", Class::Transient),

@@ -83,7 +83,10 @@ async fn press(
     let post = known(&app, &seat, &id).await?;
     match app.act(act, (seat.member.workspace_id, post.id), None).await? {
         Once::Done(Err(Unchanged::Refused(refusal))) => {
-            let notice = sentence(&refusal);
+            let mut notice = sentence(&refusal);
+            if act == Act::Cancel && !app.offers(&post).is_empty() {
+                notice = format!("{notice} {}", ENGLISH.cancel_too_late);
+            }
             post::show(&app, &seat, &headers, post.id, StatusCode::CONFLICT, Some(notice)).await
         }
         Once::Done(_) | Once::Before(_) | Once::KeyReused => {

@@ -12,6 +12,7 @@ mod list;
 mod post;
 mod session;
 mod sign_in;
+mod take_down;
 mod texts;
 mod throttle;
 mod thumbnail;
@@ -92,6 +93,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/posts/{id}/cancel", posting(change::cancel))
         .route("/posts/{id}/retry", posting(change::retry))
         .route("/posts/{id}/publications/{publication}/verdict", posting(decide::submit))
+        .route("/posts/{id}/take-down/{publication}", get(take_down::page).post(take_down::submit))
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
         .route("/accounts", get(accounts::page))

@@ -26,6 +26,7 @@ use crate::{
         media::Media,
         posts::{Event, Post, Publication},
         verdict::Evidence,
+        take_down::{self, TakeDownState},
     },
     web::{
         App,
@@ -35,7 +36,8 @@ use crate::{
     },
 };
 
-const MOST_ACCOUNTS: i64 = 500;
+/// The most accounts that are looked through for a name.
+pub const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "post.html")]
@@ -93,6 +95,19 @@ struct Card {
     /// What a person needs to decide about it.
     deciding: Option<Deciding>,
     lines: Vec<Line>,
+    /// The page that asks once more whether it is to be taken down.
+    take_down: Option<String>,
+    /// Who can take it down where we cannot.
+    by_hand: Option<String>,
+    taken_down: Option<TakenDown>,
+}
+
+/// What became of a wish to take it down.
+struct TakenDown {
+    chip: Chip,
+    says: Option<String>,
+    reason: Option<String>,
+    error: Option<Trouble>,
 }
 
 struct Trouble {
@@ -208,10 +223,10 @@ fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
         | PublicationState::Armed
         | PublicationState::Unknown
         | PublicationState::RetryWait => true,
-        PublicationState::Published
-        | PublicationState::Held
-        | PublicationState::Failed
-        | PublicationState::Cancelled => false,
+        PublicationState::Published => {
+            it.taken_down.as_ref().is_some_and(|wish| wish.state == TakeDownState::Asked)
+        }
+        PublicationState::Held | PublicationState::Failed | PublicationState::Cancelled => false,
     })
 }
 
@@ -263,11 +278,7 @@ fn card(
         },
         caption: it.caption.clone(),
         link: it.link.clone(),
-        // Only what a browser may safely open becomes a link.
-        permalink: it
-            .permalink
-            .clone()
-            .filter(|url| url.starts_with("https://") || url.starts_with("http://")),
+        permalink: safe(it.permalink.as_ref()),
         open: fill(t.look_at_it, &[network]),
         no_permalink: it.state == PublicationState::Published && it.permalink.is_none(),
         attempts: (attempts > 0).then(|| Texts::count(attempts, t.attempts_one, t.attempts_many)),
@@ -275,6 +286,36 @@ fn card(
         ahead: ahead.collect(),
         deciding,
         lines: words::history(t, post, it, known.events, network),
+        take_down: app
+            .offer(it)
+            .and_then(|offer| offer.address)
+            .map(|_| format!("/posts/{}/take-down/{}", post.id, it.id)),
+        by_hand: app.offer(it).and_then(|offer| offer.how),
+        taken_down: it.taken_down.as_ref().map(|wish| taken_down(t, wish, network)),
+    }
+}
+
+/// Only what a browser may safely open becomes a link.
+pub fn safe(permalink: Option<&String>) -> Option<String> {
+    permalink.filter(|url| url.starts_with("https://") || url.starts_with("http://")).cloned()
+}
+
+fn taken_down(t: &'static Texts, wish: &take_down::TakenDown, network: &str) -> TakenDown {
+    let says = match wish.state {
+        TakeDownState::Asked => Some(t.taken_down_asked_says),
+        TakeDownState::Gone => Some(t.taken_down_gone_says),
+        TakeDownState::Refused => None,
+    };
+    let error = wish.why.as_ref().map(|why| {
+        let error = ErrorShape::of_refusal(why);
+        let (message, code, who) = error.told();
+        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who) }
+    });
+    TakenDown {
+        chip: words::take_down_chip(t, wish.state),
+        says: says.map(|text| fill(text, &[network])),
+        reason: wish.reason.clone(),
+        error,
     }
 }
 

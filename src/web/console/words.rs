@@ -9,6 +9,7 @@ use crate::{
     ledger::{
         accounts::AccountState,
         posts::{Event, Happening, Post, Publication},
+        take_down::TakeDownState,
     },
     web::{App, times},
 };
@@ -61,12 +62,28 @@ pub fn says(t: &Texts, it: &Publication, network: &str, now: DateTime<Utc>) -> S
         State::Armed => t.says_publishing,
         State::Unknown => t.says_confirming,
         State::RetryWait => t.says_retrying,
+        State::Published if is_gone(it) => t.says_taken_down,
+        State::Published if it.cancel_requested_at.is_some() => t.says_published_too_late,
         State::Published => t.says_published,
         State::Held => t.says_held,
         State::Failed => t.says_failed,
         State::Cancelled => t.says_cancelled,
     };
     fill(text, &[network])
+}
+
+fn is_gone(it: &Publication) -> bool {
+    it.taken_down.as_ref().is_some_and(|it| it.state == TakeDownState::Gone)
+}
+
+/// The chip of a wish to take it down.
+pub fn take_down_chip(t: &Texts, state: TakeDownState) -> Chip {
+    let (label, tone, icon) = match state {
+        TakeDownState::Asked => (t.taken_down_asked, "busy", "dots"),
+        TakeDownState::Gone => (t.taken_down_gone, "calm", "minus"),
+        TakeDownState::Refused => (t.taken_down_refused, "act", "hand"),
+    };
+    Chip { word: state.word(), label, tone, icon }
 }
 
 /// Who acts, from the API's word.
@@ -130,7 +147,26 @@ pub fn history(t: &Texts, post: &Post, it: &Publication, events: &[Event], netwo
     };
     let mut lines = vec![line(post.created_at, (t.event_accepted.to_owned(), None, "good"))];
     let own = events.iter().filter(|event| event.publication_id == it.id);
-    lines.extend(own.filter_map(|event| Some(line(event.at, told(t, &event.what, network)?))));
+    lines.extend(own.filter_map(|event| {
+        let told = if is_of_take_down(it, event) {
+            told_down(t, &event.what, network)
+        } else {
+            told(t, &event.what, network)
+        };
+        Some(line(event.at, told?))
+    }));
+    if let Some(wish) = &it.taken_down {
+        lines.push(line(wish.asked_at, (t.event_take_down_asked.to_owned(), wish.reason.clone(), "calm")));
+        let ended = match wish.state {
+            TakeDownState::Asked => None,
+            TakeDownState::Gone => Some((fill(t.event_take_down_gone, &[network]), None, "calm")),
+            TakeDownState::Refused => {
+                let why = wish.why.as_ref().map(|why| why.message.clone());
+                Some((t.event_take_down_refused.to_owned(), why, "act"))
+            }
+        };
+        lines.extend(wish.ended_at.zip(ended).map(|(at, ended)| line(at, ended)));
+    }
     if let Some(at) = it.published_at {
         lines.push(line(at, (fill(t.event_published, &[network]), None, "good")));
     }
@@ -138,6 +174,25 @@ pub fn history(t: &Texts, post: &Post, it: &Publication, events: &[Event], netwo
     // The same thing again and again is one line: a network is looked at many times.
     lines.dedup_by(|later, earlier| later.text == earlier.text && later.detail == earlier.detail);
     lines
+}
+
+/// Whether it is about something public, and not about a draft that nobody saw.
+fn is_of_take_down(it: &Publication, event: &Event) -> bool {
+    let discards = matches!(&event.what, Happening::Call { kind, .. } if kind == "discard");
+    discards && it.published_at.is_some_and(|at| at <= event.at)
+}
+
+fn told_down(t: &Texts, what: &Happening, network: &str) -> Option<(String, Option<String>, &'static str)> {
+    let Happening::Call { verdict, message, .. } = what else { return None };
+    let say =
+        |text: &str, detail: Option<&String>, tone| Some((fill(text, &[network]), detail.cloned(), tone));
+    match verdict.as_deref() {
+        None => say(t.event_take_down_open, None, "busy"),
+        // that it is gone is said once
+        Some("ok" | "resolved_yes") => None,
+        Some("definite_no" | "resolved_no") => say(t.event_take_down_no, message.as_ref(), "watch"),
+        Some(_) => say(t.event_take_down_lost, message.as_ref(), "watch"),
+    }
 }
 
 fn told(t: &Texts, what: &Happening, network: &str) -> Option<(String, Option<String>, &'static str)> {

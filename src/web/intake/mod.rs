@@ -10,6 +10,7 @@ pub mod posts;
 pub mod publications;
 pub mod queues;
 pub mod shapes;
+pub mod take_down;
 pub mod uploads;
 pub mod webhooks;
 
@@ -65,6 +66,7 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(changes::cancel))
         .routes(routes!(changes::retry))
         .routes(routes!(publications::verdict))
+        .routes(routes!(take_down::ask))
         .routes(routes!(media::one))
         .routes(routes!(uploads::promise))
         .routes(routes!(uploads::complete))

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use jobs::{machine::State, preflight};
+use jobs::{contract::Failure, machine::State, preflight};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    ledger::{accounts::Account, media::Media, posts},
+    ledger::{accounts::Account, media::Media, posts, take_down::TakenDown},
     web::spans,
 };
 
@@ -68,6 +68,15 @@ pub struct VerdictBody {
     pub permalink: Option<String>,
     /// Why, in 1 to 500 characters; kept and shown. Needed with `published: false`.
     #[schema(example = "Looked at the page at 10:15; the story is not there.")]
+    pub reason: Option<String>,
+}
+
+/// What `POST /api/v1/publications/{id}/take-down` takes. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = TakeDown)]
+pub struct TakeDownBody {
+    /// Why; kept and shown with the publication.
+    #[schema(example = "The price was wrong")]
     pub reason: Option<String>,
 }
 
@@ -192,6 +201,23 @@ pub struct PublicationShape {
     /// What was found when it was accepted, and then by the latest check before its time, while there is time to mend it:
     /// a day, an hour and five minutes before.
     findings: Vec<FindingShape>,
+    /// What became of a wish to take it down; its state stays `published`. `null`: nobody wished it.
+    taken_down: Option<TakenDownShape>,
+}
+
+/// What became of a wish to take down what is public.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TakenDown)]
+pub struct TakenDownShape {
+    /// `asked`: the network is being asked; `gone`: it is gone; `refused`: it is not taken down, and `why` says so.
+    state: &'static str,
+    asked_at: DateTime<Utc>,
+    /// What was written with the wish.
+    reason: Option<String>,
+    /// When it was gone, or refused.
+    at: Option<DateTime<Utc>>,
+    /// Why it was refused, and who can mend that before it is asked for again.
+    why: Option<ErrorShape>,
 }
 
 /// Something that may stand in a publication's way.
@@ -303,6 +329,19 @@ impl From<&posts::Publication> for PublicationShape {
             link: it.link.clone(),
             error: ErrorShape::of(it),
             findings: ahead(it).iter().map(FindingShape::from).collect(),
+            taken_down: it.taken_down.as_ref().map(TakenDownShape::from),
+        }
+    }
+}
+
+impl From<&TakenDown> for TakenDownShape {
+    fn from(it: &TakenDown) -> Self {
+        Self {
+            state: it.state.word(),
+            asked_at: it.asked_at,
+            reason: it.reason.clone(),
+            at: it.ended_at,
+            why: it.why.as_ref().map(ErrorShape::of_refusal),
         }
     }
 }
@@ -374,6 +413,20 @@ impl ErrorShape {
                 },
             }),
             (None, _) => None,
+        }
+    }
+
+    /// Why something is not taken down. What did not pass by itself is asked for again only where somebody says so.
+    pub fn of_refusal(failure: &Failure) -> Self {
+        Self {
+            class: class(failure.class),
+            code: failure.code.clone(),
+            message: failure.message.clone(),
+            who_acts: match failure.who_acts() {
+                "owner" => "owner",
+                "operator" => "operator",
+                _ => "staff",
+            },
         }
     }
 
