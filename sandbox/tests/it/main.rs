@@ -6,6 +6,7 @@ mod facebook;
 mod faults;
 mod harness;
 mod instagram;
+mod sdk;
 mod store;
 mod tiktok;
 mod videos;
