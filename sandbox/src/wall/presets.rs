@@ -237,7 +237,7 @@ const LIMITS: &[Preset] = &[
         name: "daily_limit",
         title: "Instagram's limit of a day (9/2207042)",
         does: "A container is not published because the account has published enough.",
-        expect: "The post waits for a place; with the quota below it comes as it really would.",
+        expect: "The post waits for a place; with a quota set under Networks it comes as it really would.",
         call: "media_publish",
         network: Some(InstagramBusiness),
         fault: || json!({ "graph": { "code": 9, "subcode": 2_207_042, "http": 403 } }),
