@@ -3,10 +3,18 @@
 //! A comment has no draft and nothing that a network would tell it again by, so sending it is all there is. What is
 //! found under the post proves that it is there; that it is not found proves nothing.
 
-use crate::surface::{CaptionLimit, Finding, Surface, Takes};
+use crate::surface::{CaptionLimit, Finding, Surface, TakeDown, Takes};
 
 /// What a comment goes out on: no post is ever placed on it.
-pub const SURFACE: Surface = Surface { name: "comment", kinds: &[], takes: Takes::Words, one_shot: true };
+pub const SURFACE: Surface = Surface {
+    name: "comment",
+    kinds: &[],
+    takes: Takes::Words,
+    one_shot: true,
+    take_down: TakeDown::ByHand {
+        how: "Whoever manages the account deletes a comment where it stands, under the post.",
+    },
+};
 /// The option of a target that asks for one.
 pub const OPTION: &str = "first_comment";
 /// Under what the network calls its post a comment stands: a member of its content's options.

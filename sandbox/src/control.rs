@@ -245,8 +245,8 @@ async fn reset(State(sandbox): Shared) -> Result<Json<Value>, Refused> {
     let emptied = {
         let mut book = sandbox.book();
         let emptied = book.reset()?;
-        if let Some(processing_ms) = sandbox.rules.processing_ms {
-            book.record(Event::Settings(Settings { processing_ms, ..Settings::default() }))?;
+        if let Some(settings) = sandbox.rules.over(Settings::default()) {
+            book.record(Event::Settings(settings))?;
         }
         emptied
     };

@@ -58,7 +58,7 @@ pub async fn answer(sandbox: Arc<Sandbox>, request: Request<Body>) -> Reply {
             let action = async move {
                 match perform(&desk, operation, &asked).await {
                     Ok(body) => Answer::ok(body),
-                    Err(error) => error.into(),
+                    Err(error) => error.told_to(&asked.method).into(),
                 }
             };
             gate::pass(sandbox, call, action).await

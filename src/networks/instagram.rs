@@ -20,7 +20,8 @@ use jobs::{
     preflight::Fact,
     removal::{Presence, Removal},
     surface::{
-        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface,
+        TakeDown, Takes,
     },
 };
 use serde::Deserialize;

@@ -19,7 +19,8 @@ use jobs::{
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
     surface::{
-        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface,
+        TakeDown, Takes,
     },
 };
 use reqwest::{Method, header};

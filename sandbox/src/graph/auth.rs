@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{Asked, GraphError};
-use crate::model::TokenState;
+use crate::model::{Account, TokenState};
 use crate::state::Sandbox;
 use crate::world::World;
 

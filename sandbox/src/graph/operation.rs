@@ -119,7 +119,7 @@ impl Operation {
             (Some(Network::FacebookPage), "feed") => Self::Feed { page },
             (Some(Network::FacebookPage), "photos") => Self::Photos { page },
             (Some(Network::FacebookPage), "photo_stories") => Self::PhotoStory { page },
-            (Some(Network::FacebookPage), "videos") => match asked.params.text("upload_phase").as_deref() {
+            (Some(Network::FacebookPage), "videos") => match asked.params.word("upload_phase").as_deref() {
                 None => Self::WholeVideo { page },
                 Some("transfer") => Self::TransferVideo { page },
                 Some(_) => Self::phase_of(page, VideoKind::Video, asked),
@@ -134,7 +134,7 @@ impl Operation {
     }
 
     fn phase_of(page: String, kind: VideoKind, asked: &Asked) -> Self {
-        match asked.params.text("upload_phase").as_deref() {
+        match asked.params.word("upload_phase").as_deref() {
             Some("finish") => Self::FinishVideo { page, kind },
             Some(_) | None => Self::StartVideo { page, kind },
         }

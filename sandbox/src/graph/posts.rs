@@ -83,7 +83,11 @@ pub fn edit(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
     authorise(sandbox, id, asked)?;
     let message = asked.params.text("message").ok_or_else(|| GraphError::parameter("Nothing to update"))?;
     check_message(&message)?;
-    sandbox.book().record(Event::PostEdited { id: id.to_owned(), message })?;
+    let mut book = sandbox.book();
+    if !book.world.posts.contains_key(id) {
+        return Err(GraphError::missing(id));
+    }
+    book.record(Event::PostEdited { id: id.to_owned(), message })?;
     Ok(json!({ "success": true }))
 }
 

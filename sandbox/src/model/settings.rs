@@ -18,6 +18,8 @@ pub struct Settings {
     pub tiktok_pending: u64,
     /// How long after an init TikTok fetches the photos that it names; 0 is before it answers.
     pub tiktok_pull_after_ms: u64,
+    /// How long TikTok moderates what it has published: until then it is not listed and has no id.
+    pub tiktok_moderation_ms: u64,
     /// Facebook refuses a text that is the same as the Page's last one (506).
     pub refuse_duplicates: bool,
     /// Permissions that the owners have not granted, such as `pages_manage_engagement`.
@@ -49,6 +51,7 @@ impl Default for Settings {
             tiktok_inits_per_minute: 100_000,
             tiktok_pending: 100_000,
             tiktok_pull_after_ms: 0,
+            tiktok_moderation_ms: 0,
             refuse_duplicates: false,
             declined_scopes: Vec::new(),
             tiktok_access_seconds: 86_400,

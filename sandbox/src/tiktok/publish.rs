@@ -142,9 +142,9 @@ pub fn status(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     };
     let mut data = json!({ "uploaded_bytes": upload.received });
     match &upload.state {
-        UploadState::Complete { post, .. } if !hidden => {
+        UploadState::Complete { post, at } if !hidden => {
             data["status"] = "PUBLISH_COMPLETE".into();
-            let public = upload.privacy_level == "PUBLIC_TO_EVERYONE";
+            let public = upload.privacy_level == "PUBLIC_TO_EVERYONE" && book.moderated_at(*at) <= now;
             let ids: Vec<u64> = post.parse().into_iter().filter(|_| public).collect();
             data["publicaly_available_post_id"] = json!(ids);
         }

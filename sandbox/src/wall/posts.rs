@@ -76,7 +76,7 @@ pub async fn account(sandbox: &Sandbox, id: &str, before: Option<u64>, count: us
         let account = book.world.accounts.get(id)?;
         let visible = book.world.shown(id).filter(|effect| is_visible(sandbox, &book, effect));
         let older = visible.filter(|effect| before.is_none_or(|before| effect.seq < before));
-        let shown: Vec<_> = older.take(count + 1).map(|effect| known(&book, effect)).collect();
+        let shown: Vec<_> = older.take(count + 1).map(|effect| known(sandbox, &book, effect)).collect();
         let view = AccountView {
             order: account.platform,
             id: id.to_owned(),
@@ -112,7 +112,7 @@ pub async fn at(sandbox: &Sandbox, path: &str) -> Option<(&'static str, String, 
             return None;
         }
         let name = book.world.accounts.get(&effect.account).map(|account| account.name.clone());
-        (effect.platform.title(), name.unwrap_or_default(), known(&book, effect))
+        (effect.platform.title(), name.unwrap_or_default(), known(sandbox, &book, effect))
     };
     Some((network, name, post(sandbox, known).await))
 }
@@ -125,7 +125,7 @@ struct Known {
     comments: Vec<CommentView>,
 }
 
-fn known(book: &Book, effect: &Effect) -> Known {
+fn known(sandbox: &Sandbox, book: &Book, effect: &Effect) -> Known {
     let link = book.world.posts.get(&effect.object_id).and_then(|post| post.link.clone());
     let caption = book.world.posts.get(&effect.object_id).map(|post| post.message.clone());
     let mut effect = effect.clone();
@@ -140,6 +140,9 @@ fn known(book: &Book, effect: &Effect) -> Known {
     }
     if book.world.uploads.get(&effect.handle).is_some_and(|it| it.privacy_level != "PUBLIC_TO_EVERYONE") {
         badges.push("Not for everyone");
+    }
+    if effect.platform == Network::Tiktok && sandbox.clock.now() < book.moderated_at(effect.at) {
+        badges.push("In moderation");
     }
     let link = link.filter(|link| link.starts_with("https://") || link.starts_with("http://"));
     let name = |account: &str| book.world.accounts.get(account).map(|it| it.name.clone()).unwrap_or_default();

@@ -8,6 +8,7 @@ mod faults;
 mod harness;
 mod instagram;
 mod removals;
+mod sdk;
 mod store;
 mod tiktok;
 mod videos;

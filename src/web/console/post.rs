@@ -25,8 +25,8 @@ use crate::{
         accounts::Account,
         media::Media,
         posts::{Event, Post, Publication},
-        verdict::Evidence,
         take_down::{self, TakeDownState},
+        verdict::Evidence,
     },
     web::{
         App,
