@@ -65,6 +65,7 @@ mod tests {
         hashtags: None,
         surfaces: &[],
         privacy_levels: &[],
+        comments: None,
         site: Site {
             hosts: &["fb.example", "fb.watch"],
             home: "https://fb.example",

@@ -309,7 +309,7 @@ fn taken_down(t: &'static Texts, wish: &take_down::TakenDown, network: &str) -> 
     let error = wish.why.as_ref().map(|why| {
         let error = ErrorShape::of_refusal(why);
         let (message, code, who) = error.told();
-        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who) }
+        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who), post: None }
     });
     TakenDown {
         chip: words::take_down_chip(t, wish.state),
