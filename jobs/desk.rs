@@ -361,6 +361,14 @@ pub trait Media: Send + Sync {
     /// The store is away.
     async fn remove(&self, key: &str) -> Result<(), Failure>;
 
+    /// Gives up the parts of a file that were never joined; those that are not there count as given up.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn abandon(&self, _key: &str, _parts: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Where networks pull files from that fetch them by themselves; only a worker's files have one.
     fn origin(&self) -> Option<&dyn Origin> {
         None

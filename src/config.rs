@@ -197,6 +197,8 @@ pub struct Web {
     pub image_limit: u64,
     /// The largest film, in bytes.
     pub video_limit: u64,
+    /// What is promised with so many bytes or more comes in parts.
+    pub parts_from: u64,
     /// The most pixels of a picture.
     pub pixel_limit: u64,
     /// How long a person stays signed in without coming back.

@@ -23,6 +23,8 @@ pub struct Upload {
     pub content_type: String,
     /// The size that it is said to have.
     pub bytes: i64,
+    /// What the store calls its parts, where it comes in such and they are not joined yet.
+    pub parts: Option<String>,
     /// What it became.
     pub media_id: Option<Uuid>,
 }
@@ -41,13 +43,15 @@ impl Ledger {
             Once::KeyReused => return Ok(Once::KeyReused),
         };
         sqlx::query!(
-            "INSERT INTO upload (id, workspace_id, object_key, name, type, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO upload (id, workspace_id, object_key, name, type, bytes, parts)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
             new.id,
             new.workspace_id,
             new.object_key,
             new.name,
             new.content_type,
             new.bytes,
+            new.parts,
         )
         .execute(&mut *tx)
         .await?;
@@ -59,7 +63,7 @@ impl Ledger {
     pub async fn upload(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<Upload>, LedgerError> {
         let found = sqlx::query_as!(
             Upload,
-            "SELECT id, workspace_id, object_key, name, type AS content_type, bytes, media_id
+            "SELECT id, workspace_id, object_key, name, type AS content_type, bytes, parts, media_id
              FROM upload WHERE workspace_id = $1 AND id = $2",
             workspace_id,
             id,
@@ -67,6 +71,12 @@ impl Ledger {
         .fetch_optional(&self.pool)
         .await?;
         Ok(found)
+    }
+
+    /// Its parts are one file now: there is nothing left of them to give up.
+    pub async fn upload_joined(&self, id: Uuid) -> Result<(), LedgerError> {
+        sqlx::query!("UPDATE upload SET parts = NULL WHERE id = $1", id).execute(&self.pool).await?;
+        Ok(())
     }
 
     /// Makes a file of an upload, unless somebody was faster: `None`, and the copy in the store is not needed.

@@ -130,18 +130,31 @@ pub struct NewUploadBody {
     pub bytes: u64,
 }
 
-/// Where a file is to be sent: as `multipart/form-data`, these fields first, the file in the field `file` last.
+/// Where a file is to be sent. Where there are `parts`, each of them with a `PUT` to its address, in any order; else
+/// as `multipart/form-data` to `url`, its `fields` first, the file in the field `file` last.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PresignedUpload)]
 pub struct PresignedShape {
     /// The upload, for `POST /api/v1/media/uploads/{id}/complete`.
     pub id: Uuid,
-    /// The store's address.
-    pub url: String,
+    /// The store's address for the form; `null` where the file comes in parts.
+    pub url: Option<String>,
     /// The fields of the form.
     pub fields: BTreeMap<String, String>,
+    /// The parts of a large file, in its order; empty where it comes whole.
+    pub parts: Vec<PartShape>,
     /// Until when the store takes it.
     pub expires_at: String,
+}
+
+/// A part of a large file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadPart)]
+pub struct PartShape {
+    /// Where its bytes are put.
+    pub url: String,
+    /// Exactly how many there are.
+    pub bytes: u64,
 }
 
 /// A post.

@@ -1,6 +1,6 @@
 //! Files that a browser sends straight to the object store: first promised, then looked at.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -8,16 +8,17 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use jobs::store::Part;
 use uuid::Uuid;
 
 use super::{
     asked, give, id,
     media::{answer, described, fresh_key, told},
-    shapes::{MediaShape, NewUploadBody, PresignedShape, instant},
+    shapes::{MediaShape, NewUploadBody, PartShape, PresignedShape, instant},
 };
 use crate::{
     ledger::{
-        idempotency::{Answer, Once},
+        idempotency::{Answer, Before, Once},
         media::Media,
         uploads::Upload,
     },
@@ -35,9 +36,12 @@ use crate::{
 
 /// How long the store takes a file that was promised.
 const LIFE: Duration = Duration::from_hours(1);
+/// The same for the parts of a large one.
+const LIFE_OF_PARTS: Duration = Duration::from_hours(6);
 const FIELD: &str = "file";
 
-/// Promises a file, and is told where to send it: a form's address and its fields.
+/// Promises a file, and is told where to send it: a form's address and its fields, or, for a large one, an address for
+/// each of its parts.
 #[utoipa::path(
     post,
     path = "/api/v1/media/uploads",
@@ -46,7 +50,7 @@ const FIELD: &str = "file";
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer")),
     request_body(content = NewUploadBody),
     responses(
-        (status = 201, description = "Send it there as multipart/form-data, the fields first and the file last, as `file`; then complete the upload", body = PresignedShape),
+        (status = 201, description = "Send it there: each of the parts with a PUT, or all of it as multipart/form-data, the fields first and the file last, as `file`; then complete the upload", body = PresignedShape),
         (status = 422, description = "Not a type that is taken, or too large", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "A part of the house is away", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -64,8 +68,20 @@ pub async fn promise(
     if !found.is_empty() {
         return Err(Problem::invalid(found));
     }
-    let (new, answer) = app.promised(wish, caller.workspace_id)?;
-    match app.house.ledger.add_upload(&new, asked.as_ref(), answer).await? {
+    if let Some(asked) = &asked {
+        // Before the store opens parts that nobody needs; the ledger asks again when it writes.
+        match app.house.ledger.asked_before(asked).await? {
+            Before::Nothing => {}
+            Before::Answered(answer) => return Ok(give(answer, true)),
+            Before::Other => return Err(Problem::key_reused()),
+        }
+    }
+    let (new, answer) = app.promised(wish, caller.workspace_id).await?;
+    let added = app.house.ledger.add_upload(&new, asked.as_ref(), answer).await?;
+    if let (Once::Before(_) | Once::KeyReused, Some(parts)) = (&added, &new.parts) {
+        app.abandon(&new.object_key, parts).await;
+    }
+    match added {
         Once::Done(answer) => Ok(give(answer, false)),
         Once::Before(answer) => Ok(give(answer, true)),
         Once::KeyReused => Err(Problem::key_reused()),
@@ -122,23 +138,30 @@ fn not_taken(app: &App, wish: &WishedUpload) -> Option<Finding> {
 }
 
 impl App {
-    /// The upload, and the answer with the form for it.
-    fn promised(&self, wish: WishedUpload, workspace_id: Uuid) -> Result<(Upload, Answer), Problem> {
-        let new = Upload {
+    /// The upload, and the answer with the form for it, or with its parts.
+    async fn promised(&self, wish: WishedUpload, workspace_id: Uuid) -> Result<(Upload, Answer), Problem> {
+        let mut new = Upload {
             id: Uuid::now_v7(),
             workspace_id,
             object_key: format!("{workspace_id}/incoming/{}", Uuid::now_v7()),
             name: wish.name,
             content_type: wish.content_type,
             bytes: i64::try_from(wish.bytes).unwrap_or(i64::MAX),
+            parts: None,
             media_id: None,
         };
-        let form = self.house.media.form(&new.object_key, &new.content_type, wish.bytes, LIFE)?;
-        let shape = PresignedShape {
-            id: new.id,
-            url: form.url,
-            fields: form.fields,
-            expires_at: instant(form.expires_at),
+        let (store, key, kind) = (&self.house.media, &new.object_key, &new.content_type);
+        let shape = if wish.bytes < self.house.web.parts_from {
+            let form = store.form(key, kind, wish.bytes, LIFE)?;
+            let (url, expires_at) = (Some(form.url), instant(form.expires_at));
+            PresignedShape { id: new.id, url, fields: form.fields, parts: Vec::new(), expires_at }
+        } else {
+            let opened = store.parts(key, kind, wish.bytes, LIFE_OF_PARTS).await?;
+            let shape = |part: Part| PartShape { url: part.url, bytes: part.bytes };
+            let (parts, expires_at) =
+                (opened.parts.into_iter().map(shape).collect(), instant(opened.expires_at));
+            new.parts = Some(opened.id);
+            PresignedShape { id: new.id, url: None, fields: BTreeMap::new(), parts, expires_at }
         };
         let body = serde_json::to_string(&shape).unwrap_or_default();
         Ok((new, Answer { status: 201, body }))
@@ -156,6 +179,7 @@ impl App {
     async fn take(&self, upload: &Upload) -> Result<Media, Problem> {
         let store = &self.house.media;
         let kind = Type::named(&upload.content_type).ok_or_else(Problem::internal)?;
+        self.join(upload).await?;
         if !self.has_come(upload).await? {
             return self.faster(upload).await;
         }
@@ -193,6 +217,22 @@ impl App {
         }
     }
 
+    /// Has the store make one file of what came in parts. Where that was done before, the file is there already.
+    async fn join(&self, upload: &Upload) -> Result<(), Problem> {
+        let Some(parts) = &upload.parts else { return Ok(()) };
+        let promised = upload.bytes.unsigned_abs();
+        match self.house.media.join(&upload.object_key, parts, promised).await? {
+            Some(have) if have == promised => Ok(self.house.ledger.upload_joined(upload.id).await?),
+            None | Some(0) => Ok(()),
+            Some(have) => {
+                let detail = format!(
+                    "{promised} bytes were promised; the parts that have come have {have}. Send the others, then say so."
+                );
+                Err(Problem::invalid(vec![Finding::new("bytes", "media_size_differs", detail)]))
+            }
+        }
+    }
+
     /// Looks at the copy and writes it down; `None`: somebody was faster.
     async fn keep_copy(&self, upload: &Upload, key: &str) -> Result<Option<Media>, Problem> {
         let bytes = upload.bytes.unsigned_abs();
@@ -219,9 +259,15 @@ impl App {
         };
         media.ok_or_else(|| {
             Problem::conflict(
-                "Nothing has come to the store yet. Send the file with the form first, then say so.",
+                "Nothing has come to the store yet. Send the file with the form, or its parts, first; then say so.",
             )
         })
+    }
+
+    async fn abandon(&self, key: &str, parts: &str) {
+        if let Err(failure) = self.house.media.abandon(key, parts).await {
+            tracing::warn!(%failure, key, "parts that are not needed could not be given up");
+        }
     }
 
     async fn discard(&self, key: &str) {
