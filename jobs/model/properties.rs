@@ -144,7 +144,7 @@ impl World {
         let dead = |handle: u8| matches!(self.things[usize::from(handle)].stands, Stands::Dead(_));
         let proved = |call: &CallRow| {
             call.handle == last.handle
-                || call.verdict == Some(Ruled::DefiniteNo)
+                || call.refused()
                 || call.handle.is_some_and(dead)
         };
         self.calls.iter().all(proved)
