@@ -264,7 +264,7 @@ async fn a_no_that_came_after_the_effect_is_found_out_before_an_edit_is_sent() {
     .await;
     let change = json!({ "caption": "as it is wanted now" });
     let (status, answer) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&change)).await;
-    assert_eq!(status, 200, "{answer}");
+    assert_eq!(status, 202, "{answer}");
     connect_again(&system, FACEBOOK, "104000000000001").await;
     system.until(&post, "published").await;
     let effects = system.control("effects").await;
@@ -284,7 +284,7 @@ async fn an_edit_after_a_true_no_is_what_becomes_public() {
     .await;
     let change = json!({ "caption": "seen instead" });
     let (status, answer) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&change)).await;
-    assert_eq!(status, 200, "{answer}");
+    assert_eq!(status, 202, "{answer}");
     connect_again(&system, FACEBOOK, "104000000000001").await;
     system.all_live_once(&[post]).await;
     assert_eq!(system.effects(FACEBOOK, "seen instead").await.len(), 1);
