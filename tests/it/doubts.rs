@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jobs::failpoint::Point;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -345,4 +346,22 @@ async fn an_upload_goes_on_where_the_last_attempt_left_it() {
         let inits = calls["data"].as_array().unwrap().iter().filter(|call| call["call"] == "video_init").count();
         assert_eq!(inits, usize::from(platform == TIKTOK));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ready_at_the_network_does_not_wait_for_the_store() {
+    let mut system = System::start().await;
+    let mut png = std::io::Cursor::new(Vec::new());
+    let image = image::RgbImage::from_pixel(320, 320, image::Rgb([200, 120, 40]));
+    image.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let media = [system.upload("picture.png", png.into_inner()).await];
+    let wish = system.wish("made of something else", &[INSTAGRAM], &media);
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    system.start_worker(&[(Point::AfterPrepared.word(), "kill9")]);
+    assert_eq!(system.workers[0].ended().await, None);
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    system.environment.insert("AWS_ENDPOINT_URL_S3".into(), nobody);
+    system.start_worker(&[]);
+    system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
 }
