@@ -74,6 +74,7 @@ impl Facebook {
             keep.keep(handle).await?;
             let readiness = match (sight, kind) {
                 (Sight::Ready, _) => Readiness::Ready,
+                (_, Kind::Reel | Kind::Story) if have >= file.bytes => Readiness::Building,
                 (_, Kind::Video) => self.send_parts(call, deadline, handle, have..file.bytes, file).await?,
                 (_, Kind::Reel | Kind::Story) => self.have_pulled(call, deadline, handle, file).await?,
             };
