@@ -220,12 +220,10 @@ impl<'a> At<'a> {
     async fn send(&self, handle: &Handle, content: &Content, armed: Armed) -> Result<Done, JobError> {
         fp!(AfterArm);
         let limits = &self.desk.limits;
-        if self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within {
-            let late = Failure::new(
-                Class::Transient,
-                "send_too_late",
-                "too long between the intent and the request",
-            );
+        let slow = self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within;
+        if slow || !(self.desk.leased)() {
+            let why = if slow { "too long between the intent and the request" } else { "the lease ends too soon" };
+            let late = Failure::new(Class::Transient, "send_too_late", why);
             self.effects.unsent(armed.call, &late).await?;
             return Err(JobError::Infrastructure(late.message));
         }
