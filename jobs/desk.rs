@@ -34,6 +34,8 @@ pub struct Desk<'a> {
     pub vault: &'a dyn Vault,
     /// Files.
     pub media: &'a dyn Media,
+    /// Whether this worker still has, by its own clock, the lease under which its intents were made.
+    pub leased: &'a (dyn Fn() -> bool + Sync),
     /// How long things may take.
     pub limits: Limits,
 }
@@ -61,6 +63,8 @@ impl<'a> Desk<'a> {
 /// How long things may take while publishing.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// One attempt, uploads included.
+    pub attempt: Duration,
     /// One commit call, from arming to its answer.
     pub commit_timeout: Duration,
     /// From the confirmed intent to the first byte.
@@ -126,6 +130,11 @@ pub trait Network: Send + Sync {
 
     /// Commits the handle, once: no retry, no redirect. Everything outside a short list is unknown.
     async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer;
+
+    /// Whether a commit of this handle sends bytes of the files, and not only names what is at the network already.
+    fn sends_files(&self, _handle: &Handle) -> bool {
+        false
+    }
 
     /// Whether the network can be asked to take this handle back.
     fn takes_back(&self, _handle: &Handle) -> bool {
@@ -242,10 +251,13 @@ pub struct Content {
     pub media: Vec<File>,
     /// What the author chose for this network.
     pub options: Value,
-    /// No earlier than this can it have become public: the time of the first commit call, or now.
+    /// No earlier than this can it have become public: the time of its handle's first commit call, or now.
     pub not_before: DateTime<Utc>,
     /// The network's ids that other publications of this account are known by: it is none of these.
     pub taken: Vec<String>,
+    /// Another publication of the account that looks like it may be public, and nobody knows by what id: what is found
+    /// by its looks may be that one.
+    pub twin: bool,
 }
 
 /// A file in the object store.
@@ -302,7 +314,7 @@ pub trait KeepHandle: Send + Sync {
     async fn keep(&self, handle: &Handle) -> Result<(), Failure>;
 
     /// What an earlier prepare call left behind, unless the network has proved it dead. It may be of other
-    /// content than is wanted now.
+    /// content than is wanted now. Whoever goes on with it keeps it again.
     fn earlier(&self) -> Option<&Handle> {
         None
     }
@@ -432,6 +444,9 @@ pub struct Publication {
     pub handle: Option<Handle>,
     /// Whether that handle was ever armed.
     pub handle_armed: bool,
+    /// When that handle was last sent to be told a definite no; what it says of itself is not read since, and it is not
+    /// dead.
+    pub refused_at: Option<DateTime<Utc>>,
     /// When the latest call for it began.
     pub last_call_at: Option<DateTime<Utc>>,
     /// When a handle that is not dead was last committed.
@@ -502,8 +517,8 @@ pub trait Effects: Send + Sync {
     async fn arm(&self) -> Result<Result<Armed, NotArmed>, JobError>;
     /// T8': armed, and no byte was sent.
     async fn unsent(&self, call: Uuid, failure: &Failure) -> Result<(), JobError>;
-    /// The network has said that this commit took effect. Not fenced, idempotent: from then on no read can prove
-    /// that it did not.
+    /// The network has said that this commit took effect. Not fenced, idempotent, told until it is heard: from then on
+    /// no read can prove that it did not.
     async fn heard(&self, call: Uuid, public: &Public) -> Result<(), JobError>;
     /// T9: evidence that it is public. Not fenced, idempotent.
     async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError>;

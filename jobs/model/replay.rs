@@ -34,6 +34,7 @@ use crate::{
 pub fn replay(script: &[Reply]) -> Request {
     let desk = Replay { script, progress: Mutex::new((0, None)) };
     let limits = Limits {
+        attempt: Duration::from_mins(5),
         commit_timeout: Duration::from_secs(15),
         send_within: Duration::from_secs(2),
         look_least: Duration::from_secs(1),
@@ -49,6 +50,7 @@ pub fn replay(script: &[Reply]) -> Request {
         gate: &Open,
         vault: &desk,
         media: &desk,
+        leased: &|| true,
         limits,
     };
     let job = Publish { publication_id: Uuid::nil() };
@@ -157,6 +159,7 @@ impl Seen {
             options: Value::Null,
             not_before: now,
             taken: Vec::new(),
+            twin: false,
         };
         Publication {
             id: Uuid::nil(),
@@ -164,6 +167,7 @@ impl Seen {
             standing,
             handle: self.named.map(handle),
             handle_armed: self.armed,
+            refused_at: self.refused.then_some(now),
             last_call_at: Some(now - age),
             sent_at: self.sent.then(|| now - sent_ago),
             open_commit: self.open.map(id),

@@ -35,6 +35,7 @@ pub mod schedules;
 pub mod settle;
 pub mod spare;
 pub mod take_down;
+mod telling;
 pub mod tidings;
 pub mod traffic;
 pub mod uploads;

@@ -87,7 +87,8 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             media: &*parts.media,
-            limits: self.limits(),
+            leased: &|| self.lease.good(),
+            limits: self.limits(attempt.kind),
         };
         (attempt.kind.run)(&job.payload, &desk).await
     }

@@ -9,6 +9,7 @@ mod comments;
 mod compose;
 mod console;
 mod control;
+mod doubts;
 mod explain;
 mod failures;
 mod faults;
