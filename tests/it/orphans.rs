@@ -85,8 +85,11 @@ async fn a_draft_that_was_replaced_is_deleted_after_an_hour_and_the_one_in_use_i
     );
     run(&system, &filed).await;
     eventually("what is somebody's, or ends by itself, to be closed", || async {
-        let left = system.database.count("SELECT count(*) FROM orphan_handle").await;
-        if left == 1 { Ok(()) } else { Err(format!("{left} left")) }
+        let left: Vec<(String, String)> = sqlx::query_as("SELECT handle_kind, handle_id FROM orphan_handle")
+            .fetch_all(&system.database.pool)
+            .await
+            .unwrap();
+        if left.len() == 1 { Ok(()) } else { Err(format!("{left:?} left, {old} replaced by {new}")) }
     })
     .await;
     assert!(deleted(&system).await.is_empty(), "within its first hour nobody touches it");

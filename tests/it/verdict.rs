@@ -294,7 +294,7 @@ async fn what_cannot_be_decided_is_refused_with_the_reason() {
         .await;
     let answer = word(&door, publication, &no, &[]).await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
-    assert!(answer.text.contains("the network itself has said"), "{}", answer.text);
+    assert!(answer.text.contains("The network itself has said"), "{}", answer.text);
     assert_eq!(
         door.scratch.number("SELECT count(*) FROM verdict").await,
         0,
