@@ -247,7 +247,17 @@ async fn post(system: &System, platforms: &[&str], tag: &str) -> String {
 
 /// The comments are public once each, after their posts, and found where the ledger says.
 async fn all_public_once(system: &System, id: &str, platforms: &[&str], tag: &str) {
-    let published = system.until(id, "published").await;
+    // what was in doubt is called published before its address is known
+    let published = eventually("published, with addresses", || async {
+        let (_, post) = system.api(reqwest::Method::GET, &format!("/api/v1/posts/{id}"), None).await;
+        let named = |it: &Value| it["state"] == "published" && it["permalink"].is_string();
+        if post["publications"].as_array().unwrap().iter().all(named) {
+            Ok(post)
+        } else {
+            Err(post.to_string())
+        }
+    })
+    .await;
     let publications = published["publications"].as_array().unwrap();
     assert_eq!(publications.len(), 2 * platforms.len());
     for platform in platforms {

@@ -113,7 +113,8 @@ impl Graph {
             return Ok(Sight::Ready);
         }
         let said = Said::of(handle)?;
-        let fields = format!("id,{},{},from", dialect.words, dialect.time);
+        let address = dialect.own_address.map(|field| format!(",{field}")).unwrap_or_default();
+        let fields = format!("id,{},{},from{address}", dialect.words, dialect.time);
         let most = LATEST.to_string();
         let mut query = vec![("fields", fields.as_str()), ("limit", most.as_str())];
         query.extend(dialect.order);
@@ -121,8 +122,7 @@ impl Graph {
         let list = list.map_err(Fault::into_failure)?;
         let unlisted = || unreadable(Phase::Read, "the answer lists no comments").into_failure();
         let comments = list["data"].as_array().ok_or_else(unlisted)?;
-        let found = only_match(comments, dialect, &said, call.account);
-        Ok(found.map_or(Sight::Ready, |id| Sight::Public(Public { id: Some(id), url: None })))
+        Ok(only_match(comments, dialect, &said, call.account).map_or(Sight::Ready, Sight::Public))
     }
 
     /// Where a comment is to be seen: at its own address, or at its post's, where it has none.
@@ -158,7 +158,7 @@ fn permitted(dialect: &Dialect, failure: Failure) -> Failure {
 
 /// The one comment with these words, by this account, since then. Where the list ends before it reaches that far back,
 /// another one may lie beyond its end, and none is taken.
-fn only_match(comments: &[Value], dialect: &Dialect, said: &Said, account: &str) -> Option<String> {
+fn only_match(comments: &[Value], dialect: &Dialect, said: &Said, account: &str) -> Option<Public> {
     let since = said.since - CLOCKS_APART;
     let time = |it: &Value| DateTime::parse_from_str(it[dialect.time].as_str()?, TIME).ok();
     let recent = |it: &&Value| time(it).is_some_and(|at| at >= since);
@@ -171,7 +171,10 @@ fn only_match(comments: &[Value], dialect: &Dialect, said: &Said, account: &str)
     };
     let mut matches = comments.iter().filter(recent).filter(fits);
     match (matches.next(), matches.next()) {
-        (Some(one), None) => id_of(&one["id"]),
+        (Some(one), None) => {
+            let url = dialect.own_address.and_then(|field| one[field].as_str()).map(str::to_owned);
+            Some(Public { id: Some(id_of(&one["id"])?), url })
+        }
         (Some(_) | None, _) => None,
     }
 }
@@ -199,7 +202,7 @@ mod tests {
     }
 
     fn found(comments: &[Value]) -> Option<String> {
-        only_match(comments, &DIALECT, &said(), "104")
+        only_match(comments, &DIALECT, &said(), "104").and_then(|public| public.id)
     }
 
     #[test]
