@@ -346,7 +346,7 @@ async fn update_publication(
 ) -> Result<(), LedgerError> {
     sqlx::query!(
         "UPDATE publication
-         SET surface = $2, caption = $3, options = $4, scheduled_for = $5,
+         SET surface = $2, caption = $3, options = $4, scheduled_for = $5, given_up = NULL,
              latest_at = $5::timestamptz + make_interval(secs => $6), version = version + 1, updated_at = ledger_now()
          WHERE id = $1",
         id,
@@ -362,7 +362,8 @@ async fn update_publication(
 }
 
 /// Its job runs when the new time asks for it; another time wakes what failed or was too late (T21). Who has the job
-/// now gives it back at that time, whatever time they meant.
+/// now gives it back at that time, whatever time they meant. The attempts that were spent on what it was before do not
+/// count; the workers that it ended do, until it is done.
 async fn wake(
     tx: &mut PgConnection,
     it: &Publication,
@@ -378,7 +379,8 @@ async fn wake(
     let ahead = TimeDelta::from_std(change.new.prepare_ahead).unwrap_or(TimeDelta::MAX);
     let run_at = change.new.scheduled_for.checked_sub_signed(ahead).map_or(now, |at| at.max(now));
     let job = sqlx::query!(
-        "UPDATE job SET run_at = $2, epoch = epoch + 1 WHERE publication_id = $1 AND kind = 'publish'
+        "UPDATE job SET run_at = $2, epoch = epoch + 1, attempt = 0, troubled_at = NULL
+         WHERE publication_id = $1 AND kind = 'publish'
          RETURNING id, workspace_id",
         it.id,
         run_at,

@@ -226,6 +226,24 @@ async fn what_was_held_as_too_late_is_sent_at_its_new_time() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_before_a_change_says_nothing_of_what_is_there_now() {
+    let it = Later::open().await;
+    it.set(
+        r#"state = 'retry_wait', handle_kind = 'draft', handle_id = 'd', handle_state = 'dead',
+              given_up = '{"class": "permanent", "code": "100", "message": "no"}'"#,
+    )
+    .await;
+    it.door
+        .scratch
+        .run("UPDATE job SET attempt = 24, troubled_at = ledger_now() - interval '23 hours'")
+        .await;
+    assert_eq!(it.patch(&json!({ "caption": "Otherwise" })).await.status, StatusCode::ACCEPTED);
+    let anew = "SELECT count(*) FROM publication p JOIN job j ON j.publication_id = p.id
+                WHERE p.given_up IS NULL AND j.attempt = 0 AND j.troubled_at IS NULL";
+    assert_eq!(it.door.scratch.number(anew).await, 1);
+}
+
+#[tokio::test]
 async fn a_change_under_a_key_is_made_once() {
     let it = Later::open().await;
     let first = patch(&it.door, &it.post, &json!({ "caption": "one" }), Some("k")).await;

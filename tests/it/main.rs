@@ -21,6 +21,7 @@ mod journeys;
 mod media;
 mod networks;
 mod operators;
+mod overtaken;
 mod pages;
 mod photos;
 mod preflight;
