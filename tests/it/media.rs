@@ -81,7 +81,7 @@ fn sum(bytes: &[u8]) -> String {
 }
 
 /// Sends a file to the intake: the status and the answer.
-async fn offer(system: &System, bytes: Vec<u8>) -> (u16, Value) {
+pub async fn offer(system: &System, bytes: Vec<u8>) -> (u16, Value) {
     let part = reqwest::multipart::Part::bytes(bytes).file_name("it");
     let form = reqwest::multipart::Form::new().part("file", part);
     let request = reqwest::Client::new().post(system.url("/api/v1/media")).bearer_auth(&system.key);
@@ -323,7 +323,7 @@ fn memory(pid: u32) -> u64 {
 
 /// Does something, and tells the most memory that a process held meanwhile.
 #[cfg(target_os = "linux")]
-async fn watched<T>(pid: u32, work: impl Future<Output = T>) -> (T, u64) {
+pub async fn watched<T>(pid: u32, work: impl Future<Output = T>) -> (T, u64) {
     let mut work = std::pin::pin!(work);
     let (mut tick, mut most) = (tokio::time::interval(std::time::Duration::from_millis(10)), 0);
     loop {

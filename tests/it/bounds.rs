@@ -1,0 +1,54 @@
+//! What one request may make the intake do is bounded, whatever is sent: its memory is watched while it is sent.
+#![cfg(target_os = "linux")]
+
+use crate::{
+    harness::System,
+    media::{offer, watched},
+};
+
+/// A part of a PNG.
+fn part(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut part = [&name[..], body].concat();
+    let sum = !part.iter().fold(!0_u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
+    });
+    part.splice(..0, u32::try_from(body.len()).unwrap().to_be_bytes());
+    part.extend(sum.to_be_bytes());
+    part
+}
+
+/// Zeros, folded by a thousand: so many bytes that each stand for about a thousand.
+fn folded(length: usize) -> Vec<u8> {
+    // zlib, one block of fixed codes: a zero; then, again and again, 258 times what stands one before it
+    let (mut bytes, mut bits, mut held) = (vec![0x78, 0x9c], 0_u64, 0);
+    let mut put = |code: u64, width: u32, bytes: &mut Vec<u8>| {
+        bits |= code << held;
+        held += width;
+        while held >= 8 {
+            bytes.push(bits.to_le_bytes()[0]);
+            (bits, held) = (bits >> 8, held - 8);
+        }
+    };
+    put(0b011, 3, &mut bytes); // the last block, of fixed codes
+    put(0b0000_1100, 8, &mut bytes); // a zero: 00110000, its first bit first
+    while bytes.len() < length {
+        put(0b1010_0011, 8, &mut bytes); // length 258: 11000101, likewise
+        put(0, 5, &mut bytes); // one before
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_unfolds_to_gigabytes_is_not_unfolded() {
+    const MOST: u64 = 200 << 20;
+    let system = System::start().await;
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    bytes.extend(part(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]));
+    bytes.extend(part(b"iCCP", &[&b"x\0\0"[..], &folded(4 << 20)].concat()));
+    bytes.extend(part(b"IDAT", &[0x78, 0x9c, 0x63, 0x60, 0, 0, 0, 2, 0, 1]));
+    bytes.extend(part(b"IEND", &[]));
+    let web = system.web.as_ref().unwrap().pid().unwrap();
+    let ((status, answer), most) = watched(web, offer(&system, bytes)).await;
+    assert!(status == 201 || status == 422, "{status} {answer}");
+    assert!(most > 1 << 20 && most < MOST, "the intake held {} MB", most >> 20);
+}
