@@ -1,6 +1,8 @@
 //! What one request may make the intake do is bounded, whatever is sent: its memory is watched while it is sent.
 #![cfg(target_os = "linux")]
 
+use futures_util::stream;
+
 use crate::{
     harness::System,
     media::{offer, watched},
@@ -51,4 +53,30 @@ async fn a_profile_that_unfolds_to_gigabytes_is_not_unfolded() {
     let ((status, answer), most) = watched(web, offer(&system, bytes)).await;
     assert!(status == 201 || status == 422, "{status} {answer}");
     assert!(most > 1 << 20 && most < MOST, "the intake held {} MB", most >> 20);
+}
+
+/// Bodies of many words that never come to a field.
+fn without_a_field(megabytes: usize, head: &'static [u8]) -> reqwest::Body {
+    let words = axum::body::Bytes::from(vec![b'x'; 1 << 20]);
+    let pieces = std::iter::once(axum::body::Bytes::from_static(head)).chain(std::iter::repeat_n(words, megabytes));
+    reqwest::Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_in_which_no_field_begins_is_not_held() {
+    const MOST: u64 = 100 << 20;
+    let system = System::start().await;
+    let web = system.web.as_ref().unwrap().pid().unwrap();
+    for head in [&b"no boundary"[..], b"--b\r\nContent-Disposition: form-data; name=\""] {
+        let request = reqwest::Client::builder().no_proxy().build().unwrap().post(system.url("/api/v1/media"));
+        let request = request.bearer_auth(&system.key).header("content-type", "multipart/form-data; boundary=b");
+        let (answer, most) = watched(web, request.body(without_a_field(200, head)).send()).await;
+        // who writes on after the refusal may find the connection closed before the answer is read
+        if let Ok(answer) = answer {
+            assert!([400, 413].contains(&answer.status().as_u16()), "{answer:?}");
+        }
+        assert!(most > 1 << 20 && most < MOST, "the intake held {} MB", most >> 20);
+    }
+    let (status, problem) = offer(&system, b"no picture".to_vec()).await;
+    assert_eq!(status, 422, "it goes on: {problem}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Multipart, Request, State},
+    extract::{Request, State, multipart::Field},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
@@ -31,9 +31,9 @@ use crate::{
         App,
         check::Noted,
         finding::Finding,
-        intake::media::form,
+        multipart::{self, Form},
         problem::Problem,
-        upload::{self, NotTaken, broken},
+        upload::{self, NotTaken},
     },
 };
 
@@ -129,7 +129,7 @@ pub async fn submit(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let form = form(&headers, request).await?;
+    let form = Form::open(&headers, request).await?;
     let (mut written, mut found) = read(&app, &seat, form).await?;
     let sheet = Sheet { app: &app, seat: &seat, headers: &headers };
     let (wish, unreadable) = written.wish();
@@ -160,7 +160,7 @@ pub async fn check(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (written, mut found) = read(&app, &seat, form(&headers, request).await?).await?;
+    let (written, mut found) = read(&app, &seat, Form::open(&headers, request).await?).await?;
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
     let findings = app.check(seat.member.workspace_id, &wish, found).await?.all();
@@ -175,7 +175,7 @@ pub async fn arrange(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (mut written, found) = read(&app, &seat, form(&headers, request).await?).await?;
+    let (mut written, found) = read(&app, &seat, Form::open(&headers, request).await?).await?;
     written.rearrange();
     let findings: Vec<Noted> = found.into_iter().map(Noted::from).collect();
     let said = Said { findings: &findings, ..Said::default() };
@@ -186,11 +186,11 @@ pub async fn arrange(
 async fn read(
     app: &Arc<App>,
     seat: &Seat<Author>,
-    mut form: Multipart,
+    mut form: Form,
 ) -> Result<(Written, Vec<Finding>), Problem> {
     let (mut written, mut found, mut fields, mut files) = (Written::default(), Vec::new(), 0, 0);
     let mut room = LONGEST_FORM;
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+    while let Some(field) = form.next_field().await? {
         fields += 1;
         if fields > MOST_FIELDS {
             return Err(Problem::malformed("The form has too many fields."));
@@ -224,9 +224,9 @@ async fn read(
 }
 
 /// The text of one field, never more than the limit in memory.
-async fn text(mut field: axum::extract::multipart::Field<'_>) -> Result<String, Problem> {
+async fn text(mut field: Field<'_>) -> Result<String, Problem> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
+    while let Some(chunk) = multipart::chunk(&mut field).await? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > LONGEST_FIELD {
             return Err(Problem::too_large(LONGEST_FIELD as u64));
@@ -238,7 +238,7 @@ async fn text(mut field: axum::extract::multipart::Field<'_>) -> Result<String, 
 async fn take_file(
     app: &Arc<App>,
     seat: &Seat<Author>,
-    field: axum::extract::multipart::Field<'_>,
+    field: Field<'_>,
 ) -> Result<(String, String), NotTaken> {
     let called = crate::web::text::file_name(field.file_name().unwrap_or_default());
     let named = |error| match error {
