@@ -220,7 +220,7 @@ fn target(n: usize, value: &Value, findings: &mut Findings) -> WishedTarget {
     }
     let caption = at.text("caption");
     let options = at.value("options").map(|value| options(&path, value, findings)).unwrap_or_default();
-    WishedTarget { account_id: account_id.unwrap_or_default(), caption, options }
+    WishedTarget { account_id: account_id.unwrap_or_default(), caption, options, stands: false }
 }
 
 fn options(path: &str, value: &Value, findings: &mut Findings) -> BTreeMap<String, String> {

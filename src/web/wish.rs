@@ -70,6 +70,9 @@ pub struct WishedTarget {
     pub caption: Option<String>,
     /// What the author chose for its network.
     pub options: BTreeMap<String, String>,
+    /// An accepted post goes there already, and the request does not name it: whether its account may be used is
+    /// asked again before it is sent.
+    pub stands: bool,
 }
 
 impl WishedTarget {
