@@ -188,7 +188,10 @@ pub fn upload(body: &Value) -> (WishedUpload, Vec<Finding>) {
     if bytes.is_none() {
         at.find("bytes", "required", "Say how many bytes the file has: a whole number above 0.");
     }
-    (WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() }, findings.all())
+    (
+        WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() },
+        findings.all(),
+    )
 }
 
 /// What is wrong with a body that says nothing.

@@ -178,7 +178,11 @@ impl Wish {
         let content = Content { shapes: &shapes, whole: readable && files.is_some() && link.is_some() };
         // what its reader did not take is not missing besides
         let named = !found.iter().any(|finding| finding.field == "targets");
-        let placed = if named || !self.targets.is_empty() { self.targets(facts, rules, content) } else { Ok(Vec::new()) };
+        let placed = if named || !self.targets.is_empty() {
+            self.targets(facts, rules, content)
+        } else {
+            Ok(Vec::new())
+        };
         let placed = keep(placed, &mut found).unwrap_or_default();
         Weighed { files, latest_after, when, placed, found }
     }

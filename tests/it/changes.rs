@@ -337,7 +337,8 @@ async fn one_that_nobody_can_prove_outweighs_those_that_are_cancelled() {
     let answer = act(&door, &post, "cancel").await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
     assert!(detail(&answer).contains("nobody could prove") || detail(&answer).contains("Nobody could prove"));
-    let states = "SELECT count(*) FROM publication WHERE (account_id, state) IN ((%h, 'held'), (%o, 'cancelled'))";
+    let states =
+        "SELECT count(*) FROM publication WHERE (account_id, state) IN ((%h, 'held'), (%o, 'cancelled'))";
     let states = states.replace("%h", &format!("'{held}'")).replace("%o", &format!("'{other}'"));
     assert_eq!(door.scratch.number(&states).await, 2, "the others are cancelled all the same");
 }
