@@ -148,9 +148,10 @@ impl Ledger {
             acted |= done.is_ok();
             refusals.extend(done.err());
         }
-        // one that may be public outweighs all that were cancelled
-        let kept = refusals.contains(&Refusal::WishKept);
-        if acted && !kept {
+        // one that may be public outweighs all that were cancelled, whether or not that will ever be proved
+        let in_doubt = |it: &Refusal| matches!(it, Refusal::WishKept | Refusal::Undecided);
+        let doubted = matches!(verb, Verb::Cancel) && refusals.iter().any(in_doubt);
+        if acted && !doubted {
             return Ok(Once::Done(Ok(self.done(tx, about, Vec::new()).await?)));
         }
         let refusal = refusals.into_iter().max_by_key(weight).unwrap_or(Refusal::Missing);
@@ -225,7 +226,7 @@ async fn lock(
         .await?;
     let Some(post) = posts::select(tx, about.workspace_id, about.post_id).await? else { return Ok(None) };
     let media_ids = [media_ids, &post.media_ids].concat();
-    let media = media::select(tx, about.workspace_id, &media_ids).await?;
+    let media = media::lock(tx, about.workspace_id, &media_ids).await?;
     let row = sqlx::query!(
         r#"SELECT ledger_now() AS "now!", (SELECT link_template FROM workspace WHERE id = $1) AS link_template"#,
         about.workspace_id,
@@ -360,7 +361,7 @@ async fn update_publication(
 ) -> Result<(), LedgerError> {
     sqlx::query!(
         "UPDATE publication
-         SET surface = $2, caption = $3, options = $4, scheduled_for = $5,
+         SET surface = $2, caption = $3, options = $4, scheduled_for = $5, given_up = NULL,
              latest_at = $5::timestamptz + make_interval(secs => $6), link = $7, version = version + 1, updated_at = ledger_now()
          WHERE id = $1",
         id,
@@ -377,7 +378,8 @@ async fn update_publication(
 }
 
 /// Its job runs when the new time asks for it; another time wakes what failed or was too late (T21). Who has the job
-/// now gives it back at that time, whatever time they meant.
+/// now gives it back at that time, whatever time they meant. The attempts that were spent on what it was before do not
+/// count; the workers that it ended do, until it is done.
 async fn wake(
     tx: &mut PgConnection,
     it: &Publication,
@@ -393,7 +395,8 @@ async fn wake(
     let ahead = TimeDelta::from_std(change.new.prepare_ahead).unwrap_or(TimeDelta::MAX);
     let run_at = change.new.scheduled_for.checked_sub_signed(ahead).map_or(now, |at| at.max(now));
     let job = sqlx::query!(
-        "UPDATE job SET run_at = $2, epoch = epoch + 1 WHERE publication_id = $1 AND kind = 'publish'
+        "UPDATE job SET run_at = $2, epoch = epoch + 1, attempt = 0, troubled_at = NULL
+         WHERE publication_id = $1 AND kind = 'publish'
          RETURNING id, workspace_id",
         it.id,
         run_at,

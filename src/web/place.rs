@@ -86,7 +86,9 @@ impl At<'_> {
         found.extend(
             comment.iter().flat_map(|(takes, words)| self.all(takes.findings(words, platform.title))),
         );
-        found.extend(self.inactive(account));
+        if !self.target.stands {
+            found.extend(self.inactive(account));
+        }
         let privacy_level = self.target.privacy_level(account);
         let caption = self.wish.caption_of(self.target);
         let (kind, link) = (self.wish.kind, self.wish.link.as_deref());

@@ -8,7 +8,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{finding::Finding, take_down::Offer};
+use super::{
+    finding::{self, Finding},
+    take_down::Offer,
+};
 use crate::ledger::LedgerError;
 
 /// What went wrong, in a form that is told to whoever asked.
@@ -61,6 +64,16 @@ impl Problem {
     /// 400: what came is not even readable.
     pub fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
+    }
+
+    /// 400, 413, 415 or 422: what came is not even readable, as its reader says.
+    pub fn unreadable(status: StatusCode, detail: impl Into<String>) -> Self {
+        let word = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "too-large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported-media-type",
+            _ => "malformed",
+        };
+        Self::new(status, word, "The request cannot be read", detail)
     }
 
     /// 401: no key, or none that opens anything.
@@ -122,6 +135,7 @@ impl Problem {
 
     /// 422: readable, and not to be taken as it is.
     pub fn invalid(errors: Vec<Finding>) -> Self {
+        let errors = finding::listed(errors);
         let detail = match errors.as_slice() {
             [only] => only.detail.clone(),
             several => format!("{} things need mending; errors lists each.", several.len()),

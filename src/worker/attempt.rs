@@ -17,7 +17,7 @@ use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
     Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
-    settle::{End, Finish, Outcome},
+    settle::{End, Ending, Finish, Outcome},
 };
 
 /// The wait before a settle that failed is tried again.
@@ -248,10 +248,13 @@ impl Worker {
         failure: &Failure,
     ) -> Result<bool, LedgerError> {
         let ledger = &self.parts.ledger;
-        if ledger.end(&End { claim: job.claim, step, outcome, failure }).await?
-            || self.lose(job, failure).await?
-        {
-            return Ok(true);
+        let again = self.parts.clock_now() + RELEASED_FOR;
+        match ledger.end(&End { claim: job.claim, step, outcome, failure }).await? {
+            Ending::Ended => return Ok(true),
+            // what was accepted meanwhile is tried or honoured, whatever became of what was before it
+            Ending::Overtaken => return self.back(job, Back::Released, again, failure.to_string()).await,
+            Ending::Refused if self.lose(job, failure).await? => return Ok(true),
+            Ending::Refused => {}
         }
         // what was sent may be carried out late: it fails when its handle is dead
         if step == Move::Fail
@@ -263,12 +266,12 @@ impl Worker {
                 .await;
         }
         // what was committed cannot be called failed on a guess: a person decides
-        if ledger.end(&End { claim: job.claim, step: Move::Hold, outcome: Outcome::Held, failure }).await? {
+        let hold = End { claim: job.claim, step: Move::Hold, outcome: Outcome::Held, failure };
+        if ledger.end(&hold).await? == Ending::Ended {
             return Ok(true);
         }
         // it was given another time, or sent, while this was decided: whoever has it next sees that
         if matches!(step, Move::Cancel | Move::Expire) {
-            let again = self.parts.clock_now() + RELEASED_FOR;
             return self.back(job, Back::Released, again, failure.to_string()).await;
         }
         let finish = Finish { claim: job.claim, output: serde_json::Value::Null, then: Vec::new() };
@@ -306,7 +309,7 @@ impl Worker {
 
     async fn lose(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
         let end = End { claim: job.claim, step: Move::Lose, outcome: Outcome::Unknown, failure };
-        let lost = self.parts.ledger.end(&end).await?;
+        let lost = self.parts.ledger.end(&end).await? == Ending::Ended;
         if lost {
             self.doubt.notify_one();
         }

@@ -16,6 +16,7 @@ use crate::support::{Answer, Door, Part, jpeg, multipart};
 pub struct Browser<'a> {
     door: &'a Door,
     cookies: BTreeMap<String, String>,
+    /// What its forms carry.
     pub token: String,
 }
 
@@ -68,6 +69,7 @@ impl<'a> Browser<'a> {
         self.send(request).await
     }
 
+    /// Sends a form without files.
     pub async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request =
@@ -97,7 +99,20 @@ impl<'a> Browser<'a> {
             file_name: Some(name),
             content,
         }));
-        let (kind, body) = multipart(&parts);
+        self.multipart(path, &parts).await
+    }
+
+    /// Sends these fields and files, in this order: their names, the files' own names, what is in them.
+    pub async fn parts(&mut self, path: &str, parts: &[(&str, Option<&str>, Vec<u8>)]) -> Answer {
+        let parts: Vec<Part<'_>> = parts
+            .iter()
+            .map(|(name, file_name, content)| Part { name, file_name: *file_name, content })
+            .collect();
+        self.multipart(path, &parts).await
+    }
+
+    async fn multipart(&mut self, path: &str, parts: &[Part<'_>]) -> Answer {
+        let (kind, body) = multipart(parts);
         let request = self.request(&Method::POST, path).header("content-type", kind);
         self.send(request.body(Body::from(body)).expect("a request")).await
     }

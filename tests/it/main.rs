@@ -1,6 +1,7 @@
 //! The one integration-test binary: real Postgres, real Redis, the binary itself, the networks over HTTP.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod bounds;
 mod browser;
 mod cancels;
 mod changes;
@@ -13,6 +14,8 @@ mod doubts;
 mod explain;
 mod failures;
 mod faults;
+mod files;
+mod forms;
 mod harness;
 mod history;
 mod house;
@@ -24,6 +27,7 @@ mod media;
 mod networks;
 mod operators;
 mod orphans;
+mod overtaken;
 mod pages;
 mod photos;
 mod preflight;

@@ -190,7 +190,7 @@ impl Written {
         let words = self.comments.get(id).filter(|words| !words.trim().is_empty());
         let words = words.map(|words| (comment::OPTION.to_owned(), words.replace('\0', "")));
         let options = level.into_iter().chain(words).collect();
-        WishedTarget { account_id: id.to_owned(), caption: None, options }
+        WishedTarget { account_id: id.to_owned(), caption: None, options, stands: false }
     }
 
     fn time(&self) -> WishedTime {
