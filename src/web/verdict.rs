@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{App, body::Fields, finding::Finding, permalink::Shown};
+use super::{App, body::Fields, finding::{Finding, Findings}, permalink::Shown};
 use crate::ledger::{pauses::REASON_MOST, verdict::Place};
 
 /// A word as it was given, and not yet judged.
@@ -18,7 +18,7 @@ pub struct Verdict {
 
 /// A word, as far as it can be read, and what cannot.
 pub fn read(body: &Value) -> (Verdict, Vec<Finding>) {
-    let mut found = Vec::new();
+    let mut found = Findings::default();
     let mut at = Fields::open("", body, &mut found);
     at.only(&["published", "permalink", "reason"]);
     let published = at.value("published").and_then(Value::as_bool);
@@ -26,7 +26,7 @@ pub fn read(body: &Value) -> (Verdict, Vec<Finding>) {
         at.find("published", "type", "This has to be true or false.");
     }
     let (permalink, reason) = (at.text("permalink"), at.text("reason"));
-    (Verdict { published, permalink, reason }, found)
+    (Verdict { published, permalink, reason }, found.all())
 }
 
 impl Verdict {

@@ -26,7 +26,7 @@ pub struct GraphError {
     /// The word of the host for uploads, which has an envelope of its own.
     pub upload: Option<&'static str>,
     /// What a program may go on by, such as where an upload stands.
-    pub data: Option<Value>,
+    pub data: Option<Box<Value>>,
 }
 
 /// What a request for something that is not there is called, before the name of its method is known.
@@ -72,7 +72,7 @@ impl GraphError {
     /// The same with what a program may go on by.
     #[must_use]
     pub fn with_data(mut self, data: Value) -> Self {
-        self.data = Some(data);
+        self.data = Some(Box::new(data));
         self
     }
 
@@ -159,7 +159,7 @@ impl From<GraphError> for Answer {
             body["error_subcode"] = subcode.into();
         }
         if let Some(data) = error.data {
-            body["error_data"] = data;
+            body["error_data"] = *data;
         }
         if let Some(message) = error.user_message {
             body["error_user_title"] = error.message.into();

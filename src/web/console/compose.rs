@@ -60,11 +60,11 @@ struct Page {
     ambiguous: bool,
     accept: &'static str,
     /// The link as each account's followers get it.
-    links: Vec<Sent>,
+    links: Vec<Longer>,
 }
 
 /// A link that the workspace's parameters were added to.
-struct Sent {
+struct Longer {
     says: String,
     link: String,
 }
@@ -275,17 +275,17 @@ impl Sheet<'_> {
             ambiguous: said.findings.iter().any(|finding| finding.code == "dst_ambiguous")
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
-            links: sent(t, said.targets, &accounts),
+            links: longer(t, said.targets, &accounts),
             written,
         })
     }
 }
 
 /// The links that the targets would get.
-fn sent(t: &Texts, targets: &[OnTarget], accounts: &[Account]) -> Vec<Sent> {
+fn longer(t: &Texts, targets: &[OnTarget], accounts: &[Account]) -> Vec<Longer> {
     let one = |target: &OnTarget| {
         let account = accounts.iter().find(|it| it.id.to_string() == target.account_id)?;
-        Some(Sent { says: fill(t.link_preview, &[&account.name]), link: target.link.clone()? })
+        Some(Longer { says: fill(t.link_preview, &[&account.name]), link: target.link.clone()? })
     };
     targets.iter().filter_map(one).collect()
 }
