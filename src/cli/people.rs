@@ -23,8 +23,8 @@ pub(super) enum WorkspaceVerb {
     },
     /// Prints or sets the parameters that are added to the links of a workspace's posts when they are accepted.
     ///
-    /// In the values may stand {platform} (facebook), {surface} (link), {account} (what people call it), {post_id} and
-    /// {date} (2026-12-01: the day on which the post goes out, where it was written for). What a link has already, it
+    /// In the values may stand `{platform}` (facebook), `{surface}` (link), `{account}` (what people call it), `{post_id}`
+    /// and `{date}` (2026-12-01: the day on which the post goes out, where it was written for). What a link has already, it
     /// keeps. Words are published as they were written, with the addresses in them.
     #[command(after_help = "Example:\n  postroom workspace utm \"Corner Bakery\" \
                             --set 'utm_source={platform}&utm_medium=social&utm_campaign={date}'")]

@@ -253,7 +253,7 @@ impl Wish {
             let (Some(account), Some(surface)) = (&it.account, it.surface) else { continue };
             it.link = links.on(account.id, surface).map_err(one)?;
             if let Some(target) = &mut it.target {
-                target.link = it.link.clone();
+                target.link.clone_from(&it.link);
             }
         }
         Ok(())

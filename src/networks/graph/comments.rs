@@ -216,7 +216,7 @@ mod tests {
             json!({ "id": "4", "message": "first!", "created_time": time }),
         ];
         assert_eq!(found(&others), None);
-        let with_ours = [&others[..], &[ours.clone()]].concat();
+        let with_ours = [&others[..], std::slice::from_ref(&ours)].concat();
         assert_eq!(found(&with_ours).as_deref(), Some("7"));
         assert_eq!(found(&[ours.clone(), comment("8", "first!", "104", time)]), None, "either may be ours");
         let full = vec![comment("9", "nice", "105", time); LATEST - 1];

@@ -74,8 +74,8 @@ fn anchor(account: Option<&str>, field: &str) -> String {
 /// Where in the page a field stands: among the fields, and among the accounts.
 fn place(anchor: &str, accounts: &[Account]) -> (usize, usize) {
     let fields = ["caption", "kind", "targets", "media", "link", "zone", "date", "fold"];
-    let parts = ["target-", "privacy-", "comment-"].iter().enumerate();
-    let part = parts.filter_map(|(n, prefix)| Some((n, anchor.strip_prefix(prefix)?))).next();
+    let mut parts = ["target-", "privacy-", "comment-"].iter().enumerate();
+    let part = parts.find_map(|(n, prefix)| Some((n, anchor.strip_prefix(prefix)?)));
     let of = |name: &str| fields.iter().position(|field| *field == name).unwrap_or(fields.len());
     match part {
         None => (of(anchor), 0),

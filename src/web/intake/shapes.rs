@@ -392,11 +392,10 @@ impl FindingShape {
 impl ErrorShape {
     /// What there is to say about a publication that is not, or not yet, what was wished.
     pub fn of(it: &posts::Publication) -> Option<Self> {
-        match it.state {
-            State::Published => return None,
+        let told = match it.state {
+            State::Published => false,
             // a comment that nobody asked to cancel says what it was cancelled with
-            State::Cancelled if it.parent_id.is_some() && it.cancel_requested_at.is_none() => {}
-            State::Cancelled => return None,
+            State::Cancelled => it.parent_id.is_some() && it.cancel_requested_at.is_none(),
             State::Held
             | State::Failed
             | State::Scheduled
@@ -405,7 +404,10 @@ impl ErrorShape {
             | State::Waiting
             | State::Armed
             | State::Unknown
-            | State::RetryWait => {}
+            | State::RetryWait => true,
+        };
+        if !told {
+            return None;
         }
         let held = it.state == State::Held;
         match (&it.failure, &it.hold_reason) {
