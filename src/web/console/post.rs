@@ -106,7 +106,6 @@ struct Card {
 struct TakenDown {
     chip: Chip,
     says: Option<String>,
-    reason: Option<String>,
     error: Option<Trouble>,
 }
 
@@ -278,7 +277,7 @@ fn card(
         },
         caption: it.caption.clone(),
         link: it.link.clone(),
-        permalink: safe(it.permalink.as_ref()),
+        permalink: safe(it.permalink.as_ref().filter(|_| !words::is_gone(it))),
         open: fill(t.look_at_it, &[network]),
         no_permalink: it.state == PublicationState::Published && it.permalink.is_none(),
         attempts: (attempts > 0).then(|| Texts::count(attempts, t.attempts_one, t.attempts_many)),
@@ -314,7 +313,6 @@ fn taken_down(t: &'static Texts, wish: &take_down::TakenDown, network: &str) -> 
     TakenDown {
         chip: words::take_down_chip(t, wish.state),
         says: says.map(|text| fill(text, &[network])),
-        reason: wish.reason.clone(),
         error,
     }
 }

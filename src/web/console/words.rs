@@ -9,7 +9,7 @@ use crate::{
     ledger::{
         accounts::AccountState,
         posts::{Event, Happening, Post, Publication},
-        take_down::TakeDownState,
+        take_down::{TakeDownState, TakenDown},
     },
     web::{App, times},
 };
@@ -72,7 +72,8 @@ pub fn says(t: &Texts, it: &Publication, network: &str, now: DateTime<Utc>) -> S
     fill(text, &[network])
 }
 
-fn is_gone(it: &Publication) -> bool {
+/// Whether it was taken down.
+pub fn is_gone(it: &Publication) -> bool {
     it.taken_down.as_ref().is_some_and(|it| it.state == TakeDownState::Gone)
 }
 
@@ -146,29 +147,18 @@ pub fn history(t: &Texts, post: &Post, it: &Publication, events: &[Event], netwo
         tone,
     };
     let mut lines = vec![line(post.created_at, (t.event_accepted.to_owned(), None, "good"))];
-    let own = events.iter().filter(|event| event.publication_id == it.id);
-    lines.extend(own.filter_map(|event| {
-        let told = if is_of_take_down(it, event) {
-            told_down(t, &event.what, network)
-        } else {
-            told(t, &event.what, network)
-        };
-        Some(line(event.at, told?))
-    }));
-    if let Some(wish) = &it.taken_down {
-        lines.push(line(wish.asked_at, (t.event_take_down_asked.to_owned(), wish.reason.clone(), "calm")));
-        let ended = match wish.state {
-            TakeDownState::Asked => None,
-            TakeDownState::Gone => Some((fill(t.event_take_down_gone, &[network]), None, "calm")),
-            TakeDownState::Refused => {
-                let why = wish.why.as_ref().map(|why| why.message.clone());
-                Some((t.event_take_down_refused.to_owned(), why, "act"))
-            }
-        };
-        lines.extend(wish.ended_at.zip(ended).map(|(at, ended)| line(at, ended)));
-    }
+    let own = || events.iter().filter(|event| event.publication_id == it.id);
+    // what was asked of the network about the wish comes after the wish, also within one second
+    let (of_wish, others): (Vec<_>, Vec<_>) = own().partition(|event| is_of_take_down(it, event));
+    lines.extend(others.iter().filter_map(|event| Some(line(event.at, told(t, &event.what, network)?))));
     if let Some(at) = it.published_at {
         lines.push(line(at, (fill(t.event_published, &[network]), None, "good")));
+    }
+    if let Some(wish) = &it.taken_down {
+        lines.push(line(wish.asked_at, (t.event_take_down_asked.to_owned(), wish.reason.clone(), "calm")));
+        let tell = |event: &&Event| Some(line(event.at, told_down(t, &event.what, wish, network)?));
+        lines.extend(of_wish.iter().filter_map(|event| tell(event)));
+        lines.extend(wish.ended_at.zip(ended(t, wish, network)).map(|(at, ended)| line(at, ended)));
     }
     lines.sort_by(|a, b| a.instant.cmp(&b.instant));
     // The same thing again and again is one line: a network is looked at many times.
@@ -182,14 +172,33 @@ fn is_of_take_down(it: &Publication, event: &Event) -> bool {
     discards && it.published_at.is_some_and(|at| at <= event.at)
 }
 
-fn told_down(t: &Texts, what: &Happening, network: &str) -> Option<(String, Option<String>, &'static str)> {
+/// How a wish to take it down ended.
+fn ended(t: &Texts, wish: &TakenDown, network: &str) -> Option<(String, Option<String>, &'static str)> {
+    match wish.state {
+        TakeDownState::Asked => None,
+        TakeDownState::Gone => Some((fill(t.event_take_down_gone, &[network]), None, "calm")),
+        TakeDownState::Refused => {
+            let why = wish.why.as_ref().map(|why| why.message.clone());
+            Some((t.event_take_down_refused.to_owned(), why, "act"))
+        }
+    }
+}
+
+fn told_down(
+    t: &Texts,
+    what: &Happening,
+    wish: &TakenDown,
+    network: &str,
+) -> Option<(String, Option<String>, &'static str)> {
     let Happening::Call { verdict, message, .. } = what else { return None };
+    let refused = wish.why.as_ref().map(|why| &why.message);
     let say =
         |text: &str, detail: Option<&String>, tone| Some((fill(text, &[network]), detail.cloned(), tone));
     match verdict.as_deref() {
         None => say(t.event_take_down_open, None, "busy"),
-        // that it is gone is said once
+        // that it is gone, or why it is not, is said once
         Some("ok" | "resolved_yes") => None,
+        Some("definite_no") if message.as_ref() == refused => None,
         Some("definite_no" | "resolved_no") => say(t.event_take_down_no, message.as_ref(), "watch"),
         Some(_) => say(t.event_take_down_lost, message.as_ref(), "watch"),
     }
