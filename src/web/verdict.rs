@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use super::{App, body::Fields, finding::{Finding, Findings}, permalink::Shown};
+use super::{
+    App,
+    body::Fields,
+    finding::{Finding, Findings},
+    permalink::Shown,
+};
 use crate::ledger::{pauses::REASON_MOST, verdict::Place};
 
 /// A word as it was given, and not yet judged.
