@@ -167,11 +167,7 @@ fn a_fault_planted_in_the_protocol_is_found() {
         (Flaw::EvidenceCounted, single, rule::IDEMPOTENT),
         (Flaw::FreezeUnseen, Setting { people: FREEZE, ..single }, rule::UNFROZEN),
         (Flaw::VersionUnseen, Setting { people: EDIT, ..single }, rule::CURRENT),
-        (
-            Flaw::RefusalBelieved,
-            Setting { noes_lie: true, people: EDIT, ..single },
-            rule::ONE_EFFECT,
-        ),
+        (Flaw::RefusalBelieved, Setting { noes_lie: true, people: EDIT, ..single }, rule::ONE_EFFECT),
         (Flaw::WishUnseen, Setting { people: CANCEL, ..single }, rule::KEPT),
         (Flaw::NoNextLook, single, rule::NEXT_LOOK),
         (Flaw::NoJob, single, rule::HAS_JOB),

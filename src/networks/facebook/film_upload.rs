@@ -136,7 +136,12 @@ impl Facebook {
     }
 
     /// How many bytes of a film the network has.
-    pub(super) async fn have(&self, call: &Call<'_>, deadline: Deadline, handle: &Handle) -> Result<u64, Failure> {
+    pub(super) async fn have(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        handle: &Handle,
+    ) -> Result<u64, Failure> {
         let film = self.graph.get(call, deadline, &[&handle.id], &[("fields", "status")]).await;
         let film = film.map_err(Fault::into_failure)?;
         // the spelling is Meta's

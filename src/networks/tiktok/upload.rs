@@ -149,9 +149,7 @@ impl Sending<'_> {
                 match self.parts(have).await {
                     Ok(()) => Ok(have.max(last)),
                     // the address has expired for the parts before the last as for the last
-                    Err(failure) if has_expired(&failure) => {
-                        Err(self.give_up(Answer::Unsent(failure)).await)
-                    }
+                    Err(failure) if has_expired(&failure) => Err(self.give_up(Answer::Unsent(failure)).await),
                     Err(failure) => Err(Answer::Unsent(failure)),
                 }
             }
