@@ -144,6 +144,7 @@ const LINES: &[Line] = {
         (Instagram, "-1/2207077", Transient, Open, "postroom", ""),
         (Instagram, "-1/2207082", Transient, Open, "postroom", ""),
         (Instagram, "-1/2207085", Transient, Open, "postroom", ""),
+        (Instagram, "100/2207073", Permanent, Open, "author", "removed by an app"),
         (Instagram, "100/2207081", Permanent, Open, "author", "trial reels"),
         // TikTok's codes
         (TikTok, "invalid_param", Permanent, Open, "author", ""),

@@ -254,7 +254,7 @@ impl Network for TikTok {
                 Err(failure) => return Err(failure),
             }
         }
-        let (handle, upload) = self.init(call, deadline, file, post, of).await?;
+        let (handle, upload) = self.init(call, deadline, file, &post, of).await?;
         keep.keep(&handle).await?;
         let sending = Sending { tiktok: self, call, deadline, handle: &handle, upload: &upload, file };
         sending.prepare(0).await?;
@@ -416,7 +416,7 @@ impl TikTok {
         call: &Call<'_>,
         deadline: Deadline,
         file: &File,
-        post: Value,
+        post: &Value,
         of: Of,
     ) -> Result<(Handle, Upload), Failure> {
         let plan = Upload::plan(String::new(), file.bytes, self.chunk);
@@ -528,7 +528,7 @@ fn digest(post: &Value) -> String {
     hex::encode(Sha256::digest(post.to_string()))
 }
 
-fn init_body(post: Value, plan: &Upload) -> Value {
+fn init_body(post: &Value, plan: &Upload) -> Value {
     json!({
         "post_info": post,
         "source_info": {
