@@ -277,7 +277,7 @@ async fn a_post_accepted_by_an_intake_that_dies_is_not_lost() {
     system.web.take().unwrap().kill9().await;
     system.start_web().await;
     let wish = system.wish("the intake died after its commit", &[FACEBOOK], &[]);
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let send = || {
         client
             .post(system.url("/api/v1/posts"))

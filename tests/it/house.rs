@@ -364,7 +364,7 @@ async fn a_worker_without_its_ledger_says_so_and_ends_and_web_stays_and_says_so(
     assert!(log.contains("ledger is away"), "{log}");
     system.web.take().unwrap().kill9().await;
     system.start_web().await;
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let ready = client.get(system.url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), 503);
     assert!(ready.text().await.unwrap().contains("postgres"));

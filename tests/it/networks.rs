@@ -67,7 +67,7 @@ impl Sandbox {
         let (networks, store) = (networks(&at.graph, &at.rupload, &at.tiktok), store(&at));
         let pulls = Pulls::open(store.clone()).await;
         let store = store.behind(Arc::new(pulls.clone()));
-        Self { _program: program, folder, at, http: reqwest::Client::new(), networks, store, pulls }
+        Self { _program: program, folder, at, http: crate::harness::client(), networks, store, pulls }
     }
 
     async fn control(&self, path: &str, body: Value) -> Value {

@@ -62,6 +62,7 @@ impl Door {
     ) -> Self {
         Self {
             http: reqwest::Client::builder()
+                .no_proxy()
                 .timeout(ANSWER_WITHIN)
                 .pool_max_idle_per_host(0)
                 .build()

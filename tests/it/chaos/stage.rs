@@ -117,7 +117,7 @@ impl Stage {
             "platform": platform, "external_id": external, "name": "Second", "access_token": token, "refresh_token": "r2",
         });
         let url = format!("{}/accounts", self.system.addresses["control"].as_str().unwrap());
-        let added = reqwest::Client::new().post(url).json(&account).send().await.unwrap();
+        let added = crate::harness::client().post(url).json(&account).send().await.unwrap();
         assert!(added.status().is_success(), "{}", added.text().await.unwrap());
         let add = ["account", "add", "--workspace", "Bakery", "--platform", platform];
         let named = ["--external-id", &external, "--name", "Second"];
@@ -240,7 +240,7 @@ impl Stage {
         self.system.web = Some(self.system.process("web", &["web"], more));
         let url = self.system.url("/healthz");
         eventually_within(Duration::from_secs(30), "the intake", || async {
-            reqwest::get(&url).await.map(drop).map_err(|e| e.to_string())
+            crate::harness::client().get(&url).send().await.map(drop).map_err(|e| e.to_string())
         })
         .await;
     }
@@ -254,7 +254,7 @@ impl Stage {
     pub async fn honest_networks(&self) {
         for what in ["faults", "calls"] {
             let url = format!("{}/{what}", self.system.addresses["control"].as_str().unwrap());
-            let done = reqwest::Client::new().delete(url).send().await.unwrap();
+            let done = crate::harness::client().delete(url).send().await.unwrap();
             assert!(done.status().is_success());
         }
     }
