@@ -65,7 +65,7 @@ pub const fn is_ahead(state: State) -> bool {
 }
 
 /// Who can mend something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
     /// Whoever writes the post.

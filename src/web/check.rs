@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     App,
-    finding::Finding,
+    finding::{self, Finding},
     place::Placed,
     problem::Problem,
     wish::{Weighed, Wish},
@@ -106,6 +106,19 @@ impl Noted {
 }
 
 impl Report {
+    /// So much of it that an answer stays short.
+    fn listed(mut self) -> Self {
+        let (mut room, mut more) = (finding::MOST, 0);
+        let of_targets = self.targets.iter_mut().map(|target| &mut target.findings);
+        for list in std::iter::once(&mut self.errors).chain(of_targets) {
+            more += list.len().saturating_sub(room);
+            list.truncate(room);
+            room -= list.len();
+        }
+        self.errors.extend(finding::and_more(more).map(Noted::from));
+        self
+    }
+
     /// Everything there is to say, in the order of the request.
     pub fn all(self) -> Vec<Noted> {
         self.errors.into_iter().chain(self.targets.into_iter().flat_map(|target| target.findings)).collect()
@@ -141,7 +154,7 @@ impl App {
             }
         });
         let targets = targets.collect();
-        Ok(Report { targets, errors: weighed.found.into_iter().map(Noted::from).collect() })
+        Ok(Report { targets, errors: weighed.found.into_iter().map(Noted::from).collect() }.listed())
     }
 
     /// What is known besides of the accounts that it names.

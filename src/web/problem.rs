@@ -8,7 +8,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::finding::Finding;
+use super::finding::{self, Finding};
 use crate::ledger::LedgerError;
 
 /// What went wrong, in a form that is told to whoever asked.
@@ -103,6 +103,7 @@ impl Problem {
 
     /// 422: readable, and not to be taken as it is.
     pub fn invalid(errors: Vec<Finding>) -> Self {
+        let errors = finding::listed(errors);
         let detail = match errors.as_slice() {
             [only] => only.detail.clone(),
             several => format!("{} things need mending; errors lists each.", several.len()),

@@ -1,11 +1,17 @@
 //! What one request may make the intake do is bounded, whatever is sent: its memory is watched while it is sent.
 #![cfg(target_os = "linux")]
 
+use axum::{
+    body::Body,
+    http::{Method, StatusCode},
+};
 use futures_util::stream;
+use serde_json::{Value, json};
 
 use crate::{
     harness::System,
     media::{offer, watched},
+    support::{Answer, Door},
 };
 
 /// A part of a PNG.
@@ -79,4 +85,50 @@ async fn a_form_in_which_no_field_begins_is_not_held() {
     }
     let (status, problem) = offer(&system, b"no picture".to_vec()).await;
     assert_eq!(status, 422, "it goes on: {problem}");
+}
+
+/// A list of so many of these, as large as a body may be.
+fn many(of: &Value, bytes: usize) -> Vec<Value> {
+    vec![of.clone(); bytes / (of.to_string().len() + 1)]
+}
+
+async fn sent(door: &Door, path: &str, body: &Value) -> Answer {
+    let request = door.request(&Method::POST, path).header("content-type", "application/json");
+    door.send(request.body(Body::from(body.to_string())).expect("a request")).await
+}
+
+#[tokio::test]
+async fn a_body_full_of_errors_is_answered_with_a_hundred_of_them_and_how_many_there_were_besides() {
+    const WHOLE: usize = 260_000;
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let odd: serde_json::Map<String, Value> = (0..18_000).map(|n| (format!("x{n:05}"), json!(1))).collect();
+    let mut named = odd.clone();
+    named.insert("targets".into(), json!([{ "account_id": account }]));
+    let target = |options: &Value| json!({ "account_id": account, "options": options });
+    let several = |options: &Value| json!({ "caption": "x", "targets": vec![target(options); 50] });
+    let some: serde_json::Map<String, Value> = odd.iter().take(20).map(|(k, _)| (k.clone(), json!("1"))).collect();
+    for (body, code) in [
+        (json!({ "targets": many(&json!({}), WHOLE) }), "too_many_targets"),
+        (json!({ "targets": many(&json!(1), WHOLE) }), "too_many_targets"),
+        (json!({ "media_ids": many(&json!(1), WHOLE) }), "media_count"),
+        (json!(named), "unknown_field"),
+        (json!({ "targets": [target(&json!(odd))] }), "too_many_options"),
+        (several(&json!(some)), "unknown_option"),
+    ] {
+        let size = body.to_string().len();
+        assert!(size < 262_144, "{size}");
+        for path in ["/api/v1/posts", "/api/v1/posts:check"] {
+            let answer = sent(&door, path, &body).await;
+            assert!(answer.text.len() < 200_000, "{} bytes of {code} at {path}", answer.text.len());
+            assert!(answer.text.contains(&format!("\"{code}\"")), "{code}: {}", &answer.text[..500]);
+            if path.ends_with("posts") {
+                assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+                assert!(answer.findings().len() <= 102, "{}", answer.findings().len());
+            }
+        }
+    }
+    let answer = door.post(&json!(named)).await;
+    let last = answer.json()["errors"].as_array().unwrap().last().unwrap()["detail"].clone();
+    assert!(last.as_str().unwrap().starts_with("And 17900 more"), "{last}");
 }
