@@ -126,6 +126,28 @@ async fn another_time_moves_the_job_whoever_has_it_and_now_is_hinted_at() {
 }
 
 #[tokio::test]
+async fn a_schedule_that_is_shown_is_taken_as_it_is_shown() {
+    let it = Later::open().await;
+    for written in [
+        json!({ "at": "2027-12-01T09:30:00", "time_zone": "Asia/Jerusalem" }),
+        json!({ "at": "2027-12-01T09:30:00+02:00" }),
+        json!({ "at": "2027-12-01T07:30Z" }),
+        json!({ "at": "2027-10-31T01:30", "time_zone": "Asia/Jerusalem", "fold": "later" }),
+    ] {
+        let put = it.patch(&json!({ "schedule": written })).await;
+        assert_eq!(put.status, StatusCode::ACCEPTED, "{}", put.text);
+        let version = it.door.scratch.number("SELECT version FROM publication").await;
+        let mut shown = put.json()["schedule"].clone();
+        let fields = shown.as_object_mut().expect("a schedule");
+        fields.retain(|name, _| ["at", "time_zone", "fold"].contains(&name.as_str()));
+        let again = it.patch(&json!({ "schedule": shown })).await;
+        assert_eq!(again.status, StatusCode::ACCEPTED, "{shown}: {}", again.text);
+        assert_eq!(again.json()["schedule"], put.json()["schedule"]);
+        assert_eq!(it.door.scratch.number("SELECT version FROM publication").await, version, "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_judged_as_a_new_post_would_be() {
     let it = Later::open().await;
     let other = it.door.account("facebook_page").await;

@@ -100,12 +100,16 @@ pub async fn page(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let post = known(&app, &seat, &id).await?;
-    let zone = post.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+    // what went out at once says nothing of where its writer is
+    let zone = match &post.time_zone {
+        Some(zone) => Some(zone.clone()),
+        None => app.house.ledger.last_time_zone(seat.member.workspace_id).await?,
+    };
     let written = Written {
         caption: post.caption.clone(),
         link: post.link.clone().unwrap_or_default(),
         when: "keep".into(),
-        ..Written::fresh(zone)
+        ..Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()))
     };
     render(&view(&app, &seat, &headers, &post, written, &[], None))
 }

@@ -78,7 +78,7 @@ pub struct ScheduleBody {
     /// Wall time in `time_zone`, or a time with its offset. No fraction.
     #[schema(example = "2026-12-01T09:30:00")]
     pub at: String,
-    /// An IANA name.
+    /// An IANA name, or an offset: +02:00.
     #[schema(example = "Asia/Jerusalem")]
     pub time_zone: Option<String>,
     /// `earlier` or `later`: needed where the wall time happens twice.
