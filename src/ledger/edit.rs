@@ -147,9 +147,10 @@ impl Ledger {
             acted |= done.is_ok();
             refusals.extend(done.err());
         }
-        // one that may be public outweighs all that were cancelled
-        let kept = refusals.contains(&Refusal::WishKept);
-        if acted && !kept {
+        // one that may be public outweighs all that were cancelled, whether or not that will ever be proved
+        let in_doubt = |it: &Refusal| matches!(it, Refusal::WishKept | Refusal::Undecided);
+        let doubted = matches!(verb, Verb::Cancel) && refusals.iter().any(in_doubt);
+        if acted && !doubted {
             return Ok(Once::Done(Ok(self.done(tx, about, Vec::new()).await?)));
         }
         let refusal = refusals.into_iter().max_by_key(weight).unwrap_or(Refusal::Missing);

@@ -312,6 +312,37 @@ async fn a_wish_to_cancel_what_may_be_public_is_kept_and_refused() {
 }
 
 #[tokio::test]
+async fn one_that_nobody_can_prove_outweighs_those_that_are_cancelled() {
+    let door = Door::open().await;
+    let [held, other] = [door.account("facebook_page").await, door.account("facebook_page").await];
+    let body = json!({ "caption": "Twice", "targets": [{ "account_id": held }, { "account_id": other }] });
+    let post = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
+    let of = |account: Uuid| format!("(SELECT id FROM publication WHERE account_id = '{account}')");
+    door.scratch
+        .run(&format!(
+            "INSERT INTO remote_call (call_id, publication_id, account_id, job_id, epoch, worker_inc, kind, handle_id,
+                                      deadline_at, verdict)
+             SELECT gen_random_uuid(), id, account_id, id, 1, id, 'commit', 'd', ledger_now(), 'ambiguous'
+             FROM publication WHERE id = {}",
+            of(held)
+        ))
+        .await;
+    let hold = format!(
+        "UPDATE publication SET state = 'held', hold_reason = 'no proof', handle_kind = 'draft', handle_id = 'd',
+                                handle_state = 'ready' WHERE id = {}",
+        of(held)
+    );
+    door.scratch.run(&hold).await;
+    door.scratch.run(&format!("DELETE FROM job WHERE publication_id = {}", of(held))).await;
+    let answer = act(&door, &post, "cancel").await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
+    assert!(detail(&answer).contains("nobody could prove") || detail(&answer).contains("Nobody could prove"));
+    let states = "SELECT count(*) FROM publication WHERE (account_id, state) IN ((%h, 'held'), (%o, 'cancelled'))";
+    let states = states.replace("%h", &format!("'{held}'")).replace("%o", &format!("'{other}'"));
+    assert_eq!(door.scratch.number(&states).await, 2, "the others are cancelled all the same");
+}
+
+#[tokio::test]
 async fn what_was_sent_once_is_left_to_who_can_take_it_back() {
     let it = Later::open().await;
     it.set("state = 'prepared', handle_kind = 'draft', handle_id = 'd', handle_state = 'ready'").await;
