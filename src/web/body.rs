@@ -188,7 +188,10 @@ pub fn upload(body: &Value) -> (WishedUpload, Vec<Finding>) {
     if bytes.is_none() {
         at.find("bytes", "required", "Say how many bytes the file has: a whole number above 0.");
     }
-    (WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() }, findings.all())
+    (
+        WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() },
+        findings.all(),
+    )
 }
 
 /// What is wrong with a body that says nothing.
@@ -220,7 +223,7 @@ fn target(n: usize, value: &Value, findings: &mut Findings) -> WishedTarget {
     }
     let caption = at.text("caption");
     let options = at.value("options").map(|value| options(&path, value, findings)).unwrap_or_default();
-    WishedTarget { account_id: account_id.unwrap_or_default(), caption, options }
+    WishedTarget { account_id: account_id.unwrap_or_default(), caption, options, stands: false }
 }
 
 fn options(path: &str, value: &Value, findings: &mut Findings) -> BTreeMap<String, String> {

@@ -105,7 +105,7 @@ impl Patch {
         let others = post.publications.iter().filter(|it| !is_over(it) && !named(it));
         let mut targets: Vec<WishedTarget> =
             self.targets.iter().map(|target| patched(post, target)).collect();
-        targets.extend(others.map(as_wished));
+        targets.extend(others.map(|it| WishedTarget { stands: true, ..as_wished(it) }));
         let kind = PostKind::ALL.iter().copied().find(|kind| kind.word() == post.kind);
         Wish {
             caption: self.caption.clone().unwrap_or_else(|| post.caption.clone()),
@@ -146,6 +146,7 @@ fn as_wished(it: &Publication) -> WishedTarget {
         account_id: it.account_id.to_string(),
         caption: it.caption.clone(),
         options: options.filter_map(text).collect(),
+        stands: false,
     }
 }
 
@@ -155,6 +156,7 @@ fn patched(post: &Post, target: &PatchedTarget) -> WishedTarget {
         account_id: target.account_id.clone(),
         caption: target.caption.clone().unwrap_or_else(|| was.as_ref().and_then(|was| was.caption.clone())),
         options: target.options.clone().unwrap_or_else(|| was.map(|was| was.options).unwrap_or_default()),
+        stands: false,
     }
 }
 

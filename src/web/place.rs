@@ -78,7 +78,9 @@ impl At<'_> {
             }
         };
         let mut found = self.unknown_options(platform);
-        found.extend(self.inactive(account));
+        if !self.target.stands {
+            found.extend(self.inactive(account));
+        }
         let privacy_level = self.target.privacy_level(account);
         let caption = self.wish.caption_of(self.target);
         let (kind, link) = (self.wish.kind, self.wish.link.as_deref());

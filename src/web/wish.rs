@@ -70,6 +70,9 @@ pub struct WishedTarget {
     pub caption: Option<String>,
     /// What the author chose for its network.
     pub options: BTreeMap<String, String>,
+    /// An accepted post goes there already, and the request does not name it: whether its account may be used is
+    /// asked again before it is sent.
+    pub stands: bool,
 }
 
 impl WishedTarget {
@@ -175,7 +178,11 @@ impl Wish {
         let content = Content { shapes: &shapes, whole: readable && files.is_some() && link.is_some() };
         // what its reader did not take is not missing besides
         let named = !found.iter().any(|finding| finding.field == "targets");
-        let placed = if named || !self.targets.is_empty() { self.targets(facts, rules, content) } else { Ok(Vec::new()) };
+        let placed = if named || !self.targets.is_empty() {
+            self.targets(facts, rules, content)
+        } else {
+            Ok(Vec::new())
+        };
         let placed = keep(placed, &mut found).unwrap_or_default();
         Weighed { files, latest_after, when, placed, found }
     }

@@ -337,9 +337,37 @@ async fn one_that_nobody_can_prove_outweighs_those_that_are_cancelled() {
     let answer = act(&door, &post, "cancel").await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
     assert!(detail(&answer).contains("nobody could prove") || detail(&answer).contains("Nobody could prove"));
-    let states = "SELECT count(*) FROM publication WHERE (account_id, state) IN ((%h, 'held'), (%o, 'cancelled'))";
+    let states =
+        "SELECT count(*) FROM publication WHERE (account_id, state) IN ((%h, 'held'), (%o, 'cancelled'))";
     let states = states.replace("%h", &format!("'{held}'")).replace("%o", &format!("'{other}'"));
     assert_eq!(door.scratch.number(&states).await, 2, "the others are cancelled all the same");
+}
+
+#[tokio::test]
+async fn a_change_is_not_stopped_by_an_account_that_it_does_not_name() {
+    let door = Door::open().await;
+    let [resting, other] = [door.account("facebook_page").await, door.account("facebook_page").await];
+    let body = json!({
+        "caption": "Twice", "targets": [{ "account_id": other }, { "account_id": resting }],
+        "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" },
+    });
+    let post = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
+    for state in ["paused", "reconnect"] {
+        let rest = format!("UPDATE account SET state = '{state}' WHERE id = '{resting}'");
+        door.scratch.run(&rest).await;
+        for change in [
+            json!({ "caption": format!("while it is {state}") }),
+            json!({ "schedule": { "at": "2027-12-02T09:30", "time_zone": "UTC" } }),
+            json!({ "targets": [{ "account_id": other, "caption": state }] }),
+        ] {
+            let answer = patch(&door, &post, &change, None).await;
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{change}: {}", answer.text);
+        }
+        let named = json!({ "targets": [{ "account_id": resting, "caption": "its own" }] });
+        let answer = patch(&door, &post, &named, None).await;
+        assert_eq!(answer.findings(), [("targets[0].account_id".into(), "account_not_active".into())]);
+    }
+    assert_eq!(door.scratch.number("SELECT min(version) FROM publication").await, 4);
 }
 
 #[tokio::test]

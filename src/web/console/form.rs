@@ -180,7 +180,7 @@ impl Written {
     fn target(&self, id: &str) -> WishedTarget {
         let level = self.privacy.get(id).filter(|level| !level.is_empty());
         let options = level.map(|level| ("privacy_level".to_owned(), level.clone())).into_iter().collect();
-        WishedTarget { account_id: id.to_owned(), caption: None, options }
+        WishedTarget { account_id: id.to_owned(), caption: None, options, stands: false }
     }
 
     fn time(&self) -> WishedTime {
