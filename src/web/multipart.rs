@@ -85,6 +85,21 @@ pub async fn chunk(field: &mut Field<'_>) -> Result<Option<Bytes>, Problem> {
     chunk.map_err(|error| broken(&error))
 }
 
+/// Passes over what is left of a field, so that the next one is found.
+///
+/// # Errors
+/// Those of [`chunk`]; 413: it is more than `most` bytes.
+pub async fn pass_over(field: &mut Field<'_>, most: u64) -> Result<(), Problem> {
+    let mut passed = 0;
+    while let Some(bytes) = chunk(field).await? {
+        passed += bytes.len() as u64;
+        if passed > most {
+            return Err(Problem::too_large(most));
+        }
+    }
+    Ok(())
+}
+
 /// A multipart body that cannot be read.
 fn broken(error: &MultipartError) -> Problem {
     Problem::malformed(format!("The form cannot be read: {}.", error.body_text().trim_end_matches('.')))

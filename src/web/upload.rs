@@ -61,7 +61,7 @@ impl From<io::Error> for NotTaken {
 /// # Errors
 /// It is of no type that is taken, or too large, or the connection broke.
 pub async fn receive(
-    mut field: Field<'_>,
+    field: &mut Field<'_>,
     field_name: &str,
     limits: &config::Web,
 ) -> Result<Received, NotTaken> {
@@ -69,7 +69,7 @@ pub async fn receive(
     let (file, path) = tempfile::NamedTempFile::new()?.into_parts();
     let mut file = tokio::io::BufWriter::new(tokio::fs::File::from_std(file));
     let (mut head, mut kind, mut bytes, mut digest) = (Vec::new(), None, 0_u64, Sha256::new());
-    while let Some(chunk) = multipart::chunk(&mut field).await? {
+    while let Some(chunk) = multipart::chunk(field).await? {
         bytes += chunk.len() as u64;
         if kind.is_none() {
             head.extend_from_slice(&chunk[..chunk.len().min(TELLING)]);

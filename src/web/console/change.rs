@@ -126,11 +126,20 @@ pub async fn submit(
     for (name, value) in fields {
         written.put(&name, value)?;
     }
-    seat.check(&written.token)?;
     let post = known(&app, &seat, &id).await?;
-    let (patch, found) = read(&written);
+    let again = |written, problem: Problem| {
+        let notice = fill(ENGLISH.edit_kept, &[&problem.detail]);
+        Ok(problem.dress(render(&view(&app, &seat, &headers, &post, written, &[], Some(notice)))?))
+    };
+    if seat.check(&written.token).is_err() {
+        return again(written, Problem::forbidden(ENGLISH.form_stale));
+    }
+    let (patch, found) = read(&written, &post);
     let (about, asked) = ((seat.member.workspace_id, post.id), asked(&written, &seat, post.id));
-    let edited = app.edit(patch, found, about, Some(asked), seat.member.person_id).await?;
+    let edited = match app.edit(patch, found, about, Some(asked), seat.member.person_id).await {
+        Ok(edited) => edited,
+        Err(problem) => return again(written, problem),
+    };
     let (findings, notice, status) = match edited {
         Once::Done(Ok(_)) | Once::Before(_) => {
             return Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response());
@@ -154,7 +163,7 @@ async fn known(app: &App, seat: &Seat<Author>, id: &str) -> Result<Post, Problem
 }
 
 /// What the form wishes, and what its reader finds.
-fn read(written: &Written) -> (Patch, Vec<Finding>) {
+fn read(written: &Written, post: &Post) -> (Patch, Vec<Finding>) {
     let (wish, mut found) = written.wish();
     for finding in found.iter_mut().filter(|finding| finding.code == "when_unclear") {
         ENGLISH.edit_when_unclear.clone_into(&mut finding.detail);
@@ -164,7 +173,10 @@ fn read(written: &Written) -> (Patch, Vec<Finding>) {
         "now" => Some(None),
         _ => None,
     };
-    (Patch { caption: Some(wish.caption), link: Some(wish.link), schedule, ..Patch::default() }, found)
+    // a browser writes line ends of its own: what says the same is no change
+    let same = wish.caption == post.caption.replace("\r\n", "\n");
+    let caption = (!same).then_some(wish.caption);
+    (Patch { caption, link: Some(wish.link), schedule, ..Patch::default() }, found)
 }
 
 fn asked(written: &Written, seat: &Seat<Author>, post: Uuid) -> Asked {

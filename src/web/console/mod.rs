@@ -9,6 +9,7 @@ mod fields;
 mod form;
 mod list;
 mod post;
+mod sent;
 mod session;
 mod sign_in;
 mod texts;
@@ -229,6 +230,7 @@ struct ProblemPage {
     shell: Shell,
     title: &'static str,
     detail: String,
+    signed_out: bool,
 }
 
 /// A problem as a page.
@@ -236,6 +238,7 @@ pub fn problem_page(app: &App, problem: &Problem, headers: &HeaderMap) -> Respon
     let t = &ENGLISH;
     let (title, detail) = match problem.status {
         StatusCode::NOT_FOUND => (t.problem_not_found, t.problem_not_found_detail.to_owned()),
+        StatusCode::UNAUTHORIZED => (t.problem_signed_out, problem.detail.clone()),
         StatusCode::FORBIDDEN => (t.problem_forbidden, problem.detail.clone()),
         StatusCode::SERVICE_UNAVAILABLE if problem.word == "ledger-away" => {
             (t.problem_unavailable, t.problem_unavailable_detail.to_owned())
@@ -243,7 +246,8 @@ pub fn problem_page(app: &App, problem: &Problem, headers: &HeaderMap) -> Respon
         StatusCode::INTERNAL_SERVER_ERROR => (t.problem_internal, t.problem_internal_detail.to_owned()),
         _ => (problem.title, problem.detail.clone()),
     };
-    let page = ProblemPage { shell: Shell::anonymous(app, headers), title, detail };
+    let signed_out = problem.status == StatusCode::UNAUTHORIZED;
+    let page = ProblemPage { shell: Shell::anonymous(app, headers), title, detail, signed_out };
     match render(&page) {
         Ok(response) => problem.dress(response),
         Err(_) => problem.document(""),

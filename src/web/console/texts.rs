@@ -108,6 +108,8 @@ catalogue! {
     warnings_one: "One thing to look at before it goes out",
     warnings_many: "{} things to look at before it goes out",
     warnings_lead: "It can be sent as it is, and may be stopped on its way:",
+    form_kept: "{} What you wrote is still here. Files that are not shown here have to be chosen once more.",
+    form_stale: "This form was open for too long, or you have signed in anew since. Nothing was sent; look at it and send it again.",
     already_sent: "This form was sent before, with other content. Look at the post it made first; sending again makes another one.",
 
     edit_title: "Change the post",
@@ -118,6 +120,7 @@ catalogue! {
     edit_when_unclear: "A date or a time is written, but “At a time” is not chosen. Choose it, or empty both.",
     edit_save: "Save the change",
     edit_back: "Back to the post",
+    edit_kept: "{} What you wrote is still here.",
     edit_already_sent: "This form was sent before, with other content. Look at the post first; sending again changes it once more.",
     cancel_post: "Cancel the post",
     retry_post: "Try again",
@@ -219,6 +222,9 @@ catalogue! {
     problem_internal_detail: "It was logged. Trying again may help.",
     role_lacks: "You may look here, but not do this. An administrator of the workspace can give you the role “{}”.",
     no_workspace: "You are signed in, but a member of no workspace yet. An administrator can add you.",
+    problem_signed_out: "You are signed out",
+    problem_signed_out_detail: "Nothing was sent. Sign in again in another tab, then come back here and reload this page: your browser still has what you wrote, and you get it back to look at.",
+    problem_sign_in: "Sign in, in another tab",
     csrf: "This form did not come from this site, or was open for too long. Go back, reload the page, and send it again.",
 }
 

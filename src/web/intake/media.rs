@@ -93,7 +93,7 @@ pub async fn one(
 
 async fn only_file(mut form: Form, app: &App) -> Result<Received, NotTaken> {
     let mut received = None;
-    while let Some(field) = form.next_field().await? {
+    while let Some(mut field) = form.next_field().await? {
         let name = field.name().unwrap_or_default().to_owned();
         if name != FIELD {
             let detail = "There is no such field here.";
@@ -103,7 +103,7 @@ async fn only_file(mut form: Form, app: &App) -> Result<Received, NotTaken> {
         if received.is_some() {
             return Err(Finding::new(FIELD, "one_file", "Send one file at a time.").into());
         }
-        received = Some(upload::receive(field, FIELD, &app.house.web).await?);
+        received = Some(upload::receive(&mut field, FIELD, &app.house.web).await?);
     }
     received
         .ok_or_else(|| Finding::new(FIELD, "required", "Send the file in the form's field “file”.").into())
