@@ -56,6 +56,16 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
     }
 
+    /// 400, 413, 415 or 422: what came is not even readable, as its reader says.
+    pub fn unreadable(status: StatusCode, detail: impl Into<String>) -> Self {
+        let word = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "too-large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported-media-type",
+            _ => "malformed",
+        };
+        Self::new(status, word, "The request cannot be read", detail)
+    }
+
     /// 401: no key, or none that opens anything.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Authentication is needed", detail)

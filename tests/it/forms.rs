@@ -2,7 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Method, StatusCode},
+};
 use postroom::ledger::people::MemberRole;
 use serde_json::json;
 
@@ -198,4 +201,35 @@ async fn a_post_that_was_written_with_an_offset_is_rescheduled_in_it() {
     assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.text);
     let kept = door.get(&format!("/api/v1/posts/{post}")).await.json();
     assert_eq!(kept["schedule"]["instant"], "2027-12-02T10:00:00Z");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_as_everything_else() {
+    let door = Door::open().await;
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    for path in ["/api/v1/posts/%FF", "/api/v1/media/%ff%fe", "/api/v1/%C0%80"] {
+        let answer = door.get(path).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (StatusCode::NOT_FOUND, "application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(answer.json()["type"], "urn:postroom:problem:not-found");
+    }
+    let page = browser.get("/posts/%FF").await;
+    assert!(
+        page.status == StatusCode::NOT_FOUND && page.text.contains("<h1>Not found</h1>"),
+        "{}",
+        page.text
+    );
+    let page = browser.get("/sign-in?next=a&next=b").await;
+    assert!(page.status == StatusCode::BAD_REQUEST && page.text.contains("<h1>"), "{}", page.text);
+    let page = browser.form("/theme", &[("token", "x")]).await;
+    assert!(page.status.is_client_error() && page.text.contains("<h1>"), "{} {}", page.status, page.text);
+    let request = door.request(&Method::POST, "/sign-in").header("content-type", "application/json");
+    let answer = door.send(request.body(Body::from("{}")).expect("a request")).await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/problem+json")
+    );
 }
