@@ -225,7 +225,7 @@ async fn lock(
         .await?;
     let Some(post) = posts::select(tx, about.workspace_id, about.post_id).await? else { return Ok(None) };
     let media_ids = [media_ids, &post.media_ids].concat();
-    let media = media::select(tx, about.workspace_id, &media_ids).await?;
+    let media = media::lock(tx, about.workspace_id, &media_ids).await?;
     let now = sqlx::query_scalar!(r#"SELECT ledger_now() AS "now!""#).fetch_one(tx).await?;
     Ok(Some((Facts { now, accounts, media }, post)))
 }

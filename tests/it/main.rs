@@ -12,6 +12,7 @@ mod control;
 mod explain;
 mod failures;
 mod faults;
+mod files;
 mod forms;
 mod harness;
 mod history;
