@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{System, film, picture},
+    harness::{System, client, film, picture},
     support::{Shelf, jpeg},
 };
 
@@ -59,7 +59,7 @@ async fn send(form: &Value, bytes: Vec<u8>) -> (u16, String) {
     }
     let body = body.part("file", reqwest::multipart::Part::bytes(bytes).file_name("it.bin"));
     let url = form["url"].as_str().unwrap();
-    let answer = reqwest::Client::new().post(url).multipart(body).send().await.unwrap();
+    let answer = client().post(url).multipart(body).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
@@ -194,13 +194,44 @@ async fn an_upload_is_its_workspaces_own_and_its_promise_may_be_repeated() {
     let form = promised(&system, "image/jpeg", picture().len()).await;
     assert_eq!(send(&form, picture()).await.0, 204);
     let path = format!("{UPLOADS}/{}/complete", form["id"].as_str().unwrap());
-    let stranger = reqwest::Client::new().post(system.url(&path)).bearer_auth(&key).send().await.unwrap();
+    let stranger = client().post(system.url(&path)).bearer_auth(&key).send().await.unwrap();
     assert_eq!(stranger.status(), 404);
     let again = || async {
-        let request = reqwest::Client::new().post(system.url(UPLOADS)).bearer_auth(&system.key);
+        let request = client().post(system.url(UPLOADS)).bearer_auth(&system.key);
         let request = request.header("idempotency-key", "one").json(&promise("video/mp4", 5));
         request.send().await.unwrap().json::<Value>().await.unwrap()
     };
     assert_eq!(again().await, again().await);
     assert_eq!(system.database.count("SELECT count(*) FROM upload").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completing_takes_a_key_as_every_write_does_and_says_when_it_is_too_late() {
+    let system = System::start().await;
+    let form = promised(&system, "image/jpeg", picture().len()).await;
+    assert_eq!(send(&form, picture()).await.0, 204);
+    let path = format!("{UPLOADS}/{}/complete", form["id"].as_str().unwrap());
+    let (status, problem) = system.api(Method::POST, &path, Some(&json!({ "name": "other" }))).await;
+    assert_eq!((status, code(&problem)), (422, "unknown_field"), "{problem}");
+    let keyed = |path: String, body: &'static str| {
+        let request = client().post(system.url(&path)).bearer_auth(&system.key);
+        let request = request.header("idempotency-key", "one").header("content-type", "application/json");
+        async move {
+            let answer = request.body(body).send().await.unwrap();
+            let again = answer.headers().contains_key("idempotent-replayed");
+            (answer.status().as_u16(), again, answer.json::<Value>().await.unwrap())
+        }
+    };
+    let (status, again, media) = keyed(path.clone(), "{}").await;
+    assert_eq!((status, again), (201, false), "{media}");
+    assert_eq!(keyed(path.clone(), "{}").await, (201, true, media.clone()));
+    let (status, _, problem) = keyed(path.clone(), "{ }").await;
+    assert_eq!((status, &problem["type"]), (422, &json!("urn:postroom:problem:idempotency-key-reused")));
+    let other = promised(&system, "image/jpeg", picture().len()).await;
+    let elsewhere = format!("{UPLOADS}/{}/complete", other["id"].as_str().unwrap());
+    assert_eq!(keyed(elsewhere.clone(), "{}").await.0, 422, "a key is for one write");
+    assert_eq!(complete(&system, &form).await, (201, media), "and is not needed");
+    let (status, problem) = system.api(Method::POST, &elsewhere, None).await;
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("Nothing has come"), "{problem}");
 }
