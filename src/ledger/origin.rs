@@ -67,6 +67,33 @@ impl Ledger {
         }))
     }
 
+    /// The file that [`fetch`](Self::fetch) would serve; nothing is written down, and nothing may be served by this.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn served(&self, call: Uuid, position: u8) -> Result<Option<Fetch>, LedgerError> {
+        let row = sqlx::query!(
+            r#"SELECT m.object_key, m.type AS content_type, m.bytes
+               FROM remote_call c
+               JOIN publication p ON p.id = c.publication_id AND p.handle_kind = $3 AND p.handle_id = c.handle_id
+               JOIN post_media pm ON pm.post_id = p.post_id
+               JOIN media m ON m.id = pm.media_id
+               WHERE c.call_id = $1 AND c.kind = 'commit' AND NOT c.revoked
+                 AND c.started_at > ledger_now() - interval '1 day'
+               ORDER BY pm.position LIMIT 1 OFFSET $2::smallint"#,
+            call,
+            i16::from(position),
+            PULL,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| Fetch {
+            object_key: row.object_key,
+            content_type: row.content_type,
+            bytes: u64::try_from(row.bytes).unwrap_or_default(),
+        }))
+    }
+
     async fn close_addresses(&self, handle: &str, when: Close) -> Result<Pulled, LedgerError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query!(

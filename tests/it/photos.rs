@@ -47,7 +47,7 @@ async fn fetched(system: &System, call: Uuid) -> i64 {
 }
 
 async fn get(system: &System, call: Uuid, position: usize) -> reqwest::Response {
-    reqwest::get(system.url(&format!("/p/{call}/{position}.jpg"))).await.unwrap()
+    crate::harness::client().get(system.url(&format!("/p/{call}/{position}.jpg"))).send().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +75,13 @@ async fn the_origin_serves_a_whole_file_without_a_login_and_nothing_beyond_the_p
         (200, &"image/jpeg".parse().unwrap())
     );
     assert_eq!(served.headers()["cache-control"], "no-store");
+    let fetches = "SELECT coalesce(sum(fetches), 0)::bigint FROM media_fetch";
+    let before = system.database.count(fetches).await;
+    let at = system.url(&format!("/p/{call}/1.jpg"));
+    let asked = crate::harness::client().head(at).send().await.unwrap();
+    assert_eq!(asked.status(), 200);
+    assert_eq!(asked.headers()["content-length"], served.headers()["content-length"]);
+    assert_eq!(system.database.count(fetches).await, before, "who gets no byte has fetched nothing");
     assert_eq!(served.bytes().await.unwrap(), picture());
     assert_eq!(get(&system, call, 2).await.status(), 404, "there are two");
     assert_eq!(get(&system, Uuid::now_v7(), 0).await.status(), 404);
@@ -83,7 +90,7 @@ async fn the_origin_serves_a_whole_file_without_a_login_and_nothing_beyond_the_p
         .await
         .unwrap();
     assert_eq!(get(&system, prepared, 0).await.status(), 404, "only a commit has addresses");
-    assert_eq!(reqwest::get(system.url("/p/x/0.jpg")).await.unwrap().status(), 404);
+    assert_eq!(crate::harness::client().get(system.url("/p/x/0.jpg")).send().await.unwrap().status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
