@@ -39,8 +39,13 @@ use crate::{
     request_body = ChangeBody,
     responses(
         (status = 202, description = "Committed", body = PostShape),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "One entry in errors for each field", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "The database is away; nothing was changed", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -78,8 +83,15 @@ pub async fn edit(
     ),
     responses(
         (status = 202, description = "Committed: nothing is sent any more", body = PostShape),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field that there is none of, or the Idempotency-Key came with another body", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away; nothing was changed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn cancel(
@@ -104,8 +116,15 @@ pub async fn cancel(
     ),
     responses(
         (status = 202, description = "Committed", body = PostShape),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field that there is none of, or the Idempotency-Key came with another body", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away; nothing was changed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn retry(
