@@ -23,6 +23,8 @@ pub struct Finding {
 
 /// The most things that one answer lists.
 pub const MOST: usize = 100;
+/// The word for how many there were besides.
+pub const MORE: &str = "more";
 
 /// What is found while something is read: only so much of it is kept, the rest is counted.
 #[derive(Debug, Default)]
@@ -51,13 +53,13 @@ impl Findings {
 /// How many there were besides, if any.
 pub fn and_more(more: usize) -> Option<Finding> {
     let detail = || format!("And {more} more. Mend these first.");
-    (more > 0).then(|| Finding::new("body", "more", detail()))
+    (more > 0).then(|| Finding::new("body", MORE, detail()))
 }
 
 /// So many of them that an answer stays short, and how many there were besides.
-pub fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
+pub fn listed(findings: Vec<Finding>) -> Vec<Finding> {
     // what its reader has counted says so last
-    let (counted, mut listed): (Vec<_>, Vec<_>) = findings.drain(..).partition(|it| it.code == "more");
+    let (counted, mut listed): (Vec<_>, Vec<_>) = findings.into_iter().partition(|it| it.code == MORE);
     let more = listed.len().saturating_sub(MOST);
     listed.truncate(MOST);
     listed.extend(and_more(more));

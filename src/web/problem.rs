@@ -116,6 +116,9 @@ impl Problem {
         let errors = finding::listed(errors);
         let detail = match errors.as_slice() {
             [only] => only.detail.clone(),
+            [.., last] if last.code == finding::MORE => {
+                format!("More than {} things need mending; errors lists the first.", finding::MOST)
+            }
             several => format!("{} things need mending; errors lists each.", several.len()),
         };
         let problem = Self::new(
