@@ -111,10 +111,10 @@ fn skip(jpeg: &mut impl Read) -> std::io::Result<()> {
     std::io::copy(&mut jpeg.take(rest), &mut std::io::sink()).map(drop)
 }
 
-/// What the decoder of WebP reads whole, into room for as much as it says of itself.
+/// The parts that the decoder reads whole, into room for as much as they say of themselves.
 const READ_WHOLE: [&[u8]; 3] = [b"EXIF", b"ICCP", b"XMP "];
 
-/// Whether what a WebP file carries besides its picture ends where the file ends.
+/// Whether what a file in RIFF carries besides its picture ends where the file ends.
 fn parts_fit(path: &Path) -> std::io::Result<bool> {
     let file = std::fs::File::open(path)?;
     let whole = file.metadata()?.len();
