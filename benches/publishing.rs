@@ -90,7 +90,8 @@ async fn films(settings: &Settings) {
     ] {
         system.workers.clear();
         system.start_worker(&[]);
-        let mut wish = system.wish(&format!("a large film, as {name}"), &[platform], &[media.clone()]);
+        let mut wish =
+            system.wish(&format!("a large film, as {name}"), &[platform], std::slice::from_ref(media));
         wish["kind"] = json!(kind);
         let begun = Instant::now();
         let post = accepted(&system, &wish).await;
