@@ -84,7 +84,7 @@ pub fn prepare(call: &Call<'_>, content: &Content) -> Result<(Handle, Readiness)
 
 impl Graph {
     /// Sends a comment, once. That the access lacks a permission for comments is no reason to rest the account, which
-    /// may publish posts all the same.
+    /// may publish posts all the same; and it is looked at before anything is done, so that nothing came of it.
     pub async fn comment(&self, dialect: &Dialect, call: &Call<'_>, handle: &Handle) -> Answer {
         let said = match Said::of(handle) {
             Ok(said) => said,
@@ -97,6 +97,9 @@ impl Graph {
                 Some(id) => Answer::Published(Public { id: Some(id), url: None }),
                 None => unreadable(Phase::Commit, "the answer names no comment").into_answer(),
             },
+            Err(Fault::Unknown(failure)) if failure.class == Class::Permission => {
+                Answer::Refused { failure: permitted(dialect, failure), handle_dead: false }
+            }
             Err(fault) => fault.map(|failure| permitted(dialect, failure)).into_answer(),
         }
     }
