@@ -212,33 +212,36 @@ impl Ledger {
                 ("jit", "off"),
             ]);
         let plans = Plans::default();
-        let (kept, made) = (plans.clone(), plans.clone());
-        let pool = PgPoolOptions::new()
-            .max_connections(size)
-            .acquire_timeout(Duration::from_secs(5))
-            // the pool's own check waits for ever where a connection is half open, and keeps its place meanwhile
-            .test_before_acquire(false)
-            .before_acquire(move |connection, was| {
-                let outlived = kept.outlived(was.age);
-                Box::pin(async move {
-                    Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
+        let opened = plans.clone();
+        let open = move || {
+            let (kept, made) = (opened.clone(), opened.clone());
+            PgPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(Duration::from_secs(5))
+                // the pool's own check waits for ever where a connection is half open, and keeps its place meanwhile
+                .test_before_acquire(false)
+                .before_acquire(move |connection, was| {
+                    let outlived = kept.outlived(was.age);
+                    Box::pin(async move {
+                        Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
+                    })
                 })
-            })
-            .after_release(|connection, _| Box::pin(answers(connection)))
-            .after_connect(move |connection, _| {
-                let made = made.clone();
-                Box::pin(async move {
-                    if let Some(statement) = role.switch() {
-                        connection.execute(statement).await?;
-                    }
-                    if !writes(connection).await? {
-                        made.outlive();
-                    }
-                    Ok(())
+                .after_release(|connection, _| Box::pin(answers(connection)))
+                .after_connect(move |connection, _| {
+                    let made = made.clone();
+                    Box::pin(async move {
+                        if let Some(statement) = role.switch() {
+                            connection.execute(statement).await?;
+                        }
+                        if !writes(connection).await? {
+                            made.outlive();
+                        }
+                        Ok(())
+                    })
                 })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool: Pool::new(pool, plans) })
+                .connect_lazy_with(options.clone())
+        };
+        Ok(Self { pool: Pool::new(open, plans) })
     }
 
     /// Applies the migrations.
@@ -246,7 +249,7 @@ impl Ledger {
     /// # Errors
     /// The ledger is away, or a migration failed; the message names it.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        sqlx::migrate!().run(&*self.pool).await
+        sqlx::migrate!().run(&self.pool.now()).await
     }
 
     /// Runs a transaction; one that met others, or an old plan, is run again, a few times and at random moments.
@@ -299,13 +302,13 @@ impl Ledger {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        self.pool.execute("SELECT 1").await?;
+        (&self.pool).execute("SELECT 1").await?;
         Ok(())
     }
 
     /// Gives every connection back, and lets nobody have one any more.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pool.now().close().await;
     }
 }
 
