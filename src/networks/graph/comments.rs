@@ -97,7 +97,8 @@ impl Graph {
                 Some(id) => Answer::Published(Public { id: Some(id), url: None }),
                 None => unreadable(Phase::Commit, "the answer names no comment").into_answer(),
             },
-            Err(Fault::Unknown(failure)) if failure.class == Class::Permission => {
+            Err(Fault::Unknown(failure)) if failure.meant == Some(Class::Permission) => {
+                let failure = Failure { class: Class::Permission, meant: None, ..failure };
                 Answer::Refused { failure: permitted(dialect, failure), handle_dead: false }
             }
             Err(fault) => fault.map(|failure| permitted(dialect, failure)).into_answer(),

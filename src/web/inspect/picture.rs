@@ -32,6 +32,9 @@ pub(super) fn picture(
         reader.limits(limits());
         Ok(reader)
     };
+    if format == ImageFormat::Jpeg {
+        on_screen(path, field)?;
+    }
     if format == ImageFormat::WebP && !parts_fit(path).map_err(|_| super::broken(field))? {
         return Err(super::broken(field));
     }
@@ -40,7 +43,7 @@ pub(super) fn picture(
         let detail = format!("It has {width} × {height} pixels; at most {pixel_limit} in all are taken.");
         return Err(Finding::new(field, "media_too_many_pixels", detail));
     }
-    unpublishable(path, format, field)?;
+    stands_still(path, format, field)?;
     if format == ImageFormat::Jpeg && !ends_properly(path).map_err(|_| super::broken(field))? {
         return Err(super::broken(field));
     }
@@ -57,8 +60,8 @@ fn limits() -> Limits {
     limits
 }
 
-/// What opens well and no network shows as it is meant.
-fn unpublishable(path: &Path, format: ImageFormat, field: &str) -> Result<(), Finding> {
+/// What opens well and no network shows as it is meant: the first of its pictures, or none.
+fn stands_still(path: &Path, format: ImageFormat, field: &str) -> Result<(), Finding> {
     let broken = |_| super::broken(field);
     let open = || std::fs::File::open(path).map(BufReader::new).map_err(|_| super::broken(field));
     let moves = match format {
@@ -72,7 +75,13 @@ fn unpublishable(path: &Path, format: ImageFormat, field: &str) -> Result<(), Fi
         let detail = "The picture moves, and the networks show the first of its pictures or none. Export it as a film (MP4), or as a picture that stands still.";
         return Err(Finding::new(field, "media_animated", detail));
     }
-    if format == ImageFormat::Jpeg && colours(open()?).map_err(|_| super::broken(field))? == Some(4) {
+    Ok(())
+}
+
+/// What is made for print shows wrong colours on a screen.
+fn on_screen(path: &Path, field: &str) -> Result<(), Finding> {
+    let colours = std::fs::File::open(path).and_then(|file| colours(BufReader::new(file)));
+    if colours.map_err(|_| super::broken(field))? == Some(4) {
         let detail = "The picture is made for print (CMYK) and would show wrong colours on a screen. Export it in RGB (sRGB).";
         return Err(Finding::new(field, "media_cmyk", detail));
     }
