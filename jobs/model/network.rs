@@ -11,7 +11,24 @@ use super::{
 pub struct Thing {
     pub stands: Stands,
     pub version: u8,
+    pub role: Role,
 }
+
+/// What a handle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The whole post.
+    Whole,
+    /// A slide, which is never committed.
+    Slide,
+    /// What these slides were put into.
+    Album([u8; SLIDES]),
+    /// A post whose files this call has told the network to fetch.
+    Asked(u8),
+}
+
+/// The slides of an album.
+pub const SLIDES: usize = 2;
 
 /// What is true of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,13 +123,28 @@ fn one_shot(stands: Stands) -> Vec<Landing> {
     }
 }
 
+/// Files that the network fetches by itself. It is told once: each request names addresses of its own.
+fn pull(stands: Stands) -> Vec<Landing> {
+    match stands {
+        Stands::Ready => vec![
+            well(Stands::Building, false, Said::Named),
+            ill(Stands::Building, false, Said::Unclear),
+            ill(stands, false, Said::Unclear),
+            ill(stands, false, Said::NoIfUnfetched(false)),
+            ill(stands, false, Said::NoIfUnfetched(true)),
+        ],
+        Stands::Building | Stands::Processing | Stands::Public(_) | Stands::Dead(_) => Vec::new(),
+    }
+}
+
 impl Family {
     /// Everything that the network may make of a commit of a handle that stands so.
     pub fn landings(self, stands: Stands) -> Vec<Landing> {
         match self {
-            Self::SingleUse => single_use(stands),
+            Self::SingleUse | Self::Album => single_use(stands),
             Self::Upload => upload(stands),
             Self::OneShot => one_shot(stands),
+            Self::Pull => pull(stands),
         }
     }
 }
@@ -152,6 +184,9 @@ impl World {
             self.wire.remove(packet);
         }
         let thing = &mut self.things[usize::from(handle)];
+        if set.family == Family::Pull && landing.to == Stands::Building {
+            thing.role = Role::Asked(call);
+        }
         let changes = std::mem::replace(&mut thing.stands, landing.to) != landing.to || landing.effect;
         if changes {
             self.landed_late(call);

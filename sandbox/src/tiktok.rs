@@ -211,7 +211,8 @@ fn describe(sandbox: &Sandbox, operation: Operation, asked: &Asked, method: Stri
     let upload = handle.as_deref().and_then(|handle| book.world.uploads.get(handle));
     let owner = asked.token().and_then(|token| book.world.token_owner(Network::Tiktok, token));
     // photos have their words where there is room for them
-    let words = ["title", "description"].map(|name| asked.json["post_info"][name].as_str().unwrap_or_default());
+    let words =
+        ["title", "description"].map(|name| asked.json["post_info"][name].as_str().unwrap_or_default());
     let words = words.into_iter().find(|words| !words.is_empty()).map(str::to_owned);
     let announced = asked.json["source_info"]["video_size"].as_u64().map(|size| format!("{size} bytes"));
     let held = upload.map(|upload| upload.media.clone()).unwrap_or_default();

@@ -160,9 +160,13 @@ async fn an_accepted_upload_can_be_made_to_fail() {
 #[tokio::test]
 async fn what_has_no_words_is_known_by_its_files() {
     let net = Net::start().await;
-    let (one, other) = (net.host("one.jpg", jpeg(400, 400)).await, net.host("other.jpg", jpeg(401, 400)).await);
+    let (one, other) =
+        (net.host("one.jpg", jpeg(400, 400)).await, net.host("other.jpg", jpeg(401, 400)).await);
     let stories = format!("{IG}/media");
-    net.fault(json!({ "call": "prepare", "content": ["one.jpg"], "times": 1, "fault": "no_effect_then_500" })).await;
+    net.fault(
+        json!({ "call": "prepare", "content": ["one.jpg"], "times": 1, "fault": "no_effect_then_500" }),
+    )
+    .await;
     let (net, stories) = (&net, &stories);
     let told = |url: String| async move {
         net.graph_post(stories, &[("media_type", "STORIES"), ("image_url", &url)]).await
@@ -184,7 +188,8 @@ async fn a_film_that_has_nothing_yet_is_known_by_its_size_or_by_its_phase() {
     assert_eq!(net.graph_post(&format!("{PAGE}/videos"), &starts("4096")).await.0, 500);
     assert_eq!(net.graph_post(&format!("{PAGE}/videos"), &starts("4097")).await.0, 200);
     let reels = format!("{PAGE}/video_reels");
-    net.fault(json!({ "call": "video_reels", "phase": "commit", "times": 1, "fault": "no_effect_then_500" })).await;
+    net.fault(json!({ "call": "video_reels", "phase": "commit", "times": 1, "fault": "no_effect_then_500" }))
+        .await;
     assert_eq!(net.graph_post(&reels, &[("upload_phase", "start")]).await.0, 200);
     assert_eq!(net.graph_post(&reels, &[("upload_phase", "finish")]).await.0, 500);
 }

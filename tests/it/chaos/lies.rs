@@ -113,7 +113,9 @@ impl Lie {
     /// Whether a post to this surface may rightly fail of it. A Page never takes a film again that it refused.
     pub fn fails(self, surface: Surface) -> bool {
         match self {
-            Self::Spoiled(reason) => self.fits(surface) && (reason == FINAL || surface.platform() == FACEBOOK),
+            Self::Spoiled(reason) => {
+                self.fits(surface) && (reason == FINAL || surface.platform() == FACEBOOK)
+            }
             Self::CommitWord(_)
             | Self::Late(_)
             | Self::SlowCommit(_)
@@ -239,7 +241,8 @@ mod tests {
 
     #[test]
     fn every_lie_keeps_to_one_account_and_to_one_content_or_call() {
-        for (surface, lie) in Surface::ALL.iter().flat_map(|surface| LIES.iter().map(|lie| (*surface, *lie))) {
+        for (surface, lie) in Surface::ALL.iter().flat_map(|surface| LIES.iter().map(|lie| (*surface, *lie)))
+        {
             let files = target(surface);
             let rules = lie.rules(&Target { surface, account: "7", words: "words", files: &files });
             assert_eq!(rules.is_empty(), !lie.fits(surface), "{lie:?} about {surface:?}");

@@ -129,7 +129,17 @@ async fn keep_evidence(options: &Options, stage: &Stage, plan: &Plan) {
     }
     let calls = stage.system.control("calls").await;
     std::fs::write(folder.join("calls.json"), format!("{calls:#}")).unwrap();
-    for table in ["publication", "remote_call", "attempt", "job", "claim", "worker", "job_history", "media_fetch", "orphan_handle"] {
+    for table in [
+        "publication",
+        "remote_call",
+        "attempt",
+        "job",
+        "claim",
+        "worker",
+        "job_history",
+        "media_fetch",
+        "orphan_handle",
+    ] {
         let query = format!("SELECT to_jsonb(t)::text FROM {table} t");
         let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .fetch_all(&stage.system.database.pool)

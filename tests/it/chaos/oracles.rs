@@ -128,11 +128,16 @@ impl Asked {
             match self.rows.iter().position(|row| row.post_id == id && row.account == account) {
                 // O1
                 None => {
-                    self.find(surface, Breach::Lost, format!("{:?} on {account} has no row", post.plan.caption));
+                    self.find(
+                        surface,
+                        Breach::Lost,
+                        format!("{:?} on {account} has no row", post.plan.caption),
+                    );
                 }
                 Some(row) => {
                     let row = self.rows.swap_remove(row);
-                    let what = format!("{:?} on {} ({}, {})", post.plan.caption, account, surface.label(), row.id);
+                    let what =
+                        format!("{:?} on {} ({}, {})", post.plan.caption, account, surface.label(), row.id);
                     self.publication(&One { post, surface, row, what });
                 }
             }
@@ -153,7 +158,11 @@ impl Asked {
         // O9
         if one.row.turns > CIRCLES {
             let turns = one.row.turns;
-            self.find(one.surface, Breach::Stuck, format!("{what} went in circles: {turns} attempts and calls"));
+            self.find(
+                one.surface,
+                Breach::Stuck,
+                format!("{what} went in circles: {turns} attempts and calls"),
+            );
         }
     }
 

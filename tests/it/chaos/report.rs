@@ -256,8 +256,7 @@ impl Summary {
                 self.found().filter(|it| it.surface == Some(surface) && it.breach == *breach).count()
             };
             let tally = sum(here.iter().copied());
-            (!here.is_empty())
-                .then(|| (surface, here.len(), tally, Breach::ALL.iter().map(breach).collect()))
+            (!here.is_empty()).then(|| (surface, here.len(), tally, Breach::ALL.iter().map(breach).collect()))
         };
         Surface::ALL.iter().filter_map(|surface| of(*surface)).collect()
     }
@@ -312,7 +311,9 @@ impl Summary {
                 self.percentile(99, |round| round.took),
             ),
         ];
-        lines.extend(self.late.iter().map(|found| format!("{}: {}", found.breach.word().to_uppercase(), found.what)));
+        lines.extend(
+            self.late.iter().map(|found| format!("{}: {}", found.breach.word().to_uppercase(), found.what)),
+        );
         if !bad.is_empty() {
             lines.push(format!("seeds to repeat, each with bin/chaos --rounds 1 --seed: {}", bad.join(" ")));
         }
@@ -334,7 +335,9 @@ impl Summary {
         let surfaces: BTreeMap<String, Value> = self
             .surfaces()
             .into_iter()
-            .map(|(surface, rounds, tally, breaches)| (surface.label(), of_surface(rounds, &tally, &breaches)))
+            .map(|(surface, rounds, tally, breaches)| {
+                (surface.label(), of_surface(rounds, &tally, &breaches))
+            })
             .collect();
         json!({
             "rounds": self.rounds.len(),

@@ -204,7 +204,10 @@ mod tests {
     use super::*;
 
     fn plan(seed: u64) -> Plan {
-        Plan::of(seed, &Aims { surfaces: Surface::ALL.iter().copied().collect(), each: seed.is_multiple_of(2) })
+        Plan::of(
+            seed,
+            &Aims { surfaces: Surface::ALL.iter().copied().collect(), each: seed.is_multiple_of(2) },
+        )
     }
 
     #[test]

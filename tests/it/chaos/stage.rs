@@ -268,7 +268,12 @@ impl Stage {
     /// How often each of the rules was played, in their order.
     pub async fn lies_told(&self) -> Vec<u64> {
         let rules = self.system.control("faults").await;
-        rules["data"].as_array().into_iter().flatten().map(|rule| rule["hits"].as_u64().unwrap_or(0)).collect()
+        rules["data"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|rule| rule["hits"].as_u64().unwrap_or(0))
+            .collect()
     }
 
     /// What the public sees, of all posts.

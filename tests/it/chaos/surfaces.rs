@@ -192,10 +192,7 @@ impl Surface {
 
     /// Whether the network deletes what was made ready, and afterwards does not even say that it was there.
     pub const fn forgets(self) -> bool {
-        matches!(
-            self,
-            Self::FacebookText | Self::FacebookLink | Self::FacebookPhoto | Self::FacebookPhotos
-        )
+        matches!(self, Self::FacebookText | Self::FacebookLink | Self::FacebookPhoto | Self::FacebookPhotos)
     }
 
     /// Those that a name means: `tiktok/video`, both stories of `facebook_page/story`, or all of `facebook_page`.
