@@ -2,8 +2,8 @@
 
 use super::{
     holder::Request,
-    network::{Packet, Role, Stands},
-    protocol::{Action, Look, Making, Taking},
+    network::{Look, Making, Packet, Role, Stands, Taking},
+    protocol::Action,
     reconciler::Doubter,
     world::{Absent, Family, People, Phase, Quarantine, Setting, Worker, World},
 };
@@ -95,7 +95,7 @@ fn of_request(set: &Setting, worker: usize, request: Request, actions: &mut Vec<
 }
 
 /// What the network gets on with.
-pub fn of_network(world: &World, actions: &mut Vec<Action>) {
+pub fn of_network(set: &Setting, world: &World, actions: &mut Vec<Action>) {
     for (n, thing) in world.things.iter().enumerate() {
         let asked = matches!(thing.role, Role::Asked(_));
         if asked && thing.stands == Stands::Building {
@@ -104,6 +104,8 @@ pub fn of_network(world: &World, actions: &mut Vec<Action>) {
         let next: &[Stands] = match thing.stands {
             Stands::Building if asked => &[Stands::Dead(false)],
             Stands::Building => &[Stands::Ready, Stands::Dead(false), Stands::Dead(true)],
+            // a name of our own, of which the network knows nothing
+            Stands::Ready if set.family == Family::Pull => &[],
             Stands::Ready => &[Stands::Dead(false)],
             Stands::Processing => &[Stands::Public(false), Stands::Dead(false), Stands::Dead(true)],
             Stands::Public(_) | Stands::Dead(_) => &[],

@@ -46,18 +46,6 @@ impl CallRow {
     }
 }
 
-impl Row {
-    /// Committed and taken: only observed from now on.
-    pub fn committed(&self) -> bool {
-        self.state == State::Waiting && self.handle == HandleState::Spent
-    }
-
-    /// A commit may be under way or have had its effect: neither edits nor wishes are promised anything.
-    pub fn commits(&self) -> bool {
-        self.committed() || matches!(self.state, State::Armed | State::Unknown)
-    }
-}
-
 impl World {
     /// Whether this worker holds the claim.
     pub fn holds(&self, worker: usize) -> bool {

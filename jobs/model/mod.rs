@@ -76,8 +76,11 @@ fn a_story_is_published_once() {
 /// Two slides, each of which may be slow or die, and what they are put into.
 #[test]
 fn an_album_is_published_once_and_whole() {
-    holds("album", on(Family::Album, 1));
-    holds("album, cancelled", Setting { people: CANCEL, ..on(Family::Album, 1) });
+    holds("album", on(Family::Album, 2));
+    holds(
+        "album, cancelled, edited",
+        Setting { people: People { edit: true, ..CANCEL }, ..on(Family::Album, 1) },
+    );
 }
 
 /// Whatever is lost or late: what was not fetched when its addresses were closed never comes out.

@@ -64,6 +64,40 @@ pub struct Landing {
     pub fault: bool,
 }
 
+/// What comes of a prepare call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Making {
+    Ready,
+    Building,
+    Failed,
+}
+
+/// What comes of asking the network to take a handle back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// It does, unless it is too late.
+    Takes,
+    /// It gives nothing back.
+    Refuses,
+    /// It does, and the answer is lost.
+    TakesUnheard,
+    /// It does not, and nobody can tell.
+    Fails,
+}
+
+/// What a read of a handle comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// As it is.
+    Prompt,
+    /// What is new does not show yet.
+    Lags,
+    /// What happened long ago does not show.
+    Lies,
+    /// No answer.
+    Fails,
+}
+
 const fn well(to: Stands, effect: bool, said: Said) -> Landing {
     Landing { to, effect, said, fault: false }
 }

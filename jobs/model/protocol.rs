@@ -6,7 +6,7 @@ use stateright::{Model, Property};
 use super::{
     choices::{of_doubter, of_house, of_network, of_people, of_time, of_worker},
     holder::{End, Glance, Reply, Request, Said, Taken},
-    network::{Landing, Packet, Role, Stands, Thing},
+    network::{Landing, Look, Making, Packet, Role, Stands, Taking, Thing},
     properties,
     pull::Looker,
     reconciler::{Doubter, Unread},
@@ -95,40 +95,6 @@ pub enum Action {
     Retry,
 }
 
-/// What comes of a prepare call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Making {
-    Ready,
-    Building,
-    Failed,
-}
-
-/// What comes of asking the network to take a handle back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taking {
-    /// It does, unless it is too late.
-    Takes,
-    /// It gives nothing back.
-    Refuses,
-    /// It does, and the answer is lost.
-    TakesUnheard,
-    /// It does not, and nobody can tell.
-    Fails,
-}
-
-/// What a read of a handle comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
-    /// As it is.
-    Prompt,
-    /// What is new does not show yet.
-    Lags,
-    /// What happened long ago does not show.
-    Lies,
-    /// No answer.
-    Fails,
-}
-
 impl Model for Setting {
     type State = World;
     type Action = Action;
@@ -147,7 +113,7 @@ impl Model for Setting {
         for doubter in 0..world.doubters.len() {
             of_doubter(world, doubter, actions);
         }
-        of_network(world, actions);
+        of_network(self, world, actions);
         of_house(world, actions);
         of_time(world, actions);
         of_people(world, actions);

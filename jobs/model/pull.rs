@@ -8,8 +8,7 @@
 use super::{
     flaw::Flaw,
     holder::{Glance, Reply, Taken},
-    network::{Role, Stands},
-    protocol::Look,
+    network::{Look, Role, Stands},
     reconciler::Unread,
     world::{Quarantine, Setting, World},
 };

@@ -129,6 +129,18 @@ pub struct Row {
     pub late: bool,
 }
 
+impl Row {
+    /// Committed and taken: only observed from now on.
+    pub fn committed(&self) -> bool {
+        self.state == State::Waiting && self.handle == HandleState::Spent
+    }
+
+    /// A commit may be under way or have had its effect: neither edits nor wishes are promised anything.
+    pub fn commits(&self) -> bool {
+        self.committed() || matches!(self.state, State::Armed | State::Unknown)
+    }
+}
+
 /// Whether a request may still be on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quarantine {

@@ -40,6 +40,8 @@ pub enum Lie {
     Spoiled(&'static str),
 }
 
+/// A lie about what comes before a commit is told so often at most, which is once for each file and once more.
+const MOST_BEGUN: usize = 3;
 /// A reason for which a film is taken again.
 const PASSING: &str = "internal";
 /// A reason for which it never is.
@@ -154,16 +156,18 @@ impl Lie {
     /// The phase of the calls that it is told at, and the fault with how often.
     fn told(self) -> (&'static str, Value) {
         let once = |fault: Value| json!({ "times_per_object": 1, "fault": fault });
+        // what is begun anew has another name each time, and would be lied about for ever
+        let begun = |fault: Value| json!({ "times_per_object": 1, "times": MOST_BEGUN, "fault": fault });
         match self {
             Self::CommitWord(word) => ("commit", once(json!(word))),
             Self::Late(ms) => ("commit", once(json!({ "effect_after_ms": ms, "then": "drop" }))),
             Self::SlowCommit(ms) => ("commit", once(json!({ "delay_ms": ms }))),
-            Self::PrepareWord(word) => ("prepare", once(json!(word))),
-            Self::TooMany => ("prepare", once(json!({ "status": 429, "retry_after_s": 1 }))),
+            Self::PrepareWord(word) => ("prepare", begun(json!(word))),
+            Self::TooMany => ("prepare", begun(json!({ "status": 429, "retry_after_s": 1 }))),
             Self::Limit => {
                 let graph =
                     json!({ "code": 4, "http": 400, "effect": false, "headers": { "retry-after": "1" } });
-                ("prepare", once(json!({ "graph": graph })))
+                ("prepare", begun(json!({ "graph": graph })))
             }
             Self::Spam => {
                 let graph = json!({ "code": 4, "subcode": 2_207_051, "http": 400, "effect": true });

@@ -16,6 +16,7 @@ pub mod servers;
 mod stage;
 mod strike;
 mod surfaces;
+mod tally;
 
 use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
 

@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::{
     door::{Accepted, Door, edited},
     files::File,
-    report::{Breach, Found, Hold, Tally},
+    report::{Breach, Found},
     schedule::Wish,
     stage::Stage,
     surfaces::Surface,
+    tally::{Hold, Tally},
 };
 
 /// A publication that needed more attempts or calls than this went in circles.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     oracles::Tallies,
-    schedule::{PostPlan, Wish},
     surfaces::Surface,
+    tally::{Tally, sum},
 };
 
 /// What was promised and not kept.
@@ -44,86 +44,6 @@ pub struct Found {
     pub surface: Option<Surface>,
     /// What it was.
     pub what: String,
-}
-
-/// Why a person decides about a post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hold {
-    /// Nothing that the network shows proves that it is absent.
-    OneShot,
-    /// It was to go out by a certain time, and could not.
-    TooLate,
-    /// It was taken back by a process that was killed before it said so, and the network does not say it either.
-    Forgotten,
-    /// The protocol has no reason for it.
-    Needless,
-}
-
-impl Hold {
-    /// Why a post of this plan is held with this code.
-    pub fn of(plan: &PostPlan, surface: Surface, code: &str) -> Self {
-        let given_up = plan.latest.is_some() || matches!(plan.wish, Some((_, Wish::Cancel)));
-        match code {
-            "too_late" if plan.latest.is_some() => Self::TooLate,
-            "not_provable" if surface.one_shot() => Self::OneShot,
-            "not_provable" if surface.forgets() && given_up => Self::Forgotten,
-            _ => Self::Needless,
-        }
-    }
-
-    /// The summary's word.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::OneShot => "one_shot",
-            Self::TooLate => "too_late",
-            Self::Forgotten => "forgotten",
-            Self::Needless => "needless",
-        }
-    }
-}
-
-/// How publications ended.
-#[derive(Debug, Default, Clone)]
-pub struct Tally {
-    /// All.
-    pub posts: usize,
-    /// Public.
-    pub published: usize,
-    /// By wish.
-    pub cancelled: usize,
-    /// The network will never take it.
-    pub failed: usize,
-    /// A person decides, by reason.
-    pub held: BTreeMap<Hold, usize>,
-    /// Lies that were told at its calls.
-    pub lies: u64,
-}
-
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.posts += other.posts;
-        self.published += other.published;
-        self.cancelled += other.cancelled;
-        self.failed += other.failed;
-        self.lies += other.lies;
-        for (hold, times) in &other.held {
-            *self.held.entry(*hold).or_default() += times;
-        }
-    }
-
-    fn all_held(&self) -> usize {
-        self.held.values().sum()
-    }
-
-    /// `2 (one_shot 1, too_late 1)`.
-    fn held_in_words(&self) -> String {
-        let reasons: Vec<String> =
-            self.held.iter().map(|(hold, times)| format!("{} {times}", hold.word())).collect();
-        match self.all_held() {
-            0 => "0".to_owned(),
-            all => format!("{all} ({})", reasons.join(", ")),
-        }
-    }
 }
 
 /// One round.
@@ -184,12 +104,6 @@ impl Round {
             "recovery_s": seconds(self.recovery), "took_s": seconds(self.took),
         })
     }
-}
-
-fn sum<'a>(tallies: impl Iterator<Item = &'a Tally>) -> Tally {
-    let mut all = Tally::default();
-    tallies.for_each(|tally| all.add(tally));
-    all
 }
 
 /// All rounds of a run.
@@ -378,7 +292,7 @@ fn seconds(span: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tally::Hold, *};
 
     fn round(surface: Surface, tally: Tally, breach: Option<Breach>) -> Round {
         let found = breach.map(|breach| Found { breach, surface: Some(surface), what: "it".into() });
