@@ -51,6 +51,12 @@ pub enum Flaw {
     NoJob,
     /// Absence is taken for proof where the network gives no read that proves it.
     OneShotResent,
+    /// Our origin serves addresses that are closed.
+    ClosedServes,
+    /// Our origin does not write down what it serves.
+    FetchUnlogged,
+    /// Slides are put together before the network says that they are ready.
+    SlidesUnready,
     /// A person approves a retry while the sender of the first attempt is only paused (R1).
     ApprovedDuringPause,
 }

@@ -6,7 +6,11 @@
 use super::{
     flaw::Flaw,
     holder::{Reply, Request, Seen},
-    world::{Absent, CallRow, ClaimRow, JobRow, Phase, Quarantine, Row, Rule, Ruled, Setting, Worker, World},
+    network::SLIDES,
+    world::{
+        Absent, CallRow, ClaimRow, Family, JobRow, Phase, Quarantine, Row, Rule, Ruled, Setting, Worker,
+        World,
+    },
 };
 use crate::{
     desk::NotArmed,
@@ -47,18 +51,6 @@ impl CallRow {
     }
 }
 
-impl Row {
-    /// Committed and taken: only observed from now on.
-    pub fn committed(&self) -> bool {
-        self.state == State::Waiting && self.handle == HandleState::Spent
-    }
-
-    /// A commit may be under way or have had its effect: neither edits nor wishes are promised anything.
-    pub fn commits(&self) -> bool {
-        self.committed() || matches!(self.state, State::Armed | State::Unknown)
-    }
-}
-
 impl World {
     /// Whether this worker holds the claim.
     pub fn holds(&self, worker: usize) -> bool {
@@ -93,6 +85,10 @@ impl World {
             sent: self.guarded(set),
             late: self.row.late,
             given_up: self.row.given_up,
+            album: set.family == Family::Album,
+            parts: self.row.parts,
+            slides: self.row.slides,
+            known: self.row.known,
         }
     }
 
@@ -132,6 +128,10 @@ impl World {
             Request::Step(step, handle) => self.step(set, worker, step, handle),
             Request::LogPrepare => self.log_prepare(set, worker),
             Request::Keep => self.keep(worker),
+            Request::KeepSlides(slides) => self.keep_slides(worker, slides),
+            Request::PreparedSlides(slides) => self.prepared_slides(set, worker, slides),
+            Request::Name(call) => self.keep_name(call),
+            Request::Close(handle) => self.vouched(handle),
             Request::Prepared(handle, building) => self.prepared(set, worker, handle, building),
             Request::Unprepared => self.close(set, worker, Move::Unprepare, None, None),
             Request::Arm => self.arm(set, worker),
@@ -149,6 +149,8 @@ impl World {
             Request::LogWithdraw => self.log_withdraw(worker),
             Request::Withdrawn => self.withdrawn(set, worker),
             Request::Make
+            | Request::MakeSlide
+            | Request::MakeAlbum(_)
             | Request::Inspect(_)
             | Request::Commit(..)
             | Request::Withdraw(_)
@@ -159,7 +161,7 @@ impl World {
     }
 
     /// Every authority write: reads its claim, names the states it leaves, and says whether a row moved.
-    fn moves(&mut self, set: &Setting, worker: usize, step: Move) -> bool {
+    pub fn moves(&mut self, set: &Setting, worker: usize, step: Move) -> bool {
         let named = step.from().contains(&self.row.state) || set.has(Flaw::StateUnnamed);
         let fenced = self.holds(worker) || set.has(Flaw::FenceDropped);
         if !(named && fenced) {
@@ -189,15 +191,22 @@ impl World {
         {
             return Reply::Fenced;
         }
-        self.row = Row { handle: HandleState::None, named: None, made_of: None, ..self.row };
+        let (parts, slides, known) = (false, [None; SLIDES], false);
+        self.row =
+            Row { handle: HandleState::None, named: None, made_of: None, parts, slides, known, ..self.row };
         Reply::Done
     }
 
     /// The version that its last look showed: what is prepared is what was read.
     pub fn looked_version(&self, worker: usize) -> Option<u8> {
+        self.looked(worker).map(|seen| seen.version)
+    }
+
+    /// What its last look showed.
+    pub fn looked(&self, worker: usize) -> Option<Seen> {
         self.script(worker)
             .iter()
-            .find_map(|reply| if let Reply::Stands(seen) = reply { Some(seen.version) } else { None })
+            .find_map(|reply| if let Reply::Stands(seen) = reply { Some(*seen) } else { None })
     }
 
     fn script(&self, worker: usize) -> &[Reply] {
@@ -232,7 +241,8 @@ impl World {
             return Reply::Fenced;
         }
         let made_of = self.looked_version(worker);
-        self.row = Row { named: Some(handle), handle: state, made_of, ..self.row };
+        let slides = self.slides_in(handle);
+        self.row = Row { named: Some(handle), handle: state, made_of, parts: false, slides, ..self.row };
         Reply::Done
     }
 
@@ -280,7 +290,7 @@ impl World {
             self.past.breaks(Rule::Unfrozen);
         }
         self.past.reads = 0;
-        self.calls.push(CallRow { handle: self.row.named, verdict: None });
+        self.calls.push(CallRow { handle: self.row.named, verdict: None, revoked: false, fetched: false });
         self.row =
             Row { quarantine: Quarantine::Running, absent: Absent::No, old: false, late: false, ..self.row };
     }

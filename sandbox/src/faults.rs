@@ -123,6 +123,7 @@ mod tests {
             handle: Some(handle.into()),
             caption: Some("hello world".into()),
             source: None,
+            files: Vec::new(),
             call_id: None,
         }
     }

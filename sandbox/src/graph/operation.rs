@@ -257,6 +257,8 @@ impl Operation {
             .find_map(|name| asked.params.text(name))
             .or_else(|| handle.as_deref().and_then(|handle| caption_of(&book.world, handle)));
         let network = account.as_deref().and_then(|account| kind_of(&book.world, account));
+        let held = handle.as_deref().map(|handle| files_of(&book.world, handle)).unwrap_or_default();
+        let announced = asked.params.text("file_size").map(|size| format!("{size} bytes"));
         Call {
             network: network.or_else(|| self.network()),
             call: self.name(),
@@ -267,6 +269,7 @@ impl Operation {
             handle,
             caption,
             source: source_of(asked),
+            files: held.into_iter().chain(announced).collect(),
             call_id: asked.call_id.clone(),
         }
     }
@@ -364,6 +367,19 @@ fn commented(world: &World, object: &str) -> Option<String> {
 
 fn container_of(world: &World, media: &str) -> Option<String> {
     world.media.get(media).map(|media| media.container.clone())
+}
+
+/// What is told of the files that a handle holds, or will hold.
+fn files_of(world: &World, handle: &str) -> Vec<String> {
+    let photo = |id: &String| world.photos.get(id).map(|photo| photo.media.clone());
+    let post = world.posts.get(handle).map(|post| post.photos.iter().filter_map(photo).collect::<Vec<_>>());
+    let container = world.containers.get(handle).map(|container| container.media.clone());
+    let video = world.videos.get(handle).map(|video| {
+        let size = video.size.map(|size| format!("{size} bytes"));
+        video.media.iter().cloned().chain(size).collect()
+    });
+    let alone = photo(&handle.to_owned()).map(|media| vec![media]);
+    post.or(container).or(video).or(alone).unwrap_or_default()
 }
 
 fn caption_of(world: &World, handle: &str) -> Option<String> {

@@ -94,10 +94,14 @@ pub async fn content_init(sandbox: &Arc<Sandbox>, asked: &Asked) -> Outcome {
     }
     let (later, call_id, publish_id) =
         (Arc::clone(sandbox), asked.call_id.clone(), upload.publish_id.clone());
+    // counted before the caller hears anything
+    let pending = sandbox.will_be_carried_out();
     tokio::spawn(async move {
         let wait = TimeDelta::milliseconds(i64::try_from(after).unwrap_or(i64::MAX));
         later.clock.reach(later.clock.now() + wait).await;
-        fetch_all(&later, &upload, &urls, PHOTO_LIMIT, call_id).await
+        let fetched = fetch_all(&later, &upload, &urls, PHOTO_LIMIT, call_id).await;
+        drop(pending);
+        fetched
     });
     Ok(json!({ "publish_id": publish_id }))
 }
