@@ -85,6 +85,9 @@ pub(super) fn kept(failure: &Failure) -> Value {
     if failure.operator {
         kept["operator"] = true.into();
     }
+    if let Some(meant) = failure.meant {
+        kept["meant"] = json!(meant);
+    }
     kept
 }
 

@@ -238,7 +238,7 @@ impl Instagram {
             tokio::join!(self.limit_is_reached(call, deadline), self.look(call, deadline, &handle.id));
         match (limit, container) {
             (Ok(true), Ok(Sight::Ready)) => {
-                Answer::Refused { failure: Failure { class: Class::Rate, ..said }, handle_dead: false }
+                Answer::Refused { failure: said.out_of_doubt(), handle_dead: false }
             }
             (Ok(_) | Err(_), Ok(_) | Err(_)) => Answer::Unknown(said),
         }

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
-    contract::{Class, Failure, JobError},
+    contract::{Class, Failure, JobError, Kind},
     desk::{Call, Clock, Handle, Network, Publication, Vault},
     fp,
     gate::{Errand, Gate, Visit},
     machine::{self, HandleState, Move, Public, Ruling, Sight},
+    publish::Publish,
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -18,6 +19,8 @@ use crate::ledger::{
     reconcile::{Decision, Doubt},
 };
 
+/// The kind whose attempts doubts spend.
+const PUBLISH: Kind = Kind::of::<Publish>();
 /// Doubts looked at in one round.
 const MOST: i64 = 64;
 /// One read of a network.
@@ -170,7 +173,10 @@ impl Worker {
         match ruling {
             Ruling::Publish(public) => self.record(doubt, public).await,
             Ruling::Carry => self.decide(doubt, Move::Carry, HandleState::Spent, None).await,
-            Ruling::Rearm => self.decide(doubt, Move::Rearm, HandleState::Ready, None).await,
+            Ruling::Rearm => {
+                let why = doubt.refusal.as_ref();
+                self.decide(doubt, Move::Rearm, HandleState::Ready, why).await
+            }
             Ruling::Replace(why) => self.decide(doubt, Move::Replace, HandleState::Dead, Some(&why)).await,
             Ruling::Condemn(why) => self.decide(doubt, Move::Condemn, HandleState::Dead, Some(&why)).await,
             Ruling::Honour => self.decide(doubt, Move::Honour, HandleState::Dead, None).await,
@@ -191,9 +197,11 @@ impl Worker {
         handle: HandleState,
         failure: Option<&Failure>,
     ) -> Result<(), LedgerError> {
-        let crash_limit = self.parts.settings.lease.crash_limit;
-        let decided =
-            self.parts.duties.decide(doubt, &Decision { step, handle, failure, crash_limit }).await?;
+        let settings = &self.parts.settings;
+        let (crash_limit, attempts) =
+            (settings.lease.crash_limit, settings.kind(&PUBLISH).retry().attempts);
+        let decision = Decision { step, handle, failure, crash_limit, attempts };
+        let decided = self.parts.duties.decide(doubt, &decision).await?;
         metrics::counter!("postroom_reconciled_total", "to" => step.to().word())
             .increment(u64::from(decided));
         if decided {

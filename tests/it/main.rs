@@ -8,6 +8,7 @@ mod chaos;
 mod compose;
 mod console;
 mod control;
+mod doubts;
 mod explain;
 mod failures;
 mod faults;
