@@ -457,8 +457,8 @@ pub trait Effects: Send + Sync {
     async fn arm(&self) -> Result<Result<Armed, NotArmed>, JobError>;
     /// T8': armed, and no byte was sent.
     async fn unsent(&self, call: Uuid, failure: &Failure) -> Result<(), JobError>;
-    /// The network has said that this commit took effect. Not fenced, idempotent: from then on no read can prove
-    /// that it did not.
+    /// The network has said that this commit took effect. Not fenced, idempotent, told until it is heard: from then on
+    /// no read can prove that it did not.
     async fn heard(&self, call: Uuid, public: &Public) -> Result<(), JobError>;
     /// T9: evidence that it is public. Not fenced, idempotent.
     async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError>;

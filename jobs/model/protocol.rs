@@ -229,7 +229,7 @@ impl World {
             return Some(());
         }
         self.fault()?;
-        if !matches!(request, Request::Seen(_)) {
+        if !matches!(request, Request::Seen(_) | Request::Heard(_)) {
             self.goes_on(worker, Reply::Away);
         }
         Some(())

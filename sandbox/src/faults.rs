@@ -158,6 +158,7 @@ mod tests {
             r#""effect_then_500""#,
             r#""no_effect_then_drop""#,
             r#"{"delay_ms":5}"#,
+            r#"{"answer_after_ms":5}"#,
             r#"{"effect_after_ms":5,"then":"drop"}"#,
             r#"{"effect_after_ms":5,"then":"500"}"#,
             r#"{"hang_ms":5}"#,

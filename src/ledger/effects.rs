@@ -20,10 +20,8 @@ use super::{
     Claim, Ledger, LedgerError,
     claims::interval,
     settle::{kept, words},
+    telling::until_heard,
 };
-
-/// The wait before evidence is told again.
-const EVIDENCE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The effects of one claimed publication.
 pub struct ClaimedEffects<'a> {
@@ -246,18 +244,21 @@ impl Effects for ClaimedEffects<'_> {
     }
 
     async fn heard(&self, call: Uuid, public: &Public) -> Result<(), JobError> {
-        Ok(self.ledger.heard(self.publication_id, call, public).await?)
+        let (ledger, id, public) = (self.ledger.clone(), self.publication_id, public.clone());
+        let telling = until_heard(move || {
+            let (ledger, public) = (ledger.clone(), public.clone());
+            async move { ledger.heard(id, call, &public).await }
+        });
+        Ok(telling.await?)
     }
 
     async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError> {
-        // a proof that is dropped may never come again: it is told until it is heard, or the attempt ends
-        loop {
-            match self.ledger.seen(self.publication_id, call, public).await {
-                Err(LedgerError::Away(error)) => tracing::warn!(%error, "evidence could not be recorded yet"),
-                other => return Ok(other?),
-            }
-            tokio::time::sleep(EVIDENCE_AGAIN).await;
-        }
+        let (ledger, id, public) = (self.ledger.clone(), self.publication_id, public.clone());
+        let telling = until_heard(move || {
+            let (ledger, public) = (ledger.clone(), public.clone());
+            async move { ledger.seen(id, call, &public).await }
+        });
+        Ok(telling.await?)
     }
 
     async fn accepted(&self, call: Uuid) -> Result<(), JobError> {

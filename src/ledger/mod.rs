@@ -30,6 +30,7 @@ pub mod restore;
 pub mod schedules;
 pub mod settle;
 pub mod spare;
+mod telling;
 pub mod tidings;
 pub mod traffic;
 pub mod uploads;

@@ -9,7 +9,7 @@ use jobs::{
 use url::Url;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, telling::until_heard};
 
 /// The kind of the handles whose files networks pull.
 const PULL: &str = "pull";
@@ -143,7 +143,12 @@ impl Origin for LedgerOrigin {
     }
 
     async fn named(&self, call: Uuid, name: &str) -> Result<(), Failure> {
-        self.ledger.name_commit(call, name).await.map_err(|error| away(&error))
+        let (ledger, name) = (self.ledger.clone(), name.to_owned());
+        let telling = until_heard(move || {
+            let (ledger, name) = (ledger.clone(), name.clone());
+            async move { ledger.name_commit(call, &name).await }
+        });
+        telling.await.map_err(|error| away(&error))
     }
 
     async fn close(&self, handle: &str, when: Close) -> Result<Pulled, Failure> {

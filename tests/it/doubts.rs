@@ -1,10 +1,17 @@
 //! What leads out of doubt, and what does not: refusals that nobody can vouch for, evidence that is told while the
 //! ledger is away, posts that look alike.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{FACEBOOK, INSTAGRAM, System, eventually};
+use crate::{
+    chaos::servers::Postgres,
+    harness::{
+        Database, FACEBOOK, Ground, INSTAGRAM, System, TIKTOK, eventually, free_port, picture, start_redis,
+    },
+};
 
 const COMMITS: &str = "SELECT count(*) FROM remote_call WHERE kind = 'commit'";
 
@@ -77,4 +84,79 @@ async fn what_is_refused_for_no_known_reason_spends_its_attempts() {
     assert!(system.effects(FACEBOOK, "never taken, never refused").await.is_empty());
     let error = told(&system, &post).await;
     assert_eq!(error["class"], "transient", "{error}");
+}
+
+/// A system on a Postgres that the test stops.
+async fn on_a_postgres() -> (System, Postgres) {
+    let dir = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start().await;
+    let database = Database::create_on(&postgres.url()).await;
+    let port = free_port();
+    let redis = Some(start_redis(port, dir.path(), false));
+    let settings = BTreeMap::from([("DATABASE_URL".to_owned(), database.url.clone())]);
+    let redis_url = format!("redis://127.0.0.1:{port}");
+    let mut system = System::on(Ground { dir, database, redis, redis_url, settings }).await;
+    system.start_worker(&[]);
+    (system, postgres)
+}
+
+/// A post of one picture.
+async fn with_a_picture(system: &System, caption: &str, platform: &str, change: Value) -> String {
+    let media = [system.upload("picture.jpg", picture()).await];
+    let mut wish = system.wish(caption, &[platform], &media);
+    for (key, value) in change.as_object().unwrap() {
+        wish[key] = value.clone();
+    }
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    post["id"].as_str().unwrap().to_owned()
+}
+
+/// The ledger is away when the worker hears the answer to its commit, and is back once it has told it in vain.
+async fn away_at_the_answer(system: &System, postgres: &mut Postgres, commit: &str) {
+    eventually("an effect", || async {
+        let public = system.control("effects").await["data"].as_array().unwrap().len();
+        if public == 1 { Ok(()) } else { Err(format!("{public} effects")) }
+    })
+    .await;
+    postgres.down(false).await;
+    eventually("the answer", || async {
+        let calls = system.control("calls").await;
+        let answered = calls["data"].as_array().unwrap().iter().any(|call| call["call"] == commit);
+        if answered { Ok(()) } else { Err(calls.to_string()) }
+    })
+    .await;
+    eventually("the worker to tell it", || async {
+        let log = system.workers[0].log();
+        let tried = ["evidence could not be recorded yet", "the job could not be settled yet"];
+        if tried.iter().any(|line| log.contains(line)) { Ok(()) } else { Err(log) }
+    })
+    .await;
+    postgres.up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tiktok_calls_a_post_is_told_until_the_ledger_hears_it() {
+    let (system, mut postgres) = on_a_postgres().await;
+    let late = json!({ "answer_after_ms": 4000 });
+    system.fault(json!({ "network": TIKTOK, "call": "content_init", "times": 1, "fault": late })).await;
+    // what only its owner sees is in no list: nothing but its name leads to it
+    let target = json!({ "account_id": system.account(TIKTOK), "options": { "privacy_level": "SELF_ONLY" } });
+    let post = with_a_picture(&system, "for nobody else", TIKTOK, json!({ "targets": [target] })).await;
+    away_at_the_answer(&system, &mut postgres, "content_init").await;
+    system.until(&post, "published").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_story_was_told_is_told_until_the_ledger_hears_it() {
+    let (system, mut postgres) = on_a_postgres().await;
+    let commit = json!({ "network": FACEBOOK, "call": "photo_stories", "times": 1 });
+    for fault in [json!({ "answer_after_ms": 4000 }), json!({ "stale_read_ms": 120_000 })] {
+        let mut rule = commit.clone();
+        rule["fault"] = fault;
+        system.fault(rule).await;
+    }
+    let post = with_a_picture(&system, "told once", FACEBOOK, json!({ "kind": "story" })).await;
+    away_at_the_answer(&system, &mut postgres, "photo_stories").await;
+    system.all_live_once(&[post]).await;
 }
