@@ -205,10 +205,13 @@ pub struct Content {
     pub media: Vec<File>,
     /// What the author chose for this network.
     pub options: Value,
-    /// No earlier than this can it have become public: the time of the first commit call, or now.
+    /// No earlier than this can it have become public: the time of its handle's first commit call, or now.
     pub not_before: DateTime<Utc>,
     /// The network's ids that other publications of this account are known by: it is none of these.
     pub taken: Vec<String>,
+    /// Another publication of the account that looks like it may be public, and nobody knows by what id: what is found
+    /// by its looks may be that one.
+    pub twin: bool,
 }
 
 /// A file in the object store.

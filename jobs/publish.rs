@@ -332,7 +332,9 @@ impl<'a> At<'a> {
         }
         let handle = self.handle()?;
         let read = self.call(None, READ_TIMEOUT);
-        let described = match self.network.describe(&read, handle, &self.it.content, public.clone()).await {
+        // one that looks like it may have been sent since this look: who has time names what has no name yet
+        let content = Content { twin: true, ..self.it.content.clone() };
+        let described = match self.network.describe(&read, handle, &content, public.clone()).await {
             Ok(described) => described,
             Err(_) => public,
         };

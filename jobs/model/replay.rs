@@ -156,6 +156,7 @@ impl Seen {
             options: Value::Null,
             not_before: now,
             taken: Vec::new(),
+            twin: false,
         };
         Publication {
             id: Uuid::nil(),

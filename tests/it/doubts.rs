@@ -160,3 +160,88 @@ async fn that_a_story_was_told_is_told_until_the_ledger_hears_it() {
     away_at_the_answer(&system, &mut postgres, "photo_stories").await;
     system.all_live_once(&[post]).await;
 }
+
+/// How often TikTok was asked what the account shows to all.
+async fn lists(system: &System) -> usize {
+    let calls = system.control("calls").await;
+    calls["data"].as_array().unwrap().iter().filter(|call| call["call"] == "video_list").count()
+}
+
+/// Waits until TikTok was asked so many times more.
+async fn after_lists(system: &System, more: usize) {
+    let before = lists(system).await;
+    eventually("looks", || async {
+        let now = lists(system).await;
+        if now >= before + more { Ok(()) } else { Err(format!("{now} of {}", before + more)) }
+    })
+    .await;
+}
+
+/// A worker that looks often, on a system where TikTok takes photos and its answer is lost.
+async fn lost_answers() -> System {
+    let mut system = System::start().await;
+    system.environment.insert("POSTROOM__PUBLISHING__LOOK_MOST".into(), "300ms".into());
+    system.start_worker(&[]);
+    system.fault(json!({ "network": TIKTOK, "call": "content_init", "fault": "effect_then_drop" })).await;
+    system
+}
+
+async fn in_doubt(system: &System, posts: i64) {
+    eventually("the doubts", || async {
+        let unknown =
+            system.database.count("SELECT count(*) FROM publication WHERE state = 'unknown'").await;
+        if unknown == posts { Ok(()) } else { Err(format!("{unknown} in doubt")) }
+    })
+    .await;
+}
+
+/// No two publications are known by the same id.
+async fn nothing_is_taken_twice(system: &System) {
+    let twice = "SELECT count(*) - count(DISTINCT public_id) FROM publication WHERE public_id IS NOT NULL";
+    assert_eq!(system.database.count(twice).await, 0, "one post was taken for two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_is_never_taken_for_two_of_the_same_words() {
+    let system = lost_answers().await;
+    // nothing is found before both are in doubt, and then both are looked for at once
+    system.fault(json!({ "call": "video_list", "fault": { "read_error": true } })).await;
+    let mut posts = vec![with_a_picture(&system, "the same words", TIKTOK, json!({})).await];
+    in_doubt(&system, 1).await;
+    system.tell("settings", &json!({ "processing_ms": 3_600_000 })).await;
+    posts.push(with_a_picture(&system, "the same words", TIKTOK, json!({})).await);
+    in_doubt(&system, 2).await;
+    assert_eq!(system.effects(TIKTOK, "the same words").await.len(), 1, "the second is listed later");
+    system.calm().await;
+    system.fault(json!({ "call": "video_list", "fault": { "delay_ms": 700 } })).await;
+    let both = "UPDATE publication SET next_check_at = ledger_now()";
+    sqlx::query(both).execute(&system.database.pool).await.unwrap();
+    after_lists(&system, 4).await;
+    nothing_is_taken_twice(&system).await;
+    for post in &posts {
+        system.until(post, "confirming").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_has_no_name_yet_is_not_taken_for_another_of_the_same_words() {
+    let system = System::with_workers(1).await;
+    let first = with_a_picture(&system, "as nameless as the other", TIKTOK, json!({})).await;
+    system.until(&first, "published").await;
+    // as it is while TikTok moderates it
+    let nameless = "UPDATE publication SET public_id = NULL, public_url = NULL, next_check_at = NULL";
+    sqlx::query(nameless).execute(&system.database.pool).await.unwrap();
+    system.tell("settings", &json!({ "processing_ms": 5_000 })).await;
+    system.fault(json!({ "call": "content_init", "times": 1, "fault": "effect_then_drop" })).await;
+    let second = with_a_picture(&system, "as nameless as the other", TIKTOK, json!({})).await;
+    in_doubt(&system, 1).await;
+    after_lists(&system, 3).await;
+    system.until(&second, "confirming").await;
+    // TikTok tells what the first is called: what is left is the second
+    let asked = "UPDATE publication SET next_check_at = ledger_now() WHERE state = 'published'";
+    sqlx::query(asked).execute(&system.database.pool).await.unwrap();
+    system.until(&second, "published").await;
+    nothing_is_taken_twice(&system).await;
+    let ids = "SELECT count(DISTINCT public_id) FROM publication";
+    assert_eq!(system.database.count(ids).await, 2);
+}

@@ -402,6 +402,7 @@ async fn content(sandbox: &Sandbox, entry: &Entry, surface: &Surface) -> Content
         options: level.map_or(json!({}), |level| json!({ "privacy_level": level })),
         not_before: now(sandbox).await,
         taken: Vec::new(),
+        twin: false,
     }
 }
 
