@@ -390,6 +390,9 @@ pub struct Publication {
     pub handle: Option<Handle>,
     /// Whether that handle was ever armed.
     pub handle_armed: bool,
+    /// When that handle was last sent to be told a definite no; what it says of itself is not read since, and it is not
+    /// dead.
+    pub refused_at: Option<DateTime<Utc>>,
     /// When the latest call for it began.
     pub last_call_at: Option<DateTime<Utc>>,
     /// When a handle that is not dead was last committed.

@@ -53,6 +53,12 @@ impl Job for Publish {
 /// Takes one step; `None` is: look again.
 async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Done>, JobError> {
     match step {
+        Step::Close(_) | Step::Renew if it.refused_at.is_some() => {
+            match At::open(it, desk, Errand::Look).await {
+                Ok(at) => at.leave_refused(step).await,
+                Err(error) => not_now(desk, error),
+            }
+        }
         Step::End => Ok(Some(Done::nothing())),
         Step::Close(closing) => Ok(Some(Done::Closed(closing))),
         Step::WaitUntil(until) => Ok(Some(Done::Waiting { until, reason: "waiting for its time".into() })),
@@ -68,10 +74,7 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
         Step::Commit => At::open(it, desk, Errand::Commit).await?.commit().await,
         Step::Withdraw => match At::open(it, desk, Errand::Commit).await {
             Ok(at) => at.withdraw().await,
-            Err(JobError::Throttled(failure, wait)) => {
-                Ok(Some(Done::Waiting { until: desk.clock.now() + wait, reason: failure.message }))
-            }
-            Err(error) => Err(error),
+            Err(error) => not_now(desk, error),
         },
         Step::Observe => match At::open(it, desk, Errand::Look).await {
             Ok(at) => at.observe().await,
@@ -286,6 +289,35 @@ impl<'a> At<'a> {
         }
     }
 
+    /// Gives up a handle that was sent and refused. Before that its own state is read once: a no that came after the
+    /// effect is found out. What is wanted otherwise now waits for that read; what goes no further waits for it only
+    /// as long as a network may take to carry out what it was sent.
+    async fn leave_refused(&self, step: Step) -> Result<Option<Done>, JobError> {
+        let limit = self.desk.limits.late_limit;
+        let late = self.it.refused_at.is_none_or(|at| at + limit <= self.it.now);
+        let seen = self.inspect(self.handle()?).await;
+        match (step, seen) {
+            (_, Ok(Sight::Public(public))) => self.published(None, public).await.map(Some),
+            (Step::Close(closing), Ok(Sight::Dead(_) | Sight::Ready | Sight::Building)) => {
+                Ok(Some(Done::Closed(closing)))
+            }
+            (Step::Close(closing), Ok(Sight::Processing) | Err(_)) if late => {
+                Ok(Some(Done::Closed(closing)))
+            }
+            (_, Ok(Sight::Dead(_))) => {
+                self.effects.step(Move::Renew, Some(HandleState::Dead)).await.map(|()| None)
+            }
+            (_, Ok(Sight::Ready | Sight::Building)) => self.effects.step(Move::Renew, None).await.map(|()| None),
+            (_, Ok(Sight::Processing)) => {
+                Ok(Some(look_later(self.it, self.desk, "the network carries out what it had refused")))
+            }
+            (_, Err(error @ (JobError::Unauthorised(_) | JobError::Infrastructure(_) | JobError::Fenced))) => {
+                Err(error)
+            }
+            (_, Err(error)) => Ok(Some(look_later(self.it, self.desk, &error.to_string()))),
+        }
+    }
+
     /// Asks the network to take the handle back, where it does such a thing.
     async fn take_back(&self) -> Result<Option<Done>, JobError> {
         let (handle, effects, desk) = (self.handle()?, self.effects, self.desk);
@@ -320,7 +352,8 @@ impl<'a> At<'a> {
 
     async fn inspect(&self, handle: &Handle) -> Result<Sight, JobError> {
         let call = self.call(None, READ_TIMEOUT);
-        let seen = self.network.inspect(&call, handle, self.it.handle_armed).await;
+        let armed = self.it.handle_armed || self.it.refused_at.is_some();
+        let seen = self.network.inspect(&call, handle, armed).await;
         seen.map_err(|failure| repeatable(failure).into_error())
     }
 
@@ -344,6 +377,16 @@ impl<'a> At<'a> {
             output: json!({ "public_id": described.id, "public_url": described.url }),
             then: vec![],
         })
+    }
+}
+
+/// Nothing is lost by going there later; such a wait spends no attempt.
+fn not_now(desk: &Desk<'_>, error: JobError) -> Result<Option<Done>, JobError> {
+    match error {
+        JobError::Throttled(failure, wait) => {
+            Ok(Some(Done::Waiting { until: desk.clock.now() + wait, reason: failure.message }))
+        }
+        error => Err(error),
     }
 }
 

@@ -36,7 +36,7 @@ impl Setting {
     pub fn of_packet(self, world: &World, packet: usize, actions: &mut Vec<Action>) {
         let Packet { handle, from, .. } = world.wire[packet];
         let stands = world.things[usize::from(handle)].stands;
-        for landing in self.family.landings(stands) {
+        for landing in self.landings(stands) {
             actions.push(Action::Land(packet, landing, false));
             // nobody can prevent what a network does twice with one request of a kind that nothing makes single; and a
             // network that has said no to a request does not carry it out later

@@ -43,6 +43,8 @@ pub enum Flaw {
     VersionUnseen,
     /// Arming does not look for a wish to cancel.
     WishUnseen,
+    /// What was sent and refused is replaced by what is wanted now without another look.
+    RefusalBelieved,
     /// An unknown outcome gets no next look.
     NoNextLook,
     /// A decision that needs a job inserts none, and nothing sweeps for rows without one.

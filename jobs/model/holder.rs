@@ -133,6 +133,8 @@ pub struct Seen {
     pub phase: Phase,
     /// The handle was ever armed.
     pub armed: bool,
+    /// It was sent and refused, and is not dead.
+    pub refused: bool,
     /// The commit call that is not judged.
     pub open: Option<u8>,
     /// No evidence for so long that a person decides.

@@ -18,13 +18,18 @@ impl CallRow {
     pub fn blocks(self) -> bool {
         match self.verdict {
             None | Some(Ruled::Ok | Ruled::Ambiguous | Ruled::ResolvedYes) => true,
-            Some(Ruled::DefiniteNo | Ruled::ResolvedNo) => false,
+            Some(Ruled::DefiniteNo | Ruled::Unsent | Ruled::ResolvedNo) => false,
         }
     }
 
     /// Not judged, or in doubt.
     pub fn unresolved(self) -> bool {
         matches!(self.verdict, None | Some(Ruled::Ambiguous))
+    }
+
+    /// The network, or its sender, has said that it came to nothing.
+    pub fn refused(self) -> bool {
+        matches!(self.verdict, Some(Ruled::DefiniteNo | Ruled::Unsent))
     }
 
     fn unjudged(self) -> bool {
@@ -82,6 +87,7 @@ impl World {
             wished: self.row.wished,
             phase: self.phase,
             armed: self.handle_armed(),
+            refused: self.handle_refused(set),
             open: self.open_commit(),
             old: self.row.old,
             sent: self.guarded(set),
@@ -102,8 +108,15 @@ impl World {
 
     /// Whether the handle was ever armed, but for a definite no.
     pub fn handle_armed(&self) -> bool {
-        let armed = |call: &CallRow| call.handle == self.row.named && call.verdict != Some(Ruled::DefiniteNo);
+        let armed = |call: &CallRow| call.handle == self.row.named && !call.refused();
         self.row.named.is_some() && self.calls.iter().any(armed)
+    }
+
+    /// Whether the handle was sent, to be told a definite no, and is not dead.
+    fn handle_refused(&self, set: &Setting) -> bool {
+        let no = |call: &CallRow| call.handle == self.row.named && call.verdict == Some(Ruled::DefiniteNo);
+        let alive = self.row.named.is_some() && self.row.handle != HandleState::Dead;
+        alive && self.calls.iter().any(no) && !set.has(Flaw::RefusalBelieved)
     }
 
     /// The commit call that is not judged, or was taken.
@@ -236,7 +249,7 @@ impl World {
         }
         self.row.handle = handle.unwrap_or(self.row.handle);
         if let Some(row) = call.and_then(|call| self.calls.get_mut(usize::from(call))) {
-            row.verdict = Some(Ruled::DefiniteNo);
+            row.verdict = Some(if step == Move::Unsent { Ruled::Unsent } else { Ruled::DefiniteNo });
         }
         Reply::Done
     }

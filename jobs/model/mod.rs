@@ -11,10 +11,10 @@
 //! comes twice. Within that count they come in any order, at any point. Nothing is said about clocks: a paused
 //! worker may wake and send at any time.
 //!
-//! What is taken for granted of networks: a definite no is one; "dead" is dead; of a handle committed twice
+//! What is taken for granted of networks: a definite no is one, or a read shows at once that it was none; "dead" is dead; of a handle committed twice
 //! only one commit counts (stories excepted). A request whose answer was lost may be carried out at any time, until
 //! the late limit has passed and whoever could still send it is gone; a handle that was taken back is dead at once.
-//! Reads may be stale, and even wrong: then S4 is not promised.
+//! Reads may be stale, and even wrong, and a definite no may be a lie: then S4 is not promised.
 //! What is left out: R1, a person who approves a story's retry while the first attempt is only paused.
 
 mod check;
@@ -41,7 +41,7 @@ use world::{Family, People, Setting};
 
 /// A post on a network of this family, and this many faults.
 const fn on(family: Family, faults: u8) -> Setting {
-    Setting { family, faults, people: People::NONE, reconcilers: 1, flaw: None }
+    Setting { family, faults, people: People::NONE, noes_lie: false, reconcilers: 1, flaw: None }
 }
 
 const CANCEL: People = People { cancel: true, ..People::NONE };
@@ -84,6 +84,12 @@ fn people_may_change_their_minds() {
         "story, cancelled, staff",
         Setting { people: People { cancel: true, ..STAFF }, ..on(Family::OneShot, 1) },
     );
+}
+
+#[test]
+fn a_no_that_comes_after_the_effect_is_found_out_before_an_edit_is_sent() {
+    let set = Setting { noes_lie: true, people: EDIT, ..on(Family::SingleUse, 1) };
+    holds("single use, edited, a no that lies", set);
 }
 
 #[test]
@@ -161,6 +167,7 @@ fn a_fault_planted_in_the_protocol_is_found() {
         (Flaw::EvidenceCounted, single, rule::IDEMPOTENT),
         (Flaw::FreezeUnseen, Setting { people: FREEZE, ..single }, rule::UNFROZEN),
         (Flaw::VersionUnseen, Setting { people: EDIT, ..single }, rule::CURRENT),
+        (Flaw::RefusalBelieved, Setting { noes_lie: true, people: EDIT, ..single }, rule::ONE_EFFECT),
         (Flaw::WishUnseen, Setting { people: CANCEL, ..single }, rule::KEPT),
         (Flaw::NoNextLook, single, rule::NEXT_LOOK),
         (Flaw::NoJob, single, rule::HAS_JOB),

@@ -106,14 +106,19 @@ fn one_shot(stands: Stands) -> Vec<Landing> {
     }
 }
 
-impl Family {
+impl Setting {
     /// Everything that the network may make of a commit of a handle that stands so.
-    pub fn landings(self, stands: Stands) -> Vec<Landing> {
-        match self {
-            Self::SingleUse => single_use(stands),
-            Self::Upload => upload(stands),
-            Self::OneShot => one_shot(stands),
+    pub fn landings(&self, stands: Stands) -> Vec<Landing> {
+        let mut all = match self.family {
+            Family::SingleUse => single_use(stands),
+            Family::Upload => upload(stands),
+            Family::OneShot => one_shot(stands),
+        };
+        if self.noes_lie && stands == Stands::Ready {
+            // whoever then reads it sees it
+            all.push(ill(Stands::Public(true), true, Said::NotNow));
         }
+        all
     }
 }
 
@@ -158,6 +163,7 @@ impl World {
         }
         if landing.effect {
             self.becomes_public(handle);
+            self.past.lied |= landing.said.is_definite_no();
         }
         if let Some(worker) = from {
             self.hears(worker, set, landing.said);

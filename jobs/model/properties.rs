@@ -142,11 +142,8 @@ impl World {
     fn only_last_handle_lives(&self, set: &Setting) -> bool {
         let Some(last) = self.calls.last().filter(|_| set.family != Family::OneShot) else { return true };
         let dead = |handle: u8| matches!(self.things[usize::from(handle)].stands, Stands::Dead(_));
-        let proved = |call: &CallRow| {
-            call.handle == last.handle
-                || call.verdict == Some(Ruled::DefiniteNo)
-                || call.handle.is_some_and(dead)
-        };
+        let proved =
+            |call: &CallRow| call.handle == last.handle || call.refused() || call.handle.is_some_and(dead);
         self.calls.iter().all(proved)
     }
 

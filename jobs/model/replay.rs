@@ -164,6 +164,7 @@ impl Seen {
             standing,
             handle: self.named.map(handle),
             handle_armed: self.armed,
+            refused_at: self.refused.then_some(now),
             last_call_at: Some(now - age),
             sent_at: self.sent.then(|| now - sent_ago),
             open_commit: self.open.map(id),

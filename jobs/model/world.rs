@@ -21,6 +21,8 @@ pub struct Setting {
     pub faults: u8,
     /// People change their minds, and time passes.
     pub people: People,
+    /// A definite no may come after the effect.
+    pub noes_lie: bool,
     /// How many reconcilers look at once.
     pub reconcilers: usize,
     /// The planted fault.
@@ -174,6 +176,8 @@ pub struct CallRow {
 pub enum Ruled {
     Ok,
     DefiniteNo,
+    /// No byte of it left.
+    Unsent,
     Ambiguous,
     ResolvedYes,
     ResolvedNo,
@@ -198,7 +202,7 @@ pub struct Past {
     pub broken: u16,
     /// It was published at some time.
     pub published: bool,
-    /// The network's reads have lied.
+    /// The network's reads have lied, or its no to a commit.
     pub lied: bool,
     /// A request landed after its quarantine.
     pub landed_late: bool,

@@ -365,7 +365,8 @@ impl ClaimedEffects<'_> {
                    WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND EXISTS (SELECT FROM fence)
                    RETURNING id)
                UPDATE remote_call
-               SET verdict = $9::text::call_verdict, finished_at = ledger_now(), remote_code = $10, remote_message = $11
+               SET verdict = $9::text::call_verdict, finished_at = ledger_now(), remote_code = $10, remote_message = $11,
+                   unsent = $13
                FROM moved WHERE call_id = $12"#,
             self.claim.job_id,
             self.claim.epoch,
@@ -379,6 +380,7 @@ impl ClaimedEffects<'_> {
             failure.code,
             failure.message,
             call,
+            step == Move::Unsent,
         )
         .execute(&self.ledger.pool)
         .await

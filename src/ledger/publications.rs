@@ -37,6 +37,8 @@ impl Ledger {
                       (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                          AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS sent_at,
                       first_commit.at AS first_commit_at,
+                      (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                         AND c.handle_id = p.handle_id AND c.verdict = 'definite_no' AND NOT c.unsent) AS refused_at,
                       (SELECT c.call_id FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                          AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous'))) AS open_commit,
                       -- only what was committed is ever looked for among others
@@ -84,7 +86,8 @@ impl Ledger {
             given_up: row.given_up.map(failure),
             sent: false,
         };
-        let sent_at = row.sent_at.filter(|_| standing.handle != HandleState::Dead);
+        let handle_state = standing.handle;
+        let sent_at = row.sent_at.filter(|_| handle_state != HandleState::Dead);
         let standing = Standing { sent: sent_at.is_some(), ..standing };
         let handle = row.handle_kind.zip(row.handle_id);
         Ok(Publication {
@@ -93,6 +96,7 @@ impl Ledger {
             standing,
             handle: handle.map(|(kind, id)| Handle { kind, id, detail: row.handle_detail }),
             handle_armed: row.handle_armed,
+            refused_at: row.refused_at.filter(|_| handle_state != HandleState::Dead),
             last_call_at: row.last_call_at,
             sent_at,
             open_commit: row.open_commit,

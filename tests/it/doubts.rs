@@ -56,9 +56,7 @@ async fn an_account_that_may_not_publish_rests_and_is_not_asked_again_and_again(
     assert!(error["message"].as_str().unwrap().contains("restricted or inactive"), "{error}");
     // once its owner has mended it, it goes out
     system.calm().await;
-    let again = ["account", "add", "--workspace", "Bakery", "--platform", INSTAGRAM];
-    let again = [&again[..], &["--external-id", "17841400000000001", "--name", "Bakery"]].concat();
-    system.postroom(&again, r#"{"access_token":"sandbox-page-token"}"#).await;
+    connect_again(&system, INSTAGRAM, "17841400000000001").await;
     system.all_live_once(&[post]).await;
 }
 
@@ -244,4 +242,51 @@ async fn a_post_that_has_no_name_yet_is_not_taken_for_another_of_the_same_words(
     nothing_is_taken_twice(&system).await;
     let ids = "SELECT count(DISTINCT public_id) FROM publication";
     assert_eq!(system.database.count(ids).await, 2);
+}
+
+/// Connects the account again with a token that is good.
+async fn connect_again(system: &System, platform: &str, external_id: &str) {
+    let add = ["account", "add", "--workspace", "Bakery", "--platform", platform, "--name", "Bakery"];
+    let add = [&add[..], &["--external-id", external_id]].concat();
+    system.postroom(&add, r#"{"access_token":"sandbox-page-token"}"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_that_came_after_the_effect_is_found_out_before_an_edit_is_sent() {
+    let system = System::with_workers(1).await;
+    let lie = json!({ "graph": { "code": 190, "http": 400, "effect": true } });
+    system.fault(json!({ "network": FACEBOOK, "call": "commit", "times": 1, "fault": lie })).await;
+    let post = system.post("as it was first", &[FACEBOOK]).await;
+    eventually("the account to rest", || async {
+        let resting = system.database.count("SELECT count(*) FROM job WHERE standing = 'paused'").await;
+        if resting == 1 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    let change = json!({ "caption": "as it is wanted now" });
+    let (status, answer) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&change)).await;
+    assert_eq!(status, 202, "{answer}");
+    connect_again(&system, FACEBOOK, "104000000000001").await;
+    system.until(&post, "published").await;
+    let effects = system.control("effects").await;
+    assert_eq!(effects["data"].as_array().unwrap().len(), 1, "{effects}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_after_a_true_no_is_what_becomes_public() {
+    let system = System::with_workers(1).await;
+    let no = json!({ "graph": { "code": 190, "http": 400, "effect": false } });
+    system.fault(json!({ "network": FACEBOOK, "call": "commit", "times": 1, "fault": no })).await;
+    let post = system.post("never seen", &[FACEBOOK]).await;
+    eventually("the account to rest", || async {
+        let resting = system.database.count("SELECT count(*) FROM job WHERE standing = 'paused'").await;
+        if resting == 1 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    let change = json!({ "caption": "seen instead" });
+    let (status, answer) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&change)).await;
+    assert_eq!(status, 202, "{answer}");
+    connect_again(&system, FACEBOOK, "104000000000001").await;
+    system.all_live_once(&[post]).await;
+    assert_eq!(system.effects(FACEBOOK, "seen instead").await.len(), 1);
+    assert!(system.effects(FACEBOOK, "never seen").await.is_empty());
 }
