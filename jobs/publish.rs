@@ -274,19 +274,35 @@ impl<'a> At<'a> {
     }
 
     /// It goes no further; but what was sent may be carried out late. The handle is to be dead before anything is
-    /// promised: taken back, dead as a read shows, or seen without an effect so long after it was sent that no network
-    /// carries it out any more. What cannot even be seen by then is for a person to decide.
+    /// promised: taken back, dead as a read shows, or, where nothing can be taken back, seen without an effect so long
+    /// after it was sent that no network carries it out any more. What is still on its way by then, or cannot even be
+    /// seen, is for a person to decide.
     async fn withdraw(&self) -> Result<Option<Done>, JobError> {
-        let late = self.it.sent_at.is_none_or(|at| at + self.desk.limits.late_limit <= self.it.now);
-        match self.inspect(self.handle()?).await {
+        let (handle, late) = (self.handle()?, self.sent_before(1));
+        let taken_back = self.network.takes_back(handle);
+        match self.inspect(handle).await {
             Ok(Sight::Public(public)) => self.published(None, public).await.map(Some),
             Ok(Sight::Dead(_)) => self.effects.withdrawn(None).await.map(|()| None),
-            Ok(Sight::Building | Sight::Ready) if late => self.effects.withdrawn(None).await.map(|()| None),
-            Err(error) if late => Ok(Some(Done::Closed(Closing::NotProvable(error.to_string())))),
-            Ok(Sight::Building | Sight::Ready | Sight::Processing) => self.take_back().await,
+            Ok(Sight::Ready) if late && !taken_back => self.effects.withdrawn(None).await.map(|()| None),
+            Ok(Sight::Ready) if taken_back => self.take_back().await,
+            Ok(Sight::Building | Sight::Processing) if late => {
+                Ok(Some(not_provable("the network still works on what was sent before it was given up")))
+            }
+            Ok(Sight::Building | Sight::Processing) if taken_back => self.take_back().await,
+            Ok(Sight::Building | Sight::Ready | Sight::Processing) => {
+                let why = "what was sent may still take effect, and the network takes nothing back";
+                Ok(Some(look_later(self.it, self.desk, why)))
+            }
+            Err(error) if late => Ok(Some(not_provable(&error.to_string()))),
             Err(JobError::Unauthorised(failure)) => Err(JobError::Unauthorised(failure)),
             Err(error) => Ok(Some(look_later(self.it, self.desk, &error.to_string()))),
         }
+    }
+
+    /// Whether it was sent so many times the late limit ago, or longer.
+    fn sent_before(&self, times: u32) -> bool {
+        let limit = self.desk.limits.late_limit * times;
+        self.it.sent_at.is_none_or(|at| at + limit <= self.it.now)
     }
 
     /// Gives up a handle that was sent and refused. Before that its own state is read once: a no that came after the
@@ -318,13 +334,9 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Asks the network to take the handle back, where it does such a thing.
+    /// Asks the network to take the handle back. Where it never does, a person decides in the end.
     async fn take_back(&self) -> Result<Option<Done>, JobError> {
         let (handle, effects, desk) = (self.handle()?, self.effects, self.desk);
-        if !self.network.takes_back(handle) {
-            let why = "what was sent may still take effect, and the network takes nothing back";
-            return Ok(Some(look_later(self.it, desk, why)));
-        }
         let asked = desk.clock.monotonic();
         let id = effects.withdraw(READ_TIMEOUT).await?;
         if desk.clock.monotonic().saturating_sub(asked) > desk.limits.send_within {
@@ -347,6 +359,9 @@ impl<'a> At<'a> {
             Err(failure) => (failure, false),
         };
         effects.not_withdrawn(id, &failure, certainly).await?;
+        if self.sent_before(2) {
+            return Ok(Some(not_provable(&failure.message)));
+        }
         Ok(Some(look_later(self.it, desk, &failure.message)))
     }
 
@@ -409,9 +424,14 @@ fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, Jo
 fn patience(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {
     let committed = it.standing.handle == HandleState::Spent;
     if committed && age(it) > desk.limits.evidence_limit {
-        return Done::Closed(Closing::NotProvable(why.into()));
+        return not_provable(why);
     }
     look_later(it, desk, why)
+}
+
+/// A person decides.
+fn not_provable(why: &str) -> Done {
+    Done::Closed(Closing::NotProvable(why.into()))
 }
 
 fn look_later(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {
