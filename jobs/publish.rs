@@ -405,10 +405,16 @@ fn not_now(desk: &Desk<'_>, error: JobError) -> Result<Option<Done>, JobError> {
     }
 }
 
-/// What was committed is only observed: where the gate lets nobody look, the job waits on as for the network.
+/// What was committed is only observed: where nobody can go and look, the job waits on as for the network, and a
+/// person decides in the end. That the gate is closed, the token does not open or the network is switched off says
+/// nothing of what was sent.
 fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, JobError> {
+    if it.standing.handle != HandleState::Spent {
+        return Err(error);
+    }
     match error {
-        JobError::Throttled(failure, wait) if it.standing.handle == HandleState::Spent => {
+        JobError::Infrastructure(_) | JobError::Fenced => Err(error),
+        JobError::Throttled(failure, wait) => {
             let patience = patience(it, desk, &failure.message);
             let free = desk.clock.now() + wait;
             Ok(match patience {
@@ -416,7 +422,11 @@ fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, Jo
                 Done::Finished { .. } | Done::Closed(_) => patience,
             })
         }
-        other => Err(other),
+        JobError::Unavailable(_)
+        | JobError::Unauthorised(_)
+        | JobError::Unknown(_)
+        | JobError::Refused(_)
+        | JobError::Malformed(_) => Ok(patience(it, desk, &error.to_string())),
     }
 }
 

@@ -290,3 +290,27 @@ async fn an_edit_after_a_true_no_is_what_becomes_public() {
     assert_eq!(system.effects(FACEBOOK, "seen instead").await.len(), 1);
     assert!(system.effects(FACEBOOK, "never seen").await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_is_held_where_its_token_does_not_open() {
+    let mut system = System::start().await;
+    for (name, value) in [("EVIDENCE_LIMIT", "6s"), ("LOOK_MOST", "500ms")] {
+        system.environment.insert(format!("POSTROOM__PUBLISHING__{name}"), value.into());
+    }
+    system.tell("settings", &json!({ "processing_ms": 3_600_000 })).await;
+    system.start_worker(&[]);
+    let post = system.post("taken, and processed for long", &[TIKTOK]).await;
+    eventually("the commit to be taken", || async {
+        let spent = "SELECT count(*) FROM publication WHERE state = 'waiting' AND handle_state = 'spent'";
+        if system.database.count(spent).await == 1 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    system.workers[0].kill9().await;
+    let other_keys = system.postroom(&["keys", "generate"], "").await;
+    system.environment.insert("POSTROOM_KEYS".into(), other_keys);
+    system.start_worker(&[]);
+    let held = system.until(&post, "held").await;
+    assert_eq!(held["publications"][0]["error"]["code"], "not_provable", "{held}");
+    let resting = "SELECT count(*) FROM account WHERE state <> 'active'";
+    assert_eq!(system.database.count(resting).await, 0, "the account is not at fault");
+}
