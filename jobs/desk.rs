@@ -49,6 +49,8 @@ impl<'a> Desk<'a> {
 /// How long things may take while publishing.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// One attempt, uploads included.
+    pub attempt: Duration,
     /// One commit call, from arming to its answer.
     pub commit_timeout: Duration,
     /// From the confirmed intent to the first byte.
@@ -268,7 +270,7 @@ pub trait KeepHandle: Send + Sync {
     async fn keep(&self, handle: &Handle) -> Result<(), Failure>;
 
     /// What an earlier prepare call left behind, unless the network has proved it dead. It may be of other
-    /// content than is wanted now.
+    /// content than is wanted now. Whoever goes on with it keeps it again.
     fn earlier(&self) -> Option<&Handle> {
         None
     }

@@ -141,9 +141,10 @@ impl<'a> At<'a> {
 
     async fn prepare(&self) -> Result<Option<Done>, JobError> {
         let effects = self.effects;
-        let id = effects.prepare(Publish::LIMIT).await?;
+        let limit = self.desk.limits.attempt;
+        let id = effects.prepare(limit).await?;
         fp!(AfterPrepareLogged);
-        let call = self.call(Some(id), Publish::LIMIT);
+        let call = self.call(Some(id), limit);
         let earlier = self.it.handle.as_ref().filter(|_| self.it.standing.handle != HandleState::Dead);
         let made = match self.rendered().await {
             Ok(content) => self.network.prepare(&call, &content, &Keep { effects, earlier }).await,

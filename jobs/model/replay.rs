@@ -34,6 +34,7 @@ use crate::{
 pub fn replay(script: &[Reply]) -> Request {
     let desk = Replay { script, progress: Mutex::new((0, None)) };
     let limits = Limits {
+        attempt: Duration::from_mins(5),
         commit_timeout: Duration::from_secs(15),
         send_within: Duration::from_secs(2),
         look_least: Duration::from_secs(1),

@@ -161,7 +161,10 @@ impl Effects for ClaimedEffects<'_> {
     async fn keep(&self, handle: &Handle) -> Result<(), JobError> {
         let rows = sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
-                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE)
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               -- what an earlier call had left behind is gone on with
+               adopted AS (
+                   DELETE FROM orphan_handle WHERE handle_kind = $5 AND handle_id = $6 AND EXISTS (SELECT FROM fence))
                UPDATE publication
                SET handle_kind = $5, handle_id = $6, handle_detail = $7, handle_state = 'building'
                WHERE id = $4 AND state = 'preparing' AND EXISTS (SELECT FROM fence)"#,

@@ -24,11 +24,12 @@ use reqwest::{Method, header};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use self::{
     photos::Pull,
     progress::Progress,
-    upload::{Sending, Upload},
+    upload::{Of, Sending, Upload, has_expired},
 };
 use super::{
     Entry, Environment,
@@ -134,6 +135,9 @@ const ERRORS: &[Row] = &[
     Row::is("spam_risk_text", Class::Permanent),
 ];
 
+/// The kind of a film's handle.
+const PUBLISH_ID: &str = "publish_id";
+
 const DEFAULT_BASE: &str = "https://open.tiktokapis.com";
 const CREATOR_INFO: &str = "/v2/post/publish/creator_info/query/";
 const INIT: &str = "/v2/post/publish/video/init/";
@@ -225,10 +229,21 @@ impl Network for TikTok {
         }
         let file = film(content)?;
         let creator = self.creator(call, deadline, &content.options["privacy_level"]).await?;
-        let (handle, upload) = self.init(call, deadline, content, &creator).await?;
+        let post = post_info(content, &creator);
+        let of = Of { file: file.key.clone(), post: digest(&post) };
+        if let Some((handle, upload, have)) = self.begun(call, deadline, keep.earlier(), &of).await? {
+            keep.keep(&handle).await?;
+            let sending = Sending { tiktok: self, call, deadline, handle: &handle, upload: &upload, file };
+            match sending.prepare(have).await {
+                Ok(()) => return Ok((handle, Readiness::Ready)),
+                Err(failure) if has_expired(&failure) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let (handle, upload) = self.init(call, deadline, file, &post, of).await?;
         keep.keep(&handle).await?;
         let sending = Sending { tiktok: self, call, deadline, handle: &handle, upload: &upload, file };
-        sending.prepare().await?;
+        sending.prepare(0).await?;
         Ok((handle, Readiness::Ready))
     }
 
@@ -358,22 +373,41 @@ impl TikTok {
         Err(Failure::new(Class::Permanent, "privacy_level_option_mismatch", why))
     }
 
+    /// The upload that an earlier call has begun, if it is of this film and of this post, and how much of it is there.
+    async fn begun(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        earlier: Option<&Handle>,
+        of: &Of,
+    ) -> Result<Option<(Handle, Upload, u64)>, Failure> {
+        let Some(handle) = earlier.filter(|handle| handle.kind == PUBLISH_ID) else { return Ok(None) };
+        let Some(upload) = Upload::of(handle).ok().filter(|upload| upload.of == *of) else { return Ok(None) };
+        match self.progress(call, deadline, &handle.id).await {
+            Ok(Progress::Uploading(have)) => Ok(Some((handle.clone(), upload, have.unwrap_or(0)))),
+            Ok(Progress::Past(_)) => Ok(None),
+            Err(failure) if failure.class == Class::Permanent => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Opens an upload. Until its last byte has come nothing can be published.
     async fn init(
         &self,
         call: &Call<'_>,
         deadline: Deadline,
-        content: &Content,
-        creator: &Value,
+        file: &File,
+        post: &Value,
+        of: Of,
     ) -> Result<(Handle, Upload), Failure> {
-        let plan = Upload::plan(String::new(), film(content)?.bytes, self.chunk);
-        let body = init_body(content, creator, &plan);
+        let plan = Upload::plan(String::new(), file.bytes, self.chunk);
+        let body = init_body(post, &plan);
         let made = self.ask(Phase::Prepare, call, deadline, Method::POST, INIT, Some(&body)).await;
         let made = made.map_err(Fault::into_failure)?;
         let nameless = || http::unreadable(Phase::Prepare, "the answer names no upload").into_failure();
         let id = id_of(&made["publish_id"]).ok_or_else(nameless)?;
-        let upload = Upload { address: id_of(&made["upload_url"]).ok_or_else(nameless)?, ..plan };
-        Ok((Handle { kind: "publish_id".into(), id, detail: json!(upload) }, upload))
+        let upload = Upload { address: id_of(&made["upload_url"]).ok_or_else(nameless)?, of, ..plan };
+        Ok((Handle { kind: PUBLISH_ID.into(), id, detail: json!(upload) }, upload))
     }
 
     /// The id of what is public of this handle, where TikTok tells it.
@@ -459,16 +493,25 @@ fn open(reply: &Reply, call: &Call<'_>) -> Result<Value, Said> {
 }
 
 /// The post of an init. What the creator has switched off for all films is switched off for this one.
-fn init_body(content: &Content, creator: &Value, plan: &Upload) -> Value {
+fn post_info(content: &Content, creator: &Value) -> Value {
     let off = |what: &str| creator[what].as_bool().unwrap_or(false);
     json!({
-        "post_info": {
-            "title": content.caption,
-            "privacy_level": content.options["privacy_level"],
-            "disable_comment": off("comment_disabled"),
-            "disable_duet": off("duet_disabled"),
-            "disable_stitch": off("stitch_disabled"),
-        },
+        "title": content.caption,
+        "privacy_level": content.options["privacy_level"],
+        "disable_comment": off("comment_disabled"),
+        "disable_duet": off("duet_disabled"),
+        "disable_stitch": off("stitch_disabled"),
+    })
+}
+
+/// What tells one post from another.
+fn digest(post: &Value) -> String {
+    hex::encode(Sha256::digest(post.to_string()))
+}
+
+fn init_body(post: &Value, plan: &Upload) -> Value {
+    json!({
+        "post_info": post,
         "source_info": {
             "source": "FILE_UPLOAD",
             "video_size": plan.size,

@@ -85,7 +85,7 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             media: &*parts.media,
-            limits: self.limits(),
+            limits: self.limits(attempt.kind),
         };
         (attempt.kind.run)(&job.payload, &desk).await
     }

@@ -146,9 +146,10 @@ impl Worker {
         }
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, kind: &Kind) -> Limits {
         let (lease, publishing) = (&self.parts.settings.lease, &self.parts.settings.publishing);
         Limits {
+            attempt: self.parts.settings.kind(kind).timeout,
             commit_timeout: lease.commit_timeout(),
             send_within: publishing.send_within,
             look_least: publishing.look_least,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     chaos::servers::Postgres,
     harness::{
-        Database, FACEBOOK, Ground, INSTAGRAM, System, TIKTOK, eventually, free_port, picture, start_redis,
+        Database, FACEBOOK, Ground, INSTAGRAM, System, TIKTOK, eventually, film, free_port, picture, start_redis,
     },
 };
 
@@ -313,4 +313,36 @@ async fn what_was_committed_is_held_where_its_token_does_not_open() {
     assert_eq!(held["publications"][0]["error"]["code"], "not_provable", "{held}");
     let resting = "SELECT count(*) FROM account WHERE state <> 'active'";
     assert_eq!(system.database.count(resting).await, 0, "the account is not at fault");
+}
+
+/// A film of so many bytes more than it needs: players pass over a box that is free.
+fn long_film(more: u32) -> Vec<u8> {
+    let mut film = film();
+    film.extend(more.to_be_bytes());
+    film.extend(b"free");
+    film.resize(film.len() + more as usize - 8, 0);
+    film
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_where_the_last_attempt_left_it() {
+    for (platform, calls, parts) in [(TIKTOK, "upload_chunk", 40 << 20), (FACEBOOK, "videos", 30 << 20)] {
+        let mut system = System::start().await;
+        system.environment.insert("POSTROOM__JOBS__PUBLISH__TIMEOUT".into(), "2s".into());
+        let slow = json!({ "network": platform, "call": calls, "fault": { "delay_ms": 500 } });
+        system.fault(slow).await;
+        system.start_worker(&[]);
+        let media = [system.upload("film.mp4", long_film(parts)).await];
+        let wish = system.wish("longer than an attempt", &[platform], &media);
+        let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+        assert_eq!(status, 202, "{post}");
+        system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
+        let begun = "SELECT count(*) FROM remote_call WHERE kind = 'prepare'";
+        assert!(system.database.count(begun).await > 1, "one attempt was enough");
+        let left = system.database.count("SELECT count(*) FROM orphan_handle").await;
+        assert_eq!(left, 0, "an upload was left behind on {platform}");
+        let calls = system.control("calls").await;
+        let inits = calls["data"].as_array().unwrap().iter().filter(|call| call["call"] == "video_init").count();
+        assert_eq!(inits, usize::from(platform == TIKTOK));
+    }
 }
