@@ -117,6 +117,11 @@ pub trait Network: Send + Sync {
     /// Commits the handle, once: no retry, no redirect. Everything outside a short list is unknown.
     async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer;
 
+    /// Whether a commit of this handle sends bytes of the files, and not only names what is at the network already.
+    fn sends_files(&self, _handle: &Handle) -> bool {
+        false
+    }
+
     /// Whether the network can be asked to take this handle back.
     fn takes_back(&self, _handle: &Handle) -> bool {
         false

@@ -139,6 +139,12 @@ impl<'a> At<'a> {
         Ok(content)
     }
 
+    /// What a commit sends. What is ready at the network does not wait for the store, and what is made of a file is
+    /// made before the handle is verified, so that nothing comes between that and the intent.
+    async fn to_send(&self, handle: &Handle) -> Result<Content, Failure> {
+        if self.network.sends_files(handle) { self.rendered().await } else { Ok(self.it.content.clone()) }
+    }
+
     async fn prepare(&self) -> Result<Option<Done>, JobError> {
         let effects = self.effects;
         let limit = self.desk.limits.attempt;
@@ -168,6 +174,7 @@ impl<'a> At<'a> {
         if handle.is_parts() {
             return self.effects.step(Move::Renew, None).await.map(|()| None);
         }
+        let content = self.to_send(handle).await.map_err(|failure| repeatable(failure).into_error())?;
         match self.inspect(handle).await? {
             Sight::Ready => {}
             Sight::Public(public) => return self.published(None, public).await.map(Some),
@@ -179,7 +186,6 @@ impl<'a> At<'a> {
                 return Err(repeatable(failure).into_error());
             }
         }
-        let content = self.rendered().await.map_err(|failure| repeatable(failure).into_error())?;
         match self.effects.arm().await? {
             Ok(armed) => self.send(handle, &content, armed).await.map(Some),
             Err(why) => self.not_armed(why),

@@ -271,6 +271,11 @@ impl Network for TikTok {
         }
     }
 
+    /// The part that completes a film is its commit. Photos come from our origin as they are.
+    fn sends_files(&self, handle: &Handle) -> bool {
+        handle.kind == PUBLISH_ID
+    }
+
     fn takes_back(&self, _handle: &Handle) -> bool {
         true
     }

@@ -1,15 +1,15 @@
 //! What leads out of doubt, and what does not: refusals that nobody can vouch for, evidence that is told while the
 //! ledger is away, posts that look alike.
 
-use std::collections::BTreeMap;
-
+use jobs::failpoint::Point;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     chaos::servers::Postgres,
     harness::{
-        Database, FACEBOOK, Ground, INSTAGRAM, System, TIKTOK, eventually, film, free_port, picture, start_redis,
+        Database, FACEBOOK, Ground, INSTAGRAM, System, TIKTOK, eventually, film, free_port, picture,
+        start_redis,
     },
 };
 
@@ -91,7 +91,9 @@ async fn on_a_postgres() -> (System, Postgres) {
     let database = Database::create_on(&postgres.url()).await;
     let port = free_port();
     let redis = Some(start_redis(port, dir.path(), false));
-    let settings = BTreeMap::from([("DATABASE_URL".to_owned(), database.url.clone())]);
+    // a commit may take half a lease, and the answers here come late
+    let settings = [("DATABASE_URL", database.url.as_str()), ("POSTROOM__LEASE__LENGTH", "12s")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let redis_url = format!("redis://127.0.0.1:{port}");
     let mut system = System::on(Ground { dir, database, redis, redis_url, settings }).await;
     system.start_worker(&[]);
@@ -186,8 +188,7 @@ async fn lost_answers() -> System {
 
 async fn in_doubt(system: &System, posts: i64) {
     eventually("the doubts", || async {
-        let unknown =
-            system.database.count("SELECT count(*) FROM publication WHERE state = 'unknown'").await;
+        let unknown = system.database.count("SELECT count(*) FROM publication WHERE state = 'unknown'").await;
         if unknown == posts { Ok(()) } else { Err(format!("{unknown} in doubt")) }
     })
     .await;
@@ -251,9 +252,20 @@ async fn connect_again(system: &System, platform: &str, external_id: &str) {
     system.postroom(&add, r#"{"access_token":"sandbox-page-token"}"#).await;
 }
 
+/// The account is connected again, and the post edited before anybody works on it.
+async fn edited_once_connected_again(system: &mut System, post: &str, caption: &str) {
+    system.workers[0].kill9().await;
+    system.workers.clear();
+    connect_again(system, FACEBOOK, "104000000000001").await;
+    let change = json!({ "caption": caption });
+    let (status, answer) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&change)).await;
+    assert_eq!(status, 202, "{answer}");
+    system.start_worker(&[]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_no_that_came_after_the_effect_is_found_out_before_an_edit_is_sent() {
-    let system = System::with_workers(1).await;
+    let mut system = System::with_workers(1).await;
     let lie = json!({ "graph": { "code": 190, "http": 400, "effect": true } });
     system.fault(json!({ "network": FACEBOOK, "call": "commit", "times": 1, "fault": lie })).await;
     let post = system.post("as it was first", &[FACEBOOK]).await;
@@ -262,10 +274,7 @@ async fn a_no_that_came_after_the_effect_is_found_out_before_an_edit_is_sent() {
         if resting == 1 { Ok(()) } else { Err("not yet".into()) }
     })
     .await;
-    let change = json!({ "caption": "as it is wanted now" });
-    let (status, answer) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&change)).await;
-    assert_eq!(status, 202, "{answer}");
-    connect_again(&system, FACEBOOK, "104000000000001").await;
+    edited_once_connected_again(&mut system, &post, "as it is wanted now").await;
     system.until(&post, "published").await;
     let effects = system.control("effects").await;
     assert_eq!(effects["data"].as_array().unwrap().len(), 1, "{effects}");
@@ -273,7 +282,7 @@ async fn a_no_that_came_after_the_effect_is_found_out_before_an_edit_is_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_after_a_true_no_is_what_becomes_public() {
-    let system = System::with_workers(1).await;
+    let mut system = System::with_workers(1).await;
     let no = json!({ "graph": { "code": 190, "http": 400, "effect": false } });
     system.fault(json!({ "network": FACEBOOK, "call": "commit", "times": 1, "fault": no })).await;
     let post = system.post("never seen", &[FACEBOOK]).await;
@@ -282,10 +291,7 @@ async fn an_edit_after_a_true_no_is_what_becomes_public() {
         if resting == 1 { Ok(()) } else { Err("not yet".into()) }
     })
     .await;
-    let change = json!({ "caption": "seen instead" });
-    let (status, answer) = system.api(Method::PATCH, &format!("/api/v1/posts/{post}"), Some(&change)).await;
-    assert_eq!(status, 202, "{answer}");
-    connect_again(&system, FACEBOOK, "104000000000001").await;
+    edited_once_connected_again(&mut system, &post, "seen instead").await;
     system.all_live_once(&[post]).await;
     assert_eq!(system.effects(FACEBOOK, "seen instead").await.len(), 1);
     assert!(system.effects(FACEBOOK, "never seen").await.is_empty());
@@ -342,7 +348,26 @@ async fn an_upload_goes_on_where_the_last_attempt_left_it() {
         let left = system.database.count("SELECT count(*) FROM orphan_handle").await;
         assert_eq!(left, 0, "an upload was left behind on {platform}");
         let calls = system.control("calls").await;
-        let inits = calls["data"].as_array().unwrap().iter().filter(|call| call["call"] == "video_init").count();
+        let inits =
+            calls["data"].as_array().unwrap().iter().filter(|call| call["call"] == "video_init").count();
         assert_eq!(inits, usize::from(platform == TIKTOK));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ready_at_the_network_does_not_wait_for_the_store() {
+    let mut system = System::start().await;
+    let mut png = std::io::Cursor::new(Vec::new());
+    let image = image::RgbImage::from_pixel(320, 320, image::Rgb([200, 120, 40]));
+    image.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let media = [system.upload("picture.png", png.into_inner()).await];
+    let wish = system.wish("made of something else", &[INSTAGRAM], &media);
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    system.start_worker(&[(Point::AfterPrepared.word(), "kill9")]);
+    assert_eq!(system.workers[0].ended().await, None);
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    system.environment.insert("AWS_ENDPOINT_URL_S3".into(), nobody);
+    system.start_worker(&[]);
+    system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
 }
