@@ -31,6 +31,8 @@ pub struct Desk<'a> {
     pub vault: &'a dyn Vault,
     /// Files.
     pub media: &'a dyn Media,
+    /// Whether this worker still has, by its own clock, the lease under which its intents were made.
+    pub leased: &'a (dyn Fn() -> bool + Sync),
     /// How long things may take.
     pub limits: Limits,
 }

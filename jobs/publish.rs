@@ -220,12 +220,11 @@ impl<'a> At<'a> {
     async fn send(&self, handle: &Handle, content: &Content, armed: Armed) -> Result<Done, JobError> {
         fp!(AfterArm);
         let limits = &self.desk.limits;
-        if self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within {
-            let late = Failure::new(
-                Class::Transient,
-                "send_too_late",
-                "too long between the intent and the request",
-            );
+        let slow = self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within;
+        if slow || !(self.desk.leased)() {
+            let why =
+                if slow { "too long between the intent and the request" } else { "the lease ends too soon" };
+            let late = Failure::new(Class::Transient, "send_too_late", why);
             self.effects.unsent(armed.call, &late).await?;
             return Err(JobError::Infrastructure(late.message));
         }
@@ -324,19 +323,20 @@ impl<'a> At<'a> {
             (Step::Close(closing), Ok(Sight::Dead(_) | Sight::Ready | Sight::Building)) => {
                 Ok(Some(Done::Closed(closing)))
             }
-            (Step::Close(closing), Ok(Sight::Processing) | Err(_)) if late => {
-                Ok(Some(Done::Closed(closing)))
-            }
+            (Step::Close(closing), Ok(Sight::Processing) | Err(_)) if late => Ok(Some(Done::Closed(closing))),
             (_, Ok(Sight::Dead(_))) => {
                 self.effects.step(Move::Renew, Some(HandleState::Dead)).await.map(|()| None)
             }
-            (_, Ok(Sight::Ready | Sight::Building)) => self.effects.step(Move::Renew, None).await.map(|()| None),
+            (_, Ok(Sight::Ready | Sight::Building)) => {
+                self.effects.step(Move::Renew, None).await.map(|()| None)
+            }
             (_, Ok(Sight::Processing)) => {
                 Ok(Some(look_later(self.it, self.desk, "the network carries out what it had refused")))
             }
-            (_, Err(error @ (JobError::Unauthorised(_) | JobError::Infrastructure(_) | JobError::Fenced))) => {
-                Err(error)
-            }
+            (
+                _,
+                Err(error @ (JobError::Unauthorised(_) | JobError::Infrastructure(_) | JobError::Fenced)),
+            ) => Err(error),
             (_, Err(error)) => Ok(Some(look_later(self.it, self.desk, &error.to_string()))),
         }
     }

@@ -49,6 +49,7 @@ pub fn replay(script: &[Reply]) -> Request {
         gate: &Open,
         vault: &desk,
         media: &desk,
+        leased: &|| true,
         limits,
     };
     let job = Publish { publication_id: Uuid::nil() };

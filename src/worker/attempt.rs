@@ -85,6 +85,7 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             media: &*parts.media,
+            leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),
         };
         (attempt.kind.run)(&job.payload, &desk).await
