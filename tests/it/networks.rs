@@ -775,6 +775,36 @@ async fn a_carousel_whose_slide_broke_after_it_was_made_is_not_committed() {
     assert_eq!(armed, Ok(Sight::Ready), "of what was armed the carousel alone tells what became");
 }
 
+/// Remembers the fewest slides that it was given to keep.
+struct Fewest {
+    earlier: Handle,
+    slides: std::sync::Mutex<usize>,
+}
+
+#[async_trait]
+impl KeepHandle for Fewest {
+    async fn keep(&self, handle: &Handle) -> Result<(), Failure> {
+        let mut fewest = self.slides.lock().expect("a lock");
+        *fewest = handle.detail["slides"].as_array().map_or(0, Vec::len).min(*fewest);
+        Ok(())
+    }
+
+    fn earlier(&self) -> Option<&Handle> {
+        Some(&self.earlier)
+    }
+}
+
+#[tokio::test]
+async fn slides_that_are_there_already_are_not_forgotten_while_they_are_gone_through() {
+    let sandbox = Sandbox::start().await;
+    let post = carousel(&sandbox).await;
+    let parts = post.prepare_on(None).await;
+    assert!(parts.is_parts());
+    let kept = Fewest { earlier: parts, slides: std::sync::Mutex::new(usize::MAX) };
+    post.network().prepare(&post.call(Some(post.fresh())), &post.content, &kept).await.expect("prepared");
+    assert_eq!(*kept.slides.lock().expect("a lock"), post.content.media.len());
+}
+
 #[tokio::test]
 async fn a_prepare_call_that_broke_off_is_gone_on_with() {
     let sandbox = Sandbox::start().await;
