@@ -4,7 +4,7 @@ use jobs::{
     desk::{Close, Origin, Pulled},
     failpoint::Point,
 };
-use postroom::ledger::origin::LedgerOrigin;
+use postroom::ledger::{origin::LedgerOrigin, tidings::News};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -309,4 +309,25 @@ async fn what_a_commit_is_called_is_kept_only_with_the_handle_it_committed() {
     origin.named(second, "p_pub_url~1").await.unwrap();
     let named = "SELECT count(*) FROM publication WHERE handle_detail ->> 'publish_id' = 'p_pub_url~1'";
     assert_eq!(door.scratch.number(named).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_an_upload_that_was_left_behind_is_given_to_no_photos() {
+    let door = door_with_photos().await;
+    arm(&door, Uuid::now_v7()).await;
+    door.scratch.run("UPDATE remote_call SET verdict = 'ambiguous'").await;
+    door.scratch.run("INSERT INTO media_fetch (call_id, position) SELECT call_id, 0 FROM remote_call").await;
+    door.scratch
+        .run("INSERT INTO orphan_handle (account_id, handle_kind, handle_id) SELECT id, 'publish_id', 'left' FROM account")
+        .await;
+    let open_id: String = sqlx::query_scalar("SELECT external_id FROM account")
+        .fetch_one(&mut door.scratch.connection().await)
+        .await
+        .unwrap();
+    for (name, named) in [("left", 0), ("p_pub_url~1", 1)] {
+        door.scratch.ledger.told_by_tiktok(&open_id, name, News::Public).await.unwrap();
+        let kept =
+            format!("SELECT count(*) FROM publication WHERE handle_detail ->> 'publish_id' = '{name}'");
+        assert_eq!(door.scratch.number(&kept).await, named, "{name}");
+    }
 }
