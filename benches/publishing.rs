@@ -105,12 +105,12 @@ async fn films(settings: &Settings) {
 /// A film of so many bytes: the demo's with free space after it, which the format has a box for.
 fn film_of(bytes: u64, folder: &Path) -> PathBuf {
     let path = folder.join(format!("film-{bytes}.mp4"));
-    let (mut file, film) = (File::create(&path).unwrap(), film());
+    let (mut padded, film) = (File::create(&path).unwrap(), film());
     let free = u32::try_from(bytes - film.len() as u64).expect("a box of at most 4 GB");
-    file.write_all(&film).unwrap();
-    file.write_all(&free.to_be_bytes()).unwrap();
-    file.write_all(b"free").unwrap();
-    file.set_len(bytes).unwrap();
+    padded.write_all(&film).unwrap();
+    padded.write_all(&free.to_be_bytes()).unwrap();
+    padded.write_all(b"free").unwrap();
+    padded.set_len(bytes).unwrap();
     path
 }
 

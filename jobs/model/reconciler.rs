@@ -27,6 +27,7 @@ pub enum Doubter {
 
 /// A doubt as the ledger showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column that the ledger shows")]
 pub struct Doubt {
     /// The call that is judged.
     pub call: Option<u8>,

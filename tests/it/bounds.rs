@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A part of a PNG.
-fn part(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn part(name: [u8; 4], body: &[u8]) -> Vec<u8> {
     let mut part = [&name[..], body].concat();
     let sum = !part.iter().fold(!0_u32, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
@@ -51,10 +51,10 @@ async fn a_profile_that_unfolds_to_gigabytes_is_not_unfolded() {
     const MOST: u64 = 200 << 20;
     let system = System::start().await;
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
-    bytes.extend(part(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]));
-    bytes.extend(part(b"iCCP", &[&b"x\0\0"[..], &folded(4 << 20)].concat()));
-    bytes.extend(part(b"IDAT", &[0x78, 0x9c, 0x63, 0x60, 0, 0, 0, 2, 0, 1]));
-    bytes.extend(part(b"IEND", &[]));
+    bytes.extend(part(*b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]));
+    bytes.extend(part(*b"iCCP", &[&b"x\0\0"[..], &folded(4 << 20)].concat()));
+    bytes.extend(part(*b"IDAT", &[0x78, 0x9c, 0x63, 0x60, 0, 0, 0, 2, 0, 1]));
+    bytes.extend(part(*b"IEND", &[]));
     let web = system.web.as_ref().unwrap().pid().unwrap();
     let ((status, answer), most) = watched(web, offer(&system, bytes)).await;
     assert!(status == 201 || status == 422, "{status} {answer}");

@@ -327,12 +327,12 @@ async fn one_that_nobody_can_prove_outweighs_those_that_are_cancelled() {
             of(held)
         ))
         .await;
-    let hold = format!(
+    let doubtful = format!(
         "UPDATE publication SET state = 'held', hold_reason = 'no proof', handle_kind = 'draft', handle_id = 'd',
                                 handle_state = 'ready' WHERE id = {}",
         of(held)
     );
-    door.scratch.run(&hold).await;
+    door.scratch.run(&doubtful).await;
     door.scratch.run(&format!("DELETE FROM job WHERE publication_id = {}", of(held))).await;
     let answer = act(&door, &post, "cancel").await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);

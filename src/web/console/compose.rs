@@ -138,11 +138,11 @@ pub async fn submit(
     request: Request,
 ) -> Result<Response, Problem> {
     let sheet = Sheet { app: &app, seat: &seat, headers: &headers };
-    let sent = read(&app, &seat, Form::open(&headers, request).await?).await?;
-    if let Some(problem) = sent.trouble {
-        return sheet.again(sent.written, sent.found, problem).await;
+    let came = read(&app, &seat, Form::open(&headers, request).await?).await?;
+    if let Some(problem) = came.trouble {
+        return sheet.again(came.written, came.found, problem).await;
     }
-    let (mut written, mut found) = (sent.written, sent.found);
+    let (mut written, mut found) = (came.written, came.found);
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
     let asked = asked(&written, &seat);

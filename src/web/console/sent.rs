@@ -36,7 +36,7 @@ pub struct Sent {
 
 /// Reads the fields in the order in which the page has them: the token comes before any file.
 pub async fn read(app: &Arc<App>, seat: &Seat<Author>, mut form: Form) -> Result<Sent, Problem> {
-    let (mut sent, mut fields, mut files) = (Sent::default(), 0, 0);
+    let (mut came, mut fields, mut files) = (Sent::default(), 0, 0);
     let mut room = LONGEST_FORM;
     while let Some(mut field) = form.next_field().await? {
         fields += 1;
@@ -52,17 +52,17 @@ pub async fn read(app: &Arc<App>, seat: &Seat<Author>, mut form: Form) -> Result
             if files > MOST_FILES {
                 return Err(Problem::malformed("The form has too many files."));
             }
-            sent.file(app, seat, &mut field).await?;
+            came.file(app, seat, &mut field).await?;
             // what was not taken is passed over: the fields behind it are part of what was written
             multipart::pass_over(&mut field, app.house.web.video_limit).await?;
         } else {
             let value = text(field).await?;
             room = room.checked_sub(value.len()).ok_or_else(|| Problem::too_large(LONGEST_FORM as u64))?;
-            sent.written.put(&name, value)?;
+            came.written.put(&name, value)?;
         }
     }
-    sent.know(seat);
-    Ok(sent)
+    came.know(seat);
+    Ok(came)
 }
 
 impl Sent {

@@ -73,12 +73,12 @@ fn aims(names: &str) -> Aims {
         EACH => Aims { surfaces: all(), each: true },
         ALL => Aims { surfaces: all(), each: false },
         names => {
-            let named = |name| {
+            let of = |name| {
                 let found = Surface::named(name);
                 assert!(!found.is_empty(), "no surface is called {name:?}");
                 found
             };
-            Aims { surfaces: names.split(',').flat_map(named).collect::<BTreeSet<_>>(), each: false }
+            Aims { surfaces: names.split(',').flat_map(of).collect::<BTreeSet<_>>(), each: false }
         }
     }
 }
