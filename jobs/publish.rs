@@ -290,11 +290,10 @@ impl<'a> At<'a> {
             Ok(Sight::Public(public)) => self.published(None, public).await.map(Some),
             Ok(Sight::Dead(_)) => self.effects.withdrawn(None).await.map(|()| None),
             Ok(Sight::Ready) if late && !taken_back => self.effects.withdrawn(None).await.map(|()| None),
-            Ok(Sight::Ready) if taken_back => self.take_back().await,
             Ok(Sight::Building | Sight::Processing) if late => {
                 Ok(Some(not_provable("the network still works on what was sent before it was given up")))
             }
-            Ok(Sight::Building | Sight::Processing) if taken_back => self.take_back().await,
+            Ok(Sight::Building | Sight::Ready | Sight::Processing) if taken_back => self.take_back().await,
             Ok(Sight::Building | Sight::Ready | Sight::Processing) => {
                 let why = "what was sent may still take effect, and the network takes nothing back";
                 Ok(Some(look_later(self.it, self.desk, why)))
