@@ -334,7 +334,9 @@ fn long_film(more: u32) -> Vec<u8> {
 async fn an_upload_goes_on_where_the_last_attempt_left_it() {
     for (platform, calls, parts) in [(TIKTOK, "upload_chunk", 40 << 20), (FACEBOOK, "videos", 30 << 20)] {
         let mut system = System::start().await;
-        system.environment.insert("POSTROOM__JOBS__PUBLISH__TIMEOUT".into(), "2s".into());
+        for (name, value) in [("TIMEOUT", "2s"), ("RETRY_CAP", "500ms")] {
+            system.environment.insert(format!("POSTROOM__JOBS__PUBLISH__{name}"), value.into());
+        }
         let slow = json!({ "network": platform, "call": calls, "fault": { "delay_ms": 500 } });
         system.fault(slow).await;
         system.start_worker(&[]);
