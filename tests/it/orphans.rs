@@ -84,12 +84,10 @@ async fn a_draft_that_was_replaced_is_deleted_after_an_hour_and_the_one_in_use_i
     assert_eq!(system.database.count("SELECT count(*) FROM orphan_handle").await, 1);
     age(&system, "50 minutes").await;
     // beside it what a zombie filed of a draft that another has adopted, and what ends by itself
-    let filed = format!(
-        "INSERT INTO orphan_handle (account_id, handle_kind, handle_id, created_at, sweep_at)
+    let filed = "INSERT INTO orphan_handle (account_id, handle_kind, handle_id, created_at, sweep_at)
          SELECT account_id, handle_kind, handle_id, ledger_now() - interval '2 hours', ledger_now() FROM publication
-         UNION ALL SELECT account_id, 'container', '178', ledger_now() - interval '2 hours', ledger_now() FROM publication"
-    );
-    run(&system, &filed).await;
+         UNION ALL SELECT account_id, 'container', '178', ledger_now() - interval '2 hours', ledger_now() FROM publication";
+    run(&system, filed).await;
     eventually("what is somebody's, or ends by itself, to be closed", || async {
         due(&system).await;
         let left: Vec<(String, String)> = sqlx::query_as("SELECT handle_kind, handle_id FROM orphan_handle")
