@@ -157,7 +157,7 @@ pub fn history(t: &Texts, post: &Post, it: &Publication, events: &[Event], netwo
     if let Some(wish) = &it.taken_down {
         lines.push(line(wish.asked_at, (t.event_take_down_asked.to_owned(), wish.reason.clone(), "calm")));
         let tell = |event: &&Event| Some(line(event.at, told_down(t, &event.what, wish, network)?));
-        lines.extend(of_wish.iter().filter_map(|event| tell(event)));
+        lines.extend(of_wish.iter().filter_map(tell));
         lines.extend(wish.ended_at.zip(ended(t, wish, network)).map(|(at, ended)| line(at, ended)));
     }
     lines.sort_by(|a, b| a.instant.cmp(&b.instant));
