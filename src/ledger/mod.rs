@@ -234,7 +234,7 @@ impl Ledger {
                             connection.execute(statement).await?;
                         }
                         if !writes(connection).await? {
-                            made.outlive();
+                            made.outlive_newest();
                         }
                         Ok(())
                     })

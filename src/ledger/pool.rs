@@ -20,6 +20,9 @@ use sqlx::{
 /// A pool that gave nobody a connection for this long, and has somebody waiting, is replaced.
 const STUCK_AFTER: Duration = Duration::from_secs(4);
 
+/// The longest from when a connection is looked at to when the pool counts its age.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+
 /// A pool that hears of plans which are older than their tables, and is replaced when it is stuck: sqlx asks a connection
 /// that comes back whether it is well and waits without end, so that one which goes half open just then keeps its place
 /// for good.
@@ -54,6 +57,11 @@ impl Plans {
     /// What was made until now is not used again.
     pub fn outlive(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// The same, with the one that is just being made: its age counts from when it is ready.
+    pub fn outlive_newest(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + READY_WITHIN);
     }
 
     /// Whether a connection of this age may keep such a plan.
