@@ -40,7 +40,7 @@ async fn main() {
 
 async fn accept(settings: &Settings) {
     let system = System::start().await;
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     let slots = Arc::new(Semaphore::new(settings.concurrency));
     let mut requests = tokio::task::JoinSet::new();
     let begun = Instant::now();

@@ -252,6 +252,9 @@ pub struct Failure {
     /// The app or its settings are at fault, so that whoever runs postroom has to act.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub operator: bool,
+    /// Of an outcome that nobody knows: what kind of trouble it is, should it prove to have had no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meant: Option<Class>,
 }
 
 impl Failure {
@@ -259,7 +262,8 @@ impl Failure {
     pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
         // the ledger keeps no NUL, and no log wants the others
         let clean = |text: String| text.replace(char::is_control, " ");
-        Self { class, code: clean(code.into()), message: clean(message.into()), rest: None, operator: false }
+        let (code, message) = (clean(code.into()), clean(message.into()));
+        Self { class, code, message, rest: None, operator: false, meant: None }
     }
 
     /// The same, with the rest the network asks for.
@@ -267,6 +271,19 @@ impl Failure {
     pub fn resting(mut self, rest: Option<Duration>) -> Self {
         self.rest = rest;
         self
+    }
+
+    /// The same, where it may have taken effect all the same.
+    #[must_use]
+    pub fn in_doubt(self) -> Self {
+        let meant = self.meant.or((self.class != Class::Unknown).then_some(self.class));
+        Self { class: Class::Unknown, meant, ..self }
+    }
+
+    /// What the network meant by it, once it is proved that nothing took effect.
+    #[must_use]
+    pub fn out_of_doubt(self) -> Self {
+        Self { class: self.meant.unwrap_or(self.class), meant: None, ..self }
     }
 
     /// Who can mend it: as its class says, or `operator`. Of an unknown outcome nobody has to mend anything yet.
@@ -341,6 +358,16 @@ mod tests {
         assert_eq!(retry.wait(40, 1.0), None);
         assert_eq!(retry.wait(1, 0.0), Some(Duration::ZERO));
         assert_eq!(retry.wait(3, 1.0), Some(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn what_a_network_meant_outlives_the_doubt() {
+        let refused = Failure::new(Class::Permission, "25", "restricted");
+        let doubted = refused.clone().in_doubt().in_doubt();
+        assert_eq!((doubted.class, doubted.who_acts()), (Class::Unknown, "postroom"));
+        assert_eq!(doubted.out_of_doubt(), refused);
+        let lost = Failure::new(Class::Unknown, "claim_gone", "gone");
+        assert_eq!(lost.clone().in_doubt().out_of_doubt(), lost);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What people may do about a publication, by where it stands: as pure functions.
 
-use crate::machine::State;
+use crate::machine::{Move, State};
 
 /// What a wish of people is measured by.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the ledger tells")]
@@ -69,6 +69,32 @@ pub enum Retry {
     Over,
 }
 
+/// A person's word on what nobody could prove, and what it is measured by besides where the publication stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// It is public.
+    pub published: bool,
+    /// What was sent may still be on its way.
+    pub quarantined: bool,
+    /// The network has said meanwhile that what was sent took effect.
+    pub heard: bool,
+}
+
+/// What becomes of a person's word (T18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decide {
+    /// It is decided by this move.
+    Now(Move),
+    /// Nothing can be seen yet that stays so: later.
+    Later,
+    /// It is held as too late, and nothing of it was sent that may take effect: there is nothing to decide.
+    NeverSent,
+    /// The network has said the contrary.
+    Heard,
+    /// It is not held.
+    NotHeld,
+}
+
 /// What becomes of a wish to cancel.
 pub fn cancel(it: &Stand) -> Cancel {
     match it.state {
@@ -122,10 +148,30 @@ pub fn retry(it: &Stand) -> Retry {
     }
 }
 
+/// What becomes of a person's word.
+pub fn decide(it: &Stand, word: Word) -> Decide {
+    match it.state {
+        State::Held if !it.commit_open && !it.alive => Decide::NeverSent,
+        State::Held if word.quarantined => Decide::Later,
+        State::Held if word.published => Decide::Now(Move::Attest),
+        State::Held if word.heard => Decide::Heard,
+        State::Held => Decide::Now(Move::Deny),
+        State::Scheduled
+        | State::Preparing
+        | State::Prepared
+        | State::Waiting
+        | State::Armed
+        | State::Unknown
+        | State::RetryWait
+        | State::Published
+        | State::Failed
+        | State::Cancelled => Decide::NotHeld,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Move;
 
     /// Every way in which a publication can stand.
     fn all() -> impl Iterator<Item = Stand> {
@@ -155,6 +201,25 @@ mod tests {
             assert!(!(it.state == State::Held && it.commit_open), "{it:?}");
             assert!(!it.alive, "{it:?}");
         }
+    }
+
+    #[test]
+    fn a_person_decides_only_what_was_sent_and_is_held_and_not_before_its_quarantine_is_over() {
+        for it in all() {
+            for n in 0..8_u8 {
+                let [published, quarantined, heard] = [1, 2, 4].map(|bit| n & bit != 0);
+                let Decide::Now(step) = decide(&it, Word { published, quarantined, heard }) else { continue };
+                assert!(step.from().contains(&it.state) && (it.commit_open || it.alive), "{it:?}");
+                assert!(!quarantined && (published || !heard), "{it:?}");
+                assert_eq!(step.to() == State::Published, published, "{it:?}");
+            }
+        }
+        let held = all().find(|it| it.state == State::Held && it.commit_open).expect("one is held");
+        let word = Word { published: false, quarantined: false, heard: false };
+        assert_eq!(decide(&held, word), Decide::Now(Move::Deny));
+        assert_eq!(decide(&Stand { commit_open: false, alive: false, ..held }, word), Decide::NeverSent);
+        assert_eq!(decide(&held, Word { quarantined: true, ..word }), Decide::Later);
+        assert_eq!(decide(&held, Word { heard: true, ..word }), Decide::Heard);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     preflight::Fact,
+    removal::{Presence, Removal, TakeDowns},
     renewals::{Renewals, Renewing},
     surface::{Rendition, Surface},
 };
@@ -24,6 +25,8 @@ pub struct Desk<'a> {
     /// The write-ahead log of what is done at networks, bound to this job's claim; only a job about a
     /// publication has it.
     pub effects: Option<&'a dyn Effects>,
+    /// The write-ahead log of what is taken down, bound to this job's claim.
+    pub take_downs: Option<&'a dyn TakeDowns>,
     /// The networks that are switched on.
     pub networks: &'a dyn Networks,
     /// The way to them.
@@ -34,6 +37,8 @@ pub struct Desk<'a> {
     pub renewals: Option<&'a dyn Renewals>,
     /// Files.
     pub media: &'a dyn Media,
+    /// Whether this worker still has, by its own clock, the lease under which its intents were made.
+    pub leased: &'a (dyn Fn() -> bool + Sync),
     /// How long things may take.
     pub limits: Limits,
 }
@@ -48,6 +53,15 @@ impl<'a> Desk<'a> {
         self.effects.ok_or_else(|| JobError::Malformed(missing()))
     }
 
+    /// The write-ahead log of what is taken down.
+    ///
+    /// # Errors
+    /// Nothing is taken down here.
+    pub fn take_downs(&self) -> Result<&'a dyn TakeDowns, JobError> {
+        let missing = || Failure::new(Class::Permanent, "payload", "nothing is taken down here");
+        self.take_downs.ok_or_else(|| JobError::Malformed(missing()))
+    }
+
     /// What is kept of accounts' access.
     ///
     /// # Errors
@@ -60,6 +74,8 @@ impl<'a> Desk<'a> {
 /// How long things may take while publishing.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// One attempt, uploads included.
+    pub attempt: Duration,
     /// One commit call, from arming to its answer.
     pub commit_timeout: Duration,
     /// From the confirmed intent to the first byte.
@@ -126,8 +142,19 @@ pub trait Network: Send + Sync {
     /// Commits the handle, once: no retry, no redirect. Everything outside a short list is unknown.
     async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer;
 
+    /// Whether a commit of this handle sends bytes of the files, and not only names what is at the network already.
+    fn sends_files(&self, _handle: &Handle) -> bool {
+        false
+    }
+
     /// Whether the network can be asked to take this handle back.
     fn takes_back(&self, _handle: &Handle) -> bool {
+        false
+    }
+
+    /// Whether the network keeps this handle for good although nobody uses it, unless it is taken back. The others end
+    /// by themselves, and nobody ever sees them.
+    fn lingers(&self, _handle: &Handle) -> bool {
         false
     }
 
@@ -139,6 +166,25 @@ pub trait Network: Send + Sync {
     async fn withdraw(&self, _call: &Call<'_>, _handle: &Handle) -> Result<Withdrawal, Failure> {
         let why = "the network takes nothing back";
         Ok(Withdrawal::Cannot(Failure::new(Class::Permanent, "cannot_withdraw", why)))
+    }
+
+    /// Removes something public. Only the network's own word counts.
+    async fn take_down(&self, _call: &Call<'_>, _remote_id: &str) -> Removal {
+        let why = "the network lets nobody but people there remove a post";
+        Removal::Refused(Failure::new(Class::Permanent, "cannot_take_down", why))
+    }
+
+    /// Whether something that was public is there. That it cannot be read counts only where its account can be.
+    ///
+    /// # Errors
+    /// A read that failed, which is no evidence of anything.
+    async fn presence(&self, _call: &Call<'_>, _remote_id: &str) -> Result<Presence, Failure> {
+        Err(Failure::new(Class::Transient, "cannot_read", "the network does not show single posts"))
+    }
+
+    /// How many calls taking something down takes at most that count against the rates of the allowance.
+    fn take_down_calls(&self) -> u32 {
+        0
     }
 
     /// Fills in what is not yet known of something public: its id, its address. Never guesses.
@@ -221,10 +267,13 @@ pub struct Content {
     pub media: Vec<File>,
     /// What the author chose for this network.
     pub options: Value,
-    /// No earlier than this can it have become public: the time of the first commit call, or now.
+    /// No earlier than this can it have become public: the time of its handle's first commit call, or now.
     pub not_before: DateTime<Utc>,
     /// The network's ids that other publications of this account are known by: it is none of these.
     pub taken: Vec<String>,
+    /// Another publication of the account that looks like it may be public, and nobody knows by what id: what is found
+    /// by its looks may be that one.
+    pub twin: bool,
 }
 
 /// A file in the object store.
@@ -281,7 +330,7 @@ pub trait KeepHandle: Send + Sync {
     async fn keep(&self, handle: &Handle) -> Result<(), Failure>;
 
     /// What an earlier prepare call left behind, unless the network has proved it dead. It may be of other
-    /// content than is wanted now.
+    /// content than is wanted now. Whoever goes on with it keeps it again.
     fn earlier(&self) -> Option<&Handle> {
         None
     }
@@ -339,6 +388,14 @@ pub trait Media: Send + Sync {
     /// # Errors
     /// The store is away.
     async fn remove(&self, key: &str) -> Result<(), Failure>;
+
+    /// Gives up the parts of a file that were never joined; those that are not there count as given up.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn abandon(&self, _key: &str, _parts: &str) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Where networks pull files from that fetch them by themselves; only a worker's files have one.
     fn origin(&self) -> Option<&dyn Origin> {
@@ -403,6 +460,9 @@ pub struct Publication {
     pub handle: Option<Handle>,
     /// Whether that handle was ever armed.
     pub handle_armed: bool,
+    /// When that handle was last sent to be told a definite no; what it says of itself is not read since, and it is not
+    /// dead.
+    pub refused_at: Option<DateTime<Utc>>,
     /// When the latest call for it began.
     pub last_call_at: Option<DateTime<Utc>>,
     /// When a handle that is not dead was last committed.
@@ -475,8 +535,8 @@ pub trait Effects: Send + Sync {
     async fn arm(&self) -> Result<Result<Armed, NotArmed>, JobError>;
     /// T8': armed, and no byte was sent.
     async fn unsent(&self, call: Uuid, failure: &Failure) -> Result<(), JobError>;
-    /// The network has said that this commit took effect. Not fenced, idempotent: from then on no read can prove
-    /// that it did not.
+    /// The network has said that this commit took effect. Not fenced, idempotent, told until it is heard: from then on
+    /// no read can prove that it did not.
     async fn heard(&self, call: Uuid, public: &Public) -> Result<(), JobError>;
     /// T9: evidence that it is public. Not fenced, idempotent.
     async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError>;

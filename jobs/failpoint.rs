@@ -42,6 +42,10 @@ points! {
     AfterCommitAnswer = "after_commit_answer",
     /// The network has taken the handle back; nothing is stored.
     AfterWithdrawn = "after_withdrawn",
+    /// The request to take a post down is logged; nothing was sent.
+    AfterTakeDownLogged = "after_take_down_logged",
+    /// The network has answered that request; nothing is stored.
+    AfterTakeDownAnswer = "after_take_down_answer",
     /// The effect is recorded (T9); the job is not settled.
     AfterSeen = "after_seen",
     /// The job is about to be settled.

@@ -3,6 +3,7 @@
 //! This crate knows nothing of HTTP, SQL or Redis. A kind reads its payload and its [`desk::Desk`] and says
 //! what came of it; keeping, moving and repeating jobs is the business of those who call it.
 
+pub mod comment;
 pub mod contract;
 pub mod control;
 pub mod cron_line;
@@ -17,9 +18,11 @@ mod model;
 pub mod preflight;
 pub mod probe;
 pub mod publish;
+pub mod removal;
 pub mod renewals;
 pub mod store;
 pub mod surface;
+pub mod take_down;
 pub mod timetable;
 #[cfg(test)]
 mod token_model;
@@ -34,7 +37,11 @@ use uuid::Uuid;
 pub const HOUSE: Uuid = Uuid::nil();
 
 /// Every kind of work, by the word that names its file, queue, settings table and log field.
-pub const KINDS: &[Kind] = &[Kind::of::<publish::Publish>(), Kind::of::<token_refresh::TokenRefresh>()];
+pub const KINDS: &[Kind] = &[
+    Kind::of::<publish::Publish>(),
+    Kind::of::<take_down::TakeDown>(),
+    Kind::of::<token_refresh::TokenRefresh>(),
+];
 
 /// What the engine is tried with.
 pub const PROBE: Kind = Kind::of::<probe::Probe>();

@@ -173,7 +173,7 @@ pub enum Move {
     Renew,
     /// T8': armed, and no byte was sent.
     Unsent,
-    /// T9, T14, T18: positive evidence.
+    /// T9, T14: positive evidence.
     Publish,
     /// T9': an asynchronous network took the commit.
     Accept,
@@ -195,6 +195,10 @@ pub enum Move {
     Honour,
     /// T16: no proof either way in time, of a commit or of what is given up after one.
     Hold,
+    /// T18: a person has looked, and says that it is public.
+    Attest,
+    /// T18: a person has looked, and says that it is not.
+    Deny,
     /// T17: cancelled before anything was armed.
     Cancel,
     /// T19: too late, nothing armed.
@@ -233,6 +237,8 @@ impl Move {
         Self::Condemn,
         Self::Honour,
         Self::Hold,
+        Self::Attest,
+        Self::Deny,
         Self::Cancel,
         Self::Expire,
         Self::Withdraw,
@@ -265,6 +271,7 @@ impl Move {
             ],
             Self::Carry | Self::Rearm | Self::Replace | Self::Condemn | Self::Honour => &[S::Unknown],
             Self::Hold => &[S::Unknown, S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
+            Self::Attest | Self::Deny => &[S::Held],
             Self::Cancel => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait, S::Held],
             Self::Expire | Self::Withdraw => &[S::Scheduled, S::Prepared, S::Waiting, S::RetryWait],
             Self::Fail => &[S::Scheduled, S::Preparing, S::Prepared, S::Waiting, S::RetryWait],
@@ -281,10 +288,10 @@ impl Move {
             Self::Build | Self::Accept | Self::Carry => State::Waiting,
             Self::Unprepare | Self::Renew | Self::Assemble => State::Scheduled,
             Self::Arm => State::Armed,
-            Self::Publish => State::Published,
+            Self::Publish | Self::Attest => State::Published,
             Self::Refuse | Self::Reject | Self::Replace | Self::Redrive | Self::Withdraw => State::RetryWait,
             Self::Lose | Self::Restore => State::Unknown,
-            Self::Condemn | Self::Fail => State::Failed,
+            Self::Condemn | Self::Fail | Self::Deny => State::Failed,
             Self::Honour | Self::Cancel => State::Cancelled,
             Self::Hold | Self::Expire => State::Held,
         }

@@ -6,6 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     contract::{Class, Failure},
@@ -65,7 +66,7 @@ pub const fn is_ahead(state: State) -> bool {
 }
 
 /// Who can mend something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
     /// Whoever writes the post.
@@ -107,13 +108,31 @@ pub struct Finding {
     pub accepted: Vec<String>,
     /// Who can mend it.
     pub who_acts: Who,
+    /// Another post that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_id: Option<Uuid>,
 }
 
 impl Finding {
     /// A finding with nothing to choose from.
     pub fn new(field: &str, code: &str, detail: String, who_acts: Who) -> Self {
-        Self { field: field.to_owned(), code: code.to_owned(), detail, accepted: Vec::new(), who_acts }
+        let (field, code) = (field.to_owned(), code.to_owned());
+        Self { field, code, detail, accepted: Vec::new(), who_acts, post_id: None }
     }
+
+    /// Another post says the same to this account, at that time.
+    pub fn repeats(account: &str, post_id: Uuid, at: DateTime<Utc>) -> Self {
+        let detail = format!(
+            "Another post says the same to “{account}” with the same files and link at {} (post {post_id}). Networks may \
+             refuse or hide a repetition.",
+            at.format("%Y-%m-%d %H:%M UTC")
+        );
+        let finding = Self::new("account_id", Self::REPETITION, detail, Who::Author);
+        Self { post_id: Some(post_id), ..finding }
+    }
+
+    /// The code of a repetition.
+    pub const REPETITION: &str = "duplicate";
 }
 
 /// An account that a post is to go to.

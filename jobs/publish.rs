@@ -57,6 +57,12 @@ impl Job for Publish {
 /// Takes one step; `None` is: look again.
 async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Done>, JobError> {
     match step {
+        Step::Close(_) | Step::Renew if it.refused_at.is_some() => {
+            match At::open(it, desk, Errand::Look).await {
+                Ok(at) => at.leave_refused(step).await,
+                Err(error) => not_now(desk, error),
+            }
+        }
         Step::End => Ok(Some(Done::nothing())),
         Step::Close(closing) => Ok(Some(Done::Closed(closing))),
         Step::WaitUntil(until) => Ok(Some(Done::Waiting { until, reason: "waiting for its time".into() })),
@@ -72,10 +78,7 @@ async fn take(step: Step, it: &Publication, desk: &Desk<'_>) -> Result<Option<Do
         Step::Commit => At::open(it, desk, Errand::Commit).await?.commit().await,
         Step::Withdraw => match At::open(it, desk, Errand::Commit).await {
             Ok(at) => at.withdraw().await,
-            Err(JobError::Throttled(failure, wait)) => {
-                Ok(Some(Done::Waiting { until: desk.clock.now() + wait, reason: failure.message }))
-            }
-            Err(error) => Err(error),
+            Err(error) => not_now(desk, error),
         },
         Step::Observe => match At::open(it, desk, Errand::Look).await {
             Ok(at) => at.observe().await,
@@ -168,11 +171,18 @@ impl<'a> At<'a> {
         Ok(content)
     }
 
+    /// What a commit sends. What is ready at the network does not wait for the store, and what is made of a file is
+    /// made before the handle is verified, so that nothing comes between that and the intent.
+    async fn to_send(&self, handle: &Handle) -> Result<Content, Failure> {
+        if self.network.sends_files(handle) { self.rendered().await } else { Ok(self.it.content.clone()) }
+    }
+
     async fn prepare(&self) -> Result<Option<Done>, JobError> {
         let effects = self.effects;
-        let id = effects.prepare(Publish::LIMIT).await?;
+        let limit = self.desk.limits.attempt;
+        let id = effects.prepare(limit).await?;
         fp!(AfterPrepareLogged);
-        let call = self.call(Some(id), Publish::LIMIT);
+        let call = self.call(Some(id), limit);
         let earlier = self.it.handle.as_ref().filter(|_| self.it.standing.handle != HandleState::Dead);
         let made = match self.rendered().await {
             Ok(content) => self.network.prepare(&call, &content, &Keep { effects, earlier }).await,
@@ -196,6 +206,7 @@ impl<'a> At<'a> {
         if handle.is_parts() {
             return self.effects.step(Move::Renew, None).await.map(|()| None);
         }
+        let content = self.to_send(handle).await.map_err(|failure| repeatable(failure).into_error())?;
         match self.inspect(handle).await? {
             Sight::Ready => {}
             Sight::Public(public) => return self.published(None, public).await.map(Some),
@@ -207,7 +218,6 @@ impl<'a> At<'a> {
                 return Err(repeatable(failure).into_error());
             }
         }
-        let content = self.rendered().await.map_err(|failure| repeatable(failure).into_error())?;
         match self.effects.arm().await? {
             Ok(armed) => self.send(handle, &content, armed).await.map(Some),
             Err(why) => self.not_armed(why),
@@ -242,12 +252,11 @@ impl<'a> At<'a> {
     async fn send(&self, handle: &Handle, content: &Content, armed: Armed) -> Result<Done, JobError> {
         fp!(AfterArm);
         let limits = &self.desk.limits;
-        if self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within {
-            let late = Failure::new(
-                Class::Transient,
-                "send_too_late",
-                "too long between the intent and the request",
-            );
+        let slow = self.desk.clock.monotonic().saturating_sub(armed.at) > limits.send_within;
+        if slow || !(self.desk.leased)() {
+            let why =
+                if slow { "too long between the intent and the request" } else { "the lease ends too soon" };
+            let late = Failure::new(Class::Transient, "send_too_late", why);
             self.effects.unsent(armed.call, &late).await?;
             return Err(JobError::Infrastructure(late.message));
         }
@@ -310,28 +319,69 @@ impl<'a> At<'a> {
     }
 
     /// It goes no further; but what was sent may be carried out late. The handle is to be dead before anything is
-    /// promised: taken back, dead as a read shows, or seen without an effect so long after it was sent that no network
-    /// carries it out any more. What cannot even be seen by then is for a person to decide.
+    /// promised: taken back, dead as a read shows, or, where nothing can be taken back, seen without an effect so long
+    /// after it was sent that no network carries it out any more. What is still on its way by then, or cannot even be
+    /// seen, is for a person to decide.
     async fn withdraw(&self) -> Result<Option<Done>, JobError> {
-        let late = self.it.sent_at.is_none_or(|at| at + self.desk.limits.late_limit <= self.it.now);
-        match self.inspect(self.handle()?).await {
+        let (handle, late) = (self.handle()?, self.sent_before(1));
+        let taken_back = self.network.takes_back(handle);
+        match self.inspect(handle).await {
             Ok(Sight::Public(public)) => self.published(None, public).await.map(Some),
             Ok(Sight::Dead(_)) => self.effects.withdrawn(None).await.map(|()| None),
-            Ok(Sight::Building | Sight::Ready) if late => self.effects.withdrawn(None).await.map(|()| None),
-            Err(error) if late => Ok(Some(Done::Closed(Closing::NotProvable(error.to_string())))),
-            Ok(Sight::Building | Sight::Ready | Sight::Processing) => self.take_back().await,
+            Ok(Sight::Ready) if late && !taken_back => self.effects.withdrawn(None).await.map(|()| None),
+            Ok(Sight::Building | Sight::Processing) if late => {
+                Ok(Some(not_provable("the network still works on what was sent before it was given up")))
+            }
+            Ok(Sight::Building | Sight::Ready | Sight::Processing) if taken_back => self.take_back().await,
+            Ok(Sight::Building | Sight::Ready | Sight::Processing) => {
+                let why = "what was sent may still take effect, and the network takes nothing back";
+                Ok(Some(look_later(self.it, self.desk, why)))
+            }
+            Err(error) if late => Ok(Some(not_provable(&error.to_string()))),
             Err(JobError::Unauthorised(failure)) => Err(JobError::Unauthorised(failure)),
             Err(error) => Ok(Some(look_later(self.it, self.desk, &error.to_string()))),
         }
     }
 
-    /// Asks the network to take the handle back, where it does such a thing.
+    /// Whether it was sent so many times the late limit ago, or longer.
+    fn sent_before(&self, times: u32) -> bool {
+        let limit = self.desk.limits.late_limit * times;
+        self.it.sent_at.is_none_or(|at| at + limit <= self.it.now)
+    }
+
+    /// Gives up a handle that was sent and refused. Before that its own state is read once: a no that came after the
+    /// effect is found out. What is wanted otherwise now waits for that read; what goes no further waits for it only
+    /// as long as a network may take to carry out what it was sent.
+    async fn leave_refused(&self, step: Step) -> Result<Option<Done>, JobError> {
+        let limit = self.desk.limits.late_limit;
+        let late = self.it.refused_at.is_none_or(|at| at + limit <= self.it.now);
+        let seen = self.inspect(self.handle()?).await;
+        match (step, seen) {
+            (_, Ok(Sight::Public(public))) => self.published(None, public).await.map(Some),
+            (Step::Close(closing), Ok(Sight::Dead(_) | Sight::Ready | Sight::Building)) => {
+                Ok(Some(Done::Closed(closing)))
+            }
+            (Step::Close(closing), Ok(Sight::Processing) | Err(_)) if late => Ok(Some(Done::Closed(closing))),
+            (_, Ok(Sight::Dead(_))) => {
+                self.effects.step(Move::Renew, Some(HandleState::Dead)).await.map(|()| None)
+            }
+            (_, Ok(Sight::Ready | Sight::Building)) => {
+                self.effects.step(Move::Renew, None).await.map(|()| None)
+            }
+            (_, Ok(Sight::Processing)) => {
+                Ok(Some(look_later(self.it, self.desk, "the network carries out what it had refused")))
+            }
+            (
+                _,
+                Err(error @ (JobError::Unauthorised(_) | JobError::Infrastructure(_) | JobError::Fenced)),
+            ) => Err(error),
+            (_, Err(error)) => Ok(Some(look_later(self.it, self.desk, &error.to_string()))),
+        }
+    }
+
+    /// Asks the network to take the handle back. Where it never does, a person decides in the end.
     async fn take_back(&self) -> Result<Option<Done>, JobError> {
         let (handle, effects, desk) = (self.handle()?, self.effects, self.desk);
-        if !self.network.takes_back(handle) {
-            let why = "what was sent may still take effect, and the network takes nothing back";
-            return Ok(Some(look_later(self.it, desk, why)));
-        }
         let asked = desk.clock.monotonic();
         let id = effects.withdraw(READ_TIMEOUT).await?;
         if desk.clock.monotonic().saturating_sub(asked) > desk.limits.send_within {
@@ -354,12 +404,16 @@ impl<'a> At<'a> {
             Err(failure) => (failure, false),
         };
         effects.not_withdrawn(id, &failure, certainly).await?;
+        if self.sent_before(2) {
+            return Ok(Some(not_provable(&failure.message)));
+        }
         Ok(Some(look_later(self.it, desk, &failure.message)))
     }
 
     async fn inspect(&self, handle: &Handle) -> Result<Sight, JobError> {
         let call = self.call(None, READ_TIMEOUT);
-        let seen = self.network.inspect(&call, handle, self.it.handle_armed).await;
+        let armed = self.it.handle_armed || self.it.refused_at.is_some();
+        let seen = self.network.inspect(&call, handle, armed).await;
         seen.map_err(|failure| repeatable(failure).into_error())
     }
 
@@ -371,7 +425,9 @@ impl<'a> At<'a> {
         }
         let handle = self.handle()?;
         let read = self.call(None, READ_TIMEOUT);
-        let described = match self.network.describe(&read, handle, &self.it.content, public.clone()).await {
+        // one that looks like it may have been sent since this look: who has time names what has no name yet
+        let content = Content { twin: true, ..self.it.content.clone() };
+        let described = match self.network.describe(&read, handle, &content, public.clone()).await {
             Ok(described) => described,
             Err(_) => public,
         };
@@ -384,10 +440,26 @@ impl<'a> At<'a> {
     }
 }
 
-/// What was committed is only observed: where the gate lets nobody look, the job waits on as for the network.
-fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, JobError> {
+/// Nothing is lost by going there later; such a wait spends no attempt.
+fn not_now(desk: &Desk<'_>, error: JobError) -> Result<Option<Done>, JobError> {
     match error {
-        JobError::Throttled(failure, wait) if it.standing.handle == HandleState::Spent => {
+        JobError::Throttled(failure, wait) => {
+            Ok(Some(Done::Waiting { until: desk.clock.now() + wait, reason: failure.message }))
+        }
+        error => Err(error),
+    }
+}
+
+/// What was committed is only observed: where nobody can go and look, the job waits on as for the network, and a
+/// person decides in the end. That the gate is closed, the token does not open or the network is switched off says
+/// nothing of what was sent.
+fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, JobError> {
+    if it.standing.handle != HandleState::Spent {
+        return Err(error);
+    }
+    match error {
+        JobError::Infrastructure(_) | JobError::Fenced => Err(error),
+        JobError::Throttled(failure, wait) => {
             let patience = patience(it, desk, &failure.message);
             let free = desk.clock.now() + wait;
             Ok(match patience {
@@ -395,7 +467,11 @@ fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, Jo
                 Done::Finished { .. } | Done::Closed(_) => patience,
             })
         }
-        other => Err(other),
+        JobError::Unavailable(_)
+        | JobError::Unauthorised(_)
+        | JobError::Unknown(_)
+        | JobError::Refused(_)
+        | JobError::Malformed(_) => Ok(patience(it, desk, &error.to_string())),
     }
 }
 
@@ -403,9 +479,14 @@ fn unseen(it: &Publication, desk: &Desk<'_>, error: JobError) -> Result<Done, Jo
 fn patience(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {
     let committed = it.standing.handle == HandleState::Spent;
     if committed && age(it) > desk.limits.evidence_limit {
-        return Done::Closed(Closing::NotProvable(why.into()));
+        return not_provable(why);
     }
     look_later(it, desk, why)
+}
+
+/// A person decides.
+fn not_provable(why: &str) -> Done {
+    Done::Closed(Closing::NotProvable(why.into()))
 }
 
 fn look_later(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {

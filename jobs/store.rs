@@ -21,6 +21,26 @@ pub struct Form {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A large file that comes in parts, each with a `PUT` to an address of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// What the store calls them until they are joined.
+    pub id: String,
+    /// The parts, in the file's order. They may be sent in any.
+    pub parts: Vec<Part>,
+    /// Until when the store takes them, by the store's clock.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// One part of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where its bytes are put.
+    pub url: String,
+    /// Exactly how many there are.
+    pub bytes: u64,
+}
+
 /// Files that come without passing through us.
 #[async_trait]
 pub trait Uploads: Media {
@@ -29,6 +49,25 @@ pub trait Uploads: Media {
     /// # Errors
     /// It cannot be put together.
     fn form(&self, key: &str, content_type: &str, bytes: u64, life: Duration) -> Result<Form, Failure>;
+
+    /// Addresses for the parts of exactly this key, this type and so many bytes, good for so long.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn parts(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: u64,
+        life: Duration,
+    ) -> Result<Parts, Failure>;
+
+    /// Makes one file of the parts of that name if together they are so many bytes, and says how many have come. `None`:
+    /// there are no such parts, or no more.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn join(&self, key: &str, parts: &str, bytes: u64) -> Result<Option<u64>, Failure>;
 
     /// Copies a file within the store, to be served as this type.
     ///

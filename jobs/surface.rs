@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::comment::Comments;
+
 /// A network as the door, the form and the worker need to know it.
 #[derive(Debug, Clone, Copy)]
 pub struct Platform {
@@ -22,6 +24,46 @@ pub struct Platform {
     pub surfaces: &'static [Surface],
     /// The values of the option `privacy_level`, one of which a post must choose; empty where there is none.
     pub privacy_levels: &'static [&'static str],
+    /// What it takes as the first comment under a post; `None`: it takes none.
+    pub comments: Option<Comments>,
+    /// Where people see it.
+    pub site: Site,
+}
+
+/// Where people see a network.
+#[derive(Debug, Clone, Copy)]
+pub struct Site {
+    /// Its hosts; what is below one of them is its, too.
+    pub hosts: &'static [&'static str],
+    /// Its front page, without a slash at the end.
+    pub home: &'static str,
+    /// Where an account's page is.
+    pub page: AccountPage,
+}
+
+/// Where a network shows an account.
+#[derive(Debug, Clone, Copy)]
+pub enum AccountPage {
+    /// Below the front page, by the network's id.
+    ById,
+    /// By its name, after this.
+    ByName(&'static str),
+}
+
+impl Site {
+    /// Where to look at an account; the front page, where the account is called something that is no name there.
+    pub fn page_of(&self, external_id: &str, name: &str) -> String {
+        let plain = |text: &str| {
+            (1..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        let name = name.trim().trim_start_matches('@');
+        match self.page {
+            AccountPage::ById if plain(external_id) => format!("{}/{external_id}", self.home),
+            AccountPage::ByName(prefix) if plain(name) => format!("{}/{prefix}{name}", self.home),
+            AccountPage::ById | AccountPage::ByName(_) => self.home.to_owned(),
+        }
+    }
 }
 
 /// How long a caption may be, and how the network counts.
@@ -92,6 +134,23 @@ pub struct Surface {
     pub takes: Takes,
     /// No read of the network proves that it is absent.
     pub one_shot: bool,
+    /// Who can take it down once it is public.
+    pub take_down: TakeDown,
+}
+
+/// Who can take something public down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeDown {
+    /// We can, by the network's API.
+    Api {
+        /// The permission that the account's owner has granted for it.
+        permission: &'static str,
+    },
+    /// Only people can, at the network.
+    ByHand {
+        /// Who, where and how: a sentence.
+        how: &'static str,
+    },
 }
 
 /// What a surface is made of.
@@ -200,7 +259,8 @@ pub struct Shape {
 /// Something a network would refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which part of the request: `caption`, `media_ids`, `link`, `kind`, `options.privacy_level`.
+    /// Which part of the request: `caption`, `media_ids`, `link`, `kind`, `options.privacy_level`,
+    /// `options.first_comment`.
     pub field: &'static str,
     /// A stable word.
     pub code: &'static str,
@@ -211,11 +271,11 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(field: &'static str, code: &'static str, detail: String) -> Self {
+    pub(crate) fn new(field: &'static str, code: &'static str, detail: String) -> Self {
         Self { field, code, detail, accepted: Vec::new() }
     }
 
-    fn accepting<I: IntoIterator<Item = S>, S: Into<String>>(mut self, accepted: I) -> Self {
+    pub(crate) fn accepting<I: IntoIterator<Item = S>, S: Into<String>>(mut self, accepted: I) -> Self {
         self.accepted = accepted.into_iter().map(Into::into).collect();
         self
     }
@@ -480,6 +540,7 @@ fn megabytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    const BY_HAND: TakeDown = TakeDown::ByHand { how: "Its owner removes it." };
     const PHOTO: MediaRule = MediaRule {
         types: &["image/jpeg"],
         renders: &[],
@@ -499,16 +560,41 @@ mod tests {
     };
     const MIXED: Takes = Takes::Files(Files { rules: &[PHOTO, FILM], least: 2, most: 3 });
     const SURFACES: &[Surface] = &[
-        Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
-        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::one(&[PHOTO]), one_shot: false },
-        Surface { name: "video", kinds: &[PostKind::Post], takes: Takes::one(&[FILM]), one_shot: false },
-        Surface { name: "carousel", kinds: &[PostKind::Carousel], takes: MIXED, one_shot: false },
+        Surface {
+            name: "text",
+            kinds: &[PostKind::Post],
+            takes: Takes::Words,
+            one_shot: false,
+            take_down: BY_HAND,
+        },
+        Surface {
+            name: "photo",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[PHOTO]),
+            one_shot: false,
+            take_down: BY_HAND,
+        },
+        Surface {
+            name: "video",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[FILM]),
+            one_shot: false,
+            take_down: BY_HAND,
+        },
+        Surface {
+            name: "carousel",
+            kinds: &[PostKind::Carousel],
+            takes: MIXED,
+            one_shot: false,
+            take_down: BY_HAND,
+        },
     ];
     const LEAFED: Surface = Surface {
         name: "photos",
         kinds: &[PostKind::Post, PostKind::Carousel],
         takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 2 }),
         one_shot: false,
+        take_down: BY_HAND,
     };
     const PLATFORM: Platform = Platform {
         name: "test",
@@ -517,7 +603,19 @@ mod tests {
         hashtags: Some(1),
         surfaces: SURFACES,
         privacy_levels: &[],
+        comments: None,
+        site: Site { hosts: &["test.example"], home: "https://test.example", page: AccountPage::ByName("@") },
     };
+
+    #[test]
+    fn an_account_is_looked_at_where_its_network_shows_it() {
+        let page = |name| PLATFORM.site.page_of("104", name);
+        assert_eq!(page("@corner.bakery"), "https://test.example/@corner.bakery");
+        assert_eq!(page("Corner Bakery"), "https://test.example", "no account is called so there");
+        assert_eq!(page("x/../y"), "https://test.example");
+        let by_id = Site { page: AccountPage::ById, ..PLATFORM.site };
+        assert_eq!(by_id.page_of("104", "Corner Bakery"), "https://test.example/104");
+    }
 
     fn shape(width: u32, height: u32) -> Shape {
         Shape { content_type: "image/jpeg".into(), bytes: 1000, width, height, duration_ms: None }

@@ -1,6 +1,7 @@
 //! Settings from `worker.toml` and the environment, and the addresses and secrets that only the environment
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
+mod lookout;
 mod schedules;
 mod traffic;
 
@@ -10,6 +11,7 @@ use jobs::contract::Retry;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use lookout::Lookout;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub schedules: BTreeMap<String, ScheduleSettings>,
     /// How posts are brought out.
     pub publishing: Publishing,
+    /// How networks are asked ahead.
+    pub lookout: Lookout,
     /// How networks are treated that fail.
     pub traffic: TrafficSettings,
     /// Each network by the name of its file.
@@ -178,6 +182,9 @@ pub struct Publishing {
     /// For so long after it was sent a network may still carry out a request whose answer was lost.
     #[serde(with = "humantime_serde")]
     pub late_limit: Duration,
+    /// Two posts that say the same to one account not further apart than this are a repetition.
+    #[serde(with = "humantime_serde")]
+    pub repeat_within: Duration,
 }
 
 /// The door.
@@ -190,6 +197,8 @@ pub struct Web {
     pub image_limit: u64,
     /// The largest film, in bytes.
     pub video_limit: u64,
+    /// What is promised with so many bytes or more comes in parts.
+    pub parts_from: u64,
     /// The most pixels of a picture.
     pub pixel_limit: u64,
     /// How long a person stays signed in without coming back.
@@ -289,8 +298,11 @@ impl Settings {
             }
             kind.check(name)?;
         }
+        self.lookout.check()?;
         self.traffic.check()?;
         self.retention.check()?;
+        let year = Duration::from_hours(366 * 24);
+        traffic::span("publishing.repeat_within", self.publishing.repeat_within, Duration::ZERO..=year)?;
         for (name, schedule) in &self.schedules {
             schedule.check(name)?;
         }

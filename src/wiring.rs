@@ -189,6 +189,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         public_url: public_url()?,
         media_origin: origin(&media).await,
         platforms: platforms(&connected),
+        stand_ins: networks::stand_ins(&config::optional),
         media,
         nudge: nudge(queue),
         clock,

@@ -28,6 +28,9 @@ pub struct Settings {
     /// Minutes of the measure with a pinned horizon.
     #[arg(long, default_value_t = 15.0)]
     pub minutes: f64,
+    /// Size of the film of the measure with a large one.
+    #[arg(long, default_value_t = 1_000)]
+    pub megabytes: u64,
     /// Uses the Postgres of `DATABASE_URL` (a role that may make databases) instead of a private one.
     #[arg(long)]
     pub external: bool,
@@ -101,11 +104,20 @@ impl Settings {
 
 /// Resident megabytes and CPU seconds of a process, by Linux' own account.
 pub fn used(process: &harness::Process) -> (f64, f64) {
+    (megabytes(process, "VmRSS:"), Stat::read(process.pid().unwrap()).unwrap().own)
+}
+
+fn megabytes(process: &harness::Process, line: &str) -> f64 {
     let pid = process.pid().unwrap();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("this is measured on Linux");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kilobytes: f64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    (kilobytes / 1024.0, Stat::read(pid).unwrap().own)
+    let found = status.lines().find_map(|told| told.strip_prefix(line)).unwrap();
+    let kilobytes: f64 = found.trim().trim_end_matches(" kB").parse().unwrap();
+    kilobytes / 1024.0
+}
+
+/// The most megabytes that were ever resident of a process, by Linux' own account.
+pub fn peak(process: &harness::Process) -> f64 {
+    megabytes(process, "VmHWM:")
 }
 
 /// CPU seconds of a server and of all its processes, those that have ended among them.

@@ -2,8 +2,8 @@
 
 use super::{
     holder::Request,
-    network::{Packet, Stands},
-    protocol::{Action, Look, Making, Taking},
+    network::{Look, Making, Packet, Role, Stands, Taking},
+    protocol::Action,
     reconciler::Doubter,
     world::{Absent, Family, People, Phase, Quarantine, Setting, Worker, World},
 };
@@ -12,7 +12,7 @@ use crate::{contract::Verdict, machine::State};
 const LOOKS: [Look; 4] = [Look::Prompt, Look::Lags, Look::Lies, Look::Fails];
 
 /// What a worker may do, and what may happen to it.
-pub fn of_worker(world: &World, worker: usize, actions: &mut Vec<Action>) {
+pub fn of_worker(set: &Setting, world: &World, worker: usize, actions: &mut Vec<Action>) {
     match (&world.workers[worker], world.request(worker)) {
         (Worker::Idle, _) => {
             actions.extend([true, false].map(|heard| Action::Claim(worker, heard)));
@@ -22,7 +22,7 @@ pub fn of_worker(world: &World, worker: usize, actions: &mut Vec<Action>) {
             actions.extend([true, false].map(|heard| Action::Settle(worker, heard)));
         }
         (Worker::At(_, true), _) => actions.push(Action::Timeout(worker)),
-        (Worker::At(_, false), Some(request)) => of_request(worker, request, actions),
+        (Worker::At(_, false), Some(request)) => of_request(set, worker, request, actions),
         (Worker::At(_, false), None) => unreachable!("it always asks for something"),
     }
     if matches!(world.workers[worker], Worker::At(..)) {
@@ -36,11 +36,12 @@ impl Setting {
     pub fn of_packet(self, world: &World, packet: usize, actions: &mut Vec<Action>) {
         let Packet { handle, from, .. } = world.wire[packet];
         let stands = world.things[usize::from(handle)].stands;
-        for landing in self.family.landings(stands) {
+        for landing in self.landings(stands) {
             actions.push(Action::Land(packet, landing, false));
             // nobody can prevent what a network does twice with one request of a kind that nothing makes single; and a
             // network that has said no to a request does not carry it out later
-            if self.family != Family::OneShot && !landing.said.is_definite_no() {
+            let single = !matches!(self.family, Family::OneShot | Family::Pull);
+            if single && !landing.said.is_definite_no() {
                 actions.push(Action::Land(packet, landing, true));
             }
         }
@@ -50,9 +51,13 @@ impl Setting {
     }
 }
 
-fn of_request(worker: usize, request: Request, actions: &mut Vec<Action>) {
+fn of_request(set: &Setting, worker: usize, request: Request, actions: &mut Vec<Action>) {
     match request {
-        Request::Make => {
+        // a name of our own
+        Request::Make if set.family == Family::Pull => {
+            actions.extend([Making::Ready, Making::Failed].map(|it| Action::Make(worker, it)));
+        }
+        Request::Make | Request::MakeSlide | Request::MakeAlbum(_) => {
             actions
                 .extend([Making::Ready, Making::Building, Making::Failed].map(|it| Action::Make(worker, it)));
         }
@@ -72,6 +77,10 @@ fn of_request(worker: usize, request: Request, actions: &mut Vec<Action>) {
         Request::Step(..)
         | Request::LogPrepare
         | Request::Keep
+        | Request::KeepSlides(_)
+        | Request::PreparedSlides(_)
+        | Request::Name(_)
+        | Request::Close(_)
         | Request::Prepared(..)
         | Request::Unprepared
         | Request::Unsent(_)
@@ -86,10 +95,17 @@ fn of_request(worker: usize, request: Request, actions: &mut Vec<Action>) {
 }
 
 /// What the network gets on with.
-pub fn of_network(world: &World, actions: &mut Vec<Action>) {
+pub fn of_network(set: &Setting, world: &World, actions: &mut Vec<Action>) {
     for (n, thing) in world.things.iter().enumerate() {
+        let asked = matches!(thing.role, Role::Asked(_));
+        if asked && thing.stands == Stands::Building {
+            actions.push(Action::Fetch(n));
+        }
         let next: &[Stands] = match thing.stands {
+            Stands::Building if asked => &[Stands::Dead(false)],
             Stands::Building => &[Stands::Ready, Stands::Dead(false), Stands::Dead(true)],
+            // a name of our own, of which the network knows nothing
+            Stands::Ready if set.family == Family::Pull => &[],
             Stands::Ready => &[Stands::Dead(false)],
             Stands::Processing => &[Stands::Public(false), Stands::Dead(false), Stands::Dead(true)],
             Stands::Public(_) | Stands::Dead(_) => &[],
@@ -172,6 +188,7 @@ impl Action {
             | Self::LeaseEnds
             | Self::Forget(_) => true,
             Self::Send(_)
+            | Self::Fetch(_)
             | Self::Drop(_)
             | Self::Reap
             | Self::Mend

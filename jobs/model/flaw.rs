@@ -43,12 +43,20 @@ pub enum Flaw {
     VersionUnseen,
     /// Arming does not look for a wish to cancel.
     WishUnseen,
+    /// What was sent and refused is replaced by what is wanted now without another look.
+    RefusalBelieved,
     /// An unknown outcome gets no next look.
     NoNextLook,
     /// A decision that needs a job inserts none, and nothing sweeps for rows without one.
     NoJob,
     /// Absence is taken for proof where the network gives no read that proves it.
     OneShotResent,
+    /// Our origin serves addresses that are closed.
+    ClosedServes,
+    /// Our origin does not write down what it serves.
+    FetchUnlogged,
+    /// Slides are put together before the network says that they are ready.
+    SlidesUnready,
     /// A person approves a retry while the sender of the first attempt is only paused (R1).
     ApprovedDuringPause,
 }

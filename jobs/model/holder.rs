@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
-use super::{replay::replay, world::Phase};
+use super::{network::SLIDES, replay::replay, world::Phase};
 use crate::{
     contract::{Class, Failure, Verdict},
     desk::NotArmed,
@@ -24,8 +24,16 @@ pub enum Request {
     LogPrepare,
     /// To the network: make a handle.
     Make,
+    /// To the network: make a slide.
+    MakeSlide,
+    /// To the network: put these slides together.
+    MakeAlbum([u8; SLIDES]),
     /// Store a handle that is still being made.
     Keep,
+    /// Store the slides that there are so far.
+    KeepSlides(Slides),
+    /// T5, with slides that the network still works on.
+    PreparedSlides(Slides),
     /// T5, with the handle; `true`: the network still works on it.
     Prepared(u8, bool),
     /// T6.
@@ -38,6 +46,10 @@ pub enum Request {
     Heard(u8),
     /// T9.
     Seen(Option<u8>),
+    /// Keep the network's name for what this call asked it to fetch.
+    Name(u8),
+    /// Close this handle's addresses at once; what does the origin vouch for?
+    Close(u8),
     /// T9'.
     Accepted(u8),
     /// T10; `true`: the handle is dead.
@@ -84,6 +96,8 @@ pub enum Reply {
     Away,
     /// The network made this handle; `true`: it still works on it.
     Made(u8, bool),
+    /// The network made this slide.
+    Slide(u8),
     /// The network did not make one.
     NotMade,
     /// The handle is seen so.
@@ -98,7 +112,12 @@ pub enum Reply {
     Said(Said),
     /// The network's word on a handle that was wanted back.
     Taken(Taken),
+    /// The addresses are closed; `true`: and nothing was fetched, nor can be.
+    Vouched(bool),
 }
+
+/// The slides that there are, in order.
+pub type Slides = [Option<u8>; SLIDES];
 
 /// The network's word on a handle that was wanted back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,6 +152,8 @@ pub struct Seen {
     pub phase: Phase,
     /// The handle was ever armed.
     pub armed: bool,
+    /// It was sent and refused, and is not dead.
+    pub refused: bool,
     /// The commit call that is not judged.
     pub open: Option<u8>,
     /// No evidence for so long that a person decides.
@@ -143,6 +164,14 @@ pub struct Seen {
     pub late: bool,
     /// It is given up.
     pub given_up: bool,
+    /// It is made of slides.
+    pub album: bool,
+    /// Its handle holds slides that are not put together.
+    pub parts: bool,
+    /// Its handle's slides.
+    pub slides: Slides,
+    /// The network's name for what it fetches is known.
+    pub known: bool,
 }
 
 /// What a read of a handle shows.
@@ -177,6 +206,10 @@ pub enum Said {
     Unsent,
     /// Anything else.
     Unclear,
+    /// It will fetch the files, and this is what it calls the post.
+    Named,
+    /// No, which counts if nothing was fetched; `true`: to this content for good.
+    NoIfUnfetched(bool),
 }
 
 impl Glance {
@@ -197,8 +230,8 @@ impl Said {
     /// Whether it proves that the commit has no effect.
     pub fn is_definite_no(self) -> bool {
         match self {
-            Self::NotNow | Self::Never | Self::Forbidden | Self::Unsent => true,
-            Self::Published | Self::Accepted | Self::Unclear => false,
+            Self::NotNow | Self::Never | Self::Forbidden | Self::Unsent | Self::NoIfUnfetched(_) => true,
+            Self::Published | Self::Accepted | Self::Unclear | Self::Named => false,
         }
     }
 
@@ -211,7 +244,8 @@ impl Said {
             Self::Never => Answer::Refused { failure: failure(Class::Transient), handle_dead: true },
             Self::Forbidden => Answer::Refused { failure: failure(Class::Permanent), handle_dead: false },
             Self::Unsent => Answer::Unsent(failure(Class::Transient)),
-            Self::Unclear => Answer::Unknown(failure(Class::Unknown)),
+            // what the last two mean the origin says
+            Self::Unclear | Self::Named | Self::NoIfUnfetched(_) => Answer::Unknown(failure(Class::Unknown)),
         }
     }
 }

@@ -6,7 +6,11 @@
 use super::{
     flaw::Flaw,
     holder::{Reply, Request, Seen},
-    world::{Absent, CallRow, ClaimRow, JobRow, Phase, Quarantine, Row, Rule, Ruled, Setting, Worker, World},
+    network::SLIDES,
+    world::{
+        Absent, CallRow, ClaimRow, Family, JobRow, Phase, Quarantine, Row, Rule, Ruled, Setting, Worker,
+        World,
+    },
 };
 use crate::{
     desk::NotArmed,
@@ -18,13 +22,18 @@ impl CallRow {
     pub fn blocks(self) -> bool {
         match self.verdict {
             None | Some(Ruled::Ok | Ruled::Ambiguous | Ruled::ResolvedYes) => true,
-            Some(Ruled::DefiniteNo | Ruled::ResolvedNo) => false,
+            Some(Ruled::DefiniteNo | Ruled::Unsent | Ruled::ResolvedNo) => false,
         }
     }
 
     /// Not judged, or in doubt.
     pub fn unresolved(self) -> bool {
         matches!(self.verdict, None | Some(Ruled::Ambiguous))
+    }
+
+    /// The network, or its sender, has said that it came to nothing.
+    pub fn refused(self) -> bool {
+        matches!(self.verdict, Some(Ruled::DefiniteNo | Ruled::Unsent))
     }
 
     fn unjudged(self) -> bool {
@@ -39,18 +48,6 @@ impl CallRow {
             Some(_) if set.has(Flaw::EvidenceCounted) => Some(Ruled::ResolvedYes),
             judged => judged,
         };
-    }
-}
-
-impl Row {
-    /// Committed and taken: only observed from now on.
-    pub fn committed(&self) -> bool {
-        self.state == State::Waiting && self.handle == HandleState::Spent
-    }
-
-    /// A commit may be under way or have had its effect: neither edits nor wishes are promised anything.
-    pub fn commits(&self) -> bool {
-        self.committed() || matches!(self.state, State::Armed | State::Unknown)
     }
 }
 
@@ -82,11 +79,16 @@ impl World {
             wished: self.row.wished,
             phase: self.phase,
             armed: self.handle_armed(),
+            refused: self.handle_refused(set),
             open: self.open_commit(),
             old: self.row.old,
             sent: self.guarded(set),
             late: self.row.late,
             given_up: self.row.given_up,
+            album: set.family == Family::Album,
+            parts: self.row.parts,
+            slides: self.row.slides,
+            known: self.row.known,
         }
     }
 
@@ -102,8 +104,15 @@ impl World {
 
     /// Whether the handle was ever armed, but for a definite no.
     pub fn handle_armed(&self) -> bool {
-        let armed = |call: &CallRow| call.handle == self.row.named && call.verdict != Some(Ruled::DefiniteNo);
+        let armed = |call: &CallRow| call.handle == self.row.named && !call.refused();
         self.row.named.is_some() && self.calls.iter().any(armed)
+    }
+
+    /// Whether the handle was sent, to be told a definite no, and is not dead.
+    fn handle_refused(&self, set: &Setting) -> bool {
+        let no = |call: &CallRow| call.handle == self.row.named && call.verdict == Some(Ruled::DefiniteNo);
+        let alive = self.row.named.is_some() && self.row.handle != HandleState::Dead;
+        alive && self.calls.iter().any(no) && !set.has(Flaw::RefusalBelieved)
     }
 
     /// The commit call that is not judged, or was taken.
@@ -119,6 +128,10 @@ impl World {
             Request::Step(step, handle) => self.step(set, worker, step, handle),
             Request::LogPrepare => self.log_prepare(set, worker),
             Request::Keep => self.keep(worker),
+            Request::KeepSlides(slides) => self.keep_slides(worker, slides),
+            Request::PreparedSlides(slides) => self.prepared_slides(set, worker, slides),
+            Request::Name(call) => self.keep_name(call),
+            Request::Close(handle) => self.vouched(handle),
             Request::Prepared(handle, building) => self.prepared(set, worker, handle, building),
             Request::Unprepared => self.close(set, worker, Move::Unprepare, None, None),
             Request::Arm => self.arm(set, worker),
@@ -136,6 +149,8 @@ impl World {
             Request::LogWithdraw => self.log_withdraw(worker),
             Request::Withdrawn => self.withdrawn(set, worker),
             Request::Make
+            | Request::MakeSlide
+            | Request::MakeAlbum(_)
             | Request::Inspect(_)
             | Request::Commit(..)
             | Request::Withdraw(_)
@@ -146,7 +161,7 @@ impl World {
     }
 
     /// Every authority write: reads its claim, names the states it leaves, and says whether a row moved.
-    fn moves(&mut self, set: &Setting, worker: usize, step: Move) -> bool {
+    pub fn moves(&mut self, set: &Setting, worker: usize, step: Move) -> bool {
         let named = step.from().contains(&self.row.state) || set.has(Flaw::StateUnnamed);
         let fenced = self.holds(worker) || set.has(Flaw::FenceDropped);
         if !(named && fenced) {
@@ -176,15 +191,22 @@ impl World {
         {
             return Reply::Fenced;
         }
-        self.row = Row { handle: HandleState::None, named: None, made_of: None, ..self.row };
+        let (parts, slides, known) = (false, [None; SLIDES], false);
+        self.row =
+            Row { handle: HandleState::None, named: None, made_of: None, parts, slides, known, ..self.row };
         Reply::Done
     }
 
     /// The version that its last look showed: what is prepared is what was read.
     pub fn looked_version(&self, worker: usize) -> Option<u8> {
+        self.looked(worker).map(|seen| seen.version)
+    }
+
+    /// What its last look showed.
+    pub fn looked(&self, worker: usize) -> Option<Seen> {
         self.script(worker)
             .iter()
-            .find_map(|reply| if let Reply::Stands(seen) = reply { Some(seen.version) } else { None })
+            .find_map(|reply| if let Reply::Stands(seen) = reply { Some(*seen) } else { None })
     }
 
     fn script(&self, worker: usize) -> &[Reply] {
@@ -219,7 +241,8 @@ impl World {
             return Reply::Fenced;
         }
         let made_of = self.looked_version(worker);
-        self.row = Row { named: Some(handle), handle: state, made_of, ..self.row };
+        let slides = self.slides_in(handle);
+        self.row = Row { named: Some(handle), handle: state, made_of, parts: false, slides, ..self.row };
         Reply::Done
     }
 
@@ -236,7 +259,7 @@ impl World {
         }
         self.row.handle = handle.unwrap_or(self.row.handle);
         if let Some(row) = call.and_then(|call| self.calls.get_mut(usize::from(call))) {
-            row.verdict = Some(Ruled::DefiniteNo);
+            row.verdict = Some(if step == Move::Unsent { Ruled::Unsent } else { Ruled::DefiniteNo });
         }
         Reply::Done
     }
@@ -267,7 +290,7 @@ impl World {
             self.past.breaks(Rule::Unfrozen);
         }
         self.past.reads = 0;
-        self.calls.push(CallRow { handle: self.row.named, verdict: None });
+        self.calls.push(CallRow { handle: self.row.named, verdict: None, revoked: false, fetched: false });
         self.row =
             Row { quarantine: Quarantine::Running, absent: Absent::No, old: false, late: false, ..self.row };
     }

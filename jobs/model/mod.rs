@@ -11,10 +11,11 @@
 //! comes twice. Within that count they come in any order, at any point. Nothing is said about clocks: a paused
 //! worker may wake and send at any time.
 //!
-//! What is taken for granted of networks: a definite no is one; "dead" is dead; of a handle committed twice
+//! What is taken for granted of networks: a definite no is one, or a read shows at once that it was none; "dead" is dead; of a handle committed twice
 //! only one commit counts (stories excepted). A request whose answer was lost may be carried out at any time, until
 //! the late limit has passed and whoever could still send it is gone; a handle that was taken back is dead at once.
-//! Reads may be stale, and even wrong: then S4 is not promised.
+//! Reads may be stale, and even wrong, and a definite no may be a lie: then S4 is not promised.
+//! A network that fetches files from us does so at any time after it was told to, as often as our origin lets it.
 //! What is left out: R1, a person who approves a story's retry while the first attempt is only paused.
 
 pub(crate) mod check;
@@ -27,9 +28,11 @@ mod network;
 mod people;
 mod properties;
 mod protocol;
+mod pull;
 mod reconciler;
 mod replay;
 mod settle;
+mod slides;
 mod tables;
 mod world;
 
@@ -41,7 +44,7 @@ use world::{Family, People, Setting};
 
 /// A post on a network of this family, and this many faults.
 const fn on(family: Family, faults: u8) -> Setting {
-    Setting { family, faults, people: People::NONE, reconcilers: 1, flaw: None }
+    Setting { family, faults, people: People::NONE, noes_lie: false, reconcilers: 1, flaw: None }
 }
 
 const CANCEL: People = People { cancel: true, ..People::NONE };
@@ -70,6 +73,31 @@ fn a_story_is_published_once() {
     holds("story", on(Family::OneShot, 2));
 }
 
+/// Two slides, each of which may be slow or die, and what they are put into.
+#[test]
+fn an_album_is_published_once_and_whole() {
+    holds("album", on(Family::Album, 2));
+    holds(
+        "album, cancelled, edited",
+        Setting { people: People { edit: true, ..CANCEL }, ..on(Family::Album, 1) },
+    );
+}
+
+/// Whatever is lost or late: what was not fetched when its addresses were closed never comes out.
+#[test]
+fn photos_that_are_fetched_from_us_are_published_once() {
+    holds("pull", on(Family::Pull, 2));
+    holds(
+        "pull, cancelled, edited",
+        Setting { people: People { edit: true, ..CANCEL }, ..on(Family::Pull, 1) },
+    );
+    holds("pull, frozen", Setting { people: FREEZE, ..on(Family::Pull, 1) });
+    holds(
+        "pull, scheduled, cancelled",
+        Setting { people: People { schedule: true, ..CANCEL }, ..on(Family::Pull, 1) },
+    );
+}
+
 #[test]
 fn people_may_change_their_minds() {
     let set = on(Family::SingleUse, 1);
@@ -87,8 +115,14 @@ fn people_may_change_their_minds() {
 }
 
 #[test]
+fn a_no_that_comes_after_the_effect_is_found_out_before_an_edit_is_sent() {
+    let set = Setting { noes_lie: true, people: EDIT, ..on(Family::SingleUse, 1) };
+    holds("single use, edited, a no that lies", set);
+}
+
+#[test]
 fn two_reconcilers_do_not_disturb_each_other() {
-    for family in [Family::SingleUse, Family::Upload, Family::OneShot] {
+    for family in [Family::SingleUse, Family::Upload, Family::OneShot, Family::Pull] {
         let set = Setting { reconcilers: 2, people: CANCEL, ..on(family, 1) };
         holds(&format!("{family:?}, two reconcilers, cancelled"), set);
     }
@@ -101,6 +135,9 @@ fn whatever_happened_it_can_come_to_an_end() {
         on(Family::SingleUse, 1),
         on(Family::Upload, 1),
         on(Family::OneShot, 1),
+        on(Family::Album, 1),
+        on(Family::Pull, 1),
+        Setting { people: CANCEL, ..on(Family::Pull, 1) },
         Setting { people: CANCEL, ..on(Family::SingleUse, 1) },
         Setting { people: FREEZE, ..on(Family::SingleUse, 1) },
         Setting { people: SCHEDULE, ..on(Family::SingleUse, 1) },
@@ -143,6 +180,7 @@ fn a_fault_planted_in_the_protocol_is_found() {
     let single = on(Family::SingleUse, 1);
     let upload = on(Family::Upload, 1);
     let story = on(Family::OneShot, 1);
+    let (album, pull) = (on(Family::Album, 1), on(Family::Pull, 1));
     for (flaw, set, rule) in [
         (Flaw::ServerErrorIsNo, single, rule::ONE_EFFECT),
         (Flaw::NoQuarantine, single, rule::QUARANTINED),
@@ -161,9 +199,14 @@ fn a_fault_planted_in_the_protocol_is_found() {
         (Flaw::EvidenceCounted, single, rule::IDEMPOTENT),
         (Flaw::FreezeUnseen, Setting { people: FREEZE, ..single }, rule::UNFROZEN),
         (Flaw::VersionUnseen, Setting { people: EDIT, ..single }, rule::CURRENT),
+        (Flaw::RefusalBelieved, Setting { noes_lie: true, people: EDIT, ..single }, rule::ONE_EFFECT),
         (Flaw::WishUnseen, Setting { people: CANCEL, ..single }, rule::KEPT),
         (Flaw::NoNextLook, single, rule::NEXT_LOOK),
         (Flaw::NoJob, single, rule::HAS_JOB),
+        (Flaw::ClosedServes, pull, rule::ONE_EFFECT),
+        (Flaw::ClosedServes, Setting { people: CANCEL, ..pull }, rule::NO_DENIAL),
+        (Flaw::FetchUnlogged, pull, rule::ONE_EFFECT),
+        (Flaw::SlidesUnready, album, rule::WHOLE),
         (Flaw::OneShotResent, story, rule::ONE_EFFECT),
         (Flaw::ApprovedDuringPause, Setting { people: STAFF, ..story }, rule::ONE_EFFECT),
     ] {

@@ -11,7 +11,24 @@ use super::{
 pub struct Thing {
     pub stands: Stands,
     pub version: u8,
+    pub role: Role,
 }
+
+/// What a handle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The whole post.
+    Whole,
+    /// A slide, which is never committed.
+    Slide,
+    /// What these slides were put into.
+    Album([u8; SLIDES]),
+    /// A post whose files this call has told the network to fetch.
+    Asked(u8),
+}
+
+/// The slides of an album.
+pub const SLIDES: usize = 2;
 
 /// What is true of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +62,40 @@ pub struct Landing {
     pub said: Said,
     /// It is a fault.
     pub fault: bool,
+}
+
+/// What comes of a prepare call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Making {
+    Ready,
+    Building,
+    Failed,
+}
+
+/// What comes of asking the network to take a handle back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taking {
+    /// It does, unless it is too late.
+    Takes,
+    /// It gives nothing back.
+    Refuses,
+    /// It does, and the answer is lost.
+    TakesUnheard,
+    /// It does not, and nobody can tell.
+    Fails,
+}
+
+/// What a read of a handle comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// As it is.
+    Prompt,
+    /// What is new does not show yet.
+    Lags,
+    /// What happened long ago does not show.
+    Lies,
+    /// No answer.
+    Fails,
 }
 
 const fn well(to: Stands, effect: bool, said: Said) -> Landing {
@@ -106,14 +157,34 @@ fn one_shot(stands: Stands) -> Vec<Landing> {
     }
 }
 
-impl Family {
+/// Files that the network fetches by itself. It is told once: each request names addresses of its own.
+fn pull(stands: Stands) -> Vec<Landing> {
+    match stands {
+        Stands::Ready => vec![
+            well(Stands::Building, false, Said::Named),
+            ill(Stands::Building, false, Said::Unclear),
+            ill(stands, false, Said::Unclear),
+            ill(stands, false, Said::NoIfUnfetched(false)),
+            ill(stands, false, Said::NoIfUnfetched(true)),
+        ],
+        Stands::Building | Stands::Processing | Stands::Public(_) | Stands::Dead(_) => Vec::new(),
+    }
+}
+
+impl Setting {
     /// Everything that the network may make of a commit of a handle that stands so.
-    pub fn landings(self, stands: Stands) -> Vec<Landing> {
-        match self {
-            Self::SingleUse => single_use(stands),
-            Self::Upload => upload(stands),
-            Self::OneShot => one_shot(stands),
+    pub fn landings(&self, stands: Stands) -> Vec<Landing> {
+        let mut all = match self.family {
+            Family::SingleUse | Family::Album => single_use(stands),
+            Family::Upload => upload(stands),
+            Family::OneShot => one_shot(stands),
+            Family::Pull => pull(stands),
+        };
+        if self.noes_lie && stands == Stands::Ready {
+            // whoever then reads it sees it
+            all.push(ill(Stands::Public(true), true, Said::NotNow));
         }
+        all
     }
 }
 
@@ -152,12 +223,16 @@ impl World {
             self.wire.remove(packet);
         }
         let thing = &mut self.things[usize::from(handle)];
+        if set.family == Family::Pull && landing.to == Stands::Building {
+            thing.role = Role::Asked(call);
+        }
         let changes = std::mem::replace(&mut thing.stands, landing.to) != landing.to || landing.effect;
         if changes {
             self.landed_late(call);
         }
         if landing.effect {
             self.becomes_public(handle);
+            self.past.lied |= landing.said.is_definite_no();
         }
         if let Some(worker) = from {
             self.hears(worker, set, landing.said);

@@ -6,7 +6,10 @@ use super::{
     network::Stands,
     world::{ClaimRow, Family, Phase, Quarantine, Ruled, Setting, Worker, World},
 };
-use crate::machine::{HandleState, State};
+use crate::{
+    control::{self, Decide, Stand, Word},
+    machine::{HandleState, Move, State},
+};
 
 impl World {
     /// T17's wish. Where something was armed it is kept and answered with 409; elsewhere it is a promise.
@@ -47,17 +50,18 @@ impl World {
 
     /// T18: staff look, and say what they see.
     pub fn staff_decide(&mut self, set: &Setting) -> Option<()> {
-        let asked = self.people.staff && self.row.state == State::Held;
         let processing = self.things.iter().any(|thing| thing.stands == Stands::Processing);
-        let unripe = self.row.quarantine == Quarantine::Running || processing;
-        if !asked || unripe || self.approval_waits(set) {
+        let quarantined = self.row.quarantine == Quarantine::Running || processing;
+        let word = Word { published: self.effects > 0, quarantined, heard: false };
+        let Decide::Now(step) = control::decide(&self.stand(), word) else { return None };
+        if !self.people.staff || self.approval_waits(set) {
             return None;
         }
-        if self.effects > 0 {
+        if step == Move::Attest {
             self.published(set, None, self.open_commit());
             return Some(());
         }
-        self.row.state = State::Failed;
+        self.row.state = step.to();
         self.past.decided = true;
         for call in self.calls.iter_mut().filter(|call| call.blocks()) {
             call.verdict = Some(Ruled::ResolvedNo);
@@ -66,6 +70,18 @@ impl World {
             self.row.handle = HandleState::Dead; // where the network gives no read, a person's word stands for it
         }
         Some(())
+    }
+
+    /// The publication as `ledger::control::stand` reads it.
+    fn stand(&self) -> Stand {
+        Stand {
+            state: self.row.state,
+            committed: self.row.committed(),
+            commit_open: self.calls.iter().any(|call| call.blocks()),
+            claimed: self.claim.is_some(),
+            wished: self.row.wished,
+            alive: self.alive(),
+        }
     }
 
     /// R1, the one residual: on a surface without a proof of absence, a sender that is only paused may outlast a

@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use super::{
-    network::Stands,
+    network::{SLIDES, Stands},
     world::{CallRow, Family, Rule, Ruled, Setting, Worker, World},
 };
 use crate::machine::State;
@@ -40,6 +40,8 @@ pub const NEXT_LOOK: &str = "I10 what is unknown has a next look";
 pub const HAS_JOB: &str = "I10 what needs a job has one";
 /// I11.
 pub const CURRENT: &str = "I11 what becomes public is the current version";
+/// I8, of what is made of parts.
+pub const WHOLE: &str = "I8 slides are put together when all are ready, and none is committed";
 /// I11.
 pub const KEPT: &str = "I11 what was promised cancelled does not become public";
 
@@ -57,7 +59,12 @@ pub fn of(set: &Setting) -> Vec<Property<Setting>> {
     if set.faults > 1 {
         all.extend(reached());
     }
-    if set.faults > 1 && set.family != Family::OneShot {
+    match set.family {
+        Family::Album => all.extend(put_together()),
+        Family::Pull => all.extend(fenced()),
+        Family::SingleUse | Family::Upload | Family::OneShot => {}
+    }
+    if set.faults > 1 && matches!(set.family, Family::SingleUse | Family::Upload) {
         all.extend(proved());
     }
     all
@@ -93,6 +100,36 @@ fn always() -> Vec<Property<Setting>> {
         Property::always(UNFROZEN, |_, world: &World| world.past.keeps(Rule::Unfrozen)),
         Property::always(CURRENT, |_, world: &World| world.past.keeps(Rule::Current)),
         Property::always(KEPT, |_, world: &World| world.past.keeps(Rule::Kept)),
+        Property::always(WHOLE, |_, world: &World| world.past.keeps(Rule::Whole)),
+    ]
+}
+
+/// What is reached with slides.
+fn put_together() -> Vec<Property<Setting>> {
+    vec![
+        Property::sometimes("slides wait until they are ready", |_, world: &World| {
+            world.row.state == State::Waiting && world.row.parts
+        }),
+        Property::sometimes("slides of an earlier call are put together", |_, world: &World| {
+            world.job.is_some_and(|job| job.crashes > 0)
+                && world.settled_or_armed()
+                && world.slides_made() == SLIDES
+        }),
+        Property::sometimes("a slide that is dead is made anew", |_, world: &World| {
+            world.row.state == State::Published && world.slides_made() > SLIDES
+        }),
+    ]
+}
+
+/// What is reached where the network fetches by itself.
+fn fenced() -> Vec<Property<Setting>> {
+    vec![
+        Property::sometimes("the network comes for files whose addresses are closed", |_, world: &World| {
+            world.past.fetched_too_late && world.row.state == State::Published
+        }),
+        Property::sometimes("what was never fetched gets other addresses", |_, world: &World| {
+            world.calls.windows(2).any(|pair| pair[0].handle != pair[1].handle && pair[0].revoked)
+        }),
     ]
 }
 
@@ -141,17 +178,21 @@ impl World {
     /// (R1), the old handle may live.
     fn only_last_handle_lives(&self, set: &Setting) -> bool {
         let Some(last) = self.calls.last().filter(|_| set.family != Family::OneShot) else { return true };
-        let dead = |handle: u8| matches!(self.things[usize::from(handle)].stands, Stands::Dead(_));
-        let proved = |call: &CallRow| {
-            call.handle == last.handle
-                || call.verdict == Some(Ruled::DefiniteNo)
-                || call.handle.is_some_and(dead)
+        let dead = |handle: u8| {
+            let fenced = set.family == Family::Pull && self.never_fetched(handle);
+            fenced || matches!(self.things[usize::from(handle)].stands, Stands::Dead(_))
         };
+        let proved =
+            |call: &CallRow| call.handle == last.handle || call.refused() || call.handle.is_some_and(dead);
         self.calls.iter().all(proved)
     }
 
     fn settled_as(&self, state: State) -> bool {
         self.row.state == state && self.claim.is_none() && self.job.is_none()
+    }
+
+    fn settled_or_armed(&self) -> bool {
+        matches!(self.row.state, State::Published | State::Armed)
     }
 
     /// Terminal, or a person's.

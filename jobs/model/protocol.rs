@@ -6,10 +6,11 @@ use stateright::{Model, Property};
 use super::{
     choices::{of_doubter, of_house, of_network, of_people, of_time, of_worker},
     holder::{End, Glance, Reply, Request, Said, Taken},
-    network::{Landing, Packet, Stands, Thing},
+    network::{Landing, Look, Making, Packet, Role, Stands, Taking, Thing},
     properties,
+    pull::Looker,
     reconciler::{Doubter, Unread},
-    world::{Phase, Rule, Setting, Worker, World},
+    world::{Family, Phase, Rule, Setting, Worker, World},
 };
 use crate::contract::Verdict;
 
@@ -70,6 +71,8 @@ pub enum Action {
     Forget(usize),
     /// The network gets on with a handle.
     Becomes(usize, Stands),
+    /// The network comes for the files of this handle.
+    Fetch(usize),
     /// The quarantine ends.
     QuarantineEnds,
     /// Reads are far enough apart.
@@ -92,40 +95,6 @@ pub enum Action {
     Retry,
 }
 
-/// What comes of a prepare call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Making {
-    Ready,
-    Building,
-    Failed,
-}
-
-/// What comes of asking the network to take a handle back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taking {
-    /// It does, unless it is too late.
-    Takes,
-    /// It gives nothing back.
-    Refuses,
-    /// It does, and the answer is lost.
-    TakesUnheard,
-    /// It does not, and nobody can tell.
-    Fails,
-}
-
-/// What a read of a handle comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
-    /// As it is.
-    Prompt,
-    /// What is new does not show yet.
-    Lags,
-    /// What happened long ago does not show.
-    Lies,
-    /// No answer.
-    Fails,
-}
-
 impl Model for Setting {
     type State = World;
     type Action = Action;
@@ -136,7 +105,7 @@ impl Model for Setting {
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         for worker in 0..world.workers.len() {
-            of_worker(world, worker, actions);
+            of_worker(self, world, worker, actions);
         }
         for packet in 0..world.wire.len() {
             self.of_packet(world, packet, actions);
@@ -144,7 +113,7 @@ impl Model for Setting {
         for doubter in 0..world.doubters.len() {
             of_doubter(world, doubter, actions);
         }
-        of_network(world, actions);
+        of_network(self, world, actions);
         of_house(world, actions);
         of_time(world, actions);
         of_people(world, actions);
@@ -171,8 +140,8 @@ impl World {
             Action::Write(worker, heard) => self.take_write(set, worker, heard),
             Action::ArmLate(worker) => self.arm_late(set, worker),
             Action::Make(worker, making) => self.make(worker, making),
-            Action::Read(worker, look) => self.read(worker, look),
-            Action::TakeBack(worker, taking) => self.take_back(worker, taking),
+            Action::Read(worker, look) => self.read(set, worker, look),
+            Action::TakeBack(worker, taking) => self.take_back(set, worker, taking),
             Action::Send(worker) => self.send(worker),
             Action::NotSent(worker) => self.fault().map(|()| self.goes_on(worker, Reply::Said(Said::Unsent))),
             Action::Land(packet, landing, twice) => self.land(set, packet, landing, twice),
@@ -197,6 +166,7 @@ impl World {
             Action::CarryOut(doubter) => self.carry_out(set, doubter),
             Action::Forget(doubter) => self.fault().map(|()| self.doubters[doubter] = Doubter::Idle),
             Action::Becomes(handle, stands) => self.becomes(handle, stands),
+            Action::Fetch(handle) => self.fetch(set, handle),
             Action::QuarantineEnds => self.quarantine_ends(),
             Action::SettlePasses => self.settle_passes(),
             Action::LimitPasses => self.limit_passes(),
@@ -229,7 +199,7 @@ impl World {
             return Some(());
         }
         self.fault()?;
-        if !matches!(request, Request::Seen(_)) {
+        if !matches!(request, Request::Seen(_) | Request::Heard(_)) {
             self.goes_on(worker, Reply::Away);
         }
         Some(())
@@ -259,22 +229,48 @@ impl World {
                 return self.fault();
             }
         };
+        let role = match self.request(worker)? {
+            Request::MakeSlide => Role::Slide,
+            Request::MakeAlbum(slides) if self.may_be_put_together(slides) => Role::Album(slides),
+            // of slides that are gone nothing is made
+            Request::MakeAlbum(_) => {
+                self.goes_on(worker, Reply::NotMade);
+                return Some(());
+            }
+            _ => Role::Whole,
+        };
         let version = self.looked_version(worker)?;
         let handle = u8::try_from(self.things.len()).expect("there are few");
-        self.things.push(Thing { stands, version });
-        self.goes_on(worker, Reply::Made(handle, making == Making::Building));
+        self.things.push(Thing { stands, version, role });
+        let made = Reply::Made(handle, making == Making::Building);
+        self.goes_on(worker, if role == Role::Slide { Reply::Slide(handle) } else { made });
         Some(())
     }
 
-    fn read(&mut self, worker: usize, look: Look) -> Option<()> {
+    fn read(&mut self, set: &Setting, worker: usize, look: Look) -> Option<()> {
         let Some(Request::Inspect(handle)) = self.request(worker) else { return None };
-        let reply = self.looks(Some(handle), look)?.map_or(Reply::NoSight, Reply::Sight);
-        self.goes_on(worker, reply);
+        let seen = match set.family {
+            Family::Pull => self.looks_at_pull(handle, self.looker(worker)?, look)?,
+            Family::Album if self.hastily_ready(set, handle) => Ok(Glance::Ready),
+            Family::SingleUse | Family::Upload | Family::OneShot | Family::Album => {
+                self.looks(Some(handle), look)?
+            }
+        };
+        self.goes_on(worker, seen.map_or(Reply::NoSight, Reply::Sight));
         Some(())
+    }
+
+    fn looker(&self, worker: usize) -> Option<Looker> {
+        self.looked(worker).map(|seen| Looker { known: seen.known, armed: seen.armed, finds: false })
     }
 
     fn ask_network(&mut self, set: &Setting, doubter: usize, look: Look) -> Option<()> {
-        let seen = self.looks(self.asked_about(doubter), look)?;
+        let seen = match (set.family, self.asked_about(doubter)) {
+            (Family::Pull, Some((handle, known))) => {
+                self.looks_at_pull(handle, Looker { known, armed: true, finds: true }, look)?
+            }
+            (_, about) => self.looks(about.map(|(handle, _)| handle), look)?,
+        };
         self.rule(set, doubter, seen)
     }
 
@@ -295,8 +291,19 @@ impl World {
         }
     }
 
-    fn take_back(&mut self, worker: usize, taking: Taking) -> Option<()> {
+    fn take_back(&mut self, set: &Setting, worker: usize, taking: Taking) -> Option<()> {
         let Some(Request::Withdraw(handle)) = self.request(worker) else { return None };
+        if set.family == Family::Pull {
+            let word = match taking {
+                Taking::Takes => {
+                    self.take_back_pull(handle, Looker { armed: true, ..self.looker(worker)? })?
+                }
+                Taking::Fails => self.fault().map(|()| Taken::Unclear)?,
+                Taking::Refuses | Taking::TakesUnheard => return None,
+            };
+            self.goes_on(worker, Reply::Taken(word));
+            return Some(());
+        }
         let thing = &mut self.things[usize::from(handle)];
         let public = matches!(thing.stands, Stands::Public(_));
         let word = match taking {
@@ -321,6 +328,9 @@ impl World {
         let logged = self.calls.get(usize::from(call)).is_some_and(|row| row.handle == Some(handle));
         if !logged {
             self.past.breaks(Rule::Logged);
+        }
+        if self.things[usize::from(handle)].role == Role::Slide {
+            self.past.breaks(Rule::Whole);
         }
         self.wire.push(Packet { call, handle, from: Some(worker) });
         if let Worker::At(_, waits) = &mut self.workers[worker] {

@@ -27,10 +27,13 @@ pub enum Doubter {
 
 /// A doubt as the ledger showed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column that the ledger shows")]
 pub struct Doubt {
     /// The call that is judged.
     pub call: Option<u8>,
     handle: Option<u8>,
+    /// The network's name for what it fetches was known.
+    known: bool,
     /// How many commits had been armed.
     armed: usize,
     quarantine_over: bool,
@@ -134,6 +137,7 @@ impl World {
         let doubt = Doubt {
             call: None,
             handle: None,
+            known: false,
             armed: self.calls.len(),
             quarantine_over: self.row.quarantine == Quarantine::Over,
             absent: self.row.absent,
@@ -147,15 +151,15 @@ impl World {
     /// Which call it is about, and which handle.
     pub fn open_doubt(&mut self, doubter: usize) -> Option<()> {
         let Doubter::Opens(doubt) = self.doubters[doubter] else { return None };
-        let (call, handle) = (self.open_commit(), self.row.named);
-        self.doubters[doubter] = Doubter::Asks(Doubt { call, handle, ..doubt });
+        let (call, handle, known) = (self.open_commit(), self.row.named, self.row.known);
+        self.doubters[doubter] = Doubter::Asks(Doubt { call, handle, known, ..doubt });
         Some(())
     }
 
-    /// The handle that this reconciler asks about.
-    pub fn asked_about(&self, doubter: usize) -> Option<u8> {
+    /// The handle that this reconciler asks about, and whether the network's name for it is known.
+    pub fn asked_about(&self, doubter: usize) -> Option<(u8, bool)> {
         match self.doubters[doubter] {
-            Doubter::Asks(doubt) => doubt.handle,
+            Doubter::Asks(doubt) => Some((doubt.handle?, doubt.known)),
             Doubter::Idle | Doubter::Opens(_) | Doubter::Writes(..) => None,
         }
     }

@@ -11,11 +11,12 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    holder::{End, Reply, Request, Seen, Taken, failure},
+    holder::{End, Reply, Request, Said, Seen, Slides, Taken, failure},
+    slides::{ALBUM, slides_of},
     world::{Phase, at},
 };
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
 pub fn replay(script: &[Reply]) -> Request {
     let desk = Replay { script, progress: Mutex::new((0, None)) };
     let limits = Limits {
+        attempt: Duration::from_mins(5),
         commit_timeout: Duration::from_secs(15),
         send_within: Duration::from_secs(2),
         look_least: Duration::from_secs(1),
@@ -44,11 +46,13 @@ pub fn replay(script: &[Reply]) -> Request {
     let whole = Desk {
         clock: &desk,
         effects: Some(&desk),
+        take_downs: None,
         networks: &desk,
         gate: &Open,
         vault: &desk,
         renewals: None,
         media: &desk,
+        leased: &|| true,
         limits,
     };
     let job = Publish { publication_id: Uuid::nil() };
@@ -72,7 +76,7 @@ fn ended(done: Result<Done, JobError>) -> End {
 }
 
 /// A desk that answers from a script, and stops where the script ends.
-struct Replay<'a> {
+pub struct Replay<'a> {
     script: &'a [Reply],
     progress: Mutex<(usize, Option<Request>)>,
 }
@@ -90,7 +94,8 @@ impl Replay<'_> {
         reply
     }
 
-    async fn asks(&self, request: Request) -> Reply {
+    /// Asks, and waits where the script does not say more.
+    pub async fn asks(&self, request: Request) -> Reply {
         match self.next(request) {
             Some(reply) => reply,
             None => pending().await,
@@ -122,8 +127,15 @@ fn index(id: Uuid) -> u8 {
     u8::try_from(id.as_u128()).expect("it was made of one")
 }
 
-fn handle(named: u8) -> Handle {
+/// A handle of this name.
+pub fn handle(named: u8) -> Handle {
     Handle { kind: String::new(), id: named.to_string(), detail: Value::Null }
+}
+
+/// A handle with its slides; `parts`: they are not put together.
+pub fn handle_of(named: u8, parts: bool, slides: Slides) -> Handle {
+    let kind = if parts { Handle::PARTS.to_owned() } else { String::new() };
+    Handle { kind, detail: json!(slides), ..handle(named) }
 }
 
 fn named(handle: &Handle) -> u8 {
@@ -150,21 +162,23 @@ impl Seen {
         let sent_ago = if self.late { TimeDelta::hours(25) } else { TimeDelta::zero() };
         let account = Account { id: Uuid::nil(), platform: String::new(), external_id: String::new() };
         let content = Content {
-            surface: String::new(),
+            surface: if self.album { ALBUM.into() } else { String::new() },
             caption: String::new(),
             link: None,
             media: Vec::new(),
             options: Value::Null,
             not_before: now,
             taken: Vec::new(),
+            twin: false,
         };
         Publication {
             id: Uuid::nil(),
             account,
             generation: 1,
             standing,
-            handle: self.named.map(handle),
+            handle: self.named.map(|named| handle_of(named, self.parts, self.slides)),
             handle_armed: self.armed,
+            refused_at: self.refused.then_some(now),
             last_call_at: Some(now - age),
             sent_at: self.sent.then(|| now - sent_ago),
             open_commit: self.open.map(id),
@@ -191,11 +205,15 @@ impl Effects for Replay<'_> {
         self.writes(Request::LogPrepare).await.map(|()| Uuid::nil())
     }
 
-    async fn keep(&self, _handle: &Handle) -> Result<(), JobError> {
-        self.writes(Request::Keep).await
+    async fn keep(&self, handle: &Handle) -> Result<(), JobError> {
+        let request = if handle.is_parts() { Request::KeepSlides(slides_of(handle)) } else { Request::Keep };
+        self.writes(request).await
     }
 
     async fn prepared(&self, _call: Uuid, handle: &Handle, ready: Readiness) -> Result<(), JobError> {
+        if handle.is_parts() {
+            return self.writes(Request::PreparedSlides(slides_of(handle))).await;
+        }
         self.writes(Request::Prepared(named(handle), ready == Readiness::Building)).await
     }
 
@@ -263,9 +281,12 @@ impl Network for Replay<'_> {
     async fn prepare(
         &self,
         _call: &Call<'_>,
-        _content: &Content,
+        content: &Content,
         keep: &dyn KeepHandle,
     ) -> Result<(Handle, Readiness), Failure> {
+        if content.surface == ALBUM {
+            return self.album(keep).await;
+        }
         match self.asks(Request::Make).await {
             Reply::Made(made, true) => {
                 keep.keep(&handle(made)).await?;
@@ -277,17 +298,21 @@ impl Network for Replay<'_> {
         }
     }
 
-    async fn inspect(&self, _call: &Call<'_>, handle: &Handle, _armed: bool) -> Result<Sight, Failure> {
-        match self.asks(Request::Inspect(named(handle))).await {
-            Reply::Sight(glance) => Ok(glance.sight()),
-            Reply::NoSight => Err(failure(Class::Transient)),
-            other => unreachable!("{other:?} is no answer to a read"),
+    async fn inspect(&self, _call: &Call<'_>, handle: &Handle, armed: bool) -> Result<Sight, Failure> {
+        if handle.is_parts() {
+            return self.together(slides_of(handle)).await;
+        }
+        match self.glance(named(handle)).await? {
+            Sight::Ready if !armed => self.together(slides_of(handle)).await,
+            sight => Ok(sight),
         }
     }
 
     async fn commit(&self, call: &Call<'_>, handle: &Handle, _content: &Content) -> Answer {
         let call = call.id.map(index).expect("a commit names its row of the log");
         match self.asks(Request::Commit(call, named(handle))).await {
+            Reply::Said(Said::Named) => self.named(call).await,
+            Reply::Said(Said::NoIfUnfetched(forever)) => self.refused_unfetched(handle, forever).await,
             Reply::Said(said) => said.answer(),
             other => unreachable!("{other:?} is no answer to a commit"),
         }

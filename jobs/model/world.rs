@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     flaw::Flaw,
-    holder::{End, Reply, Request, ask},
-    network::{Packet, Thing},
+    holder::{End, Reply, Request, Slides, ask},
+    network::{Packet, SLIDES, Thing},
     reconciler::Doubter,
 };
 use crate::machine::{HandleState, State};
@@ -21,6 +21,8 @@ pub struct Setting {
     pub faults: u8,
     /// People change their minds, and time passes.
     pub people: People,
+    /// A definite no may come after the effect.
+    pub noes_lie: bool,
     /// How many reconcilers look at once.
     pub reconcilers: usize,
     /// The planted fault.
@@ -43,6 +45,10 @@ pub enum Family {
     Upload,
     /// A story: each commit is another post, and no read proves absence.
     OneShot,
+    /// A container that slides are put into, each a container of its own.
+    Album,
+    /// Photos: the commit tells the network to fetch them from us, and our origin vouches for what it did not fetch.
+    Pull,
 }
 
 /// What people may do, each thing once.
@@ -107,6 +113,11 @@ pub struct Row {
     pub handle: HandleState,
     pub named: Option<u8>,
     pub made_of: Option<u8>,
+    /// Its handle holds slides that are not put together.
+    pub parts: bool,
+    pub slides: Slides,
+    /// The network's name for what it fetches is known.
+    pub known: bool,
     pub wished: bool,
     pub quarantine: Quarantine,
     pub absent: Absent,
@@ -118,6 +129,18 @@ pub struct Row {
     pub given_up: bool,
     /// So long ago was it sent that no network carries it out any more.
     pub late: bool,
+}
+
+impl Row {
+    /// Committed and taken: only observed from now on.
+    pub fn committed(&self) -> bool {
+        self.state == State::Waiting && self.handle == HandleState::Spent
+    }
+
+    /// A commit may be under way or have had its effect: neither edits nor wishes are promised anything.
+    pub fn commits(&self) -> bool {
+        self.committed() || matches!(self.state, State::Armed | State::Unknown)
+    }
 }
 
 /// Whether a request may still be on its way.
@@ -167,6 +190,10 @@ pub struct ClaimRow {
 pub struct CallRow {
     pub handle: Option<u8>,
     pub verdict: Option<Ruled>,
+    /// Its addresses serve no more.
+    pub revoked: bool,
+    /// Something was fetched from them.
+    pub fetched: bool,
 }
 
 /// A call's verdict.
@@ -174,6 +201,8 @@ pub struct CallRow {
 pub enum Ruled {
     Ok,
     DefiniteNo,
+    /// No byte of it left.
+    Unsent,
     Ambiguous,
     ResolvedYes,
     ResolvedNo,
@@ -198,10 +227,12 @@ pub struct Past {
     pub broken: u16,
     /// It was published at some time.
     pub published: bool,
-    /// The network's reads have lied.
+    /// The network's reads have lied, or its no to a commit.
     pub lied: bool,
     /// A request landed after its quarantine.
     pub landed_late: bool,
+    /// The network came for files whose addresses were closed.
+    pub fetched_too_late: bool,
     /// It was told that it is cancelled, nothing having been armed that may still take effect.
     pub promised: bool,
     /// It is held as too late.
@@ -233,6 +264,8 @@ pub enum Rule {
     Current,
     /// What was promised not to be sent is not sent.
     Kept,
+    /// Slides are put together when all of them are ready, and none is committed.
+    Whole,
 }
 
 impl Past {
@@ -279,6 +312,9 @@ impl World {
                 handle: HandleState::None,
                 named: None,
                 made_of: None,
+                parts: false,
+                slides: [None; SLIDES],
+                known: false,
                 wished: false,
                 quarantine: Quarantine::None,
                 absent: Absent::No,

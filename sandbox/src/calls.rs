@@ -57,6 +57,10 @@ pub struct Call {
     /// The media that it names, without the signature of their address.
     #[serde(skip)]
     pub source: Option<String>,
+    /// What else it tells of files: the SHA-256 of those that its handle holds, and the size of one that it announces,
+    /// as `4096 bytes`.
+    #[serde(skip)]
+    pub files: Vec<String>,
     /// The call's `X-Call-Id`.
     pub call_id: Option<String>,
 }
@@ -66,6 +70,12 @@ impl Call {
     pub fn object(&self) -> String {
         let known = [&self.handle, &self.caption, &self.source];
         known.into_iter().flatten().find(|text| !text.is_empty()).cloned().unwrap_or_default()
+    }
+
+    /// Whether this is a part of its text, of an address that it names, or of what it tells of files.
+    pub fn is_about(&self, part: &str) -> bool {
+        let told = self.caption.iter().chain(&self.source).chain(&self.files);
+        told.into_iter().any(|text| text.contains(part))
     }
 }
 

@@ -24,6 +24,12 @@ impl Clock {
         Utc::now() + TimeDelta::milliseconds(self.ahead_ms.load(Ordering::SeqCst))
     }
 
+    /// The machine's own time, which is that of everybody whom the networks tell something.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that the others are to ask")]
+    pub fn machine(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
     /// Sets how far ahead of the machine's clock it is and wakes everything that waits for a time.
     pub fn set_ahead(&self, ahead_ms: i64) {
         self.ahead_ms.store(ahead_ms, Ordering::SeqCst);

@@ -30,6 +30,7 @@ pub fn router() -> Router<Arc<Sandbox>> {
         .route("/clock", get(clock).post(advance))
         .route("/settings", get(settings).post(change_settings))
         .route("/effects", get(effects))
+        .route("/removals", get(removals))
         .route("/pending", get(pending))
         .route("/calls", get(calls).delete(clear_calls))
         .route("/reset", post(reset))
@@ -188,6 +189,11 @@ async fn effects(State(sandbox): Shared, Query(query): Query<EffectQuery>) -> Js
     Json(json!({ "data": found }))
 }
 
+/// What was public and was removed, oldest first. Its effects stay on their list.
+async fn removals(State(sandbox): Shared) -> Json<Value> {
+    Json(json!({ "data": sandbox.book().world.removals }))
+}
+
 /// How much may still become public without another request: what is carried out late, and what is being processed.
 async fn pending(State(sandbox): Shared) -> Json<Value> {
     Json(json!({ "pending": sandbox.pending() }))
@@ -239,8 +245,8 @@ async fn reset(State(sandbox): Shared) -> Result<Json<Value>, Refused> {
     let emptied = {
         let mut book = sandbox.book();
         let emptied = book.reset()?;
-        if let Some(processing_ms) = sandbox.rules.processing_ms {
-            book.record(Event::Settings(Settings { processing_ms, ..Settings::default() }))?;
+        if let Some(settings) = sandbox.rules.over(Settings::default()) {
+            book.record(Event::Settings(settings))?;
         }
         emptied
     };

@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::effects::Effect;
-use crate::model::{Account, Container, ContainerState, Photo, Post, Settings, TokenState, Upload, Video};
+use crate::model::{
+    Account, Comment, Container, ContainerState, Photo, Post, Settings, TokenState, Upload, Video,
+};
 
 /// One change of the networks' state. Replaying all of them gives the state back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,6 +59,12 @@ pub enum Event {
     Deleted {
         /// The object's id.
         id: String,
+        /// When, where the journal has it.
+        #[serde(default)]
+        at: Option<DateTime<Utc>>,
+        /// The call that did it.
+        #[serde(default)]
+        call_id: Option<String>,
     },
     /// A Facebook video or reel was started.
     Video(Video),
@@ -90,6 +98,8 @@ pub enum Event {
         #[serde(default)]
         post: Option<String>,
     },
+    /// Something was said under a post; what makes it public is an [`Event::Effect`].
+    Comment(Comment),
     /// An Instagram container was created.
     Container(Container),
     /// A container was put into a state by a fault.

@@ -123,6 +123,7 @@ mod tests {
             handle: Some(handle.into()),
             caption: Some("hello world".into()),
             source: None,
+            files: Vec::new(),
             call_id: None,
         }
     }
@@ -158,6 +159,7 @@ mod tests {
             r#""effect_then_500""#,
             r#""no_effect_then_drop""#,
             r#"{"delay_ms":5}"#,
+            r#"{"answer_after_ms":5}"#,
             r#"{"effect_after_ms":5,"then":"drop"}"#,
             r#"{"effect_after_ms":5,"then":"500"}"#,
             r#"{"hang_ms":5}"#,

@@ -75,6 +75,11 @@ where
             wait(sandbox, delay_ms).await;
             Reply::Whole(action.await)
         }
+        Some(Fault::AnswerAfter { answer_after_ms }) => {
+            let answer = action.await;
+            wait(sandbox, answer_after_ms).await;
+            Reply::Whole(answer)
+        }
         Some(Fault::Hang { hang_ms }) => {
             wait(sandbox, hang_ms).await;
             Reply::Nothing

@@ -2,6 +2,7 @@
 
 mod app;
 mod auth;
+mod comments;
 mod containers;
 mod error;
 mod fields;
@@ -57,7 +58,7 @@ pub async fn answer(sandbox: Arc<Sandbox>, request: Request<Body>) -> Reply {
             let action = async move {
                 match perform(&desk, operation, &asked).await {
                     Ok(body) => Answer::ok(body),
-                    Err(error) => error.into(),
+                    Err(error) => error.told_to(&asked.method).into(),
                 }
             };
             gate::pass(sandbox, call, action).await
@@ -93,7 +94,9 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::Photos { page } => photos::create(sandbox, &page, asked).await,
         Operation::PublishPost { post } => posts::publish(sandbox, &post, asked).await,
         Operation::EditPost { post } => posts::edit(sandbox, &post, asked),
-        Operation::Delete { object } => posts::delete(sandbox, &object, asked),
+        Operation::Delete { object } | Operation::DeleteMedia { media: object } => {
+            posts::delete(sandbox, &object, asked)
+        }
         Operation::ReadPost { post } => posts::read(sandbox, &post, asked),
         Operation::PublishedPosts { page } | Operation::PageFeed { page } => {
             posts::list_published(sandbox, &page, asked)
@@ -108,6 +111,9 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::ReadVideo { video } => videos::read(sandbox, &video, asked),
         Operation::PhotoStory { page } => stories::create(sandbox, &page, asked).await,
         Operation::Stories { page } => stories::list(sandbox, &page, asked),
+        Operation::CreateComment { object } => comments::create(sandbox, &object, asked).await,
+        Operation::ListComments { object } => comments::list(sandbox, &object, asked),
+        Operation::ReadComment { comment } => comments::read(sandbox, &comment, asked),
         Operation::ReadAccount { account } => app::read_account(sandbox, &account, asked),
         Operation::Me => app::me(sandbox, asked),
         Operation::MyPages => app::pages(sandbox, asked),

@@ -63,7 +63,8 @@ impl MediaStore {
         sweep(&folder)?;
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
-            .timeout(Duration::from_mins(1))
+            // A large film takes its time; silence is another matter.
+            .read_timeout(Duration::from_secs(30))
             .user_agent("facebookexternalhit/1.1")
             .no_proxy()
             .build()

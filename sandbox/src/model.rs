@@ -1,12 +1,14 @@
 //! The things that exist at the networks.
 
 mod account;
+mod comment;
 mod facebook;
 mod instagram;
 mod settings;
 mod tiktok;
 
 pub use account::{Account, Network, TokenState};
+pub use comment::Comment;
 pub use facebook::{Finished, Photo, Post, PostKind, Video, VideoKind};
 pub use instagram::{Container, ContainerState, IgMedia};
 pub use settings::{Settings, Webhook};

@@ -21,6 +21,7 @@ use crate::connection::{self, Line};
 use crate::event::Event;
 use crate::ledger::Ledger;
 use crate::media::MediaStore;
+use crate::model::Webhook;
 use crate::state::{Book, Rules, Sandbox};
 use crate::{control, duration, graph, s3, tiktok, wall};
 
@@ -45,6 +46,15 @@ pub struct Options {
     /// The Meta app's secret; an `appsecret_proof` is then verified.
     #[arg(long)]
     pub meta_app_secret: Option<String>,
+    /// Where TikTok tells an app by webhook what becomes of its posts, unless the control API says otherwise.
+    #[arg(long, value_name = "URL", requires = "tiktok_client_key", requires = "tiktok_client_secret")]
+    pub tiktok_webhook: Option<String>,
+    /// The name of TikTok's app, for the webhook.
+    #[arg(long)]
+    pub tiktok_client_key: Option<String>,
+    /// The secret of TikTok's app, which signs the webhook.
+    #[arg(long)]
+    pub tiktok_client_secret: Option<String>,
     /// Refuse mutating calls without `X-Call-Id`.
     #[arg(long)]
     pub require_call_id: bool,
@@ -54,6 +64,16 @@ pub struct Options {
     /// The secret key of S3.
     #[arg(long, default_value = "sandbox-secret")]
     pub s3_secret_key: String,
+}
+
+impl Options {
+    fn tiktok_webhook(&self) -> Option<Webhook> {
+        Some(Webhook {
+            url: self.tiktok_webhook.clone()?,
+            client_key: self.tiktok_client_key.clone()?,
+            secret: self.tiktok_client_secret.clone()?,
+        })
+    }
 }
 
 /// Where everything is, as `addresses.json` says it.
@@ -154,18 +174,17 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 fn open(options: &Options, addresses: &Addresses) -> io::Result<Arc<Sandbox>> {
     let mut book = Book::open(&options.data)?;
-    let processing_ms = options.processing.map(duration::millis);
-    if let Some(processing_ms) = processing_ms {
-        let settings = crate::model::Settings { processing_ms, ..book.world.settings.clone() };
+    let rules = Rules {
+        meta_app_secret: options.meta_app_secret.clone(),
+        require_call_id: options.require_call_id,
+        processing_ms: options.processing.map(duration::millis),
+        tiktok_webhook: options.tiktok_webhook(),
+    };
+    if let Some(settings) = rules.over(book.world.settings.clone()) {
         book.record(Event::Settings(settings))?;
     }
     let ledger = options.ledger.as_deref().map(Ledger::at).transpose().map_err(io::Error::other)?;
     let media = MediaStore::open(options.data.join("media"))?;
-    let rules = Rules {
-        meta_app_secret: options.meta_app_secret.clone(),
-        require_call_id: options.require_call_id,
-        processing_ms,
-    };
     let base = addresses.wall.trim_end_matches('/').to_owned();
     Ok(Sandbox::new(book, ledger, media, rules, base))
 }

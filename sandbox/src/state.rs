@@ -17,7 +17,7 @@ use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::media::MediaStore;
-use crate::model::{Network, Upload, UploadState, Video, VideoKind};
+use crate::model::{Network, Settings, Upload, UploadState, Video, VideoKind, Webhook};
 use crate::tiktok::webhook;
 use crate::world::World;
 
@@ -30,6 +30,20 @@ pub struct Rules {
     pub require_call_id: bool,
     /// How long media are processed, where the command line said so.
     pub processing_ms: Option<u64>,
+    /// Where TikTok's webhooks go, where the command line said so.
+    pub tiktok_webhook: Option<Webhook>,
+}
+
+impl Rules {
+    /// These settings with what the command line says above them, where it says anything.
+    pub fn over(&self, settings: Settings) -> Option<Settings> {
+        let silent = self.processing_ms.is_none() && self.tiktok_webhook.is_none();
+        (!silent).then(|| Settings {
+            processing_ms: self.processing_ms.unwrap_or(settings.processing_ms),
+            tiktok_webhook: self.tiktok_webhook.clone().or_else(|| settings.tiktok_webhook.clone()),
+            ..settings
+        })
+    }
 }
 
 /// The sandbox: one value that all handlers hold.
@@ -37,7 +51,7 @@ pub struct Rules {
 pub struct Sandbox {
     book: Mutex<Book>,
     /// The networks' clock.
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     /// The scripted faults.
     pub faults: Mutex<Faults>,
     /// The log of mutating and reading calls.
@@ -150,6 +164,12 @@ impl Book {
         self.stale.get(&effect.handle).is_some_and(|&ms| now < effect.at + TimeDelta::milliseconds(ms))
     }
 
+    /// When everybody may see what TikTok published at this time.
+    pub fn moderated_at(&self, published: DateTime<Utc>) -> DateTime<Utc> {
+        let wait = i64::try_from(self.world.settings.tiktok_moderation_ms).unwrap_or(i64::MAX);
+        published + TimeDelta::try_milliseconds(wait).unwrap_or(TimeDelta::days(365))
+    }
+
     /// The same for whatever was published from a handle at a given time.
     pub fn hides_handle(&self, handle: &str, published: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         self.stale.get(handle).is_some_and(|&ms| now < published + TimeDelta::milliseconds(ms))
@@ -166,7 +186,7 @@ impl Sandbox {
         base: String,
     ) -> Arc<Self> {
         Arc::new(Self {
-            clock: Clock::ahead_by(book.world.ahead_ms),
+            clock: Arc::new(Clock::ahead_by(book.world.ahead_ms)),
             book: Mutex::new(book),
             faults: Mutex::default(),
             calls: Mutex::default(),
@@ -249,11 +269,17 @@ impl Sandbox {
     fn tell(&self, over: &[String]) {
         let book = self.book();
         let Some(hook) = &book.world.settings.tiktok_webhook else { return };
-        // an app's clock is the machine's, wherever this one stands
-        let now = self.clock.now() - TimeDelta::milliseconds(book.world.ahead_ms);
         for upload in over.iter().filter_map(|id| book.world.uploads.get(id)) {
-            for (event, content) in webhook::news(upload) {
-                tokio::spawn(webhook::tell(hook.clone(), upload.account.clone(), event, content, now));
+            for told in webhook::news(upload) {
+                let seen = match (&upload.state, told.event) {
+                    (UploadState::Complete { at, .. }, webhook::AVAILABLE) => book.moderated_at(*at),
+                    (_, _) => self.clock.now(),
+                };
+                let (hook, clock) = (hook.clone(), Arc::clone(&self.clock));
+                tokio::spawn(async move {
+                    clock.reach(seen).await;
+                    webhook::tell(hook, told, clock.machine()).await;
+                });
             }
         }
     }

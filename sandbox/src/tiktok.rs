@@ -213,7 +213,12 @@ fn describe(sandbox: &Sandbox, operation: Operation, asked: &Asked, method: Stri
     let owner = asked.token().and_then(|token| book.world.token_owner(Network::Tiktok, token));
     let token = (operation == Operation::Token).then(|| asked.form("refresh_token")).flatten();
     let refreshed = token.and_then(|token| oauth::owner(&book.world, &token));
-    let title = asked.json["post_info"]["title"].as_str().map(str::to_owned);
+    // photos have their words where there is room for them
+    let words =
+        ["title", "description"].map(|name| asked.json["post_info"][name].as_str().unwrap_or_default());
+    let words = words.into_iter().find(|words| !words.is_empty()).map(str::to_owned);
+    let announced = asked.json["source_info"]["video_size"].as_u64().map(|size| format!("{size} bytes"));
+    let held = upload.map(|upload| upload.media.clone()).unwrap_or_default();
     Call {
         network: Some(Network::Tiktok),
         call: operation.name(),
@@ -224,9 +229,10 @@ fn describe(sandbox: &Sandbox, operation: Operation, asked: &Asked, method: Stri
         account: refreshed
             .or_else(|| owner.map(|owner| owner.external_id.clone()))
             .or_else(|| upload.map(|it| it.account.clone())),
-        caption: title.or_else(|| upload.map(|upload| upload.title.clone())),
+        caption: words.or_else(|| upload.map(|upload| upload.title.clone())),
         handle,
         source: None,
+        files: held.into_iter().chain(announced).collect(),
         call_id: asked.call_id.clone(),
     }
 }

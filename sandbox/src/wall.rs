@@ -1,7 +1,9 @@
-//! The wall: what the public would see, and the page on which faults are switched on by hand.
+//! The wall: what the public would see, and the pages on which faults are switched on and the networks set by hand.
 
 mod faults;
+mod knobs;
 mod posts;
+mod presets;
 
 use std::sync::{Arc, PoisonError};
 
@@ -38,6 +40,12 @@ pub fn router() -> Router<Arc<Sandbox>> {
         .route("/_faults", get(faults::page).post(faults::add))
         .route("/_faults/off", post(faults::all_off))
         .route("/_faults/{id}/off", post(faults::off))
+        .route("/_networks", get(knobs::page))
+        .route("/_networks/clock", post(knobs::leap))
+        .route("/_networks/settings", post(knobs::set))
+        .route("/_networks/webhook", post(knobs::hook))
+        .route("/_networks/tell", post(knobs::tell))
+        .route("/_networks/token", post(knobs::token))
         .fallback(get(permalink))
 }
 

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use crate::effects::Effect;
 use crate::event::Event;
 use crate::model::{
-    Account, Container, Finished, IgMedia, Network, Photo, Post, Settings, TokenState, Upload, UploadState,
-    Video,
+    Account, Comment, Container, Finished, IgMedia, Network, Photo, Post, PostKind, Settings, TokenState,
+    Upload, UploadState, Video, VideoKind,
 };
 
 /// Everything that exists at the networks.
@@ -40,6 +41,10 @@ pub struct World {
     pub container_times: HashMap<String, Vec<DateTime<Utc>>>,
     /// Instagram's public media.
     pub media: HashMap<String, IgMedia>,
+    /// What is said under posts.
+    pub comments: HashMap<String, Comment>,
+    /// The comments under a post, oldest first.
+    pub said_under: HashMap<String, Vec<String>>,
     /// TikTok uploads.
     pub uploads: HashMap<String, Upload>,
     /// The publish id of an upload URL's last part.
@@ -56,10 +61,29 @@ pub struct World {
     pub by_object: HashMap<String, usize>,
     /// Objects that their owners removed.
     pub deleted: HashSet<String>,
+    /// What was public and was removed, in order. The effects themselves stay: they have been seen.
+    pub removals: Vec<Gone>,
     /// What was set.
     pub settings: Settings,
     /// How far the clock was moved.
     pub ahead_ms: i64,
+}
+
+/// Something that was public and was removed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Gone {
+    /// Where.
+    pub platform: Network,
+    /// The account's external id.
+    pub account: String,
+    /// The id of the public post.
+    pub object_id: String,
+    /// Its text.
+    pub caption: String,
+    /// When.
+    pub at: Option<DateTime<Utc>>,
+    /// The `X-Call-Id` of the call that removed it.
+    pub call_id: Option<String>,
 }
 
 impl World {
@@ -99,7 +123,7 @@ impl World {
                     post.message = message;
                 }
             }
-            Event::Deleted { id } => self.delete(id),
+            Event::Deleted { id, at, call_id } => self.delete(id, at, call_id),
             Event::Video(video) => {
                 self.videos.insert(video.id.clone(), video);
             }
@@ -111,6 +135,10 @@ impl World {
             }
             Event::VideoFinished { id, caption, due, call_id, post } => {
                 self.finish(id, Finished { caption, due, call_id, post });
+            }
+            Event::Comment(comment) => {
+                self.said_under.entry(comment.under.clone()).or_default().push(comment.id.clone());
+                self.comments.insert(comment.id.clone(), comment);
             }
             Event::Container(container) => self.contain(container),
             Event::ContainerForced { id, state } => {
@@ -157,6 +185,19 @@ impl World {
             .filter(|e| !self.deleted.contains(&e.object_id))
     }
 
+    /// What is said under a post, oldest first, without what was deleted.
+    pub fn comments_under(&self, post: &str) -> impl Iterator<Item = &Comment> {
+        let ids = self.said_under.get(post).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter(|id| !self.deleted.contains(*id)).filter_map(|id| self.comments.get(id))
+    }
+
+    /// Whether an effect is a story, which is gone after a day.
+    pub fn is_story(&self, effect: &Effect) -> bool {
+        let photo = self.posts.get(&effect.object_id).is_some_and(|post| post.kind == PostKind::Story);
+        let video = self.videos.get(&effect.handle).is_some_and(|video| video.kind == VideoKind::Story);
+        photo || video || self.containers.get(&effect.handle).is_some_and(|it| it.product == "STORY")
+    }
+
     /// The effect that made an object public.
     pub fn effect_of(&self, object: &str) -> Option<&Effect> {
         self.by_object.get(object).map(|&place| &self.effects[place])
@@ -199,13 +240,24 @@ impl World {
         self.accounts.values().filter(move |it| it.user_token.as_deref() == Some(latest.as_str()))
     }
 
-    fn delete(&mut self, id: String) {
+    fn delete(&mut self, id: String, at: Option<DateTime<Utc>>, call_id: Option<String>) {
+        if let Some(effect) = self.effect_of(&id) {
+            let (account, caption) = (effect.account.clone(), effect.caption.clone());
+            let platform = effect.platform;
+            self.removals.push(Gone { platform, account, object_id: id.clone(), caption, at, call_id });
+        }
         if let Some(post) = self.posts.remove(&id) {
             self.drafts.remove(&(post.page, post.id));
         }
+        // a post and the video that it shows go together
+        let shown = self.video_posts.remove(&id);
+        let video = shown.unwrap_or_else(|| id.clone());
+        if let Some((post, _)) = self.videos.remove(&video).and_then(|video| video.published) {
+            self.video_posts.remove(&post);
+            self.deleted.insert(post);
+        }
         self.photos.remove(&id);
         self.media.remove(&id);
-        self.videos.remove(&id);
         self.deleted.insert(id);
     }
 
@@ -263,6 +315,12 @@ impl World {
 
     /// Makes public what the effect names, and puts the effect on the list.
     fn show(&mut self, effect: Effect) {
+        if self.comments.contains_key(&effect.object_id) {
+            // it stands under its post, and not among the posts
+            self.by_object.insert(effect.object_id.clone(), self.effects.len());
+            self.effects.push(effect);
+            return;
+        }
         if let Some(video) = self.videos.get_mut(&effect.handle) {
             video.published = Some((effect.object_id.clone(), effect.at));
             self.video_posts.insert(effect.object_id.clone(), effect.handle.clone());

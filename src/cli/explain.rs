@@ -12,10 +12,11 @@ use crate::{
     ledger::{
         explain::Grounds,
         pauses::Pause,
-        posts::{Event, Happening, Publication},
+        posts::{Event, Happening, Post, Publication},
+        take_down::TakeDownState,
         traffic::Breaker,
     },
-    web::intake::shapes::ErrorShape,
+    web::intake::shapes::{self, ErrorShape, FindingShape},
 };
 
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ struct Explanation {
     handle: Option<String>,
     handle_state: String,
     permalink: Option<String>,
+    /// What the latest check before its time found.
+    findings: Vec<FindingShape>,
     evidence: Vec<Evidence>,
 }
 
@@ -71,7 +74,7 @@ impl Explain {
         let explained: Vec<Explanation> = (post.publications.iter().filter(asked))
             .filter_map(|it| {
                 let grounds = grounds.iter().find(|grounds| grounds.publication_id == it.id)?;
-                Some(explain(it, grounds, &stops, &events))
+                Some(explain(&post, it, grounds, &stops, &events))
             })
             .collect();
         if self.output.json {
@@ -90,17 +93,26 @@ struct Stops {
     breakers: Vec<Breaker>,
 }
 
-fn explain(it: &Publication, grounds: &Grounds, stops: &Stops, events: &[Event]) -> Explanation {
+fn explain(post: &Post, it: &Publication, grounds: &Grounds, stops: &Stops, events: &[Event]) -> Explanation {
+    let waits = it.state == State::Scheduled && post.waits(it);
     let error = ErrorShape::of(it);
     let told = error.as_ref().map(ErrorShape::told);
     let stopped_by = stopped_by(it.state, grounds, stops);
-    let (next, next_at) = next(it, grounds, !stopped_by.is_empty());
+    let (next, next_at) = if waits {
+        ("its post is to be public first".to_owned(), None)
+    } else {
+        next(it, grounds, !stopped_by.is_empty())
+    };
     Explanation {
         publication_id: it.id,
         platform: it.platform.clone(),
         surface: it.surface.clone(),
         state: it.state.shown(),
-        meaning: meaning(it, grounds),
+        meaning: if waits {
+            "it is the first comment of a post, and goes out after that"
+        } else {
+            meaning(it, grounds)
+        },
         cause: told.map(|(_, code, _)| code.to_owned()),
         message: told.map(|(message, _, _)| message.to_owned()),
         who_acts: who_acts(it.state, grounds, &stops.pauses, told.map(|(_, _, who)| who)),
@@ -113,6 +125,7 @@ fn explain(it: &Publication, grounds: &Grounds, stops: &Stops, events: &[Event])
         handle: grounds.handle.clone(),
         handle_state: grounds.handle_state.clone(),
         permalink: it.permalink.clone(),
+        findings: shapes::ahead(it).iter().map(FindingShape::from).collect(),
         evidence: events.iter().filter(|event| event.publication_id == it.id).map(evidence).collect(),
     }
 }
@@ -129,10 +142,19 @@ fn meaning(it: &Publication, grounds: &Grounds) -> &'static str {
             "it was sent and may be public; the network is asked, and nothing is sent again before that is settled"
         }
         State::RetryWait => "it is not public, and is tried again",
-        State::Published => "it is public",
+        State::Published => public(it),
         State::Held => "a person has to decide",
         State::Failed => "it is not public, and is not tried again by itself",
         State::Cancelled => "it was cancelled and is not public",
+    }
+}
+
+fn public(it: &Publication) -> &'static str {
+    match it.taken_down.as_ref().map(|wish| wish.state) {
+        None => "it is public",
+        Some(TakeDownState::Asked) => "it is public, and its network is being asked to remove it",
+        Some(TakeDownState::Gone) => "it was public, and was taken down",
+        Some(TakeDownState::Refused) => "it is public; it was not taken down when somebody asked for that",
     }
 }
 
@@ -239,6 +261,11 @@ fn evidence(event: &Event) -> Evidence {
                 verdict.as_deref().unwrap_or(if ended_at.is_some() { "ended" } else { "not answered" });
             with(&format!("{kind} call, {verdict}"), message.as_ref())
         }
+        Happening::Verdict { published, reason, said_by, name } => {
+            let who = name.as_deref().unwrap_or(said_by);
+            let said = if *published { "it is public" } else { "it is not public" };
+            with(&format!("decided by {who}, {said}"), reason.as_ref())
+        }
         Happening::Attempt { outcome, reason } => with(&format!("attempt ended, {outcome}"), reason.as_ref()),
     };
     Evidence { at: event.at, what }
@@ -270,6 +297,9 @@ impl Explanation {
         }
         if let Some(permalink) = &self.permalink {
             println!("  to be seen at {permalink}");
+        }
+        for found in &self.findings {
+            println!("  found:     {}, for the {} to mend", found.told(), found.who_acts());
         }
         for it in &self.evidence {
             println!("  {}  {}", it.at.to_rfc3339(), it.what);

@@ -9,6 +9,7 @@ mod people;
 mod restore;
 mod rotate;
 mod serve;
+mod verdict;
 
 use std::{io::Read, path::PathBuf, process::ExitCode};
 
@@ -64,6 +65,11 @@ enum Verb {
     /// Why a post is where it is: what it means, what stops it, what comes next, who has to act, and the evidence.
     #[command(after_help = "Example:\n  postroom explain 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b")]
     Explain(explain::Explain),
+    /// Decides a publication that is held because nobody could prove whether it is public.
+    #[command(
+        after_help = "Example:\n  postroom verdict 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b --not-published --reason \"the page shows no such story\""
+    )]
+    Verdict(verdict::Verdict),
     /// After the ledger was restored from a backup: puts in doubt what may have been sent since. Run it before
     /// workers start.
     #[command(after_help = "Example:\n  postroom restore --check")]
@@ -119,6 +125,7 @@ impl Cli {
             Verb::Account(verb) => verb.run(self.config).await,
             Verb::Jobs(verb) => verb.run().await,
             Verb::Explain(what) => what.run().await,
+            Verb::Verdict(what) => what.run().await,
             Verb::Restore(what) => what.run().await,
             Verb::Capabilities => {
                 println!("{}\n{}{}", capabilities::BEGIN, capabilities::markdown(), capabilities::END);

@@ -1,11 +1,11 @@
-//! `workspace add` and `user add`.
+//! `workspace add`, `workspace utm` and `user add`.
 
 use clap::{Args, Subcommand};
 
 use super::{Failed, Output, explain, owned_ledger, stdin, workspace};
 use crate::{
     ledger::people::{MemberRole, NewPerson},
-    web::passwords,
+    web::{passwords, utm::Template},
 };
 
 /// The shortest password that is taken.
@@ -18,6 +18,25 @@ pub(super) enum WorkspaceVerb {
     Add {
         /// What people call it; no two share one.
         name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Prints or sets the parameters that are added to the links of a workspace's posts when they are accepted.
+    ///
+    /// In the values may stand `{platform}` (facebook), `{surface}` (link), `{account}` (what people call it), `{post_id}`
+    /// and `{date}` (2026-12-01: the day on which the post goes out, where it was written for). What a link has already, it
+    /// keeps. Words are published as they were written, with the addresses in them.
+    #[command(after_help = "Example:\n  postroom workspace utm \"Corner Bakery\" \
+                            --set 'utm_source={platform}&utm_medium=social&utm_campaign={date}'")]
+    Utm {
+        /// The workspace's id or name.
+        workspace: String,
+        /// The parameters; without it and --none, those that there are are printed.
+        #[arg(long, value_name = "TEMPLATE", value_parser = template, conflicts_with = "none")]
+        set: Option<String>,
+        /// Nothing is added to links any more.
+        #[arg(long)]
+        none: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -64,14 +83,34 @@ fn role(word: &str) -> Result<MemberRole, String> {
         .ok_or_else(|| format!("{word:?}: accepted are viewer, author, publisher, admin, privacy"))
 }
 
+fn template(written: &str) -> Result<String, String> {
+    Template::parse(written).map(|_| written.to_owned())
+}
+
 impl WorkspaceVerb {
     pub(super) async fn run(self) -> Result<(), Failed> {
-        let Self::Add { name, output } = self;
-        let name = name.trim();
+        match self {
+            Self::Add { name, output } => Self::add(name.trim(), output).await,
+            Self::Utm { workspace, set, none, output } => Self::utm(&workspace, set, none, output).await,
+        }
+    }
+
+    async fn add(name: &str, output: Output) -> Result<(), Failed> {
         let added = owned_ledger()?.add_workspace(name).await;
         let taken = format!("there is a workspace {name:?} already");
         let id = added.map_err(|error| explain(error, "workspace_name_key", &taken))?;
         output.print("id", &id.to_string());
+        Ok(())
+    }
+
+    async fn utm(named: &str, set: Option<String>, none: bool, output: Output) -> Result<(), Failed> {
+        let ledger = owned_ledger()?;
+        let id = workspace(&ledger, named).await?.id;
+        if set.is_some() || none {
+            ledger.set_link_template(id, set.as_deref()).await?;
+        }
+        let template = ledger.link_template(id).await?.unwrap_or_default();
+        output.print("link_template", &template);
         Ok(())
     }
 }

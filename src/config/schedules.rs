@@ -152,7 +152,7 @@ mod tests {
                 "schedules.nightly.time_zone: found \"Europe/Berlim\"; accepted",
             ),
             ("Europe/Berlin", "Europe/Berlim", "Europe/Berlin"),
-            ("\"probe\"", "\"prob\"", "schedules.nightly.kind: found \"prob\"; accepted are publish, probe"),
+            ("\"probe\"", "\"prob\"", "schedules.nightly.kind: found \"prob\"; accepted are publish"),
             ("\"nothing\"", "\"everything\"", "schedules.nightly.payload: found what is no probe payload"),
             (
                 "\"LikeThis\"",

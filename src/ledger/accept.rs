@@ -1,9 +1,9 @@
 //! T1: a post, its publications and their jobs, in one transaction with the answer they were taken with.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use jobs::{contract::Job, hint::Hint, machine::State, publish::Publish, surface::PostKind};
+use jobs::{comment, contract::Job, hint::Hint, preflight::Finding, publish::Publish, surface::PostKind};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -11,9 +11,12 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     accounts::{self, Account},
+    claims::interval,
+    comments,
     idempotency::{self, Answer, Asked, Before},
     media::{self, Media},
     posts::{Post, Publication},
+    repeats::{self, Twin},
 };
 
 /// What a post asks the ledger about before it can be judged.
@@ -38,6 +41,10 @@ pub struct Facts {
     pub accounts: Vec<Account>,
     /// The files named that are the workspace's.
     pub media: Vec<Media>,
+    /// The parameters that the workspace adds to links, as they were written.
+    pub link_template: Option<String>,
+    /// The post's id, if it has one or gets one.
+    pub post_id: Option<Uuid>,
 }
 
 /// A post that was judged good.
@@ -61,6 +68,8 @@ pub struct NewPost {
     pub latest_after: Duration,
     /// How long before its time it is made ready.
     pub prepare_ahead: Duration,
+    /// Another post that says the same not further away than this is warned of.
+    pub repeat_within: Duration,
     /// Where to.
     pub targets: Vec<NewTarget>,
 }
@@ -87,8 +96,29 @@ pub struct NewTarget {
     pub surface: &'static str,
     /// This account's own words; `None` is the post's.
     pub caption: Option<String>,
+    /// The link as this account's followers get it; `None` is the post's.
+    pub link: Option<String>,
     /// What the author chose for this network.
     pub options: Value,
+}
+
+impl NewTarget {
+    /// What is to be said under it.
+    fn first_comment(&self) -> Option<String> {
+        comments::asked(&self.options).map(str::to_owned)
+    }
+
+    /// The comment that is to stand under it.
+    fn comment(&self, parent: Uuid, id: Uuid, scheduled_for: DateTime<Utc>) -> Option<Publication> {
+        Some(Publication {
+            id,
+            parent_id: Some(parent),
+            surface: comment::SURFACE.name.to_owned(),
+            caption: Some(self.first_comment()?),
+            options: json!({}),
+            ..Publication::scheduled(self, scheduled_for)
+        })
+    }
 }
 
 /// What came of a post.
@@ -145,15 +175,17 @@ impl Ledger {
                 Before::Other => return Ok(Accepted::KeyReused),
             }
         }
-        let (facts, xid) = facts(&mut tx, question).await?;
+        let (mut facts, xid) = facts(&mut tx, question).await?;
+        let id = *facts.post_id.insert(Uuid::now_v7());
         let new = match judge(&facts) {
             Ok(new) => new,
             Err(refusal) => return Ok(Accepted::Refused(refusal)),
         };
-        let rows = Rows::of(question.workspace_id, new, facts.now);
-        rows.insert(&mut tx, facts.now).await?;
+        let rows = Rows::of(id, question.workspace_id, new, facts.now);
+        let twins = rows.insert(&mut tx, facts.now).await?;
         let due = rows.due(facts.now);
-        let post = rows.into_post(facts.now);
+        let mut post = rows.into_post(facts.now);
+        warn_of(&mut tx, &mut post, &twins, &facts).await?;
         let answer = answer(&post);
         if let Some(asked) = &question.asked {
             idempotency::keep(&mut tx, asked, &answer).await?;
@@ -172,10 +204,33 @@ async fn facts(connection: &mut PgConnection, question: &Question) -> Result<(Fa
         media::lock(connection, question.workspace_id, &question.media_ids).await?
     };
     // After the locks: a post that waited for one is judged by the time at which it got it.
-    let known = sqlx::query!(r#"SELECT ledger_now() AS "now!", pg_current_xact_id()::text AS "xid!""#)
-        .fetch_one(connection)
-        .await?;
-    Ok((Facts { now: known.now, accounts, media }, known.xid))
+    let known = sqlx::query!(
+        r#"SELECT ledger_now() AS "now!", pg_current_xact_id()::text AS "xid!",
+                  (SELECT link_template FROM workspace WHERE id = $1) AS link_template"#,
+        question.workspace_id,
+    )
+    .fetch_one(connection)
+    .await?;
+    let link_template = known.link_template;
+    Ok((Facts { now: known.now, accounts, media, link_template, post_id: None }, known.xid))
+}
+
+/// Keeps with the post, and shows in its answer, which of its publications say what another post says.
+async fn warn_of(
+    tx: &mut PgConnection,
+    post: &mut Post,
+    twins: &[Twin],
+    facts: &Facts,
+) -> Result<(), LedgerError> {
+    let mut warnings = HashMap::new();
+    for it in post.publications.iter_mut().filter(|it| it.parent_id.is_none()) {
+        if let Some(twin) = twins.iter().find(|twin| twin.account_id == it.account_id) {
+            let finding: Finding = twin.finding(facts);
+            it.findings.push(finding.clone());
+            warnings.insert(it.id, Some(finding));
+        }
+    }
+    if warnings.is_empty() { Ok(()) } else { repeats::warn(tx, &warnings).await }
 }
 
 /// A post with the ids its rows get.
@@ -186,38 +241,48 @@ struct Rows {
     latest_at: DateTime<Utc>,
     run_at: DateTime<Utc>,
     publications: Vec<Uuid>,
+    /// Of each target's first comment, if it asks for one.
+    comments: Vec<Uuid>,
     jobs: Vec<Uuid>,
 }
 
 impl Rows {
-    fn of(workspace_id: Uuid, new: NewPost, now: DateTime<Utc>) -> Self {
+    fn of(id: Uuid, workspace_id: Uuid, new: NewPost, now: DateTime<Utc>) -> Self {
         let span = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
         let later = new.scheduled_for.checked_add_signed(span(new.latest_after));
         let ahead = new.scheduled_for.checked_sub_signed(span(new.prepare_ahead));
         let fresh = || new.targets.iter().map(|_| Uuid::now_v7()).collect();
         Self {
-            id: Uuid::now_v7(),
+            id,
             workspace_id,
             latest_at: later.unwrap_or(DateTime::<Utc>::MAX_UTC),
             run_at: ahead.map_or(now, |at| at.max(now)),
             publications: fresh(),
+            comments: fresh(),
             jobs: fresh(),
             new,
         }
     }
 
-    /// All rows in one statement: one round trip, and no part without the others.
-    async fn insert(&self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    /// All rows in one statement: one round trip, and no part without the others. Returns the posts that say the same.
+    async fn insert(
+        &self,
+        connection: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Twin>, LedgerError> {
         let new = &self.new;
         let written = new.written.as_ref();
         let accounts: Vec<Uuid> = new.targets.iter().map(|target| target.account_id).collect();
         let surfaces: Vec<String> = new.targets.iter().map(|target| target.surface.to_owned()).collect();
         let captions: Vec<Option<String>> = new.targets.iter().map(|target| target.caption.clone()).collect();
+        let links: Vec<Option<String>> = new.targets.iter().map(|target| target.link.clone()).collect();
+        let words: Vec<Option<String>> = new.targets.iter().map(NewTarget::first_comment).collect();
         let options: Vec<Value> = new.targets.iter().map(|target| target.options.clone()).collect();
         let payloads: Vec<Value> =
             self.publications.iter().map(|id| json!({ "publication_id": id })).collect();
-        sqlx::query!(
-            "WITH the_post AS (
+        let twins = sqlx::query_as!(
+            Twin,
+            r#"WITH the_post AS (
                  INSERT INTO post (id, workspace_id, kind, caption, link, wall_time, time_zone, fold, scheduled_for,
                                    latest_after, created_by, created_at)
                  VALUES ($1, $2, $3::text::post_kind, $4, $5, $6, $7, $8, $9, make_interval(secs => $10), $11, $24)),
@@ -225,15 +290,29 @@ impl Rows {
                  INSERT INTO post_media (post_id, position, media_id)
                  SELECT $1, n - 1, id FROM unnest($12::uuid[]) WITH ORDINALITY AS file (id, n)),
              the_publications AS (
-                 INSERT INTO publication (id, workspace_id, account_id, post_id, surface, caption, options, state,
+                 INSERT INTO publication (id, workspace_id, account_id, post_id, surface, caption, link, options, state,
                                           scheduled_for, latest_at, check_at)
-                 SELECT t.id, $2, t.account, $1, t.surface, t.caption, t.options, 'scheduled', $9, $13,
+                 SELECT t.id, $2, t.account, $1, t.surface, t.caption, t.link, t.options, 'scheduled', $9, $13,
                         next_check($9, $24)
-                 FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::jsonb[])
-                      AS t (id, account, surface, caption, options))
-             INSERT INTO job (id, kind, ver, workspace_id, account_id, publication_id, run_at, payload)
-             SELECT t.id, $19, $20, $2, t.account, t.publication, $21, t.payload
-             FROM unnest($22::uuid[], $15::uuid[], $14::uuid[], $23::jsonb[]) AS t (id, account, publication, payload)",
+                 FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::jsonb[], $25::text[])
+                      AS t (id, account, surface, caption, options, link)),
+             the_jobs AS (
+                 INSERT INTO job (id, kind, ver, workspace_id, account_id, publication_id, run_at, payload)
+                 SELECT t.id, $19, $20, $2, t.account, t.publication, $21, t.payload
+                 FROM unnest($22::uuid[], $15::uuid[], $14::uuid[], $23::jsonb[]) AS t (id, account, publication, payload)),
+             the_content AS (
+                 INSERT INTO publication_content (publication_id, account_id, digest)
+                 SELECT t.id, t.account, content_digest(coalesce(t.caption, $4), $5, $12::uuid[])
+                 FROM unnest($14::uuid[], $15::uuid[], $17::text[]) AS t (id, account, caption)
+                 RETURNING account_id, digest),
+             the_comments AS (
+                 INSERT INTO publication (id, workspace_id, account_id, post_id, parent_id, surface, caption, state,
+                                          scheduled_for, latest_at)
+                 SELECT t.id, $2, t.account, $1, t.parent, $27, t.words, 'scheduled', $9, $13
+                 FROM unnest($28::uuid[], $15::uuid[], $14::uuid[], $29::text[]) AS t (id, account, parent, words)
+                 WHERE t.words IS NOT NULL)
+             SELECT t.account_id AS "account_id!", twin.post_id AS "post_id!", twin.at AS "at!"
+             FROM the_content t CROSS JOIN LATERAL said_before(t.account_id, t.digest, $9, $26, $1) AS twin"#,
             self.id,
             self.workspace_id,
             new.kind.word(),
@@ -258,10 +337,15 @@ impl Rows {
             &self.jobs,
             &payloads,
             now,
+            &links as &[Option<String>],
+            interval(new.repeat_within),
+            comment::SURFACE.name,
+            &self.comments,
+            &words as &[Option<String>],
         )
-        .execute(connection)
+        .fetch_all(connection)
         .await?;
-        Ok(())
+        Ok(twins)
     }
 
     fn due(&self, now: DateTime<Utc>) -> Vec<Hint> {
@@ -275,26 +359,21 @@ impl Rows {
     }
 
     fn into_post(self, now: DateTime<Utc>) -> Post {
-        let Self { id, new, publications, .. } = self;
+        let Self { id, new, publications, comments, .. } = self;
         let scheduled_for = new.scheduled_for;
-        let publication = |(id, target): (Uuid, NewTarget)| Publication {
+        let said = publications.iter().zip(comments).zip(&new.targets);
+        let said = said.filter_map(|((parent, id), target)| target.comment(*parent, id, scheduled_for));
+        let comments: Vec<Publication> = said.collect();
+        let publication = |(id, target): (Uuid, &NewTarget)| Publication {
             id,
-            account_id: target.account_id,
-            platform: target.platform,
             surface: target.surface.to_owned(),
-            caption: target.caption,
-            options: target.options,
-            state: State::Scheduled,
-            attempts: 0,
-            scheduled_for,
-            published_at: None,
-            permalink: None,
-            remote_id: None,
-            failure: None,
-            hold_reason: None,
-            cancel_requested_at: None,
-            findings: Vec::new(),
+            caption: target.caption.clone(),
+            link: target.link.clone(),
+            options: target.options.clone(),
+            ..Publication::scheduled(target, scheduled_for)
         };
+        let publications =
+            publications.into_iter().zip(&new.targets).map(publication).chain(comments).collect();
         Post {
             id,
             kind: new.kind.word().to_owned(),
@@ -307,7 +386,7 @@ impl Rows {
             scheduled_for,
             latest_after: new.latest_after,
             created_at: now,
-            publications: publications.into_iter().zip(new.targets).map(publication).collect(),
+            publications,
         }
     }
 }

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    LedgerError,
+    LedgerError, comments,
     reconcile::{After, insert_publish_job},
     settle::{Outcome, bury, kept, words},
 };
@@ -64,6 +64,11 @@ pub enum Refusal {
          accounts a caption of their own, or write a new post"
     )]
     Shown,
+    /// It goes out after its post.
+    #[error(
+        "it is the first comment of a post that is not public; it goes out after that, so see to the post first"
+    )]
+    Follows,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),
@@ -75,10 +80,11 @@ pub(super) async fn retry_publication(
     tx: &mut PgConnection,
     id: Uuid,
 ) -> Result<Result<Uuid, Refusal>, LedgerError> {
-    let account = lock(tx, id).await?;
+    let Some(account) = lock(tx, id).await? else { return Ok(Err(Refusal::Missing)) };
     let it = stand(tx, id).await?;
     let refusal = match control::retry(&it) {
         control::Retry::Now if account != "active" => Refusal::Account(account),
+        control::Retry::Now if comments::waits(tx, id).await? => Refusal::Follows,
         control::Retry::Now => return Ok(Ok(redrive(tx, id).await?)),
         control::Retry::UnderWay => Refusal::UnderWay(it.state.shown().to_owned()),
         control::Retry::Unknown => Refusal::Unknown,
@@ -94,7 +100,9 @@ pub(super) async fn cancel_publication(
     tx: &mut PgConnection,
     id: Uuid,
 ) -> Result<Result<(), Refusal>, LedgerError> {
-    lock(tx, id).await?;
+    if lock(tx, id).await?.is_none() {
+        return Ok(Err(Refusal::Missing));
+    }
     let it = stand(tx, id).await?;
     match control::cancel(&it) {
         control::Cancel::Now => honour(tx, &[id]).await.map(Ok),
@@ -132,17 +140,18 @@ pub(super) async fn honour_wishes(tx: &mut PgConnection) -> Result<(), LedgerErr
 }
 
 /// Locks a publication and its account, as arming does and in that order: whoever looks afterwards sees what is true
-/// until the end. Returns the account's state.
-async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<String, LedgerError> {
+/// until the end. Returns the account's state; `None`: there is no such publication any more.
+pub(super) async fn lock(tx: &mut PgConnection, id: Uuid) -> Result<Option<String>, LedgerError> {
     let account = sqlx::query_scalar!(
         r#"SELECT CASE WHEN frozen_at IS NULL THEN state ELSE 'frozen' END::text AS "state!" FROM account
            WHERE id = (SELECT account_id FROM publication WHERE id = $1) FOR SHARE"#,
         id,
     )
-    .fetch_one(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_one(tx).await?;
-    Ok(account)
+    let row =
+        sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_optional(tx).await?;
+    Ok(account.filter(|_| row.is_some()))
 }
 
 /// Where it stands.

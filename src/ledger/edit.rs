@@ -19,11 +19,12 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     accept::{Facts, NewPost, NewTarget},
-    accounts,
+    accounts, comments,
     control::{self, Refusal},
     idempotency::{Answer, Asked, Once},
     media,
     posts::{self, Post, Publication},
+    repeats,
 };
 
 /// A write about one post.
@@ -123,7 +124,7 @@ impl Ledger {
             Ok(new) => new,
             Err(bad) => return Ok(Once::Done(Err(Unchanged::Bad(bad)))),
         };
-        let due = match write(&mut tx, &post, &new, facts.now).await? {
+        let due = match write(&mut tx, &post, &new, &facts).await? {
             Ok(due) => due,
             Err(refusal) => return Ok(Once::Done(Err(Unchanged::Refused(refusal)))),
         };
@@ -147,9 +148,10 @@ impl Ledger {
             acted |= done.is_ok();
             refusals.extend(done.err());
         }
-        // one that may be public outweighs all that were cancelled
-        let kept = refusals.contains(&Refusal::WishKept);
-        if acted && !kept {
+        // one that may be public outweighs all that were cancelled, whether or not that will ever be proved
+        let in_doubt = |it: &Refusal| matches!(it, Refusal::WishKept | Refusal::Undecided);
+        let doubted = matches!(verb, Verb::Cancel) && refusals.iter().any(in_doubt);
+        if acted && !doubted {
             return Ok(Once::Done(Ok(self.done(tx, about, Vec::new()).await?)));
         }
         let refusal = refusals.into_iter().max_by_key(weight).unwrap_or(Refusal::Missing);
@@ -185,7 +187,7 @@ fn weight(refusal: &Refusal) -> u8 {
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,
-        Refusal::UnderWay(_) | Refusal::Running => 3,
+        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,
         Refusal::Missing => 0,
@@ -224,9 +226,16 @@ async fn lock(
         .await?;
     let Some(post) = posts::select(tx, about.workspace_id, about.post_id).await? else { return Ok(None) };
     let media_ids = [media_ids, &post.media_ids].concat();
-    let media = media::select(tx, about.workspace_id, &media_ids).await?;
-    let now = sqlx::query_scalar!(r#"SELECT ledger_now() AS "now!""#).fetch_one(tx).await?;
-    Ok(Some((Facts { now, accounts, media }, post)))
+    let media = media::lock(tx, about.workspace_id, &media_ids).await?;
+    let row = sqlx::query!(
+        r#"SELECT ledger_now() AS "now!", (SELECT link_template FROM workspace WHERE id = $1) AS link_template"#,
+        about.workspace_id,
+    )
+    .fetch_one(tx)
+    .await?;
+    let facts =
+        Facts { now: row.now, accounts, media, link_template: row.link_template, post_id: Some(post.id) };
+    Ok(Some((facts, post)))
 }
 
 /// Writes what is new, or nothing. Returns the jobs that may run now.
@@ -234,12 +243,12 @@ async fn write(
     tx: &mut PgConnection,
     post: &Post,
     new: &NewPost,
-    now: DateTime<Utc>,
+    facts: &Facts,
 ) -> Result<Result<Vec<Hint>, Refusal>, LedgerError> {
     let targets: HashMap<Uuid, &NewTarget> = new.targets.iter().map(|it| (it.account_id, it)).collect();
     let change = Change { post, new };
     let mut changed = Vec::new();
-    for it in &post.publications {
+    for it in post.publications.iter().filter(|it| it.parent_id.is_none()) {
         if it.state == State::Published && change.shows_otherwise(it) {
             return Ok(Err(Refusal::Shown));
         }
@@ -252,15 +261,21 @@ async fn write(
         }
     }
     if changed.is_empty() {
-        let over = post.publications.iter().all(|it| matches!(it.state, State::Published | State::Cancelled));
+        let over = post
+            .publications
+            .iter()
+            .filter(|it| it.parent_id.is_none())
+            .all(|it| matches!(it.state, State::Published | State::Cancelled));
         return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(Vec::new()) });
     }
     update_post(tx, post, new).await?;
     let mut due = Vec::new();
     for (it, target) in changed {
         update_publication(tx, it.id, target, new).await?;
-        due.extend(wake(tx, it, &change, now).await?);
+        comments::change(tx, it, target).await?;
+        due.extend(wake(tx, it, &change, facts.now).await?);
     }
+    repeats::take_down(tx, post.id, facts, new.repeat_within).await?;
     Ok(Ok(due))
 }
 
@@ -346,8 +361,8 @@ async fn update_publication(
 ) -> Result<(), LedgerError> {
     sqlx::query!(
         "UPDATE publication
-         SET surface = $2, caption = $3, options = $4, scheduled_for = $5,
-             latest_at = $5::timestamptz + make_interval(secs => $6), version = version + 1, updated_at = ledger_now()
+         SET surface = $2, caption = $3, options = $4, scheduled_for = $5, given_up = NULL,
+             latest_at = $5::timestamptz + make_interval(secs => $6), link = $7, version = version + 1, updated_at = ledger_now()
          WHERE id = $1",
         id,
         target.surface,
@@ -355,6 +370,7 @@ async fn update_publication(
         target.options,
         new.scheduled_for,
         new.latest_after.as_secs_f64(),
+        target.link,
     )
     .execute(tx)
     .await?;
@@ -362,7 +378,8 @@ async fn update_publication(
 }
 
 /// Its job runs when the new time asks for it; another time wakes what failed or was too late (T21). Who has the job
-/// now gives it back at that time, whatever time they meant.
+/// now gives it back at that time, whatever time they meant. The attempts that were spent on what it was before do not
+/// count; the workers that it ended do, until it is done.
 async fn wake(
     tx: &mut PgConnection,
     it: &Publication,
@@ -378,7 +395,8 @@ async fn wake(
     let ahead = TimeDelta::from_std(change.new.prepare_ahead).unwrap_or(TimeDelta::MAX);
     let run_at = change.new.scheduled_for.checked_sub_signed(ahead).map_or(now, |at| at.max(now));
     let job = sqlx::query!(
-        "UPDATE job SET run_at = $2, epoch = epoch + 1 WHERE publication_id = $1 AND kind = 'publish'
+        "UPDATE job SET run_at = $2, epoch = epoch + 1, attempt = 0, troubled_at = NULL
+         WHERE publication_id = $1 AND kind = 'publish'
          RETURNING id, workspace_id",
         it.id,
         run_at,

@@ -20,10 +20,8 @@ use super::{
     Claim, Ledger, LedgerError,
     claims::interval,
     settle::{kept, words},
+    telling::until_heard,
 };
-
-/// The wait before evidence is told again.
-const EVIDENCE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The effects of one claimed publication.
 pub struct ClaimedEffects<'a> {
@@ -167,7 +165,10 @@ impl Effects for ClaimedEffects<'_> {
     async fn keep(&self, handle: &Handle) -> Result<(), JobError> {
         let rows = sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
-                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE)
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               -- what an earlier call had left behind is gone on with
+               adopted AS (
+                   DELETE FROM orphan_handle WHERE handle_kind = $5 AND handle_id = $6 AND EXISTS (SELECT FROM fence))
                UPDATE publication
                SET handle_kind = $5, handle_id = $6, handle_detail = $7, handle_state = 'building'
                WHERE id = $4 AND state = 'preparing' AND EXISTS (SELECT FROM fence)"#,
@@ -250,18 +251,21 @@ impl Effects for ClaimedEffects<'_> {
     }
 
     async fn heard(&self, call: Uuid, public: &Public) -> Result<(), JobError> {
-        Ok(self.ledger.heard(self.publication_id, call, public).await?)
+        let (ledger, id, public) = (self.ledger.clone(), self.publication_id, public.clone());
+        let telling = until_heard(move || {
+            let (ledger, public) = (ledger.clone(), public.clone());
+            async move { ledger.heard(id, call, &public).await }
+        });
+        Ok(telling.await?)
     }
 
     async fn seen(&self, call: Option<Uuid>, public: &Public) -> Result<(), JobError> {
-        // a proof that is dropped may never come again: it is told until it is heard, or the attempt ends
-        loop {
-            match self.ledger.seen(self.publication_id, call, public).await {
-                Err(LedgerError::Away(error)) => tracing::warn!(%error, "evidence could not be recorded yet"),
-                other => return Ok(other?),
-            }
-            tokio::time::sleep(EVIDENCE_AGAIN).await;
-        }
+        let (ledger, id, public) = (self.ledger.clone(), self.publication_id, public.clone());
+        let telling = until_heard(move || {
+            let (ledger, public) = (ledger.clone(), public.clone());
+            async move { ledger.seen(id, call, &public).await }
+        });
+        Ok(telling.await?)
     }
 
     async fn accepted(&self, call: Uuid) -> Result<(), JobError> {
@@ -368,7 +372,8 @@ impl ClaimedEffects<'_> {
                    WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND EXISTS (SELECT FROM fence)
                    RETURNING id)
                UPDATE remote_call
-               SET verdict = $9::text::call_verdict, finished_at = ledger_now(), remote_code = $10, remote_message = $11
+               SET verdict = $9::text::call_verdict, finished_at = ledger_now(), remote_code = $10, remote_message = $11,
+                   unsent = $13
                FROM moved WHERE call_id = $12"#,
             self.claim.job_id,
             self.claim.epoch,
@@ -382,6 +387,7 @@ impl ClaimedEffects<'_> {
             failure.code,
             failure.message,
             call,
+            step == Move::Unsent,
         )
         .execute(&self.ledger.pool)
         .await
@@ -412,6 +418,7 @@ impl ClaimedEffects<'_> {
                      AND EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $9)
                      AND handle_state = 'ready' AND handle_version = version AND cancel_requested_at IS NULL
                      AND scheduled_for <= ledger_now() AND ledger_now() <= latest_at
+                     AND NOT waits_for_parent(parent_id)
                      -- no other handle of it may still become public
                      AND NOT EXISTS (
                          SELECT FROM remote_call c WHERE c.publication_id = publication.id AND c.kind = 'commit'

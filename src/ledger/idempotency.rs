@@ -134,6 +134,23 @@ pub(super) async fn keep(
     Ok(())
 }
 
+/// The answer names this file, and goes with it.
+pub(super) async fn names(
+    connection: &mut PgConnection,
+    asked: &Asked,
+    media_id: Uuid,
+) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE idempotency_key SET media_id = $3 WHERE workspace_id = $1 AND key = $2",
+        asked.workspace_id,
+        asked.key,
+        media_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Leaves the key to the next who asks.
 async fn give_up(connection: &mut PgConnection, asked: &Asked) -> Result<(), LedgerError> {
     sqlx::query!(

@@ -15,6 +15,7 @@ use super::{
     control::{self, Refusal},
     idempotency::{Keyed, Once},
     settle::{Outcome, bury},
+    take_down,
 };
 
 /// Where a job stands.
@@ -299,6 +300,7 @@ async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Result<Uuid, Refusal
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(made) = made {
+        take_down::ask_again(tx, id, made).await?;
         return Ok(Ok(made));
     }
     let before = sqlx::query_scalar!("SELECT redriven_as FROM job_history WHERE id = $1", id);

@@ -100,6 +100,7 @@ impl Ledger {
         let answer = answer(&media);
         if let Some(asked) = asked {
             idempotency::keep(&mut tx, asked, &answer).await?;
+            idempotency::names(&mut tx, asked, media.id).await?;
         }
         self.commit(tx, &xid).await?;
         Ok(Kept::New(media, answer))

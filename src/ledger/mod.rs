@@ -6,6 +6,7 @@ pub mod access;
 pub mod accounts;
 pub mod claims;
 pub mod clock;
+pub mod comments;
 pub mod control;
 pub mod edit;
 pub mod effects;
@@ -20,6 +21,7 @@ pub mod keyring;
 pub mod keys;
 pub mod media;
 pub mod origin;
+pub mod orphans;
 mod pair;
 pub mod pauses;
 pub mod people;
@@ -28,16 +30,21 @@ pub mod posts;
 pub mod preflight;
 pub mod publications;
 pub mod reconcile;
+mod removals;
 pub mod renewals;
+pub mod repeats;
 pub mod reseal;
 pub mod restore;
 pub mod schedules;
 pub mod settle;
 pub mod spare;
+pub mod take_down;
+mod telling;
 pub mod tidings;
 pub mod traffic;
 pub mod uploads;
 pub mod vault;
+pub mod verdict;
 mod withdraw;
 pub mod workers;
 pub mod workspaces;
@@ -54,6 +61,7 @@ use pool::{Plans, Pool};
 
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use keyring::KeyRing;
+pub use removals::ClaimedTakeDowns;
 
 /// The longest that a connection which is taken or given back may need to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -208,33 +216,36 @@ impl Ledger {
                 ("jit", "off"),
             ]);
         let plans = Plans::default();
-        let (kept, made) = (plans.clone(), plans.clone());
-        let pool = PgPoolOptions::new()
-            .max_connections(size)
-            .acquire_timeout(Duration::from_secs(5))
-            // the pool's own check waits for ever where a connection is half open, and keeps its place meanwhile
-            .test_before_acquire(false)
-            .before_acquire(move |connection, was| {
-                let outlived = kept.outlived(was.age);
-                Box::pin(async move {
-                    Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
+        let opened = plans.clone();
+        let open = move || {
+            let (kept, made) = (opened.clone(), opened.clone());
+            PgPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(Duration::from_secs(5))
+                // the pool's own check waits for ever where a connection is half open, and keeps its place meanwhile
+                .test_before_acquire(false)
+                .before_acquire(move |connection, was| {
+                    let outlived = kept.outlived(was.age);
+                    Box::pin(async move {
+                        Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
+                    })
                 })
-            })
-            .after_release(|connection, _| Box::pin(answers(connection)))
-            .after_connect(move |connection, _| {
-                let made = made.clone();
-                Box::pin(async move {
-                    if let Some(statement) = role.switch() {
-                        connection.execute(statement).await?;
-                    }
-                    if !writes(connection).await? {
-                        made.outlive();
-                    }
-                    Ok(())
+                .after_release(|connection, _| Box::pin(answers(connection)))
+                .after_connect(move |connection, _| {
+                    let made = made.clone();
+                    Box::pin(async move {
+                        if let Some(statement) = role.switch() {
+                            connection.execute(statement).await?;
+                        }
+                        if !writes(connection).await? {
+                            made.outlive_newest();
+                        }
+                        Ok(())
+                    })
                 })
-            })
-            .connect_lazy_with(options);
-        Ok(Self { pool: Pool::new(pool, plans) })
+                .connect_lazy_with(options.clone())
+        };
+        Ok(Self { pool: Pool::new(open, plans) })
     }
 
     /// Applies the migrations.
@@ -242,7 +253,7 @@ impl Ledger {
     /// # Errors
     /// The ledger is away, or a migration failed; the message names it.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        sqlx::migrate!().run(&*self.pool).await
+        sqlx::migrate!().run(&self.pool.now()).await
     }
 
     /// Runs a transaction; one that met others, or an old plan, is run again, a few times and at random moments.
@@ -295,13 +306,13 @@ impl Ledger {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        self.pool.execute("SELECT 1").await?;
+        (&self.pool).execute("SELECT 1").await?;
         Ok(())
     }
 
     /// Gives every connection back, and lets nobody have one any more.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pool.now().close().await;
     }
 }
 

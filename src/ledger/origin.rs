@@ -9,10 +9,10 @@ use jobs::{
 use url::Url;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, telling::until_heard};
 
 /// The kind of the handles whose files networks pull.
-const PULL: &str = "pull";
+pub(super) const PULL: &str = "pull";
 
 /// A file that a network is about to fetch.
 #[derive(Debug, Clone)]
@@ -54,6 +54,33 @@ impl Ledger {
                    RETURNING f.call_id)
                SELECT file.object_key AS "object_key!", file.type AS "content_type!", file.bytes AS "bytes!"
                FROM file JOIN told ON told.call_id = file.call_id"#,
+            call,
+            i16::from(position),
+            PULL,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| Fetch {
+            object_key: row.object_key,
+            content_type: row.content_type,
+            bytes: u64::try_from(row.bytes).unwrap_or_default(),
+        }))
+    }
+
+    /// The file that [`fetch`](Self::fetch) would serve; nothing is written down, and nothing may be served by this.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn served(&self, call: Uuid, position: u8) -> Result<Option<Fetch>, LedgerError> {
+        let row = sqlx::query!(
+            r#"SELECT m.object_key, m.type AS content_type, m.bytes
+               FROM remote_call c
+               JOIN publication p ON p.id = c.publication_id AND p.handle_kind = $3 AND p.handle_id = c.handle_id
+               JOIN post_media pm ON pm.post_id = p.post_id
+               JOIN media m ON m.id = pm.media_id
+               WHERE c.call_id = $1 AND c.kind = 'commit' AND NOT c.revoked
+                 AND c.started_at > ledger_now() - interval '1 day'
+               ORDER BY pm.position LIMIT 1 OFFSET $2::smallint"#,
             call,
             i16::from(position),
             PULL,
@@ -143,7 +170,12 @@ impl Origin for LedgerOrigin {
     }
 
     async fn named(&self, call: Uuid, name: &str) -> Result<(), Failure> {
-        self.ledger.name_commit(call, name).await.map_err(|error| away(&error))
+        let (ledger, name) = (self.ledger.clone(), name.to_owned());
+        let telling = until_heard(move || {
+            let (ledger, name) = (ledger.clone(), name.clone());
+            async move { ledger.name_commit(call, &name).await }
+        });
+        telling.await.map_err(|error| away(&error))
     }
 
     async fn close(&self, handle: &str, when: Close) -> Result<Pulled, Failure> {

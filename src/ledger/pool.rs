@@ -1,26 +1,43 @@
 //! The pool of connections, and which of them are not used again.
 
 use std::{
-    ops::Deref,
-    sync::{Arc, PoisonError, RwLock},
+    fmt,
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use futures_util::{
     TryFutureExt, TryStreamExt,
     future::BoxFuture,
-    stream::{BoxStream, StreamExt},
+    stream::{self, BoxStream, StreamExt},
 };
 use sqlx::{
-    Describe, Either, Error, Execute, Executor, Postgres, SqlStr,
+    Describe, Either, Error, Execute, Executor, PgTransaction, Postgres, SqlStr,
+    pool::PoolConnection,
     postgres::{PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-/// A pool that hears of plans which are older than their tables.
-#[derive(Debug, Clone)]
+/// A pool that gave nobody a connection for this long, and has somebody waiting, is replaced.
+const STUCK_AFTER: Duration = Duration::from_secs(4);
+
+/// The longest from when a connection is looked at to when the pool counts its age.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+
+/// A pool that hears of plans which are older than their tables, and is replaced when it is stuck: sqlx asks a connection
+/// that comes back whether it is well and waits without end, so that one which goes half open just then keeps its place
+/// for good.
+#[derive(Clone)]
 pub(super) struct Pool {
-    pool: PgPool,
+    now: Arc<RwLock<PgPool>>,
+    had: Arc<Mutex<Instant>>,
+    open: Arc<dyn Fn() -> PgPool + Send + Sync>,
     plans: Plans,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.now).finish()
+    }
 }
 
 /// What is known of the plans that connections keep, and of connections that cannot write. A plan whose columns have
@@ -42,6 +59,11 @@ impl Plans {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
+    /// The same, with the one that is just being made: its age counts from when it is ready.
+    pub fn outlive_newest(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + READY_WITHIN);
+    }
+
     /// Whether a connection of this age may keep such a plan.
     pub fn outlived(&self, age: Duration) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_some_and(|met| age >= met.elapsed())
@@ -49,21 +71,74 @@ impl Plans {
 }
 
 impl Pool {
-    pub fn new(pool: PgPool, plans: Plans) -> Self {
-        Self { pool, plans }
+    /// One that is opened so, now and whenever it is stuck.
+    pub fn new(open: impl Fn() -> PgPool + Send + Sync + 'static, plans: Plans) -> Self {
+        let now = Arc::new(RwLock::new(open()));
+        Self { now, had: Arc::new(Mutex::new(Instant::now())), open: Arc::new(open), plans }
     }
 
     /// See [`Plans::heed`]; for transactions, whose errors do not pass by here.
     pub fn heed(&self, error: &Error) {
         self.plans.heed(error);
     }
+
+    /// The pool as sqlx knows it, for what it alone can do.
+    pub fn now(&self) -> PgPool {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// There is none, or none free in time.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
+        let waiting = Waiting(Some(self));
+        waiting.over(self.now().acquire().await)
+    }
+
+    /// A transaction.
+    ///
+    /// # Errors
+    /// There is no connection, or none free in time.
+    pub async fn begin(&self) -> Result<PgTransaction<'static>, Error> {
+        let waiting = Waiting(Some(self));
+        waiting.over(self.now().begin().await)
+    }
+
+    fn had_one(&self) {
+        *self.had.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn had_none(&self) {
+        let mut had = self.had.lock().unwrap_or_else(PoisonError::into_inner);
+        if had.elapsed() >= STUCK_AFTER {
+            *had = Instant::now();
+            *self.now.write().unwrap_or_else(PoisonError::into_inner) = (self.open)();
+            tracing::warn!("no connection to the ledger came free; a pool is opened anew");
+        }
+    }
 }
 
-impl Deref for Pool {
-    type Target = PgPool;
+/// A wait for a connection, whose end is noticed also where it is given up.
+struct Waiting<'p>(Option<&'p Pool>);
 
-    fn deref(&self) -> &PgPool {
-        &self.pool
+impl Waiting<'_> {
+    fn over<T>(mut self, got: Result<T, Error>) -> Result<T, Error> {
+        if !matches!(got, Err(Error::PoolTimedOut))
+            && let Some(pool) = self.0.take()
+            && got.is_ok()
+        {
+            pool.had_one();
+        }
+        got
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0 {
+            pool.had_none();
+        }
     }
 }
 
@@ -75,7 +150,12 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.pool.fetch_many(query).inspect_err(|error| self.plans.heed(error)).boxed()
+        let rows = async move {
+            let mut connection = self.acquire().await?;
+            let rows: Vec<_> = connection.fetch_many(query).collect().await;
+            Ok::<_, Error>(stream::iter(rows))
+        };
+        stream::once(rows).try_flatten().inspect_err(|error| self.plans.heed(error)).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
@@ -83,7 +163,8 @@ impl<'p> Executor<'p> for &'p Pool {
         'p: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        Box::pin(self.pool.fetch_optional(query).inspect_err(|error| self.plans.heed(error)))
+        let row = async move { self.acquire().await?.fetch_optional(query).await };
+        Box::pin(row.inspect_err(|error| self.plans.heed(error)))
     }
 
     fn prepare_with<'e>(
@@ -94,13 +175,13 @@ impl<'p> Executor<'p> for &'p Pool {
     where
         'p: 'e,
     {
-        self.pool.prepare_with(sql, parameters)
+        Box::pin(async move { self.acquire().await?.prepare_with(sql, parameters).await })
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
     where
         'p: 'e,
     {
-        self.pool.describe(sql)
+        Box::pin(async move { self.acquire().await?.describe(sql).await })
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, accept::NewTarget, take_down::TakenDown};
 
 /// Counting stops here, so that the list's page stays quick.
 pub const COUNTED: i64 = 10_000;
@@ -52,6 +52,12 @@ impl Post {
         let has = |word: &&&str| self.publications.iter().any(|it| it.state.shown() == **word);
         State::SHOWN.iter().find(has).copied().unwrap_or("cancelled")
     }
+
+    /// Whether it is a comment whose post is not public yet.
+    pub fn waits(&self, it: &Publication) -> bool {
+        let ahead = |other: &Publication| Some(other.id) == it.parent_id && other.state != State::Published;
+        it.parent_id.is_some() && self.publications.iter().any(ahead)
+    }
 }
 
 /// A post on one account.
@@ -65,8 +71,12 @@ pub struct Publication {
     pub platform: String,
     /// `text`, `photo` and the like.
     pub surface: String,
+    /// The publication that it stands under, of the same account: it is a comment.
+    pub parent_id: Option<Uuid>,
     /// This account's own words; `None` is the post's.
     pub caption: Option<String>,
+    /// The link as this account's followers get it; `None` is the post's.
+    pub link: Option<String>,
     /// What the author chose for this network.
     pub options: Value,
     /// Where it stands.
@@ -89,6 +99,35 @@ pub struct Publication {
     pub cancel_requested_at: Option<DateTime<Utc>>,
     /// What the latest check before its time found.
     pub findings: Vec<Finding>,
+    /// What became of a wish to take it down.
+    pub taken_down: Option<TakenDown>,
+}
+
+impl Publication {
+    /// One to this account that nothing was done about yet, and of which nothing is said.
+    pub(super) fn scheduled(target: &NewTarget, scheduled_for: DateTime<Utc>) -> Self {
+        Self {
+            id: Uuid::nil(),
+            account_id: target.account_id,
+            platform: target.platform.clone(),
+            surface: String::new(),
+            parent_id: None,
+            caption: None,
+            link: None,
+            options: Value::Null,
+            state: State::Scheduled,
+            attempts: 0,
+            scheduled_for,
+            published_at: None,
+            permalink: None,
+            remote_id: None,
+            failure: None,
+            hold_reason: None,
+            cancel_requested_at: None,
+            findings: Vec::new(),
+            taken_down: None,
+        }
+    }
 }
 
 /// Which posts.
@@ -130,6 +169,17 @@ pub enum Happening {
         verdict: Option<String>,
         /// What the network said.
         message: Option<String>,
+    },
+    /// Somebody has decided about it.
+    Verdict {
+        /// It is public.
+        published: bool,
+        /// Why.
+        reason: Option<String>,
+        /// `person`, `key` or `operator`.
+        said_by: String,
+        /// What the person is called, if it was one who is still known.
+        name: Option<String>,
     },
     /// An attempt ended.
     Attempt {
@@ -272,7 +322,26 @@ impl Ledger {
             at: row.at,
             what: Happening::Attempt { outcome: row.outcome, reason: row.reason },
         });
-        let mut events: Vec<Event> = calls.chain(attempts).collect();
+        let verdicts = sqlx::query!(
+            r#"SELECT v.publication_id, v.decided_at, v.published, v.reason, v.said_by,
+                      p.first_name || ' ' || p.last_name AS name
+               FROM verdict v LEFT JOIN person p ON p.id = v.person_id
+               WHERE v.publication_id = ANY ($1) ORDER BY v.decided_at"#,
+            publications,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let verdicts = verdicts.into_iter().map(|row| Event {
+            publication_id: row.publication_id,
+            at: row.decided_at,
+            what: Happening::Verdict {
+                published: row.published,
+                reason: row.reason,
+                said_by: row.said_by,
+                name: row.name,
+            },
+        });
+        let mut events: Vec<Event> = calls.chain(attempts).chain(verdicts).collect();
         events.sort_by_key(|event| event.at);
         Ok(events)
     }
@@ -343,18 +412,20 @@ async fn publications_of(
     since: DateTime<Utc>,
 ) -> Result<HashMap<Uuid, Vec<Publication>>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.caption, p.options,
+        r#"SELECT p.id, p.post_id, p.account_id, a.platform, p.surface, p.parent_id, p.caption, p.link, p.options,
                   p.state::text AS "state!", p.scheduled_for, p.published_at, p.public_url, p.public_id, p.error,
                   p.hold_reason, p.cancel_requested_at,
                   (SELECT k.findings FROM publication_check k WHERE k.publication_id = p.id) AS findings,
+                  t.state::text AS "taken_down?", t.asked_at AS "asked_at?", t.reason, t.ended_at, t.why,
                   coalesce(past.n, 0) + coalesce(ended.n, 0) + coalesce(running.n, 0) AS "attempts!"
            FROM publication p
            JOIN account a ON a.id = p.account_id
+           LEFT JOIN take_down t ON t.publication_id = p.id
            LEFT JOIN LATERAL (
-               SELECT count(*) AS n FROM attempt t
+               SELECT count(*) AS n FROM attempt o
                -- the time spares the partitions from before the post
-               WHERE t.publication_id = p.id AND t.ended_at >= $2
-                 AND t.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
+               WHERE o.publication_id = p.id AND o.ended_at >= $2
+                 AND o.outcome NOT IN ('waiting', 'paused', 'released')) past ON true
            LEFT JOIN LATERAL (
                SELECT count(*) AS n FROM job_history h
                WHERE h.publication_id = p.id AND h.finished_at >= $2) ended ON true
@@ -376,7 +447,9 @@ async fn publications_of(
             account_id: row.account_id,
             platform: row.platform,
             surface: row.surface,
+            parent_id: row.parent_id,
             caption: row.caption,
+            link: row.link,
             options: row.options,
             state,
             attempts: row.attempts,
@@ -388,6 +461,7 @@ async fn publications_of(
             hold_reason: row.hold_reason,
             cancel_requested_at: row.cancel_requested_at,
             findings: row.findings.as_ref().map(findings).unwrap_or_default(),
+            taken_down: TakenDown::read(row.taken_down, row.asked_at, row.reason, row.ended_at, row.why)?,
         });
     }
     Ok(publications)

@@ -1,5 +1,4 @@
-//! What is looked at before a post's time: what networks said of accounts, what repeats itself, and what the checks
-//! found.
+//! What is looked at before a post's time: what networks said of accounts, and what the checks found.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -31,26 +30,6 @@ pub struct ToAsk {
     pub platform: String,
     /// The network's id.
     pub external_id: String,
-}
-
-/// What a post would say to an account.
-#[derive(Debug, Clone)]
-pub struct Words {
-    /// The account.
-    pub account_id: Uuid,
-    /// What it gets.
-    pub caption: String,
-}
-
-/// A post that says the same to the same account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Twin {
-    /// The account.
-    pub account_id: Uuid,
-    /// The other post.
-    pub post_id: Uuid,
-    /// When that one is due, or was.
-    pub scheduled_for: DateTime<Utc>,
 }
 
 /// A publication that is checked before its time.
@@ -161,46 +140,6 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows)
-    }
-
-    /// Posts of the workspace that say the same, with the same files, to one of these accounts within 24 hours of `at`.
-    pub async fn twins(
-        &self,
-        workspace_id: Uuid,
-        words: &[Words],
-        media_ids: &[Uuid],
-        at: DateTime<Utc>,
-    ) -> Result<Vec<Twin>, LedgerError> {
-        let (accounts, captions): (Vec<Uuid>, Vec<String>) =
-            words.iter().map(|words| (words.account_id, words.caption.clone())).unzip();
-        let twins = sqlx::query_as!(
-            Twin,
-            r#"WITH files AS (
-                   -- by content: the same file may have been uploaded twice
-                   SELECT coalesce(array_agg(m.sha256 ORDER BY f.n), '{}') AS sums
-                   FROM unnest($4::uuid[]) WITH ORDINALITY AS f (id, n)
-                   JOIN media m ON m.id = f.id AND m.workspace_id = $1)
-               SELECT DISTINCT ON (p.account_id) p.account_id, p.post_id, p.scheduled_for
-               FROM unnest($2::uuid[], $3::text[]) AS w (account, caption)
-               JOIN publication p ON p.account_id = w.account
-               JOIN post o ON o.id = p.post_id
-               CROSS JOIN files
-               WHERE p.workspace_id = $1 AND p.state NOT IN ('cancelled', 'failed')
-                 AND p.scheduled_for > $5::timestamptz - interval '24 hours'
-                 AND p.scheduled_for < $5::timestamptz + interval '24 hours'
-                 AND coalesce(p.caption, o.caption) = w.caption
-                 AND files.sums = (SELECT coalesce(array_agg(m.sha256 ORDER BY pm.position), '{}')
-                                   FROM post_media pm JOIN media m ON m.id = pm.media_id WHERE pm.post_id = p.post_id)
-               ORDER BY p.account_id, p.scheduled_for DESC"#,
-            workspace_id,
-            &accounts,
-            &captions,
-            media_ids,
-            at,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(twins)
     }
 
     /// Takes up to `most` publications whose check is due, and puts it off by `lease`, so that workers do not all do

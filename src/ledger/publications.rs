@@ -1,11 +1,12 @@
 //! A publication as its holder and its reconciler see it, and the evidence that it is public.
 
 use jobs::{
+    comment::UNDER,
     desk::{Account, Content, File, Handle, Publication},
     machine::{HandleState, Move, Public, Standing, State},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, posts::failure};
@@ -29,27 +30,47 @@ impl Ledger {
                       p.scheduled_for, p.latest_at, p.given_up,
                       p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
                       p.handle_kind, p.handle_id, p.handle_detail, p.surface, p.options,
-                      coalesce(p.caption, post.caption) AS "caption!", post.link,
+                      coalesce(p.caption, post.caption) AS "caption!", coalesce(p.link, post.link) AS link, p.parent_id,
+                      (SELECT parent.public_id FROM publication parent WHERE parent.id = p.parent_id) AS under,
                       a.id AS account_id, a.platform, a.external_id, a.resting_until, a.token_generation,
                       EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                                 AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS "handle_armed!",
                       (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id) AS last_call_at,
                       (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                          AND c.handle_id = p.handle_id AND c.verdict IS DISTINCT FROM 'definite_no') AS sent_at,
-                      (SELECT min(c.started_at) FROM remote_call c
-                       WHERE c.publication_id = p.id AND c.kind = 'commit') AS first_commit_at,
+                      first_commit.at AS first_commit_at,
+                      (SELECT max(c.started_at) FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
+                         AND c.handle_id = p.handle_id AND c.verdict = 'definite_no' AND NOT c.unsent) AS refused_at,
                       (SELECT c.call_id FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
                          AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous'))) AS open_commit,
-                      -- only what was armed is ever looked for among others
+                      -- only what was committed is ever looked for among others
                       ARRAY(SELECT o.public_id FROM publication o
                             WHERE o.account_id = p.account_id AND o.id <> p.id AND o.public_id IS NOT NULL
-                              AND o.published_at > p.armed_at - interval '1 hour') AS "taken!: Vec<String>",
+                              AND o.published_at > first_commit.at - interval '1 hour') AS "taken!: Vec<String>",
+                      first_commit.at IS NOT NULL AND EXISTS (
+                          SELECT FROM publication o JOIN post op ON op.id = o.post_id
+                          WHERE o.account_id = p.account_id AND o.id <> p.id AND o.public_id IS NULL
+                            AND o.state IN ('armed', 'unknown', 'waiting', 'published', 'held')
+                            -- clocks may be apart: what was public well before that is no candidate
+                            AND (o.published_at IS NULL OR o.published_at > first_commit.at - interval '5 minutes')
+                            -- a story shows no words
+                            AND ((p.surface = 'story' AND o.surface = 'story')
+                                 OR btrim(coalesce(o.caption, op.caption), E' \t\r\n')
+                                    = btrim(coalesce(p.caption, post.caption), E' \t\r\n'))
+                            AND EXISTS (SELECT FROM remote_call c WHERE c.publication_id = o.id AND c.kind = 'commit'
+                                          AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes')))) AS "twin!",
                       (SELECT jsonb_agg(jsonb_build_object('key', m.object_key, 'content_type', m.type, 'bytes', m.bytes,
                                                            'width', m.width)
                                         ORDER BY pm.position)
-                       FROM post_media pm JOIN media m ON m.id = pm.media_id WHERE pm.post_id = p.post_id) AS media,
+                       FROM post_media pm JOIN media m ON m.id = pm.media_id
+                       -- a comment shows nothing of its post's
+                       WHERE pm.post_id = p.post_id AND p.parent_id IS NULL) AS media,
                       ledger_now() AS "now!"
                FROM publication p JOIN post ON post.id = p.post_id JOIN account a ON a.id = p.account_id
+               -- of an earlier handle the network has proved that it came to nothing
+               CROSS JOIN LATERAL (
+                   SELECT min(c.started_at) AS at FROM remote_call c
+                   WHERE c.publication_id = p.id AND c.kind = 'commit' AND c.handle_id = p.handle_id) first_commit
                WHERE p.id = $1"#,
             id,
         )
@@ -69,7 +90,8 @@ impl Ledger {
             given_up: row.given_up.map(failure),
             sent: false,
         };
-        let sent_at = row.sent_at.filter(|_| standing.handle != HandleState::Dead);
+        let handle_state = standing.handle;
+        let sent_at = row.sent_at.filter(|_| handle_state != HandleState::Dead);
         let standing = Standing { sent: sent_at.is_some(), ..standing };
         let handle = row.handle_kind.zip(row.handle_id);
         Ok(Publication {
@@ -79,17 +101,22 @@ impl Ledger {
             standing,
             handle: handle.map(|(kind, id)| Handle { kind, id, detail: row.handle_detail }),
             handle_armed: row.handle_armed,
+            refused_at: row.refused_at.filter(|_| handle_state != HandleState::Dead),
             last_call_at: row.last_call_at,
             sent_at,
             open_commit: row.open_commit,
             content: Content {
                 surface: row.surface,
                 caption: row.caption,
-                link: row.link,
+                link: row.link.filter(|_| row.parent_id.is_none()),
                 media: files(row.media)?,
-                options: row.options,
+                options: match row.parent_id {
+                    Some(_) => json!({ UNDER: row.under }),
+                    None => row.options,
+                },
                 not_before: row.first_commit_at.unwrap_or(row.now),
                 taken: row.taken,
+                twin: row.twin,
             },
             now: row.now,
         })
@@ -125,11 +152,36 @@ impl Ledger {
         Ok(())
     }
 
-    /// T9: records evidence that a publication is public. Needs no claim, and may be told any number of times.
+    /// T9: records evidence that a publication is public. Needs no claim, and may be told any number of times. An id
+    /// that another publication is known by is left out: that it is public does not rest on it.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn seen(&self, id: Uuid, call: Option<Uuid>, public: &Public) -> Result<(), LedgerError> {
+        match self.record(id, call, public, true).await {
+            Err(LedgerError::Refused { constraint }) if constraint == "publication_public_key" => {
+                tracing::error!(publication = %id, "its id at the network is another publication's already");
+                self.record(id, call, &Public::default(), false).await
+            }
+            recorded => recorded,
+        }
+    }
+
+    /// The same for a post that was found by its looks: the evidence is its id, and that must be nobody else's.
+    ///
+    /// # Errors
+    /// The ledger is away, or another publication has been found to be this post.
+    pub async fn found(&self, id: Uuid, call: Option<Uuid>, public: &Public) -> Result<(), LedgerError> {
+        self.record(id, call, public, true).await
+    }
+
+    async fn record(
+        &self,
+        id: Uuid,
+        call: Option<Uuid>,
+        public: &Public,
+        named: bool,
+    ) -> Result<(), LedgerError> {
         let before = sqlx::query_scalar!(
             r#"WITH prior AS (SELECT id, state FROM publication WHERE id = $1 FOR UPDATE),
                judged AS (
@@ -143,7 +195,8 @@ impl Ledger {
                UPDATE publication p
                SET state = $5::text::publication_state, public_id = coalesce(public_id, $3, (
                        SELECT c.remote_ids ->> 'public_id' FROM remote_call c
-                       WHERE c.publication_id = p.id AND c.kind = 'commit' AND c.verdict IN ('ok', 'resolved_yes') LIMIT 1)), public_url = coalesce(public_url, $4),
+                       WHERE c.publication_id = p.id AND c.kind = 'commit' AND c.verdict IN ('ok', 'resolved_yes')
+                         AND $6 LIMIT 1)), public_url = coalesce(public_url, $4),
                    published_at = coalesce(published_at, ledger_now()), handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
                    error = NULL, hold_reason = NULL, given_up = NULL,
                    -- where it is to be found may be told later; asked for ever more rarely, for a day
@@ -156,6 +209,7 @@ impl Ledger {
             public.id,
             public.url,
             Move::Publish.to().word(),
+            named,
         )
         .fetch_one(&self.pool)
         .await?;

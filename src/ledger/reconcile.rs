@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jobs::{
-    contract::Failure,
+    contract::{Class, Failure},
     desk::Publication,
     machine::{Case, HandleState, Move, Public},
 };
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    posts::failure,
     settle::{kept, words},
 };
 use crate::ledger::{claims::interval, workers::end_crashed};
@@ -25,6 +26,8 @@ pub struct Doubt {
     pub call: Option<Uuid>,
     /// The network has said that this call took effect, and only the recording of it was cut short.
     pub heard: Option<Public>,
+    /// What the call ended with, read as it is meant if nothing took effect.
+    pub refusal: Option<Failure>,
     /// What the machine decides by.
     pub case: Case,
     /// The publication itself.
@@ -42,6 +45,27 @@ pub struct Decision<'a> {
     pub failure: Option<&'a Failure>,
     /// A job that has ended so many workers ends itself.
     pub crash_limit: i32,
+    /// What has been sent in vain so often is given up.
+    pub attempts: u32,
+}
+
+impl Decision<'_> {
+    /// It is to be sent again: what was sent led to nothing.
+    fn sends_again(&self) -> bool {
+        matches!(self.step, Move::Rearm | Move::Replace)
+    }
+}
+
+impl Doubt {
+    /// The answer speaks of the account's access, which its owner has to mend before anything is sent again.
+    fn wants_its_owner(&self) -> bool {
+        self.refusal.as_ref().is_some_and(|it| matches!(it.class, Class::Auth | Class::Permission))
+    }
+
+    /// The answer was a refusal for good.
+    fn is_refused(&self) -> bool {
+        self.refusal.as_ref().is_some_and(|it| it.class == Class::Permanent)
+    }
 }
 
 impl Ledger {
@@ -113,7 +137,7 @@ impl Ledger {
     ) -> Result<Option<Doubt>, LedgerError> {
         let row = sqlx::query!(
             // the call and its times in one statement: another one's times would judge it too early
-            r#"SELECT greatest(p.armed_at, p.restored_at) AS armed_at, p.quarantine_until, p.absent_since, ledger_now() AS "now!",
+            r#"SELECT greatest(p.armed_at, p.restored_at) AS armed_at, p.quarantine_until, p.absent_since, p.error, ledger_now() AS "now!",
                       p.cancel_requested_at IS NOT NULL OR a.frozen_at IS NOT NULL AS "cancel_wished!",
                       p.restored_at IS NOT NULL AS "restored!",
                       c.call_id AS "call?", coalesce(c.verdict IN ('ok', 'resolved_yes'), false) AS "heard!",
@@ -139,7 +163,8 @@ impl Ledger {
             restored: row.restored,
         };
         let heard = row.heard.then_some(Public { id: row.public_id, url: None });
-        Ok(Some(Doubt { call: row.call, heard, case, publication }))
+        let refusal = row.error.map(|kept| failure(kept).out_of_doubt());
+        Ok(Some(Doubt { call: row.call, heard, refusal, case, publication }))
     }
 
     /// Not decided: remembers the series of reads, and when the next is due.
@@ -170,7 +195,12 @@ impl Ledger {
     pub async fn decide(&self, doubt: &Doubt, decision: &Decision<'_>) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let proves_absence = !matches!(decision.step, Move::Carry | Move::Hold);
-        // the publication first, as evidence locks it first
+        let rests = decision.sends_again() && doubt.wants_its_owner();
+        // the account first, as arming locks it first
+        if rests {
+            rest_refused(&mut tx, doubt).await?;
+        }
+        // the publication before its calls, as evidence locks it first
         if !leave(&mut tx, doubt, decision).await? || !judge_call(&mut tx, doubt, proves_absence).await? {
             return Ok(false);
         }
@@ -184,6 +214,12 @@ impl Ledger {
             );
             let crashed: Vec<Uuid> = crashed.fetch_all(&mut *tx).await?;
             end_crashed(&mut tx, &crashed, &[]).await?;
+            if decision.sends_again() {
+                give_up(&mut tx, doubt, decision, job).await?;
+            }
+            if rests {
+                pause_resting(&mut tx, doubt).await?;
+            }
         }
         tx.commit().await?;
         Ok(true)
@@ -229,6 +265,58 @@ async fn leave(
     .execute(&mut **tx)
     .await?;
     Ok(rows.rows_affected() == 1)
+}
+
+/// Gives up what was refused for good, or has spent its attempts. What was sent may be carried out late: the next run
+/// fails it once its handle is dead.
+async fn give_up(
+    tx: &mut PgTransaction<'_>,
+    doubt: &Doubt,
+    decision: &Decision<'_>,
+    job: Uuid,
+) -> Result<(), LedgerError> {
+    let Some(last) = doubt.refusal.as_ref().or(decision.failure) else { return Ok(()) };
+    sqlx::query!(
+        r#"UPDATE publication p SET given_up = coalesce(p.given_up, $3), error = coalesce(p.given_up, $3)
+           FROM job j WHERE j.id = $1 AND p.id = j.publication_id AND (j.attempt >= $2 OR $4)"#,
+        job,
+        i32::try_from(decision.attempts).unwrap_or(i32::MAX),
+        kept(last),
+        doubt.is_refused(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Rests the account whose access was refused, unless it was connected anew since that was sent.
+async fn rest_refused(tx: &mut PgTransaction<'_>, doubt: &Doubt) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"UPDATE account SET state = 'reconnect', state_reason = $2
+           WHERE id = $1 AND state = 'active'
+             AND connected_at < (SELECT c.started_at FROM remote_call c WHERE c.call_id = $3)"#,
+        doubt.publication.account.id,
+        doubt.refusal.as_ref().map(|refusal| refusal.message.as_str()),
+        doubt.call,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Pauses the jobs of an account that rests. What was committed is observed on.
+async fn pause_resting(tx: &mut PgTransaction<'_>, doubt: &Doubt) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"UPDATE job SET standing = 'paused', epoch = job.epoch + 1
+           FROM account a WHERE a.id = $1 AND a.state <> 'active'
+             AND job.account_id = a.id AND job.kind = 'publish' AND job.standing = 'active'
+             AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
+                               AND p.state = 'waiting' AND p.handle_state = 'spent')"#,
+        doubt.publication.account.id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// What a publication's new job goes on from.

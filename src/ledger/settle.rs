@@ -4,8 +4,9 @@
 use std::{collections::HashSet, time::Duration};
 
 use jobs::{
-    contract::{Failure, FollowUp},
+    contract::{Failure, FollowUp, Job},
     machine::{Move, State},
+    take_down::TakeDown,
 };
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgTransaction};
@@ -15,6 +16,7 @@ use super::{
     Claim, Ledger, LedgerError,
     claims::interval,
     group::{Act, Group, Pace},
+    take_down,
 };
 
 /// The most jobs of one finishing statement.
@@ -45,6 +47,17 @@ pub struct End<'a> {
     pub outcome: Outcome,
     /// What people are told.
     pub failure: &'a Failure,
+}
+
+/// What came of the wish to end a job with its publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Both have ended.
+    Ended,
+    /// What people want of it is no longer what this claim was made for, and may yet succeed. Nothing was written.
+    Overtaken,
+    /// The claim was gone, or the publication stands elsewhere. Nothing was written.
+    Refused,
 }
 
 /// The history's word for how a job ended.
@@ -85,6 +98,9 @@ pub(super) fn kept(failure: &Failure) -> Value {
     if failure.operator {
         kept["operator"] = true.into();
     }
+    if let Some(meant) = failure.meant {
+        kept["meant"] = json!(meant);
+    }
     kept
 }
 
@@ -121,26 +137,30 @@ impl Ledger {
         Ok(rows.into_iter().map(|row| (row.job_id, row.epoch)).collect())
     }
 
-    /// Ends a job and its publication together. False: the claim was gone, or the publication stands
-    /// elsewhere; then nothing was written.
+    /// Ends a job and its publication together.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn end(&self, end: &End<'_>) -> Result<bool, LedgerError> {
+    pub async fn end(&self, end: &End<'_>) -> Result<Ending, LedgerError> {
         self.kept_by_day(|| self.end_once(end)).await
     }
 
-    async fn end_once(&self, end: &End<'_>) -> Result<bool, LedgerError> {
+    async fn end_once(&self, end: &End<'_>) -> Result<Ending, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let Some(publication_id) = take_claim(&mut tx, end.claim).await? else { return Ok(false) };
-        if let Some(publication_id) = publication_id
-            && !move_publication(&mut tx, publication_id, end).await?
-        {
-            return Ok(false);
+        let Some(publication_id) = take_claim(&mut tx, end.claim).await? else { return Ok(Ending::Refused) };
+        if let Some(publication_id) = publication_id {
+            if matches!(end.step, Move::Fail | Move::Expire)
+                && overtaken(&mut tx, publication_id, end.claim).await?
+            {
+                return Ok(Ending::Overtaken);
+            }
+            if !move_publication(&mut tx, publication_id, end).await? {
+                return Ok(Ending::Refused);
+            }
         }
         bury(&mut tx, &[end.claim.job_id], end.outcome, end.failure).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(Ending::Ended)
     }
 
     /// Rests an account until its access is mended: its jobs are paused, that of `claim` among them. Nothing
@@ -268,6 +288,15 @@ async fn take_claim(tx: &mut PgTransaction<'_>, claim: Claim) -> Result<Option<O
     Ok(row)
 }
 
+/// Whether somebody wrote to the job since it was claimed: what failed, or was too late, is then not what is wanted
+/// any more (I11).
+async fn overtaken(tx: &mut PgTransaction<'_>, id: Uuid, claim: Claim) -> Result<bool, LedgerError> {
+    // the publication first, as whoever changes it locks it first; the next statement then sees what they wrote
+    sqlx::query!("SELECT id FROM publication WHERE id = $1 FOR UPDATE", id).fetch_one(&mut **tx).await?;
+    let epoch = sqlx::query_scalar!("SELECT epoch FROM job WHERE id = $1", claim.job_id);
+    Ok(epoch.fetch_one(&mut **tx).await? != claim.epoch)
+}
+
 async fn move_publication(tx: &mut PgTransaction<'_>, id: Uuid, end: &End<'_>) -> Result<bool, LedgerError> {
     let moved = sqlx::query!(
         r#"UPDATE publication
@@ -345,8 +374,11 @@ pub(super) async fn bury(
         outcome.word(),
         failure.to_string(),
     )
-    .fetch_all(tx)
+    .fetch_all(&mut *tx)
     .await?;
+    if kinds.iter().any(|kind| kind == TakeDown::KIND) {
+        take_down::refuse(tx, ids, failure).await?;
+    }
     let buried = kinds.len();
     if outcome == Outcome::Dead {
         for kind in kinds {

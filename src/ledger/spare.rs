@@ -23,6 +23,15 @@ pub struct Mark {
     pub id: Uuid,
 }
 
+/// A file whose removal is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spare {
+    /// Where it is.
+    pub key: String,
+    /// What the store calls the parts of it that were never joined.
+    pub parts: Option<String>,
+}
+
 impl Ledger {
     /// Writes down that a file will be stored under this key: if nobody keeps it, it is removed.
     pub async fn about_to_store(&self, key: &str) -> Result<(), LedgerError> {
@@ -82,8 +91,8 @@ impl Ledger {
                  DELETE FROM upload WHERE id IN (
                      SELECT id FROM upload WHERE created_at < ledger_now() - make_interval(secs => $1)
                      ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-                 RETURNING object_key)
-             INSERT INTO spare_object (object_key, remove_at) SELECT object_key, ledger_now() FROM gone
+                 RETURNING object_key, parts)
+             INSERT INTO spare_object (object_key, remove_at, parts) SELECT object_key, ledger_now(), parts FROM gone
              ON CONFLICT (object_key) DO NOTHING",
             age.as_secs_f64(),
             most,
@@ -94,13 +103,14 @@ impl Ledger {
     }
 
     /// Takes up to `most` files whose removal is due; the others leave them alone for a while.
-    pub async fn take_spare(&self, most: i64) -> Result<Vec<String>, LedgerError> {
-        let taken = sqlx::query_scalar!(
+    pub async fn take_spare(&self, most: i64) -> Result<Vec<Spare>, LedgerError> {
+        let taken = sqlx::query_as!(
+            Spare,
             "UPDATE spare_object SET taken = true, remove_at = ledger_now() + make_interval(secs => $1)
              WHERE object_key IN (
                  SELECT object_key FROM spare_object WHERE remove_at <= ledger_now()
                  ORDER BY remove_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-             RETURNING object_key",
+             RETURNING object_key AS key, parts",
             AGAIN.as_secs_f64(),
             most,
         )

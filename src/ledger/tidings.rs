@@ -54,7 +54,10 @@ impl Ledger {
                            AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes'))))
                UPDATE publication SET handle_detail = handle_detail || jsonb_build_object('publish_id', $2::text)
                WHERE id IN (SELECT id FROM nameless) AND (SELECT count(*) FROM nameless) = 1
-                 AND NOT EXISTS (SELECT FROM named)"#,
+                 AND NOT EXISTS (SELECT FROM named)
+                 -- an upload that was left behind has its name all the same
+                 AND NOT EXISTS (SELECT FROM remote_call c WHERE c.handle_id = $2)
+                 AND NOT EXISTS (SELECT FROM orphan_handle o WHERE o.handle_id = $2)"#,
             open_id,
             publish_id,
         )

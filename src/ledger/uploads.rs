@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
-    idempotency::{Answer, Asked, Once},
+    idempotency::{self, Answer, Asked, Once},
     media::{self, Media, NewMedia},
 };
 
@@ -23,6 +23,8 @@ pub struct Upload {
     pub content_type: String,
     /// The size that it is said to have.
     pub bytes: i64,
+    /// What the store calls its parts, where it comes in such and they are not joined yet.
+    pub parts: Option<String>,
     /// What it became.
     pub media_id: Option<Uuid>,
 }
@@ -41,13 +43,15 @@ impl Ledger {
             Once::KeyReused => return Ok(Once::KeyReused),
         };
         sqlx::query!(
-            "INSERT INTO upload (id, workspace_id, object_key, name, type, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO upload (id, workspace_id, object_key, name, type, bytes, parts)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
             new.id,
             new.workspace_id,
             new.object_key,
             new.name,
             new.content_type,
             new.bytes,
+            new.parts,
         )
         .execute(&mut *tx)
         .await?;
@@ -59,7 +63,7 @@ impl Ledger {
     pub async fn upload(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<Upload>, LedgerError> {
         let found = sqlx::query_as!(
             Upload,
-            "SELECT id, workspace_id, object_key, name, type AS content_type, bytes, media_id
+            "SELECT id, workspace_id, object_key, name, type AS content_type, bytes, parts, media_id
              FROM upload WHERE workspace_id = $1 AND id = $2",
             workspace_id,
             id,
@@ -69,9 +73,25 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Its parts are one file now: there is nothing left of them to give up.
+    pub async fn upload_joined(&self, id: Uuid) -> Result<(), LedgerError> {
+        sqlx::query!("UPDATE upload SET parts = NULL WHERE id = $1", id).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Makes a file of an upload, unless somebody was faster: `None`, and the copy in the store is not needed.
-    pub async fn complete_upload(&self, id: Uuid, new: &NewMedia) -> Result<Option<Media>, LedgerError> {
-        let Once::Done(mut tx) = self.begin_once(None).await? else { return Ok(None) };
+    pub async fn complete_upload(
+        &self,
+        id: Uuid,
+        new: &NewMedia,
+        asked: Option<&Asked>,
+        answer: impl FnOnce(&Media) -> Answer + Send,
+    ) -> Result<Once<Option<Media>>, LedgerError> {
+        let mut tx = match self.begin_once(asked).await? {
+            Once::Done(tx) => tx,
+            Once::Before(answer) => return Ok(Once::Before(answer)),
+            Once::KeyReused => return Ok(Once::KeyReused),
+        };
         // waits for whoever completes it at this moment
         let open = sqlx::query!(
             "SELECT id FROM upload WHERE id = $1 AND workspace_id = $2 AND media_id IS NULL FOR UPDATE",
@@ -79,13 +99,33 @@ impl Ledger {
             new.workspace_id,
         );
         if open.fetch_optional(&mut *tx).await?.is_none() {
-            return Ok(None);
+            return Ok(Once::Done(None));
         }
         let media = media::keep(&mut tx, new).await?;
         sqlx::query!("UPDATE upload SET media_id = $2 WHERE id = $1 AND media_id IS NULL", id, media.id)
             .execute(&mut *tx)
             .await?;
-        self.commit_once(tx, None, None).await?;
-        Ok(Some(media))
+        if let Some(asked) = asked {
+            idempotency::names(&mut tx, asked, media.id).await?;
+        }
+        self.commit_once(tx, asked, Some(&answer(&media))).await?;
+        Ok(Once::Done(Some(media)))
+    }
+
+    /// Keeps what is answered about a file that there was before, under the key it was asked with.
+    pub async fn answer_of(
+        &self,
+        asked: &Asked,
+        media_id: Uuid,
+        answer: Answer,
+    ) -> Result<Once<Answer>, LedgerError> {
+        let mut tx = match self.begin_once(Some(asked)).await? {
+            Once::Done(tx) => tx,
+            Once::Before(answer) => return Ok(Once::Before(answer)),
+            Once::KeyReused => return Ok(Once::KeyReused),
+        };
+        idempotency::names(&mut tx, asked, media_id).await?;
+        self.commit_once(tx, Some(asked), Some(&answer)).await?;
+        Ok(Once::Done(answer))
     }
 }

@@ -77,6 +77,18 @@ impl ClaimedEffects<'_> {
         failure: &Failure,
         certainly: bool,
     ) -> Result<(), JobError> {
+        Ok(self.ledger.close_discard(call, failure, certainly).await?)
+    }
+}
+
+impl Ledger {
+    /// What became of a call that was to make a handle dead, and did not, or nobody knows.
+    pub(super) async fn close_discard(
+        &self,
+        call: Uuid,
+        failure: &Failure,
+        certainly: bool,
+    ) -> Result<(), LedgerError> {
         sqlx::query!(
             r#"UPDATE remote_call
                SET verdict = $2::text::call_verdict, finished_at = ledger_now(), remote_code = $3, remote_message = $4
@@ -86,14 +98,11 @@ impl ClaimedEffects<'_> {
             failure.code,
             failure.message,
         )
-        .execute(&self.ledger.pool)
-        .await
-        .map_err(LedgerError::from)?;
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
-}
 
-impl Ledger {
     /// Gives up a publication that was sent and whose handle is not dead (T20): it fails when that is. Whether it was
     /// given up before; `None`: the claim is gone, or the publication is none of those.
     ///

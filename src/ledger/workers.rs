@@ -102,11 +102,13 @@ impl Ledger {
                back AS (
                    UPDATE job j SET epoch = j.epoch + 1, crash_count = j.crash_count + 1
                    FROM gone WHERE j.id = gone.job_id
-                   RETURNING j.id, j.kind, j.publication_id, j.crash_count, gone.epoch, gone.started_at),
+                   RETURNING j.id, j.kind, j.publication_id, j.crash_count, gone.epoch, gone.started_at,
+                             -- somebody changed what it is to do while it was claimed
+                             j.epoch > gone.epoch + 1 AS changed),
                kept AS (
                    INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
                    SELECT id, publication_id, epoch, started_at, 'reaped', 'the worker is gone' FROM back)
-               SELECT id, kind = 'publish' AS "publishes!", publication_id, crash_count FROM back"#,
+               SELECT id, kind = 'publish' AS "publishes!", publication_id, crash_count, changed AS "changed!" FROM back"#,
         )
         .fetch_all(&mut *tx)
         .await?;
@@ -114,7 +116,8 @@ impl Ledger {
         let publications: Vec<Uuid> = publishing.filter_map(|row| row.publication_id).collect();
         let doubtful = disown(&mut tx, &publications).await?;
         let crashed = |publishing: bool| {
-            let of_them = taken.iter().filter(|row| row.crash_count >= crash_limit);
+            // what was changed meanwhile did not end this worker: it gets a try of its own, alone
+            let of_them = taken.iter().filter(|row| row.crash_count >= crash_limit && !row.changed);
             let of_them = of_them.filter(|row| row.publishes == publishing);
             of_them.map(|row| row.id).collect::<Vec<_>>()
         };
@@ -209,6 +212,8 @@ impl Ledger {
                WHERE state = ANY($1::text[]::publication_state[])
                  AND state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
                  AND NOT EXISTS (SELECT FROM job j WHERE j.publication_id = p.id AND j.kind = 'publish')
+                 -- it gets its first job when its post is public
+                 AND NOT (state = 'scheduled' AND waits_for_parent(parent_id))
                LIMIT 1000
                ON CONFLICT (publication_id) WHERE kind = 'publish' DO NOTHING"#,
             &words(State::WITH_JOB),
@@ -277,6 +282,8 @@ async fn expire(tx: &mut PgTransaction<'_>) -> Result<(), LedgerError> {
                WHERE p.state = ANY($1::text[]::publication_state[]) AND p.handle_state <> 'spent'
                  AND p.state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it
                  AND p.latest_at < ledger_now() - interval '5 seconds'
+                 -- what its post has not reached yet is not late
+                 AND NOT EXISTS (SELECT FROM publication o WHERE o.id = p.parent_id AND o.state <> 'published')
                  AND NOT EXISTS (SELECT FROM claim c WHERE c.job_id = j.id)
                  AND (p.handle_state = 'dead' OR NOT was_sent(p.id, p.handle_id, interval '100 years'))
                LIMIT 1000 FOR UPDATE OF p SKIP LOCKED),
@@ -356,6 +363,7 @@ pub(super) async fn end_crashed(
              -- what was committed is observed on, however often that ends a worker
              AND NOT (p.state = 'waiting' AND p.handle_state = 'spent')
              AND (p.handle_state = 'dead' OR NOT was_sent(p.id, p.handle_id, interval '100 years'))
+             AND p.cancel_requested_at IS NULL -- a wish is honoured, by whoever looks after wishes
            RETURNING j.id"#,
         ids,
         &words(Move::Fail.from()),

@@ -26,6 +26,26 @@ impl Ledger {
         Ok(id)
     }
 
+    /// Sets the parameters that the workspace adds to links; `None`: none. Posts that were accepted keep their links.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn set_link_template(&self, id: Uuid, template: Option<&str>) -> Result<(), LedgerError> {
+        sqlx::query!("UPDATE workspace SET link_template = $2 WHERE id = $1", id, template)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The parameters that the workspace adds to links, as they were written.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn link_template(&self, id: Uuid) -> Result<Option<String>, LedgerError> {
+        let template = sqlx::query_scalar!("SELECT link_template FROM workspace WHERE id = $1", id);
+        Ok(template.fetch_optional(&self.pool).await?.flatten())
+    }
+
     /// The workspace of that id or name.
     pub async fn find_workspace(&self, id_or_name: &str) -> Result<Option<Workspace>, LedgerError> {
         let found = sqlx::query_as!(

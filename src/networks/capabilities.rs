@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use jobs::surface::{CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes};
+use jobs::comment::Comments;
+use jobs::surface::{CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, TakeDown, Takes};
 
 use super::NETWORKS;
 
@@ -13,17 +14,21 @@ pub const END: &str = "<!-- end of capabilities -->";
 
 /// Every network's rules as Markdown: what holds for all its posts, then each surface with its files.
 pub fn markdown() -> String {
-    let mut page = String::from("| network | caption | hashtags | privacy levels |\n|---|---|---|---|\n");
+    let mut page = String::from(
+        "| network | caption | hashtags | privacy levels | first comment |\n|---|---|---|---|---|\n",
+    );
     for entry in NETWORKS {
-        let Platform { title, name, caption, hashtags, privacy_levels, .. } = entry.platform;
+        let Platform { title, name, caption, hashtags, privacy_levels, comments, .. } = entry.platform;
         let unit = match caption.unit {
             CaptionUnit::Characters => "characters",
             CaptionUnit::Utf16 => "UTF-16 units",
         };
         let tags = hashtags.map_or_else(|| "any".to_owned(), |most| format!("at most {most}"));
         let levels = if privacy_levels.is_empty() { "none".to_owned() } else { code(privacy_levels) };
+        let said = comments.as_ref().map_or_else(|| "none".to_owned(), first_comment);
+        let caption = caption.most;
         let _ =
-            writeln!(page, "| {title} (`{name}`) | at most {} {unit} | {tags} | {levels} |", caption.most);
+            writeln!(page, "| {title} (`{name}`) | at most {caption} {unit} | {tags} | {levels} | {said} |");
     }
     page.push_str("\n| network | surface | `kind` | files | type | size | width | ratio | length |\n");
     page.push_str("|---|---|---|---|---|---|---|---|---|\n");
@@ -32,7 +37,24 @@ pub fn markdown() -> String {
             rows(&mut page, entry.platform.title, surface);
         }
     }
+    page.push_str("\n| network | surface | taken down once it is public |\n|---|---|---|\n");
+    for entry in NETWORKS {
+        for Surface { name, take_down, .. } in entry.platform.surfaces {
+            let how = match take_down {
+                TakeDown::Api { permission } => format!("by API, with the permission `{permission}`"),
+                TakeDown::ByHand { how } => format!("by hand. {how}"),
+            };
+            let _ = writeln!(page, "| {} | `{name}` | {how} |", entry.platform.title);
+        }
+    }
     page
+}
+
+fn first_comment(takes: &Comments) -> String {
+    let most =
+        |most: Option<usize>, what: &str| most.map_or_else(String::new, |most| format!(", {most} {what}"));
+    let (tags, mentions) = (most(takes.hashtags, "hashtags"), most(takes.mentions, "mentions"));
+    format!("at most {} characters{tags}{mentions}, under {}", takes.length.most, code(takes.under))
 }
 
 fn rows(page: &mut String, title: &str, surface: &Surface) {

@@ -11,13 +11,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobs::{
+    comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
+    removal::{Presence, Removal},
     renewals::Renewing,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface,
+        TakeDown, Takes,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,12 +31,13 @@ use self::film::Kind;
 
 use super::{
     Entry, Environment,
-    graph::{self, Graph},
+    graph::{self, Graph, comments},
     http::{Codes, Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "facebook", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry =
+    Entry { file: "facebook", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What a Page takes. The length of a message is not documented; it is what the form on the site allows.
 const PLATFORM: Platform = Platform {
@@ -40,26 +46,81 @@ const PLATFORM: Platform = Platform {
     caption: CaptionLimit { most: 63_206, unit: CaptionUnit::Characters },
     hashtags: None,
     surfaces: &[
-        Surface { name: "text", kinds: &[PostKind::Post], takes: Takes::Words, one_shot: false },
-        Surface { name: "link", kinds: &[PostKind::Post], takes: Takes::Link, one_shot: false },
-        Surface { name: "photo", kinds: &[PostKind::Post], takes: Takes::one(&[PHOTO]), one_shot: false },
+        Surface {
+            name: "text",
+            kinds: &[PostKind::Post],
+            takes: Takes::Words,
+            one_shot: false,
+            take_down: DELETE,
+        },
+        Surface {
+            name: "link",
+            kinds: &[PostKind::Post],
+            takes: Takes::Link,
+            one_shot: false,
+            take_down: DELETE,
+        },
+        Surface {
+            name: "photo",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[PHOTO]),
+            one_shot: false,
+            take_down: DELETE,
+        },
         Surface {
             name: "photos",
             kinds: &[PostKind::Post, PostKind::Carousel],
             takes: ALBUM,
             one_shot: false,
+            take_down: DELETE,
         },
-        Surface { name: "video", kinds: &[PostKind::Post], takes: Takes::one(&[VIDEO]), one_shot: false },
-        Surface { name: "reel", kinds: &[PostKind::Reel], takes: Takes::one(&[REEL]), one_shot: false },
+        Surface {
+            name: "video",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[VIDEO]),
+            one_shot: false,
+            take_down: DELETE,
+        },
+        Surface {
+            name: "reel",
+            kinds: &[PostKind::Reel],
+            takes: Takes::one(&[REEL]),
+            one_shot: false,
+            take_down: DELETE,
+        },
         // Only a few stories are listed, for a day: that one is not among them proves nothing.
         Surface {
             name: "story",
             kinds: &[PostKind::Story],
             takes: Takes::one(&[PHOTO, STORY]),
             one_shot: true,
+            take_down: STORIES,
         },
     ],
     privacy_levels: &[],
+    comments: Some(COMMENTS),
+    site: Site {
+        hosts: &["facebook.com", "fb.com", "fb.watch"],
+        home: "https://www.facebook.com",
+        page: AccountPage::ById,
+    },
+};
+
+/// A story takes none. The length is what the site lets people write.
+const COMMENTS: Comments = Comments {
+    under: &["text", "link", "photo", "photos", "video", "reel"],
+    length: CaptionLimit { most: 8_000, unit: CaptionUnit::Characters },
+    hashtags: None,
+    mentions: None,
+};
+
+/// "Pages API: Posts" of Meta's documents.
+const DELETE: TakeDown = TakeDown::Api { permission: "pages_manage_posts" };
+
+/// "Facebook Stories API" of Meta's documents tells of no way to remove one.
+const STORIES: TakeDown = TakeDown::ByHand {
+    how: "Facebook removes no story by its API: whoever manages the Page deletes it in the app or in Meta Business \
+          Suite. After 24 hours it is gone by itself.",
 };
 
 /// "Photos should be smaller than 4 MB", says the error that a larger one gets.
@@ -146,6 +207,16 @@ fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn
     Ok(graph.map(|graph| Box::new(Facebook { graph, pull_timeout }) as Box<dyn Network>))
 }
 
+/// How Facebook tells of comments.
+const COMMENTED: comments::Dialect = comments::Dialect {
+    words: "message",
+    time: "created_time",
+    order: Some(("order", "reverse_chronological")),
+    permission: "pages_manage_engagement",
+    own_address: Some("permalink_url"),
+    posts_address: "permalink_url",
+};
+
 struct Facebook {
     graph: Graph,
     /// The longest that Meta may take to fetch a film.
@@ -162,6 +233,9 @@ impl Network for Facebook {
     /// address. Whether a film was told as a story takes two looks.
     fn counts(&self, errand: Errand, content: &Content) -> u32 {
         let story = content.surface == "story";
+        if content.surface == comment::SURFACE.name {
+            return comments::counts(errand);
+        }
         match errand {
             Errand::Prepare => 1 + content.media.iter().map(film_upload::calls).sum::<u32>(),
             Errand::Commit => {
@@ -194,16 +268,21 @@ impl Network for Facebook {
             "reel" => self.film(call, deadline, Kind::Reel, content, keep).await,
             "story" if is_film(content) => self.film(call, deadline, Kind::Story, content, keep).await,
             "story" => self.picture_story(call, deadline, content).await,
+            "comment" => comments::prepare(call, content),
             other => Err(Failure::new(Class::Permanent, "surface", format!("no {other} on a Page"))),
         }
     }
 
-    async fn inspect(&self, call: &Call<'_>, handle: &Handle, _armed: bool) -> Result<Sight, Failure> {
+    async fn inspect(&self, call: &Call<'_>, handle: &Handle, armed: bool) -> Result<Sight, Failure> {
+        if handle.kind == comments::HANDLE {
+            return self.graph.comment_sight(&COMMENTED, call, handle, armed).await.map_err(no_evidence);
+        }
         self.look(call, handle).await.map_err(no_evidence)
     }
 
     async fn commit(&self, call: &Call<'_>, handle: &Handle, content: &Content) -> Answer {
         match (Kind::of(handle), handle.kind.as_str()) {
+            (None, comments::HANDLE) => self.graph.comment(&COMMENTED, call, handle).await,
             (Some(kind), _) => self.finish(call, kind, handle, content).await,
             (None, story::PICTURE) => self.tell(call, handle).await,
             (None, _) => self.flip(call, handle).await,
@@ -212,6 +291,11 @@ impl Network for Facebook {
 
     /// A film that was asked to be public and is not there yet may still come; nothing says that it can be stopped.
     fn takes_back(&self, handle: &Handle) -> bool {
+        handle.kind == DRAFT
+    }
+
+    /// Facebook shows drafts to nobody and forgets none.
+    fn lingers(&self, handle: &Handle) -> bool {
         handle.kind == DRAFT
     }
 
@@ -227,6 +311,19 @@ impl Network for Facebook {
         }
     }
 
+    async fn take_down(&self, call: &Call<'_>, remote_id: &str) -> Removal {
+        self.graph.remove(call, remote_id).await
+    }
+
+    async fn presence(&self, call: &Call<'_>, remote_id: &str) -> Result<Presence, Failure> {
+        self.graph.presence(call, remote_id).await
+    }
+
+    /// The request, a read of what it was about, and one of its account.
+    fn take_down_calls(&self) -> u32 {
+        3
+    }
+
     async fn describe(
         &self,
         call: &Call<'_>,
@@ -236,6 +333,9 @@ impl Network for Facebook {
     ) -> Result<Public, Failure> {
         if known.id.is_some() && known.url.is_some() {
             return Ok(known);
+        }
+        if handle.kind == comments::HANDLE {
+            return self.graph.describe_comment(&COMMENTED, call, handle, known).await;
         }
         match self.look(call, handle).await? {
             Sight::Public(seen) => Ok(Public { id: known.id.or(seen.id), url: known.url.or(seen.url) }),

@@ -1,6 +1,7 @@
 //! The Graph API as Facebook and Instagram both speak it: addresses, the app's proof, errors, usage headers.
 
 mod access;
+pub mod comments;
 mod usage;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::Call,
     gate::{Allowance, Lane, Notice},
+    removal::{Presence, Removal},
 };
 use reqwest::{
     Method, RequestBuilder, header,
@@ -26,7 +28,9 @@ use super::{
     Environment,
     allowance::{self, RATES},
     base, group,
-    http::{self, Deadline, Fault, Http, Phase, Reply, Rest, Row, Said, Tables, classify, words},
+    http::{
+        self, Deadline, Fault, Http, Phase, Reply, Rest, Row, Said, Tables, classify, no_evidence, words,
+    },
     read,
 };
 
@@ -34,6 +38,9 @@ use super::{
 pub const APP: &str = "meta";
 /// Limits of the whole app. A subcode speaks of something else: 4/2207051 of one account.
 const OF_THE_APP: [&str; 2] = ["4", "341"];
+
+/// The object is missing, or this token may not see it.
+const MISSING: &str = "100/33";
 
 const DEFAULT_BASE: &str = "https://graph.facebook.com/v25.0";
 /// The host that films are uploaded to.
@@ -239,6 +246,31 @@ impl Graph {
         self.send(Phase::Prepare, call, request, deadline.left(self.timeout)).await
     }
 
+    /// Removes something public. That Graph knows no such object (100/33) is told apart from every other no.
+    pub async fn remove(&self, call: &Call<'_>, id: &str) -> Removal {
+        match self.delete(call, Deadline::of(call), &[id]).await {
+            Ok(body) if body["success"] == true => Removal::Gone,
+            Ok(_) => Removal::Unknown(unsaid()),
+            Err(fault) => removal(fault),
+        }
+    }
+
+    /// Whether an object is there. That it cannot be read (100/33) counts only where its account can be.
+    ///
+    /// # Errors
+    /// A read failed, which is no evidence.
+    pub async fn presence(&self, call: &Call<'_>, id: &str) -> Result<Presence, Failure> {
+        let seen = self.get(call, Deadline::of(call), &[id], &[("fields", "id")]).await;
+        match seen.map_err(Fault::into_failure) {
+            Ok(_) => Ok(Presence::There),
+            Err(failure) if failure.code == MISSING => {
+                self.check(call).await.map_err(no_evidence)?;
+                Ok(Presence::Absent)
+            }
+            Err(failure) => Err(no_evidence(failure)),
+        }
+    }
+
     /// `GET` of an object or a list.
     ///
     /// # Errors
@@ -322,6 +354,24 @@ impl Graph {
         mac.update(token.expose_secret().as_bytes());
         hex::encode(mac.finalize().into_bytes())
     }
+}
+
+/// What a request to remove something came to that was not answered with a success.
+fn removal(fault: Fault) -> Removal {
+    match fault {
+        Fault::Unsent(failure) => Removal::NotNow(failure),
+        Fault::Unknown(failure) => Removal::Unknown(failure),
+        Fault::Refused(failure) if failure.code == MISSING => Removal::Missing(failure),
+        Fault::Refused(failure) => match failure.class {
+            Class::Rate => Removal::NotNow(failure),
+            Class::Transient | Class::Unknown => Removal::Unknown(failure),
+            Class::Auth | Class::Permission | Class::Permanent => Removal::Refused(failure),
+        },
+    }
+}
+
+fn unsaid() -> Failure {
+    Failure::new(Class::Transient, "unreadable", "the answer does not say whether it is removed")
 }
 
 fn below(base: &Url, path: &[&str]) -> Url {

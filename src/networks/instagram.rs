@@ -12,13 +12,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jobs::{
+    comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     preflight::Fact,
+    removal::{Presence, Removal},
     renewals::Renewing,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface,
+        TakeDown, Takes,
+    },
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -31,12 +36,13 @@ use self::{
 };
 use super::{
     Entry, Environment,
-    graph::{self, Graph},
+    graph::{self, Graph, comments},
     http::{Deadline, Fault, Phase, id_of, no_evidence, unreadable},
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "instagram", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry =
+    Entry { file: "instagram", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
 
 /// What an Instagram Business account takes.
 const PLATFORM: Platform = Platform {
@@ -45,29 +51,55 @@ const PLATFORM: Platform = Platform {
     caption: CaptionLimit { most: 2200, unit: CaptionUnit::Characters },
     hashtags: Some(30),
     surfaces: &[
-        Surface { name: "image", kinds: &[PostKind::Post], takes: Takes::one(&[IMAGE]), one_shot: false },
+        Surface {
+            name: "image",
+            kinds: &[PostKind::Post],
+            takes: Takes::one(&[IMAGE]),
+            one_shot: false,
+            take_down: DELETE,
+        },
         // A single film has been a reel ever since Instagram knows no other.
         Surface {
             name: "reel",
             kinds: &[PostKind::Post, PostKind::Reel],
             takes: Takes::one(&[FILM]),
             one_shot: false,
+            take_down: DELETE,
         },
         Surface {
             name: "carousel",
             kinds: &[PostKind::Carousel],
             takes: Takes::Files(Files { rules: &[IMAGE, FILM], least: 2, most: 10 }),
             one_shot: false,
+            take_down: DELETE,
         },
         Surface {
             name: "story",
             kinds: &[PostKind::Story],
             takes: Takes::one(&[STORY_IMAGE, STORY_FILM]),
             one_shot: false,
+            take_down: DELETE,
         },
     ],
     privacy_levels: &[],
+    comments: Some(COMMENTS),
+    site: Site {
+        hosts: &["instagram.com"],
+        home: "https://www.instagram.com",
+        page: AccountPage::ByName(""),
+    },
 };
+
+/// A story takes none. For the words the limits of a caption hold.
+const COMMENTS: Comments = Comments {
+    under: &["image", "reel", "carousel"],
+    length: CaptionLimit { most: 2_200, unit: CaptionUnit::Characters },
+    hashtags: Some(30),
+    mentions: Some(20),
+};
+
+/// `DELETE` of a media object; some it refuses with 2207073.
+const DELETE: TakeDown = TakeDown::Api { permission: "instagram_manage_contents" };
 
 /// "JPEG is the only image format supported", 4:5 to 1.91:1.
 const IMAGE: MediaRule = MediaRule {
@@ -125,6 +157,16 @@ fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn
     Ok(graph.map(|graph| Box::new(Instagram { graph, spam_pause }) as Box<dyn Network>))
 }
 
+/// How Instagram tells of comments: newest first, and without an address of their own.
+const COMMENTED: comments::Dialect = comments::Dialect {
+    words: "text",
+    time: "timestamp",
+    order: None,
+    permission: "instagram_manage_comments",
+    own_address: None,
+    posts_address: "permalink",
+};
+
 struct Instagram {
     graph: Graph,
     spam_pause: Duration,
@@ -139,6 +181,9 @@ impl Network for Instagram {
     /// Graph counts every call: the container and the look at it; another look, the call itself and the look for its address.
     /// Each slide of a carousel is made, and looked at twice.
     fn counts(&self, errand: Errand, content: &Content) -> u32 {
+        if content.surface == comment::SURFACE.name {
+            return comments::counts(errand);
+        }
         let slides = if content.surface == CAROUSEL { content.media.len() } else { 0 };
         let slides = u32::try_from(slides).unwrap_or(u32::MAX / 4);
         match errand {
@@ -158,6 +203,7 @@ impl Network for Instagram {
         match content.surface.as_str() {
             "image" | "reel" | "story" => making.single().await,
             CAROUSEL => making.carousel(keep).await,
+            "comment" => comments::prepare(call, content),
             other => Err(Failure::new(Class::Permanent, "surface", format!("no {other} on Instagram"))),
         }
     }
@@ -165,6 +211,9 @@ impl Network for Instagram {
     /// Before its first commit a carousel is only as ready as each of its slides. After it the carousel alone tells
     /// what became of it.
     async fn inspect(&self, call: &Call<'_>, handle: &Handle, armed: bool) -> Result<Sight, Failure> {
+        if handle.kind == comments::HANDLE {
+            return self.graph.comment_sight(&COMMENTED, call, handle, armed).await.map_err(no_evidence);
+        }
         let (deadline, slides) = (Deadline::of(call), Slides::of(handle));
         if handle.is_parts() {
             return self.together(call, deadline, &slides).await.map_err(no_evidence);
@@ -176,6 +225,9 @@ impl Network for Instagram {
     }
 
     async fn commit(&self, call: &Call<'_>, handle: &Handle, _content: &Content) -> Answer {
+        if handle.kind == comments::HANDLE {
+            return self.graph.comment(&COMMENTED, call, handle).await;
+        }
         let deadline = Deadline::of(call);
         let (path, form) = ([call.account, "media_publish"], [("creation_id", handle.id.as_str())]);
         match self.post(Phase::Commit, call, deadline, &path, &form).await {
@@ -190,13 +242,29 @@ impl Network for Instagram {
         }
     }
 
+    async fn take_down(&self, call: &Call<'_>, remote_id: &str) -> Removal {
+        self.graph.remove(call, remote_id).await
+    }
+
+    async fn presence(&self, call: &Call<'_>, remote_id: &str) -> Result<Presence, Failure> {
+        self.graph.presence(call, remote_id).await
+    }
+
+    /// The request, a read of what it was about, and one of its account.
+    fn take_down_calls(&self) -> u32 {
+        3
+    }
+
     async fn describe(
         &self,
         call: &Call<'_>,
-        _handle: &Handle,
+        handle: &Handle,
         content: &Content,
         known: Public,
     ) -> Result<Public, Failure> {
+        if handle.kind == comments::HANDLE {
+            return self.graph.describe_comment(&COMMENTED, call, handle, known).await;
+        }
         match (&known.id, &known.url) {
             (Some(_), Some(_)) => Ok(known),
             (Some(id), None) => {
@@ -246,7 +314,7 @@ impl Instagram {
             tokio::join!(self.limit_is_reached(call, deadline), self.look(call, deadline, &handle.id));
         match (limit, container) {
             (Ok(true), Ok(Sight::Ready)) => {
-                Answer::Refused { failure: Failure { class: Class::Rate, ..said }, handle_dead: false }
+                Answer::Refused { failure: said.out_of_doubt(), handle_dead: false }
             }
             (Ok(_) | Err(_), Ok(_) | Err(_)) => Answer::Unknown(said),
         }

@@ -16,6 +16,7 @@ mod tiktok;
 use std::collections::BTreeMap;
 
 use jobs::{
+    comment,
     desk::{Network, Networks},
     gate::{Allowance, Rate},
     surface::{Platform, Surface},
@@ -42,6 +43,8 @@ pub struct Entry {
     pub check: fn(&serde_json::Value) -> Result<(), String>,
     /// Switches it on if its variables are set; a half-set group is an error.
     pub connect: Connect,
+    /// The variable that names its address, where that is not the real one.
+    pub address: &'static str,
 }
 
 /// Every network.
@@ -66,6 +69,9 @@ impl Networks for Connected {
 
     fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface> {
         let of = NETWORKS.iter().find(|entry| entry.platform.name == platform)?;
+        if surface == comment::SURFACE.name {
+            return of.platform.comments.is_some().then_some(&comment::SURFACE);
+        }
         of.platform.surfaces.iter().find(|it| it.name == surface)
     }
 
@@ -89,6 +95,20 @@ pub fn connect_all(settings: &Settings, environment: Environment<'_>) -> Result<
     }
     agree(&networks)?;
     Ok(Connected { networks })
+}
+
+/// Networks that something stands in for, and where that is: what is public there is seen there, too.
+pub fn stand_ins(environment: Environment<'_>) -> Vec<(&'static str, Url)> {
+    let stands = |entry: &Entry| {
+        let url = Url::parse(&environment(entry.address)?).ok()?;
+        let real = entry.platform.site.hosts.iter().any(|host| {
+            let named = url.host_str().unwrap_or_default();
+            named == *host || named.ends_with(&format!(".{host}"))
+        });
+        // Graph has a host of its own for every network of Meta's
+        (!real && url.host_str() != Some("graph.facebook.com")).then_some((entry.platform.name, url))
+    };
+    NETWORKS.iter().filter_map(stands).collect()
 }
 
 /// Networks of one app draw from one rate.

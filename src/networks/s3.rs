@@ -3,6 +3,7 @@
 mod film;
 mod form;
 mod made;
+mod parts;
 mod picture;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -23,7 +24,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use jobs::{
     contract::{Class, Failure},
     desk::{self, Media, Origin},
-    store::{Form, Uploads},
+    store::{Form, Parts, Uploads},
     surface::Rendition,
 };
 use sha2::{Digest, Sha256};
@@ -215,6 +216,10 @@ impl Media for S3 {
         }
     }
 
+    async fn abandon(&self, key: &str, parts: &str) -> Result<(), Failure> {
+        self.abandon_parts(key, parts).await
+    }
+
     fn origin(&self) -> Option<&dyn Origin> {
         self.origin.as_deref()
     }
@@ -227,6 +232,20 @@ impl Uploads for S3 {
         let now = chrono::Utc::now();
         let key = self.key(key);
         Ok(self.signer.form(&Allowed { key: &key, content_type, bytes, life }, now))
+    }
+
+    async fn parts(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: u64,
+        life: Duration,
+    ) -> Result<Parts, Failure> {
+        self.open_parts(key, content_type, bytes, life).await
+    }
+
+    async fn join(&self, key: &str, parts: &str, bytes: u64) -> Result<Option<u64>, Failure> {
+        self.join_parts(key, parts, bytes).await
     }
 
     async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<(), Failure> {

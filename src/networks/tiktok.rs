@@ -20,18 +20,22 @@ use jobs::{
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
     renewals::Renewing,
-    surface::{CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, Files, MediaRule, Platform, PostKind, Site, Surface,
+        TakeDown, Takes,
+    },
 };
 use reqwest::{Method, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use self::{
     oauth::App,
     photos::Pull,
     progress::Progress,
-    upload::{Sending, Upload},
+    upload::{Of, Sending, Upload, has_expired},
 };
 use super::{
     Entry, Environment,
@@ -45,7 +49,8 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry = Entry { file: "tiktok", platform: &PLATFORM, check, connect };
+pub const ENTRY: Entry =
+    Entry { file: "tiktok", platform: &PLATFORM, check, connect, address: "TIKTOK_API_URL" };
 
 /// What a TikTok account takes. "Media Transfer Guide" and "Direct Post" of TikTok's documents.
 const PLATFORM: Platform = Platform {
@@ -59,6 +64,7 @@ const PLATFORM: Platform = Platform {
             kinds: &[PostKind::Post, PostKind::Reel],
             takes: Takes::one(&[VIDEO]),
             one_shot: false,
+            take_down: BY_HAND,
         },
         // No read of TikTok's proves these absent, but our own origin does.
         Surface {
@@ -66,9 +72,18 @@ const PLATFORM: Platform = Platform {
             kinds: &[PostKind::Post, PostKind::Carousel],
             takes: Takes::Files(Files { rules: &[PHOTO], least: 1, most: 35 }),
             one_shot: false,
+            take_down: BY_HAND,
         },
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY"],
+    comments: None,
+    site: Site { hosts: &["tiktok.com"], home: "https://www.tiktok.com", page: AccountPage::ByName("@") },
+};
+
+/// "Content Posting API" of TikTok's documents knows no way to remove a post.
+const BY_HAND: TakeDown = TakeDown::ByHand {
+    how: "TikTok lets no app remove a post: whoever is signed in to the account deletes it in the TikTok app, under the \
+          post's “…” menu, or makes it private there.",
 };
 
 const PHOTOS: &str = "photos";
@@ -136,6 +151,9 @@ const ERRORS: &[Row] = &[
     Row::is("spam_risk", Class::Permanent),
     Row::is("spam_risk_text", Class::Permanent),
 ];
+
+/// The kind of a film's handle.
+const PUBLISH_ID: &str = "publish_id";
 
 const DEFAULT_BASE: &str = "https://open.tiktokapis.com";
 const CREATOR_INFO: &str = "/v2/post/publish/creator_info/query/";
@@ -231,10 +249,21 @@ impl Network for TikTok {
         }
         let file = film(content)?;
         let creator = self.creator(call, deadline, &content.options["privacy_level"]).await?;
-        let (handle, upload) = self.init(call, deadline, content, &creator).await?;
+        let post = post_info(content, &creator);
+        let of = Of { file: file.key.clone(), post: digest(&post) };
+        if let Some((handle, upload, have)) = self.begun(call, deadline, keep.earlier(), &of).await? {
+            keep.keep(&handle).await?;
+            let sending = Sending { tiktok: self, call, deadline, handle: &handle, upload: &upload, file };
+            match sending.prepare(have).await {
+                Ok(()) => return Ok((handle, Readiness::Ready)),
+                Err(failure) if has_expired(&failure) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let (handle, upload) = self.init(call, deadline, file, &post, of).await?;
         keep.keep(&handle).await?;
         let sending = Sending { tiktok: self, call, deadline, handle: &handle, upload: &upload, file };
-        sending.prepare().await?;
+        sending.prepare(0).await?;
         Ok((handle, Readiness::Ready))
     }
 
@@ -260,6 +289,11 @@ impl Network for TikTok {
             }
             (Err(failure), _) | (_, Err(failure)) => Answer::Unsent(failure),
         }
+    }
+
+    /// The part that completes a film is its commit. Photos come from our origin as they are.
+    fn sends_files(&self, handle: &Handle) -> bool {
+        handle.kind == PUBLISH_ID
     }
 
     fn takes_back(&self, _handle: &Handle) -> bool {
@@ -368,22 +402,41 @@ impl TikTok {
         Err(Failure::new(Class::Permanent, "privacy_level_option_mismatch", why))
     }
 
+    /// The upload that an earlier call has begun, if it is of this film and of this post, and how much of it is there.
+    async fn begun(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        earlier: Option<&Handle>,
+        of: &Of,
+    ) -> Result<Option<(Handle, Upload, u64)>, Failure> {
+        let Some(handle) = earlier.filter(|handle| handle.kind == PUBLISH_ID) else { return Ok(None) };
+        let Some(upload) = Upload::of(handle).ok().filter(|upload| upload.of == *of) else { return Ok(None) };
+        match self.progress(call, deadline, &handle.id).await {
+            Ok(Progress::Uploading(have)) => Ok(Some((handle.clone(), upload, have.unwrap_or(0)))),
+            Ok(Progress::Past(_)) => Ok(None),
+            Err(failure) if failure.class == Class::Permanent => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Opens an upload. Until its last byte has come nothing can be published.
     async fn init(
         &self,
         call: &Call<'_>,
         deadline: Deadline,
-        content: &Content,
-        creator: &Value,
+        file: &File,
+        post: &Value,
+        of: Of,
     ) -> Result<(Handle, Upload), Failure> {
-        let plan = Upload::plan(String::new(), film(content)?.bytes, self.chunk);
-        let body = init_body(content, creator, &plan);
+        let plan = Upload::plan(String::new(), file.bytes, self.chunk);
+        let body = init_body(post, &plan);
         let made = self.ask(Phase::Prepare, call, deadline, Method::POST, INIT, Some(&body)).await;
         let made = made.map_err(Fault::into_failure)?;
         let nameless = || http::unreadable(Phase::Prepare, "the answer names no upload").into_failure();
         let id = id_of(&made["publish_id"]).ok_or_else(nameless)?;
-        let upload = Upload { address: id_of(&made["upload_url"]).ok_or_else(nameless)?, ..plan };
-        Ok((Handle { kind: "publish_id".into(), id, detail: json!(upload) }, upload))
+        let upload = Upload { address: id_of(&made["upload_url"]).ok_or_else(nameless)?, of, ..plan };
+        Ok((Handle { kind: PUBLISH_ID.into(), id, detail: json!(upload) }, upload))
     }
 
     /// The id of what is public of this handle, where TikTok tells it.
@@ -469,16 +522,25 @@ fn open(reply: &Reply, call: &Call<'_>) -> Result<Value, Said> {
 }
 
 /// The post of an init. What the creator has switched off for all films is switched off for this one.
-fn init_body(content: &Content, creator: &Value, plan: &Upload) -> Value {
+fn post_info(content: &Content, creator: &Value) -> Value {
     let off = |what: &str| creator[what].as_bool().unwrap_or(false);
     json!({
-        "post_info": {
-            "title": content.caption,
-            "privacy_level": content.options["privacy_level"],
-            "disable_comment": off("comment_disabled"),
-            "disable_duet": off("duet_disabled"),
-            "disable_stitch": off("stitch_disabled"),
-        },
+        "title": content.caption,
+        "privacy_level": content.options["privacy_level"],
+        "disable_comment": off("comment_disabled"),
+        "disable_duet": off("duet_disabled"),
+        "disable_stitch": off("stitch_disabled"),
+    })
+}
+
+/// What tells one post from another.
+fn digest(post: &Value) -> String {
+    hex::encode(Sha256::digest(post.to_string()))
+}
+
+fn init_body(post: &Value, plan: &Upload) -> Value {
+    json!({
+        "post_info": post,
         "source_info": {
             "source": "FILE_UPLOAD",
             "video_size": plan.size,

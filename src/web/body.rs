@@ -11,14 +11,16 @@ use jobs::surface::PostKind;
 use serde_json::{Map, Value};
 
 use super::{
-    finding::Finding,
+    finding::{Finding, Findings},
     patch::{Patch, PatchedTarget},
     problem::Problem,
     spans, text,
-    wish::{Wish, WishedTarget, WishedTime},
+    wish::{MOST_FILES, MOST_TARGETS, Wish, WishedTarget, WishedTime, too_many_files, too_many_targets},
 };
 use crate::ledger::pauses::REASON_MOST;
 
+/// More options than any network has.
+const MOST_OPTIONS: usize = 20;
 const SLOWEST: Duration = Duration::from_secs(30);
 
 /// The bytes of a JSON body.
@@ -79,40 +81,40 @@ pub fn json(bytes: &[u8]) -> Result<Value, Problem> {
 
 /// A post as the API takes it, as far as it can be read, and what cannot.
 pub fn post(body: &Value) -> (Wish, Vec<Finding>) {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let mut at = Fields::open("", body, &mut findings);
     at.only(&["caption", "kind", "media_ids", "link", "targets", "schedule", "latest_after"]);
     let caption = at.text("caption").unwrap_or_default();
     let kind = kind(&mut at);
     let link = at.text("link");
     let latest_after = at.text("latest_after");
-    let media_ids = at.texts("media_ids");
-    let targets = at.list("targets");
+    let media_ids = at.texts("media_ids", MOST_FILES, too_many_files);
+    let targets = at.list("targets", MOST_TARGETS, too_many_targets);
     let schedule = at.value("schedule");
     let targets = targets.into_iter().enumerate().map(|(n, value)| target(n, value, &mut findings)).collect();
     let schedule = schedule.map(|value| time(value, &mut findings));
-    (Wish { caption, kind, media_ids, link, targets, schedule, latest_after }, findings)
+    (Wish { caption, kind, media_ids, link, targets, schedule, latest_after }, findings.all())
 }
 
 /// A change of a post, as far as it can be read, and what cannot. What is left out stays; what is `null` becomes what
 /// it is in a post that leaves it out.
 pub fn patch(body: &Value) -> (Patch, Vec<Finding>) {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let mut at = Fields::open("", body, &mut findings);
     at.only(&["caption", "media_ids", "link", "targets", "schedule", "latest_after"]);
     let caption = at.named("caption").then(|| at.text("caption").unwrap_or_default());
-    let media_ids = at.named("media_ids").then(|| at.texts("media_ids"));
+    let media_ids = at.named("media_ids").then(|| at.texts("media_ids", MOST_FILES, too_many_files));
     let link = at.named("link").then(|| at.text("link"));
     let latest_after = at.named("latest_after").then(|| at.text("latest_after"));
-    let targets = at.list("targets");
+    let targets = at.list("targets", MOST_TARGETS, too_many_targets);
     let schedule = at.named("schedule").then(|| at.value("schedule"));
     let targets =
         targets.into_iter().enumerate().map(|(n, value)| patched(n, value, &mut findings)).collect();
     let schedule = schedule.map(|value| value.map(|value| time(value, &mut findings)));
-    (Patch { caption, media_ids, link, targets, schedule, latest_after }, findings)
+    (Patch { caption, media_ids, link, targets, schedule, latest_after }, findings.all())
 }
 
-fn patched(n: usize, value: &Value, findings: &mut Vec<Finding>) -> PatchedTarget {
+fn patched(n: usize, value: &Value, findings: &mut Findings) -> PatchedTarget {
     let has = |name: &str| value.as_object().is_some_and(|map| map.contains_key(name));
     let (caption, options) = (has("caption"), has("options"));
     let target = target(n, value, findings);
@@ -135,7 +137,7 @@ pub struct WishedPause {
 
 /// A pause, as far as it can be read, and what cannot.
 pub fn pause(body: &Value) -> (WishedPause, Vec<Finding>) {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let mut at = Fields::open("", body, &mut findings);
     at.only(&["reason", "for", "account_id"]);
     let reason = at.text("reason").unwrap_or_default().trim().to_owned();
@@ -150,16 +152,32 @@ pub fn pause(body: &Value) -> (WishedPause, Vec<Finding>) {
         }
         span
     });
-    (WishedPause { reason, lasting, account_id }, findings)
+    (WishedPause { reason, lasting, account_id }, findings.all())
 }
 
 /// Whose pause ends.
 pub fn resumed(body: &Value) -> (Option<String>, Vec<Finding>) {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let mut at = Fields::open("", body, &mut findings);
     at.only(&["account_id"]);
     let account_id = at.text("account_id");
-    (account_id, findings)
+    (account_id, findings.all())
+}
+
+/// Why something is wished, if it is said, and what is wrong with the body.
+pub fn reason(body: &Value) -> (Option<String>, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["reason"]);
+    let reason = at.text("reason").map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    if reason.as_ref().is_some_and(|text| text.chars().count() > REASON_MOST) {
+        at.find(
+            "reason",
+            "length",
+            &format!("Say why in at most {REASON_MOST} characters, or leave it out."),
+        );
+    }
+    (reason, findings.all())
 }
 
 /// An upload as the API takes it.
@@ -174,7 +192,7 @@ pub struct WishedUpload {
 
 /// An upload, as far as it can be read, and what cannot.
 pub fn upload(body: &Value) -> (WishedUpload, Vec<Finding>) {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let mut at = Fields::open("", body, &mut findings);
     at.only(&["name", "type", "bytes"]);
     let name = at.text("name").unwrap_or_default();
@@ -186,14 +204,17 @@ pub fn upload(body: &Value) -> (WishedUpload, Vec<Finding>) {
     if bytes.is_none() {
         at.find("bytes", "required", "Say how many bytes the file has: a whole number above 0.");
     }
-    (WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() }, findings)
+    (
+        WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() },
+        findings.all(),
+    )
 }
 
 /// What is wrong with a body that says nothing.
 pub fn nothing(body: &Value) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     Fields::open("", body, &mut findings).only(&[]);
-    findings
+    findings.all()
 }
 
 fn kind(at: &mut Fields<'_, '_>) -> PostKind {
@@ -207,7 +228,7 @@ fn kind(at: &mut Fields<'_, '_>) -> PostKind {
     found.copied().unwrap_or(PostKind::Post)
 }
 
-fn target(n: usize, value: &Value, findings: &mut Vec<Finding>) -> WishedTarget {
+fn target(n: usize, value: &Value, findings: &mut Findings) -> WishedTarget {
     let path = format!("targets[{n}]");
     let mut at = Fields::open(&path, value, findings);
     at.only(&["account_id", "caption", "options"]);
@@ -218,17 +239,22 @@ fn target(n: usize, value: &Value, findings: &mut Vec<Finding>) -> WishedTarget 
     }
     let caption = at.text("caption");
     let options = at.value("options").map(|value| options(&path, value, findings)).unwrap_or_default();
-    WishedTarget { account_id: account_id.unwrap_or_default(), caption, options }
+    WishedTarget { account_id: account_id.unwrap_or_default(), caption, options, stands: false }
 }
 
-fn options(path: &str, value: &Value, findings: &mut Vec<Finding>) -> BTreeMap<String, String> {
+fn options(path: &str, value: &Value, findings: &mut Findings) -> BTreeMap<String, String> {
     let path = format!("{path}.options");
     let mut at = Fields::open(&path, value, findings);
+    if at.map.len() > MOST_OPTIONS {
+        let detail = format!("No network has more than {MOST_OPTIONS} options.");
+        at.findings.push(Finding::new(path.as_str(), "too_many_options", detail));
+        return BTreeMap::new();
+    }
     let names: Vec<&String> = at.map.keys().collect();
     names.into_iter().filter_map(|name| Some((name.clone(), at.text(name)?))).collect()
 }
 
-fn time(value: &Value, findings: &mut Vec<Finding>) -> WishedTime {
+fn time(value: &Value, findings: &mut Findings) -> WishedTime {
     let mut at = Fields::open("schedule", value, findings);
     at.only(&["at", "time_zone", "fold"]);
     if at.absent("at") {
@@ -244,14 +270,14 @@ fn time(value: &Value, findings: &mut Vec<Finding>) -> WishedTime {
 static NOTHING: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
 
 /// An object being read. What is `null` counts as left out.
-struct Fields<'a, 'f> {
+pub(super) struct Fields<'a, 'f> {
     path: &'a str,
     map: &'a Map<String, Value>,
-    findings: &'f mut Vec<Finding>,
+    findings: &'f mut Findings,
 }
 
 impl<'a, 'f> Fields<'a, 'f> {
-    fn open(path: &'a str, value: &'a Value, findings: &'f mut Vec<Finding>) -> Self {
+    pub(super) fn open(path: &'a str, value: &'a Value, findings: &'f mut Findings) -> Self {
         let map = value.as_object().unwrap_or_else(|| {
             let field = if path.is_empty() { "body" } else { path };
             findings.push(Finding::new(field, "type", "This has to be an object."));
@@ -265,12 +291,12 @@ impl<'a, 'f> Fields<'a, 'f> {
         if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
 
-    fn find(&mut self, name: &str, code: &'static str, detail: &str) {
+    pub(super) fn find(&mut self, name: &str, code: &'static str, detail: &str) {
         let field = self.field(name);
         self.findings.push(Finding::new(field, code, detail));
     }
 
-    fn only(&mut self, known: &[&str]) {
+    pub(super) fn only(&mut self, known: &[&str]) {
         for name in self.map.keys().filter(|name| !known.contains(&name.as_str())) {
             let detail = "There is no such field here.";
             let finding = Finding::new(self.field(name), "unknown_field", detail);
@@ -283,15 +309,15 @@ impl<'a, 'f> Fields<'a, 'f> {
         self.map.contains_key(name)
     }
 
-    fn absent(&self, name: &str) -> bool {
+    pub(super) fn absent(&self, name: &str) -> bool {
         self.value(name).is_none()
     }
 
-    fn value(&self, name: &str) -> Option<&'a Value> {
+    pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
         self.map.get(name).filter(|value| !value.is_null())
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         match self.value(name)?.as_str() {
             None => self.find(name, "type", "This has to be a text."),
             Some(text) if text.contains('\0') => {
@@ -302,17 +328,19 @@ impl<'a, 'f> Fields<'a, 'f> {
         None
     }
 
-    fn list(&mut self, name: &str) -> Vec<&'a Value> {
+    /// The list; what has more than `most` things in it is not looked into.
+    fn list(&mut self, name: &str, most: usize, too_many: fn() -> Finding) -> Vec<&'a Value> {
         let Some(value) = self.value(name) else { return Vec::new() };
-        let Some(list) = value.as_array() else {
-            self.find(name, "type", "This has to be a list.");
-            return Vec::new();
-        };
-        list.iter().collect()
+        match value.as_array() {
+            None => self.find(name, "type", "This has to be a list."),
+            Some(list) if list.len() > most => self.findings.push(too_many()),
+            Some(list) => return list.iter().collect(),
+        }
+        Vec::new()
     }
 
-    fn texts(&mut self, name: &str) -> Vec<String> {
-        let list = self.list(name);
+    fn texts(&mut self, name: &str, most: usize, too_many: fn() -> Finding) -> Vec<String> {
+        let list = self.list(name, most, too_many);
         let text = |(n, value): (usize, &Value)| match value.as_str() {
             Some(text) if !text.contains('\0') => Some(text.to_owned()),
             _ => {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     App,
-    finding::Finding,
+    finding::{self, Finding},
     place::Placed,
     problem::Problem,
     wish::{Weighed, Wish},
@@ -22,7 +22,8 @@ use crate::ledger::{
     LedgerError,
     accept::Facts,
     accounts::Account,
-    preflight::{Known, Twin, Words},
+    preflight::Known,
+    repeats::{Said, Twin, Words},
 };
 
 /// What a post would run into.
@@ -45,6 +46,10 @@ pub struct OnTarget {
     pub platform: Option<String>,
     /// What the post would become there; `null` where the network would not take it.
     pub surface: Option<&'static str>,
+    /// The link that its followers get, where the workspace adds parameters to it. What is about the post's id is known
+    /// only when it is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
     /// What stands in the way; empty: nothing.
     pub findings: Vec<Noted>,
     /// What the network last said of the account, and when: the findings go by it.
@@ -68,6 +73,9 @@ pub struct Noted {
     pub who_acts: &'static str,
     /// `error`: the post would be refused. `warning`: it would be taken, and may be stopped on its way.
     pub severity: &'static str,
+    /// Another post that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_id: Option<Uuid>,
 }
 
 /// Something a network said of an account.
@@ -83,7 +91,8 @@ pub struct FactAge {
 impl From<Finding> for Noted {
     fn from(finding: Finding) -> Self {
         let Finding { field, code, detail, accepted, who_acts } = finding;
-        Self { field, code: code.to_owned(), detail, accepted, who_acts: who_acts.word(), severity: "error" }
+        let (code, who_acts) = (code.to_owned(), who_acts.word());
+        Self { field, code, detail, accepted, who_acts, severity: "error", post_id: None }
     }
 }
 
@@ -101,11 +110,25 @@ impl Noted {
             accepted: finding.accepted,
             who_acts: finding.who_acts.word(),
             severity: "warning",
+            post_id: finding.post_id,
         }
     }
 }
 
 impl Report {
+    /// So much of it that an answer stays short.
+    fn listed(mut self) -> Self {
+        let (mut room, mut more) = (finding::MOST, 0);
+        let of_targets = self.targets.iter_mut().map(|target| &mut target.findings);
+        for list in std::iter::once(&mut self.errors).chain(of_targets) {
+            more += list.len().saturating_sub(room);
+            list.truncate(room);
+            room -= list.len();
+        }
+        self.errors.extend(finding::and_more(more).map(Noted::from));
+        self
+    }
+
     /// Everything there is to say, in the order of the request.
     pub fn all(self) -> Vec<Noted> {
         self.errors.into_iter().chain(self.targets.into_iter().flat_map(|target| target.findings)).collect()
@@ -126,7 +149,7 @@ impl App {
         let ledger = &self.house.ledger;
         let facts = ledger.survey(&wish.question(workspace_id, None)).await?;
         let weighed = wish.weigh(&facts, &self.rules, found);
-        let seen = self.seen(workspace_id, wish, &facts, &weighed).await?;
+        let seen = self.seen(wish, &facts, &weighed).await?;
         let placed = wish.targets.iter().zip(&weighed.placed).enumerate();
         let targets = placed.map(|(n, (target, placed))| {
             let at = At { n, wish, facts: &facts, weighed: &weighed, seen: &seen };
@@ -136,22 +159,17 @@ impl App {
                 account_id: target.account_id.clone(),
                 platform: placed.account.as_ref().map(|account| account.platform.clone()),
                 surface: placed.surface,
+                link: placed.link.clone(),
                 findings: errors.chain(warnings.unwrap_or_default()).collect(),
                 facts: placed.account.as_ref().map(|account| seen.ages(account)).unwrap_or_default(),
             }
         });
         let targets = targets.collect();
-        Ok(Report { targets, errors: weighed.found.into_iter().map(Noted::from).collect() })
+        Ok(Report { targets, errors: weighed.found.into_iter().map(Noted::from).collect() }.listed())
     }
 
     /// What is known besides of the accounts that it names.
-    async fn seen(
-        &self,
-        workspace_id: Uuid,
-        wish: &Wish,
-        facts: &Facts,
-        weighed: &Weighed<'_>,
-    ) -> Result<Seen, LedgerError> {
+    async fn seen(&self, wish: &Wish, facts: &Facts, weighed: &Weighed<'_>) -> Result<Seen, LedgerError> {
         let words: Vec<Words> = wish
             .targets
             .iter()
@@ -169,7 +187,8 @@ impl App {
         let twins = async {
             // of a post of which something is missing nothing can be the same
             let Some(files) = files else { return Ok(Vec::new()) };
-            ledger.twins(workspace_id, &words, &files, at).await
+            let said = Said { link: wish.link.as_deref(), media_ids: &files, at };
+            ledger.twins(&words, said, self.rules.publishing.repeat_within).await
         };
         let (known, twins) = tokio::try_join!(ledger.known(&accounts), twins)?;
         Ok(Seen { known, twins })
@@ -229,13 +248,6 @@ impl At<'_> {
 
     fn repeats(&self, account: &Account) -> Option<preflight::Finding> {
         let twin = self.seen.twins.iter().find(|twin| twin.account_id == account.id)?;
-        let detail = format!(
-            "Another post says the same to “{}” with the same files at {} (post {}). Networks may refuse or hide a \
-             repetition.",
-            account.name,
-            twin.scheduled_for.format("%Y-%m-%d %H:%M UTC"),
-            twin.post_id
-        );
-        Some(preflight::Finding::new("account_id", "duplicate", detail, preflight::Who::Author))
+        Some(twin.finding(self.facts))
     }
 }

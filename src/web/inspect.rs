@@ -226,6 +226,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_part_of_a_webp_that_says_more_of_itself_than_there_is_is_no_room_to_be_made() {
+        let mut webp = Vec::new();
+        codecs::webp::WebPEncoder::new_lossless(&mut webp)
+            .write_image(&[7; 64], 8, 8, ExtendedColorType::L8)
+            .expect("encodes");
+        assert!(look(&webp).await.is_ok());
+        let pixels = webp.split_off(12);
+        let extended = [&b"VP8X"[..], &[10, 0, 0, 0, 0x08, 0, 0, 0, 7, 0, 0, 7, 0, 0]].concat();
+        webp.extend([extended, pixels, b"EXIF\xff\xff\xff\x7f".to_vec(), vec![0; 8]].concat());
+        let length = u32::try_from(webp.len() - 8).expect("short");
+        webp[4..8].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(look(&webp).await, Err("media_broken"));
+    }
+
+    #[tokio::test]
     async fn a_file_that_is_cut_off_is_broken() {
         for whole in [jpeg(200, 200), png(200, 200)] {
             assert!(look(&whole).await.is_ok());

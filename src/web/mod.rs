@@ -9,18 +9,23 @@ pub mod finding;
 pub mod inspect;
 pub mod intake;
 pub mod links;
+pub mod multipart;
 pub mod outer;
 pub mod passwords;
 pub mod patch;
+pub mod permalink;
 pub mod place;
 pub mod problem;
 pub mod pulls;
 pub mod signed;
 pub mod spans;
 pub mod stored;
+pub mod take_down;
 pub mod text;
 pub mod times;
 pub mod upload;
+pub mod utm;
+pub mod verdict;
 pub mod wish;
 
 use std::sync::Arc;
@@ -70,6 +75,8 @@ pub struct House {
     pub media_origin: Option<String>,
     /// The networks that are switched on.
     pub platforms: Vec<&'static Platform>,
+    /// Networks that something stands in for, and where that is.
+    pub stand_ins: Vec<(&'static str, Url)>,
     /// The object store.
     pub media: Arc<dyn Uploads>,
     /// Called after each commit with the jobs that may run now.

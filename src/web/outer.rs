@@ -6,11 +6,11 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     extract::{MatchedPath, Request, State},
     http::{Method, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, StreamExt, stream};
 
@@ -18,6 +18,8 @@ use super::{App, console, problem::Problem};
 
 /// The most that is still read of a refused body.
 const MOST_READ_ON: usize = 32 << 20;
+/// The most that a refusal of others says.
+const MOST_SAID: usize = 2_000;
 const READ_ON_FOR: Duration = Duration::from_secs(5);
 
 /// One line and one measure for each request: its route, never its body, its query or a header.
@@ -49,7 +51,10 @@ pub async fn tell_problems(State(app): State<Arc<App>>, request: Request, next: 
             .and_then(|value| value.to_str().ok())
             .is_some_and(|accept| accept.contains("text/html"));
     let cookies = request.headers().clone();
-    let response = next.run(request).await;
+    // what is no text is the name of nothing
+    let response =
+        if is_text(&path) { next.run(request).await } else { Problem::not_found("page").into_response() };
+    let response = told_by_itself(response).await;
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
     let told =
         if for_people { console::problem_page(&app, problem, &cookies) } else { problem.document(&path) };
@@ -61,6 +66,36 @@ pub async fn tell_problems(State(app): State<Arc<App>>, request: Request, next: 
         }
     }
     Response::from_parts(parts, body)
+}
+
+/// Whether a path is text when its escapes are undone.
+fn is_text(path: &str) -> bool {
+    let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
+    while let [first, behind @ ..] = rest {
+        let escaped = behind.get(..2).filter(|_| *first == b'%').and_then(|digits| hex::decode(digits).ok());
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+        bytes.extend(escaped.unwrap_or_else(|| vec![*first]));
+    }
+    std::str::from_utf8(&bytes).is_ok()
+}
+
+/// A refusal that is not ours, such as of a form that cannot be read, as a [`Problem`].
+async fn told_by_itself(response: Response) -> Response {
+    let plain = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    let ours = response.extensions().get::<Problem>().is_some();
+    if ours || !plain || !response.status().is_client_error() {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let said = to_bytes(body, MOST_SAID).await.unwrap_or_default();
+    let problem = Problem::unreadable(parts.status, String::from_utf8_lossy(&said));
+    let mut response = Response::from_parts(parts, Body::empty());
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response.extensions_mut().insert(problem);
+    response
 }
 
 /// Reads on for a while after a refusal: a sender that still writes would otherwise see a broken connection
@@ -91,4 +126,19 @@ pub async fn read_on_after_refusal(request: Request, next: Next) -> Response {
         let _ = tokio::time::timeout(READ_ON_FOR, reading).await;
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_text_or_names_nothing() {
+        for text in ["/", "/posts/%D7%A9", "/a%", "/a%2", "/a%zz", "/100%25", "/%00"] {
+            assert!(is_text(text), "{text}");
+        }
+        for none in ["/%FF", "/api/v1/posts/%ff", "/%D7", "/%C0%80"] {
+            assert!(!is_text(none), "{none}");
+        }
+    }
 }

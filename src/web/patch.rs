@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     finding::Finding,
-    spans,
+    spans, utm,
     wish::{Rules, Wish, WishedTarget, WishedTime},
 };
 use crate::ledger::{
@@ -76,6 +76,7 @@ impl Patch {
         if self.latest_after.is_none() {
             new.latest_after = post.latest_after;
         }
+        utm::renew(&mut new, facts, &rules.platforms)?;
         Ok(new)
     }
 
@@ -102,10 +103,11 @@ impl Patch {
     /// The post as if it were asked for anew: first the accounts that the change names, as it counts them.
     fn over(&self, post: &Post) -> Wish {
         let named = |it: &&Publication| self.targets.iter().any(|target| is(it, &target.account_id));
-        let others = post.publications.iter().filter(|it| !is_over(it) && !named(it));
+        let others = post.publications.iter();
+        let others = others.filter(|it| it.parent_id.is_none() && !is_over(it) && !named(it));
         let mut targets: Vec<WishedTarget> =
             self.targets.iter().map(|target| patched(post, target)).collect();
-        targets.extend(others.map(as_wished));
+        targets.extend(others.map(|it| WishedTarget { stands: true, ..as_wished(it) }));
         let kind = PostKind::ALL.iter().copied().find(|kind| kind.word() == post.kind);
         Wish {
             caption: self.caption.clone().unwrap_or_else(|| post.caption.clone()),
@@ -131,7 +133,7 @@ fn is_over(it: &Publication) -> bool {
 }
 
 fn is(it: &Publication, account_id: &str) -> bool {
-    Uuid::try_parse(account_id) == Ok(it.account_id)
+    it.parent_id.is_none() && Uuid::try_parse(account_id) == Ok(it.account_id)
 }
 
 fn of<'a>(post: &'a Post, account_id: &str) -> Option<&'a Publication> {
@@ -146,6 +148,7 @@ fn as_wished(it: &Publication) -> WishedTarget {
         account_id: it.account_id.to_string(),
         caption: it.caption.clone(),
         options: options.filter_map(text).collect(),
+        stands: false,
     }
 }
 
@@ -155,6 +158,7 @@ fn patched(post: &Post, target: &PatchedTarget) -> WishedTarget {
         account_id: target.account_id.clone(),
         caption: target.caption.clone().unwrap_or_else(|| was.as_ref().and_then(|was| was.caption.clone())),
         options: target.options.clone().unwrap_or_else(|| was.map(|was| was.options).unwrap_or_default()),
+        stands: false,
     }
 }
 
@@ -177,6 +181,7 @@ fn as_it_is(post: &Post, rules: &Rules, changed_by: Uuid) -> NewPost {
         scheduled_for: post.scheduled_for,
         latest_after: post.latest_after,
         prepare_ahead: rules.publishing.prepare_ahead,
+        repeat_within: rules.publishing.repeat_within,
         targets: Vec::new(),
     }
 }

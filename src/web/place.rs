@@ -1,10 +1,11 @@
 //! A wish on one account: what it becomes there, or why the network would not take it.
 
 use jobs::{
+    comment::{self, Comments},
     preflight::Who,
     surface::{Draft, Platform, Shape},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -26,6 +27,8 @@ pub struct Placed {
     pub platform: Option<&'static Platform>,
     /// What the post becomes there.
     pub surface: Option<&'static str>,
+    /// The link that its followers get, where that is another than the post's.
+    pub link: Option<String>,
     /// What is kept of it, if nothing is wrong.
     pub target: Option<NewTarget>,
     /// What is wrong.
@@ -78,7 +81,14 @@ impl At<'_> {
             }
         };
         let mut found = self.unknown_options(platform);
-        found.extend(self.inactive(account));
+        found.extend(self.no_comment(platform));
+        let comment = self.comment(platform);
+        found.extend(
+            comment.iter().flat_map(|(takes, words)| self.all(takes.findings(words, platform.title))),
+        );
+        if !self.target.stands {
+            found.extend(self.inactive(account));
+        }
         let privacy_level = self.target.privacy_level(account);
         let caption = self.wish.caption_of(self.target);
         let (kind, link) = (self.wish.kind, self.wish.link.as_deref());
@@ -87,17 +97,20 @@ impl At<'_> {
             let refused = refused.into_iter().filter(|finding| content.tells(finding));
             found.extend(refused.map(|finding| self.finding(finding)));
         });
+        if let (Ok(surface), Some((takes, _))) = (surface, comment) {
+            found.extend(self.all(takes.under(surface.name, platform.title)));
+        }
         let target = surface.ok().filter(|_| found.is_empty()).map(|surface| NewTarget {
             account_id: account.id,
             platform: account.platform.clone(),
             surface: surface.name,
             caption: self.target.caption.clone(),
-            options: privacy_level
-                .filter(|_| !platform.privacy_levels.is_empty())
-                .map_or_else(|| json!({}), |level| json!({ "privacy_level": level })),
+            link: None,
+            options: self.options(platform, privacy_level),
         });
         let surface = surface.ok().map(|surface| surface.name);
-        Placed { account: Some(account.clone()), platform: Some(platform), surface, target, found }
+        let (account, platform) = (Some(account.clone()), Some(platform));
+        Placed { account, platform, surface, link: None, target, found }
     }
 
     fn finding(&self, found: jobs::surface::Finding) -> Finding {
@@ -108,6 +121,42 @@ impl At<'_> {
             (field, _) => field.to_owned(),
         };
         Finding::new(field, found.code, found.detail).accepting(found.accepted)
+    }
+
+    fn all(&self, found: impl IntoIterator<Item = jobs::surface::Finding>) -> Vec<Finding> {
+        found.into_iter().map(|finding| self.finding(finding)).collect()
+    }
+
+    /// What it is to say first under the post, where its network takes that.
+    fn comment(&self, platform: &Platform) -> Option<(Comments, &str)> {
+        platform.comments.zip(self.target.options.get(comment::OPTION).map(String::as_str))
+    }
+
+    /// That its network takes no comment, and which ones do.
+    fn no_comment(&self, platform: &Platform) -> Option<Finding> {
+        if platform.comments.is_some() || !self.target.options.contains_key(comment::OPTION) {
+            return None;
+        }
+        let others = || self.rules.platforms.iter().filter(|it| it.comments.is_some());
+        let titles: Vec<&str> = others().map(|it| it.title).collect();
+        let taken = match titles.as_slice() {
+            [] => "no network here does".to_owned(),
+            titles => format!("{} do", titles.join(" and ")),
+        };
+        let detail = format!("{} takes no first comment from here; {taken}.", platform.title);
+        let finding = Finding::new(self.field(comment::FIELD), "first_comment_unsupported", detail);
+        Some(finding.accepting(others().map(|it| it.name)))
+    }
+
+    fn options(&self, platform: &Platform, privacy_level: Option<&str>) -> Value {
+        let mut options = json!({});
+        if let Some(level) = privacy_level.filter(|_| !platform.privacy_levels.is_empty()) {
+            options["privacy_level"] = level.into();
+        }
+        if let Some((_, words)) = self.comment(platform) {
+            options[comment::OPTION] = words.into();
+        }
+        options
     }
 
     fn account<'f>(
@@ -136,8 +185,10 @@ impl At<'_> {
     }
 
     fn unknown_options(&self, platform: &Platform) -> Vec<Finding> {
-        let known: &[&str] = if platform.privacy_levels.is_empty() { &[] } else { &["privacy_level"] };
+        let level = (!platform.privacy_levels.is_empty()).then_some("privacy_level");
+        let known: Vec<&str> = level.into_iter().chain(platform.comments.map(|_| comment::OPTION)).collect();
         let unknown = self.target.options.keys().filter(|name| !known.contains(&name.as_str()));
+        let unknown = unknown.filter(|name| platform.comments.is_some() || *name != comment::OPTION);
         unknown
             .map(|name| {
                 let name = text::shown(name);

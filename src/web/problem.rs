@@ -8,7 +8,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::finding::Finding;
+use super::{
+    finding::{self, Finding},
+    take_down::Offer,
+};
 use crate::ledger::LedgerError;
 
 /// What went wrong, in a form that is told to whoever asked.
@@ -24,6 +27,8 @@ pub struct Problem {
     pub detail: String,
     /// One entry for each field that cannot be taken.
     pub errors: Vec<Finding>,
+    /// How what is public already can be taken down.
+    pub take_down: Vec<Offer>,
     /// When to try again, in seconds.
     pub retry_after: Option<u32>,
 }
@@ -44,16 +49,31 @@ pub struct ProblemDocument<'a> {
     instance: &'a str,
     /// One entry for each field that cannot be taken.
     errors: &'a [Finding],
+    /// Where a post is public already: how it can be taken down.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    take_down: &'a [Offer],
 }
 
 impl Problem {
     fn new(status: StatusCode, word: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { word, title, status, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        let detail = detail.into();
+        Self { word, title, status, detail, errors: Vec::new(), take_down: Vec::new(), retry_after: None }
     }
 
     /// 400: what came is not even readable.
     pub fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "The request cannot be read", detail)
+    }
+
+    /// 400, 413, 415 or 422: what came is not even readable, as its reader says.
+    pub fn unreadable(status: StatusCode, detail: impl Into<String>) -> Self {
+        let word = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "too-large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported-media-type",
+            _ => "malformed",
+        };
+        Self::new(status, word, "The request cannot be read", detail)
     }
 
     /// 401: no key, or none that opens anything.
@@ -89,6 +109,18 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "Not as things stand", detail)
     }
 
+    /// 409: the network lets nobody but people there remove a post.
+    pub fn by_hand(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "take-down-by-hand", "Only people can take it down there", detail)
+    }
+
+    /// The same, with how what is public already can be taken down.
+    #[must_use]
+    pub fn offering(mut self, take_down: Vec<Offer>) -> Self {
+        self.take_down = take_down;
+        self
+    }
+
     /// 413: more than is taken.
     pub fn too_large(limit: u64) -> Self {
         let detail = format!("The body is larger than {limit} bytes, which is the most.");
@@ -103,8 +135,12 @@ impl Problem {
 
     /// 422: readable, and not to be taken as it is.
     pub fn invalid(errors: Vec<Finding>) -> Self {
+        let errors = finding::listed(errors);
         let detail = match errors.as_slice() {
             [only] => only.detail.clone(),
+            [.., last] if last.code == finding::MORE => {
+                format!("More than {} things need mending; errors lists the first.", finding::MOST)
+            }
             several => format!("{} things need mending; errors lists each.", several.len()),
         };
         let problem = Self::new(
@@ -157,6 +193,7 @@ impl Problem {
             detail: &self.detail,
             instance,
             errors: &self.errors,
+            take_down: &self.take_down,
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Body::from(body));

@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Path, State},
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, header},
     response::Response,
     routing::get,
 };
@@ -29,16 +29,23 @@ pub fn routes() -> Router<Arc<App>> {
 /// One file of one commit call, `/p/{call_id}/0.jpg`.
 async fn file(
     State(app): State<Arc<App>>,
+    method: Method,
     Path((call, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let nothing = || Problem::not_found("file");
     let call = Uuid::try_parse(&call).map_err(|_| nothing())?;
     let position: u8 = name.split('.').next().and_then(|number| number.parse().ok()).ok_or_else(nothing)?;
-    let fetch = app.house.ledger.fetch(call, position).await?.ok_or_else(nothing)?;
-    tracing::info!(%call, position, "a network fetches a file");
+    // who only asks what there is gets no byte of it, and so has fetched nothing
+    let asks = method == Method::HEAD;
+    let ledger = &app.house.ledger;
+    let fetch =
+        if asks { ledger.served(call, position).await? } else { ledger.fetch(call, position).await? };
+    let fetch = fetch.ok_or_else(nothing)?;
+    tracing::info!(%call, position, asks, "a network fetches a file");
     let content_type = HeaderValue::from_str(&fetch.content_type).map_err(|_| Problem::internal())?;
     let length = HeaderValue::from(fetch.bytes);
-    let mut response = Response::new(stream(Arc::clone(&app.house.media), fetch));
+    let body = if asks { Body::empty() } else { stream(Arc::clone(&app.house.media), fetch) };
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::CONTENT_LENGTH, length);

@@ -59,19 +59,18 @@ pub async fn look(
         let detail = format!("It was promised as {said}; what came is {found}. Promise it as what it is.");
         return Err(Finding::new(field, "media_type_differs", detail).accepting([said]).into());
     }
-    let (mut digest, mut kept) = (Sha256::new(), Kept::of(kind)?);
+    let mut through = Through { digest: Sha256::new(), kept: Kept::of(kind)? };
     let (mut bytes, mut at) = (head, 0);
     loop {
-        digest.update(&bytes);
-        kept.take(&bytes)?;
         at += bytes.len() as u64;
-        if at >= promised.bytes || bytes.is_empty() {
+        let last = at >= promised.bytes || bytes.is_empty();
+        through = through.take(bytes).await?;
+        if last {
             break;
         }
         bytes = piece(media, promised, at).await?;
     }
-    drop(bytes);
-    let measure = match &kept {
+    let measure = match &through.kept {
         Kept::Picture(file) => inspect::measure(file.path(), kind, field, pixel_limit).await?,
         Kept::Film => {
             let address = media.address(promised.key).await.map_err(Problem::from)?;
@@ -85,7 +84,7 @@ pub async fn look(
             }
         }
     };
-    Ok(Seen { kind, measure, sha256: digest.finalize().into() })
+    Ok(Seen { kind, measure, sha256: through.digest.finalize().into() })
 }
 
 impl From<Failure> for Problem {
@@ -101,6 +100,23 @@ impl From<Failure> for Problem {
 async fn piece(media: &dyn Media, promised: Promised<'_>, start: u64) -> Result<Vec<u8>, NotTaken> {
     let end = (start + PIECE).min(promised.bytes);
     Ok(media.read(promised.key, start, end).await.map_err(Problem::from)?)
+}
+
+/// What has been gone through of a file.
+struct Through {
+    digest: Sha256,
+    kept: Kept,
+}
+
+impl Through {
+    /// One piece more, on a thread that may block: it is hashed, and what is a picture is written to disk.
+    async fn take(mut self, bytes: Vec<u8>) -> Result<Self, NotTaken> {
+        let taking = tokio::task::spawn_blocking(move || {
+            self.digest.update(&bytes);
+            self.kept.take(&bytes).map(|()| self)
+        });
+        taking.await.map_err(Problem::from)?
+    }
 }
 
 /// A picture is opened from disk, and it is small; a film stays where it is.

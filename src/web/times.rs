@@ -21,7 +21,7 @@ const GRACE: TimeDelta = TimeDelta::seconds(60);
 pub struct Asked<'a> {
     /// `2026-12-01T09:30`, with seconds or without, with an offset or without.
     pub at: &'a str,
-    /// An IANA name; needed where `at` has no offset.
+    /// An IANA name, or an offset such as is shown of a time that was written with one; needed where `at` has none.
     pub time_zone: Option<&'a str>,
     /// Which of two, where the wall time happens twice.
     pub fold: Option<&'a str>,
@@ -59,12 +59,19 @@ pub fn resolve(asked: &Asked<'_>, now: DateTime<Utc>, horizon: TimeDelta) -> Res
     Ok(moment)
 }
 
-/// The zone of that name.
-///
-/// # Errors
-/// There is none; names like it.
-pub fn zone(name: &str) -> Result<Tz, Finding> {
-    zones::named(name).map_err(|like| {
+/// Where the wall is.
+#[derive(Debug, Clone, Copy)]
+enum Zone {
+    Named(Tz),
+    At(FixedOffset),
+}
+
+/// The zone of that name, or of that offset.
+fn zone(name: &str) -> Result<Zone, Finding> {
+    if let Some(offset) = offset(name) {
+        return Ok(Zone::At(offset));
+    }
+    zones::named(name).map(Zone::Named).map_err(|like| {
         let detail = format!(
             "“{}” is not a time zone. Use an IANA name such as Europe/Berlin.",
             super::text::shown(name)
@@ -131,16 +138,18 @@ impl Written {
         }
     }
 
-    fn in_zone(self, zone: Option<Tz>, fold: Option<Fold>) -> Result<Moment, Finding> {
+    fn in_zone(self, zone: Option<Zone>, fold: Option<Fold>) -> Result<Moment, Finding> {
         match (zone, self.offset) {
             (None, None) => Err(Finding::new(
                 "schedule.time_zone",
                 "time_zone_required",
                 "Say in which time zone this is (an IANA name such as Asia/Jerusalem), or write the offset behind the time.",
             )),
-            (None, Some(offset)) => self.at_offset(offset),
-            (Some(zone), None) => self.in_zone_alone(zone, fold),
-            (Some(zone), Some(offset)) => self.in_zone_at(zone, offset),
+            (None, Some(offset)) | (Some(Zone::At(offset)), None) => self.at_offset(offset),
+            (Some(Zone::At(one)), Some(other)) if one == other => self.at_offset(one),
+            (Some(Zone::At(one)), Some(other)) => Err(self.differs(&offset_word(one), other, [one])),
+            (Some(Zone::Named(zone)), None) => self.in_zone_alone(zone, fold),
+            (Some(Zone::Named(zone)), Some(offset)) => self.in_zone_at(zone, offset),
         }
     }
 
@@ -180,12 +189,21 @@ impl Written {
         if let Some((fold, time)) = possible.iter().find(|(_, time)| same(time)) {
             return Ok(self.moment(zone, *fold, time.to_utc()));
         }
+        let right = possible.iter().map(|(_, time)| time.offset().fix());
+        Err(self.differs(zone.name(), offset, right))
+    }
+
+    /// The offset behind the time is none that its zone has then.
+    fn differs(
+        self,
+        zone: &str,
+        offset: FixedOffset,
+        right: impl IntoIterator<Item = FixedOffset>,
+    ) -> Finding {
         let detail =
             format!("{zone} is not at {} then. Leave the offset out, or the zone.", offset_word(offset));
-        let right = possible
-            .iter()
-            .map(|(_, time)| format!("{}{}", self.show(self.wall), offset_word(time.offset().fix())));
-        Err(Finding::new("schedule.at", "offset_differs", detail).accepting(right))
+        let right = right.into_iter().map(|right| format!("{}{}", self.show(self.wall), offset_word(right)));
+        Finding::new("schedule.at", "offset_differs", detail).accepting(right)
     }
 
     fn moment(self, zone: Tz, fold: Option<Fold>, instant: DateTime<Utc>) -> Moment {
@@ -281,10 +299,15 @@ fn split_offset(at: &str) -> Option<(&str, Option<FixedOffset>)> {
     }
     let time = at.find('T')?;
     let Some(sign) = at[time..].find(['+', '-']).map(|n| n + time) else { return Some((at, None)) };
-    let [hours, minutes] = numbers(&at[sign + 1..], ':', &[2, 2])?;
+    Some((&at[..sign], Some(offset(&at[sign..])?)))
+}
+
+/// `+02:00`.
+fn offset(word: &str) -> Option<FixedOffset> {
+    let ahead = !word.starts_with('-');
+    let [hours, minutes] = numbers(word.strip_prefix(['+', '-'])?, ':', &[2, 2])?;
     let seconds = i32::try_from(hours * 3600 + minutes * 60).ok().filter(|_| hours <= 14 && minutes < 60)?;
-    let offset = if at[sign..].starts_with('-') { -seconds } else { seconds };
-    Some((&at[..sign], Some(FixedOffset::east_opt(offset)?)))
+    FixedOffset::east_opt(if ahead { seconds } else { -seconds })
 }
 
 fn offset_word(offset: FixedOffset) -> String {
@@ -339,6 +362,18 @@ mod tests {
         assert_eq!(at("2026-12-01T09:30Z", "", None), Ok("2026-12-01T09:30:00+00:00".into()));
         assert_eq!(at("2026-12-01T09:30:00-05:30", "", None), Ok("2026-12-01T15:00:00+00:00".into()));
         assert_eq!(refused("2026-12-01T09:30:00", "", None).0, "time_zone_required");
+    }
+
+    #[test]
+    fn the_offset_that_is_shown_as_a_zone_is_taken_as_one() {
+        assert_eq!(at("2026-12-01T09:30:00", "+02:00", None), Ok("2026-12-01T07:30:00+00:00".into()));
+        assert_eq!(at("2026-12-01T09:30", "-05:30", None), Ok("2026-12-01T15:00:00+00:00".into()));
+        assert_eq!(at("2026-12-01T09:30Z", "+00:00", None), Ok("2026-12-01T09:30:00+00:00".into()));
+        let (code, accepted) = refused("2026-12-01T09:30+03:00", "+02:00", None);
+        assert_eq!((code, accepted), ("offset_differs", vec!["2026-12-01T09:30+02:00".to_owned()]));
+        for wrong in ["+2", "02:00", "+15:00", "+02:00 ", "+", "-"] {
+            assert_eq!(refused("2026-12-01T09:30", wrong, None).0, "time_zone_unknown", "{wrong}");
+        }
     }
 
     #[test]

@@ -1,19 +1,17 @@
 //! Taking a file in: to disk while it comes, so that memory stays flat; then looked at; then stored.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, path::Path};
 
-use axum::extract::multipart::{Field, MultipartError};
+use axum::extract::multipart::Field;
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 
-use super::{finding::Finding, inspect, problem::Problem, text};
+use super::{finding::Finding, inspect, multipart, problem::Problem, text};
 use crate::config;
 
 /// Enough to know every type by.
 const TELLING: usize = 4_096;
-/// A sender who is silent for this long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// A file on our disk, whole, of a type that is taken. Removed when dropped.
 #[derive(Debug)]
@@ -58,23 +56,12 @@ impl From<io::Error> for NotTaken {
     }
 }
 
-impl From<MultipartError> for NotTaken {
-    fn from(error: MultipartError) -> Self {
-        Self::Problem(broken(&error))
-    }
-}
-
-/// A multipart body that cannot be read.
-pub fn broken(error: &MultipartError) -> Problem {
-    Problem::malformed(format!("The form cannot be read: {}.", error.body_text().trim_end_matches('.')))
-}
-
 /// Takes the file of one field. `field_name` is what findings are about.
 ///
 /// # Errors
 /// It is of no type that is taken, or too large, or the connection broke.
 pub async fn receive(
-    mut field: Field<'_>,
+    field: &mut Field<'_>,
     field_name: &str,
     limits: &config::Web,
 ) -> Result<Received, NotTaken> {
@@ -82,7 +69,7 @@ pub async fn receive(
     let (file, path) = tempfile::NamedTempFile::new()?.into_parts();
     let mut file = tokio::io::BufWriter::new(tokio::fs::File::from_std(file));
     let (mut head, mut kind, mut bytes, mut digest) = (Vec::new(), None, 0_u64, Sha256::new());
-    while let Some(chunk) = next(&mut field).await? {
+    while let Some(chunk) = multipart::chunk(field).await? {
         bytes += chunk.len() as u64;
         if kind.is_none() {
             head.extend_from_slice(&chunk[..chunk.len().min(TELLING)]);
@@ -106,13 +93,6 @@ pub async fn receive(
         return Err(too_large(field_name, &name, kind.limit(limits)).into());
     }
     Ok(Received { path, name, kind, bytes, sha256: digest.finalize().into() })
-}
-
-async fn next(field: &mut Field<'_>) -> Result<Option<axum::body::Bytes>, NotTaken> {
-    match tokio::time::timeout(SILENCE, field.chunk()).await {
-        Ok(chunk) => Ok(chunk?),
-        Err(_) => Err(Problem::timeout().into()),
-    }
 }
 
 /// The type of a file that begins so.

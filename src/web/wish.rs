@@ -1,6 +1,9 @@
 //! What somebody wishes to publish, from the API or from the form, and whether it can be.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::surface::{Platform, PostKind, Shape};
@@ -10,7 +13,7 @@ use super::{
     finding::Finding,
     links,
     place::{At, Content, Placed},
-    spans, times,
+    spans, times, utm,
 };
 use crate::{
     config,
@@ -23,9 +26,21 @@ use crate::{
 };
 
 /// The most accounts one post may go to.
-const MOST_TARGETS: usize = 50;
+pub const MOST_TARGETS: usize = 50;
 /// More files than any network takes.
 pub const MOST_FILES: usize = 100;
+
+/// A post with more accounts than one may have.
+pub fn too_many_targets() -> Finding {
+    let detail = format!("A post goes to at most {MOST_TARGETS} accounts.");
+    Finding::new("targets", "too_many_targets", detail)
+}
+
+/// A post with more files than any network takes.
+pub fn too_many_files() -> Finding {
+    let detail = format!("No network takes more than {MOST_FILES} files in a post.");
+    Finding::new("media_ids", "media_count", detail)
+}
 
 /// A post as it was asked for: readable, and not yet judged.
 #[derive(Debug, Clone)]
@@ -55,6 +70,9 @@ pub struct WishedTarget {
     pub caption: Option<String>,
     /// What the author chose for its network.
     pub options: BTreeMap<String, String>,
+    /// An accepted post goes there already, and the request does not name it: whether its account may be used is
+    /// asked again before it is sent.
+    pub stands: bool,
 }
 
 impl WishedTarget {
@@ -139,6 +157,7 @@ impl Wish {
                     scheduled_for,
                     latest_after,
                     prepare_ahead: rules.publishing.prepare_ahead,
+                    repeat_within: rules.publishing.repeat_within,
                     targets,
                 })
             }
@@ -158,14 +177,21 @@ impl Wish {
         keep(self.repeated(), &mut found);
         let shapes: Vec<Shape> = files.iter().flatten().map(|file| shape(file)).collect();
         let content = Content { shapes: &shapes, whole: readable && files.is_some() && link.is_some() };
-        let placed = keep(self.targets(facts, rules, content), &mut found).unwrap_or_default();
+        // what its reader did not take is not missing besides
+        let named = !found.iter().any(|finding| finding.field == "targets");
+        let placed = if named || !self.targets.is_empty() {
+            self.targets(facts, rules, content)
+        } else {
+            Ok(Vec::new())
+        };
+        let mut placed = keep(placed, &mut found).unwrap_or_default();
+        keep(self.address(facts, rules, when.as_ref(), &mut placed), &mut found);
         Weighed { files, latest_after, when, placed, found }
     }
 
     fn files<'a>(&self, facts: &'a Facts) -> Result<Vec<&'a Media>, Vec<Finding>> {
         if self.media_ids.len() > MOST_FILES {
-            let detail = format!("No network takes more than {MOST_FILES} files in a post.");
-            return Err(one(Finding::new("media_ids", "media_count", detail)));
+            return Err(one(too_many_files()));
         }
         let found = self.media_ids.iter().enumerate().map(|(n, id)| {
             let file =
@@ -212,6 +238,27 @@ impl Wish {
         if again.is_empty() { Ok(()) } else { Err(again) }
     }
 
+    /// Gives each target the link that its followers get.
+    fn address(
+        &self,
+        facts: &Facts,
+        rules: &Rules,
+        when: Option<&When>,
+        placed: &mut [Placed],
+    ) -> Result<(), Vec<Finding>> {
+        let Some(link) = &self.link else { return Ok(()) };
+        let day = when.map_or(facts.now.date_naive(), |(written, at)| utm::day(written.as_ref(), *at));
+        let links = utm::Links { facts, platforms: &rules.platforms, link, day };
+        for it in placed {
+            let (Some(account), Some(surface)) = (&it.account, it.surface) else { continue };
+            it.link = links.on(account.id, surface).map_err(one)?;
+            if let Some(target) = &mut it.target {
+                target.link.clone_from(&it.link);
+            }
+        }
+        Ok(())
+    }
+
     fn targets(
         &self,
         facts: &Facts,
@@ -226,8 +273,7 @@ impl Wish {
             )));
         }
         if self.targets.len() > MOST_TARGETS {
-            let detail = format!("A post goes to at most {MOST_TARGETS} accounts.");
-            return Err(one(Finding::new("targets", "too_many_targets", detail)));
+            return Err(one(too_many_targets()));
         }
         let place = |(n, target)| At { n, target, wish: self, rules }.place(facts, content);
         Ok(self.targets.iter().enumerate().map(place).collect())
@@ -298,11 +344,6 @@ fn keep<T>(result: Result<T, Vec<Finding>>, found: &mut Vec<Finding>) -> Option<
 
 /// What two targets have in common is said once.
 fn distinct(findings: Vec<Finding>) -> Vec<Finding> {
-    let mut kept: Vec<Finding> = Vec::new();
-    for finding in findings {
-        if !kept.contains(&finding) {
-            kept.push(finding);
-        }
-    }
-    kept
+    let mut said = HashSet::new();
+    findings.into_iter().filter(|finding| said.insert(finding.clone())).collect()
 }

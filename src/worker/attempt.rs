@@ -15,10 +15,10 @@ use jobs::{
 
 use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
-    Back, Claimed, LedgerError, PutBack,
+    Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
     renewals::ClaimedRenewals,
-    settle::{End, Finish, Outcome},
+    settle::{End, Ending, Finish, Outcome},
 };
 
 /// The wait before a settle that failed is tried again.
@@ -77,18 +77,21 @@ impl Worker {
         let effects = job.publication_id.map(|publication_id| {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
+        let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
         let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
+            take_downs: Some(&take_downs),
             networks: &*parts.networks,
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
             media: &*parts.media,
-            limits: self.limits(),
+            leased: &|| self.lease.good(),
+            limits: self.limits(attempt.kind),
         };
         (attempt.kind.run)(&job.payload, &desk).await
     }
@@ -248,10 +251,13 @@ impl Worker {
         failure: &Failure,
     ) -> Result<bool, LedgerError> {
         let ledger = &self.parts.ledger;
-        if ledger.end(&End { claim: job.claim, step, outcome, failure }).await?
-            || self.lose(job, failure).await?
-        {
-            return Ok(true);
+        let again = self.parts.clock_now() + RELEASED_FOR;
+        match ledger.end(&End { claim: job.claim, step, outcome, failure }).await? {
+            Ending::Ended => return Ok(true),
+            // what was accepted meanwhile is tried or honoured, whatever became of what was before it
+            Ending::Overtaken => return self.back(job, Back::Released, again, failure.to_string()).await,
+            Ending::Refused if self.lose(job, failure).await? => return Ok(true),
+            Ending::Refused => {}
         }
         // what was sent may be carried out late: it fails when its handle is dead
         if step == Move::Fail
@@ -263,12 +269,12 @@ impl Worker {
                 .await;
         }
         // what was committed cannot be called failed on a guess: a person decides
-        if ledger.end(&End { claim: job.claim, step: Move::Hold, outcome: Outcome::Held, failure }).await? {
+        let hold = End { claim: job.claim, step: Move::Hold, outcome: Outcome::Held, failure };
+        if ledger.end(&hold).await? == Ending::Ended {
             return Ok(true);
         }
         // it was given another time, or sent, while this was decided: whoever has it next sees that
         if matches!(step, Move::Cancel | Move::Expire) {
-            let again = self.parts.clock_now() + RELEASED_FOR;
             return self.back(job, Back::Released, again, failure.to_string()).await;
         }
         let finish = Finish { claim: job.claim, output: serde_json::Value::Null, then: Vec::new() };
@@ -306,7 +312,7 @@ impl Worker {
 
     async fn lose(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
         let end = End { claim: job.claim, step: Move::Lose, outcome: Outcome::Unknown, failure };
-        let lost = self.parts.ledger.end(&end).await?;
+        let lost = self.parts.ledger.end(&end).await? == Ending::Ended;
         if lost {
             self.doubt.notify_one();
         }

@@ -4,7 +4,7 @@
 //! It goes last: one account after the other, only where the network's rates are untouched, and where the gate does
 //! not let it go it does not wait but leaves the account for its next turn.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 use jobs::{
@@ -21,25 +21,10 @@ use crate::ledger::{
     preflight::{Check, CheckedFile, Known, ToAsk},
 };
 
-/// How often it looks what is due.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Accounts whose turn it is, and publications checked, in one look.
-const MOST: i64 = 32;
-/// How long an account's turn is put off.
-const ASK_EVERY: Duration = Duration::from_mins(15);
-/// What was said longer ago than this is asked again before a check.
-const OLD: TimeDelta = TimeDelta::minutes(10);
-/// A check that its worker did not end is another's after this.
-const CHECK_LEASE: Duration = Duration::from_mins(5);
-/// All reads about one account.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// All of what one account or one publication takes.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(45);
-
 /// Looks ahead until the worker stops.
 pub(super) async fn run(worker: Arc<Worker>) {
-    let start = tokio::time::Instant::now() + LOOK_EVERY;
-    let mut tick = tokio::time::interval_at(start, LOOK_EVERY);
+    let every = worker.parts.settings.lookout.look_every;
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -64,9 +49,11 @@ impl Worker {
     }
 
     async fn ask_networks(&self) -> Result<(), LedgerError> {
-        let accounts = self.in_time(self.parts.duties.accounts_to_ask(MOST, ASK_EVERY)).await?;
+        let pace = &self.parts.settings.lookout;
+        let due = self.parts.duties.accounts_to_ask(pace.look_most.into(), pace.ask_every);
+        let accounts = self.in_time(due).await?;
         for account in accounts {
-            let asked = tokio::time::timeout(LOOK_TIMEOUT, self.ask(&account)).await;
+            let asked = tokio::time::timeout(pace.look_timeout, self.ask(&account)).await;
             if let Err(error) = asked.unwrap_or_else(|late| Err(LedgerError::late(late))) {
                 tracing::warn!(%error, account = %account.id, "a network could not be asked about an account");
             }
@@ -109,7 +96,7 @@ impl Worker {
                     token: &token,
                     media: &*self.parts.media,
                     gate,
-                    timeout: READ_TIMEOUT,
+                    timeout: self.parts.settings.lookout.read_timeout,
                 };
                 network.facts(&call).await
             }
@@ -124,9 +111,11 @@ impl Worker {
     }
 
     async fn check_publications(&self) -> Result<(), LedgerError> {
-        let checks = self.in_time(self.parts.duties.checks_due(MOST, CHECK_LEASE)).await?;
+        let pace = &self.parts.settings.lookout;
+        let due = self.parts.duties.checks_due(pace.look_most.into(), pace.check_lease);
+        let checks = self.in_time(due).await?;
         for check in checks {
-            let checked = tokio::time::timeout(LOOK_TIMEOUT, self.check(&check)).await;
+            let checked = tokio::time::timeout(pace.look_timeout, self.check(&check)).await;
             if let Err(error) = checked.unwrap_or_else(|late| Err(LedgerError::late(late))) {
                 tracing::warn!(%error, publication = %check.id, "a publication could not be checked");
             }
@@ -145,6 +134,8 @@ impl Worker {
             findings.extend(self.against_facts(check).await?);
         }
         findings.extend(self.missing_files(check).await);
+        let within = self.parts.settings.publishing.repeat_within;
+        findings.extend(self.in_time(duties.repeats(check.id, within)).await?);
         if !findings.is_empty() {
             tracing::info!(publication = %check.id, findings = findings.len(), "something stands in the way of a post");
         }
@@ -155,7 +146,9 @@ impl Worker {
     async fn against_facts(&self, check: &Check) -> Result<Vec<Finding>, LedgerError> {
         let account = &check.account;
         let mut known = self.known(account).await?;
-        if known.iter().all(|known| known.read_at < check.now - OLD) {
+        let keep = self.parts.settings.lookout.facts_keep;
+        let old = check.now - TimeDelta::from_std(keep).unwrap_or_default();
+        if known.iter().all(|known| known.read_at < old) {
             self.ask(account).await?;
             known = self.known(account).await?;
         }

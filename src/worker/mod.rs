@@ -10,6 +10,7 @@ mod gauges;
 mod isolation;
 mod lease;
 mod lookout;
+mod orphans;
 mod pump;
 mod reaper;
 mod reconciler;
@@ -147,9 +148,10 @@ impl Worker {
         }
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, kind: &Kind) -> Limits {
         let (lease, publishing) = (&self.parts.settings.lease, &self.parts.settings.publishing);
         Limits {
+            attempt: self.parts.settings.kind(kind).timeout,
             commit_timeout: lease.commit_timeout(),
             send_within: publishing.send_within,
             look_least: publishing.look_least,

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
-    contract::{Class, Failure, JobError},
+    contract::{Class, Failure, JobError, Kind},
     desk::{Call, Clock, Handle, Network, Publication, Vault},
     fp,
     gate::{Errand, Gate, Visit},
     machine::{self, HandleState, Move, Public, Ruling, Sight},
+    publish::Publish,
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -18,6 +19,8 @@ use crate::ledger::{
     reconcile::{Decision, Doubt},
 };
 
+/// The kind whose attempts doubts spend.
+const PUBLISH: Kind = Kind::of::<Publish>();
 /// Doubts looked at in one round.
 const MOST: i64 = 64;
 /// One read of a network.
@@ -28,6 +31,14 @@ const LOOK_TIMEOUT: Duration = Duration::from_mins(1);
 const AT_ONCE: Duration = Duration::from_millis(20);
 /// The longest wait before the ledger is asked for doubts again.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// What a look at a doubt brought.
+enum Evidence {
+    /// What its handle shows.
+    Seen(Sight),
+    /// A post that can be no other.
+    Found(Public),
+}
 
 /// Looks at doubts as they fall due.
 pub(super) async fn run(worker: Arc<Worker>) {
@@ -99,25 +110,41 @@ impl Worker {
         if let Some(public) = doubt.heard.clone() {
             return self.record(&doubt, public).await;
         }
-        let seen = self.look(&doubt).await;
+        let evidence = self.look(&doubt).await;
         fp!(AfterEvidence);
+        let seen = match evidence {
+            Ok(Evidence::Found(public)) => return self.record_found(&doubt, public).await,
+            Ok(Evidence::Seen(sight)) => Ok(sight),
+            Err(failure) => Err(failure),
+        };
         let ruling = machine::judge(&doubt.case, seen, &self.patience());
         tracing::info!(publication = %id, ?ruling, "unknown outcome looked at");
         self.carry_out(&doubt, ruling).await
     }
 
-    async fn look(&self, doubt: &Doubt) -> Result<Sight, Failure> {
+    async fn look(&self, doubt: &Doubt) -> Result<Evidence, Failure> {
         let gate = self.gate(false);
         let (network, handle, token) = self.open(&doubt.publication, &gate).await?;
         let call = self.read(&doubt.publication, &token, &gate);
         match network.inspect(&call, handle, true).await {
-            Ok(sight) => Ok(sight),
+            Ok(sight) => Ok(Evidence::Seen(sight)),
             // a post that is found is evidence; one that is not, or a search that failed, is none
             Err(failure) => match network.find(&call, handle, &doubt.publication.content).await {
-                Ok(Some(public)) => Ok(Sight::Public(public)),
-                Ok(None) | Err(_) => Err(failure),
+                Ok(Some(public)) if self.is_nobody_elses(&doubt.publication, &public).await => {
+                    Ok(Evidence::Found(public))
+                }
+                Ok(Some(_) | None) | Err(_) => Err(failure),
             },
         }
+    }
+
+    /// Whether what was found by its looks can still be no other publication: one like it may have been sent, or
+    /// found, while the network was asked.
+    async fn is_nobody_elses(&self, it: &Publication, found: &Public) -> bool {
+        let now = self.parts.duties.publication(it.id).await;
+        now.is_ok_and(|now| {
+            !now.content.twin && !found.id.as_ref().is_some_and(|id| now.content.taken.contains(id))
+        })
     }
 
     /// Opens the way to the network. Where the gate lets nobody go, there is no evidence, as after a failed read.
@@ -170,7 +197,10 @@ impl Worker {
         match ruling {
             Ruling::Publish(public) => self.record(doubt, public).await,
             Ruling::Carry => self.decide(doubt, Move::Carry, HandleState::Spent, None).await,
-            Ruling::Rearm => self.decide(doubt, Move::Rearm, HandleState::Ready, None).await,
+            Ruling::Rearm => {
+                let why = doubt.refusal.as_ref();
+                self.decide(doubt, Move::Rearm, HandleState::Ready, why).await
+            }
             Ruling::Replace(why) => self.decide(doubt, Move::Replace, HandleState::Dead, Some(&why)).await,
             Ruling::Condemn(why) => self.decide(doubt, Move::Condemn, HandleState::Dead, Some(&why)).await,
             Ruling::Honour => self.decide(doubt, Move::Honour, HandleState::Dead, None).await,
@@ -191,9 +221,10 @@ impl Worker {
         handle: HandleState,
         failure: Option<&Failure>,
     ) -> Result<(), LedgerError> {
-        let crash_limit = self.parts.settings.lease.crash_limit;
-        let decided =
-            self.parts.duties.decide(doubt, &Decision { step, handle, failure, crash_limit }).await?;
+        let settings = &self.parts.settings;
+        let (crash_limit, attempts) = (settings.lease.crash_limit, settings.kind(&PUBLISH).retry().attempts);
+        let decision = Decision { step, handle, failure, crash_limit, attempts };
+        let decided = self.parts.duties.decide(doubt, &decision).await?;
         metrics::counter!("postroom_reconciled_total", "to" => step.to().word())
             .increment(u64::from(decided));
         if decided {
@@ -209,6 +240,14 @@ impl Worker {
         self.describe(&doubt.publication, public).await
     }
 
+    /// The same where the post was found by its looks, and so is known whole.
+    async fn record_found(&self, doubt: &Doubt, public: Public) -> Result<(), LedgerError> {
+        tracing::info!(publication = %doubt.publication.id, ?public, "unknown outcome found");
+        self.parts.duties.found(doubt.publication.id, doubt.call, &public).await?;
+        metrics::counter!("postroom_reconciled_total", "to" => "published").increment(1);
+        Ok(())
+    }
+
     /// Asks again where something public is to be found.
     async fn name(&self, id: Uuid) -> Result<(), LedgerError> {
         let it = self.parts.duties.publication(id).await?;
@@ -222,7 +261,11 @@ impl Worker {
         let Ok((network, handle, token)) = self.open(it, &gate).await else { return Ok(()) };
         let call = self.read(it, &token, &gate);
         match network.describe(&call, handle, &it.content, known.clone()).await {
-            Ok(described) if described != known => {
+            Ok(described) if described == known => Ok(()),
+            // beside a twin nobody goes by looks: what is told then is told of its handle
+            Ok(described)
+                if known.id.is_some() || it.content.twin || self.is_nobody_elses(it, &described).await =>
+            {
                 self.parts.duties.seen(it.id, it.open_commit, &described).await
             }
             Ok(_) => Ok(()),

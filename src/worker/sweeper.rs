@@ -1,9 +1,13 @@
-//! Removes files that nothing uses: those no post has taken up, uploads never completed, and what was stored and not kept.
+//! Removes files that nothing uses: those no post has taken up, uploads never completed, and what was stored and not kept;
+//! and has handles removed that nobody holds.
 
 use std::{sync::Arc, time::Duration};
 
 use super::Worker;
-use crate::ledger::{LedgerError, spare::Mark};
+use crate::ledger::{
+    LedgerError,
+    spare::{Mark, Spare},
+};
 
 /// Files looked at in one round, and files removed in one.
 const LOOKED_AT: i64 = 1_000;
@@ -25,6 +29,9 @@ pub(super) async fn run(worker: Arc<Worker>) {
             tracing::warn!(%error, "files that nothing uses could not be looked for");
             mark
         });
+        if let Err(error) = worker.sweep_orphans().await {
+            tracing::warn!(%error, "handles that nobody holds could not be looked for");
+        }
     }
 }
 
@@ -36,11 +43,18 @@ impl Worker {
         let mark = self.in_time(ledger.drop_unused_media(keep.unused_media, mark, LOOKED_AT)).await?;
         let taken = self.in_time(ledger.take_spare(REMOVED)).await?;
         let mut removed = Vec::new();
-        for key in taken {
+        for Spare { key, parts } in taken {
             if self.stop.is_cancelled() {
                 break;
             }
-            match tokio::time::timeout(SLOWEST, self.parts.media.remove(&key)).await {
+            let media = &self.parts.media;
+            let removing = async {
+                if let Some(parts) = &parts {
+                    media.abandon(&key, parts).await?;
+                }
+                media.remove(&key).await
+            };
+            match tokio::time::timeout(SLOWEST, removing).await {
                 Ok(Ok(())) => removed.push(key),
                 Ok(Err(failure)) => {
                     tracing::warn!(%failure, key, "a file could not be removed; it is tried again");

@@ -365,3 +365,59 @@ async fn slides_are_reordered_by_the_keyboard_and_everything_else_stays() {
     person.tick(&format!("#target-{}", system.account(FACEBOOK))).await;
     assert_eq!(system.database.count("SELECT count(*) FROM media").await, 3, "nothing was uploaded twice");
 }
+
+/// The links that lead to the page which asks once more.
+const TAKE_DOWN: &str = "a.take-down";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_is_taken_down_by_two_clicks_where_the_network_allows_it() {
+    let mut system = System::with_workers(1).await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    let post = system.post("Two for one, today only", &[FACEBOOK, INSTAGRAM]).await;
+    let film = system.post("POV: it stays", &[TIKTOK]).await;
+    until_live(&system, 3).await;
+    person.go(&system.url(&format!("/posts/{film}"))).await;
+    assert!(person.text().await.contains("Only people can take it down"), "{}", person.text().await);
+    assert!(person.page.find_element(TAKE_DOWN).await.is_err(), "there is nothing to click");
+    person.look("take-down-by-hand").await;
+
+    // nobody works while it is asked for
+    system.workers[0].signal("TERM").await;
+    assert_eq!(system.workers[0].ended().await, Some(0));
+    system.workers.clear();
+    let address = system.url(&format!("/posts/{post}"));
+    person.go(&address).await;
+    person.look("take-down-before").await;
+    person.send(TAKE_DOWN, "#take-down").await;
+    assert!(person.text().await.contains("On the other accounts it stays"), "{}", person.text().await);
+    person.write("#reason", "The offer was for tomorrow").await;
+    person.look("take-down-sure").await;
+    person.send("#take-down", ".taken-down").await;
+    assert!(person.text().await.contains("Being taken down"), "{}", person.text().await);
+    person.look("take-down-asked").await;
+
+    // the page follows it without being asked
+    system.start_worker(&[]);
+    eventually("the page to say that it is gone", || async {
+        let text = person.text().await;
+        if text.contains("It is gone for everybody") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    person.look("take-down-gone").await;
+    assert_eq!(system.control("removals").await["data"].as_array().unwrap().len(), 1);
+
+    // the other one is refused, and may be asked for again
+    let refused = serde_json::json!({ "graph": { "code": 10, "message": "no permission" } });
+    for call in ["delete_post", "media_delete"] {
+        system.fault(serde_json::json!({ "call": call, "times": 1, "fault": refused })).await;
+    }
+    person.send(TAKE_DOWN, "#take-down").await;
+    person.send("#take-down", ".taken-down").await;
+    eventually("the page to say that it was refused", || async {
+        let text = person.text().await;
+        if text.contains("Not taken down") && text.contains("Ask again") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    person.look("take-down-refused").await;
+}

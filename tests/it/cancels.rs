@@ -149,3 +149,49 @@ async fn a_worker_killed_after_it_took_something_back_leaves_what_it_says() {
         told_truly(&system, platform, &post).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_wakes_after_every_limit_finds_nothing_left_to_make_public() {
+    let mut system = system().await;
+    system.environment.insert("POSTROOM__PUBLISHING__LATE_LIMIT".into(), "1s".into());
+    system.start_worker(&[(Point::BeforeCommitSend.word(), "stop")]);
+    let post = system.post("asleep for longer than any limit", &[FACEBOOK]).await;
+    eventually("the intent", || async {
+        let armed = system.database.count("SELECT count(*) FROM publication WHERE state = 'armed'").await;
+        if armed == 1 { Ok(()) } else { Err("not armed".into()) }
+    })
+    .await;
+    system.start_worker(&[]);
+    cancelled_in_doubt(&system, &post).await;
+    let ended = ended(&system, &post).await;
+    assert_eq!(ended["state"], "cancelled", "{ended}");
+    let taken = "SELECT count(*) FROM remote_call WHERE kind = 'discard' AND verdict = 'ok'";
+    assert_eq!(system.database.count(taken).await, 1, "it was taken back, and not dead by time alone");
+    let asleep = system.workers.remove(0);
+    asleep.signal("CONT").await;
+    eventually("the sleeper to send, or to notice", || async {
+        let (calls, log) = (system.control("calls").await, asleep.log());
+        let sent = calls["data"].as_array().unwrap().iter().any(|call| call["call"] == "publish_post");
+        if sent || log.contains("lease has run out") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    told_truly(&system, FACEBOOK, &ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_carried_out_without_an_end_is_held_and_not_looked_at_for_ever() {
+    let mut system = system().await;
+    system.start_worker(&[]);
+    let media = [system.upload("film.mp4", crate::harness::film()).await];
+    let mut wish = system.wish("processed for ever", &[FACEBOOK], &media);
+    wish["kind"] = json!("reel");
+    // two reads have shown by then that it is absent, and it is not
+    carried_out_late(&system, FACEBOOK, 7_500).await;
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    let post = post["id"].as_str().unwrap();
+    cancelled_in_doubt(&system, post).await;
+    system.tell("settings", &json!({ "processing_ms": 3_600_000 })).await;
+    let held = system.until(post, "held").await;
+    assert_eq!(held["publications"][0]["error"]["code"], "not_provable", "{held}");
+}

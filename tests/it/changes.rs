@@ -126,6 +126,28 @@ async fn another_time_moves_the_job_whoever_has_it_and_now_is_hinted_at() {
 }
 
 #[tokio::test]
+async fn a_schedule_that_is_shown_is_taken_as_it_is_shown() {
+    let it = Later::open().await;
+    for written in [
+        json!({ "at": "2027-12-01T09:30:00", "time_zone": "Asia/Jerusalem" }),
+        json!({ "at": "2027-12-01T09:30:00+02:00" }),
+        json!({ "at": "2027-12-01T07:30Z" }),
+        json!({ "at": "2027-10-31T01:30", "time_zone": "Asia/Jerusalem", "fold": "later" }),
+    ] {
+        let put = it.patch(&json!({ "schedule": written })).await;
+        assert_eq!(put.status, StatusCode::ACCEPTED, "{}", put.text);
+        let version = it.door.scratch.number("SELECT version FROM publication").await;
+        let mut shown = put.json()["schedule"].clone();
+        let fields = shown.as_object_mut().expect("a schedule");
+        fields.retain(|name, _| ["at", "time_zone", "fold"].contains(&name.as_str()));
+        let again = it.patch(&json!({ "schedule": shown })).await;
+        assert_eq!(again.status, StatusCode::ACCEPTED, "{shown}: {}", again.text);
+        assert_eq!(again.json()["schedule"], put.json()["schedule"]);
+        assert_eq!(it.door.scratch.number("SELECT version FROM publication").await, version, "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_judged_as_a_new_post_would_be() {
     let it = Later::open().await;
     let other = it.door.account("facebook_page").await;
@@ -226,6 +248,24 @@ async fn what_was_held_as_too_late_is_sent_at_its_new_time() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_before_a_change_says_nothing_of_what_is_there_now() {
+    let it = Later::open().await;
+    it.set(
+        r#"state = 'retry_wait', handle_kind = 'draft', handle_id = 'd', handle_state = 'dead',
+              given_up = '{"class": "permanent", "code": "100", "message": "no"}'"#,
+    )
+    .await;
+    it.door
+        .scratch
+        .run("UPDATE job SET attempt = 24, troubled_at = ledger_now() - interval '23 hours'")
+        .await;
+    assert_eq!(it.patch(&json!({ "caption": "Otherwise" })).await.status, StatusCode::ACCEPTED);
+    let anew = "SELECT count(*) FROM publication p JOIN job j ON j.publication_id = p.id
+                WHERE p.given_up IS NULL AND j.attempt = 0 AND j.troubled_at IS NULL";
+    assert_eq!(it.door.scratch.number(anew).await, 1);
+}
+
+#[tokio::test]
 async fn a_change_under_a_key_is_made_once() {
     let it = Later::open().await;
     let first = patch(&it.door, &it.post, &json!({ "caption": "one" }), Some("k")).await;
@@ -269,6 +309,65 @@ async fn a_wish_to_cancel_what_may_be_public_is_kept_and_refused() {
     let wished =
         "SELECT count(*) FROM publication WHERE cancel_requested_at IS NOT NULL AND state = 'unknown'";
     assert_eq!(it.door.scratch.number(wished).await, 1);
+}
+
+#[tokio::test]
+async fn one_that_nobody_can_prove_outweighs_those_that_are_cancelled() {
+    let door = Door::open().await;
+    let [held, other] = [door.account("facebook_page").await, door.account("facebook_page").await];
+    let body = json!({ "caption": "Twice", "targets": [{ "account_id": held }, { "account_id": other }] });
+    let post = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
+    let of = |account: Uuid| format!("(SELECT id FROM publication WHERE account_id = '{account}')");
+    door.scratch
+        .run(&format!(
+            "INSERT INTO remote_call (call_id, publication_id, account_id, job_id, epoch, worker_inc, kind, handle_id,
+                                      deadline_at, verdict)
+             SELECT gen_random_uuid(), id, account_id, id, 1, id, 'commit', 'd', ledger_now(), 'ambiguous'
+             FROM publication WHERE id = {}",
+            of(held)
+        ))
+        .await;
+    let doubtful = format!(
+        "UPDATE publication SET state = 'held', hold_reason = 'no proof', handle_kind = 'draft', handle_id = 'd',
+                                handle_state = 'ready' WHERE id = {}",
+        of(held)
+    );
+    door.scratch.run(&doubtful).await;
+    door.scratch.run(&format!("DELETE FROM job WHERE publication_id = {}", of(held))).await;
+    let answer = act(&door, &post, "cancel").await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.text);
+    assert!(detail(&answer).contains("nobody could prove") || detail(&answer).contains("Nobody could prove"));
+    let states =
+        "SELECT count(*) FROM publication WHERE (account_id, state) IN ((%h, 'held'), (%o, 'cancelled'))";
+    let states = states.replace("%h", &format!("'{held}'")).replace("%o", &format!("'{other}'"));
+    assert_eq!(door.scratch.number(&states).await, 2, "the others are cancelled all the same");
+}
+
+#[tokio::test]
+async fn a_change_is_not_stopped_by_an_account_that_it_does_not_name() {
+    let door = Door::open().await;
+    let [resting, other] = [door.account("facebook_page").await, door.account("facebook_page").await];
+    let body = json!({
+        "caption": "Twice", "targets": [{ "account_id": other }, { "account_id": resting }],
+        "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" },
+    });
+    let post = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
+    for state in ["paused", "reconnect"] {
+        let rest = format!("UPDATE account SET state = '{state}' WHERE id = '{resting}'");
+        door.scratch.run(&rest).await;
+        for change in [
+            json!({ "caption": format!("while it is {state}") }),
+            json!({ "schedule": { "at": "2027-12-02T09:30", "time_zone": "UTC" } }),
+            json!({ "targets": [{ "account_id": other, "caption": state }] }),
+        ] {
+            let answer = patch(&door, &post, &change, None).await;
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{change}: {}", answer.text);
+        }
+        let named = json!({ "targets": [{ "account_id": resting, "caption": "its own" }] });
+        let answer = patch(&door, &post, &named, None).await;
+        assert_eq!(answer.findings(), [("targets[0].account_id".into(), "account_not_active".into())]);
+    }
+    assert_eq!(door.scratch.number("SELECT min(version) FROM publication").await, 4);
 }
 
 #[tokio::test]

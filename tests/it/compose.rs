@@ -172,3 +172,21 @@ async fn what_a_check_before_its_time_found_stands_on_the_posts_page_while_it_ca
     assert!(!browser.get(&page).await.text.contains("It ends"), "nobody can mend it any more");
     assert_eq!(door.get(&path).await.json()["publications"][0]["findings"], json!([]));
 }
+
+#[tokio::test]
+async fn a_repetition_is_shown_with_a_way_to_the_other_post_before_and_after_it_is_sent() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await.to_string();
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let body = json!({ "caption": "bread", "targets": [{ "account_id": account }] });
+    let first = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
+    let fields = [("key", "k-1"), ("caption", "bread"), ("target", account.as_str()), ("when", "now")];
+    let page = browser.compose_at(CHECK, &fields, &[]).await;
+    let way = format!("<a href=\"/posts/{first}\"");
+    assert!(page.text.contains("Another post says the same") && page.text.contains(&way), "{}", page.text);
+    assert!(page.text.contains("It can be sent as it is"));
+    let sent = browser.compose(&fields, &[]).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER);
+    let shown = browser.get(sent.header("location")).await.text;
+    assert!(shown.contains("Another post says the same") && shown.contains(&way), "{shown}");
+}

@@ -16,7 +16,8 @@ use crate::support::{Answer, Door, Part, jpeg, multipart};
 pub struct Browser<'a> {
     door: &'a Door,
     cookies: BTreeMap<String, String>,
-    token: String,
+    /// What its forms carry.
+    pub token: String,
 }
 
 impl<'a> Browser<'a> {
@@ -68,7 +69,8 @@ impl<'a> Browser<'a> {
         self.send(request).await
     }
 
-    async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    /// Sends a form without files.
+    pub async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request =
             self.request(&Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
@@ -97,14 +99,27 @@ impl<'a> Browser<'a> {
             file_name: Some(name),
             content,
         }));
-        let (kind, body) = multipart(&parts);
+        self.multipart(path, &parts).await
+    }
+
+    /// Sends these fields and files, in this order: their names, the files' own names, what is in them.
+    pub async fn parts(&mut self, path: &str, parts: &[(&str, Option<&str>, Vec<u8>)]) -> Answer {
+        let parts: Vec<Part<'_>> = parts
+            .iter()
+            .map(|(name, file_name, content)| Part { name, file_name: *file_name, content })
+            .collect();
+        self.multipart(path, &parts).await
+    }
+
+    async fn multipart(&mut self, path: &str, parts: &[Part<'_>]) -> Answer {
+        let (kind, body) = multipart(parts);
         let request = self.request(&Method::POST, path).header("content-type", kind);
         self.send(request.body(Body::from(body)).expect("a request")).await
     }
 }
 
 /// The value of a hidden field.
-fn hidden(page: &str, name: &str) -> String {
+pub fn hidden(page: &str, name: &str) -> String {
     let field = format!("name=\"{name}\" value=\"");
     let from = page.find(&field).unwrap_or_else(|| panic!("no {name} in {page}")) + field.len();
     page[from..].split('"').next().expect("a value").to_owned()

@@ -86,6 +86,27 @@ async fn what_is_over_is_explained_by_its_evidence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_before_its_time_is_explained_while_it_can_be_mended() {
+    let system = System::start().await;
+    let post = system.post("found in time", &[FACEBOOK]).await;
+    assert_eq!(explained(&system, &post).await["findings"], json!([]));
+    let found = "INSERT INTO publication_check (publication_id, findings)
+                 SELECT id, '[{\"field\": \"account_id\", \"code\": \"access_ends\", \"detail\": \"It ends on Monday.\",
+                              \"who_acts\": \"owner\"}]' FROM publication";
+    set(&system, found).await;
+    let finding = explained(&system, &post).await["findings"][0].clone();
+    assert_eq!(
+        (&finding["code"], &finding["who_acts"]),
+        (&json!("access_ends"), &json!("owner")),
+        "{finding}"
+    );
+    let words = system.postroom(&["explain", &post], "").await;
+    assert!(words.contains("It ends on Monday. (access_ends), for the owner to mend"), "{words}");
+    set(&system, "UPDATE publication SET state = 'failed'").await;
+    assert_eq!(explained(&system, &post).await["findings"], json!([]), "nobody can mend it any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_is_said_to_be_missing() {
     let system = System::start().await;
     let missing = "0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b";

@@ -192,6 +192,8 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::BeforeSettle
         | Point::AfterSettle => true,
         Point::AfterWithdrawn
+        | Point::AfterTakeDownLogged
+        | Point::AfterTakeDownAnswer
         | Point::AfterEvidence
         | Point::AfterRefreshLogged
         | Point::AfterRefreshAnswer
@@ -202,7 +204,12 @@ fn on_the_way() -> impl Iterator<Item = Point> {
 
 #[test]
 fn a_failpoint_that_no_test_arms_does_not_pass() {
-    let tests = concat!(include_str!("failures.rs"), include_str!("cancels.rs"), include_str!("tokens.rs"));
+    let tests = concat!(
+        include_str!("failures.rs"),
+        include_str!("cancels.rs"),
+        include_str!("take_downs.rs"),
+        include_str!("tokens.rs")
+    );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))
             || tests.contains(&format!("\"{}=kill9\"", point.word()));
@@ -282,7 +289,7 @@ async fn a_post_accepted_by_an_intake_that_dies_is_not_lost() {
     system.web.take().unwrap().kill9().await;
     system.start_web().await;
     let wish = system.wish("the intake died after its commit", &[FACEBOOK], &[]);
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let send = || {
         client
             .post(system.url("/api/v1/posts"))

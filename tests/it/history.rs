@@ -144,7 +144,7 @@ async fn a_worker_tells_of_bloat_age_and_dead_letters() {
     system.start_worker(&[]);
     let url = format!("http://localhost:{port}/metrics");
     let figures = eventually("the figures", || async {
-        let answer = reqwest::get(&url).await.map_err(|e| e.to_string())?;
+        let answer = crate::harness::client().get(&url).send().await.map_err(|e| e.to_string())?;
         let text = answer.text().await.map_err(|e| e.to_string())?;
         if text.contains("postroom_dead_letters") { Ok(text) } else { Err(text) }
     })
@@ -173,8 +173,11 @@ async fn a_worker_told_to_stop_says_so_until_it_holds_nothing() {
     system.start_worker(&[]);
     let says = |path: &'static str, wanted: &'static str| async move {
         eventually(wanted, || async {
-            let answer =
-                reqwest::get(format!("http://localhost:{port}/{path}")).await.map_err(|e| e.to_string())?;
+            let answer = crate::harness::client()
+                .get(format!("http://localhost:{port}/{path}"))
+                .send()
+                .await
+                .map_err(|e| e.to_string())?;
             let status = answer.status().as_u16();
             let text = answer.text().await.map_err(|e| e.to_string())?;
             if text.contains(wanted) { Ok(status) } else { Err(text) }

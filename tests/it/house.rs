@@ -364,7 +364,7 @@ async fn a_worker_without_its_ledger_says_so_and_ends_and_web_stays_and_says_so(
     assert!(log.contains("ledger is away"), "{log}");
     system.web.take().unwrap().kill9().await;
     system.start_web().await;
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let ready = client.get(system.url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), 503);
     assert!(ready.text().await.unwrap().contains("postgres"));
@@ -376,6 +376,12 @@ async fn a_worker_without_its_ledger_says_so_and_ends_and_web_stays_and_says_so(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_goes_away_while_running_loses_nothing_accepted() {
     let system = System::with_workers(1).await;
+    // one that cannot reach the ledger at its start says so and ends
+    eventually("the worker to have started", || async {
+        let log = system.workers[0].log();
+        if log.contains("worker started") { Ok(()) } else { Err(log) }
+    })
+    .await;
     let post = system.post("before the ledger went", &["facebook_page"]).await;
     // every connection is cut, as a restarted server cuts them
     for _ in 0..5 {

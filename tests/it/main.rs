@@ -1,16 +1,21 @@
 //! The one integration-test binary: real Postgres, real Redis, the binary itself, the networks over HTTP.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod bounds;
 mod browser;
 mod cancels;
 mod changes;
 mod chaos;
+mod comments;
 mod compose;
 mod console;
 mod control;
+mod doubts;
 mod explain;
 mod failures;
 mod faults;
+mod files;
+mod forms;
 mod harness;
 mod history;
 mod house;
@@ -22,6 +27,8 @@ mod keys;
 mod media;
 mod networks;
 mod operators;
+mod orphans;
+mod overtaken;
 mod pages;
 mod photos;
 mod preflight;
@@ -30,7 +37,11 @@ mod redrive;
 mod restore;
 mod schedules;
 mod support;
+mod take_down_door;
+mod take_downs;
 mod tokens;
 mod traffic;
 mod uploads;
+mod utm;
+mod verdict;
 mod webhooks;

@@ -81,10 +81,10 @@ fn sum(bytes: &[u8]) -> String {
 }
 
 /// Sends a file to the intake: the status and the answer.
-async fn offer(system: &System, bytes: Vec<u8>) -> (u16, Value) {
+pub async fn offer(system: &System, bytes: Vec<u8>) -> (u16, Value) {
     let part = reqwest::multipart::Part::bytes(bytes).file_name("it");
     let form = reqwest::multipart::Form::new().part("file", part);
-    let request = reqwest::Client::new().post(system.url("/api/v1/media")).bearer_auth(&system.key);
+    let request = crate::harness::client().post(system.url("/api/v1/media")).bearer_auth(&system.key);
     let answer = request.multipart(form).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
@@ -230,7 +230,7 @@ async fn files_that_nothing_uses_go_and_files_of_posts_stay() {
     }
     let form = form.part("file", reqwest::multipart::Part::bytes(picture()).file_name("x"));
     let sent =
-        reqwest::Client::new().post(upload["url"].as_str().unwrap()).multipart(form).send().await.unwrap();
+        crate::harness::client().post(upload["url"].as_str().unwrap()).multipart(form).send().await.unwrap();
     assert_eq!(sent.status(), 204);
     // a process died between storing a file and keeping it
     let path = system.logs().join("left");
@@ -323,7 +323,7 @@ fn memory(pid: u32) -> u64 {
 
 /// Does something, and tells the most memory that a process held meanwhile.
 #[cfg(target_os = "linux")]
-async fn watched<T>(pid: u32, work: impl Future<Output = T>) -> (T, u64) {
+pub async fn watched<T>(pid: u32, work: impl Future<Output = T>) -> (T, u64) {
     let mut work = std::pin::pin!(work);
     let (mut tick, mut most) = (tokio::time::interval(std::time::Duration::from_millis(10)), 0);
     loop {
@@ -352,7 +352,7 @@ async fn a_large_film_goes_through_the_door_and_to_a_network_in_little_memory() 
     let file = reqwest::Body::from(tokio::fs::File::open(&path).await.unwrap());
     let part = reqwest::multipart::Part::stream_with_length(file, LENGTH).file_name("large.mp4");
     let form = reqwest::multipart::Form::new().part("file", part);
-    let request = reqwest::Client::new().post(system.url("/api/v1/media")).bearer_auth(&system.key);
+    let request = crate::harness::client().post(system.url("/api/v1/media")).bearer_auth(&system.key);
     let (answer, most) = watched(web, request.multipart(form).send()).await;
     let answer = answer.unwrap();
     assert_eq!(answer.status(), 201);

@@ -1,6 +1,8 @@
 //! Every network passes one suite, over HTTP, against the stand-in; then what only one of them has.
 
+mod comments;
 mod origin;
+mod removal;
 
 use std::{
     collections::HashMap,
@@ -67,7 +69,7 @@ impl Sandbox {
         let (networks, store) = (networks(&at.graph, &at.rupload, &at.tiktok), store(&at));
         let pulls = Pulls::open(store.clone()).await;
         let store = store.behind(Arc::new(pulls.clone()));
-        Self { _program: program, folder, at, http: reqwest::Client::new(), networks, store, pulls }
+        Self { _program: program, folder, at, http: crate::harness::client(), networks, store, pulls }
     }
 
     async fn control(&self, path: &str, body: Value) -> Value {
@@ -402,6 +404,7 @@ async fn content(sandbox: &Sandbox, entry: &Entry, surface: &Surface) -> Content
         options: level.map_or(json!({}), |level| json!({ "privacy_level": level })),
         not_before: now(sandbox).await,
         taken: Vec::new(),
+        twin: false,
     }
 }
 
@@ -772,6 +775,36 @@ async fn a_carousel_whose_slide_broke_after_it_was_made_is_not_committed() {
     assert!(matches!(seen, Ok(Sight::Dead(_))), "{seen:?}");
     let armed = post.inspect(&handle, true).await;
     assert_eq!(armed, Ok(Sight::Ready), "of what was armed the carousel alone tells what became");
+}
+
+/// Remembers the fewest slides that it was given to keep.
+struct Fewest {
+    earlier: Handle,
+    slides: std::sync::Mutex<usize>,
+}
+
+#[async_trait]
+impl KeepHandle for Fewest {
+    async fn keep(&self, handle: &Handle) -> Result<(), Failure> {
+        let mut fewest = self.slides.lock().expect("a lock");
+        *fewest = handle.detail["slides"].as_array().map_or(0, Vec::len).min(*fewest);
+        Ok(())
+    }
+
+    fn earlier(&self) -> Option<&Handle> {
+        Some(&self.earlier)
+    }
+}
+
+#[tokio::test]
+async fn slides_that_are_there_already_are_not_forgotten_while_they_are_gone_through() {
+    let sandbox = Sandbox::start().await;
+    let post = carousel(&sandbox).await;
+    let parts = post.prepare_on(None).await;
+    assert!(parts.is_parts());
+    let kept = Fewest { earlier: parts, slides: std::sync::Mutex::new(usize::MAX) };
+    post.network().prepare(&post.call(Some(post.fresh())), &post.content, &kept).await.expect("prepared");
+    assert_eq!(*kept.slides.lock().expect("a lock"), post.content.media.len());
 }
 
 #[tokio::test]

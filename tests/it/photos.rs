@@ -4,7 +4,7 @@ use jobs::{
     desk::{Close, Origin, Pulled},
     failpoint::Point,
 };
-use postroom::ledger::origin::LedgerOrigin;
+use postroom::ledger::{origin::LedgerOrigin, tidings::News};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -47,7 +47,7 @@ async fn fetched(system: &System, call: Uuid) -> i64 {
 }
 
 async fn get(system: &System, call: Uuid, position: usize) -> reqwest::Response {
-    reqwest::get(system.url(&format!("/p/{call}/{position}.jpg"))).await.unwrap()
+    crate::harness::client().get(system.url(&format!("/p/{call}/{position}.jpg"))).send().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +75,13 @@ async fn the_origin_serves_a_whole_file_without_a_login_and_nothing_beyond_the_p
         (200, &"image/jpeg".parse().unwrap())
     );
     assert_eq!(served.headers()["cache-control"], "no-store");
+    let fetches = "SELECT coalesce(sum(fetches), 0)::bigint FROM media_fetch";
+    let before = system.database.count(fetches).await;
+    let at = system.url(&format!("/p/{call}/1.jpg"));
+    let asked = crate::harness::client().head(at).send().await.unwrap();
+    assert_eq!(asked.status(), 200);
+    assert_eq!(asked.headers()["content-length"], served.headers()["content-length"]);
+    assert_eq!(system.database.count(fetches).await, before, "who gets no byte has fetched nothing");
     assert_eq!(served.bytes().await.unwrap(), picture());
     assert_eq!(get(&system, call, 2).await.status(), 404, "there are two");
     assert_eq!(get(&system, Uuid::now_v7(), 0).await.status(), 404);
@@ -83,7 +90,7 @@ async fn the_origin_serves_a_whole_file_without_a_login_and_nothing_beyond_the_p
         .await
         .unwrap();
     assert_eq!(get(&system, prepared, 0).await.status(), 404, "only a commit has addresses");
-    assert_eq!(reqwest::get(system.url("/p/x/0.jpg")).await.unwrap().status(), 404);
+    assert_eq!(crate::harness::client().get(system.url("/p/x/0.jpg")).send().await.unwrap().status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,4 +316,25 @@ async fn what_a_commit_is_called_is_kept_only_with_the_handle_it_committed() {
     origin.named(second, "p_pub_url~1").await.unwrap();
     let named = "SELECT count(*) FROM publication WHERE handle_detail ->> 'publish_id' = 'p_pub_url~1'";
     assert_eq!(door.scratch.number(named).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_an_upload_that_was_left_behind_is_given_to_no_photos() {
+    let door = door_with_photos().await;
+    arm(&door, Uuid::now_v7()).await;
+    door.scratch.run("UPDATE remote_call SET verdict = 'ambiguous'").await;
+    door.scratch.run("INSERT INTO media_fetch (call_id, position) SELECT call_id, 0 FROM remote_call").await;
+    door.scratch
+        .run("INSERT INTO orphan_handle (account_id, handle_kind, handle_id) SELECT id, 'publish_id', 'left' FROM account")
+        .await;
+    let open_id: String = sqlx::query_scalar("SELECT external_id FROM account")
+        .fetch_one(&mut door.scratch.connection().await)
+        .await
+        .unwrap();
+    for (name, named) in [("left", 0), ("p_pub_url~1", 1)] {
+        door.scratch.ledger.told_by_tiktok(&open_id, name, News::Public).await.unwrap();
+        let kept =
+            format!("SELECT count(*) FROM publication WHERE handle_detail ->> 'publish_id' = '{name}'");
+        assert_eq!(door.scratch.number(&kept).await, named, "{name}");
+    }
 }

@@ -144,7 +144,7 @@ async fn a_check_and_a_post_find_the_same() {
 }
 
 #[tokio::test]
-async fn a_repetition_within_a_day_is_warned_of_and_taken() {
+async fn a_repetition_within_a_week_is_warned_of_and_taken() {
     let door = Door::open().await;
     let [one, other] = [door.account("facebook_page").await, door.account("facebook_page").await];
     let upload = async |name| door.upload(name, &jpeg(60, 60)).await.json()["id"].clone();
@@ -155,21 +155,79 @@ async fn a_repetition_within_a_day_is_warned_of_and_taken() {
             "targets": [{ "account_id": account }], "schedule": at(&format!("2027-03-{day:02}T12:00:00")),
         })
     };
-    assert_eq!(door.post(&body("Fresh bread", Some(&first), one, 10)).await.status, StatusCode::ACCEPTED);
+    let accepted = door.post(&body("Fresh bread", Some(&first), one, 10)).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+    let original = accepted.json();
+    assert_eq!(original["publications"][0]["findings"], json!([]), "nothing came before it");
     let found = async |body: Value| {
         let report = report(&door, &body).await;
         codes(&report["targets"][0]["findings"])
     };
-    let same = body("Fresh bread", Some(&again), one, 10);
+    let same = body("Fresh bread", Some(&again), one, 16);
     assert_eq!(found(same.clone()).await, ["duplicate"]);
-    assert_eq!(told(&report(&door, &same).await["targets"][0]["findings"])[0][3], "warning");
-    assert!(found(body("Fresh bread", Some(&first), one, 12)).await.is_empty(), "two days later");
+    let finding = report(&door, &same).await["targets"][0]["findings"][0].clone();
+    assert_eq!((&finding["severity"], &finding["post_id"]), (&json!("warning"), &original["id"]));
+    assert!(finding["detail"].as_str().is_some_and(|it| it.contains("2027-03-10 12:00 UTC")), "{finding}");
+    assert!(found(body("Fresh bread", Some(&first), one, 17)).await.is_empty(), "a week later");
+    assert_eq!(found(body("Fresh bread", Some(&first), one, 4)).await, ["duplicate"], "or before");
     assert!(found(body("Fresh bread", Some(&first), other, 10)).await.is_empty(), "another account");
     assert!(found(body("Fresh bread", None, one, 10)).await.is_empty(), "other files");
     assert!(found(body("More bread", Some(&first), one, 10)).await.is_empty(), "other words");
-    assert_eq!(door.post(&same).await.status, StatusCode::ACCEPTED);
+    let taken = door.post(&same).await;
+    assert_eq!(taken.status, StatusCode::ACCEPTED);
+    let shown = &taken.json()["publications"][0]["findings"];
+    assert_eq!((codes(shown), &shown[0]["post_id"]), (vec!["duplicate".to_owned()], &original["id"]));
+    let kept = door.get(&format!("/api/v1/posts/{}", taken.json()["id"].as_str().expect("an id"))).await;
+    assert_eq!(&kept.json()["publications"][0]["findings"], shown, "and whoever looks later sees it");
     door.scratch.run("UPDATE publication SET state = 'cancelled'").await;
     assert!(found(same).await.is_empty(), "the other one was cancelled");
+}
+
+#[tokio::test]
+async fn another_link_is_no_repetition_and_its_own_words_are_what_an_account_hears() {
+    let door = Door::open().await;
+    let [one, other] = [door.account("facebook_page").await, door.account("facebook_page").await];
+    let body = |link: Value, own: Value| {
+        json!({
+            "caption": "Read this", "link": link,
+            "targets": [{ "account_id": one, "caption": own }, { "account_id": other }],
+            "schedule": at("2027-03-10T12:00:00"),
+        })
+    };
+    assert_eq!(
+        door.post(&body(json!("https://example.org/a"), Value::Null)).await.status,
+        StatusCode::ACCEPTED
+    );
+    let found = async |body: Value| {
+        let report = report(&door, &body).await;
+        [0, 1].map(|n| codes(&report["targets"][n]["findings"]).len())
+    };
+    assert_eq!(found(body(json!("https://example.org/a"), Value::Null)).await, [1, 1]);
+    assert_eq!(found(body(json!("https://example.org/b"), Value::Null)).await, [0, 0]);
+    assert_eq!(found(body(Value::Null, Value::Null)).await, [0, 0]);
+    assert_eq!(found(body(json!("https://example.org/a"), json!("My own"))).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_post_that_is_changed_into_a_repetition_is_warned_of_until_it_is_none() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let body = |caption: &str| json!({ "caption": caption, "targets": [{ "account_id": account }], "schedule": at("2027-03-10T12:00:00") });
+    assert_eq!(door.post(&body("Fresh bread")).await.status, StatusCode::ACCEPTED);
+    let post = door.post(&body("Old bread")).await.json()["id"].as_str().expect("an id").to_owned();
+    let change = async |patch: Value| {
+        let request = door.request(&Method::PATCH, &format!("/api/v1/posts/{post}"));
+        let request = request.header("content-type", "application/json");
+        let answer = door.send(request.body(Body::from(patch.to_string())).expect("a request")).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        codes(&answer.json()["publications"][0]["findings"])
+    };
+    assert_eq!(change(json!({ "caption": "Fresh bread" })).await, ["duplicate"]);
+    assert_eq!(change(json!({ "schedule": at("2027-03-16T12:00:00") })).await, ["duplicate"]);
+    assert!(change(json!({ "schedule": at("2027-03-20T12:00:00") })).await.is_empty(), "far enough away");
+    assert!(
+        change(json!({ "caption": "Old bread", "schedule": at("2027-03-10T12:00:00") })).await.is_empty()
+    );
 }
 
 #[tokio::test]

@@ -19,10 +19,13 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use jobs::{
+    comment::Comments,
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
-    surface::{CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Surface, Takes},
+    surface::{
+        AccountPage, CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
+    },
 };
 use postroom::{
     config,
@@ -212,7 +215,12 @@ const FILM: MediaRule =
     MediaRule { types: &["video/mp4", "video/quicktime"], most_duration_ms: Some(600_000), ..IMAGE };
 
 const fn surface(name: &'static str, kinds: &'static [PostKind], takes: Takes) -> Surface {
-    Surface { name, kinds, takes, one_shot: false }
+    Surface { name, kinds, takes, one_shot: false, take_down: TakeDown::Api { permission: "p" } }
+}
+
+const fn comments(under: &'static [&'static str], most: usize, hashtags: Option<usize>) -> Comments {
+    let length = CaptionLimit { most, unit: CaptionUnit::Characters };
+    Comments { under, length, hashtags, mentions: None }
 }
 
 /// Networks like the real ones, as far as the door is concerned.
@@ -228,6 +236,8 @@ pub static FACEBOOK: Platform = Platform {
         surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
+    comments: Some(comments(&["text", "link", "photo", "reel"], 8_000, None)),
+    site: Site { hosts: &["facebook.com"], home: "https://facebook.com", page: AccountPage::ById },
 };
 /// See [`FACEBOOK`].
 pub static INSTAGRAM: Platform = Platform {
@@ -240,6 +250,8 @@ pub static INSTAGRAM: Platform = Platform {
         surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
     ],
     privacy_levels: &[],
+    comments: Some(comments(&["image", "reel"], 2_200, Some(30))),
+    site: Site { hosts: &["instagram.com"], home: "https://instagram.com", page: AccountPage::ByName("") },
 };
 /// See [`FACEBOOK`].
 pub static TIKTOK: Platform = Platform {
@@ -252,6 +264,8 @@ pub static TIKTOK: Platform = Platform {
         surface("photo", &[PostKind::Post], Takes::one(&[IMAGE])),
     ],
     privacy_levels: &["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"],
+    comments: None,
+    site: Site { hosts: &["tiktok.com"], home: "https://tiktok.com", page: AccountPage::ByName("@") },
 };
 
 /// A door in front of a database of its own, with one workspace and a key to it.
@@ -454,6 +468,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         public_url: public_url.parse().expect("an address"),
         media_origin: Some("https://media.example".to_owned()),
         platforms: vec![&FACEBOOK, &INSTAGRAM, &TIKTOK],
+        stand_ins: Vec::new(),
         media: shelf,
         nudge: Arc::new(move |due| hints.lock().expect("unpoisoned").extend(due)),
         clock: Arc::new(Wall(Instant::now())),

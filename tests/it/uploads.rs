@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
     desk::File,
-    store::{Form, Uploads},
+    store::{Form, Part, Parts, Uploads},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{System, film, picture},
+    harness::{System, client, eventually, film, picture},
     support::{Shelf, jpeg},
 };
 
@@ -22,6 +22,16 @@ impl Uploads for Shelf {
         let fields = BTreeMap::from([("key".to_owned(), key.to_owned())]);
         let expires_at = "2026-12-01T09:30:00Z".parse().expect("a time");
         Ok(Form { url: "https://media.example/".to_owned(), fields, expires_at })
+    }
+
+    async fn parts(&self, key: &str, _: &str, bytes: u64, _: Duration) -> Result<Parts, Failure> {
+        let expires_at = "2026-12-01T09:30:00Z".parse().expect("a time");
+        let part = Part { url: format!("https://media.example/{key}"), bytes };
+        Ok(Parts { id: "parts".to_owned(), parts: vec![part], expires_at })
+    }
+
+    async fn join(&self, _: &str, _: &str, _: u64) -> Result<Option<u64>, Failure> {
+        Ok(None)
     }
 
     async fn copy(&self, from: &str, to: &str, _: &str) -> Result<(), Failure> {
@@ -59,7 +69,7 @@ async fn send(form: &Value, bytes: Vec<u8>) -> (u16, String) {
     }
     let body = body.part("file", reqwest::multipart::Part::bytes(bytes).file_name("it.bin"));
     let url = form["url"].as_str().unwrap();
-    let answer = reqwest::Client::new().post(url).multipart(body).send().await.unwrap();
+    let answer = client().post(url).multipart(body).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
@@ -194,13 +204,138 @@ async fn an_upload_is_its_workspaces_own_and_its_promise_may_be_repeated() {
     let form = promised(&system, "image/jpeg", picture().len()).await;
     assert_eq!(send(&form, picture()).await.0, 204);
     let path = format!("{UPLOADS}/{}/complete", form["id"].as_str().unwrap());
-    let stranger = reqwest::Client::new().post(system.url(&path)).bearer_auth(&key).send().await.unwrap();
+    let stranger = client().post(system.url(&path)).bearer_auth(&key).send().await.unwrap();
     assert_eq!(stranger.status(), 404);
     let again = || async {
-        let request = reqwest::Client::new().post(system.url(UPLOADS)).bearer_auth(&system.key);
+        let request = client().post(system.url(UPLOADS)).bearer_auth(&system.key);
         let request = request.header("idempotency-key", "one").json(&promise("video/mp4", 5));
         request.send().await.unwrap().json::<Value>().await.unwrap()
     };
     assert_eq!(again().await, again().await);
     assert_eq!(system.database.count("SELECT count(*) FROM upload").await, 2);
+}
+
+/// The size of a part.
+const PART: usize = 16 << 20;
+
+/// A system where files from a megabyte on come in parts.
+async fn in_parts() -> System {
+    let mut system = System::start().await;
+    system.environment.insert("POSTROOM__WEB__PARTS_FROM".into(), "1000000".into());
+    system.web.take().unwrap().kill9().await;
+    system.start_web().await;
+    system
+}
+
+/// The demo's film with free space after it, for which its format has a box: a part and a bit.
+fn large() -> Vec<u8> {
+    let free = u32::try_from(PART).unwrap();
+    let mut bytes = film();
+    bytes.extend(free.to_be_bytes());
+    bytes.extend(b"free");
+    bytes.resize(film().len() + PART, 0);
+    bytes
+}
+
+/// Puts one part; the store's answer.
+async fn put(part: &Value, bytes: &[u8]) -> u16 {
+    let url = part["url"].as_str().unwrap();
+    client().put(url).body(bytes.to_vec()).send().await.unwrap().status().as_u16()
+}
+
+/// What the store holds that is no file yet.
+fn parts_left(system: &System) -> usize {
+    let root = std::fs::read_dir(system.logs().join("sandbox/s3")).unwrap();
+    root.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".upload_id-"))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_comes_in_parts_and_is_a_file_like_any_other_once_all_have_come() {
+    let system = in_parts().await;
+    let film = large();
+    let upload = promised(&system, "video/mp4", film.len()).await;
+    assert_eq!((&upload["url"], &upload["fields"]), (&Value::Null, &json!({})), "{upload}");
+    let parts = upload["parts"].as_array().unwrap();
+    let sizes: Vec<_> = parts.iter().map(|part| part["bytes"].as_u64().unwrap()).collect();
+    assert_eq!(sizes, [PART as u64, (film.len() - PART) as u64]);
+    let (status, problem) = complete(&system, &upload).await;
+    assert_eq!(status, 409, "{problem}");
+    // each part is signed for its own length, and one that was sent again counts once
+    assert_eq!(put(&parts[1], &film[PART - 1..]).await / 100, 4, "a byte too many");
+    assert_eq!(put(&parts[1], &film[PART..]).await, 200);
+    let (status, problem) = complete(&system, &upload).await;
+    assert_eq!((status, code(&problem)), (422, "media_size_differs"), "{problem}");
+    assert_eq!(put(&parts[0], &film[..PART]).await, 200);
+    assert_eq!(put(&parts[1], &film[PART..]).await, 200);
+    let (one, other) = tokio::join!(complete(&system, &upload), complete(&system, &upload));
+    let (status, media) = if one.0 == 201 { &one } else { &other };
+    assert_eq!((*status, &media["bytes"]), (201, &json!(film.len())), "{one:?} {other:?}");
+    assert_eq!(complete(&system, &upload).await.1, *media);
+    assert_eq!(put(&parts[1], &film[PART..]).await / 100, 4, "nothing is taken any more");
+    assert_eq!(parts_left(&system), 0);
+    assert_eq!(system.database.count("SELECT count(*) FROM upload WHERE parts IS NOT NULL").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_file_comes_whole_and_parts_are_refused_beyond_the_limit() {
+    let system = in_parts().await;
+    let upload = promised(&system, "video/mp4", film().len()).await;
+    assert_eq!((upload["url"].is_string(), &upload["parts"]), (true, &json!([])), "{upload}");
+    let (status, problem) = system.api(Method::POST, UPLOADS, Some(&promise("video/mp4", 300 << 20))).await;
+    assert_eq!((status, code(&problem)), (422, "media_too_large"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_a_file_that_was_never_completed_are_given_up() {
+    let mut system = in_parts().await;
+    system.environment.insert("POSTROOM__RETENTION__SWEEP_EVERY".into(), "100ms".into());
+    system.database.own_clock().await;
+    let film = large();
+    let upload = promised(&system, "video/mp4", film.len()).await;
+    assert_eq!(put(&upload["parts"][0], &film[..PART]).await, 200);
+    assert_eq!(parts_left(&system), 1);
+    system.start_worker(&[]);
+    let later = system.database.now().await + chrono::TimeDelta::hours(25);
+    system.database.set_clock(later).await;
+    eventually("the parts to go", || async {
+        let left = system.database.count("SELECT count(*) FROM spare_object").await;
+        match (parts_left(&system), left) {
+            (0, 0) => Ok(()),
+            left => Err(format!("{left:?}")),
+        }
+    })
+    .await;
+    assert_eq!(put(&upload["parts"][1], &film[PART..]).await / 100, 4, "nothing is taken any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completing_takes_a_key_as_every_write_does_and_says_when_it_is_too_late() {
+    let system = System::start().await;
+    let form = promised(&system, "image/jpeg", picture().len()).await;
+    assert_eq!(send(&form, picture()).await.0, 204);
+    let path = format!("{UPLOADS}/{}/complete", form["id"].as_str().unwrap());
+    let (status, problem) = system.api(Method::POST, &path, Some(&json!({ "name": "other" }))).await;
+    assert_eq!((status, code(&problem)), (422, "unknown_field"), "{problem}");
+    let keyed = |path: String, body: &'static str| {
+        let request = client().post(system.url(&path)).bearer_auth(&system.key);
+        let request = request.header("idempotency-key", "one").header("content-type", "application/json");
+        async move {
+            let answer = request.body(body).send().await.unwrap();
+            let again = answer.headers().contains_key("idempotent-replayed");
+            (answer.status().as_u16(), again, answer.json::<Value>().await.unwrap())
+        }
+    };
+    let (status, again, media) = keyed(path.clone(), "{}").await;
+    assert_eq!((status, again), (201, false), "{media}");
+    assert_eq!(keyed(path.clone(), "{}").await, (201, true, media.clone()));
+    let (status, _, problem) = keyed(path.clone(), "{ }").await;
+    assert_eq!((status, &problem["type"]), (422, &json!("urn:postroom:problem:idempotency-key-reused")));
+    let other = promised(&system, "image/jpeg", picture().len()).await;
+    let elsewhere = format!("{UPLOADS}/{}/complete", other["id"].as_str().unwrap());
+    assert_eq!(keyed(elsewhere.clone(), "{}").await.0, 422, "a key is for one write");
+    assert_eq!(complete(&system, &form).await, (201, media), "and is not needed");
+    let (status, problem) = system.api(Method::POST, &elsewhere, None).await;
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("Nothing has come"), "{problem}");
 }

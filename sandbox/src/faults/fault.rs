@@ -91,6 +91,11 @@ pub enum Fault {
         /// For how long.
         delay_ms: u32,
     },
+    /// It takes effect now and answers later.
+    AnswerAfter {
+        /// How much later.
+        answer_after_ms: u32,
+    },
     /// It answers now and takes effect later.
     EffectAfter {
         /// How much later.

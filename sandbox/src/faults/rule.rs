@@ -25,6 +25,9 @@ pub const CALLS: &[(Network, &[&str])] = &[
             "video_stories",
             "photo_stories",
             "stories",
+            "comments",
+            "comment_list",
+            "comment",
             "video",
             "video_upload",
             "page",
@@ -46,6 +49,9 @@ pub const CALLS: &[(Network, &[&str])] = &[
             "publishing_limit",
             "container_upload",
             "ig_user",
+            "comments",
+            "comment_list",
+            "comment",
         ],
     ),
     (
@@ -76,12 +82,19 @@ pub struct Rule {
     /// A phase (`prepare`, `commit`, `observe`), a call's name, or `any`.
     #[serde(default = "Rule::any")]
     pub call: String,
+    /// The phase, where the name of a call has several.
+    #[serde(default)]
+    pub phase: Option<Phase>,
     /// The account's external id.
     #[serde(default)]
     pub account: Option<String>,
     /// A part of the text.
     #[serde(default)]
     pub caption_contains: Option<String>,
+    /// Parts of its content, of which the call must have one: in its text, in an address of media that it names, or as
+    /// the SHA-256 of a file that its handle holds, or as the size that it announces (`4096 bytes`).
+    #[serde(default)]
+    pub content: Vec<String>,
     /// How often in all.
     #[serde(default)]
     pub times: Option<u64>,
@@ -99,6 +112,9 @@ impl Rule {
 
     /// Says what is wrong with a rule that could never match.
     pub fn check(&self) -> Result<(), String> {
+        if self.content.iter().any(String::is_empty) {
+            return Err("content: a part that is empty is in everything".into());
+        }
         let phases = ["any", "prepare", "commit", "observe"];
         let known = CALLS.iter().any(|(_, calls)| calls.contains(&self.call.as_str()));
         if known || phases.contains(&self.call.as_str()) {
@@ -118,11 +134,13 @@ impl Rule {
             name => name == call.call,
         };
         right_call
+            && self.phase.is_none_or(|phase| phase == call.phase)
             && (self.network.is_none() || self.network == call.network)
             && (self.account.is_none() || self.account == call.account)
             && self.caption_contains.as_ref().is_none_or(|part| {
                 call.caption.as_ref().is_some_and(|caption| caption.contains(part.as_str()))
             })
+            && (self.content.is_empty() || self.content.iter().any(|part| call.is_about(part)))
             && !(matches!(self.fault, Fault::ReadError { .. }) && call.phase != Phase::Observe)
     }
 }

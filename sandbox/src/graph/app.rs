@@ -10,8 +10,8 @@ use crate::state::Sandbox;
 
 /// How long a person's long-lived token lives, in seconds.
 const LONG_SECONDS: u64 = 5_183_944;
-/// Everything a Page's token may do here.
-const SCOPES: [&str; 12] = [
+/// Everything a Page's token may do here, unless its owner has declined some of it.
+const SCOPES: [&str; 13] = [
     "pages_show_list",
     "pages_manage_posts",
     "pages_read_engagement",
@@ -24,6 +24,7 @@ const SCOPES: [&str; 12] = [
     "instagram_content_publish",
     "instagram_manage_insights",
     "instagram_manage_comments",
+    "instagram_manage_contents",
 ];
 
 /// `GET /{page}` and `GET /{ig}`.
@@ -73,7 +74,10 @@ pub fn debug_token(sandbox: &Sandbox, asked: &Asked) -> Outcome {
         data["expires_at"] = 0.into();
         data["data_access_expires_at"] =
             (sandbox.clock.now().timestamp() + book.world.settings.graph_data_access_seconds).into();
-        data["scopes"] = account.scopes.as_ref().map_or_else(|| json!(SCOPES), |scopes| json!(scopes));
+        let withheld = |scope: &&str| auth::withheld(&book.world, account, scope);
+        let scopes = account.scopes.iter().flatten().map(String::as_str);
+        let scopes = if account.scopes.is_some() { scopes.collect::<Vec<_>>() } else { SCOPES.to_vec() };
+        data["scopes"] = json!(scopes.into_iter().filter(|scope| !withheld(scope)).collect::<Vec<_>>());
         data["granular_scopes"] =
             json!([{ "scope": "pages_manage_posts", "target_ids": [account.external_id] }]);
     }
@@ -135,9 +139,17 @@ fn listed(page: &Account, mine: &[&Account]) -> Value {
 
 /// `GET /me/permissions`.
 pub fn permissions(sandbox: &Sandbox, asked: &Asked) -> Outcome {
-    auth::any(sandbox, asked)?;
-    let granted = |scope: &&str| json!({ "permission": scope, "status": "granted" });
-    Ok(json!({ "data": SCOPES.iter().map(granted).collect::<Vec<_>>() }))
+    let token = auth::any(sandbox, asked)?;
+    let book = sandbox.book();
+    let of_token = |scope: &str| {
+        let mut accounts = book.world.accounts.values().filter(|account| account.access_token == token);
+        accounts.any(|account| auth::withheld(&book.world, account, scope))
+    };
+    let answered = |scope: &&str| {
+        let status = if of_token(scope) { "declined" } else { "granted" };
+        json!({ "permission": scope, "status": status })
+    };
+    Ok(json!({ "data": SCOPES.iter().map(answered).collect::<Vec<_>>() }))
 }
 
 /// `DELETE /{user}/permissions`: the token, and with it all that it reached, is revoked.

@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::{Asked, GraphError};
-use crate::model::TokenState;
+use crate::model::{Account, TokenState};
 use crate::state::Sandbox;
 use crate::world::World;
 
@@ -28,6 +28,22 @@ pub fn owner(sandbox: &Sandbox, asked: &Asked, account: &str) -> Result<(), Grap
         Some(found) if found.access_token == token => Ok(()),
         Some(_) | None => Err(GraphError::missing(account)),
     }
+}
+
+/// Checks that whoever granted the access to this account granted this permission with it.
+pub fn granted(sandbox: &Sandbox, account: &str, permission: &str) -> Result<(), GraphError> {
+    let book = sandbox.book();
+    let account = book.world.accounts.get(account);
+    if account.is_some_and(|account| withheld(&book.world, account, permission)) {
+        let message = format!("(#10) This action needs the permission {permission}, which was not granted");
+        return Err(GraphError::new(10, message));
+    }
+    Ok(())
+}
+
+/// Whether whoever granted the access to this account kept this permission back.
+pub fn withheld(world: &World, account: &Account, permission: &str) -> bool {
+    world.settings.declined_scopes.iter().chain(&account.withheld).any(|withheld| withheld == permission)
 }
 
 /// What a token answers; none if nobody was ever given it.

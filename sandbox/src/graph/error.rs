@@ -2,8 +2,8 @@
 
 use std::io;
 
-use http::StatusCode;
-use serde_json::json;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::answer::Answer;
@@ -25,13 +25,27 @@ pub struct GraphError {
     pub transient: bool,
     /// The word of the host for uploads, which has an envelope of its own.
     pub upload: Option<&'static str>,
+    /// What a program may go on by, such as where an upload stands.
+    pub data: Option<Box<Value>>,
 }
+
+/// What a request for something that is not there is called, before the name of its method is known.
+const UNSUPPORTED: &str = "Unsupported get request.";
 
 impl GraphError {
     /// An error with HTTP 400.
     pub fn new(code: i64, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status: 400, code, subcode: None, message, user_message: None, transient: false, upload: None }
+        Self {
+            status: 400,
+            code,
+            subcode: None,
+            message,
+            user_message: None,
+            transient: false,
+            upload: None,
+            data: None,
+        }
     }
 
     /// The same with a subcode.
@@ -55,16 +69,40 @@ impl GraphError {
         self
     }
 
+    /// The same with what a program may go on by.
+    #[must_use]
+    pub fn with_data(mut self, data: Value) -> Self {
+        self.data = Some(Box::new(data));
+        self
+    }
+
     /// 100/33: the object is missing, or invisible to this token.
     pub fn missing(id: &str) -> Self {
         Self::new(
             100,
             format!(
-                "Unsupported request. Object with ID '{id}' does not exist, cannot be loaded due to missing \
-                 permissions, or does not support this operation"
+                "{UNSUPPORTED} Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, \
+                 or does not support this operation"
             ),
         )
         .with_subcode(33)
+    }
+
+    /// The same as it is told to a call of this method: a missing object's error names it.
+    #[must_use]
+    pub fn told_to(mut self, method: &Method) -> Self {
+        if let Some(rest) = self.message.strip_prefix(UNSUPPORTED) {
+            self.message = format!("Unsupported {} request.{rest}", method.as_str().to_ascii_lowercase());
+        }
+        self
+    }
+
+    /// The kind of error, by which the libraries tell them apart as well.
+    fn kind(&self) -> &'static str {
+        match (self.code, self.subcode) {
+            (100, Some(33)) => "GraphMethodException",
+            (_, _) => "OAuthException",
+        }
     }
 
     /// What the host for uploads says of an upload that went wrong.
@@ -112,13 +150,16 @@ impl From<GraphError> for Answer {
         let trace = Uuid::new_v4().simple().to_string();
         let mut body = json!({
             "message": error.message,
-            "type": "OAuthException",
+            "type": error.kind(),
             "code": error.code,
             "is_transient": error.transient,
             "fbtrace_id": trace,
         });
         if let Some(subcode) = error.subcode {
             body["error_subcode"] = subcode.into();
+        }
+        if let Some(data) = error.data {
+            body["error_data"] = *data;
         }
         if let Some(message) = error.user_message {
             body["error_user_title"] = error.message.into();

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value, json};
 
+use super::params::Params;
 use super::{Asked, GraphError};
 
 /// A time as Graph writes it: `+0000`, not `Z`.
@@ -55,6 +56,8 @@ pub struct Page {
     after: Option<String>,
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
+    params: Params,
+    token: Option<String>,
 }
 
 impl Page {
@@ -68,6 +71,8 @@ impl Page {
             after: asked.params.text("after"),
             since: moment(asked, "since")?,
             until: moment(asked, "until")?,
+            params: asked.params.clone(),
+            token: asked.token.clone(),
         })
     }
 
@@ -99,7 +104,8 @@ impl Page {
         if let Some(first) = first {
             paging["cursors"] = json!({ "before": first, "after": last });
             if wanted.peek().is_some() {
-                paging["next"] = format!("{url}?limit={}&after={last}", self.limit).into();
+                let query = self.params.for_next(self.token.as_deref(), self.limit, &last);
+                paging["next"] = format!("{url}?{query}").into();
             }
         }
         (page, paging)

@@ -4,6 +4,7 @@ use http::Method;
 
 use super::{Asked, header_text};
 use crate::calls::{Call, Phase};
+use crate::effects::Effect;
 use crate::model::{Network, Video, VideoKind};
 use crate::state::Sandbox;
 use crate::world::World;
@@ -16,6 +17,7 @@ pub enum Operation {
     PublishPost { post: String },
     EditPost { post: String },
     Delete { object: String },
+    DeleteMedia { media: String },
     ReadPost { post: String },
     PublishedPosts { page: String },
     PageFeed { page: String },
@@ -29,6 +31,9 @@ pub enum Operation {
     ReadVideo { video: String },
     PhotoStory { page: String },
     Stories { page: String },
+    CreateComment { object: String },
+    ListComments { object: String },
+    ReadComment { comment: String },
     ReadAccount { account: String },
     Me,
     MyPages,
@@ -66,7 +71,7 @@ impl Operation {
             (&Method::GET, [_, "permissions"]) => Self::Permissions,
             (&Method::DELETE, [_, "permissions"]) => Self::RevokePermissions,
             (&Method::POST, [id]) => Self::update((*id).into(), asked),
-            (&Method::DELETE, [id]) => Self::Delete { object: (*id).into() },
+            (&Method::DELETE, [id]) => Self::delete((*id).into(), &book.world),
             (&Method::GET, [id]) => Self::read((*id).into(), &book.world),
             (&Method::POST, [id, edge]) => Self::create(&book.world, id, edge, asked),
             (&Method::GET, [id, edge]) => Self::list(&book.world, id, edge),
@@ -82,6 +87,16 @@ impl Operation {
         }
     }
 
+    /// What is gone keeps its network.
+    fn delete(id: String, world: &World) -> Self {
+        let of_instagram = |effect: &Effect| effect.platform == Network::InstagramBusiness;
+        if world.effect_of(&id).is_some_and(of_instagram) {
+            Self::DeleteMedia { media: id }
+        } else {
+            Self::Delete { object: id }
+        }
+    }
+
     fn read(id: String, world: &World) -> Self {
         if world.accounts.contains_key(&id) {
             Self::ReadAccount { account: id }
@@ -91,6 +106,8 @@ impl Operation {
             Self::ReadMedia { media: id }
         } else if world.videos.contains_key(&id) {
             Self::ReadVideo { video: id }
+        } else if world.comments.contains_key(&id) {
+            Self::ReadComment { comment: id }
         } else if id.contains('_') {
             Self::ReadPost { post: id }
         } else {
@@ -104,7 +121,7 @@ impl Operation {
             (Some(Network::FacebookPage), "feed") => Self::Feed { page },
             (Some(Network::FacebookPage), "photos") => Self::Photos { page },
             (Some(Network::FacebookPage), "photo_stories") => Self::PhotoStory { page },
-            (Some(Network::FacebookPage), "videos") => match asked.params.text("upload_phase").as_deref() {
+            (Some(Network::FacebookPage), "videos") => match asked.params.word("upload_phase").as_deref() {
                 None => Self::WholeVideo { page },
                 Some("transfer") => Self::TransferVideo { page },
                 Some(_) => Self::phase_of(page, VideoKind::Video, asked),
@@ -113,12 +130,13 @@ impl Operation {
             (Some(Network::FacebookPage), "video_stories") => Self::phase_of(page, VideoKind::Story, asked),
             (Some(Network::InstagramBusiness), "media") => Self::CreateContainer { account },
             (Some(Network::InstagramBusiness), "media_publish") => Self::MediaPublish { account },
+            (None, "comments") => Self::CreateComment { object: page },
             (_, edge) => Self::Nothing { object: format!("{id}/{edge}") },
         }
     }
 
     fn phase_of(page: String, kind: VideoKind, asked: &Asked) -> Self {
-        match asked.params.text("upload_phase").as_deref() {
+        match asked.params.word("upload_phase").as_deref() {
             Some("finish") => Self::FinishVideo { page, kind },
             Some(_) | None => Self::StartVideo { page, kind },
         }
@@ -134,6 +152,7 @@ impl Operation {
             (Some(Network::FacebookPage), "stories") => Self::Stories { page },
             (Some(Network::InstagramBusiness), "media") => Self::ListMedia { account },
             (Some(Network::InstagramBusiness), "stories") => Self::ListIgStories { account },
+            (None, "comments") => Self::ListComments { object: page },
             (Some(Network::InstagramBusiness), "content_publishing_limit") => {
                 Self::PublishingLimit { account }
             }
@@ -149,6 +168,7 @@ impl Operation {
             Self::PublishPost { .. } => "publish_post",
             Self::EditPost { .. } => "edit_post",
             Self::Delete { .. } => "delete_post",
+            Self::DeleteMedia { .. } => "media_delete",
             Self::ReadPost { .. } => "post",
             Self::PublishedPosts { .. } => "published_posts",
             Self::PageFeed { .. } => "page_feed",
@@ -163,6 +183,9 @@ impl Operation {
             Self::ReadVideo { .. } => "video",
             Self::PhotoStory { .. } => "photo_stories",
             Self::Stories { .. } | Self::ListIgStories { .. } => "stories",
+            Self::CreateComment { .. } => "comments",
+            Self::ListComments { .. } => "comment_list",
+            Self::ReadComment { .. } => "comment",
             Self::ReadAccount { .. } => "page",
             Self::Me | Self::MyPages => "me",
             Self::DebugToken => "debug_token",
@@ -187,15 +210,18 @@ impl Operation {
             Self::PublishPost { .. }
             | Self::FinishVideo { .. }
             | Self::PhotoStory { .. }
+            | Self::CreateComment { .. }
             | Self::MediaPublish { .. } => Phase::Commit,
             Self::StartVideo { .. }
             | Self::TransferVideo { .. }
             | Self::UploadVideo { .. }
             | Self::CreateContainer { .. }
             | Self::FillContainer { .. } => Phase::Prepare,
-            Self::EditPost { .. } | Self::Delete { .. } | Self::RevokePermissions | Self::Exchange => {
-                Phase::Manage
-            }
+            Self::EditPost { .. }
+            | Self::Delete { .. }
+            | Self::DeleteMedia { .. }
+            | Self::RevokePermissions
+            | Self::Exchange => Phase::Manage,
             Self::ReadPost { .. }
             | Self::PublishedPosts { .. }
             | Self::PageFeed { .. }
@@ -203,6 +229,8 @@ impl Operation {
             | Self::ScheduledPosts { .. }
             | Self::ReadVideo { .. }
             | Self::Stories { .. }
+            | Self::ListComments { .. }
+            | Self::ReadComment { .. }
             | Self::ReadAccount { .. }
             | Self::Me
             | Self::MyPages
@@ -232,6 +260,8 @@ impl Operation {
             .find_map(|name| asked.params.text(name))
             .or_else(|| handle.as_deref().and_then(|handle| caption_of(&book.world, handle)));
         let network = account.as_deref().and_then(|account| kind_of(&book.world, account));
+        let held = handle.as_deref().map(|handle| files_of(&book.world, handle)).unwrap_or_default();
+        let announced = asked.params.text("file_size").map(|size| format!("{size} bytes"));
         Call {
             network: network.or_else(|| self.network()),
             call: self.name(),
@@ -242,6 +272,7 @@ impl Operation {
             handle,
             caption,
             source: source_of(asked),
+            files: held.into_iter().chain(announced).collect(),
             call_id: asked.call_id.clone(),
         }
     }
@@ -277,7 +308,13 @@ impl Operation {
             Self::PublishPost { post } | Self::EditPost { post } | Self::ReadPost { post } => {
                 (world.posts.get(post).map(|post| post.page.clone()), Some(post.clone()))
             }
-            Self::Delete { object } => (owner(world, object), Some(object.clone())),
+            Self::Delete { object } | Self::DeleteMedia { media: object } => {
+                (owner(world, object), Some(object.clone()))
+            }
+            Self::CreateComment { object } | Self::ListComments { object } => {
+                (commented(world, object), Some(object.clone()))
+            }
+            Self::ReadComment { comment } => (owner(world, comment), Some(comment.clone())),
             Self::UploadVideo { video } | Self::ReadVideo { video } => {
                 (world.videos.get(video).map(|video| video.page.clone()), Some(video.clone()))
             }
@@ -333,8 +370,26 @@ fn owner(world: &World, object: &str) -> Option<String> {
         .or_else(|| world.posts.get(object).map(|post| post.page.clone()))
 }
 
+/// The account under whose post, or film, something is said.
+fn commented(world: &World, object: &str) -> Option<String> {
+    owner(world, object).or_else(|| world.videos.get(object).map(|video| video.page.clone()))
+}
+
 fn container_of(world: &World, media: &str) -> Option<String> {
     world.media.get(media).map(|media| media.container.clone())
+}
+
+/// What is told of the files that a handle holds, or will hold.
+fn files_of(world: &World, handle: &str) -> Vec<String> {
+    let photo = |id: &String| world.photos.get(id).map(|photo| photo.media.clone());
+    let post = world.posts.get(handle).map(|post| post.photos.iter().filter_map(photo).collect::<Vec<_>>());
+    let container = world.containers.get(handle).map(|container| container.media.clone());
+    let video = world.videos.get(handle).map(|video| {
+        let size = video.size.map(|size| format!("{size} bytes"));
+        video.media.iter().cloned().chain(size).collect()
+    });
+    let alone = photo(&handle.to_owned()).map(|media| vec![media]);
+    post.or(container).or(video).or(alone).unwrap_or_default()
 }
 
 fn caption_of(world: &World, handle: &str) -> Option<String> {

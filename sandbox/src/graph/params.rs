@@ -13,7 +13,7 @@ use super::GraphError;
 const LIMIT: usize = 512 << 20;
 
 /// The parameters of one call.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Params {
     values: BTreeMap<String, Value>,
     /// The file of a multipart body, or a body that is nothing but bytes.
@@ -43,7 +43,7 @@ impl Params {
 
     /// Refuses a parameter that the call does not have. Lists may come with numbers: `attached_media[0]`.
     pub fn only(&self, known: &[&str]) -> Result<(), GraphError> {
-        let of_every_call = ["access_token", "appsecret_proof", "appsecret_time", "fields"];
+        let of_every_call = ["access_token", "appsecret_proof", "appsecret_time", "fields", "summary"];
         let bare = |name: &str| name.split('[').next().unwrap_or_default().to_owned();
         let unknown = self.values.keys().find(|name| {
             let name = bare(name);
@@ -68,6 +68,22 @@ impl Params {
             Value::Null => None,
             other => Some(other.to_string()),
         }
+    }
+
+    /// A parameter that is one of a few words, in whatever case it came.
+    pub fn word(&self, name: &str) -> Option<String> {
+        self.text(name).map(|text| text.to_ascii_lowercase())
+    }
+
+    /// A list call's query for its next page: as it came, its token included, but for where the page begins.
+    pub fn for_next(&self, token: Option<&str>, limit: usize, after: &str) -> String {
+        let limit = limit.to_string();
+        let own = [("access_token", token), ("limit", Some(limit.as_str())), ("after", Some(after))];
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for name in self.values.keys().filter(|name| own.iter().all(|(own, _)| own != name)) {
+            query.append_pair(name, &self.text(name).unwrap_or_default());
+        }
+        query.extend_pairs(own.iter().filter_map(|(name, value)| Some((name, (*value)?)))).finish()
     }
 
     /// A parameter that is true or false.

@@ -83,11 +83,16 @@ pub fn edit(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
     authorise(sandbox, id, asked)?;
     let message = asked.params.text("message").ok_or_else(|| GraphError::parameter("Nothing to update"))?;
     check_message(&message)?;
-    sandbox.book().record(Event::PostEdited { id: id.to_owned(), message })?;
+    let mut book = sandbox.book();
+    if !book.world.posts.contains_key(id) {
+        return Err(GraphError::missing(id));
+    }
+    book.record(Event::PostEdited { id: id.to_owned(), message })?;
     Ok(json!({ "success": true }))
 }
 
-/// `DELETE /{object}`: a post, a draft, a photo, a video or Instagram media.
+/// `DELETE /{object}`: a post, a draft, a photo, a video or Instagram media. What is gone does not exist any more:
+/// 100/33, as for what never was.
 pub fn delete(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
     auth::any(sandbox, asked)?;
     let (owner, instagram) = {
@@ -101,7 +106,10 @@ pub fn delete(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
         (owner.ok_or_else(|| GraphError::missing(id))?, world.media.contains_key(id))
     };
     auth::owner(sandbox, asked, &owner)?;
-    sandbox.book().record(Event::Deleted { id: id.to_owned() })?;
+    let permission = if instagram { "instagram_manage_contents" } else { "pages_manage_posts" };
+    auth::granted(sandbox, &owner, permission)?;
+    let (at, call_id) = (Some(sandbox.clock.now()), asked.call_id.clone());
+    sandbox.book().record(Event::Deleted { id: id.to_owned(), at, call_id })?;
     Ok(if instagram { json!({ "success": true, "deleted_id": id }) } else { json!({ "success": true }) })
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::fields;
 use super::posts::{draft, on_disk, show};
-use super::{Asked, GraphError, Outcome, auth};
+use super::{Asked, GraphError, Outcome, VERSION, auth};
 use crate::event::Event;
 use crate::model::{PostKind, VideoKind};
 use crate::state::Sandbox;
@@ -59,7 +59,7 @@ pub fn list(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
             }),
         ))
     });
-    let (data, paging) =
-        fields::Page::of(asked)?.cut(stories, &format!("{}/graph/{page}/stories", sandbox.base));
+    let url = format!("{}/graph/{VERSION}/{page}/stories", sandbox.base);
+    let (data, paging) = fields::Page::of(asked)?.cut(stories, &url);
     Ok(json!({ "data": data, "paging": paging }))
 }

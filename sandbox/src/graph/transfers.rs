@@ -21,7 +21,9 @@ pub async fn take(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
     let bytes = bytes.ok_or_else(|| GraphError::parameter("The parameter video_file_chunk is required"))?;
     let (size, end) = (video.size.unwrap_or_default(), start.saturating_add(bytes.len() as u64));
     if start != video.received || end > (start + PART).min(size) || video.finished.is_some() {
-        return Err(GraphError::new(6001, "The part does not follow").with_subcode(1_363_037));
+        let why =
+            GraphError::new(6001, "There was a problem uploading your video. Please try uploading it again.");
+        return Err(why.with_subcode(1_363_037).with_data(wanted(&video, false)));
     }
     let file = sandbox.media.piece(&format!("part-{}", video.id), start, bytes).await?;
     let (id, received) = (video.id.clone(), end);

@@ -20,7 +20,7 @@ pub fn start(sandbox: &Sandbox, page: &str, kind: VideoKind, asked: &Asked) -> O
         VideoKind::Reel | VideoKind::Story => &["upload_phase"],
     };
     asked.params.only(known)?;
-    if asked.params.required("upload_phase")? != "start" {
+    if !asked.params.required("upload_phase")?.eq_ignore_ascii_case("start") {
         return Err(GraphError::parameter("upload_phase: found neither start, transfer nor finish"));
     }
     let size = match kind {

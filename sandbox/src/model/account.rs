@@ -63,6 +63,9 @@ pub struct Account {
     /// The person who granted the access, by Meta's app-scoped id.
     #[serde(default = "Account::subject")]
     pub subject_id: String,
+    /// The permissions that this person did not grant, of those that an app asks for.
+    #[serde(default)]
+    pub withheld: Vec<String>,
 }
 
 impl Account {
@@ -86,6 +89,7 @@ impl Account {
             scopes: None,
             privacy_options: Self::privacy_levels(),
             subject_id: Self::subject(),
+            withheld: Vec::new(),
         };
         [
             seeded(Network::FacebookPage, "104000000000001", "Corner Bakery", "sandbox-page-token", None),

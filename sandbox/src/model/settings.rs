@@ -18,8 +18,12 @@ pub struct Settings {
     pub tiktok_pending: u64,
     /// How long after an init TikTok fetches the photos that it names; 0 is before it answers.
     pub tiktok_pull_after_ms: u64,
+    /// How long TikTok moderates what it has published: until then it is not listed and has no id.
+    pub tiktok_moderation_ms: u64,
     /// Facebook refuses a text that is the same as the Page's last one (506).
     pub refuse_duplicates: bool,
+    /// Permissions that the owners have not granted, such as `pages_manage_engagement`.
+    pub declined_scopes: Vec<String>,
     /// How long TikTok's access tokens live, in seconds.
     pub tiktok_access_seconds: u64,
     /// A refresh token of TikTok's that is used twice ends the whole grant.
@@ -51,7 +55,9 @@ impl Default for Settings {
             tiktok_inits_per_minute: 100_000,
             tiktok_pending: 100_000,
             tiktok_pull_after_ms: 0,
+            tiktok_moderation_ms: 0,
             refuse_duplicates: false,
+            declined_scopes: Vec::new(),
             tiktok_access_seconds: 86_400,
             tiktok_punishes_reuse: true,
             graph_data_access_seconds: 90 * 86_400,

@@ -94,10 +94,14 @@ pub async fn content_init(sandbox: &Arc<Sandbox>, asked: &Asked) -> Outcome {
     }
     let (later, call_id, publish_id) =
         (Arc::clone(sandbox), asked.call_id.clone(), upload.publish_id.clone());
+    // counted before the caller hears anything
+    let pending = sandbox.will_be_carried_out();
     tokio::spawn(async move {
         let wait = TimeDelta::milliseconds(i64::try_from(after).unwrap_or(i64::MAX));
         later.clock.reach(later.clock.now() + wait).await;
-        fetch_all(&later, &upload, &urls, PHOTO_LIMIT, call_id).await
+        let fetched = fetch_all(&later, &upload, &urls, PHOTO_LIMIT, call_id).await;
+        drop(pending);
+        fetched
     });
     Ok(json!({ "publish_id": publish_id }))
 }
@@ -142,9 +146,9 @@ pub fn status(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     };
     let mut data = json!({ "uploaded_bytes": upload.received });
     match &upload.state {
-        UploadState::Complete { post, .. } if !hidden => {
+        UploadState::Complete { post, at } if !hidden => {
             data["status"] = "PUBLISH_COMPLETE".into();
-            let public = upload.privacy_level == "PUBLIC_TO_EVERYONE";
+            let public = upload.privacy_level == "PUBLIC_TO_EVERYONE" && book.moderated_at(*at) <= now;
             let ids: Vec<u64> = post.parse().into_iter().filter(|_| public).collect();
             data["publicaly_available_post_id"] = json!(ids);
         }

@@ -75,8 +75,10 @@ fn public<'a>(sandbox: &'a Sandbox, book: &'a Book, account: &Account) -> impl I
 
 fn is_public(sandbox: &Sandbox, book: &Book, effect: &Effect) -> bool {
     let upload = book.world.uploads.get(&effect.handle);
+    let now = sandbox.clock.now();
     !book.world.deleted.contains(&effect.object_id)
-        && !book.hides(effect, sandbox.clock.now())
+        && !book.hides(effect, now)
+        && book.moderated_at(effect.at) <= now
         && upload.is_some_and(|upload| upload.privacy_level == "PUBLIC_TO_EVERYONE")
 }
 

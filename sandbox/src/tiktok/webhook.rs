@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -12,46 +13,129 @@ use crate::model::{Upload, UploadState, Webhook};
 /// How often something is told before it is given up, and the wait in between.
 const TRIES: u32 = 5;
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What there is to tell of a post whose processing is over: the events, and what they are about.
-pub fn news(upload: &Upload) -> Vec<(&'static str, Value)> {
-    let about = json!({ "publish_id": upload.publish_id, "publish_type": "DIRECT_PUBLISH" });
-    match &upload.state {
-        UploadState::Open | UploadState::Processing { .. } => Vec::new(),
-        UploadState::Failed { reason } => {
-            let content = json!({ "publish_id": upload.publish_id, "publish_type": "DIRECT_PUBLISH", "reason": reason });
-            vec![("post.publish.failed", content)]
+/// Told once everybody may see a post, which moderation may delay.
+pub const AVAILABLE: &str = "post.publish.publicly_available";
+
+/// What can be told, and when TikTok tells it.
+pub const EVENTS: &[(&str, &str)] = &[
+    ("post.publish.complete", "the post is published"),
+    (AVAILABLE, "everybody may see it, and it has an id"),
+    ("post.publish.failed", "it will not be published"),
+    ("post.publish.no_longer_publicaly_available", "it was taken down"),
+    ("authorization.removed", "the owner took the access back"),
+];
+
+/// One thing that is told.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The account's `open_id`.
+    pub account: String,
+    /// The event.
+    pub event: &'static str,
+    /// What it is about.
+    pub content: Value,
+}
+
+/// How something is told by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// As TikTok tells it.
+    Rightly,
+    /// Twice, as TikTok may.
+    Twice,
+    /// Signed with another secret.
+    Forged,
+    /// Signed an hour ago: a replay.
+    Old,
+}
+
+impl How {
+    /// The way of that name; the right one unless it names another.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "twice" => Self::Twice,
+            "forged" => Self::Forged,
+            "old" => Self::Old,
+            _ => Self::Rightly,
         }
-        UploadState::Complete { post, .. } if upload.privacy_level == "PUBLIC_TO_EVERYONE" => {
-            let shown = json!({
-                "publish_id": upload.publish_id, "publish_type": "DIRECT_PUBLISH", "post_id": post,
-            });
-            vec![("post.publish.complete", about), ("post.publish.publicly_available", shown)]
-        }
-        UploadState::Complete { .. } => vec![("post.publish.complete", about)],
     }
 }
 
+/// What there is to tell of a post whose processing is over.
+pub fn news(upload: &Upload) -> Vec<Told> {
+    let everybody = upload.privacy_level == "PUBLIC_TO_EVERYONE";
+    let events: &[&'static str] = match &upload.state {
+        UploadState::Open | UploadState::Processing { .. } => &[],
+        UploadState::Failed { .. } => &["post.publish.failed"],
+        UploadState::Complete { .. } if everybody => &["post.publish.complete", AVAILABLE],
+        UploadState::Complete { .. } => &["post.publish.complete"],
+    };
+    let told = |event: &&'static str| Told {
+        account: upload.account.clone(),
+        event,
+        content: content(event, upload),
+    };
+    events.iter().map(told).collect()
+}
+
+/// What an event says of a post.
+pub fn content(event: &str, upload: &Upload) -> Value {
+    if event == "authorization.removed" {
+        return json!({ "reason": 1 });
+    }
+    let mut content = json!({ "publish_id": upload.publish_id, "publish_type": "DIRECT_PUBLISH" });
+    match &upload.state {
+        UploadState::Failed { reason } => content["reason"] = reason.as_str().into(),
+        UploadState::Complete { post, .. } if event.ends_with("available") => {
+            content["post_id"] = post.as_str().into();
+        }
+        UploadState::Open | UploadState::Processing { .. } | UploadState::Complete { .. } => {}
+    }
+    content
+}
+
 /// Tells one thing, again and again until it is answered with a 2xx or given up.
-pub async fn tell(hook: Webhook, account: String, event: &'static str, content: Value, now: DateTime<Utc>) {
-    let body = json!({
-        "client_key": hook.client_key,
-        "event": event,
-        "create_time": now.timestamp(),
-        "user_openid": account,
-        "content": content.to_string(),
-    });
-    let body = body.to_string();
-    let signature = signature(&hook.secret, now.timestamp(), &body);
-    let http = reqwest::Client::new();
+pub async fn tell(hook: Webhook, told: Told, now: DateTime<Utc>) {
     for _ in 0..TRIES {
-        let request = http.post(&hook.url).header("content-type", "application/json");
-        let sent = request.header("tiktok-signature", &signature).body(body.clone()).send().await;
-        if sent.is_ok_and(|answer| answer.status().is_success()) {
+        if send(&hook, &hook.secret, &told, now).await.is_ok_and(|status| status.is_success()) {
             return;
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// Tells one thing in one of the ways there are, and gives what was answered.
+pub async fn tell_now(hook: &Webhook, told: &Told, how: How, now: DateTime<Utc>) -> Vec<String> {
+    let (times, secret, now) = match how {
+        How::Rightly => (1, hook.secret.as_str(), now),
+        How::Twice => (2, hook.secret.as_str(), now),
+        How::Forged => (1, "another secret", now),
+        How::Old => (1, hook.secret.as_str(), now - TimeDelta::hours(1)),
+    };
+    let mut answers = Vec::new();
+    for _ in 0..times {
+        let answer = send(hook, secret, told, now).await;
+        answers.push(answer.map_or_else(|_| "none".to_owned(), |status| status.as_u16().to_string()));
+    }
+    answers
+}
+
+async fn send(hook: &Webhook, secret: &str, told: &Told, now: DateTime<Utc>) -> reqwest::Result<StatusCode> {
+    let body = json!({
+        "client_key": hook.client_key,
+        "event": told.event,
+        "create_time": now.timestamp(),
+        "user_openid": told.account,
+        "content": told.content.to_string(),
+    });
+    let body = body.to_string();
+    let signature = signature(secret, now.timestamp(), &body);
+    let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let request = http.post(&hook.url).header("content-type", "application/json");
+    Ok(request.header("tiktok-signature", signature).body(body).send().await?.status())
 }
 
 fn signature(secret: &str, time: i64, body: &str) -> String {

@@ -1,4 +1,4 @@
-//! The page on which the common faults are switched on by hand.
+//! The page on which faults are switched on by hand.
 
 use std::sync::{Arc, PoisonError};
 
@@ -8,86 +8,15 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::page as render;
+use super::presets::{self, GROUPS, Group};
 use crate::faults::{Active, Rule};
 use crate::model::Network;
 use crate::state::Sandbox;
 
 type Shared = State<Arc<Sandbox>>;
-
-/// A fault that can be had by a click.
-#[derive(Debug, Clone, Copy)]
-struct Preset {
-    name: &'static str,
-    title: &'static str,
-    call: &'static str,
-    fault: fn() -> Value,
-}
-
-const PRESETS: [Preset; 10] = [
-    Preset {
-        name: "published_no_answer",
-        title: "The post is published, but no answer comes",
-        call: "commit",
-        fault: || json!("effect_then_drop"),
-    },
-    Preset {
-        name: "published_500",
-        title: "The post is published, but the answer is an error (500)",
-        call: "commit",
-        fault: || json!("effect_then_500"),
-    },
-    Preset {
-        name: "published_spam",
-        title: "The post is published, but the answer says spam (4/2207051)",
-        call: "commit",
-        fault: || json!({ "graph": { "code": 4, "subcode": 2_207_051, "http": 403, "effect": true } }),
-    },
-    Preset {
-        name: "nothing_500",
-        title: "Nothing is published, and the answer is an error (500)",
-        call: "commit",
-        fault: || json!("no_effect_then_500"),
-    },
-    Preset {
-        name: "nothing_no_answer",
-        title: "Nothing is published, and no answer comes",
-        call: "commit",
-        fault: || json!("no_effect_then_drop"),
-    },
-    Preset {
-        name: "late",
-        title: "No answer comes, and the post is published five seconds later",
-        call: "commit",
-        fault: || json!({ "effect_after_ms": 5000, "then": "drop" }),
-    },
-    Preset {
-        name: "stale",
-        title: "For twenty seconds reads say that it is not published yet",
-        call: "commit",
-        fault: || json!({ "stale_read_ms": 20_000 }),
-    },
-    Preset {
-        name: "unreadable",
-        title: "Reading back fails (100/33)",
-        call: "observe",
-        fault: || json!({ "read_error": true }),
-    },
-    Preset {
-        name: "throttled",
-        title: "Too many calls (429)",
-        call: "any",
-        fault: || json!({ "status": 429, "retry_after_s": 3 }),
-    },
-    Preset {
-        name: "slow",
-        title: "Every call takes five seconds",
-        call: "any",
-        fault: || json!({ "delay_ms": 5000 }),
-    },
-];
 
 /// One rule as the page shows it.
 struct RuleView {
@@ -104,7 +33,7 @@ struct RuleView {
 struct FaultsPage {
     faults: usize,
     problem: Option<String>,
-    presets: [Preset; 10],
+    groups: &'static [Group],
     networks: [Network; 3],
     rules: Vec<RuleView>,
 }
@@ -150,17 +79,24 @@ pub async fn all_off(State(sandbox): Shared) -> Redirect {
 }
 
 fn rule(chosen: &Chosen) -> Result<Rule, String> {
-    let preset = PRESETS.iter().find(|preset| preset.name == chosen.preset);
+    let preset = presets::named(&chosen.preset);
     let preset = preset.ok_or_else(|| format!("There is no fault {:?}.", chosen.preset))?;
+    let network = match preset.network.map(Network::name) {
+        Some(only) if !["", only].contains(&chosen.network.as_str()) => {
+            let title = preset.network.map_or("", Network::title);
+            return Err(format!("“{}” is of {title} alone.", preset.title));
+        }
+        Some(only) => Some(only.to_owned()),
+        None => (!chosen.network.is_empty()).then(|| chosen.network.clone()),
+    };
     let times: Option<u64> = match chosen.times.as_str() {
         "" => None,
         text => Some(text.parse().map_err(|_| format!("How often: {text:?} is not a number."))?),
     };
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     serde_json::from_value(json!({
         "call": preset.call,
-        "network": text(&chosen.network),
-        "caption_contains": text(&chosen.caption),
+        "network": network,
+        "caption_contains": Some(&chosen.caption).filter(|caption| !caption.is_empty()),
         "times": times,
         "fault": (preset.fault)(),
     }))
@@ -170,8 +106,8 @@ fn rule(chosen: &Chosen) -> Result<Rule, String> {
 fn show(sandbox: &Sandbox, status: StatusCode, problem: Option<String>) -> Response {
     let rules: Vec<_> =
         sandbox.faults.lock().unwrap_or_else(PoisonError::into_inner).list().iter().map(view).collect();
-    let (presets, networks) = (PRESETS, Network::ALL);
-    render(status, &FaultsPage { faults: rules.len(), problem, presets, networks, rules })
+    let (groups, networks) = (GROUPS, Network::ALL);
+    render(status, &FaultsPage { faults: rules.len(), problem, groups, networks, rules })
 }
 
 fn view(active: &Active) -> RuleView {
@@ -192,21 +128,24 @@ fn view(active: &Active) -> RuleView {
 mod tests {
     use super::*;
 
+    fn chosen(preset: &str, network: &str) -> Chosen {
+        Chosen { preset: preset.into(), network: network.into(), times: "2".into(), caption: String::new() }
+    }
+
     #[test]
     fn every_preset_is_a_rule() {
-        for preset in PRESETS {
-            let chosen = Chosen {
-                preset: preset.name.into(),
-                network: "tiktok".into(),
-                times: "2".into(),
-                caption: String::new(),
-            };
-            let rule = rule(&chosen).expect(preset.name);
+        for preset in GROUPS.iter().flat_map(|group| group.presets) {
+            let rule = rule(&chosen(preset.name, "")).expect(preset.name);
             assert_eq!(rule.check(), Ok(()));
-            assert_eq!(
-                (rule.network, rule.times, rule.caption_contains),
-                (Some(Network::Tiktok), Some(2), None)
-            );
+            assert_eq!((rule.network, rule.times), (preset.network, Some(2)), "{}", preset.name);
+            assert_eq!(rule.caption_contains, None);
         }
+    }
+
+    #[test]
+    fn a_fault_of_one_network_is_refused_on_another() {
+        assert_eq!(rule(&chosen("stale", "tiktok")).expect("a rule").network, Some(Network::Tiktok));
+        assert!(rule(&chosen("inits", "tiktok")).is_ok());
+        assert!(rule(&chosen("inits", "facebook_page")).expect_err("refused").contains("TikTok alone"));
     }
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::effects::Effect;
-use crate::model::{Network, PostKind, VideoKind};
+use crate::model::{Network, VideoKind};
 use crate::state::{Book, Sandbox};
 
 /// How long a story is shown.
@@ -41,12 +41,23 @@ pub struct PostView {
     pub media: Vec<MediaView>,
     /// What else is to be said of it.
     pub badges: Vec<&'static str>,
+    /// What is said under it, oldest first.
+    pub comments: Vec<CommentView>,
     /// The path of its own page.
     pub permalink: String,
     /// When it became public, for machines.
     pub datetime: String,
     /// When it became public, for people.
     pub time: String,
+}
+
+/// What somebody said under a post.
+#[derive(Debug, Clone)]
+pub struct CommentView {
+    /// Who.
+    pub name: String,
+    /// What.
+    pub words: String,
 }
 
 /// One picture or video.
@@ -65,7 +76,7 @@ pub async fn account(sandbox: &Sandbox, id: &str, before: Option<u64>, count: us
         let account = book.world.accounts.get(id)?;
         let visible = book.world.shown(id).filter(|effect| is_visible(sandbox, &book, effect));
         let older = visible.filter(|effect| before.is_none_or(|before| effect.seq < before));
-        let shown: Vec<_> = older.take(count + 1).map(|effect| known(&book, effect)).collect();
+        let shown: Vec<_> = older.take(count + 1).map(|effect| known(sandbox, &book, effect)).collect();
         let view = AccountView {
             order: account.platform,
             id: id.to_owned(),
@@ -101,7 +112,7 @@ pub async fn at(sandbox: &Sandbox, path: &str) -> Option<(&'static str, String, 
             return None;
         }
         let name = book.world.accounts.get(&effect.account).map(|account| account.name.clone());
-        (effect.platform.title(), name.unwrap_or_default(), known(&book, effect))
+        (effect.platform.title(), name.unwrap_or_default(), known(sandbox, &book, effect))
     };
     Some((network, name, post(sandbox, known).await))
 }
@@ -111,9 +122,10 @@ struct Known {
     effect: Effect,
     badges: Vec<&'static str>,
     link: Option<String>,
+    comments: Vec<CommentView>,
 }
 
-fn known(book: &Book, effect: &Effect) -> Known {
+fn known(sandbox: &Sandbox, book: &Book, effect: &Effect) -> Known {
     let link = book.world.posts.get(&effect.object_id).and_then(|post| post.link.clone());
     let caption = book.world.posts.get(&effect.object_id).map(|post| post.message.clone());
     let mut effect = effect.clone();
@@ -129,8 +141,15 @@ fn known(book: &Book, effect: &Effect) -> Known {
     if book.world.uploads.get(&effect.handle).is_some_and(|it| it.privacy_level != "PUBLIC_TO_EVERYONE") {
         badges.push("Not for everyone");
     }
+    if effect.platform == Network::Tiktok && sandbox.clock.now() < book.moderated_at(effect.at) {
+        badges.push("In moderation");
+    }
     let link = link.filter(|link| link.starts_with("https://") || link.starts_with("http://"));
-    Known { effect, badges, link }
+    let name = |account: &str| book.world.accounts.get(account).map(|it| it.name.clone()).unwrap_or_default();
+    let comments = book.world.comments_under(&effect.object_id);
+    let comments =
+        comments.map(|it| CommentView { name: name(&it.account), words: it.words.clone() }).collect();
+    Known { effect, badges, link, comments }
 }
 
 async fn post(sandbox: &Sandbox, known: Known) -> PostView {
@@ -145,6 +164,7 @@ async fn post(sandbox: &Sandbox, known: Known) -> PostView {
         link: known.link,
         media,
         badges: known.badges,
+        comments: known.comments,
         permalink: permalink[sandbox.base.len()..].to_owned(),
         datetime: known.effect.at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         time: known.effect.at.format("%-d %b %Y, %H:%M:%S UTC").to_string(),
@@ -157,10 +177,7 @@ fn is_visible(sandbox: &Sandbox, book: &Book, effect: &Effect) -> bool {
 }
 
 fn is_story(book: &Book, effect: &Effect) -> bool {
-    let world = &book.world;
-    let photo = world.posts.get(&effect.object_id).is_some_and(|post| post.kind == PostKind::Story);
-    let video = world.videos.get(&effect.handle).is_some_and(|video| video.kind == VideoKind::Story);
-    photo || video || world.containers.get(&effect.handle).is_some_and(|it| it.product == "STORY")
+    book.world.is_story(effect)
 }
 
 fn is_reel(book: &Book, effect: &Effect) -> bool {

@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::json;
+use sha2::Digest;
 
-use crate::harness::{Net, PAGE, code, mp4};
+use crate::harness::{IG, Net, PAGE, code, id, jpeg, mp4};
 
 #[tokio::test]
 async fn effect_then_drop_leaves_the_effect_and_no_answer() {
@@ -154,6 +155,43 @@ async fn an_accepted_upload_can_be_made_to_fail() {
     let status = net.upload_status(&id).await;
     assert_eq!((&status["status"], &status["fail_reason"]), (&json!("FAILED"), &json!("spam_risk")));
     assert!(net.effects().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_has_no_words_is_known_by_its_files() {
+    let net = Net::start().await;
+    let (one, other) =
+        (net.host("one.jpg", jpeg(400, 400)).await, net.host("other.jpg", jpeg(401, 400)).await);
+    let stories = format!("{IG}/media");
+    net.fault(
+        json!({ "call": "prepare", "content": ["one.jpg"], "times": 1, "fault": "no_effect_then_500" }),
+    )
+    .await;
+    let (net, stories) = (&net, &stories);
+    let told = |url: String| async move {
+        net.graph_post(stories, &[("media_type", "STORIES"), ("image_url", &url)]).await
+    };
+    assert_eq!(told(one.clone()).await.0, 500, "by its address");
+    let (one, other) = (id(&told(one).await), id(&told(other).await));
+    let sha256 = hex::encode(sha2::Sha256::digest(jpeg(400, 400)));
+    net.fault(json!({ "call": "commit", "content": [sha256], "fault": "no_effect_then_500" })).await;
+    net.advance(60_000).await;
+    assert_eq!(net.media_publish(&one).await.0, 500, "by the bytes that its handle holds");
+    assert_eq!(net.media_publish(&other).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_film_that_has_nothing_yet_is_known_by_its_size_or_by_its_phase() {
+    let net = Net::start().await;
+    let starts = |size: &'static str| [("upload_phase", "start"), ("file_size", size)];
+    net.fault(json!({ "call": "videos", "content": ["4096 bytes"], "fault": "no_effect_then_500" })).await;
+    assert_eq!(net.graph_post(&format!("{PAGE}/videos"), &starts("4096")).await.0, 500);
+    assert_eq!(net.graph_post(&format!("{PAGE}/videos"), &starts("4097")).await.0, 200);
+    let reels = format!("{PAGE}/video_reels");
+    net.fault(json!({ "call": "video_reels", "phase": "commit", "times": 1, "fault": "no_effect_then_500" }))
+        .await;
+    assert_eq!(net.graph_post(&reels, &[("upload_phase", "start")]).await.0, 200);
+    assert_eq!(net.graph_post(&reels, &[("upload_phase", "finish")]).await.0, 500);
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
 //! The sandbox over real HTTP: what a network does, and what it does when it is told to go wrong.
 
+mod comments;
 mod control;
 mod demo;
 mod facebook;
 mod faults;
 mod harness;
 mod instagram;
+mod removals;
+mod sdk;
 mod store;
 mod tiktok;
 mod videos;

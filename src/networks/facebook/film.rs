@@ -5,14 +5,16 @@
 
 use jobs::{
     contract::{Class, Failure},
-    desk::{Call, Content, Handle, KeepHandle, Readiness},
+    desk::{Call, Content, File, Handle, KeepHandle, Readiness},
     machine::{Answer, Public, Sight},
 };
 use serde_json::{Value, json};
 
 use super::{
     super::http::{Deadline, Fault, Phase, id_of, unreadable, words},
-    Facebook, missing, unsaid,
+    Facebook,
+    film_upload::offsets,
+    missing, unsaid,
 };
 
 /// Where relative addresses of films begin.
@@ -56,7 +58,7 @@ impl Kind {
 }
 
 impl Facebook {
-    /// Starts a film, and uploads it once its name is kept.
+    /// Starts a film, and uploads it once its name is kept; or goes on with what an earlier call has begun.
     pub(super) async fn film(
         &self,
         call: &Call<'_>,
@@ -66,6 +68,45 @@ impl Facebook {
         keep: &dyn KeepHandle,
     ) -> Result<(Handle, Readiness), Failure> {
         let file = content.media.first().ok_or_else(|| missing("film"))?;
+        if let Some(handle) = keep.earlier().filter(|handle| is_of(handle, kind, file))
+            && let Some((sight, have)) = self.begun(call, deadline, handle).await?
+        {
+            keep.keep(handle).await?;
+            let readiness = match (sight, kind) {
+                (Sight::Ready, _) => Readiness::Ready,
+                (_, Kind::Reel | Kind::Story) if have >= file.bytes => Readiness::Building,
+                (_, Kind::Video) => self.send_parts(call, deadline, handle, have..file.bytes, file).await?,
+                (_, Kind::Reel | Kind::Story) => self.have_pulled(call, deadline, handle, file).await?,
+            };
+            return Ok((handle.clone(), readiness));
+        }
+        self.begin(call, deadline, kind, file, keep).await
+    }
+
+    /// What an earlier call has begun, and how much of it is there; `None` where it leads nowhere any more.
+    async fn begun(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        handle: &Handle,
+    ) -> Result<Option<(Sight, u64)>, Failure> {
+        match self.film_sight(call, deadline, handle).await {
+            Ok(sight @ Sight::Ready) => Ok(Some((sight, 0))),
+            Ok(sight @ Sight::Building) => Ok(Some((sight, self.have(call, deadline, handle).await?))),
+            Ok(Sight::Dead(_) | Sight::Processing | Sight::Public(_)) => Ok(None),
+            Err(failure) if failure.class == Class::Permanent => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn begin(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        kind: Kind,
+        file: &File,
+        keep: &dyn KeepHandle,
+    ) -> Result<(Handle, Readiness), Failure> {
         let size = file.bytes.to_string();
         let mut form = vec![("upload_phase", "start")];
         if kind == Kind::Video {
@@ -76,13 +117,18 @@ impl Facebook {
         let nameless = || unreadable(Phase::Prepare, "the answer names no film").into_failure();
         let id = id_of(&made["video_id"]).ok_or_else(nameless)?;
         let detail = match kind {
-            Kind::Video => json!({ "session": id_of(&made["upload_session_id"]).ok_or_else(nameless)? }),
-            Kind::Reel | Kind::Story => Value::Null,
+            Kind::Video => {
+                let session = id_of(&made["upload_session_id"]).ok_or_else(nameless)?;
+                json!({ "file": file.key, "session": session })
+            }
+            Kind::Reel | Kind::Story => json!({ "file": file.key }),
         };
         let handle = Handle { kind: kind.word().into(), id, detail };
         keep.keep(&handle).await?;
         let readiness = match kind {
-            Kind::Video => self.send_parts(call, deadline, &handle, &made, file).await?,
+            Kind::Video => {
+                self.send_parts(call, deadline, &handle, offsets(&made, file.bytes)?, file).await?
+            }
             Kind::Reel | Kind::Story => self.have_pulled(call, deadline, &handle, file).await?,
         };
         Ok((handle, readiness))
@@ -127,6 +173,11 @@ impl Facebook {
         let film = self.graph.get(call, deadline, &[&handle.id], &fields).await;
         sight(&film.map_err(Fault::into_failure)?, |text| words(text, call))
     }
+}
+
+/// Whether it was begun with this file, to become the same.
+fn is_of(handle: &Handle, kind: Kind, file: &File) -> bool {
+    Kind::of(handle) == Some(kind) && handle.detail["file"] == *file.key
 }
 
 /// Under what its parts are sent.

@@ -90,10 +90,9 @@ impl Facebook {
         call: &Call<'_>,
         deadline: Deadline,
         handle: &Handle,
-        started: &Value,
+        mut wanted: Range<u64>,
         file: &File,
     ) -> Result<Readiness, Failure> {
-        let mut wanted = offsets(started, file.bytes)?;
         let mut resumed = 0;
         while !wanted.is_empty() {
             wanted = match self.part(call, deadline, handle, file, &wanted).await {
@@ -137,7 +136,12 @@ impl Facebook {
     }
 
     /// How many bytes of a film the network has.
-    async fn have(&self, call: &Call<'_>, deadline: Deadline, handle: &Handle) -> Result<u64, Failure> {
+    pub(super) async fn have(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        handle: &Handle,
+    ) -> Result<u64, Failure> {
         let film = self.graph.get(call, deadline, &[&handle.id], &[("fields", "status")]).await;
         let film = film.map_err(Fault::into_failure)?;
         // the spelling is Meta's
@@ -146,7 +150,7 @@ impl Facebook {
 }
 
 /// Which bytes the network wants next; none, once both numbers are the same.
-fn offsets(answer: &Value, size: u64) -> Result<Range<u64>, Failure> {
+pub fn offsets(answer: &Value, size: u64) -> Result<Range<u64>, Failure> {
     let range = count(&answer["start_offset"]).zip(count(&answer["end_offset"]));
     let range = range.filter(|(start, end)| start <= end && *end <= size);
     let unsaid = || unreadable(Phase::Prepare, "the answer does not say which part is wanted").into_failure();

@@ -245,7 +245,7 @@ fn by_status(status: StatusCode) -> Class {
 
 /// The same failure, where it may have taken effect.
 pub fn unknown(failure: Failure) -> Failure {
-    Failure { class: Class::Unknown, ..failure }
+    failure.in_doubt()
 }
 
 /// A success that cannot be read as one: passing before a commit, unknown after it.

@@ -45,6 +45,8 @@ const ERRORS: &[Row] = &[
     Row::sub("2207037", Class::Permanent).told("A tag in the post cannot be used."),
     Row::sub("2207040", Class::Permanent).told("A tag in the post cannot be used."),
     Row::sub("2207057", Class::Permanent).told("The moment chosen for the cover lies outside the film."),
+    Row::sub("2207073", Class::Permanent)
+        .told("Instagram does not let a post of this type be removed by an app: its owner deletes it in the Instagram app."),
     Row::sub("2207081", Class::Permanent).told("The account may not publish trial reels."),
     // The same without a subcode.
     Row::is("-1", Class::Transient),
@@ -60,15 +62,13 @@ const ERRORS: &[Row] = &[
 
 /// The answers that prove that the call which publishes a container had no effect.
 ///
-/// Token and permission are looked at before anything is done; "not ready" says that there is nothing yet to
-/// publish. All of these try again later, after the container was read again. The last five say that the
-/// content itself can never be a post. Not here: 4/2207051, which came with posts that were live; 24/2207008
-/// and 100/2207023, which a container that is already published may answer; and the daily limit, which counts
-/// only where two more reads bear it out.
+/// The token is looked at before anything is done; "not ready" says that there is nothing yet to publish. Both try
+/// again later, after the container was read again. The last five say that the content itself can never be a post. Not
+/// here: 10 and 200 to 299, of which nobody says when they are looked at, so that the container is asked before they
+/// rest the account; 4/2207051, which came with posts that were live; 24/2207008 and 100/2207023, which a container
+/// that is already published may answer; and the daily limit, which counts only where two more reads bear it out.
 const DEFINITE_NO: &[Codes] = &[
     Codes::Is("190"),
-    Codes::Is("10"),
-    Codes::Span(200, 299),
     Codes::Is("9007/2207027"),
     Codes::Is("36000/2207004"),
     Codes::Is("36001/2207005"),
@@ -109,12 +109,21 @@ mod tests {
 
     #[test]
     fn an_answer_that_came_with_a_live_post_is_never_a_no() {
-        for code in
-            ["4/2207051", "24/2207008", "100/2207023", "100/33", "9/2207042", "-1/2207053", "9007", "1"]
-        {
+        for code in [
+            "4/2207051",
+            "24/2207008",
+            "100/2207023",
+            "100/33",
+            "9/2207042",
+            "-1/2207053",
+            "9007",
+            "1",
+            "10",
+            "200",
+        ] {
             assert!(matches!(commits_to(code), Fault::Unknown(_)), "{code}");
         }
-        for code in ["190/460", "10", "200", "9007/2207027", "36004/2207010"] {
+        for code in ["190/460", "9007/2207027", "36004/2207010"] {
             assert!(matches!(commits_to(code), Fault::Refused(_)), "{code}");
         }
     }

@@ -23,6 +23,9 @@ pub fn edge(content: &Content) -> &'static str {
 /// The one post like this since then that is nobody else's. Where the list ends before it reaches that far
 /// back, another one may lie beyond its end, and none is taken.
 pub fn only_match(latest: &[Value], content: &Content) -> Option<Public> {
+    if content.twin {
+        return None;
+    }
     let since = content.not_before - CLOCKS_APART;
     let time = |media: &Value| DateTime::parse_from_str(media["timestamp"].as_str()?, TIME).ok();
     let recent = |media: &&Value| time(media).is_some_and(|at| at >= since);
@@ -82,6 +85,7 @@ mod tests {
             options: Value::Null,
             not_before: at("2026-11-21T10:00:00Z") + CLOCKS_APART,
             taken: taken.iter().map(|id| (*id).to_owned()).collect(),
+            twin: false,
         }
     }
 
@@ -102,6 +106,8 @@ mod tests {
             "the other's is known to be another"
         );
         assert_eq!(found(&[other]), None);
+        let beside_a_twin = Content { twin: true, ..content("hello", &[]) };
+        assert_eq!(only_match(std::slice::from_ref(&mine), &beside_a_twin), None, "it may be the other's");
         let full = vec![mine; 1]
             .into_iter()
             .chain((0..24).map(|n| media(&n.to_string(), None, "2026-11-21T11:00:00+0000")));

@@ -116,7 +116,9 @@ impl Making<'_> {
                 Some(_) | None => self.slide(file).await?,
             };
             slides.slides.push(slide);
-            if let Some(handle) = slides.handle() {
+            // with what is not looked at yet, lest a call that ends here forget it
+            let known = Slides { slides: slides.slides.iter().chain(&earlier).cloned().collect() };
+            if let Some(handle) = known.handle() {
                 keep.keep(&handle).await?;
             }
         }

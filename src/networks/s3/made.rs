@@ -7,7 +7,10 @@ use jobs::{
     desk::{File, Media},
     surface::Rendition,
 };
-use tokio::{io::AsyncWriteExt, sync::Semaphore};
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{Semaphore, SemaphorePermit},
+};
 
 use super::{CODE, PART, S3, film, picture, unreadable};
 
@@ -30,16 +33,19 @@ impl S3 {
     }
 
     async fn render(&self, file: &File, to: &Rendition, key: &str) -> Result<u64, Failure> {
-        let _permit = MAKING.acquire().await.map_err(|_| lost())?;
+        let permit = MAKING.acquire().await.map_err(|_| lost())?;
         match (file.content_type.as_str(), to.content_type) {
             (kind, "image/jpeg") if kind.starts_with("image/") => {
                 let wanted = picture::Wanted::within(to.most_width, to.most_bytes);
-                let made = made(self.read(&file.key, 0, file.bytes).await?, kind, wanted).await?;
+                let made = made(self.read(&file.key, 0, file.bytes).await?, kind, wanted, permit).await?;
                 let bytes = made.len() as u64;
                 self.put(key, "image/jpeg", made).await?;
                 Ok(bytes)
             }
-            ("video/x-matroska", "video/mp4") => self.remuxed(file, to, key).await,
+            ("video/x-matroska", "video/mp4") => {
+                let _permit = permit;
+                self.remuxed(file, to, key).await
+            }
             (from, to) => {
                 let why = format!("{to} is not made of {from}");
                 Err(Failure::new(Class::Permanent, "rendition", why))
@@ -76,14 +82,14 @@ impl S3 {
         if self.size(&key).await?.is_some() {
             return Ok(key);
         }
-        let _permit = MAKING.acquire().await.map_err(|_| lost())?;
+        let permit = MAKING.acquire().await.map_err(|_| lost())?;
         let (bytes, kind) = if file.content_type.starts_with("image/") {
             (self.read(&file.key, 0, file.bytes).await?, file.content_type.as_str())
         } else {
             let address = self.address(&file.key).await?;
             (film::first_picture(&address, &file.content_type).await?, "image/jpeg")
         };
-        self.put(&key, "image/jpeg", made(bytes, kind, SMALL).await?).await?;
+        self.put(&key, "image/jpeg", made(bytes, kind, SMALL, permit).await?).await?;
         Ok(key)
     }
 
@@ -103,9 +109,18 @@ impl S3 {
     }
 }
 
-async fn made(bytes: Vec<u8>, content_type: &str, wanted: picture::Wanted) -> Result<Vec<u8>, Failure> {
+/// The making goes on where nobody waits for it any more, and keeps its permit as long.
+async fn made(
+    bytes: Vec<u8>,
+    content_type: &str,
+    wanted: picture::Wanted,
+    permit: SemaphorePermit<'static>,
+) -> Result<Vec<u8>, Failure> {
     let content_type = content_type.to_owned();
-    let making = tokio::task::spawn_blocking(move || picture::jpeg(bytes, &content_type, wanted));
+    let making = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        picture::jpeg(bytes, &content_type, wanted)
+    });
     let cannot = |why: String| Failure::new(Class::Permanent, "rendition", why);
     making.await.map_err(|_| lost())?.map_err(cannot)
 }

@@ -8,8 +8,8 @@ use image::{
 };
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
-/// What decoding one picture may take.
-const MEMORY: u64 = 512 << 20;
+/// What a picture may carry besides its pixels, unfolded: its profile of colours, words, a line of pixels at a time.
+const BESIDES: u64 = 32 << 20;
 /// JPEG has no longer sides, and no screen shows longer ones.
 const LONGEST_SIDE: u32 = 16_384;
 /// Tried one after the other until the file is small enough; then the picture is made smaller.
@@ -63,7 +63,7 @@ fn open(bytes: Vec<u8>, content_type: &str) -> Result<RgbImage, String> {
     let format = ImageFormat::from_mime_type(content_type).ok_or("it is no picture")?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MEMORY);
+    limits.max_alloc = Some(BESIDES);
     reader.limits(limits);
     let broken = |error: image::ImageError| format!("it does not open: {error}");
     let mut decoder = reader.into_decoder().map_err(broken)?;

@@ -231,7 +231,7 @@ fn body(content: &Content, pull: &Pull, addresses: &[String]) -> Value {
 /// The only one of the latest posts that it can be. Where the list does not reach back to the commit, another one
 /// may lie beyond its end, and none is taken.
 fn only_match(latest: &[Value], content: &Content) -> Option<Public> {
-    if content.caption.trim().is_empty() {
+    if content.twin || content.caption.trim().is_empty() {
         return None;
     }
     let since = content.not_before.timestamp() - CLOCKS_APART;

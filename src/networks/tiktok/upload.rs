@@ -31,13 +31,25 @@ pub struct Upload {
     pub chunk: u64,
     /// How many parts there are.
     pub chunks: u64,
+    /// Of what it was opened, so that another call may know its own.
+    #[serde(default)]
+    pub of: Of,
+}
+
+/// What an upload was opened for: TikTok is told the post's words and settings with the film's size, before its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Of {
+    /// The film's key.
+    pub file: String,
+    /// A digest of the rest.
+    pub post: String,
 }
 
 impl Upload {
     /// `chunks = floor(size / chunk)`; the last takes the remainder, and a short film is one part.
     pub fn plan(address: String, size: u64, chunk: u64) -> Self {
         let chunk = if size < chunk { size } else { chunk };
-        Self { address, size, chunk, chunks: size.checked_div(chunk).unwrap_or(1) }
+        Self { address, size, chunk, chunks: size.checked_div(chunk).unwrap_or(1), of: Of::default() }
     }
 
     /// How the film of this handle is sent.
@@ -80,12 +92,12 @@ pub struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends every part but the last. After a part that did not arrive TikTok is asked how far it has got.
+    /// Sends every part but the last that TikTok does not have yet. After a part that did not arrive TikTok is asked how
+    /// far it has got.
     ///
     /// # Errors
     /// Some part did not arrive; nobody sees what did.
-    pub async fn prepare(&self) -> Result<(), Failure> {
-        let mut have = 0;
+    pub async fn prepare(&self, mut have: u64) -> Result<(), Failure> {
         for _ in 0..RESUMPTIONS {
             match self.parts(have).await {
                 Ok(()) => return Ok(()),
@@ -137,9 +149,7 @@ impl Sending<'_> {
                 match self.parts(have).await {
                     Ok(()) => Ok(have.max(last)),
                     // the address has expired for the parts before the last as for the last
-                    Err(failure) if matches!(failure.code.as_str(), "upload_403" | "upload_404") => {
-                        Err(self.give_up(Answer::Unsent(failure)).await)
-                    }
+                    Err(failure) if has_expired(&failure) => Err(self.give_up(Answer::Unsent(failure)).await),
                     Err(failure) => Err(Answer::Unsent(failure)),
                 }
             }
@@ -210,6 +220,11 @@ impl Sending<'_> {
         let request = request.header(header::CONTENT_TYPE, &self.file.content_type);
         http::send(phase, self.call, request.header(header::CONTENT_RANGE, range).body(bytes), within).await
     }
+}
+
+/// An upload address serves for an hour.
+pub fn has_expired(failure: &Failure) -> bool {
+    matches!(failure.code.as_str(), "upload_403" | "upload_404")
 }
 
 fn doubt(reply: &Reply) -> Answer {

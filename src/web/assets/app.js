@@ -44,9 +44,22 @@ if (compose) {
     for (const part of all("[data-needs]", compose)) {
       part.hidden = !document.getElementById(part.dataset.needs).checked;
       // What is out of sight is not sent.
-      for (const field of all("input, select", part)) field.disabled = part.hidden;
+      for (const field of all("input, select, textarea", part)) field.disabled = part.hidden;
     }
   };
+
+  // A first comment counts beside its field.
+  for (const field of all("textarea[data-most]", compose)) {
+    const shown = one(".limit-count", field.parentElement);
+    const most = Number(field.dataset.most);
+    const tell = () => {
+      const length = [...field.value].length;
+      shown.textContent = `${length.toLocaleString()} / ${most.toLocaleString()}`;
+      shown.classList.toggle("over", length > most);
+    };
+    field.addEventListener("input", tell);
+    tell();
+  }
 
   caption.addEventListener("input", count);
   compose.addEventListener("change", () => { show(); count(); });

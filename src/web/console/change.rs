@@ -83,7 +83,10 @@ async fn press(
     let post = known(&app, &seat, &id).await?;
     match app.act(act, (seat.member.workspace_id, post.id), None).await? {
         Once::Done(Err(Unchanged::Refused(refusal))) => {
-            let notice = sentence(&refusal);
+            let mut notice = sentence(&refusal);
+            if act == Act::Cancel && !app.offers(&post).is_empty() {
+                notice = format!("{notice} {}", ENGLISH.cancel_too_late);
+            }
             post::show(&app, &seat, &headers, post.id, StatusCode::CONFLICT, Some(notice)).await
         }
         Once::Done(_) | Once::Before(_) | Once::KeyReused => {
@@ -100,12 +103,16 @@ pub async fn page(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let post = known(&app, &seat, &id).await?;
-    let zone = post.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+    // what went out at once says nothing of where its writer is
+    let zone = match &post.time_zone {
+        Some(zone) => Some(zone.clone()),
+        None => app.house.ledger.last_time_zone(seat.member.workspace_id).await?,
+    };
     let written = Written {
         caption: post.caption.clone(),
         link: post.link.clone().unwrap_or_default(),
         when: "keep".into(),
-        ..Written::fresh(zone)
+        ..Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()))
     };
     render(&view(&app, &seat, &headers, &post, written, &[], None))
 }
@@ -122,11 +129,20 @@ pub async fn submit(
     for (name, value) in fields {
         written.put(&name, value)?;
     }
-    seat.check(&written.token)?;
     let post = known(&app, &seat, &id).await?;
-    let (patch, found) = read(&written);
+    let again = |written, problem: Problem| {
+        let notice = fill(ENGLISH.edit_kept, &[&problem.detail]);
+        Ok(problem.dress(render(&view(&app, &seat, &headers, &post, written, &[], Some(notice)))?))
+    };
+    if seat.check(&written.token).is_err() {
+        return again(written, Problem::forbidden(ENGLISH.form_stale));
+    }
+    let (patch, found) = read(&written, &post);
     let (about, asked) = ((seat.member.workspace_id, post.id), asked(&written, &seat, post.id));
-    let edited = app.edit(patch, found, about, Some(asked), seat.member.person_id).await?;
+    let edited = match app.edit(patch, found, about, Some(asked), seat.member.person_id).await {
+        Ok(edited) => edited,
+        Err(problem) => return again(written, problem),
+    };
     let (findings, notice, status) = match edited {
         Once::Done(Ok(_)) | Once::Before(_) => {
             return Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response());
@@ -150,7 +166,7 @@ async fn known(app: &App, seat: &Seat<Author>, id: &str) -> Result<Post, Problem
 }
 
 /// What the form wishes, and what its reader finds.
-fn read(written: &Written) -> (Patch, Vec<Finding>) {
+fn read(written: &Written, post: &Post) -> (Patch, Vec<Finding>) {
     let (wish, mut found) = written.wish();
     for finding in found.iter_mut().filter(|finding| finding.code == "when_unclear") {
         ENGLISH.edit_when_unclear.clone_into(&mut finding.detail);
@@ -160,7 +176,10 @@ fn read(written: &Written) -> (Patch, Vec<Finding>) {
         "now" => Some(None),
         _ => None,
     };
-    (Patch { caption: Some(wish.caption), link: Some(wish.link), schedule, ..Patch::default() }, found)
+    // a browser writes line ends of its own: what says the same is no change
+    let same = wish.caption == post.caption.replace("\r\n", "\n");
+    let caption = (!same).then_some(wish.caption);
+    (Patch { caption, link: Some(wish.link), schedule, ..Patch::default() }, found)
 }
 
 fn asked(written: &Written, seat: &Seat<Author>, post: Uuid) -> Asked {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Multipart, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
@@ -14,9 +14,10 @@ use sha2::{Digest, Sha256};
 use super::{
     Choice, Shell,
     fields::{self, Limit, Offer, Target},
-    form::{LONGEST_FIELD, LONGEST_FORM, MOST_FIELDS, Way, Written},
+    form::{Way, Written},
     post::{self, Preview},
     render, render_as,
+    sent::{Sent, read},
     session::{Author, Seat},
     texts::{ENGLISH, Texts, fill},
     told::{self, Told},
@@ -24,22 +25,19 @@ use super::{
 use crate::{
     ledger::{
         accept::Accepted,
+        accounts::Account,
         idempotency::{Answer, Asked},
-        media::Kept,
     },
     web::{
         App,
-        check::Noted,
+        check::{Noted, OnTarget},
         finding::Finding,
-        intake::media::form,
+        multipart::Form,
         problem::Problem,
-        upload::{self, NotTaken, broken},
     },
 };
 
 const MOST_ACCOUNTS: i64 = 500;
-/// So many files at once; the form says which did not fit.
-const MOST_FILES: usize = 40;
 
 #[derive(Template)]
 #[template(path = "compose.html")]
@@ -48,7 +46,7 @@ struct Page {
     written: Written,
     /// Nobody has written anything yet: the browser may fill in its zone.
     fresh: bool,
-    notice: Option<&'static str>,
+    notice: Option<String>,
     /// Nothing was found.
     clear: bool,
     summary: Option<String>,
@@ -61,6 +59,14 @@ struct Page {
     gap: Vec<Offer>,
     ambiguous: bool,
     accept: &'static str,
+    /// The link as each account's followers get it.
+    links: Vec<Longer>,
+}
+
+/// A link that the workspace's parameters were added to.
+struct Longer {
+    says: String,
+    link: String,
 }
 
 /// A file that is uploaded already, and its place among the others.
@@ -101,13 +107,15 @@ impl Page {
 }
 
 /// What a page of the form says besides what was written.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Said<'a> {
     findings: &'a [Noted],
-    notice: Option<&'static str>,
+    notice: Option<String>,
     /// It was checked.
     checked: bool,
     fresh: bool,
+    /// What each target would become.
+    targets: &'a [OnTarget],
 }
 
 /// An empty form.
@@ -129,20 +137,26 @@ pub async fn submit(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let form = form(&headers, request).await?;
-    let (mut written, mut found) = read(&app, &seat, form).await?;
     let sheet = Sheet { app: &app, seat: &seat, headers: &headers };
+    let came = read(&app, &seat, Form::open(&headers, request).await?).await?;
+    if let Some(problem) = came.trouble {
+        return sheet.again(came.written, came.found, problem).await;
+    }
+    let (mut written, mut found) = (came.written, came.found);
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
     let asked = asked(&written, &seat);
     let question = wish.question(seat.member.workspace_id, Some(asked));
-    let accepted = app.accept(wish.clone(), found.clone(), question, seat.member.person_id).await?;
+    let accepted = match app.accept(wish.clone(), found.clone(), question, seat.member.person_id).await {
+        Ok(accepted) => accepted,
+        Err(problem) => return sheet.again(written, found, problem).await,
+    };
     match accepted {
         Accepted::New { post, .. } => Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response()),
         Accepted::Before(answer) => Ok(Redirect::to(&address_of(&answer)).into_response()),
         Accepted::KeyReused => {
             written.key = uuid::Uuid::now_v7().to_string();
-            let said = Said { notice: Some(ENGLISH.already_sent), ..Said::default() };
+            let said = Said { notice: Some(ENGLISH.already_sent.to_owned()), ..Said::default() };
             render_as(StatusCode::UNPROCESSABLE_ENTITY, &sheet.page(written, said).await?)
         }
         Accepted::Refused(_) => {
@@ -160,12 +174,18 @@ pub async fn check(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (written, mut found) = read(&app, &seat, form(&headers, request).await?).await?;
+    let sheet = Sheet { app: &app, seat: &seat, headers: &headers };
+    let Sent { written, mut found, trouble } =
+        read(&app, &seat, Form::open(&headers, request).await?).await?;
+    if let Some(problem) = trouble {
+        return sheet.again(written, found, problem).await;
+    }
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
-    let findings = app.check(seat.member.workspace_id, &wish, found).await?.all();
-    let said = Said { findings: &findings, checked: true, ..Said::default() };
-    render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
+    let report = app.check(seat.member.workspace_id, &wish, found).await?;
+    let (targets, findings) = (report.targets.clone(), report.all());
+    let said = Said { findings: &findings, targets: &targets, checked: true, ..Said::default() };
+    render(&sheet.page(written, said).await?)
 }
 
 /// Moves a file to another place among the others; all else of the form stays.
@@ -175,87 +195,16 @@ pub async fn arrange(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (mut written, found) = read(&app, &seat, form(&headers, request).await?).await?;
+    let sheet = Sheet { app: &app, seat: &seat, headers: &headers };
+    let Sent { mut written, found, trouble } =
+        read(&app, &seat, Form::open(&headers, request).await?).await?;
+    if let Some(problem) = trouble {
+        return sheet.again(written, found, problem).await;
+    }
     written.rearrange();
     let findings: Vec<Noted> = found.into_iter().map(Noted::from).collect();
     let said = Said { findings: &findings, ..Said::default() };
-    render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
-}
-
-/// Reads the fields in the order in which the page has them: the token comes before any file.
-async fn read(
-    app: &Arc<App>,
-    seat: &Seat<Author>,
-    mut form: Multipart,
-) -> Result<(Written, Vec<Finding>), Problem> {
-    let (mut written, mut found, mut fields, mut files) = (Written::default(), Vec::new(), 0, 0);
-    let mut room = LONGEST_FORM;
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
-        fields += 1;
-        if fields > MOST_FIELDS {
-            return Err(Problem::malformed("The form has too many fields."));
-        }
-        let name = field.name().unwrap_or_default().to_owned();
-        if name == "file" {
-            seat.check(&written.token)?;
-            if field.file_name().is_none_or(str::is_empty) {
-                continue; // a browser sends an empty one where none was chosen
-            }
-            files += 1;
-            if files > MOST_FILES {
-                return Err(Problem::malformed("The form has too many files."));
-            }
-            match take_file(app, seat, field).await {
-                Ok((id, digest)) => {
-                    written.came.push(digest);
-                    written.media_ids.push(id);
-                }
-                Err(NotTaken::File(finding)) => found.push(finding),
-                Err(NotTaken::Problem(problem)) => return Err(problem),
-            }
-        } else {
-            let value = text(field).await?;
-            room = room.checked_sub(value.len()).ok_or_else(|| Problem::too_large(LONGEST_FORM as u64))?;
-            written.put(&name, value)?;
-        }
-    }
-    seat.check(&written.token)?;
-    Ok((written, found))
-}
-
-/// The text of one field, never more than the limit in memory.
-async fn text(mut field: axum::extract::multipart::Field<'_>) -> Result<String, Problem> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > LONGEST_FIELD {
-            return Err(Problem::too_large(LONGEST_FIELD as u64));
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| Problem::malformed("A field of the form is not UTF-8."))
-}
-
-async fn take_file(
-    app: &Arc<App>,
-    seat: &Seat<Author>,
-    field: axum::extract::multipart::Field<'_>,
-) -> Result<(String, String), NotTaken> {
-    let called = crate::web::text::file_name(field.file_name().unwrap_or_default());
-    let named = |error| match error {
-        NotTaken::File(finding) => {
-            let detail = format!("“{called}”: {}", finding.detail);
-            NotTaken::File(Finding { detail, ..finding })
-        }
-        NotTaken::Problem(problem) => NotTaken::Problem(problem),
-    };
-    let received = upload::receive(field, "media_ids", &app.house.web).await.map_err(&named)?;
-    let digest = hex::encode(received.sha256);
-    let kept = app.keep_file(received, seat.member.workspace_id, None, "media_ids").await.map_err(&named)?;
-    match kept {
-        Kept::New(media, _) => Ok((media.id.to_string(), digest)),
-        // No key was given, so none was taken.
-        Kept::Before(_) | Kept::KeyReused => Err(Problem::internal().into()),
-    }
+    render(&sheet.page(written, said).await?)
 }
 
 fn asked(written: &Written, seat: &Seat<Author>) -> Asked {
@@ -282,6 +231,23 @@ struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
+    /// The form as it was written, with a token that is good: what stands in its way is not in it.
+    async fn again(
+        &self,
+        written: Written,
+        found: Vec<Finding>,
+        problem: Problem,
+    ) -> Result<Response, Problem> {
+        let findings: Vec<Noted> = found.into_iter().map(Noted::from).collect();
+        let notice = fill(ENGLISH.form_kept, &[&problem.detail]);
+        let said = Said { findings: &findings, notice: Some(notice), ..Said::default() };
+        match self.page(written, said).await {
+            Ok(page) => Ok(problem.dress(render(&page)?)),
+            // what the form is made of is away as well
+            Err(_) => Err(problem),
+        }
+    }
+
     async fn page(&self, written: Written, said: Said<'_>) -> Result<Page, Problem> {
         let t = &ENGLISH;
         let workspace = self.seat.member.workspace_id;
@@ -309,9 +275,19 @@ impl Sheet<'_> {
             ambiguous: said.findings.iter().any(|finding| finding.code == "dst_ambiguous")
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
+            links: longer(t, said.targets, &accounts),
             written,
         })
     }
+}
+
+/// The links that the targets would get.
+fn longer(t: &Texts, targets: &[OnTarget], accounts: &[Account]) -> Vec<Longer> {
+    let one = |target: &OnTarget| {
+        let account = accounts.iter().find(|it| it.id.to_string() == target.account_id)?;
+        Some(Longer { says: fill(t.link_preview, &[&account.name]), link: target.link.clone()? })
+    };
+    targets.iter().filter_map(one).collect()
 }
 
 fn summary(t: &'static Texts, told: &[Told]) -> String {

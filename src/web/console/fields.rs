@@ -35,6 +35,16 @@ pub struct Target {
     pub chip: Chip,
     pub privacy_label: String,
     pub privacy: Vec<Choice>,
+    /// The field for its first comment, where its network takes one.
+    pub comment: Option<CommentField>,
+}
+
+/// A field for the first comment under a post.
+pub struct CommentField {
+    pub label: String,
+    pub hint: String,
+    pub most: usize,
+    pub words: String,
 }
 
 /// A time that is offered.
@@ -100,8 +110,19 @@ pub fn target(t: &'static Texts, app: &App, account: &Account, written: &Written
         active: account.state == AccountState::Active,
         chip: words::account_chip(t, account.state),
         privacy: if levels.is_empty() { Vec::new() } else { privacy.collect() },
+        comment: platform.and_then(|platform| comment(t, platform, written.comments.get(&id))),
         id,
     }
+}
+
+fn comment(t: &Texts, platform: &Platform, words: Option<&String>) -> Option<CommentField> {
+    let most = platform.comments?.length.most;
+    Some(CommentField {
+        label: fill(t.comment_on, &[platform.title]),
+        hint: fill(t.comment_hint, &[&most.to_string()]),
+        most,
+        words: words.cloned().unwrap_or_default(),
+    })
 }
 
 /// `SELF_ONLY` as people read it: `Self only`.

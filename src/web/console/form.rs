@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jobs::surface::PostKind;
+use jobs::{comment, surface::PostKind};
 use uuid::Uuid;
 
 use super::texts::ENGLISH;
@@ -41,6 +41,8 @@ pub struct Written {
     pub targets: Vec<String>,
     /// By account.
     pub privacy: BTreeMap<String, String>,
+    /// First comments, by account.
+    pub comments: BTreeMap<String, String>,
     pub media_ids: Vec<String>,
     /// The button that was pressed to move a file: `earlier:` or `later:` and its id.
     pub arrange: String,
@@ -127,6 +129,10 @@ impl Written {
                 return Ok(());
             }
             other => {
+                if let Some(account) = other.strip_prefix("comment-") {
+                    self.comments.insert(account.to_owned(), value.replace("\r\n", "\n"));
+                    return Ok(());
+                }
                 let Some(account) = other.strip_prefix("privacy-") else {
                     let detail = "The form has no such field.";
                     return Err(Problem::invalid(vec![Finding::new(
@@ -179,8 +185,12 @@ impl Written {
 
     fn target(&self, id: &str) -> WishedTarget {
         let level = self.privacy.get(id).filter(|level| !level.is_empty());
-        let options = level.map(|level| ("privacy_level".to_owned(), level.clone())).into_iter().collect();
-        WishedTarget { account_id: id.to_owned(), caption: None, options }
+        let level = level.map(|level| ("privacy_level".to_owned(), level.clone()));
+        // an empty field asks for none
+        let words = self.comments.get(id).filter(|words| !words.trim().is_empty());
+        let words = words.map(|words| (comment::OPTION.to_owned(), words.replace('\0', "")));
+        let options = level.into_iter().chain(words).collect();
+        WishedTarget { account_id: id.to_owned(), caption: None, options, stands: false }
     }
 
     fn time(&self) -> WishedTime {

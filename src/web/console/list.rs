@@ -179,7 +179,7 @@ fn row(app: &App, t: &'static Texts, post: &Post, accounts: &[Account]) -> Row {
         when: words::when(t, post),
         relative: words::relative(t, post.scheduled_for, now),
         chip: words::chip(t, post.shown()),
-        accounts: post.publications.iter().map(short).collect(),
+        accounts: post.publications.iter().filter(|it| it.parent_id.is_none()).map(short).collect(),
     }
 }
 

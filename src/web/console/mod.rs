@@ -4,13 +4,16 @@ mod accounts;
 mod assets;
 mod change;
 mod compose;
+mod decide;
 mod desk;
 mod fields;
 mod form;
 mod list;
 mod post;
+mod sent;
 mod session;
 mod sign_in;
+mod take_down;
 mod texts;
 mod throttle;
 mod thumbnail;
@@ -90,6 +93,8 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/posts/{id}/edit", get(change::page).post(change::submit))
         .route("/posts/{id}/cancel", posting(change::cancel))
         .route("/posts/{id}/retry", posting(change::retry))
+        .route("/posts/{id}/publications/{publication}/verdict", posting(decide::submit))
+        .route("/posts/{id}/take-down/{publication}", get(take_down::page).post(take_down::submit))
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
         .route("/accounts", get(accounts::page))
@@ -229,6 +234,7 @@ struct ProblemPage {
     shell: Shell,
     title: &'static str,
     detail: String,
+    signed_out: bool,
 }
 
 /// A problem as a page.
@@ -236,6 +242,7 @@ pub fn problem_page(app: &App, problem: &Problem, headers: &HeaderMap) -> Respon
     let t = &ENGLISH;
     let (title, detail) = match problem.status {
         StatusCode::NOT_FOUND => (t.problem_not_found, t.problem_not_found_detail.to_owned()),
+        StatusCode::UNAUTHORIZED => (t.problem_signed_out, problem.detail.clone()),
         StatusCode::FORBIDDEN => (t.problem_forbidden, problem.detail.clone()),
         StatusCode::SERVICE_UNAVAILABLE if problem.word == "ledger-away" => {
             (t.problem_unavailable, t.problem_unavailable_detail.to_owned())
@@ -243,7 +250,8 @@ pub fn problem_page(app: &App, problem: &Problem, headers: &HeaderMap) -> Respon
         StatusCode::INTERNAL_SERVER_ERROR => (t.problem_internal, t.problem_internal_detail.to_owned()),
         _ => (problem.title, problem.detail.clone()),
     };
-    let page = ProblemPage { shell: Shell::anonymous(app, headers), title, detail };
+    let signed_out = problem.status == StatusCode::UNAUTHORIZED;
+    let page = ProblemPage { shell: Shell::anonymous(app, headers), title, detail, signed_out };
     match render(&page) {
         Ok(response) => problem.dress(response),
         Err(_) => problem.document(""),

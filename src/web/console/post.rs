@@ -13,7 +13,9 @@ use jobs::machine::State as PublicationState;
 use uuid::Uuid;
 
 use super::{
-    Shell, list, render_as,
+    Shell,
+    decide::{Back, Deciding, Scene},
+    list, render_as,
     session::{AtLeast, Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip, Line},
@@ -23,6 +25,8 @@ use crate::{
         accounts::Account,
         media::Media,
         posts::{Event, Post, Publication},
+        take_down::{self, TakeDownState},
+        verdict::Evidence,
     },
     web::{
         App,
@@ -32,7 +36,8 @@ use crate::{
     },
 };
 
-const MOST_ACCOUNTS: i64 = 500;
+/// The most accounts that are looked through for a name.
+pub const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "post.html")]
@@ -79,6 +84,7 @@ struct Card {
     chip: Chip,
     says: String,
     caption: Option<String>,
+    link: Option<String>,
     permalink: Option<String>,
     open: String,
     no_permalink: bool,
@@ -86,13 +92,29 @@ struct Card {
     error: Option<Trouble>,
     /// What the latest check before its time found.
     ahead: Vec<Trouble>,
+    /// What a person needs to decide about it.
+    deciding: Option<Deciding>,
     lines: Vec<Line>,
+    /// The page that asks once more whether it is to be taken down.
+    take_down: Option<String>,
+    /// Who can take it down where we cannot.
+    by_hand: Option<String>,
+    taken_down: Option<TakenDown>,
+}
+
+/// What became of a wish to take it down.
+struct TakenDown {
+    chip: Chip,
+    says: Option<String>,
+    error: Option<Trouble>,
 }
 
 struct Trouble {
     message: String,
     code: String,
     who: &'static str,
+    /// Another post that it is about.
+    post: Option<String>,
 }
 
 /// The page.
@@ -115,36 +137,52 @@ pub async fn show<R: AtLeast>(
     status: StatusCode,
     notice: Option<String>,
 ) -> Result<Response, Problem> {
+    show_with(app, seat, headers, id, status, notice, None).await
+}
+
+/// The same with a form on it that comes back.
+pub async fn show_with<R: AtLeast>(
+    app: &App,
+    seat: &Seat<R>,
+    headers: &HeaderMap,
+    id: Uuid,
+    status: StatusCode,
+    notice: Option<String>,
+    back: Option<&Back>,
+) -> Result<Response, Problem> {
     let (workspace, ledger) = (seat.member.workspace_id, &app.house.ledger);
     let post = ledger.post(workspace, id).await?.ok_or_else(|| Problem::not_found("post"))?;
     let publications: Vec<Uuid> = post.publications.iter().map(|it| it.id).collect();
-    let (files, events, accounts) = tokio::try_join!(
+    let (files, events, accounts, evidence) = tokio::try_join!(
         ledger.media_of(workspace, &post.media_ids),
         ledger.events(&publications, post.created_at),
         ledger.accounts(workspace, None, MOST_ACCOUNTS),
+        ledger.evidence(post.id),
     )?;
     let shell = Shell::seated(app, headers, seat, "posts", &format!("/posts/{id}"));
-    let page = view(app, &ENGLISH, shell, &post, &files, &events, &accounts);
-    let live = page.live && notice.is_none();
+    let known = Known { files: &files, events: &events, accounts: &accounts, evidence: &evidence, back };
+    let page = view(app, &ENGLISH, shell, &post, &known);
+    // what somebody writes into a form is not taken away from under their hands
+    let writing = seat.may_write() && page.cards.iter().any(|card| card.deciding.is_some());
+    let live = page.live && notice.is_none() && !writing;
     render_as(status, &Page { notice, live, ..page })
 }
 
-fn view(
-    app: &App,
-    t: &'static Texts,
-    shell: Shell,
-    post: &Post,
-    files: &[Media],
-    events: &[Event],
-    accounts: &[Account],
-) -> Page {
+/// What there is to show beside the post.
+struct Known<'a> {
+    files: &'a [Media],
+    events: &'a [Event],
+    accounts: &'a [Account],
+    evidence: &'a [Evidence],
+    back: Option<&'a Back>,
+}
+
+fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'_>) -> Page {
+    let Known { files, .. } = *known;
     let now = app.house.clock.now();
     let span = chrono::TimeDelta::from_std(post.latest_after).unwrap_or_default();
     let in_order = post.media_ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
-    let card = |it: &Publication| {
-        let account = accounts.iter().find(|account| account.id == it.account_id);
-        card(app, t, now, post, it, account.map_or("", |account| &account.name), events)
-    };
+    let card = |it: &Publication| card(app, t, now, post, it, known);
     Page {
         shell,
         title: list::excerpt(&post.caption, t.untitled).chars().take(60).collect(),
@@ -176,6 +214,7 @@ fn view(
 /// Whether something may change while somebody looks: work is under way, or begins within minutes.
 fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
     post.publications.iter().any(|it| match it.state {
+        PublicationState::Scheduled if post.waits(it) => false,
         PublicationState::Scheduled => it.scheduled_for - now < chrono::TimeDelta::minutes(10),
         PublicationState::Preparing
         | PublicationState::Prepared
@@ -183,10 +222,10 @@ fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
         | PublicationState::Armed
         | PublicationState::Unknown
         | PublicationState::RetryWait => true,
-        PublicationState::Published
-        | PublicationState::Held
-        | PublicationState::Failed
-        | PublicationState::Cancelled => false,
+        PublicationState::Published => {
+            it.taken_down.as_ref().is_some_and(|wish| wish.state == TakeDownState::Asked)
+        }
+        PublicationState::Held | PublicationState::Failed | PublicationState::Cancelled => false,
     })
 }
 
@@ -205,38 +244,76 @@ fn card(
     now: DateTime<Utc>,
     post: &Post,
     it: &Publication,
-    account: &str,
-    events: &[Event],
+    known: &Known<'_>,
 ) -> Card {
     let network = words::network(app, &it.platform);
+    let account = known.accounts.iter().find(|account| account.id == it.account_id);
+    let evidence = known.evidence.iter().find(|evidence| evidence.publication_id == it.id);
+    let deciding = evidence.map(|evidence| {
+        let scene = Scene { app, t, now, post, files: known.files, account, evidence, back: known.back };
+        scene.deciding(it, network)
+    });
     let error = ErrorShape::of(it).map(|error| {
         let (message, code, who) = error.told();
-        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who) }
+        let (message, code) = (message.to_owned(), code.to_owned());
+        Trouble { message, code, who: words::who(t, who), post: None }
     });
     let ahead = shapes::ahead(it).iter().map(|found| Trouble {
         message: found.detail.clone(),
         code: found.code.clone(),
         who: words::who(t, found.who_acts.word()),
+        post: found.post_id.map(|id| format!("/posts/{id}")),
     });
     let attempts = usize::try_from(it.attempts).unwrap_or_default();
     Card {
-        account: account.to_owned(),
+        account: account.map(|account| account.name.clone()).unwrap_or_default(),
         network: network.to_owned(),
-        surface: it.surface.clone(),
+        surface: if it.parent_id.is_some() { t.comment.to_owned() } else { it.surface.clone() },
         chip: words::chip(t, it.state.shown()),
-        says: words::says(t, it, network, now),
+        says: if post.waits(it) && it.state == PublicationState::Scheduled {
+            t.says_follows.to_owned()
+        } else {
+            words::says(t, it, network, now)
+        },
         caption: it.caption.clone(),
-        // Only what a browser may safely open becomes a link.
-        permalink: it
-            .permalink
-            .clone()
-            .filter(|url| url.starts_with("https://") || url.starts_with("http://")),
+        link: it.link.clone(),
+        permalink: safe(it.permalink.as_ref().filter(|_| !words::is_gone(it))),
         open: fill(t.look_at_it, &[network]),
         no_permalink: it.state == PublicationState::Published && it.permalink.is_none(),
         attempts: (attempts > 0).then(|| Texts::count(attempts, t.attempts_one, t.attempts_many)),
         error,
         ahead: ahead.collect(),
-        lines: words::history(t, post, it, events, network),
+        deciding,
+        lines: words::history(t, post, it, known.events, network),
+        take_down: app
+            .offer(it)
+            .and_then(|offer| offer.address)
+            .map(|_| format!("/posts/{}/take-down/{}", post.id, it.id)),
+        by_hand: app.offer(it).and_then(|offer| offer.how),
+        taken_down: it.taken_down.as_ref().map(|wish| taken_down(t, wish, network)),
+    }
+}
+
+/// Only what a browser may safely open becomes a link.
+pub fn safe(permalink: Option<&String>) -> Option<String> {
+    permalink.filter(|url| url.starts_with("https://") || url.starts_with("http://")).cloned()
+}
+
+fn taken_down(t: &'static Texts, wish: &take_down::TakenDown, network: &str) -> TakenDown {
+    let says = match wish.state {
+        TakeDownState::Asked => Some(t.taken_down_asked_says),
+        TakeDownState::Gone => Some(t.taken_down_gone_says),
+        TakeDownState::Refused => None,
+    };
+    let error = wish.why.as_ref().map(|why| {
+        let error = ErrorShape::of_refusal(why);
+        let (message, code, who) = error.told();
+        Trouble { message: message.to_owned(), code: code.to_owned(), who: words::who(t, who), post: None }
+    });
+    TakenDown {
+        chip: words::take_down_chip(t, wish.state),
+        says: says.map(|text| fill(text, &[network])),
+        error,
     }
 }
 

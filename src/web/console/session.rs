@@ -217,7 +217,7 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Turned> {
         let session = parts.extensions.get::<Session>().cloned().ok_or_else(Problem::internal)?;
         let person: Option<Uuid> = session.get(PERSON).await.map_err(away)?;
-        let Some(person) = person else { return Err(Turned::ToSignIn(sign_in_address(parts))) };
+        let Some(person) = person else { return Err(turned(parts)) };
         let token = session.get(TOKEN).await.map_err(away)?.unwrap_or_default();
         let workspace: Option<Uuid> = session.get(WORKSPACE).await.map_err(away)?;
         renew(&session, super::today(app)).await?;
@@ -239,6 +239,14 @@ async fn renew(session: &Session, today: i64) -> Result<(), Problem> {
         session.insert(SEEN, today).await.map_err(away)?;
     }
     Ok(())
+}
+
+/// What is written is not taken along to the sign-in: its writer is told how to get it back.
+fn turned(parts: &Parts) -> Turned {
+    if parts.method == Method::POST && parts.uri.path().starts_with("/posts/") {
+        return Problem::unauthenticated(ENGLISH.problem_signed_out_detail).into();
+    }
+    Turned::ToSignIn(sign_in_address(parts))
 }
 
 fn sign_in_address(parts: &Parts) -> String {

@@ -1,5 +1,7 @@
 //! Findings as the form shows them: each beside the field it is about.
 
+use jobs::comment;
+
 use super::{
     texts::{Texts, fill},
     words,
@@ -20,6 +22,8 @@ pub struct Told {
     pub summary: String,
     /// The post is taken all the same.
     pub warning: bool,
+    /// Another post that it is about.
+    pub post: Option<String>,
 }
 
 /// Each finding beside the field it is about, in the order of the page; what several accounts share is said once.
@@ -41,6 +45,7 @@ pub fn tell(t: &Texts, findings: &[Noted], targets: &[String], accounts: &[Accou
             summary: fill(t.finding_at, &[label(t, field), &detail]),
             detail,
             warning: finding.severity == "warning",
+            post: finding.post_id.map(|id| format!("/posts/{id}")),
         };
         if !told.contains(&one) {
             told.push(one);
@@ -54,6 +59,7 @@ fn anchor(account: Option<&str>, field: &str) -> String {
     match (account, field) {
         (Some(id), "account_id") => format!("target-{id}"),
         (Some(id), "options.privacy_level") => format!("privacy-{id}"),
+        (Some(id), comment::FIELD) => format!("comment-{id}"),
         (_, "caption") => "caption".to_owned(),
         (_, "schedule.at") => "date".to_owned(),
         (_, "schedule.fold") => "fold".to_owned(),
@@ -68,13 +74,14 @@ fn anchor(account: Option<&str>, field: &str) -> String {
 /// Where in the page a field stands: among the fields, and among the accounts.
 fn place(anchor: &str, accounts: &[Account]) -> (usize, usize) {
     let fields = ["caption", "kind", "targets", "media", "link", "zone", "date", "fold"];
-    let id = anchor.strip_prefix("target-").or_else(|| anchor.strip_prefix("privacy-"));
+    let mut parts = ["target-", "privacy-", "comment-"].iter().enumerate();
+    let part = parts.find_map(|(n, prefix)| Some((n, anchor.strip_prefix(prefix)?)));
     let of = |name: &str| fields.iter().position(|field| *field == name).unwrap_or(fields.len());
-    match id {
+    match part {
         None => (of(anchor), 0),
-        Some(id) => {
+        Some((n, id)) => {
             let account = accounts.iter().position(|it| it.id.to_string() == id).unwrap_or(accounts.len());
-            (of("targets"), 1 + 2 * account + usize::from(anchor.starts_with("privacy-")))
+            (of("targets"), 1 + 3 * account + n)
         }
     }
 }
@@ -87,6 +94,7 @@ pub fn label(t: &Texts, field: &str) -> &'static str {
         "schedule.time_zone" => t.zone,
         "kind" => t.kind,
         "link" => t.link,
+        comment::FIELD => t.comment,
         field if field.starts_with("media_ids") => t.media,
         _ => t.targets,
     }
@@ -114,8 +122,12 @@ mod tests {
 
     #[test]
     fn findings_stand_in_the_order_of_the_page() {
-        let mut anchors = ["date", "privacy-x", "target-x", "targets", "media", "caption", "fold"];
+        let mut anchors =
+            ["date", "comment-x", "privacy-x", "target-x", "targets", "media", "caption", "fold"];
         anchors.sort_by_key(|anchor| place(anchor, &[]));
-        assert_eq!(anchors, ["caption", "targets", "target-x", "privacy-x", "media", "date", "fold"]);
+        assert_eq!(
+            anchors,
+            ["caption", "targets", "target-x", "privacy-x", "comment-x", "media", "date", "fold"]
+        );
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     ledger::{
         accounts::AccountState,
         posts::{Event, Happening, Post, Publication},
+        take_down::{TakeDownState, TakenDown},
     },
     web::{App, times},
 };
@@ -61,12 +62,29 @@ pub fn says(t: &Texts, it: &Publication, network: &str, now: DateTime<Utc>) -> S
         State::Armed => t.says_publishing,
         State::Unknown => t.says_confirming,
         State::RetryWait => t.says_retrying,
+        State::Published if is_gone(it) => t.says_taken_down,
+        State::Published if it.cancel_requested_at.is_some() => t.says_published_too_late,
         State::Published => t.says_published,
         State::Held => t.says_held,
         State::Failed => t.says_failed,
         State::Cancelled => t.says_cancelled,
     };
     fill(text, &[network])
+}
+
+/// Whether it was taken down.
+pub fn is_gone(it: &Publication) -> bool {
+    it.taken_down.as_ref().is_some_and(|it| it.state == TakeDownState::Gone)
+}
+
+/// The chip of a wish to take it down.
+pub fn take_down_chip(t: &Texts, state: TakeDownState) -> Chip {
+    let (label, tone, icon) = match state {
+        TakeDownState::Asked => (t.taken_down_asked, "busy", "dots"),
+        TakeDownState::Gone => (t.taken_down_gone, "calm", "minus"),
+        TakeDownState::Refused => (t.taken_down_refused, "act", "hand"),
+    };
+    Chip { word: state.word(), label, tone, icon }
 }
 
 /// Who acts, from the API's word.
@@ -129,15 +147,61 @@ pub fn history(t: &Texts, post: &Post, it: &Publication, events: &[Event], netwo
         tone,
     };
     let mut lines = vec![line(post.created_at, (t.event_accepted.to_owned(), None, "good"))];
-    let own = events.iter().filter(|event| event.publication_id == it.id);
-    lines.extend(own.filter_map(|event| Some(line(event.at, told(t, &event.what, network)?))));
+    let own = || events.iter().filter(|event| event.publication_id == it.id);
+    // what was asked of the network about the wish comes after the wish, also within one second
+    let (of_wish, others): (Vec<_>, Vec<_>) = own().partition(|event| is_of_take_down(it, event));
+    lines.extend(others.iter().filter_map(|event| Some(line(event.at, told(t, &event.what, network)?))));
     if let Some(at) = it.published_at {
         lines.push(line(at, (fill(t.event_published, &[network]), None, "good")));
+    }
+    if let Some(wish) = &it.taken_down {
+        lines.push(line(wish.asked_at, (t.event_take_down_asked.to_owned(), wish.reason.clone(), "calm")));
+        let tell = |event: &&Event| Some(line(event.at, told_down(t, &event.what, wish, network)?));
+        lines.extend(of_wish.iter().filter_map(tell));
+        lines.extend(wish.ended_at.zip(ended(t, wish, network)).map(|(at, ended)| line(at, ended)));
     }
     lines.sort_by(|a, b| a.instant.cmp(&b.instant));
     // The same thing again and again is one line: a network is looked at many times.
     lines.dedup_by(|later, earlier| later.text == earlier.text && later.detail == earlier.detail);
     lines
+}
+
+/// Whether it is about something public, and not about a draft that nobody saw.
+fn is_of_take_down(it: &Publication, event: &Event) -> bool {
+    let discards = matches!(&event.what, Happening::Call { kind, .. } if kind == "discard");
+    discards && it.published_at.is_some_and(|at| at <= event.at)
+}
+
+/// How a wish to take it down ended.
+fn ended(t: &Texts, wish: &TakenDown, network: &str) -> Option<(String, Option<String>, &'static str)> {
+    match wish.state {
+        TakeDownState::Asked => None,
+        TakeDownState::Gone => Some((fill(t.event_take_down_gone, &[network]), None, "calm")),
+        TakeDownState::Refused => {
+            let why = wish.why.as_ref().map(|why| why.message.clone());
+            Some((t.event_take_down_refused.to_owned(), why, "act"))
+        }
+    }
+}
+
+fn told_down(
+    t: &Texts,
+    what: &Happening,
+    wish: &TakenDown,
+    network: &str,
+) -> Option<(String, Option<String>, &'static str)> {
+    let Happening::Call { verdict, message, .. } = what else { return None };
+    let refused = wish.why.as_ref().map(|why| &why.message);
+    let say =
+        |text: &str, detail: Option<&String>, tone| Some((fill(text, &[network]), detail.cloned(), tone));
+    match verdict.as_deref() {
+        None => say(t.event_take_down_open, None, "busy"),
+        // that it is gone, or why it is not, is said once
+        Some("ok" | "resolved_yes") => None,
+        Some("definite_no") if message.as_ref() == refused => None,
+        Some("definite_no" | "resolved_no") => say(t.event_take_down_no, message.as_ref(), "watch"),
+        Some(_) => say(t.event_take_down_lost, message.as_ref(), "watch"),
+    }
 }
 
 fn told(t: &Texts, what: &Happening, network: &str) -> Option<(String, Option<String>, &'static str)> {
@@ -159,6 +223,17 @@ fn told(t: &Texts, what: &Happening, network: &str) -> Option<(String, Option<St
             ("discard", _) => say(t.event_discard, &None, "calm"),
             _ => None,
         },
+        Happening::Verdict { published, reason, said_by, name } => {
+            let who = match (name, said_by.as_str()) {
+                (Some(name), _) => name,
+                (None, "key") => t.verdict_by_key,
+                (None, "operator") => t.verdict_by_operator,
+                (None, _) => t.verdict_by_somebody,
+            };
+            let (text, tone) =
+                if *published { (t.event_verdict_yes, "good") } else { (t.event_verdict_no, "bad") };
+            Some((fill(text, &[who, network]), reason.clone(), tone))
+        }
         Happening::Attempt { outcome, reason } => match outcome.as_str() {
             "waiting" => say(t.event_waiting, reason, "calm"),
             "retry" => say(t.event_retry, reason, "watch"),

@@ -1,9 +1,19 @@
 //! Looking at films, by ffprobe.
 
-use std::{ffi::OsStr, path::Path, process::Stdio, time::Duration};
+use std::{
+    ffi::OsStr,
+    io,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::Command,
+    sync::Semaphore,
+};
 
 use super::{
     super::{finding::Finding, problem::Problem, upload::NotTaken},
@@ -12,6 +22,15 @@ use super::{
 
 /// Looking through the largest film takes a few seconds.
 const SLOWEST_PROBE: Duration = Duration::from_mins(1);
+
+/// The most that the program may say on either pipe. What it is asked for takes a few hundred bytes a stream.
+const MOST_SAID: u64 = 1 << 20;
+/// What is asked of it.
+const ENTRIES: &str = "stream=codec_type,codec_name,width,height,duration:stream_disposition=attached_pic:\
+                       stream_side_data=rotation:format=duration";
+
+/// Films are looked through a few at a time: each takes a process of its own, and reads the whole film.
+static PROBING: Semaphore = Semaphore::const_new(4);
 
 /// Where a film lies.
 #[derive(Debug, Clone, Copy)]
@@ -50,19 +69,19 @@ pub(super) async fn film(
     pixel_limit: u64,
 ) -> Result<Measure, NotTaken> {
     let Opener::Film(demuxer) = kind.opener() else { return Err(Problem::internal().into()) };
-    let run = Command::new(program)
-        .args(["-v", "error", "-print_format", "json", "-show_streams", "-show_format"])
+    let _permit = PROBING.acquire().await.map_err(|_| Problem::internal())?;
+    let mut command = Command::new(program);
+    command
+        .args(["-v", "error", "-print_format", "json", "-show_entries", ENTRIES])
         // Reads to the end, and so finds what is cut off.
         .args(["-count_packets", "-f", demuxer])
         .args(source.protocols())
         .arg("-i")
-        .arg(source.input())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = match tokio::time::timeout(SLOWEST_PROBE, run).await {
+        .arg(source.input());
+    let output = match tokio::time::timeout(SLOWEST_PROBE, output(command)).await {
         Err(_) => return Err(broken(field).into()),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => return Err(broken(field).into()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             let detail = "Films cannot be checked here: ffprobe is missing. Whoever runs this house installs ffmpeg (apt-get install ffmpeg).";
             return Err(Problem::away("ffprobe-missing", detail).into());
         }
@@ -85,6 +104,25 @@ pub(super) async fn film(
         }
         _ => Err(broken(field).into()),
     }
+}
+
+/// Runs the program to its end, or to where it has said too much.
+async fn output(mut command: Command) -> io::Result<Output> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn()?;
+    let (stdout, stderr) = tokio::try_join!(said(child.stdout.take()), said(child.stderr.take()))?;
+    Ok(Output { status: child.wait().await?, stdout, stderr })
+}
+
+async fn said(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MOST_SAID + 1).read_to_end(&mut bytes).await?;
+    }
+    if bytes.len() as u64 > MOST_SAID {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it says too much"));
+    }
+    Ok(bytes)
 }
 
 /// Width, height and length of the first real film in what ffprobe found.
@@ -117,11 +155,62 @@ fn goes_into_mp4(probed: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use futures_util::future::join_all;
     use serde_json::json;
+    use tempfile::TempDir;
 
     use super::*;
 
     const PIXELS: u64 = 50_000_000;
+
+    /// A program that does this, whatever it is asked.
+    fn program(does: &str) -> (TempDir, String) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("probe");
+        fs::write(&path, format!("#!/bin/sh\n{does}\n")).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
+        let path = path.to_str().expect("a path").to_owned();
+        (dir, path)
+    }
+
+    async fn probed(program: &str) -> Result<Measure, &'static str> {
+        let looked = film(program, Source::File(Path::new("x")), Type::Mp4, "file", PIXELS).await;
+        looked.map_err(|error| match error {
+            NotTaken::File(finding) => finding.code,
+            NotTaken::Problem(problem) => problem.word,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_film_that_makes_its_reader_talk_without_end_is_broken() {
+        for pipe in ["", " >&2"] {
+            let (_dir, program) = program(&format!("exec yes{pipe}"));
+            let looked = tokio::time::timeout(SLOWEST_PROBE / 2, probed(&program)).await;
+            assert_eq!(looked, Ok(Err("media_broken")), "yes{pipe}");
+        }
+    }
+
+    /// How many processes run that were started with this in their command line.
+    fn running(word: &str) -> usize {
+        let processes = fs::read_dir("/proc").expect("processes").flatten();
+        let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        lines.filter(|line| String::from_utf8_lossy(line).contains(word)).count()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn films_are_looked_through_a_few_at_a_time() {
+        let film = r#"{"streams":[{"codec_type":"video","width":4,"height":3}],"format":{"duration":"1.0"}}"#;
+        let (dir, program) = program(&format!("while [ ! -e \"$0.go\" ]; do :; done; echo '{film}'"));
+        let mut all = Box::pin(join_all((0..12).map(|_| probed(&program))));
+        assert!(futures_util::poll!(&mut all).is_pending());
+        assert_eq!(running(&program), 4);
+        fs::write(dir.path().join("probe.go"), "").expect("written");
+        let measure = Measure { width: 4, height: 3, duration_ms: Some(1_000) };
+        assert_eq!(all.await, vec![Ok(measure); 12]);
+    }
 
     #[tokio::test]
     async fn a_house_without_ffprobe_says_what_to_install() {

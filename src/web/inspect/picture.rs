@@ -1,7 +1,7 @@
 //! Looking at pictures, by opening them.
 
 use std::{
-    io::{BufReader, Read},
+    io::{BufReader, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -13,8 +13,10 @@ use image::{
 
 use super::{super::finding::Finding, Measure};
 
-/// What decoding one picture may take.
-const MEMORY: u64 = 512 << 20;
+/// What a picture may carry besides its pixels, unfolded: a profile of colours, words, and a line of pixels at a time.
+/// The decoder of PNG counts nothing else, and takes a profile of any size without it; how many pixels there are is
+/// asked first.
+const BESIDES: u64 = 32 << 20;
 
 /// Opens a picture from end to end.
 pub(super) fn picture(
@@ -27,34 +29,45 @@ pub(super) fn picture(
     let reader = || {
         let mut reader = ImageReader::open(path)?;
         reader.set_format(format);
+        reader.limits(limits());
         Ok(reader)
     };
-    unpublishable(path, format, field)?;
+    if format == ImageFormat::Jpeg {
+        on_screen(path, field)?;
+    }
+    if format == ImageFormat::WebP && !parts_fit(path).map_err(|_| super::broken(field))? {
+        return Err(super::broken(field));
+    }
     let (width, height) = reader().and_then(|r: ImageReader<_>| r.into_dimensions()).map_err(broken)?;
     if u64::from(width) * u64::from(height) > pixel_limit {
         let detail = format!("It has {width} × {height} pixels; at most {pixel_limit} in all are taken.");
         return Err(Finding::new(field, "media_too_many_pixels", detail));
     }
+    stands_still(path, format, field)?;
     if format == ImageFormat::Jpeg && !ends_properly(path).map_err(|_| super::broken(field))? {
         return Err(super::broken(field));
     }
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MEMORY);
-    let mut reader = reader().map_err(broken)?;
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let mut decoder = reader().and_then(|r: ImageReader<_>| r.into_decoder()).map_err(broken)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     DynamicImage::from_decoder(decoder).map_err(broken)?;
     let (width, height) = if lies_on_its_side(orientation) { (height, width) } else { (width, height) };
     Ok(Measure { width, height, duration_ms: None })
 }
 
-/// What opens well and no network shows as it is meant.
-fn unpublishable(path: &Path, format: ImageFormat, field: &str) -> Result<(), Finding> {
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(BESIDES);
+    limits
+}
+
+/// What opens well and no network shows as it is meant: the first of its pictures, or none.
+fn stands_still(path: &Path, format: ImageFormat, field: &str) -> Result<(), Finding> {
     let broken = |_| super::broken(field);
     let open = || std::fs::File::open(path).map(BufReader::new).map_err(|_| super::broken(field));
     let moves = match format {
-        ImageFormat::Png => PngDecoder::new(open()?).and_then(|it| it.is_apng()).map_err(broken)?,
+        ImageFormat::Png => {
+            PngDecoder::with_limits(open()?, limits()).and_then(|it| it.is_apng()).map_err(broken)?
+        }
         ImageFormat::WebP => WebPDecoder::new(open()?).map_err(broken)?.has_animation(),
         _ => false,
     };
@@ -62,7 +75,13 @@ fn unpublishable(path: &Path, format: ImageFormat, field: &str) -> Result<(), Fi
         let detail = "The picture moves, and the networks show the first of its pictures or none. Export it as a film (MP4), or as a picture that stands still.";
         return Err(Finding::new(field, "media_animated", detail));
     }
-    if format == ImageFormat::Jpeg && colours(open()?).map_err(|_| super::broken(field))? == Some(4) {
+    Ok(())
+}
+
+/// What is made for print shows wrong colours on a screen.
+fn on_screen(path: &Path, field: &str) -> Result<(), Finding> {
+    let colours = std::fs::File::open(path).and_then(|file| colours(BufReader::new(file)));
+    if colours.map_err(|_| super::broken(field))? == Some(4) {
         let detail = "The picture is made for print (CMYK) and would show wrong colours on a screen. Export it in RGB (sRGB).";
         return Err(Finding::new(field, "media_cmyk", detail));
     }
@@ -99,6 +118,28 @@ fn skip(jpeg: &mut impl Read) -> std::io::Result<()> {
     jpeg.read_exact(&mut length)?;
     let rest = u64::from(u16::from_be_bytes(length)).saturating_sub(2);
     std::io::copy(&mut jpeg.take(rest), &mut std::io::sink()).map(drop)
+}
+
+/// The parts that the decoder reads whole, into room for as much as they say of themselves.
+const READ_WHOLE: [&[u8]; 3] = [b"EXIF", b"ICCP", b"XMP "];
+
+/// Whether what a file in RIFF carries besides its picture ends where the file ends.
+fn parts_fit(path: &Path) -> std::io::Result<bool> {
+    let file = std::fs::File::open(path)?;
+    let whole = file.metadata()?.len();
+    let (mut webp, mut at) = (BufReader::new(file), 12); // behind RIFF, a length and WEBP
+    let (mut name, mut length) = ([0; 4], [0; 4]);
+    while at + 8 <= whole {
+        webp.seek(SeekFrom::Start(at))?;
+        webp.read_exact(&mut name)?;
+        webp.read_exact(&mut length)?;
+        let length = u64::from(u32::from_le_bytes(length));
+        if at + 8 + length > whole && READ_WHOLE.contains(&name.as_slice()) {
+            return Ok(false);
+        }
+        at += 8 + length.next_multiple_of(2);
+    }
+    Ok(true)
 }
 
 fn lies_on_its_side(orientation: Orientation) -> bool {

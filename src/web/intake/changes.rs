@@ -39,8 +39,13 @@ use crate::{
     request_body = ChangeBody,
     responses(
         (status = 202, description = "Committed", body = PostShape),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "One entry in errors for each field", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "The database is away; nothing was changed", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -66,7 +71,7 @@ pub async fn edit(
 }
 
 /// Cancels what a post has not brought out yet. `409` where it may be public already: the wish is kept, and honoured
-/// if it turns out that it is not.
+/// if it turns out that it is not. Where it is public, `take_down` of the problem says how it is taken down.
 #[utoipa::path(
     post,
     path = "/api/v1/posts/{id}/cancel",
@@ -78,8 +83,15 @@ pub async fn edit(
     ),
     responses(
         (status = 202, description = "Committed: nothing is sent any more", body = PostShape),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field that there is none of, or the Idempotency-Key came with another body", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away; nothing was changed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn cancel(
@@ -104,8 +116,15 @@ pub async fn cancel(
     ),
     responses(
         (status = 202, description = "Committed", body = PostShape),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "A field that there is none of, or the Idempotency-Key came with another body", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away; nothing was changed", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn retry(
@@ -137,10 +156,28 @@ async fn act(
     match app.act(act, about, asked).await? {
         Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
         Once::Done(Err(Unchanged::Bad(()))) => Err(Problem::internal()),
+        Once::Done(Err(Unchanged::Refused(refusal))) if act == Act::Cancel => {
+            too_late(&app, about, &refusal).await
+        }
         Once::Done(Err(Unchanged::Refused(refusal))) => Err(refused(&refusal)),
         Once::Before(answer) => Ok(give(answer, true)),
         Once::KeyReused => Err(Problem::key_reused()),
     }
+}
+
+/// What is public already cannot be cancelled any more: the answer says how it is taken down.
+async fn too_late(
+    app: &App,
+    about: (uuid::Uuid, uuid::Uuid),
+    refusal: &Refusal,
+) -> Result<Response, Problem> {
+    let post = app.house.ledger.post(about.0, about.1).await?;
+    let offers = post.map(|post| app.offers(&post)).unwrap_or_default();
+    let mut problem = refused(refusal);
+    if !offers.is_empty() {
+        problem.detail += " What is public already can be taken down; take_down says where, or by whom.";
+    }
+    Err(problem.offering(offers))
 }
 
 /// The post of that id; of another workspace there is none, whatever else is wrong.

@@ -253,7 +253,7 @@ pub(super) fn answer(row: &JobRow) -> Answer {
 }
 
 /// A refusal as a sentence of its own.
-pub fn sentence(refusal: &Refusal) -> String {
+pub fn sentence(refusal: &impl std::fmt::Display) -> String {
     let text = refusal.to_string();
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{FromRequest, Multipart, Path, Request, State},
-    http::{HeaderMap, header},
+    extract::{Path, Request, State},
+    http::HeaderMap,
     response::Response,
 };
 
@@ -23,6 +23,7 @@ use crate::{
         access::{Caller, MediaWrite},
         finding::Finding,
         inspect,
+        multipart::Form,
         problem::{Problem, ProblemDocument},
         upload::{self, NotTaken, Received},
     },
@@ -51,7 +52,7 @@ pub async fn upload(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let received = only_file(form(&headers, request).await?, &app).await.map_err(told)?;
+    let received = only_file(Form::open(&headers, request).await?, &app).await.map_err(told)?;
     let asked = asked(&headers, caller.workspace_id, "POST /api/v1/media", &received.sha256)?;
     if let Some(asked) = &asked {
         // Before anything is decoded or stored; the ledger asks again when it writes.
@@ -90,23 +91,9 @@ pub async fn one(
     Ok(Json(MediaShape::from(&file)))
 }
 
-/// Opens a multipart body.
-///
-/// # Errors
-/// 415: it is none; 400: it has no boundary.
-pub async fn form(headers: &HeaderMap, request: Request) -> Result<Multipart, Problem> {
-    let declared =
-        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !declared.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
-        return Err(Problem::wrong_type("multipart/form-data"));
-    }
-    let unreadable = |_| Problem::malformed("The form's Content-Type names no boundary.");
-    Multipart::from_request(request, &()).await.map_err(unreadable)
-}
-
-async fn only_file(mut form: Multipart, app: &App) -> Result<Received, NotTaken> {
+async fn only_file(mut form: Form, app: &App) -> Result<Received, NotTaken> {
     let mut received = None;
-    while let Some(field) = form.next_field().await? {
+    while let Some(mut field) = form.next_field().await? {
         let name = field.name().unwrap_or_default().to_owned();
         if name != FIELD {
             let detail = "There is no such field here.";
@@ -116,7 +103,7 @@ async fn only_file(mut form: Multipart, app: &App) -> Result<Received, NotTaken>
         if received.is_some() {
             return Err(Finding::new(FIELD, "one_file", "Send one file at a time.").into());
         }
-        received = Some(upload::receive(field, FIELD, &app.house.web).await?);
+        received = Some(upload::receive(&mut field, FIELD, &app.house.web).await?);
     }
     received
         .ok_or_else(|| Finding::new(FIELD, "required", "Send the file in the form's field “file”.").into())

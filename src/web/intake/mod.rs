@@ -7,8 +7,10 @@ pub mod jobs;
 pub mod lists;
 pub mod media;
 pub mod posts;
+pub mod publications;
 pub mod queues;
 pub mod shapes;
+pub mod take_down;
 pub mod uploads;
 pub mod webhooks;
 
@@ -63,6 +65,8 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(posts::check))
         .routes(routes!(changes::cancel))
         .routes(routes!(changes::retry))
+        .routes(routes!(publications::verdict))
+        .routes(routes!(take_down::ask))
         .routes(routes!(media::one))
         .routes(routes!(uploads::promise))
         .routes(routes!(uploads::complete))

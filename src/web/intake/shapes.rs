@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use jobs::{forecast::End, machine::State, preflight};
+use jobs::{contract::Failure, forecast::End, machine::State, preflight};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use crate::{
         accounts::Account,
         media::Media,
         posts,
+        take_down::TakenDown,
     },
     web::spans,
 };
@@ -63,6 +64,28 @@ pub struct ChangeBody {
     pub latest_after: Option<String>,
 }
 
+/// What `POST /api/v1/publications/{id}/verdict` takes. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = Verdict)]
+pub struct VerdictBody {
+    /// Whether it is public, as somebody sees who looks.
+    pub published: bool,
+    /// Where it is to be seen: an address at its network. Only with `published: true`.
+    pub permalink: Option<String>,
+    /// Why, in 1 to 500 characters; kept and shown. Needed with `published: false`.
+    #[schema(example = "Looked at the page at 10:15; the story is not there.")]
+    pub reason: Option<String>,
+}
+
+/// What `POST /api/v1/publications/{id}/take-down` takes. Unknown fields are refused.
+#[derive(ToSchema)]
+#[schema(as = TakeDown)]
+pub struct TakeDownBody {
+    /// Why; kept and shown with the publication.
+    #[schema(example = "The price was wrong")]
+    pub reason: Option<String>,
+}
+
 /// One account that a post goes to.
 #[derive(ToSchema)]
 #[schema(as = NewTarget)]
@@ -71,7 +94,8 @@ pub struct TargetBody {
     pub account_id: String,
     /// Its own words instead of the post's.
     pub caption: Option<String>,
-    /// `privacy_level` for TikTok: required unless the account has a default.
+    /// `privacy_level` for TikTok: required unless the account has a default. `first_comment` for posts on Facebook and
+    /// Instagram, not for stories: it is sent under the post once that is public, as a publication of its own.
     #[schema(example = json!({ "privacy_level": "SELF_ONLY" }))]
     pub options: Option<BTreeMap<String, String>>,
 }
@@ -83,7 +107,7 @@ pub struct ScheduleBody {
     /// Wall time in `time_zone`, or a time with its offset. No fraction.
     #[schema(example = "2026-12-01T09:30:00")]
     pub at: String,
-    /// An IANA name.
+    /// An IANA name, or an offset: +02:00.
     #[schema(example = "Asia/Jerusalem")]
     pub time_zone: Option<String>,
     /// `earlier` or `later`: needed where the wall time happens twice.
@@ -112,18 +136,31 @@ pub struct NewUploadBody {
     pub bytes: u64,
 }
 
-/// Where a file is to be sent: as `multipart/form-data`, these fields first, the file in the field `file` last.
+/// Where a file is to be sent. Where there are `parts`, each of them with a `PUT` to its address, in any order; else
+/// as `multipart/form-data` to `url`, its `fields` first, the file in the field `file` last.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PresignedUpload)]
 pub struct PresignedShape {
     /// The upload, for `POST /api/v1/media/uploads/{id}/complete`.
     pub id: Uuid,
-    /// The store's address.
-    pub url: String,
+    /// The store's address for the form; `null` where the file comes in parts.
+    pub url: Option<String>,
     /// The fields of the form.
     pub fields: BTreeMap<String, String>,
+    /// The parts of a large file, in its order; empty where it comes whole.
+    pub parts: Vec<PartShape>,
     /// Until when the store takes it.
     pub expires_at: String,
+}
+
+/// A part of a large file.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UploadPart)]
+pub struct PartShape {
+    /// Where its bytes are put.
+    pub url: String,
+    /// Exactly how many there are.
+    pub bytes: u64,
 }
 
 /// A post.
@@ -162,8 +199,12 @@ pub struct PublicationShape {
     id: Uuid,
     account_id: Uuid,
     platform: String,
-    /// `text`, `link`, `photo`, `photos`, `image`, `video`, `reel`, `story`, `carousel`.
+    /// `text`, `link`, `photo`, `photos`, `image`, `video`, `reel`, `story`, `carousel`; `comment` for the first comment
+    /// that a target asked for, which goes out after its post.
     surface: String,
+    /// The publication that a comment stands under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<Uuid>,
     /// `scheduled`, `preparing`, `waiting`, `publishing`, `confirming`, `published`, `retrying`, `held`,
     /// `failed`, `cancelled`.
     state: &'static str,
@@ -172,10 +213,30 @@ pub struct PublicationShape {
     published_at: Option<DateTime<Utc>>,
     permalink: Option<String>,
     remote_id: Option<String>,
+    /// The link as this account's followers get it: the post's with the workspace's parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
     error: Option<ErrorShape>,
-    /// What the latest check before its time found, while there is time to mend it: a day, an hour and five minutes
-    /// before.
+    /// What was found when it was accepted, and then by the latest check before its time, while there is time to mend it:
+    /// a day, an hour and five minutes before.
     findings: Vec<FindingShape>,
+    /// What became of a wish to take it down; its state stays `published`. `null`: nobody wished it.
+    taken_down: Option<TakenDownShape>,
+}
+
+/// What became of a wish to take down what is public.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TakenDown)]
+pub struct TakenDownShape {
+    /// `asked`: the network is being asked; `gone`: it is gone; `refused`: it is not taken down, and `why` says so.
+    state: &'static str,
+    asked_at: DateTime<Utc>,
+    /// What was written with the wish.
+    reason: Option<String>,
+    /// When it was gone, or refused.
+    at: Option<DateTime<Utc>>,
+    /// Why it was refused, and who can mend that before it is asked for again.
+    why: Option<ErrorShape>,
 }
 
 /// Something that may stand in a publication's way.
@@ -188,6 +249,9 @@ pub struct FindingShape {
     accepted: Vec<String>,
     /// `author`, `owner` of the account, `staff` of the workspace, `operator` of this house, or `postroom`.
     who_acts: &'static str,
+    /// Another post that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    post_id: Option<Uuid>,
 }
 
 /// What went wrong, and who can mend it.
@@ -306,14 +370,29 @@ impl From<&posts::Publication> for PublicationShape {
             account_id: it.account_id,
             platform: it.platform.clone(),
             surface: it.surface.clone(),
+            parent_id: it.parent_id,
             state: it.state.shown(),
             attempts: it.attempts,
             scheduled_for: it.scheduled_for,
             published_at: it.published_at,
             permalink: it.permalink.clone(),
             remote_id: it.remote_id.clone(),
+            link: it.link.clone(),
             error: ErrorShape::of(it),
             findings: ahead(it).iter().map(FindingShape::from).collect(),
+            taken_down: it.taken_down.as_ref().map(TakenDownShape::from),
+        }
+    }
+}
+
+impl From<&TakenDown> for TakenDownShape {
+    fn from(it: &TakenDown) -> Self {
+        Self {
+            state: it.state.word(),
+            asked_at: it.asked_at,
+            reason: it.reason.clone(),
+            at: it.ended_at,
+            why: it.why.as_ref().map(ErrorShape::of_refusal),
         }
     }
 }
@@ -331,15 +410,30 @@ impl From<&preflight::Finding> for FindingShape {
             detail: it.detail.clone(),
             accepted: it.accepted.clone(),
             who_acts: it.who_acts.word(),
+            post_id: it.post_id,
         }
+    }
+}
+
+impl FindingShape {
+    /// The words and the code.
+    pub fn told(&self) -> String {
+        format!("{} ({})", self.detail, self.code)
+    }
+
+    /// Who can mend it.
+    pub const fn who_acts(&self) -> &'static str {
+        self.who_acts
     }
 }
 
 impl ErrorShape {
     /// What there is to say about a publication that is not, or not yet, what was wished.
     pub fn of(it: &posts::Publication) -> Option<Self> {
-        match it.state {
-            State::Published | State::Cancelled => return None,
+        let told = match it.state {
+            State::Published => false,
+            // a comment that nobody asked to cancel says what it was cancelled with
+            State::Cancelled => it.parent_id.is_some() && it.cancel_requested_at.is_none(),
             State::Held
             | State::Failed
             | State::Scheduled
@@ -348,7 +442,10 @@ impl ErrorShape {
             | State::Waiting
             | State::Armed
             | State::Unknown
-            | State::RetryWait => {}
+            | State::RetryWait => true,
+        };
+        if !told {
+            return None;
         }
         let held = it.state == State::Held;
         match (&it.failure, &it.hold_reason) {
@@ -369,6 +466,20 @@ impl ErrorShape {
                 },
             }),
             (None, _) => None,
+        }
+    }
+
+    /// Why something is not taken down. What did not pass by itself is asked for again only where somebody says so.
+    pub fn of_refusal(failure: &Failure) -> Self {
+        Self {
+            class: class(failure.class),
+            code: failure.code.clone(),
+            message: failure.message.clone(),
+            who_acts: match failure.who_acts() {
+                "owner" => "owner",
+                "operator" => "operator",
+                _ => "staff",
+            },
         }
     }
 

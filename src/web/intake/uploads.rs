@@ -1,6 +1,6 @@
 //! Files that a browser sends straight to the object store: first promised, then looked at.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -8,16 +8,17 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use jobs::store::Part;
 use uuid::Uuid;
 
 use super::{
     asked, give, id,
     media::{answer, described, fresh_key, told},
-    shapes::{MediaShape, NewUploadBody, PresignedShape, instant},
+    shapes::{MediaShape, NewUploadBody, PartShape, PresignedShape, instant},
 };
 use crate::{
     ledger::{
-        idempotency::{Answer, Once},
+        idempotency::{Answer, Asked, Before, Once},
         media::Media,
         uploads::Upload,
     },
@@ -35,9 +36,12 @@ use crate::{
 
 /// How long the store takes a file that was promised.
 const LIFE: Duration = Duration::from_hours(1);
+/// The same for the parts of a large one.
+const LIFE_OF_PARTS: Duration = Duration::from_hours(6);
 const FIELD: &str = "file";
 
-/// Promises a file, and is told where to send it: a form's address and its fields.
+/// Promises a file, and is told where to send it: a form's address and its fields, or, for a large one, an address for
+/// each of its parts.
 #[utoipa::path(
     post,
     path = "/api/v1/media/uploads",
@@ -46,7 +50,7 @@ const FIELD: &str = "file";
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer")),
     request_body(content = NewUploadBody),
     responses(
-        (status = 201, description = "Send it there as multipart/form-data, the fields first and the file last, as `file`; then complete the upload", body = PresignedShape),
+        (status = 201, description = "Send it there: each of the parts with a PUT, or all of it as multipart/form-data, the fields first and the file last, as `file`; then complete the upload", body = PresignedShape),
         (status = 422, description = "Not a type that is taken, or too large", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "A part of the house is away", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -64,8 +68,20 @@ pub async fn promise(
     if !found.is_empty() {
         return Err(Problem::invalid(found));
     }
-    let (new, answer) = app.promised(wish, caller.workspace_id)?;
-    match app.house.ledger.add_upload(&new, asked.as_ref(), answer).await? {
+    if let Some(asked) = &asked {
+        // Before the store opens parts that nobody needs; the ledger asks again when it writes.
+        match app.house.ledger.asked_before(asked).await? {
+            Before::Nothing => {}
+            Before::Answered(answer) => return Ok(give(answer, true)),
+            Before::Other => return Err(Problem::key_reused()),
+        }
+    }
+    let (new, answer) = app.promised(wish, caller.workspace_id).await?;
+    let added = app.house.ledger.add_upload(&new, asked.as_ref(), answer).await?;
+    if let (Once::Before(_) | Once::KeyReused, Some(parts)) = (&added, &new.parts) {
+        app.abandon(&new.object_key, parts).await;
+    }
+    match added {
         Once::Done(answer) => Ok(give(answer, false)),
         Once::Before(answer) => Ok(give(answer, true)),
         Once::KeyReused => Err(Problem::key_reused()),
@@ -79,29 +95,50 @@ pub async fn promise(
     path = "/api/v1/media/uploads/{id}/complete",
     tag = "media",
     security(("bearer" = ["media:write"])),
-    params(("id" = String, Path, description = "The upload")),
+    params(
+        ("id" = String, Path, description = "The upload"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
     responses(
         (status = 201, description = "The file", body = MediaShape),
+        (status = 400, description = "Not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such upload in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "Nothing has come yet", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "What came is not what was promised, or is broken", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Nothing has come yet, or it has expired", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "Over 256 KiB", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "Not application/json", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "What came is not what was promised, or is broken; or a field that there is none of; or the Idempotency-Key came with another body", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "A part of the house is away", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn complete(
     State(app): State<Arc<App>>,
     caller: Caller<MediaWrite>,
+    headers: HeaderMap,
     Path(upload): Path<String>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let workspace = caller.workspace_id;
     let upload = app.house.ledger.upload(workspace, id(&upload, "upload")?).await?;
+    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let upload = upload.ok_or_else(|| Problem::not_found("upload"))?;
-    if let Some(media) = app.became(&upload).await? {
-        return Ok(give(answer(&media), true));
+    let route = format!("POST /api/v1/media/uploads/{}/complete", upload.id);
+    let asked = asked(&headers, workspace, &route, &bytes)?;
+    let findings = body::nothing(&body::json(&bytes)?);
+    if !findings.is_empty() {
+        return Err(Problem::invalid(findings));
+    }
+    if let Some(asked) = &asked {
+        // before anything is copied; the ledger asks again when it writes
+        match app.house.ledger.asked_before(asked).await? {
+            Before::Nothing => {}
+            Before::Answered(answer) => return Ok(give(answer, true)),
+            Before::Other => return Err(Problem::key_reused()),
+        }
     }
     // A caller who hangs up now must not leave a copy that nobody knows of.
-    let media = tokio::spawn(async move { app.take(&upload).await }).await??;
-    Ok(give(answer(&media), false))
+    tokio::spawn(async move { app.completed(&upload, asked.as_ref()).await }).await?
 }
 
 fn not_taken(app: &App, wish: &WishedUpload) -> Option<Finding> {
@@ -121,24 +158,37 @@ fn not_taken(app: &App, wish: &WishedUpload) -> Option<Finding> {
     (wish.bytes > most).then(|| too_large("bytes", &wish.name, most))
 }
 
+/// What an upload has become, and when.
+enum Taken {
+    Now(Once<Media>),
+    Earlier(Media),
+}
+
 impl App {
-    /// The upload, and the answer with the form for it.
-    fn promised(&self, wish: WishedUpload, workspace_id: Uuid) -> Result<(Upload, Answer), Problem> {
-        let new = Upload {
+    /// The upload, and the answer with the form for it, or with its parts.
+    async fn promised(&self, wish: WishedUpload, workspace_id: Uuid) -> Result<(Upload, Answer), Problem> {
+        let mut new = Upload {
             id: Uuid::now_v7(),
             workspace_id,
             object_key: format!("{workspace_id}/incoming/{}", Uuid::now_v7()),
             name: wish.name,
             content_type: wish.content_type,
             bytes: i64::try_from(wish.bytes).unwrap_or(i64::MAX),
+            parts: None,
             media_id: None,
         };
-        let form = self.house.media.form(&new.object_key, &new.content_type, wish.bytes, LIFE)?;
-        let shape = PresignedShape {
-            id: new.id,
-            url: form.url,
-            fields: form.fields,
-            expires_at: instant(form.expires_at),
+        let (store, key, kind) = (&self.house.media, &new.object_key, &new.content_type);
+        let shape = if wish.bytes < self.house.web.parts_from {
+            let form = store.form(key, kind, wish.bytes, LIFE)?;
+            let (url, expires_at) = (Some(form.url), instant(form.expires_at));
+            PresignedShape { id: new.id, url, fields: form.fields, parts: Vec::new(), expires_at }
+        } else {
+            let opened = store.parts(key, kind, wish.bytes, LIFE_OF_PARTS).await?;
+            let shape = |part: Part| PartShape { url: part.url, bytes: part.bytes };
+            let (parts, expires_at) =
+                (opened.parts.into_iter().map(shape).collect(), instant(opened.expires_at));
+            new.parts = Some(opened.id);
+            PresignedShape { id: new.id, url: None, fields: BTreeMap::new(), parts, expires_at }
         };
         let body = serde_json::to_string(&shape).unwrap_or_default();
         Ok((new, Answer { status: 201, body }))
@@ -152,10 +202,30 @@ impl App {
         }
     }
 
+    /// The answer to who says that the file is sent.
+    async fn completed(&self, upload: &Upload, asked: Option<&Asked>) -> Result<Response, Problem> {
+        let taken = match self.became(upload).await? {
+            Some(media) => Taken::Earlier(media),
+            None => self.take(upload, asked).await?,
+        };
+        let earlier = match taken {
+            Taken::Now(Once::Done(media)) => return Ok(give(answer(&media), false)),
+            Taken::Now(Once::Before(answer)) => return Ok(give(answer, true)),
+            Taken::Now(Once::KeyReused) => return Err(Problem::key_reused()),
+            Taken::Earlier(media) => media,
+        };
+        let Some(asked) = asked else { return Ok(give(answer(&earlier), true)) };
+        match self.house.ledger.answer_of(asked, earlier.id, answer(&earlier)).await? {
+            Once::Done(answer) | Once::Before(answer) => Ok(give(answer, true)),
+            Once::KeyReused => Err(Problem::key_reused()),
+        }
+    }
+
     /// Copies what came to where its sender cannot reach it any more, looks at the copy, and keeps that.
-    async fn take(&self, upload: &Upload) -> Result<Media, Problem> {
+    async fn take(&self, upload: &Upload, asked: Option<&Asked>) -> Result<Taken, Problem> {
         let store = &self.house.media;
         let kind = Type::named(&upload.content_type).ok_or_else(Problem::internal)?;
+        self.join(upload).await?;
         if !self.has_come(upload).await? {
             return self.faster(upload).await;
         }
@@ -166,16 +236,21 @@ impl App {
             let first = self.faster(upload).await;
             return if first.is_ok() { first } else { Err(failure.into()) };
         }
-        let kept = self.keep_copy(upload, &key).await;
+        let kept = self.keep_copy(upload, &key, asked).await;
         // After an error of the ledger the row may stand all the same: a file too many is swept, too few is a broken post.
-        let needed =
-            matches!(&kept, Ok(Some(_))) || matches!(&kept, Err(problem) if problem.word != "invalid");
+        let needed = matches!(&kept, Ok(Once::Done(Some(_))))
+            || matches!(&kept, Err(problem) if problem.word != "invalid");
         if !needed {
             self.discard(&key).await;
         }
-        let Some(media) = kept? else { return self.faster(upload).await };
+        let media = match kept? {
+            Once::Done(Some(media)) => media,
+            Once::Done(None) => return self.faster(upload).await,
+            Once::Before(answer) => return Ok(Taken::Now(Once::Before(answer))),
+            Once::KeyReused => return Ok(Taken::Now(Once::KeyReused)),
+        };
         self.discard(&upload.object_key).await;
-        Ok(media)
+        Ok(Taken::Now(Once::Done(media)))
     }
 
     /// Whether what was promised is there; nothing is, where it never came or was completed at this moment.
@@ -193,8 +268,29 @@ impl App {
         }
     }
 
+    /// Has the store make one file of what came in parts. Where that was done before, the file is there already.
+    async fn join(&self, upload: &Upload) -> Result<(), Problem> {
+        let Some(parts) = &upload.parts else { return Ok(()) };
+        let promised = upload.bytes.unsigned_abs();
+        match self.house.media.join(&upload.object_key, parts, promised).await? {
+            Some(have) if have == promised => Ok(self.house.ledger.upload_joined(upload.id).await?),
+            None | Some(0) => Ok(()),
+            Some(have) => {
+                let detail = format!(
+                    "{promised} bytes were promised; the parts that have come have {have}. Send the others, then say so."
+                );
+                Err(Problem::invalid(vec![Finding::new("bytes", "media_size_differs", detail)]))
+            }
+        }
+    }
+
     /// Looks at the copy and writes it down; `None`: somebody was faster.
-    async fn keep_copy(&self, upload: &Upload, key: &str) -> Result<Option<Media>, Problem> {
+    async fn keep_copy(
+        &self,
+        upload: &Upload,
+        key: &str,
+        asked: Option<&Asked>,
+    ) -> Result<Once<Option<Media>>, Problem> {
         let bytes = upload.bytes.unsigned_abs();
         // What is copied may have been sent anew since it was measured.
         let found = self.house.media.size(key).await?;
@@ -207,21 +303,26 @@ impl App {
         let seen = seen.await.map_err(told)?;
         let at = (upload.workspace_id, key.to_owned());
         let new = described(&upload.name, bytes, seen.sha256, seen.kind, seen.measure, at);
-        Ok(self.house.ledger.complete_upload(upload.id, &new).await?)
+        Ok(self.house.ledger.complete_upload(upload.id, &new, asked, answer).await?)
     }
 
     /// What somebody else made of the upload meanwhile.
-    async fn faster(&self, upload: &Upload) -> Result<Media, Problem> {
+    async fn faster(&self, upload: &Upload) -> Result<Taken, Problem> {
         let now = self.house.ledger.upload(upload.workspace_id, upload.id).await?;
-        let media = match &now {
-            Some(now) => self.became(now).await?,
-            None => None,
-        };
-        media.ok_or_else(|| {
+        let now = now.ok_or_else(|| {
+            Problem::conflict("The upload was not completed in time and has expired. Promise the file anew.")
+        })?;
+        self.became(&now).await?.map(Taken::Earlier).ok_or_else(|| {
             Problem::conflict(
-                "Nothing has come to the store yet. Send the file with the form first, then say so.",
+                "Nothing has come to the store yet. Send the file with the form, or its parts, first; then say so.",
             )
         })
+    }
+
+    async fn abandon(&self, key: &str, parts: &str) {
+        if let Err(failure) = self.house.media.abandon(key, parts).await {
+            tracing::warn!(%failure, key, "parts that are not needed could not be given up");
+        }
     }
 
     async fn discard(&self, key: &str) {

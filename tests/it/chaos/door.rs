@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
+    files::{File, Shelf},
     schedule::{PostPlan, Wish},
     surfaces::Shape,
 };
@@ -26,8 +27,7 @@ pub struct Door {
     pool: sqlx::PgPool,
     /// Of each network: our id of an account, and the network's.
     accounts: BTreeMap<&'static str, [(String, String); 2]>,
-    pictures: [String; 2],
-    film: String,
+    shelf: Shelf,
 }
 
 /// A post that was accepted, and what became of the wish about it.
@@ -35,6 +35,8 @@ pub struct Door {
 pub struct Accepted {
     /// Its plan.
     pub plan: PostPlan,
+    /// Its files, which no other post of the round has.
+    pub files: Vec<File>,
     /// Our id of it; none where it was never accepted.
     pub id: Option<Uuid>,
     /// When it was accepted, or given up.
@@ -57,11 +59,11 @@ impl Door {
     pub fn new(
         system: &System,
         accounts: BTreeMap<&'static str, [(String, String); 2]>,
-        pictures: [String; 2],
-        film: String,
+        shelf: Shelf,
     ) -> Self {
         Self {
             http: reqwest::Client::builder()
+                .no_proxy()
                 .timeout(ANSWER_WITHIN)
                 .pool_max_idle_per_host(0)
                 .build()
@@ -70,8 +72,7 @@ impl Door {
             key: system.key.clone(),
             pool: system.database.pool.clone(),
             accounts,
-            pictures,
-            film,
+            shelf,
         }
     }
 
@@ -80,14 +81,22 @@ impl Door {
         &self.accounts[platform][account].1
     }
 
-    /// Posts everything at its time, and tells the wishes at theirs.
-    pub async fn post_all(&self, plans: &[PostPlan]) -> Vec<Accepted> {
-        futures_util::future::join_all(plans.iter().map(|plan| self.post(plan))).await
+    /// The files of each of these posts.
+    pub fn files(&self, plans: &[PostPlan]) -> Vec<Vec<File>> {
+        let mut taker = self.shelf.taker();
+        plans.iter().map(|plan| taker.take(plan.shape.files())).collect()
     }
 
-    async fn post(&self, plan: &PostPlan) -> Accepted {
+    /// Posts everything at its time, and tells the wishes at theirs.
+    pub async fn post_all(&self, plans: &[PostPlan]) -> Vec<Accepted> {
+        let files = self.files(plans);
+        let posts = plans.iter().zip(files).map(|(plan, files)| self.post(plan, files));
+        futures_util::future::join_all(posts).await
+    }
+
+    async fn post(&self, plan: &PostPlan, files: Vec<File>) -> Accepted {
         tokio::time::sleep(plan.at).await;
-        let id = self.accepted(plan).await;
+        let id = self.accepted(plan, &files).await;
         let at = Instant::now();
         let mut granted = BTreeMap::new();
         if let (Some(id), Some((after, wish))) = (id, plan.wish) {
@@ -97,11 +106,11 @@ impl Door {
                 granted = taken;
             }
         }
-        Accepted { plan: plan.clone(), id, at, granted }
+        Accepted { plan: plan.clone(), files, id, at, granted }
     }
 
-    async fn accepted(&self, plan: &PostPlan) -> Option<Uuid> {
-        let (body, key) = (self.body(plan), Uuid::now_v7().to_string());
+    async fn accepted(&self, plan: &PostPlan, files: &[File]) -> Option<Uuid> {
+        let (body, key) = (self.body(plan, files), Uuid::now_v7().to_string());
         let until = Instant::now() + ASK_FOR;
         let mut again = tokio::time::interval(Duration::from_millis(150));
         while Instant::now() < until {
@@ -118,22 +127,20 @@ impl Door {
         None
     }
 
-    fn body(&self, plan: &PostPlan) -> Value {
+    fn body(&self, plan: &PostPlan, files: &[File]) -> Value {
         let targets = plan.targets.iter().map(|(surface, account)| {
-            let platform = surface.name().0;
+            let platform = surface.platform();
             let options =
                 if platform == TIKTOK { json!({ "privacy_level": "PUBLIC_TO_EVERYONE" }) } else { json!({}) };
             json!({ "account_id": self.accounts[platform][*account].0, "options": options })
         });
         let (kind, targets) = (plan.shape.kind(), targets.collect::<Vec<_>>());
         let mut body = json!({ "caption": plan.caption, "kind": kind, "targets": targets });
-        match plan.shape {
-            Shape::Words => {}
-            Shape::Link => body["link"] = json!("https://example.com/bread"),
-            Shape::Picture | Shape::PictureStory => body["media_ids"] = json!([self.pictures[0]]),
-            Shape::Pictures => body["media_ids"] = json!(self.pictures),
-            Shape::Slides => body["media_ids"] = json!([self.pictures[0], self.film]),
-            Shape::Film | Shape::Reel | Shape::FilmStory => body["media_ids"] = json!([self.film]),
+        if plan.shape == Shape::Link {
+            body["link"] = json!("https://example.com/bread");
+        }
+        if !files.is_empty() {
+            body["media_ids"] = files.iter().map(|file| file.id.as_str()).collect();
         }
         if let Some(latest) = plan.latest {
             body["latest_after"] = json!(format!("PT{latest}S"));

@@ -53,7 +53,7 @@ fn post(caption: &str) -> PostPlan {
 #[tokio::test(flavor = "multi_thread")]
 async fn intake_and_worker_whose_ledger_connections_went_mute_get_others() {
     let mut stage = Stage::set().await;
-    let door = stage.door().await;
+    let door = stage.door(&[]).await;
     stage.staff(1).await;
     published(&stage, &door, "before anything went mute").await;
     // a question is on its way while the connections go mute: its answer never comes

@@ -4,6 +4,7 @@
 mod blows;
 mod dice;
 mod door;
+mod files;
 mod found;
 mod lies;
 mod oracles;
@@ -15,15 +16,16 @@ pub mod servers;
 mod stage;
 mod strike;
 mod surfaces;
+mod tally;
 
 use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
 
-use schedule::Plan;
+use schedule::{Aims, Plan};
 use stage::Stage;
-use surfaces::Surface;
+use surfaces::{Sort, Surface};
 
-/// The rounds that are part of every run of the checks.
-const SMOKE: usize = 8;
+/// The rounds that are part of every run of the checks, each of every surface.
+const SMOKE: usize = 5;
 /// The seed of their first; each round's is one more than that of the one before.
 const SMOKE_SEED: u64 = 1012;
 
@@ -31,7 +33,7 @@ const SMOKE_SEED: u64 = 1012;
 struct Options {
     rounds: usize,
     seed: u64,
-    surfaces: BTreeSet<Surface>,
+    aims: Aims,
     json: bool,
     /// Where a broken round leaves its logs.
     evidence: Option<PathBuf>,
@@ -39,17 +41,44 @@ struct Options {
 
 impl Options {
     fn from_environment() -> Self {
-        let surfaces: BTreeSet<_> = match told::<String>("SURFACES") {
-            None => Surface::ALL.iter().copied().collect(),
-            Some(names) => names.split(',').flat_map(Surface::named).collect(),
-        };
-        assert!(!surfaces.is_empty(), "no such surface");
         Self {
             rounds: told("ROUNDS").unwrap_or(SMOKE),
             seed: told("SEED").unwrap_or(SMOKE_SEED),
-            surfaces,
+            aims: aims(told::<String>("SURFACES").as_deref().unwrap_or(EACH)),
             json: told::<String>("JSON").is_some(),
             evidence: told("EVIDENCE"),
+        }
+    }
+
+    fn plans(&self) -> impl Iterator<Item = Plan> {
+        (self.seed..).take(self.rounds).map(|seed| Plan::of(seed, &self.aims))
+    }
+
+    /// The most files of each sort that a round takes.
+    fn files(&self) -> Vec<(Sort, usize)> {
+        let most = |sort| (sort, self.plans().map(|plan| plan.files(sort)).max().unwrap_or(0));
+        [Sort::Picture, Sort::Film].map(most).to_vec()
+    }
+}
+
+/// Every surface once a round.
+const EACH: &str = "all-each";
+/// Any of them at random.
+const ALL: &str = "all";
+
+/// The surfaces of these names. One that no surface has is a mistake and not a smaller proof.
+fn aims(names: &str) -> Aims {
+    let all = || Surface::ALL.iter().copied().collect();
+    match names {
+        EACH => Aims { surfaces: all(), each: true },
+        ALL => Aims { surfaces: all(), each: false },
+        names => {
+            let of = |name| {
+                let found = Surface::named(name);
+                assert!(!found.is_empty(), "no surface is called {name:?}");
+                found
+            };
+            Aims { surfaces: names.split(',').flat_map(of).collect::<BTreeSet<_>>(), each: false }
         }
     }
 }
@@ -70,11 +99,10 @@ fn say(lines: &str) {
 async fn whatever_breaks_no_post_is_lost_doubled_or_stuck() {
     let options = Options::from_environment();
     let mut stage = Stage::set().await;
-    let door = stage.door().await;
+    let door = stage.door(&options.files()).await;
     let mut summary = report::Summary::default();
     println!();
-    for number in 1..=options.rounds {
-        let plan = Plan::of(options.seed + number as u64 - 1, &options.surfaces);
+    for (number, plan) in (1..).zip(options.plans()) {
         let round = round::play(&mut stage, &door, &plan).await;
         say(&if options.json { round.json(number).to_string() } else { round.line(number) });
         if !round.found.is_empty() {
@@ -82,6 +110,7 @@ async fn whatever_breaks_no_post_is_lost_doubled_or_stuck() {
         }
         summary.add(round);
     }
+    summary.close(oracles::late(&stage.effects().await));
     say(&if options.json { summary.json().to_string() } else { summary.lines() });
     assert!(summary.good(), "{}", summary.lines());
 }
@@ -101,7 +130,17 @@ async fn keep_evidence(options: &Options, stage: &Stage, plan: &Plan) {
     }
     let calls = stage.system.control("calls").await;
     std::fs::write(folder.join("calls.json"), format!("{calls:#}")).unwrap();
-    for table in ["publication", "remote_call", "attempt", "job", "claim", "worker", "job_history"] {
+    for table in [
+        "publication",
+        "remote_call",
+        "attempt",
+        "job",
+        "claim",
+        "worker",
+        "job_history",
+        "media_fetch",
+        "orphan_handle",
+    ] {
         let query = format!("SELECT to_jsonb(t)::text FROM {table} t");
         let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
             .fetch_all(&stage.system.database.pool)
@@ -113,9 +152,8 @@ async fn keep_evidence(options: &Options, stage: &Stage, plan: &Plan) {
 
 #[test]
 fn the_bound_of_a_round_is_that_of_its_settings() {
-    let all = Surface::ALL.iter().copied().collect();
-    for seed in 0..100 {
-        let bound = round::bound(&Plan::of(seed, &all));
+    for (seed, names) in (0..100).flat_map(|seed| [(seed, ALL), (seed, EACH)]) {
+        let bound = round::bound(&Plan::of(seed, &aims(names)));
         assert!(bound > Duration::from_secs(30) && bound < Duration::from_mins(4), "{seed}: {bound:?}");
     }
 }

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
     blows::{Blow, Line, Weather},
     door::{Accepted, Door},
-    oracles,
+    lies::Target,
+    oracles::{self, Tallies},
     report::{Breach, Found, Round},
     schedule::Plan,
     stage::{LATE_LIMIT, LEASE, LOOK_MOST, REAP_EVERY, SETTLE, Stage},
     strike::{Keeper, strike_all},
+    surfaces::Surface,
 };
 
 /// A job that its worker no longer runs is given up within this (`worker::reaper`, in code), and the reaper's
@@ -39,7 +42,8 @@ pub fn bound(plan: &Plan) -> Duration {
     });
     let half_open = if half_open { HALF_OPEN } else { Duration::ZERO };
     // what was sent and is given up is waited for where the network takes nothing back
-    found_dead + doubt * (1 + plan.doubts()) + LATE_LIMIT + TURNS + SLACK + half_open
+    let fetched = Duration::from_millis(plan.pull_after_ms);
+    found_dead + (doubt + fetched) * (1 + plan.doubts()) + LATE_LIMIT + TURNS + SLACK + half_open
 }
 
 /// Plays a round and judges it.
@@ -47,31 +51,49 @@ pub async fn play(stage: &mut Stage, door: &Door, plan: &Plan) -> Round {
     let begun = Instant::now();
     stage.honest_networks().await;
     stage.staff(plan.workers).await;
-    for post in &plan.posts {
-        for lie in &post.lies {
-            stage.system.fault(lie.rule(post)).await;
-        }
-    }
+    let since = stage.effects().await.last().map_or(0, |effect| effect.seq);
+    let lies = lies(door, plan);
+    stage.lying_networks(lies.iter().map(|(_, rule)| rule.clone()), plan.pull_after_ms).await;
     let (accepted, struck) = tokio::join!(door.post_all(&plan.posts), strike_all(stage, plan));
     let last = accepted.iter().map(|post| post.at).chain(struck.over).max().unwrap_or(begun);
     let mut found = Vec::new();
     let settled = quiet(stage, plan, &accepted, last).await;
     let at = settled.unwrap_or_else(|stuck| {
-        found.push(Found { breach: Breach::Stuck, what: stuck });
+        found.push(Found { breach: Breach::Stuck, surface: None, what: stuck });
         Instant::now()
     });
-    let (broken, tally) = oracles::ask(stage, door, &accepted).await;
+    let (broken, mut tallies) = oracles::ask(stage, door, &accepted, since).await;
     found.extend(broken);
+    count_lies(&mut tallies, &lies, &stage.lies_told().await);
     Round {
         seed: plan.seed,
         workers: plan.workers,
         blows: plan.blows.iter().map(|(_, blow)| blow.name()).collect(),
         fired: struck.fired,
-        lies: plan.posts.iter().map(|post| post.lies.len()).sum(),
-        tally,
+        tallies,
         found,
         recovery: struck.over.map_or(Duration::ZERO, |over| at.saturating_duration_since(over)),
         took: begun.elapsed(),
+    }
+}
+
+/// The rules by which the networks lie, each with the surface at whose calls.
+fn lies(door: &Door, plan: &Plan) -> Vec<(Surface, Value)> {
+    let mut rules = Vec::new();
+    for (post, files) in plan.posts.iter().zip(door.files(&plan.posts)) {
+        for &(surface, account) in &post.targets {
+            let account = door.external(surface.platform(), account);
+            let target = Target { surface, account, words: &post.caption, files: &files };
+            let told = post.lies.iter().flat_map(|lie| lie.rules(&target));
+            rules.extend(told.map(|rule| (surface, rule)));
+        }
+    }
+    rules
+}
+
+fn count_lies(tallies: &mut Tallies, lies: &[(Surface, Value)], told: &[u64]) {
+    for ((surface, _), told) in lies.iter().zip(told) {
+        tallies.entry(*surface).or_default().lies += told;
     }
 }
 

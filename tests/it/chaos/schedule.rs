@@ -9,7 +9,7 @@ use super::{
     blows::{Action, Blow, Hints, Hole, Line, Loss, Weather, Whose},
     dice::{Dice, Weighted},
     lies::{self, Lie},
-    surfaces::{Shape, Surface},
+    surfaces::{Shape, Sort, Surface},
 };
 
 /// Places for workers; a round uses one to all of them.
@@ -28,6 +28,17 @@ pub struct Plan {
     pub posts: Vec<PostPlan>,
     /// What goes wrong, at its time.
     pub blows: Vec<(Duration, Blow)>,
+    /// How many milliseconds after it was asked to TikTok fetches photos.
+    pub pull_after_ms: u64,
+}
+
+/// Where the posts of a round go.
+#[derive(Debug, Clone)]
+pub struct Aims {
+    /// The surfaces.
+    pub surfaces: BTreeSet<Surface>,
+    /// Each of them once a round, rather than a few at random.
+    pub each: bool,
 }
 
 /// A post of a round.
@@ -59,20 +70,31 @@ pub enum Wish {
 }
 
 impl Plan {
-    /// The round of a seed, over these surfaces.
-    pub fn of(seed: u64, surfaces: &BTreeSet<Surface>) -> Self {
+    /// The round of a seed.
+    pub fn of(seed: u64, aims: &Aims) -> Self {
         let mut dice = Dice::of(seed);
         // where many share the work, few come by at one failpoint
         let armed = dice.percent(35);
         let workers = dice.within(1, if armed { 2 } else { SLOTS });
-        let posts = dice.within(3, 7);
-        let mut posts: Vec<_> = (0..posts).map(|n| post(&mut dice, seed, n, surfaces)).collect();
+        let mut posts = if aims.each {
+            let each = aims.surfaces.iter().enumerate();
+            each.map(|(n, surface)| alone(&mut dice, seed, n, *surface)).collect()
+        } else {
+            let posts = dice.within(3, 7);
+            (0..posts).map(|n| post(&mut dice, seed, n, &aims.surfaces)).collect::<Vec<_>>()
+        };
         let blows = blows(&mut dice, seed, workers, armed);
         if blows.iter().any(|(_, blow)| matches!(blow, Blow::Armed { point: Point::AfterEvidence, .. })) {
             // only a doubt brings the reconciler there
             posts[0].lies = vec![Lie::CommitWord("effect_then_drop")];
         }
-        Self { seed, workers, posts, blows }
+        let pull_after_ms = dice.one(&[0, 0, 0, 300, 1500, 4000]);
+        Self { seed, workers, posts, blows, pull_after_ms }
+    }
+
+    /// The files that its posts take.
+    pub fn files(&self, sort: Sort) -> usize {
+        self.posts.iter().flat_map(|post| post.shape.files()).filter(|file| **file == sort).count()
     }
 
     /// The most doubts that the networks' lies make of one post.
@@ -93,9 +115,20 @@ fn post(dice: &mut Dice, seed: u64, n: usize, surfaces: &BTreeSet<Surface>) -> P
             targets.push(also);
         }
     }
+    to(dice, seed, n, targets)
+}
+
+/// A post to one surface.
+fn alone(dice: &mut Dice, seed: u64, n: usize, surface: Surface) -> PostPlan {
+    let account = dice.below(ACCOUNTS);
+    to(dice, seed, n, vec![(surface, account)])
+}
+
+fn to(dice: &mut Dice, seed: u64, n: usize, targets: Vec<(Surface, usize)>) -> PostPlan {
     PostPlan {
-        caption: format!("chaos {seed} post {n}"),
-        shape,
+        // none is a part of another
+        caption: format!("chaos {seed} post {n:03}"),
+        shape: targets[0].0.shape(),
         at: dice.span(0, 1500),
         latest: dice.percent(5).then_some(4),
         wish: dice.percent(12).then(|| (dice.span(0, 1500), dice.one(&[Wish::Cancel, Wish::Edit]))),
@@ -171,7 +204,18 @@ mod tests {
     use super::*;
 
     fn plan(seed: u64) -> Plan {
-        Plan::of(seed, &Surface::ALL.iter().copied().collect())
+        Plan::of(
+            seed,
+            &Aims { surfaces: Surface::ALL.iter().copied().collect(), each: seed.is_multiple_of(2) },
+        )
+    }
+
+    #[test]
+    fn a_round_of_each_surface_posts_to_each_once() {
+        let all: BTreeSet<Surface> = Surface::ALL.iter().copied().collect();
+        let plan = Plan::of(3, &Aims { surfaces: all.clone(), each: true });
+        let targets: Vec<Surface> = plan.posts.iter().flat_map(|post| &post.targets).map(|it| it.0).collect();
+        assert_eq!((targets.len(), targets.into_iter().collect()), (all.len(), all));
     }
 
     #[test]
@@ -207,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_surface_that_is_not_asked_for_gets_nothing() {
-        let only = [Surface::TiktokVideo].into_iter().collect();
+        let only = Aims { surfaces: [Surface::TiktokVideo].into_iter().collect(), each: false };
         let plans = (0..50).map(|seed| Plan::of(seed, &only));
         for post in plans.flat_map(|plan| plan.posts) {
             assert!(post.targets.iter().all(|(surface, _)| *surface == Surface::TiktokVideo), "{post:?}");

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use super::{
     blows::{Hole, Line, Weather, Whose},
     door::Door,
+    files::Shelf,
+    oracles::Effect,
     proxy::Relay,
     schedule::SLOTS,
     servers::{Postgres, Redis},
+    surfaces::Sort,
 };
-use crate::harness::{
-    Database, FACEBOOK, Ground, INSTAGRAM, Process, System, TIKTOK, eventually_within, film, picture,
-};
+use crate::harness::{Database, FACEBOOK, Ground, INSTAGRAM, Process, System, TIKTOK, eventually_within};
 
 /// What the rounds' bounds are made of; the processes are started with these.
 pub const LEASE: Duration = Duration::from_secs(3);
@@ -95,18 +96,15 @@ impl Stage {
         Self { slots, web_links, system, redis, postgres, started: 0 }
     }
 
-    /// The door, with two accounts of each network and a file of each sort behind it.
-    pub async fn door(&self) -> Door {
+    /// The door, with two accounts of each network and as many files of each sort behind it.
+    pub async fn door(&self, files: &[(Sort, usize)]) -> Door {
         let mut accounts = BTreeMap::new();
         for platform in [FACEBOOK, INSTAGRAM, TIKTOK] {
             let second = self.second_account(platform).await;
             let first = (self.system.account(platform).to_owned(), first_account(platform).to_owned());
             accounts.insert(platform, [first, second]);
         }
-        let one = self.system.upload("picture.jpg", picture()).await;
-        let pictures = [one, self.system.upload("another.jpg", picture()).await];
-        let film = self.system.upload("film.mp4", film()).await;
-        Door::new(&self.system, accounts, pictures, film)
+        Door::new(&self.system, accounts, Shelf::stocked(&self.system, files).await)
     }
 
     /// Connects another account of a network: our id of it and the network's.
@@ -117,7 +115,7 @@ impl Stage {
             "platform": platform, "external_id": external, "name": "Second", "access_token": token, "refresh_token": "r2",
         });
         let url = format!("{}/accounts", self.system.addresses["control"].as_str().unwrap());
-        let added = reqwest::Client::new().post(url).json(&account).send().await.unwrap();
+        let added = crate::harness::client().post(url).json(&account).send().await.unwrap();
         assert!(added.status().is_success(), "{}", added.text().await.unwrap());
         let add = ["account", "add", "--workspace", "Bakery", "--platform", platform];
         let named = ["--external-id", &external, "--name", "Second"];
@@ -240,7 +238,7 @@ impl Stage {
         self.system.web = Some(self.system.process("web", &["web"], more));
         let url = self.system.url("/healthz");
         eventually_within(Duration::from_secs(30), "the intake", || async {
-            reqwest::get(&url).await.map(drop).map_err(|e| e.to_string())
+            crate::harness::client().get(&url).send().await.map(drop).map_err(|e| e.to_string())
         })
         .await;
     }
@@ -254,14 +252,33 @@ impl Stage {
     pub async fn honest_networks(&self) {
         for what in ["faults", "calls"] {
             let url = format!("{}/{what}", self.system.addresses["control"].as_str().unwrap());
-            let done = reqwest::Client::new().delete(url).send().await.unwrap();
+            let done = crate::harness::client().delete(url).send().await.unwrap();
             assert!(done.status().is_success());
         }
     }
 
+    /// Tells the networks how to lie in a round.
+    pub async fn lying_networks(&self, rules: impl Iterator<Item = Value>, pull_after_ms: u64) {
+        self.system.tell("settings", &json!({ "tiktok_pull_after_ms": pull_after_ms })).await;
+        for rule in rules {
+            self.system.fault(rule).await;
+        }
+    }
+
+    /// How often each of the rules was played, in their order.
+    pub async fn lies_told(&self) -> Vec<u64> {
+        let rules = self.system.control("faults").await;
+        rules["data"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|rule| rule["hits"].as_u64().unwrap_or(0))
+            .collect()
+    }
+
     /// What the public sees, of all posts.
-    pub async fn effects(&self) -> Vec<Value> {
-        self.system.control("effects").await["data"].as_array().cloned().unwrap_or_default()
+    pub async fn effects(&self) -> Vec<Effect> {
+        serde_json::from_value(self.system.control("effects").await["data"].take()).unwrap()
     }
 }
 

@@ -83,7 +83,7 @@ async fn a_job_whose_transaction_commits_after_a_later_one_is_not_passed_over() 
 async fn a_hundred_equal_requests_under_one_key_and_a_killed_intake_make_one_post() {
     let mut system = System::start().await;
     let wish = system.wish("clicked a hundred times", &[FACEBOOK], &[]);
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let ask = |url: String, key: String| {
         let request = client.post(url).bearer_auth(key).header("Idempotency-Key", "once").json(&wish);
         async move {

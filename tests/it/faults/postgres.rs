@@ -105,7 +105,7 @@ async fn a_postgres_that_is_away_for_longer_than_a_lease_is_waited_for() {
     system.all_live_once(&posts).await;
     let pid = system.workers[0].pid();
     postgres.down(false).await;
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let ready = client.get(system.url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), 503);
     let wish = system.wish("amid the outage", &[FACEBOOK], &[]);
@@ -306,7 +306,7 @@ async fn a_ledger_that_turns_read_only_accepts_nothing_and_says_when_to_come_bac
                WHERE datname = $1 AND application_name = 'postroom'";
     sqlx::query(cut).bind(&name).execute(&mut connection).await.unwrap();
     let wish = system.wish("nobody may write", &[FACEBOOK, INSTAGRAM], &[]);
-    let client = reqwest::Client::new();
+    let client = crate::harness::client();
     let ask = || client.post(system.url("/api/v1/posts")).bearer_auth(&system.key).json(&wish).send();
     for _ in 0..3 {
         let refused = ask().await.unwrap();

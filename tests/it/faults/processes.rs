@@ -47,7 +47,7 @@ async fn a_job_that_blocks_every_thread_for_longer_than_a_lease_keeps_its_claim(
     system.start_worker_on("probe");
     let answers = || async {
         let url = format!("http://localhost:{port}/healthz");
-        let answer = reqwest::Client::new().get(url).timeout(Duration::from_millis(300)).send().await;
+        let answer = crate::harness::client().get(url).timeout(Duration::from_millis(300)).send().await;
         answer.map(drop).map_err(|error| error.to_string())
     };
     eventually("the worker", answers).await;

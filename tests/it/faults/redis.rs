@@ -61,7 +61,8 @@ async fn until_ring(address: &str, there: bool) {
 }
 
 async fn figure(system: &System, name: &str) -> f64 {
-    let text = reqwest::get(system.url("/metrics")).await.unwrap().text().await.unwrap();
+    let text =
+        crate::harness::client().get(system.url("/metrics")).send().await.unwrap().text().await.unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     value.unwrap_or_default()
 }

@@ -91,6 +91,11 @@ where
     }
 }
 
+/// A client that goes straight to loopback, whatever the environment says of proxies.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 /// The binary of that name, beside the one under test.
 pub fn binary(name: &str) -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_postroom")).with_file_name(name)
@@ -118,7 +123,7 @@ impl System {
             web: None,
             key: String::new(),
             accounts: BTreeMap::new(),
-            http: reqwest::Client::new(),
+            http: client(),
             database,
             redis,
             _sandbox: sandbox,
@@ -243,15 +248,18 @@ impl System {
     }
 
     /// A call of the API: the status and the answer, as a string where it is no JSON.
+    ///
+    /// What is no JSON comes with its headers, which tell who answered.
     pub async fn api(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let mut request = self.http.request(method, self.url(path)).bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.json(body);
         }
         let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.unwrap_or_else(|error| format!("{error:?}"));
-        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        let told = |_| Value::String(format!("{text}\n{headers:?}"));
+        (status, serde_json::from_str(&text).unwrap_or_else(told))
     }
 
     /// Uploads a file and gives its id.
@@ -266,8 +274,9 @@ impl System {
             .send()
             .await
             .unwrap();
-        let (status, answer) = (sent.status(), sent.json::<Value>().await.unwrap());
-        assert_eq!(status, 201, "{answer}");
+        let (status, headers, text) = (sent.status(), sent.headers().clone(), sent.text().await.unwrap());
+        assert_eq!(status, 201, "{text}\n{headers:?}");
+        let answer: Value = serde_json::from_str(&text).unwrap();
         answer["id"].as_str().unwrap().to_owned()
     }
 
