@@ -49,7 +49,12 @@ impl Job for TokenRefresh {
         let (mut wish, mut renewed) = (self.wish(), false);
         for _ in 0..MOST_STEPS {
             let Some(it) = renewals.look(self.account_id).await? else { return Ok(Done::nothing()) };
-            match tokens::next(&it.standing, wish, it.now) {
+            let step = match tokens::next(&it.standing, wish, it.now) {
+                // what was just renewed is looked at, however soon it ends: another pair would be no better
+                Step::Send(Turn::Begin) if renewed => Step::Examine,
+                step => step,
+            };
+            match step {
                 Step::End => return Ok(Done::nothing()),
                 Step::WaitUntil(until) => {
                     let reason = "a worker that is gone may still save what it was given".into();

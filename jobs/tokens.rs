@@ -11,6 +11,9 @@ use crate::preflight::AccountState;
 /// How often access is looked after that nothing ends soon.
 pub const LOOK_AFTER: TimeDelta = TimeDelta::hours(24);
 
+/// The least time between one look and the next.
+const LOOK_LEAST: TimeDelta = TimeDelta::minutes(10);
+
 /// Where an account's refresh stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -181,6 +184,12 @@ pub fn look_after(renew_from: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Date
     renew_from.map_or(daily, |from| from.min(daily))
 }
 
+/// The same of access that was looked at just now: what is to be renewed by then all the same waits a moment, so that a
+/// life of seconds leads to no call after call.
+pub fn look_again(renew_from: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    look_after(renew_from.map(|from| from.max(now + LOOK_LEAST)), now)
+}
+
 /// From when on access is renewed: half of the shortest life, of each token when it was issued and when it ends.
 pub fn renew_from(lives: &[(DateTime<Utc>, Option<DateTime<Utc>>)]) -> Option<DateTime<Utc>> {
     lives.iter().filter_map(|(issued, ends)| ends.map(|ends| half_life(*issued, ends))).min()
@@ -248,5 +257,7 @@ mod tests {
         assert_eq!(look_after(Some(at(30)), at(0)), at(30));
         assert_eq!(look_after(Some(at(100_000)), at(0)), at(24 * 60));
         assert_eq!(look_after(None, at(0)), at(24 * 60));
+        assert_eq!(look_again(Some(at(30)), at(0)), at(30));
+        assert_eq!(look_again(Some(at(30)), at(40)), at(50), "it has just been looked at");
     }
 }

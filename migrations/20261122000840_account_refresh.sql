@@ -14,8 +14,11 @@ ALTER TABLE account
 UPDATE account SET refresh_due_at = ledger_now();
 UPDATE account SET renewable = true
 WHERE EXISTS (SELECT FROM vault.token t WHERE t.account_id = account.id AND t.field = 'refresh');
--- Of a refresh token nobody has said yet when it ends.
-UPDATE vault.token SET expires_at = NULL WHERE field = 'refresh';
+-- Of a refresh token nobody has said yet when it ends; it is as old as what came with it.
+UPDATE vault.token t SET expires_at = NULL, issued_at = access.issued_at
+FROM vault.token access
+WHERE t.field = 'refresh' AND access.account_id = t.account_id AND access.field = 'access'
+  AND access.generation = t.generation;
 
 CREATE INDEX account_refresh_due ON account (refresh_due_at) WHERE state IN ('active', 'paused');
 -- One job an account, so that one worker at a time holds its refresh; and one call open, whatever happens.

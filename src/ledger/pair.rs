@@ -19,7 +19,9 @@ const SAVE_AGAIN: Duration = Duration::from_millis(200);
 pub(super) struct Whole {
     pub access: SecretString,
     pub refresh: SecretString,
-    /// When an access token ends that stays as it is.
+    /// The access token stays as it is, and so does its life.
+    pub stays: bool,
+    /// When it ends then.
     pub ends_at: Option<DateTime<Utc>>,
     pub access_life: Option<Duration>,
     pub refresh_life: Option<Duration>,
@@ -36,6 +38,7 @@ pub(super) struct Sealed {
     key_id: String,
     access: Vec<u8>,
     refresh: Vec<u8>,
+    access_stays: bool,
     issued_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     refresh_expires_at: Option<DateTime<Utc>>,
@@ -54,7 +57,9 @@ impl Sealed {
         let ends = |life: Duration| begun.at + TimeDelta::from_std(life).unwrap_or(TimeDelta::days(36_500));
         let expires_at = pair.access_life.map(ends).or(pair.ends_at);
         let refresh_expires_at = pair.refresh_life.map(ends);
-        let from = tokens::renew_from(&[(begun.at, expires_at), (begun.at, refresh_expires_at)]);
+        // what a renewal does not change is no reason for another one
+        let access = (begun.at, expires_at.filter(|_| !pair.stays));
+        let from = tokens::renew_from(&[access, (begun.at, refresh_expires_at)]);
         Self {
             account,
             generation,
@@ -62,6 +67,7 @@ impl Sealed {
             key_id: ring.sealing_key().to_owned(),
             access: seal("access", &pair.access),
             refresh: seal("refresh", &pair.refresh),
+            access_stays: pair.stays,
             issued_at: begun.at,
             expires_at,
             refresh_expires_at,
@@ -103,7 +109,8 @@ impl Ledger {
                    FROM won, unnest($11::text[], $12::bytea[]) AS f (field, sealed)
                    ON CONFLICT (account_id, field) DO UPDATE
                    SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
-                       issued_at = excluded.issued_at, expires_at = excluded.expires_at),
+                       issued_at = CASE WHEN token.field = 'access' AND $13 THEN token.issued_at ELSE excluded.issued_at END,
+                       expires_at = excluded.expires_at),
                awake AS (
                    UPDATE job SET standing = 'active', epoch = job.epoch + 1
                    FROM won WHERE job.account_id = won.id AND job.kind = 'publish' AND job.standing = 'paused')
@@ -120,6 +127,7 @@ impl Ledger {
             new.issued_at,
             &fields,
             &sealed,
+            new.access_stays,
         )
         .fetch_one(&self.pool)
         .await?;
@@ -137,5 +145,65 @@ impl Ledger {
             }
             tokio::time::sleep(SAVE_AGAIN).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::{
+        desk::Account,
+        preflight::AccountState,
+        tokens::{Phase, Standing},
+    };
+
+    use super::{super::keyring, *};
+
+    fn access() -> Access {
+        Access {
+            account: Account {
+                id: Uuid::now_v7(),
+                platform: "facebook_page".into(),
+                external_id: "1".into(),
+            },
+            workspace_id: Uuid::now_v7(),
+            generation: 1,
+            ends_at: None,
+            standing: Standing {
+                state: AccountState::Active,
+                phase: Phase::Idle,
+                open_until: None,
+                renew_from: None,
+                renewable: true,
+            },
+            now: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn sealed(stays: bool, ends_at: Option<DateTime<Utc>>, access_life: Option<Duration>) -> Sealed {
+        let ring = KeyRing::parse(&keyring::generate(keyring::Cipher::XChaCha20Poly1305)).expect("parses");
+        let begun = Begun { call: Uuid::now_v7(), at: DateTime::UNIX_EPOCH };
+        let whole = Whole {
+            access: SecretString::from("a"),
+            refresh: SecretString::from("r"),
+            stays,
+            ends_at,
+            access_life,
+            refresh_life: None,
+            missing: None,
+        };
+        Sealed::of(&access(), begun, whole, &ring)
+    }
+
+    #[test]
+    fn an_access_token_that_stays_as_it_is_asks_for_no_other_renewal() {
+        let hour = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        let stayed = sealed(true, Some(hour), None);
+        assert!(stayed.access_stays);
+        assert_eq!(
+            (stayed.expires_at, stayed.due_at),
+            (Some(hour), DateTime::UNIX_EPOCH + tokens::LOOK_AFTER)
+        );
+        let new = sealed(false, None, Some(Duration::from_hours(1)));
+        assert_eq!((new.expires_at, new.due_at), (Some(hour), DateTime::UNIX_EPOCH + TimeDelta::minutes(30)));
     }
 }

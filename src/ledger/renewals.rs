@@ -61,6 +61,7 @@ impl<'a> ClaimedRenewals<'a> {
                 Some(refresh) => refresh,
                 None => self.open(it.account.id, "refresh").await?,
             },
+            stays,
             ends_at: it.ends_at.filter(|_| stays),
             access_life: pair.access_life,
             refresh_life: pair.refresh_life,
@@ -90,8 +91,9 @@ impl Renewals for ClaimedRenewals<'_> {
         .map_err(LedgerError::from)?;
         let Some(row) = row else { return Ok(None) };
         let unreadable = |what: &str| LedgerError::Unreadable(format!("the account state {what}"));
-        let access =
-            (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| row.issued_at.is_some()));
+        // an access token that stayed as it was when the other was renewed is not changed by another renewal
+        let stayed = row.issued_at.is_none_or(|at| row.refresh_issued_at.is_some_and(|other| at < other));
+        let access = (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| !stayed));
         let refresh = (row.refresh_issued_at.unwrap_or(row.now), row.refresh_expires_at);
         Ok(Some(Access {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
@@ -257,7 +259,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn examined(&self, it: &Access, grant: Option<&Grant>) -> Result<(), JobError> {
-        let due_at = tokens::look_after(it.standing.renew_from, it.now);
+        let due_at = tokens::look_again(it.standing.renew_from, it.now);
         sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),

@@ -90,14 +90,16 @@ impl Ledger {
     ) -> Result<Uuid, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let account = connect_account(&mut tx, new).await?;
+        let (now, kept) = (renewed_anew(&mut tx, account.id, pair).await?, pair.refresh.is_some());
+        // of both the same moment: what is older than the other stayed as it was when that was renewed
+        let issued = pair.issued_at.unwrap_or(now);
         let fields = [("access", Some(&pair.access)), ("refresh", pair.refresh.as_ref())];
         for (field, secret) in fields.into_iter().filter_map(|(field, secret)| secret.map(|s| (field, s))) {
             let name = row_name(new.workspace_id, account.id, field, account.token_generation);
             let sealed = ring.seal(secret.expose_secret().as_bytes(), &name);
-            store(&mut tx, &account, field, ring.sealing_key(), &sealed, pair).await?;
+            let of = Stored { field, key_id: ring.sealing_key(), sealed: &sealed, issued };
+            store(&mut tx, &account, &of, pair).await?;
         }
-        let (now, kept) = (renewed_anew(&mut tx, account.id, pair).await?, pair.refresh.is_some());
-        let issued = pair.issued_at.unwrap_or(now);
         let from = renew_from(&[(issued, pair.expires_at), (issued, pair.refresh_expires_at)]);
         let due = look_after(from.filter(|_| kept), now);
         sqlx::query!("UPDATE account SET refresh_due_at = $2 WHERE id = $1", account.id, due)
@@ -143,27 +145,33 @@ async fn renewed_anew(
     Ok(now)
 }
 
+/// One sealed token.
+struct Stored<'a> {
+    field: &'a str,
+    key_id: &'a str,
+    sealed: &'a [u8],
+    issued: DateTime<Utc>,
+}
+
 async fn store(
     tx: &mut PgTransaction<'_>,
     account: &Connected,
-    field: &str,
-    key_id: &str,
-    sealed: &[u8],
+    of: &Stored<'_>,
     pair: &TokenPair,
 ) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"INSERT INTO vault.token (account_id, field, generation, key_id, sealed, issued_at, expires_at)
-           VALUES ($1, $2, $3, $4, $5, coalesce($6, ledger_now()), $7)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)
            ON CONFLICT (account_id, field) DO UPDATE
            SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
                issued_at = excluded.issued_at, expires_at = excluded.expires_at"#,
         account.id,
-        field,
+        of.field,
         account.token_generation,
-        key_id,
-        sealed,
-        pair.issued_at,
-        if field == "refresh" { pair.refresh_expires_at } else { pair.expires_at },
+        of.key_id,
+        of.sealed,
+        of.issued,
+        if of.field == "refresh" { pair.refresh_expires_at } else { pair.expires_at },
     )
     .execute(&mut **tx)
     .await?;
