@@ -10,7 +10,7 @@ use jobs::{
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, renewals::words, vault::row_name};
+use super::{KeyRing, Ledger, LedgerError, renewals::words, telling::ANSWERS_WITHIN, vault::row_name};
 
 /// The wait before a pair that could not be saved is saved again.
 const SAVE_AGAIN: Duration = Duration::from_millis(200);
@@ -136,20 +136,32 @@ impl Ledger {
 
     /// The same, from memory until it stands or somebody was first: there is no other copy of it.
     pub(super) async fn keep_pair_surely(&self, new: &Sealed) -> Result<bool, LedgerError> {
-        loop {
-            match self.keep_pair(new).await {
-                Err(error @ (LedgerError::Away(_) | LedgerError::Undecided(_))) => {
-                    tracing::warn!(%error, account = %new.account, "a new pair of tokens could not be saved yet");
-                }
-                other => return other,
+        until_kept(new.account, ANSWERS_WITHIN, || self.keep_pair(new)).await
+    }
+}
+
+/// Tries again for as long as trying again can help. An answer that does not come is not waited for: its connection is
+/// half open.
+async fn until_kept<F>(account: Uuid, within: Duration, keep: impl Fn() -> F) -> Result<bool, LedgerError>
+where
+    F: Future<Output = Result<bool, LedgerError>>,
+{
+    loop {
+        let kept = tokio::time::timeout(within, keep()).await;
+        match kept.unwrap_or_else(|late| Err(LedgerError::late(late))) {
+            Err(error) if !error.blames_data() => {
+                tracing::warn!(%error, %account, "a new pair of tokens could not be saved yet");
             }
-            tokio::time::sleep(SAVE_AGAIN).await;
+            other => return other,
         }
+        tokio::time::sleep(SAVE_AGAIN).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use jobs::{
         desk::Account,
         preflight::AccountState,
@@ -192,6 +204,25 @@ mod tests {
             missing: None,
         };
         Sealed::of(&access(), begun, whole, &ring)
+    }
+
+    #[tokio::test]
+    async fn a_pair_is_saved_until_it_stands_whatever_goes_wrong_but_the_pair_itself() {
+        let tries = AtomicU32::new(0);
+        let soon = Duration::from_millis(20);
+        let kept = until_kept(Uuid::nil(), soon, || async {
+            match tries.fetch_add(1, Ordering::SeqCst) {
+                0 => std::future::pending().await,
+                1 => Err(LedgerError::Broken(sqlx::Error::Protocol("half an answer".into()))),
+                2 => Err(LedgerError::Away(sqlx::Error::PoolTimedOut)),
+                3 => Err(LedgerError::Unreadable("an answer".into())),
+                _ => Ok(true),
+            }
+        });
+        assert!(kept.await.expect("it stands"));
+        assert_eq!(tries.load(Ordering::SeqCst), 5);
+        let refused = || async { Err(LedgerError::Refused { constraint: "a_rule".into() }) };
+        until_kept(Uuid::nil(), soon, refused).await.expect_err("it will never stand");
     }
 
     #[test]
