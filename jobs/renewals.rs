@@ -157,7 +157,8 @@ pub trait Renewals: Send + Sync {
     async fn look(&self, account: Uuid) -> Result<Option<Access>, JobError>;
     /// Opens the refresh token of the generation that was seen.
     async fn refresh_token(&self, it: &Access) -> Result<SecretString, JobError>;
-    /// Logs a call before it is sent; none: the account stands elsewhere by now.
+    /// Logs a call before it is sent; none: the account stands elsewhere by now, or the worker's lease ends before the
+    /// call would.
     async fn begin(&self, it: &Access, turn: Turn, limit: Duration) -> Result<Option<Begun>, JobError>;
     /// The open call is in doubt: one's own, with what went wrong, or that of somebody who is gone.
     async fn doubt(&self, it: &Access, own: Option<(Uuid, &Failure)>) -> Result<(), JobError>;

@@ -136,14 +136,32 @@ impl<'a> At<'a> {
         };
         self.enter(renewing.calls()).await?;
         let limit = self.desk.limits.commit_timeout;
+        // before the statement: a sleep in between must not look like no time
+        let asked = self.desk.clock.monotonic();
         let Some(begun) = self.renewals.begin(self.it, turn, limit).await? else {
             let until = self.desk.clock.now() + LOST_RACE;
-            return Ok(Sent::End(Done::Waiting { until, reason: "somebody else renews it".into() }));
+            let reason = "somebody else renews it, or this worker's lease ends too soon".into();
+            return Ok(Sent::End(Done::Waiting { until, reason }));
         };
         fp!(AfterRefreshLogged);
+        if let Some(late) = self.too_late(asked) {
+            self.renewals.spare(self.it, begun.call, &late).await?;
+            return Err(JobError::Infrastructure(late.message));
+        }
         let renewal = renewing.renew(&self.call(Some(begun.call), &refresh, limit)).await;
         fp!(AfterRefreshAnswer);
         self.answered(begun, renewal).await
+    }
+
+    /// Whoever has slept may not be alone with it any more: a token that another has used meanwhile ends the grant.
+    fn too_late(&self, asked: Duration) -> Option<Failure> {
+        let slow = self.desk.clock.monotonic().saturating_sub(asked) > self.desk.limits.send_within;
+        let why = match (slow, (self.desk.leased)()) {
+            (true, _) => "too long between the intent and the request",
+            (false, false) => "the lease ends too soon",
+            (false, true) => return None,
+        };
+        Some(Failure::new(Class::Transient, "send_too_late", why))
     }
 
     async fn answered(&self, begun: Begun, renewal: Renewal) -> Result<Sent, JobError> {

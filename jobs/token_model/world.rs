@@ -1,6 +1,6 @@
 //! What the ledger and the network hold, and what each write makes of it.
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 
 use crate::{
     preflight::AccountState,
@@ -20,6 +20,8 @@ pub enum Flaw {
     GiveUpUnguarded,
     /// Only the holder of the claim may save.
     EvidenceFenced,
+    /// Nobody looks whether its lease still holds before it sends what it has logged.
+    SentLate,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +56,8 @@ pub enum At {
     Idle,
     /// It has looked and is about to do this.
     Decided(Plan),
+    /// Its call is logged and about to be sent.
+    Logged(u8),
     /// It waits for the answer to this call.
     Sent(u8),
     /// It has the answer, and what it brought.
@@ -93,6 +97,10 @@ pub struct World {
     pub grant_from: u8,
     /// Presented twice, the earlier call being neither judged nor in doubt.
     pub reused_blindly: bool,
+    /// A token of ours that was spent has ended the grant of the one that is kept.
+    pub ended: bool,
+    /// What is kept was saved by somebody whose claim was gone: another may have been using the old one by then.
+    pub saved_late: bool,
     /// A save that a person's new grant was lost by.
     pub overwrote: bool,
     /// A pair that the account still waited for was not taken.
@@ -116,12 +124,15 @@ impl Tokens {
     }
 
     pub fn standing(world: &World) -> Standing {
-        let open = world.current.is_some_and(|call| world.calls[usize::from(call)].judged.is_none());
+        let current = world.current.map(|call| world.calls[usize::from(call)]);
+        let open = current.is_some_and(|call| call.judged.is_none());
+        // no clocks: whoever is gone has had its time, and so has what it sent. A lease is as long as a call may take
+        let on_way = current.is_some_and(|call| call.wire == Wire::OnWay);
+        let until = if on_way { DateTime::<Utc>::MAX_UTC } else { DateTime::UNIX_EPOCH };
         Standing {
             state: if world.reconnect { AccountState::Reconnect } else { AccountState::Active },
             phase: world.phase,
-            // no clocks: whoever is gone has had its time
-            open_until: open.then_some(DateTime::UNIX_EPOCH),
+            open_until: open.then_some(until),
             // one generation is renewed, and then another
             renew_from: (world.renewed < 2).then_some(DateTime::UNIX_EPOCH),
             renewable: true,
@@ -159,10 +170,28 @@ impl Tokens {
                     world.phase = turn.to(world.phase);
                     world.current = Some(id);
                     let (token, generation) = (world.stored, world.generation);
-                    world.calls.push(Call { wire: Wire::Logged, token, generation, judged: None, refused: false });
-                    world.workers[w].at = At::Sent(id);
+                    world.calls.push(Call {
+                        wire: Wire::Logged,
+                        token,
+                        generation,
+                        judged: None,
+                        refused: false,
+                    });
+                    world.workers[w].at = At::Logged(id);
                 }
             }
+        }
+    }
+
+    /// Sends what is logged, if the lease still holds. What is not sent is spared, which is fenced: where the claim is
+    /// gone, whoever has it now sees an open call.
+    pub fn send(&self, world: &mut World, w: usize, call: u8) {
+        if Self::holds_claim(world, w) || self.has(Flaw::SentLate) {
+            world.calls[usize::from(call)].wire = Wire::OnWay;
+            world.workers[w].at = At::Sent(call);
+        } else {
+            world.calls[usize::from(call)].wire = Wire::Gone;
+            world.workers[w].at = At::Idle;
         }
     }
 
@@ -188,6 +217,7 @@ impl Tokens {
         } else {
             // a token of an older grant says nothing of this one
             if call.token >= world.grant_from {
+                world.ended |= world.taken == Some(world.stored) && !world.saved_late;
                 world.taken = None;
             }
             (Said::Dead, 0)
@@ -212,6 +242,7 @@ impl Tokens {
                     world.calls[usize::from(call)].judged = Some(Said::Yes);
                     world.generation += 1;
                     world.stored = pair;
+                    world.saved_late = !fenced;
                     world.phase = Phase::Idle;
                     world.current = None;
                     world.renewed += 1;

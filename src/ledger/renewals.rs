@@ -123,6 +123,8 @@ impl Renewals for ClaimedRenewals<'_> {
                    UPDATE account SET refresh_state = $6::text::refresh_state, refresh_call = $7
                    WHERE id = $4 AND token_generation = $8 AND refresh_state = ANY ($5::text[]::refresh_state[])
                      AND state NOT IN ('frozen', 'erased') AND EXISTS (SELECT FROM fence)
+                     -- nobody else may take it up while this call can still be on its way
+                     AND EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $9)
                    RETURNING id)
                INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
                SELECT $7, id, $1, $2, $3, 'refresh', ledger_now() + $9 FROM moved

@@ -371,3 +371,29 @@ async fn a_page_whose_token_stays_as_it_is_is_renewed_once() {
     );
     assert_eq!(shown(&system, &account).await["state"], "active");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_slept_past_its_lease_does_not_send_what_another_has_renewed() {
+    let mut system = System::start().await;
+    let account = tiktok(&system, "asleep", PAST_HALF).await;
+    system.start_worker(&[(Point::AfterRefreshLogged.word(), "stop")]);
+    eventually("the call to be logged", || async {
+        let logged = system.database.count("SELECT count(*) FROM remote_call WHERE kind = 'refresh'").await;
+        if logged == 1 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    system.start_worker(&[]);
+    renewed(&system, &account, 2).await;
+    system.workers[0].signal("CONT").await;
+    eventually("the first to see that it is too late", || async {
+        let log = system.workers[0].log();
+        if log.contains("lease has run out") || log.contains("fenced off") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    system.workers[0].signal("TERM").await;
+    system.workers[0].ended().await;
+    assert_eq!(asked(&system, Some("asleep")).await, 1, "the old one is not sent again");
+    // the grant lives on: it is renewed once more
+    system.api(Method::POST, &format!("/api/v1/accounts/{account}/refresh"), None).await;
+    renewed(&system, &account, 3).await;
+}
