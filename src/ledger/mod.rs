@@ -13,6 +13,7 @@ pub mod effects;
 pub mod enqueue;
 pub mod explain;
 pub mod figures;
+pub mod flight;
 pub mod group;
 pub mod history;
 pub mod idempotency;

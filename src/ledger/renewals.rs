@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::{
     Claim, KeyRing, Ledger, LedgerError,
     claims::interval,
+    flight::Flight,
     pair::{Sealed, Whole},
     vault::VaultError,
 };
@@ -36,12 +37,13 @@ pub struct ClaimedRenewals<'a> {
     ledger: &'a Ledger,
     ring: &'a KeyRing,
     claim: Claim,
+    flight: &'a Flight,
 }
 
 impl<'a> ClaimedRenewals<'a> {
-    /// What the holder of `claim` may do.
-    pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim) -> Self {
-        Self { ledger, ring, claim }
+    /// What the holder of `claim` may do; `flight` says when it must not be dropped.
+    pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim, flight: &'a Flight) -> Self {
+        Self { ledger, ring, claim, flight }
     }
 
     async fn open(&self, account: Uuid, field: &str) -> Result<SecretString, JobError> {
@@ -116,6 +118,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn begin(&self, it: &Access, turn: Turn, limit: Duration) -> Result<Option<Begun>, JobError> {
+        self.flight.may_begin()?;
         let row = sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
@@ -142,13 +145,17 @@ impl Renewals for ClaimedRenewals<'_> {
         .fetch_optional(&self.ledger.pool)
         .await;
         match row.map_err(LedgerError::from) {
-            Ok(row) => Ok(row.map(|row| Begun { call: row.call_id, at: row.started_at })),
+            Ok(row) => Ok(row.map(|row| {
+                self.flight.begin();
+                Begun { call: row.call_id, at: row.started_at }
+            })),
             Err(LedgerError::Refused { constraint }) if constraint == "one_open_refresh" => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     async fn doubt(&self, it: &Access, own: Option<(Uuid, &Failure)>) -> Result<(), JobError> {
+        let _landing = self.flight.landing();
         let rows = sqlx::query_scalar!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
@@ -181,6 +188,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn save(&self, it: &Access, begun: Begun, pair: Pair) -> Result<bool, JobError> {
+        let _landing = self.flight.landing();
         let sealed = Sealed::of(it, begun, self.whole(it, pair).await?, self.ring);
         let ledger = self.ledger.clone();
         // on a task of its own: whatever ends this attempt must not take the only copy with it
@@ -191,6 +199,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn spare(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<(), JobError> {
+        let _landing = self.flight.landing();
         sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
@@ -222,6 +231,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn give_up(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<bool, JobError> {
+        let _landing = self.flight.landing();
         let rows = sqlx::query_scalar!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),

@@ -1,6 +1,6 @@
 //! One attempt: perform, then settle by what came of it.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use apalis_core::task::data::Data;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,6 +17,7 @@ use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
     Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
+    flight::Flight,
     renewals::ClaimedRenewals,
     settle::{End, Ending, Finish, Outcome},
 };
@@ -53,26 +54,36 @@ impl Worker {
     /// Runs the job; `None` where the lease was lost and nothing of it may be written any more.
     async fn perform(&self, attempt: &Attempt) -> Option<Result<Done, JobError>> {
         let limit = self.parts.settings.kind(attempt.kind).timeout;
-        tokio::select! {
+        let flight = Flight::new(self.stop.clone());
+        let mut run = pin!(self.guarded(attempt, &flight));
+        let cut = tokio::select! {
             biased;
             // first, so that what is over at once waits for nothing; where the lease is lost, the settle is refused
-            done = tokio::time::timeout(limit, self.guarded(attempt)) => Some(done.unwrap_or_else(|_| {
-                Err(JobError::Unavailable(Failure::new(Class::Transient, "timeout", format!("not done within {limit:?}"))))
-            })),
+            done = &mut run => return Some(done),
+            () = tokio::time::sleep(limit) => {
+                let late = Failure::new(Class::Transient, "timeout", format!("not done within {limit:?}"));
+                Some(Err(JobError::Unavailable(late)))
+            }
             () = attempt.lost.cancelled() => None,
             () = self.abort.cancelled() => Some(Err(JobError::Infrastructure("the worker is stopping".into()))),
+        };
+        // a refresh that is under way is seen through, for nobody else can have what it brings
+        tokio::select! {
+            biased;
+            () = flight.ended() => cut,
+            done = &mut run => cut.and(Some(done)),
         }
     }
 
     /// A panic is a failed attempt, not a dead worker.
-    async fn guarded(&self, attempt: &Attempt) -> Result<Done, JobError> {
-        let run = AssertUnwindSafe(self.on_desk(&attempt.job, attempt)).catch_unwind();
+    async fn guarded(&self, attempt: &Attempt, flight: &Flight) -> Result<Done, JobError> {
+        let run = AssertUnwindSafe(self.on_desk(&attempt.job, attempt, flight)).catch_unwind();
         run.await.unwrap_or_else(|_| {
             Err(JobError::Unavailable(Failure::new(Class::Transient, "panic", "the job's code failed")))
         })
     }
 
-    async fn on_desk(&self, job: &Claimed, attempt: &Attempt) -> Result<Done, JobError> {
+    async fn on_desk(&self, job: &Claimed, attempt: &Attempt, flight: &Flight) -> Result<Done, JobError> {
         let parts = &self.parts;
         let effects = job.publication_id.map(|publication_id| {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
@@ -80,7 +91,7 @@ impl Worker {
         let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
         let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
-        let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
+        let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
