@@ -21,6 +21,8 @@ WHERE t.field = 'refresh' AND access.account_id = t.account_id AND access.field 
   AND access.generation = t.generation;
 
 CREATE INDEX account_refresh_due ON account (refresh_due_at) WHERE state IN ('active', 'paused');
+-- An account's posts rest and go back to work together.
+CREATE INDEX publish_job_of_account ON job (account_id) WHERE kind = 'publish';
 -- One job an account, so that one worker at a time holds its refresh; and one call open, whatever happens.
 CREATE UNIQUE INDEX one_refresh_job ON job (account_id) WHERE kind = 'token_refresh';
 CREATE UNIQUE INDEX one_open_refresh ON remote_call (account_id) WHERE kind = 'refresh' AND verdict IS NULL;

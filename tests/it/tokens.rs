@@ -1,6 +1,7 @@
 //! Access that is kept alive: renewed once and in time, never twice, and never lost without its owner being told.
 
 mod corners;
+mod kept;
 
 use chrono::{TimeDelta, Utc};
 use jobs::failpoint::Point;

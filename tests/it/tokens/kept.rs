@@ -1,0 +1,150 @@
+//! What the ledger keeps of a refresh, asked for as a running job asks for it.
+
+use std::time::Duration;
+
+use jobs::{
+    renewals::{Access, Begun, Pair, Renewals},
+    tokens::Turn,
+};
+use postroom::ledger::{
+    Claim, KeyRing, Ledger, Role,
+    accounts::NewAccount,
+    flight::Flight,
+    keyring::{self, Cipher},
+    renewals::ClaimedRenewals,
+    vault::TokenPair,
+};
+use secrecy::SecretString;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::support::Scratch;
+
+/// An account with a pair of tokens, and a worker that holds its refresh.
+struct Bench {
+    scratch: Scratch,
+    ledger: Ledger,
+    ring: KeyRing,
+    account: Uuid,
+    claim: Claim,
+    flight: Flight,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let scratch = Scratch::new().await;
+        let ledger = Ledger::open(&scratch.url, Role::Owner, 4).unwrap();
+        let ring = KeyRing::parse(&keyring::generate(Cipher::XChaCha20Poly1305)).unwrap();
+        let (workspace_id, claim) = (Uuid::now_v7(), claim());
+        scratch.run(&format!("INSERT INTO workspace (id, name) VALUES ('{workspace_id}', 'Bakery')")).await;
+        let new = NewAccount {
+            workspace_id,
+            platform: "tiktok",
+            external_id: "bakery",
+            name: "Bakery",
+            token_expires_at: None,
+            defaults: &json!({}),
+            subject_id: None,
+            subject_email: None,
+        };
+        let account = ledger.connect(&new, &ring, &tokens()).await.unwrap();
+        let it =
+            Self { scratch, ledger, ring, account, claim, flight: Flight::new(CancellationToken::new()) };
+        it.lease(claim, 60).await;
+        it.hold(claim).await;
+        it
+    }
+
+    /// The lease of a claim's worker, from now on.
+    async fn lease(&self, claim: Claim, seconds: i32) {
+        let lease = format!(
+            "INSERT INTO worker (inc, version, lease_until)
+             VALUES ('{}', '1', ledger_now() + {seconds} * interval '1 second')
+             ON CONFLICT (inc) DO UPDATE SET lease_until = excluded.lease_until",
+            claim.worker_inc
+        );
+        self.scratch.run(&lease).await;
+    }
+
+    /// A job of the account's, held with this claim.
+    async fn hold(&self, claim: Claim) {
+        let (job, account) = (claim.job_id, self.account);
+        let held = format!(
+            "WITH made AS (
+                 INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload, epoch)
+                 SELECT '{job}', 'probe', workspace_id, id, ledger_now(), '{{}}', 1 FROM account WHERE id = '{account}')
+             INSERT INTO claim (job_id, epoch, worker_inc, deadline_at)
+             VALUES ('{job}', 1, '{}', ledger_now() + interval '1 hour')",
+            claim.worker_inc
+        );
+        self.scratch.run(&held).await;
+    }
+
+    fn renewals(&self) -> ClaimedRenewals<'_> {
+        ClaimedRenewals::new(&self.ledger, &self.ring, self.claim, &self.flight)
+    }
+
+    async fn look(&self) -> Access {
+        self.renewals().look(self.account).await.unwrap().unwrap()
+    }
+
+    async fn begin(&self, it: &Access, turn: Turn) -> Option<Begun> {
+        self.renewals().begin(it, turn, Duration::from_secs(20)).await.unwrap()
+    }
+}
+
+fn claim() -> Claim {
+    Claim { job_id: Uuid::now_v7(), epoch: 1, worker_inc: Uuid::now_v7() }
+}
+
+fn tokens() -> TokenPair {
+    TokenPair {
+        access: SecretString::from("a1"),
+        refresh: Some(SecretString::from("r1")),
+        issued_at: None,
+        expires_at: None,
+        refresh_expires_at: None,
+    }
+}
+
+/// A pair that a network has given.
+fn pair() -> Pair {
+    Pair {
+        access: Some(SecretString::from("a2")),
+        refresh: Some(SecretString::from("r2")),
+        access_life: Some(Duration::from_hours(2)),
+        refresh_life: None,
+        missing: None,
+    }
+}
+
+#[tokio::test]
+async fn a_worker_whose_lease_ends_before_the_call_would_begins_none() {
+    let bench = Bench::new().await;
+    let it = bench.look().await;
+    bench.lease(bench.claim, 10).await;
+    assert_eq!(bench.begin(&it, Turn::Begin).await, None);
+    bench.lease(bench.claim, 60).await;
+    let begun = bench.begin(&it, Turn::Begin).await.expect("it may");
+    assert!(bench.renewals().save(&it, begun, pair()).await.unwrap());
+    assert_eq!(bench.look().await.generation, it.generation + 1);
+}
+
+#[tokio::test]
+async fn the_posts_of_an_account_are_found_by_an_index() {
+    use sqlx::Connection;
+
+    let scratch = Scratch::new().await;
+    let mut connection = scratch.connection().await;
+    let mut tx = connection.begin().await.unwrap();
+    sqlx::query("SET LOCAL enable_seqscan = off").execute(&mut *tx).await.unwrap();
+    for standing in ["paused", "active"] {
+        let asked = format!(
+            "EXPLAIN SELECT id FROM job WHERE account_id = gen_random_uuid() AND kind = 'publish' AND standing = '{standing}'"
+        );
+        let plan: Vec<String> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(asked)).fetch_all(&mut *tx).await.unwrap();
+        assert!(plan.iter().any(|line| line.contains("publish_job_of_account")), "{plan:?}");
+    }
+}
