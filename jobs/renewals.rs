@@ -172,11 +172,13 @@ pub trait Renewals: Send + Sync {
     /// Keeps what the network said of the access, and when it is looked after next. The account goes back to work
     /// where its owner had been told to mend it.
     async fn examined(&self, it: &Access, grant: Option<&Grant>) -> Result<(), JobError>;
-    /// The access is refused: the account rests, its owner is told, and with `purge` its tokens are removed. Nothing
-    /// happens where it was renewed or connected anew since the claim was made.
-    async fn refused(&self, account: Uuid, failure: &Failure, purge: bool) -> Result<(), JobError>;
-    /// Wishes for access that holds, for a publication that was refused or would be.
-    async fn ask(&self, account: Uuid) -> Result<Asked, JobError>;
+    /// The access of the generation that was seen is refused: the account rests, its owner is told, and with `purge`
+    /// its tokens are removed. Nothing happens where it was renewed or connected anew since.
+    async fn refused(&self, account: Uuid, seen: i64, failure: &Failure, purge: bool)
+    -> Result<(), JobError>;
+    /// Wishes for access that holds, for a publication that was refused with that of the generation that was seen, or
+    /// would be.
+    async fn ask(&self, account: Uuid, seen: i64) -> Result<Asked, JobError>;
 }
 
 /// Whether a failure says that access is broken.

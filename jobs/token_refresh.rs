@@ -214,7 +214,7 @@ impl<'a> At<'a> {
     }
 
     async fn refused(&self, failure: &Failure, purge: bool) -> Result<Done, JobError> {
-        self.renewals.refused(self.it.account.id, failure, purge).await?;
+        self.renewals.refused(self.it.account.id, self.it.generation, failure, purge).await?;
         Ok(broken(failure))
     }
 }

@@ -35,6 +35,7 @@ mod removals;
 pub mod renewals;
 pub mod repeats;
 pub mod reseal;
+pub mod rest;
 pub mod restore;
 pub mod schedules;
 pub mod settle;

@@ -21,6 +21,7 @@ use super::{
     claims::interval,
     flight::Flight,
     pair::{Sealed, Whole},
+    rest::Refused,
     vault::VaultError,
 };
 
@@ -47,7 +48,8 @@ impl<'a> ClaimedRenewals<'a> {
     }
 
     async fn open(&self, account: Uuid, field: &str) -> Result<SecretString, JobError> {
-        self.ledger.open_field(self.ring, account, field).await.map_err(VaultError::into_job_error)
+        let opened = self.ledger.open_field(self.ring, account, field).await;
+        opened.map(|(token, _)| token).map_err(VaultError::into_job_error)
     }
 
     /// A pair with what stays as it is in the place of what did not come. Where both came nothing is read: nothing but
@@ -306,15 +308,22 @@ impl Renewals for ClaimedRenewals<'_> {
         Ok(())
     }
 
-    async fn refused(&self, account: Uuid, failure: &Failure, purge: bool) -> Result<(), JobError> {
-        Ok(self.ledger.rest_account(account, self.claim, &failure.message, purge).await?)
+    async fn refused(
+        &self,
+        account: Uuid,
+        seen: i64,
+        failure: &Failure,
+        purge: bool,
+    ) -> Result<(), JobError> {
+        let refused = Refused { account, seen: Some(seen), reason: &failure.message, purge };
+        Ok(self.ledger.rest_account(self.claim, &refused).await?)
     }
 
-    async fn ask(&self, account: Uuid) -> Result<Asked, JobError> {
+    async fn ask(&self, account: Uuid, seen: i64) -> Result<Asked, JobError> {
         let row = sqlx::query!(
             r#"WITH it AS (
                    SELECT a.id, a.workspace_id, a.state = 'active' AND a.renewable AS renewable,
-                          greatest(a.connected_at, a.refreshed_at) >= c.started_at AS changed,
+                          a.token_generation <> $7 AS changed,
                           coalesce(a.refreshed_at > ledger_now() - $6::interval, false) AS as_new
                    FROM account a JOIN claim c ON c.job_id = $1 AND c.epoch = $2 AND c.worker_inc = $3
                    WHERE a.id = $4),
@@ -331,6 +340,7 @@ impl Renewals for ClaimedRenewals<'_> {
             account,
             Uuid::now_v7(),
             interval(AS_NEW),
+            seen,
         )
         .fetch_optional(&self.ledger.pool)
         .await

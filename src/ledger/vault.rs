@@ -52,16 +52,19 @@ impl Ledger {
     /// # Errors
     /// There is none, it does not open, or the ledger is away.
     pub async fn open_token(&self, ring: &KeyRing, account_id: Uuid) -> Result<SecretString, VaultError> {
-        self.open_field(ring, account_id, "access").await
+        Ok(self.open_field(ring, account_id, "access").await?.0)
     }
 
-    /// Opens one of an account's tokens, of its present generation.
-    pub(super) async fn open_field(
+    /// Opens one of an account's tokens, of its present generation, and tells which that is.
+    ///
+    /// # Errors
+    /// It has none, it does not open, or the ledger is away.
+    pub async fn open_field(
         &self,
         ring: &KeyRing,
         account_id: Uuid,
         field: &str,
-    ) -> Result<SecretString, VaultError> {
+    ) -> Result<(SecretString, i64), VaultError> {
         let row = sqlx::query!(
             r#"SELECT t.sealed, t.generation, a.workspace_id FROM vault.token t JOIN account a ON a.id = t.account_id
                WHERE t.account_id = $1 AND t.field = $2 AND t.generation = a.token_generation"#,
@@ -75,7 +78,7 @@ impl Ledger {
         let opened =
             ring.open(&row.sealed, &row_name(row.workspace_id, account_id, field, row.generation))?;
         let text = std::str::from_utf8(&opened).map_err(|_| KeyError::DoesNotOpen)?;
-        Ok(SecretString::from(text))
+        Ok((SecretString::from(text), row.generation))
     }
 
     /// Connects an account with its tokens, or connects it again: then it and its jobs go back to work.

@@ -1,6 +1,11 @@
 //! One attempt: perform, then settle by what came of it.
 
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use apalis_core::task::data::Data;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,12 +18,18 @@ use jobs::{
     machine::Move,
 };
 
-use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
+use super::{
+    Worker,
+    backend::Attempt,
+    traffic,
+    vault::{LedgerVault, WatchedVault},
+};
 use crate::ledger::{
     Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
     flight::Flight,
     renewals::ClaimedRenewals,
+    rest::Refused,
     settle::{End, Ending, Finish, Outcome},
 };
 
@@ -91,6 +102,7 @@ impl Worker {
         let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
         let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
+        let vault = WatchedVault { vault, opened: &attempt.opened };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
         let desk = Desk {
             clock: &*parts.clock,
@@ -174,7 +186,7 @@ impl Worker {
                 self.back(job, Back::Released, now + RELEASED_FOR, error.to_string()).await
             }
             Verdict::Wait(rest) => self.snooze(attempt, rest, &failure).await,
-            Verdict::Pause => self.pause(job, &failure).await,
+            Verdict::Pause => self.pause(attempt, &failure).await,
             Verdict::Reconcile => self.end(job, Move::Lose, Outcome::Unknown, &failure).await,
             Verdict::Fail => self.end(job, Move::Fail, Outcome::Failed, &failure).await,
         }
@@ -226,9 +238,12 @@ impl Worker {
 
     /// Rests the account first: this job then goes back as paused with the others, or runs again where the
     /// account was connected anew meanwhile.
-    async fn pause(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
+    async fn pause(&self, attempt: &Attempt, failure: &Failure) -> Result<bool, LedgerError> {
+        let job = &attempt.job;
         if let Some(account) = job.account_id {
-            self.parts.ledger.rest_account(account, job.claim, &failure.message, false).await?;
+            let seen = Some(attempt.opened.load(Ordering::Relaxed)).filter(|generation| *generation > 0);
+            let refused = Refused { account, seen, reason: &failure.message, purge: false };
+            self.parts.ledger.rest_account(job.claim, &refused).await?;
         }
         let again = after(self.parts.clock_now(), CONNECTED_ANEW);
         self.back(job, Back::Paused, again, failure.to_string()).await

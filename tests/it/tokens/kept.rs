@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use jobs::{
-    renewals::{Access, Begun, Pair, Renewals},
+    contract::{Class, Failure},
+    renewals::{Access, Asked, Begun, Pair, Renewals},
     tokens::Turn,
 };
 use postroom::ledger::{
@@ -147,4 +148,33 @@ async fn the_posts_of_an_account_are_found_by_an_index() {
             sqlx::query_scalar(sqlx::AssertSqlSafe(asked)).fetch_all(&mut *tx).await.unwrap();
         assert!(plan.iter().any(|line| line.contains("publish_job_of_account")), "{plan:?}");
     }
+}
+
+/// The state of the bench's account.
+async fn rests(bench: &Bench) -> bool {
+    let resting =
+        format!("SELECT count(*) FROM account WHERE state = 'reconnect' AND id = '{}'", bench.account);
+    bench.scratch.number(&resting).await == 1
+}
+
+fn refusal() -> Failure {
+    Failure::new(Class::Auth, "access_token_invalid", "the token is refused")
+}
+
+#[tokio::test]
+async fn only_the_generation_that_was_seen_is_refused_whatever_the_times_say() {
+    let bench = Bench::new().await;
+    let old = bench.look().await;
+    let begun = bench.begin(&old, Turn::Begin).await.expect("it may");
+    assert!(bench.renewals().save(&old, begun, pair()).await.unwrap());
+    // claimed after the statement that renewed it began, and before that was seen
+    bench.scratch.run("UPDATE claim SET started_at = ledger_now()").await;
+    assert_eq!(bench.renewals().ask(bench.account, old.generation).await.unwrap(), Asked::Changed);
+    bench.renewals().refused(bench.account, old.generation, &refusal(), false).await.unwrap();
+    assert!(!rests(&bench).await, "the one that was refused is not the one that stands");
+    // renewed in this very run, and refused
+    bench.scratch.run("UPDATE claim SET started_at = ledger_now() - interval '1 minute'").await;
+    assert_eq!(bench.renewals().ask(bench.account, old.generation + 1).await.unwrap(), Asked::Vain);
+    bench.renewals().refused(bench.account, old.generation + 1, &refusal(), false).await.unwrap();
+    assert!(rests(&bench).await);
 }

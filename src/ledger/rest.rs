@@ -1,0 +1,57 @@
+//! Accounts whose access was refused.
+
+use uuid::Uuid;
+
+use super::{Claim, Ledger, LedgerError};
+
+/// Access that was refused.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// Whose.
+    pub account: Uuid,
+    /// The generation of the token that was opened; none: none was.
+    pub seen: Option<i64>,
+    /// What its owner is told.
+    pub reason: &'a str,
+    /// The owner took it back: its tokens are removed.
+    pub purge: bool,
+}
+
+impl Ledger {
+    /// Rests an account until its access is mended: its jobs are paused, that of `claim` among them. Nothing
+    /// happens where the account was connected anew, or its access renewed, since its token was opened: it is not the
+    /// one refused. What was committed is observed on. With `purge` its tokens are removed.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn rest_account(&self, claim: Claim, refused: &Refused<'_>) -> Result<(), LedgerError> {
+        sqlx::query!(
+            r#"WITH refused AS (
+                   SELECT started_at FROM claim WHERE job_id = $3 AND epoch = $4 AND worker_inc = $5 FOR SHARE),
+               rested AS (
+                   UPDATE account SET state = 'reconnect', state_reason = $2
+                   FROM refused WHERE account.id = $1 AND state = 'active'
+                     AND CASE WHEN $7::bigint IS NULL THEN greatest(connected_at, refreshed_at) < refused.started_at
+                              ELSE token_generation = $7 END
+                   RETURNING account.id),
+               purged AS (DELETE FROM vault.token t USING rested WHERE $6 AND t.account_id = rested.id),
+               resting AS (
+                   SELECT id FROM rested
+                   UNION SELECT id FROM account WHERE id = $1 AND state <> 'active')
+               UPDATE job SET standing = 'paused', epoch = job.epoch + 1
+               FROM resting WHERE job.account_id = resting.id AND job.kind = 'publish' AND job.standing = 'active'
+                 AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
+                                   AND p.state = 'waiting' AND p.handle_state = 'spent')"#,
+            refused.account,
+            refused.reason,
+            claim.job_id,
+            claim.epoch,
+            claim.worker_inc,
+            refused.purge,
+            refused.seen,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
