@@ -13,6 +13,7 @@ use super::{
     control::Refusal,
     idempotency::Once,
     jobs::{JobRow, Write, one},
+    renewals::AS_NEW,
 };
 
 /// A publication that a connection will not last for.
@@ -98,6 +99,30 @@ impl Ledger {
         let answer = row.as_ref().ok().zip(write.keyed).map(|(row, (_, answer))| answer(row));
         self.commit_once(tx, asked, answer.as_ref()).await?;
         Ok(Once::Done(row))
+    }
+
+    /// Makes the job that renews an account's access of the generation that was refused, where that can mend it and none
+    /// is under way. True: there is a new one.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn need_renewal(&self, account: Uuid, seen: i64) -> Result<bool, LedgerError> {
+        let made = sqlx::query_scalar!(
+            r#"INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+               SELECT $2, 'token_refresh', workspace_id, id, ledger_now(),
+                      jsonb_build_object('account_id', id, 'needed', true)
+               FROM account WHERE id = $1 AND state = 'active' AND renewable AND token_generation = $3
+                 AND coalesce(refreshed_at <= ledger_now() - $4::interval, true)
+               ON CONFLICT DO NOTHING
+               RETURNING id"#,
+            account,
+            Uuid::now_v7(),
+            seen,
+            interval(AS_NEW),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(made.is_some())
     }
 
     /// Makes the job of up to `most` accounts whose access is to be looked after, and puts their next turn off by

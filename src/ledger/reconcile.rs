@@ -289,12 +289,12 @@ async fn give_up(
     Ok(())
 }
 
-/// Rests the account whose access was refused, unless it was connected anew since that was sent.
+/// Rests the account whose access was refused, unless it was renewed or connected anew since that was sent.
 async fn rest_refused(tx: &mut PgTransaction<'_>, doubt: &Doubt) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"UPDATE account SET state = 'reconnect', state_reason = $2
            WHERE id = $1 AND state = 'active'
-             AND connected_at < (SELECT c.started_at FROM remote_call c WHERE c.call_id = $3)"#,
+             AND greatest(connected_at, refreshed_at) < (SELECT c.started_at FROM remote_call c WHERE c.call_id = $3)"#,
         doubt.publication.account.id,
         doubt.refusal.as_ref().map(|refusal| refusal.message.as_str()),
         doubt.call,

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// What was renewed so lately and is refused all the same is not mended by another renewal.
-const AS_NEW: Duration = Duration::from_mins(2);
+pub(super) const AS_NEW: Duration = Duration::from_mins(2);
 
 /// The words of phases.
 pub(super) fn words(phases: &[Phase]) -> Vec<String> {

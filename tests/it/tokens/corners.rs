@@ -4,7 +4,7 @@ use jobs::failpoint::Point;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Life, PAST_HALF, asked, connected, generation, renewed, shown, tiktok};
+use super::{Life, PAST_HALF, asked, connected, film_on, generation, renewed, shown, tiktok};
 use crate::harness::{FACEBOOK, System, eventually};
 
 /// The intent to renew is durable.
@@ -111,4 +111,17 @@ async fn a_worker_told_to_stop_sees_its_refresh_through() {
     system.workers[0].signal("TERM").await;
     assert_eq!(system.workers[0].ended().await, Some(0), "{}", system.workers[0].log());
     assert_eq!((generation(&system, &account).await, asked(&system, Some("stopping")).await), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubt_that_no_read_can_settle_has_its_access_renewed() {
+    let mut system = System::start().await;
+    let account = tiktok(&system, "doubted", (1, 600)).await;
+    let post = film_on(&system, &account, "sent, and then its token ended").await;
+    system.start_worker(&[(Point::AfterCommitAnswer.word(), "kill9")]);
+    assert_eq!(system.workers[0].ended().await, None);
+    system.tell("tokens", &json!({ "access_token": "act-doubted", "state": "expired" })).await;
+    system.start_worker(&[]);
+    renewed(&system, &account, 2).await;
+    system.all_live_once(&[post]).await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jobs::{
     contract::{Class, Failure},
+    machine::{HandleState, Move},
     renewals::{Access, Asked, Begun, Pair, Renewals},
     tokens::Turn,
 };
@@ -12,6 +13,7 @@ use postroom::ledger::{
     accounts::NewAccount,
     flight::Flight,
     keyring::{self, Cipher},
+    reconcile::Decision,
     renewals::ClaimedRenewals,
     vault::TokenPair,
 };
@@ -20,7 +22,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::Scratch;
+use crate::support::{Door, Scratch};
 
 /// An account with a pair of tokens, and a worker that holds its refresh.
 struct Bench {
@@ -177,4 +179,44 @@ async fn only_the_generation_that_was_seen_is_refused_whatever_the_times_say() {
     assert_eq!(bench.renewals().ask(bench.account, old.generation + 1).await.unwrap(), Asked::Vain);
     bench.renewals().refused(bench.account, old.generation + 1, &refusal(), false).await.unwrap();
     assert!(rests(&bench).await);
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_renewal_rests_no_account() {
+    for (refreshed_at, resting) in [("ledger_now()", 0), ("NULL", 1)] {
+        let door = Door::open().await;
+        let account = door.account("facebook_page").await;
+        let wish = json!({ "caption": "x", "targets": [{ "account_id": account }] });
+        let post = door.post(&wish).await.json();
+        let id: Uuid = post["publications"][0]["id"].as_str().unwrap().parse().unwrap();
+        for statement in [
+            format!(
+                "UPDATE account SET connected_at = ledger_now() - interval '1 day', refreshed_at = {refreshed_at}"
+            ),
+            "UPDATE publication
+             SET state = 'unknown', next_check_at = ledger_now(), quarantine_until = ledger_now(),
+                 handle_kind = 'post', handle_id = '1', handle_state = 'ready',
+                 error = '{\"class\": \"permission\", \"code\": \"10\", \"message\": \"no\"}'"
+                .to_owned(),
+            "INSERT INTO remote_call (call_id, publication_id, account_id, job_id, epoch, worker_inc, kind, started_at,
+                                      deadline_at, verdict)
+             SELECT gen_random_uuid(), id, account_id, id, 1, id, 'commit', ledger_now() - interval '1 hour',
+                    ledger_now(), 'ambiguous' FROM publication"
+                .to_owned(),
+        ] {
+            door.scratch.run(&statement).await;
+        }
+        let ledger = Ledger::open(&door.scratch.url, Role::Owner, 2).unwrap();
+        let doubt = ledger.doubt(id, |_| false).await.unwrap().expect("a doubt");
+        let decision = Decision {
+            step: Move::Rearm,
+            handle: HandleState::Ready,
+            failure: None,
+            crash_limit: 5,
+            attempts: 5,
+        };
+        assert!(ledger.decide(&doubt, &decision).await.unwrap());
+        let rests = "SELECT count(*) FROM account WHERE state = 'reconnect'";
+        assert_eq!(door.scratch.number(rests).await, resting, "{refreshed_at}");
+    }
 }
