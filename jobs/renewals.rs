@@ -104,6 +104,11 @@ pub trait Renewing: Send + Sync {
         Ok(None)
     }
 
+    /// Whether the access may go on although what renews it is dead.
+    fn outlives(&self) -> bool {
+        false
+    }
+
     /// What mends access that was refused with this.
     fn mend(&self, failure: &Failure) -> Mend {
         Mend::of(failure)
@@ -169,6 +174,9 @@ pub trait Renewals: Send + Sync {
     /// The refresh token is dead: the owner has to connect the account again. False: the generation has grown, so
     /// somebody has won.
     async fn give_up(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<bool, JobError>;
+    /// The refresh token is dead, and the access may live on without it: it is renewed no more. Where somebody has won,
+    /// nothing happens.
+    async fn leave_bare(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<(), JobError>;
     /// Keeps what the network said of the access, and when it is looked after next. The account goes back to work
     /// where its owner had been told to mend it.
     async fn examined(&self, it: &Access, grant: Option<&Grant>) -> Result<(), JobError>;

@@ -63,6 +63,7 @@ impl Job for TokenRefresh {
                 Step::Doubt => renewals.doubt(&it, None).await?,
                 Step::Send(turn) => match At::open(&it, desk, renewals)?.send(turn).await? {
                     Sent::Renewed | Sent::Outrun => (wish, renewed) = (Wish::Routine, true),
+                    Sent::Bare => renewed = true,
                     Sent::End(done) => return Ok(done),
                 },
                 Step::Examine => match At::open(&it, desk, renewals)?.examine(renewed).await? {
@@ -91,6 +92,8 @@ enum Sent {
     Renewed,
     /// Somebody else was first.
     Outrun,
+    /// Nothing renews it any more; what there is may be good.
+    Bare,
     /// The job is over, or waits.
     End(Done),
 }
@@ -171,6 +174,10 @@ impl<'a> At<'a> {
                 let won = renewals.save(it, begun, pair).await?;
                 fp!(AfterRefreshSaved);
                 Ok(if won { Sent::Renewed } else { Sent::Outrun })
+            }
+            Renewal::Dead(failure) if self.renewing.is_some_and(Renewing::outlives) => {
+                renewals.leave_bare(it, begun.call, &failure).await?;
+                Ok(Sent::Bare)
             }
             Renewal::Dead(failure) => {
                 let gave_up = renewals.give_up(it, begun.call, &failure).await?;

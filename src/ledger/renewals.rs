@@ -272,6 +272,12 @@ impl Renewals for ClaimedRenewals<'_> {
         Ok(!rows.is_empty())
     }
 
+    async fn leave_bare(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<(), JobError> {
+        let _landing = self.flight.landing();
+        self.ledger.leave_bare(self.claim, it, call, failure).await?;
+        Ok(())
+    }
+
     async fn examined(&self, it: &Access, grant: Option<&Grant>) -> Result<(), JobError> {
         let due_at = tokens::look_again(it.standing.renew_from, it.now);
         sqlx::query!(

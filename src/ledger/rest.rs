@@ -1,5 +1,6 @@
 //! Accounts whose access was refused.
 
+use jobs::{contract::Failure, renewals::Access};
 use uuid::Uuid;
 
 use super::{Claim, Ledger, LedgerError};
@@ -18,6 +19,39 @@ pub struct Refused<'a> {
 }
 
 impl Ledger {
+    /// Renews an account's access no more: what renewed it was refused in this call.
+    pub(super) async fn leave_bare(
+        &self,
+        claim: Claim,
+        it: &Access,
+        call: Uuid,
+        failure: &Failure,
+    ) -> Result<(), LedgerError> {
+        sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
+               bare AS (
+                   UPDATE account
+                   SET refresh_state = 'idle', refresh_call = NULL, renewable = false, renewable_until = NULL
+                   WHERE id = $4 AND refresh_call = $5 AND token_generation = $6 AND state NOT IN ('frozen', 'erased')
+                     AND EXISTS (SELECT FROM fence))
+               UPDATE remote_call c
+               SET verdict = 'definite_no', finished_at = ledger_now(), remote_code = $7, remote_message = $8
+               WHERE c.call_id = $5 AND c.verdict IS NULL AND EXISTS (SELECT FROM fence)"#,
+            claim.job_id,
+            claim.epoch,
+            claim.worker_inc,
+            it.account.id,
+            call,
+            it.generation,
+            failure.code,
+            failure.message,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Rests an account until its access is mended: its jobs are paused, that of `claim` among them. Nothing
     /// happens where the account was connected anew, or its access renewed, since its token was opened: it is not the
     /// one refused. What was committed is observed on. With `purge` its tokens are removed.

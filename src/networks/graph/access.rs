@@ -59,6 +59,11 @@ impl Renewing for Graph {
         self.grant(call, &told["data"]).map(Some)
     }
 
+    fn outlives(&self) -> bool {
+        // a Page's token goes on when the person's that it came of has ended
+        true
+    }
+
     fn mend(&self, failure: &Failure) -> Mend {
         match failure.code.as_str() {
             "190/458" => Mend::Disconnect,

@@ -4,7 +4,7 @@ use jobs::failpoint::Point;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{Life, PAST_HALF, asked, connected, film_on, generation, renewed, shown, tiktok};
+use super::{Life, PAST_HALF, asked, connected, film_on, generation, in_state, renewed, shown, tiktok};
 use crate::harness::{FACEBOOK, System, eventually};
 
 /// The intent to renew is durable.
@@ -124,4 +124,32 @@ async fn a_doubt_that_no_read_can_settle_has_its_access_renewed() {
     system.start_worker(&[]);
     renewed(&system, &account, 2).await;
     system.all_live_once(&[post]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_outlives_the_token_of_its_person() {
+    let system = System::with_workers(1).await;
+    let (id, user) = ("104000000000333", "user-333");
+    let known = json!({
+        "platform": FACEBOOK, "external_id": id, "name": id, "access_token": "page-333", "user_token": user,
+    });
+    system.tell("accounts", &known).await;
+    system.tell("tokens", &json!({ "access_token": user, "state": "expired" })).await;
+    let tokens = json!({ "access_token": "page-333", "refresh_token": user });
+    let account = connected(&system, FACEBOOK, id, tokens, (60, 40)).await;
+    eventually("what renews it to be given up", || async {
+        let seen = shown(&system, &account).await;
+        let known = seen["data_access_expires_at"].is_string();
+        if known && seen["renewed_by_itself"] == false { Ok(()) } else { Err(seen.to_string()) }
+    })
+    .await;
+    settled(&system).await;
+    assert_eq!(
+        (&shown(&system, &account).await["state"], generation(&system, &account).await),
+        (&json!("active"), 1)
+    );
+    // without its own one it is over
+    system.tell("tokens", &json!({ "access_token": "page-333", "state": "expired" })).await;
+    system.api(Method::POST, &format!("/api/v1/accounts/{account}/refresh"), None).await;
+    in_state(&system, &account, "reconnect").await;
 }
