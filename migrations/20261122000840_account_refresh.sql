@@ -12,8 +12,11 @@ ALTER TABLE account
     ADD COLUMN missing_scopes text[] NOT NULL DEFAULT '{}', -- what publishing needs and the grant lacks
     ADD CONSTRAINT account_refresh_call CHECK ((refresh_state = 'idle') = (refresh_call IS NULL));
 UPDATE account SET refresh_due_at = ledger_now();
+-- What an earlier connection left behind opens nothing any more.
+DELETE FROM vault.token t USING account a WHERE a.id = t.account_id AND t.generation <> a.token_generation;
 UPDATE account SET renewable = true
-WHERE EXISTS (SELECT FROM vault.token t WHERE t.account_id = account.id AND t.field = 'refresh');
+WHERE EXISTS (SELECT FROM vault.token t WHERE t.account_id = account.id AND t.field = 'refresh'
+                AND t.generation = account.token_generation);
 -- Of a refresh token nobody has said yet when it ends; it is as old as what came with it.
 UPDATE vault.token t SET expires_at = NULL, issued_at = access.issued_at
 FROM vault.token access

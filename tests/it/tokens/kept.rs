@@ -220,3 +220,22 @@ async fn what_was_sent_before_a_renewal_rests_no_account() {
         assert_eq!(door.scratch.number(rests).await, resting, "{refreshed_at}");
     }
 }
+
+#[tokio::test]
+async fn what_an_earlier_connection_left_behind_renews_nothing() {
+    let bench = Bench::new().await;
+    bench.scratch.run("UPDATE account SET token_generation = 2, renewable = false").await;
+    bench.scratch.run("UPDATE vault.token SET generation = 2 WHERE field = 'access'").await;
+    // what the migration does with the rows that it finds
+    let migration = include_str!("../../../migrations/20261122000840_account_refresh.sql");
+    let written: Vec<&str> = migration.lines().filter(|line| !line.starts_with("--")).collect();
+    let written = written.join("\n");
+    let changes = |it: &&str| it.trim_start().starts_with("UPDATE") || it.trim_start().starts_with("DELETE");
+    let changes: Vec<&str> = written.split_inclusive(";\n").filter(changes).collect();
+    assert!(changes.len() >= 4, "{changes:?}");
+    for change in changes {
+        bench.scratch.run(change).await;
+    }
+    assert_eq!(bench.scratch.number("SELECT count(*) FROM account WHERE renewable").await, 0);
+    assert_eq!(bench.scratch.number("SELECT count(*) FROM vault.token").await, 1);
+}
