@@ -53,7 +53,8 @@ pub enum Turn {
     Try,
     /// Whoever sent the call is gone, or has no answer.
     Doubt,
-    /// The new pair is sealed and kept, and the generation grows. Evidence: not fenced.
+    /// The new pair is sealed and kept, and the generation grows. Evidence: not fenced, and taken also where the account
+    /// was given up before it came.
     Save,
     /// The network has certainly not taken the call.
     Spare,
@@ -67,7 +68,8 @@ impl Turn {
         match self {
             Self::Begin => &[Phase::Idle],
             Self::Try => &[Phase::Suspect],
-            Self::Doubt | Self::Save | Self::Spare | Self::GiveUp => &[Phase::Refreshing, Phase::Suspect],
+            Self::Save => Phase::ALL,
+            Self::Doubt | Self::Spare | Self::GiveUp => &[Phase::Refreshing, Phase::Suspect],
         }
     }
 

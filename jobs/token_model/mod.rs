@@ -246,6 +246,7 @@ fn a_fault_planted_in_the_refresh_is_found() {
         (Flaw::SaveUnguarded, 1, PERSON_STANDS),
         (Flaw::GiveUpUnguarded, 1, DEAD_WHEN_GIVEN_UP),
         (Flaw::EvidenceFenced, 0, WON_IS_KEPT),
+        (Flaw::GivenUpIsOver, 0, WON_IS_KEPT),
         (Flaw::SentLate, 0, NOT_ENDED_BY_US),
     ] {
         let found = broken_in(&Tokens { flaw: Some(flaw), ..Tokens::new(2, people) }, rule);

@@ -20,6 +20,8 @@ pub enum Flaw {
     GiveUpUnguarded,
     /// Only the holder of the claim may save.
     EvidenceFenced,
+    /// A pair is not taken any more once the account was given up.
+    GivenUpIsOver,
     /// Nobody looks whether its lease still holds before it sends what it has logged.
     SentLate,
 }
@@ -103,7 +105,7 @@ pub struct World {
     pub saved_late: bool,
     /// A save that a person's new grant was lost by.
     pub overwrote: bool,
-    /// A pair that the account still waited for was not taken.
+    /// A pair of the generation that stands was not taken.
     pub wasted: bool,
     pub renewed: u8,
     pub faults: u8,
@@ -234,9 +236,11 @@ impl Tokens {
             Turn::Save => {
                 let judged = world.calls[usize::from(call)].judged;
                 let its = world.current == Some(call) || judged == Some(Said::Unknown);
-                let guarded = same && its && Turn::Save.from().contains(&world.phase);
+                let taken = same && its;
+                let guarded = taken && Turn::Save.from().contains(&world.phase);
+                let guarded = guarded && !(self.has(Flaw::GivenUpIsOver) && world.reconnect);
                 let allowed = if self.has(Flaw::EvidenceFenced) { guarded && fenced } else { guarded };
-                world.wasted |= guarded && !allowed;
+                world.wasted |= taken && !allowed;
                 if allowed || self.has(Flaw::SaveUnguarded) {
                     world.overwrote |= !same && pair < world.grant_from;
                     world.calls[usize::from(call)].judged = Some(Said::Yes);
@@ -245,6 +249,7 @@ impl Tokens {
                     world.saved_late = !fenced;
                     world.phase = Phase::Idle;
                     world.current = None;
+                    world.reconnect = false;
                     world.renewed += 1;
                 }
             }

@@ -93,7 +93,8 @@ impl Ledger {
                        state_reason = CASE WHEN state = 'reconnect' THEN NULL ELSE state_reason END
                    WHERE a.id = $1 AND a.token_generation = $3::bigint - 1
                      AND a.refresh_state = ANY ($8::text[]::refresh_state[]) AND a.state NOT IN ('frozen', 'erased')
-                     -- by the call that it waits for, or by one that was given up on and answers after all
+                     -- by the call that it waits for, or by one that was given up on and answers after all, be it when
+                     -- the account was told to be connected again
                      AND (a.refresh_call = $2
                           OR EXISTS (SELECT FROM remote_call c
                                      WHERE c.call_id = $2 AND c.account_id = a.id AND c.verdict = 'ambiguous'))

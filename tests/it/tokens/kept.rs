@@ -239,3 +239,18 @@ async fn what_an_earlier_connection_left_behind_renews_nothing() {
     assert_eq!(bench.scratch.number("SELECT count(*) FROM account WHERE renewable").await, 0);
     assert_eq!(bench.scratch.number("SELECT count(*) FROM vault.token").await, 1);
 }
+
+#[tokio::test]
+async fn a_pair_that_comes_after_its_account_was_given_up_is_kept() {
+    let bench = Bench::new().await;
+    let first = bench.look().await;
+    let late = bench.begin(&first, Turn::Begin).await.expect("it may");
+    bench.renewals().doubt(&first, Some((late.call, &refusal()))).await.unwrap();
+    let second = bench.look().await;
+    let tried = bench.begin(&second, Turn::Try).await.expect("it may");
+    assert!(bench.renewals().give_up(&second, tried.call, &refusal()).await.unwrap());
+    assert!(rests(&bench).await);
+    assert!(bench.renewals().save(&first, late, pair()).await.unwrap(), "the only copy of it");
+    assert!(!rests(&bench).await);
+    assert_eq!(bench.look().await.generation, first.generation + 1);
+}
