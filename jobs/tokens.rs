@@ -197,6 +197,11 @@ pub fn renew_from(lives: &[(DateTime<Utc>, Option<DateTime<Utc>>)]) -> Option<Da
     lives.iter().filter_map(|(issued, ends)| ends.map(|ends| half_life(*issued, ends))).min()
 }
 
+/// The same of a pair that was not renewed yet: where nobody knows when it ends it may end any time, so at once.
+pub fn renew_new_from(issued: DateTime<Utc>, ends: [Option<DateTime<Utc>>; 2]) -> DateTime<Utc> {
+    renew_from(&ends.map(|ends| (issued, ends))).unwrap_or(issued)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +261,8 @@ mod tests {
         let lives = [(at(0), None), (at(0), Some(at(600))), (at(0), Some(at(60)))];
         assert_eq!(renew_from(&lives), Some(at(30)));
         assert_eq!(renew_from(&lives[..1]), None);
+        assert_eq!(renew_new_from(at(0), [None, Some(at(60))]), at(30));
+        assert_eq!(renew_new_from(at(0), [None, None]), at(0), "it may be over already");
         assert_eq!(look_after(Some(at(30)), at(0)), at(30));
         assert_eq!(look_after(Some(at(100_000)), at(0)), at(24 * 60));
         assert_eq!(look_after(None, at(0)), at(24 * 60));

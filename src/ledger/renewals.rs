@@ -80,6 +80,7 @@ impl Renewals for ClaimedRenewals<'_> {
         let row = sqlx::query!(
             r#"SELECT a.id, a.workspace_id, a.platform, a.external_id, a.state::text AS "state!", a.token_generation,
                       a.refresh_state::text AS "phase!", a.renewable, a.token_expires_at,
+                      coalesce(a.refreshed_at < a.connected_at, true) AS "new!",
                       access.issued_at AS "issued_at?", refresh.issued_at AS "refresh_issued_at?",
                       refresh.expires_at AS "refresh_expires_at?",
                       c.deadline_at AS "open_until?", ledger_now() AS "now!"
@@ -98,6 +99,7 @@ impl Renewals for ClaimedRenewals<'_> {
         // an access token that stayed as it was when the other was renewed is not changed by another renewal
         let stayed = row.issued_at.is_none_or(|at| row.refresh_issued_at.is_some_and(|other| at < other));
         let access = (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| !stayed));
+        let new = tokens::renew_new_from(access.0, [access.1, row.refresh_expires_at]);
         let refresh = (row.refresh_issued_at.unwrap_or(row.now), row.refresh_expires_at);
         Ok(Some(Access {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
@@ -108,7 +110,9 @@ impl Renewals for ClaimedRenewals<'_> {
                 state: AccountState::parse(&row.state).ok_or_else(|| unreadable(&row.state))?,
                 phase: Phase::parse(&row.phase).ok_or_else(|| unreadable(&row.phase))?,
                 open_until: row.open_until,
-                renew_from: tokens::renew_from(&[access, refresh]).filter(|_| row.renewable),
+                renew_from: tokens::renew_from(&[access, refresh])
+                    .or(row.new.then_some(new))
+                    .filter(|_| row.renewable),
                 renewable: row.renewable,
             },
             now: row.now,

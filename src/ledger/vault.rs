@@ -1,7 +1,7 @@
 //! Tokens: sealed in a schema of their own, opened only where a worker makes a call.
 
 use chrono::{DateTime, Utc};
-use jobs::tokens::{look_after, renew_from};
+use jobs::tokens::{look_after, renew_new_from};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgTransaction;
 use uuid::Uuid;
@@ -103,8 +103,8 @@ impl Ledger {
             let of = Stored { field, key_id: ring.sealing_key(), sealed: &sealed, issued };
             store(&mut tx, &account, &of, pair).await?;
         }
-        let from = renew_from(&[(issued, pair.expires_at), (issued, pair.refresh_expires_at)]);
-        let due = look_after(from.filter(|_| kept), now);
+        let from = renew_new_from(issued, [pair.expires_at, pair.refresh_expires_at]);
+        let due = look_after(kept.then_some(from), now);
         sqlx::query!("UPDATE account SET refresh_due_at = $2 WHERE id = $1", account.id, due)
             .execute(&mut *tx)
             .await?;

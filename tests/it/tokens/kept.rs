@@ -6,7 +6,7 @@ use jobs::{
     contract::{Class, Failure},
     machine::{HandleState, Move},
     renewals::{Access, Asked, Begun, Pair, Renewals},
-    tokens::Turn,
+    tokens::{Step, Turn, Wish, next},
 };
 use postroom::ledger::{
     Claim, KeyRing, Ledger, Role,
@@ -253,4 +253,19 @@ async fn a_pair_that_comes_after_its_account_was_given_up_is_kept() {
     assert!(bench.renewals().save(&first, late, pair()).await.unwrap(), "the only copy of it");
     assert!(!rests(&bench).await);
     assert_eq!(bench.look().await.generation, first.generation + 1);
+}
+
+#[tokio::test]
+async fn a_pair_that_nobody_knows_the_end_of_is_renewed_at_once_and_once() {
+    let bench = Bench::new().await;
+    let due = "SELECT count(*) FROM account WHERE refresh_due_at <= ledger_now()";
+    assert_eq!(bench.scratch.number(due).await, 1);
+    let it = bench.look().await;
+    assert_eq!(next(&it.standing, Wish::Routine, it.now), Step::Send(Turn::Begin));
+    let begun = bench.begin(&it, Turn::Begin).await.expect("it may");
+    // and where the network does not say it either, nothing asks again and again
+    assert!(bench.renewals().save(&it, begun, Pair { access_life: None, ..pair() }).await.unwrap());
+    let it = bench.look().await;
+    assert_eq!(next(&it.standing, Wish::Routine, it.now), Step::Examine);
+    assert_eq!(bench.scratch.number(due).await, 0);
 }
