@@ -184,6 +184,8 @@ pub trait Renewals: Send + Sync {
     /// its tokens are removed. Nothing happens where it was renewed or connected anew since.
     async fn refused(&self, account: Uuid, seen: i64, failure: &Failure, purge: bool)
     -> Result<(), JobError>;
+    /// Nothing but people mend what failed: the account's next turn is put off by twice the time of the last.
+    async fn put_off(&self, account: Uuid) -> Result<(), JobError>;
     /// Wishes for access that holds, for a publication that was refused with that of the generation that was seen, or
     /// would be.
     async fn ask(&self, account: Uuid, seen: i64) -> Result<Asked, JobError>;

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    contract::{Class, Done, Failure, Job, JobError, Retry},
+    contract::{Class, Done, Failure, Job, JobError, Retry, Verdict},
     desk::{Call, Desk, Network},
     fp,
     gate::Visit,
@@ -46,6 +46,16 @@ impl Job for TokenRefresh {
 
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         let renewals = desk.renewals()?;
+        let done = self.see_to_it(desk, renewals).await;
+        if done.as_ref().is_err_and(|error| error.verdict() == Verdict::Fail) {
+            renewals.put_off(self.account_id).await?;
+        }
+        done
+    }
+}
+
+impl TokenRefresh {
+    async fn see_to_it(&self, desk: &Desk<'_>, renewals: &dyn Renewals) -> Result<Done, JobError> {
         let (mut wish, mut renewed) = (self.wish(), false);
         for _ in 0..MOST_STEPS {
             let Some(it) = renewals.look(self.account_id).await? else { return Ok(Done::nothing()) };
@@ -74,9 +84,7 @@ impl Job for TokenRefresh {
         }
         Err(JobError::Infrastructure(format!("the access of account {} did not settle", self.account_id)))
     }
-}
 
-impl TokenRefresh {
     fn wish(&self) -> Wish {
         match (self.asked, self.needed) {
             (true, _) => Wish::Person,

@@ -5,6 +5,7 @@ ALTER TABLE account
     ADD COLUMN refresh_state refresh_state NOT NULL DEFAULT 'idle',
     ADD COLUMN refresh_call uuid, -- the call that a new pair is awaited from
     ADD COLUMN refresh_due_at timestamptz NOT NULL DEFAULT ledger_now() + interval '1 day', -- when its access is looked after next
+    ADD COLUMN refresh_wait interval NOT NULL DEFAULT interval '10 minutes', -- the last one after a failure that nothing but people mends
     ADD COLUMN refreshed_at timestamptz, -- when its last pair came
     ADD COLUMN renewable boolean NOT NULL DEFAULT false, -- something to renew it with is kept
     ADD COLUMN renewable_until timestamptz, -- when that ends, where the network says so

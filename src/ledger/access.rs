@@ -126,13 +126,13 @@ impl Ledger {
     }
 
     /// Makes the job of up to `most` accounts whose access is to be looked after, and puts their next turn off by
-    /// `every`, which stands where a job comes to nothing. Returns how many there were.
+    /// `every`, which stands where a job comes to nothing. Returns how many accounts there were.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn renew_due(&self, most: i64, every: Duration) -> Result<usize, LedgerError> {
+    pub async fn renew_due(&self, most: i64, every: Duration) -> Result<i64, LedgerError> {
         let ids: Vec<Uuid> = (0..most).map(|_| Uuid::now_v7()).collect();
-        let made = sqlx::query_scalar!(
+        let accounts = sqlx::query_scalar!(
             r#"WITH due AS (
                    SELECT id FROM account WHERE state IN ('active', 'paused') AND refresh_due_at <= ledger_now()
                    ORDER BY refresh_due_at LIMIT $1
@@ -141,20 +141,21 @@ impl Ledger {
                taken AS (
                    UPDATE account a SET refresh_due_at = ledger_now() + $2 FROM due WHERE a.id = due.id
                    RETURNING a.id, a.workspace_id),
-               numbered AS (SELECT id, workspace_id, row_number() OVER (ORDER BY id) AS n FROM taken)
-               INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
-               SELECT x.id, 'token_refresh', numbered.workspace_id, numbered.id, ledger_now(),
-                      jsonb_build_object('account_id', numbered.id)
-               FROM numbered JOIN unnest($3::uuid[]) WITH ORDINALITY AS x (id, n) ON x.n = numbered.n
-               ON CONFLICT DO NOTHING -- it has one
-               RETURNING id"#,
+               numbered AS (SELECT id, workspace_id, row_number() OVER (ORDER BY id) AS n FROM taken),
+               made AS (
+                   INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+                   SELECT x.id, 'token_refresh', numbered.workspace_id, numbered.id, ledger_now(),
+                          jsonb_build_object('account_id', numbered.id)
+                   FROM numbered JOIN unnest($3::uuid[]) WITH ORDINALITY AS x (id, n) ON x.n = numbered.n
+                   ON CONFLICT DO NOTHING) -- it has one
+               SELECT count(*) AS "accounts!" FROM taken"#,
             most,
             interval(every),
             &ids,
         )
-        .fetch_all(&self.pool)
+        .fetch_one(&self.pool)
         .await?;
-        Ok(made.len())
+        Ok(accounts)
     }
 }
 

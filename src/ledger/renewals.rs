@@ -289,7 +289,7 @@ impl Renewals for ClaimedRenewals<'_> {
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
                seen AS (
                    UPDATE account
-                   SET refresh_due_at = $6,
+                   SET refresh_due_at = $6, refresh_wait = DEFAULT,
                        token_expires_at = CASE WHEN $7 THEN $8 ELSE token_expires_at END,
                        data_access_expires_at = CASE WHEN $7 THEN $9 ELSE data_access_expires_at END,
                        missing_scopes = CASE WHEN $7 THEN $10 ELSE missing_scopes END,
@@ -327,6 +327,10 @@ impl Renewals for ClaimedRenewals<'_> {
     ) -> Result<(), JobError> {
         let refused = Refused { account, seen: Some(seen), reason: &failure.message, purge };
         Ok(self.ledger.rest_account(self.claim, &refused).await?)
+    }
+
+    async fn put_off(&self, account: Uuid) -> Result<(), JobError> {
+        Ok(self.ledger.put_renewal_off(self.claim, account).await?)
     }
 
     async fn ask(&self, account: Uuid, seen: i64) -> Result<Asked, JobError> {

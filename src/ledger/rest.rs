@@ -52,6 +52,25 @@ impl Ledger {
         Ok(())
     }
 
+    /// Puts an account's next renewal off: by twenty minutes, by twice as long each time that follows, by a day at most.
+    pub(super) async fn put_renewal_off(&self, claim: Claim, account: Uuid) -> Result<(), LedgerError> {
+        sqlx::query!(
+            r#"WITH fence AS MATERIALIZED (
+                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE)
+               UPDATE account
+               SET refresh_wait = least(refresh_wait * 2, interval '1 day'),
+                   refresh_due_at = ledger_now() + least(refresh_wait * 2, interval '1 day')
+               WHERE id = $4 AND EXISTS (SELECT FROM fence)"#,
+            claim.job_id,
+            claim.epoch,
+            claim.worker_inc,
+            account,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Rests an account until its access is mended: its jobs are paused, that of `claim` among them. Nothing
     /// happens where the account was connected anew, or its access renewed, since its token was opened: it is not the
     /// one refused. What was committed is observed on. With `purge` its tokens are removed.

@@ -129,7 +129,7 @@ async fn renewed_anew(
     let now = sqlx::query_scalar!(
         r#"WITH anew AS (
                UPDATE account
-               SET refresh_state = 'idle', refresh_call = NULL, renewable = $2, renewable_until = $3,
+               SET refresh_state = 'idle', refresh_call = NULL, refresh_wait = DEFAULT, renewable = $2, renewable_until = $3,
                    data_access_expires_at = NULL, missing_scopes = '{}'
                WHERE id = $1 RETURNING id, token_generation),
            dropped AS (

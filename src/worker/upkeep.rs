@@ -20,15 +20,22 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        match worker.in_time(worker.parts.duties.renew_due(MOST, AGAIN)).await {
-            Ok(0) => {}
-            Ok(accounts) => {
-                tracing::debug!(accounts, "access is looked after");
-                worker.due.notify_one();
-            }
-            Err(error) => {
-                tracing::warn!(%error, "whose access ends could not be looked for; it is tried again")
-            }
+        while look(&worker).await && !worker.stop.is_cancelled() {}
+    }
+}
+
+/// One look; true: there may be more accounts than it took.
+async fn look(worker: &Worker) -> bool {
+    match worker.in_time(worker.parts.duties.renew_due(MOST, AGAIN)).await {
+        Ok(0) => false,
+        Ok(accounts) => {
+            tracing::debug!(accounts, "access is looked after");
+            worker.due.notify_one();
+            accounts == MOST
+        }
+        Err(error) => {
+            tracing::warn!(%error, "whose access ends could not be looked for; it is tried again");
+            false
         }
     }
 }

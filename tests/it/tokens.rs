@@ -219,6 +219,9 @@ async fn an_app_that_is_refused_disconnects_nobody() {
     })
     .await;
     assert_eq!(shown(&system, &account).await["state"], "active");
+    let put_off = "SELECT count(*) FROM account WHERE refresh_due_at > ledger_now() + interval '15 minutes'
+                   AND refresh_wait > interval '15 minutes' AND id::text = $1";
+    assert_eq!(system.database.count_of(put_off, &account).await, 1, "nothing but people mend that");
     let path = format!("/api/v1/accounts/{account}/refresh");
     system.api(Method::POST, &path, None).await;
     renewed(&system, &account, 2).await;

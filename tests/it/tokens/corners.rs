@@ -153,3 +153,20 @@ async fn a_page_outlives_the_token_of_its_person() {
     system.api(Method::POST, &format!("/api/v1/accounts/{account}/refresh"), None).await;
     in_state(&system, &account, "reconnect").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_look_finds_every_account_whose_turn_it_is() {
+    let mut system = System::start().await;
+    system.environment.insert("POSTROOM__RELAY__MEND_EVERY".into(), "1h".into());
+    let many = "INSERT INTO account (id, workspace_id, platform, external_id, name, state, refresh_due_at)
+                SELECT gen_random_uuid(), w.id, 'tiktok', 'many-' || n, 'many', 'paused', ledger_now()
+                FROM workspace w, generate_series(1, 300) n";
+    sqlx::query(many).execute(&system.database.pool).await.unwrap();
+    system.start_worker(&[]);
+    eventually("everybody's turn", || async {
+        let left =
+            system.database.count("SELECT count(*) FROM account WHERE refresh_due_at <= ledger_now()").await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+    })
+    .await;
+}

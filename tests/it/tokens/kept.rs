@@ -269,3 +269,17 @@ async fn a_pair_that_nobody_knows_the_end_of_is_renewed_at_once_and_once() {
     assert_eq!(next(&it.standing, Wish::Routine, it.now), Step::Examine);
     assert_eq!(bench.scratch.number(due).await, 0);
 }
+
+#[tokio::test]
+async fn what_only_people_mend_is_asked_about_less_and_less_often() {
+    let bench = Bench::new().await;
+    let wait = "SELECT round(extract(epoch FROM refresh_due_at - ledger_now()) / 60)::bigint FROM account";
+    for minutes in [20, 40, 80, 160, 320, 640, 1280, 1440, 1440] {
+        bench.renewals().put_off(bench.account).await.unwrap();
+        assert_eq!(bench.scratch.number(wait).await, minutes);
+    }
+    let it = bench.look().await;
+    bench.renewals().examined(&it, None).await.unwrap();
+    bench.renewals().put_off(bench.account).await.unwrap();
+    assert_eq!(bench.scratch.number(wait).await, 20, "what goes well begins anew");
+}
