@@ -193,7 +193,7 @@ impl<'a> At<'a> {
             }
             Renewal::Refused(failure) => {
                 renewals.spare(it, begun.call, &failure).await?;
-                Err(no_access_lost(failure).into_error())
+                Err(put_off(failure))
             }
             Renewal::Unknown(failure) => {
                 renewals.doubt(it, Some((begun.call, &failure))).await?;
@@ -239,6 +239,14 @@ fn broken(failure: &Failure) -> Done {
     Done::Finished { output: json!({ "reconnect": failure.code, "message": failure.message }), then: vec![] }
 }
 
+/// What a renewal that had no effect leads to. That it is to be asked for less often says nothing of the account's posts.
+fn put_off(failure: Failure) -> JobError {
+    match no_access_lost(failure).into_error() {
+        JobError::Throttled(failure, wait) => JobError::Throttled(Failure { rest: None, ..failure }, wait),
+        error => error,
+    }
+}
+
 /// What does not say that the access is broken must not rest the account.
 fn no_access_lost(mut failure: Failure) -> Failure {
     match failure.class {
@@ -247,4 +255,18 @@ fn no_access_lost(mut failure: Failure) -> Failure {
         Class::Transient | Class::Rate => {}
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_that_is_throttled_waits_and_rests_nothing_else() {
+        let failure = Failure::new(Class::Rate, "429", "less often").resting(Some(Duration::from_secs(7)));
+        let JobError::Throttled(failure, wait) = put_off(failure) else { panic!("it waits") };
+        assert_eq!((failure.rest, wait), (None, Duration::from_secs(7)));
+        let error = put_off(Failure::new(Class::Auth, "401", "no"));
+        assert_eq!(error.verdict(), Verdict::Fail, "the account keeps its access: {error}");
+    }
 }

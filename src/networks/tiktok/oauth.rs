@@ -60,14 +60,14 @@ impl Renewing for TikTok {
 
 /// Reads an answer. OAuth's errors have a shape of their own, and may come with any status.
 fn read(reply: &Reply, call: &Call<'_>) -> Renewal {
+    // whatever stands in it, a gateway's page or a code of another kind: nothing was done
+    if reply.status == StatusCode::TOO_MANY_REQUESTS {
+        let failure = Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
+        return Renewal::Refused(failure.resting(reply.retry_after()));
+    }
     let Some(body) = reply.json() else { return unclear(reply) };
     match body["error"].as_str() {
         Some(code) => refused(code, &body, call),
-        None if reply.status == StatusCode::TOO_MANY_REQUESTS => {
-            let failure =
-                Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
-            Renewal::Refused(failure.resting(reply.retry_after()))
-        }
         None => pair(&body, call).map_or_else(|| unclear(reply), |pair| pair),
     }
 }
@@ -123,6 +123,8 @@ fn unclear(reply: &Reply) -> Renewal {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+
     use super::*;
     use crate::networks::doubles::{NoMedia, call};
 
@@ -134,6 +136,17 @@ mod tests {
         assert!(matches!(said("invalid_grant"), Renewal::Dead(_)));
         assert!(matches!(said("invalid_client"), Renewal::Refused(failure) if failure.operator));
         assert!(matches!(said("internal_error"), Renewal::Unknown(_)));
+    }
+
+    #[test]
+    fn too_many_requests_are_a_no_whatever_the_body_says() {
+        let token = SecretString::from("rft");
+        for body in ["", "<html>", r#"{"error": "rate_limit_exceeded"}"#, r#"{"error": "invalid_grant"}"#] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
+            let reply = Reply { status: StatusCode::TOO_MANY_REQUESTS, headers, body: body.into() };
+            let Renewal::Refused(failure) = read(&reply, &call(&token, &NoMedia)) else { panic!("{body}") };
+            assert_eq!((failure.class, failure.rest), (Class::Rate, Some(Duration::from_secs(7))), "{body}");
+        }
     }
 
     #[test]
