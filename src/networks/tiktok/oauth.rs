@@ -123,8 +123,6 @@ fn unclear(reply: &Reply) -> Renewal {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-
     use super::*;
     use crate::networks::doubles::{NoMedia, call};
 
@@ -142,8 +140,8 @@ mod tests {
     fn too_many_requests_are_a_no_whatever_the_body_says() {
         let token = SecretString::from("rft");
         for body in ["", "<html>", r#"{"error": "rate_limit_exceeded"}"#, r#"{"error": "invalid_grant"}"#] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
-            let reply = Reply { status: StatusCode::TOO_MANY_REQUESTS, headers, body: body.into() };
+            let reply = Reply::with_headers(&[("retry-after", "7")]);
+            let reply = reply.saying(StatusCode::TOO_MANY_REQUESTS, body);
             let Renewal::Refused(failure) = read(&reply, &call(&token, &NoMedia)) else { panic!("{body}") };
             assert_eq!((failure.class, failure.rest), (Class::Rate, Some(Duration::from_secs(7))), "{body}");
         }
