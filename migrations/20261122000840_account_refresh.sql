@@ -6,6 +6,7 @@ ALTER TABLE account
     ADD COLUMN refresh_call uuid, -- the call that a new pair is awaited from
     ADD COLUMN refresh_due_at timestamptz NOT NULL DEFAULT ledger_now() + interval '1 day', -- when its access is looked after next
     ADD COLUMN refresh_wait interval NOT NULL DEFAULT interval '10 minutes', -- the last one after a failure that nothing but people mends
+    ADD COLUMN refresh_asked_at timestamptz, -- a person asked while a job was there already, which may have been past heeding it
     ADD COLUMN refreshed_at timestamptz, -- when its last pair came
     ADD COLUMN renewable boolean NOT NULL DEFAULT false, -- something to renew it with is kept
     ADD COLUMN renewable_until timestamptz, -- when that ends, where the network says so
@@ -24,6 +25,7 @@ FROM vault.token access
 WHERE t.field = 'refresh' AND access.account_id = t.account_id AND access.field = 'access'
   AND access.generation = t.generation;
 
+CREATE INDEX account_refresh_asked ON account (refresh_asked_at) WHERE refresh_asked_at IS NOT NULL;
 CREATE INDEX account_refresh_due ON account (refresh_due_at) WHERE state IN ('active', 'paused');
 -- An account's posts rest and go back to work together.
 CREATE INDEX publish_job_of_account ON job (account_id) WHERE kind = 'publish';

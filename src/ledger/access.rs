@@ -134,18 +134,25 @@ impl Ledger {
         let ids: Vec<Uuid> = (0..most).map(|_| Uuid::now_v7()).collect();
         let accounts = sqlx::query_scalar!(
             r#"WITH due AS (
-                   SELECT id FROM account WHERE state IN ('active', 'paused') AND refresh_due_at <= ledger_now()
+                   SELECT id, refresh_asked_at IS NOT NULL AS asked FROM account
+                   WHERE (state IN ('active', 'paused') AND refresh_due_at <= ledger_now())
+                      OR refresh_asked_at IS NOT NULL
                    ORDER BY refresh_due_at LIMIT $1
                    -- skip locked: two workers may look at once, and one that is published on can wait
                    FOR NO KEY UPDATE SKIP LOCKED),
                taken AS (
-                   UPDATE account a SET refresh_due_at = ledger_now() + $2 FROM due WHERE a.id = due.id
-                   RETURNING a.id, a.workspace_id),
-               numbered AS (SELECT id, workspace_id, row_number() OVER (ORDER BY id) AS n FROM taken),
+                   UPDATE account a
+                   SET refresh_due_at = ledger_now() + $2,
+                       -- a job that there is may be past heeding it: the wish waits for that to be over
+                       refresh_asked_at = CASE WHEN EXISTS (
+                           SELECT FROM job j WHERE j.account_id = a.id AND j.kind = 'token_refresh') THEN refresh_asked_at END
+                   FROM due WHERE a.id = due.id
+                   RETURNING a.id, a.workspace_id, due.asked),
+               numbered AS (SELECT id, workspace_id, asked, row_number() OVER (ORDER BY id) AS n FROM taken),
                made AS (
                    INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
                    SELECT x.id, 'token_refresh', numbered.workspace_id, numbered.id, ledger_now(),
-                          jsonb_build_object('account_id', numbered.id)
+                          jsonb_build_object('account_id', numbered.id, 'asked', numbered.asked)
                    FROM numbered JOIN unnest($3::uuid[]) WITH ORDINALITY AS x (id, n) ON x.n = numbered.n
                    ON CONFLICT DO NOTHING) -- it has one
                SELECT count(*) AS "accounts!" FROM taken"#,
@@ -162,7 +169,7 @@ impl Ledger {
 async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid, Refusal>, LedgerError> {
     let account = sqlx::query!(
         r#"SELECT workspace_id, state::text AS "state!" FROM account
-           WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND state <> 'erased' FOR SHARE"#,
+           WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND state <> 'erased' FOR NO KEY UPDATE"#,
         write.id,
         write.workspace_id,
     )
@@ -172,17 +179,24 @@ async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid,
     if account.state == "frozen" {
         return Ok(Err(Refusal::Account(account.state)));
     }
+    let new = Uuid::now_v7();
     let id = sqlx::query_scalar!(
         r#"INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
            VALUES ($1, 'token_refresh', $2, $3, ledger_now(), jsonb_build_object('account_id', $3::uuid, 'asked', true))
            ON CONFLICT (account_id) WHERE kind = 'token_refresh' DO UPDATE
            SET run_at = least(job.run_at, excluded.run_at), payload = excluded.payload, epoch = job.epoch + 1
            RETURNING id"#,
-        Uuid::now_v7(),
+        new,
         account.workspace_id,
         write.id,
     )
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
+    if id != new {
+        // whoever runs it already may be past heeding this: what is left of the wish is taken up after that
+        sqlx::query!("UPDATE account SET refresh_asked_at = ledger_now() WHERE id = $1", write.id)
+            .execute(tx)
+            .await?;
+    }
     Ok(Ok(id))
 }

@@ -86,6 +86,7 @@ impl Ledger {
             r#"WITH won AS (
                    UPDATE account a
                    SET token_generation = $3::bigint, refresh_state = 'idle', refresh_call = NULL, refreshed_at = ledger_now(),
+                       refresh_asked_at = CASE WHEN refresh_asked_at > $10 THEN refresh_asked_at END,
                        refresh_due_at = $4, refresh_wait = DEFAULT, token_expires_at = $5, renewable_until = $6,
                        missing_scopes = coalesce($7, missing_scopes),
                        -- a pair is proof: whoever was told to connect the account need not

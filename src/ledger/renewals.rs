@@ -243,7 +243,8 @@ impl Renewals for ClaimedRenewals<'_> {
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
                broken AS (
                    UPDATE account
-                   SET refresh_state = 'idle', refresh_call = NULL, state = 'reconnect', state_reason = $8
+                   SET refresh_state = 'idle', refresh_call = NULL, refresh_asked_at = NULL, state = 'reconnect',
+                       state_reason = $8
                    WHERE id = $4 AND refresh_call = $5 AND token_generation = $6 AND state NOT IN ('frozen', 'erased')
                      AND EXISTS (SELECT FROM fence)
                    RETURNING id),
@@ -290,6 +291,7 @@ impl Renewals for ClaimedRenewals<'_> {
                seen AS (
                    UPDATE account
                    SET refresh_due_at = $6, refresh_wait = DEFAULT,
+                       refresh_asked_at = CASE WHEN refresh_asked_at > $11 THEN refresh_asked_at END,
                        token_expires_at = CASE WHEN $7 THEN $8 ELSE token_expires_at END,
                        data_access_expires_at = CASE WHEN $7 THEN $9 ELSE data_access_expires_at END,
                        missing_scopes = CASE WHEN $7 THEN $10 ELSE missing_scopes END,
@@ -311,6 +313,7 @@ impl Renewals for ClaimedRenewals<'_> {
             grant.and_then(|grant| grant.expires_at),
             grant.and_then(|grant| grant.data_access_expires_at),
             &grant.map(|grant| grant.missing.clone()).unwrap_or_default(),
+            it.now,
         )
         .execute(&self.ledger.pool)
         .await

@@ -250,7 +250,9 @@ async fn a_person_may_ask_for_a_renewal() {
     renewed(&system, &account, 2).await;
     let nobody = "/api/v1/accounts/0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b/refresh";
     assert_eq!(system.api(Method::POST, nobody, None).await.0, 404);
-    let (status, problem) = system.api(Method::POST, &path, Some(&json!({ "soon": true }))).await;
+    let bad = json!({ "soon": true });
+    assert_eq!(system.api(Method::POST, nobody, Some(&bad)).await.0, 404, "whatever else is wrong");
+    let (status, problem) = system.api(Method::POST, &path, Some(&bad)).await;
     assert_eq!(status, 422, "{problem}");
 }
 

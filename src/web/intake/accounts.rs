@@ -107,6 +107,10 @@ pub async fn refresh(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = id(&account, "account")?;
+    // of another workspace there is none, whatever else is wrong
+    if !app.house.ledger.has_account(id, Some(caller.workspace_id)).await? {
+        return Err(Problem::not_found("account"));
+    }
     let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/refresh"), &bytes)?;
     let findings = body::nothing(&body::json(&bytes)?);

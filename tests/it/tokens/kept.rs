@@ -12,6 +12,8 @@ use postroom::ledger::{
     Claim, KeyRing, Ledger, Role,
     accounts::NewAccount,
     flight::Flight,
+    idempotency::Once,
+    jobs::Write,
     keyring::{self, Cipher},
     reconcile::Decision,
     renewals::ClaimedRenewals,
@@ -282,4 +284,33 @@ async fn what_only_people_mend_is_asked_about_less_and_less_often() {
     bench.renewals().examined(&it, None).await.unwrap();
     bench.renewals().put_off(bench.account).await.unwrap();
     assert_eq!(bench.scratch.number(wait).await, 20, "what goes well begins anew");
+}
+
+#[tokio::test]
+async fn a_wish_that_comes_while_a_job_runs_is_heeded_after_it() {
+    let bench = Bench::new().await;
+    let account = bench.account;
+    bench.scratch.run("UPDATE account SET refresh_due_at = ledger_now() + interval '1 day'").await;
+    let running = format!(
+        "INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+         SELECT gen_random_uuid(), 'token_refresh', workspace_id, id, ledger_now(), '{{}}' FROM account WHERE id = '{account}'"
+    );
+    bench.scratch.run(&running).await;
+    let write = Write { workspace_id: None, id: account, keyed: None, dry: false };
+    assert!(matches!(bench.ledger.ask_renewal(&write).await.unwrap(), Once::Done(Ok(_))));
+    let minutes = Duration::from_mins(10);
+    bench.ledger.renew_due(8, minutes).await.unwrap();
+    let asked = "SELECT count(*) FROM account WHERE refresh_asked_at IS NOT NULL";
+    assert_eq!(bench.scratch.number(asked).await, 1, "it waits for the job that there is");
+    // which had read what it does before
+    bench.scratch.run("DELETE FROM job WHERE kind = 'token_refresh'").await;
+    assert_eq!(bench.ledger.renew_due(8, minutes).await.unwrap(), 1);
+    let heeded = "SELECT count(*) FROM job WHERE kind = 'token_refresh' AND payload -> 'asked' = 'true'";
+    assert_eq!((bench.scratch.number(heeded).await, bench.scratch.number(asked).await), (1, 0));
+    // and one that a pair has answered since is no wish any more
+    assert!(matches!(bench.ledger.ask_renewal(&write).await.unwrap(), Once::Done(Ok(_))));
+    let it = bench.look().await;
+    let begun = bench.begin(&it, Turn::Begin).await.expect("it may");
+    assert!(bench.renewals().save(&it, begun, pair()).await.unwrap());
+    assert_eq!(bench.scratch.number(asked).await, 0);
 }
