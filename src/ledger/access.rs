@@ -136,7 +136,8 @@ impl Ledger {
             r#"WITH due AS (
                    SELECT id, refresh_asked_at IS NOT NULL AS asked FROM account
                    WHERE (state IN ('active', 'paused') AND refresh_due_at <= ledger_now())
-                      OR refresh_asked_at IS NOT NULL
+                      OR (refresh_asked_at IS NOT NULL AND NOT EXISTS (
+                              SELECT FROM job j WHERE j.account_id = account.id AND j.kind = 'token_refresh'))
                    ORDER BY refresh_due_at LIMIT $1
                    -- skip locked: two workers may look at once, and one that is published on can wait
                    FOR NO KEY UPDATE SKIP LOCKED),

@@ -286,6 +286,7 @@ async fn retry(tx: &mut PgConnection, row: &JobRow) -> Result<Result<Uuid, Refus
 }
 
 async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Result<Uuid, Refusal>, LedgerError> {
+    let new = Uuid::now_v7();
     let made = sqlx::query_scalar!(
         r#"WITH it AS (
                UPDATE job_history SET redriven_as = $2
@@ -293,15 +294,21 @@ async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Result<Uuid, Refusal
                RETURNING kind, ver, workspace_id, account_id, payload)
            INSERT INTO job (id, kind, ver, workspace_id, account_id, run_at, payload)
            SELECT $2, kind, ver, workspace_id, account_id, ledger_now(), payload FROM it
+           ON CONFLICT DO NOTHING -- of some kinds there is one at a time
            RETURNING id"#,
         id,
-        Uuid::now_v7(),
+        new,
     )
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(made) = made {
         take_down::ask_again(tx, id, made).await?;
         return Ok(Ok(made));
+    }
+    let undone =
+        sqlx::query!("UPDATE job_history SET redriven_as = NULL WHERE id = $1 AND redriven_as = $2", id, new);
+    if undone.execute(&mut *tx).await?.rows_affected() > 0 {
+        return Ok(Err(Refusal::UnderWay("under way again".into())));
     }
     let before = sqlx::query_scalar!("SELECT redriven_as FROM job_history WHERE id = $1", id);
     Ok(Err(before.fetch_one(tx).await?.map_or(Refusal::Missing, Refusal::Redriven)))

@@ -11,6 +11,7 @@ use jobs::{
 use postroom::ledger::{
     Claim, KeyRing, Ledger, Role,
     accounts::NewAccount,
+    control::Refusal,
     flight::Flight,
     idempotency::Once,
     jobs::Write,
@@ -313,4 +314,26 @@ async fn a_wish_that_comes_while_a_job_runs_is_heeded_after_it() {
     let begun = bench.begin(&it, Turn::Begin).await.expect("it may");
     assert!(bench.renewals().save(&it, begun, pair()).await.unwrap());
     assert_eq!(bench.scratch.number(asked).await, 0);
+}
+
+#[tokio::test]
+async fn a_refresh_that_failed_is_not_tried_beside_the_one_that_is_under_way() {
+    let bench = Bench::new().await;
+    let id = Uuid::now_v7();
+    let failed = format!(
+        "INSERT INTO job_history (id, kind, workspace_id, account_id, epoch, attempt, crash_count, payload, outcome, created_at)
+         SELECT '{id}', 'token_refresh', workspace_id, id, 1, 12, 0, jsonb_build_object('account_id', id), 'dead', ledger_now()
+         FROM account"
+    );
+    bench.ledger.prepare_history().await.unwrap();
+    bench.scratch.run(&failed).await;
+    let write = Write { workspace_id: None, id: bench.account, keyed: None, dry: false };
+    assert!(matches!(bench.ledger.ask_renewal(&write).await.unwrap(), Once::Done(Ok(_))));
+    let retry = Write { id, ..write };
+    let refused = bench.ledger.retry_job(&retry).await.unwrap();
+    assert!(matches!(refused, Once::Done(Err(Refusal::UnderWay(_)))), "{refused:?}");
+    // nor is it taken for one that was tried again
+    bench.scratch.run("DELETE FROM job WHERE kind = 'token_refresh'").await;
+    let again = bench.ledger.retry_job(&retry).await.unwrap();
+    assert!(matches!(again, Once::Done(Ok(_))), "{again:?}");
 }
