@@ -31,4 +31,5 @@ CREATE INDEX account_refresh_due ON account (refresh_due_at) WHERE state IN ('ac
 CREATE INDEX publish_job_of_account ON job (account_id) WHERE kind = 'publish';
 -- One job an account, so that one worker at a time holds its refresh; and one call open, whatever happens.
 CREATE UNIQUE INDEX one_refresh_job ON job (account_id) WHERE kind = 'token_refresh';
+CREATE INDEX remote_call_refresh_over ON remote_call (finished_at) WHERE kind = 'refresh' AND verdict IS NOT NULL;
 CREATE UNIQUE INDEX one_open_refresh ON remote_call (account_id) WHERE kind = 'refresh' AND verdict IS NULL;

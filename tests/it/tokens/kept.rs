@@ -337,3 +337,27 @@ async fn a_refresh_that_failed_is_not_tried_beside_the_one_that_is_under_way() {
     let again = bench.ledger.retry_job(&retry).await.unwrap();
     assert!(matches!(again, Once::Done(Ok(_))), "{again:?}");
 }
+
+#[tokio::test]
+async fn calls_that_renewed_access_are_forgotten_in_time_and_what_is_awaited_is_not() {
+    let bench = Bench::new().await;
+    let it = bench.look().await;
+    let begun = bench.begin(&it, Turn::Begin).await.expect("it may");
+    bench.renewals().doubt(&it, Some((begun.call, &refusal()))).await.unwrap();
+    for (finished, verdict) in
+        [("40 days", "'ok'"), ("40 days", "'definite_no'"), ("41 days", "'ambiguous'"), ("1 day", "'ok'")]
+    {
+        let call = format!(
+            "INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at, finished_at, verdict)
+             SELECT gen_random_uuid(), id, id, 1, id, 'refresh', ledger_now(), ledger_now() - interval '{finished}', {verdict}
+             FROM account"
+        );
+        bench.scratch.run(&call).await;
+    }
+    bench.scratch.run("UPDATE remote_call SET finished_at = ledger_now() - interval '50 days' FROM account WHERE refresh_call = call_id").await;
+    bench.ledger.forget_refreshes(Duration::from_hours(30 * 24), 2).await.unwrap();
+    let left = "SELECT count(*) FROM remote_call WHERE kind = 'refresh'";
+    assert_eq!(bench.scratch.number(left).await, 2, "the lately finished one, and the one that is awaited");
+    let awaited = "SELECT count(*) FROM remote_call JOIN account ON refresh_call = call_id";
+    assert_eq!(bench.scratch.number(awaited).await, 1);
+}
