@@ -50,7 +50,8 @@ pub(super) enum KeysVerb {
         output: Output,
     },
     /// Seals every token under the first key of `POSTROOM_KEYS`, while everything goes on. Give every process the new
-    /// ring first, with the new key in front; when this is done, the others can be taken out of it.
+    /// key behind the old one first (old,new), then in front of it (new,old), then run this: when it exits with 0, the
+    /// old key can go.
     #[command(
         after_help = "Example:\n  POSTROOM_KEYS=new:xchacha20-poly1305:…,old:aes-256-gcm:… postroom keys rotate"
     )]
