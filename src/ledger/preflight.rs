@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jobs::{
+    forecast::is_overdue,
     machine::State,
     preflight::{AccountState, Fact, Finding, Subject, is_ahead},
 };
@@ -154,7 +155,8 @@ impl Ledger {
                FROM due, account a WHERE p.id = due.id AND a.id = p.account_id
                RETURNING p.id, p.state = ANY ($3::text[]::publication_state[]) AS "waits!", p.scheduled_for, p.options,
                          p.account_id, a.platform, a.external_id, a.name, a.state::text AS "state!", a.state_reason,
-                         CASE WHEN a.renewable THEN a.renewable_until ELSE a.token_expires_at END AS token_expires_at,
+                         a.token_expires_at, a.renewable, a.renewable_until,
+                         greatest(a.connected_at, a.refreshed_at) AS "renewed_at!",
                          ledger_now() AS "now!""#,
             most,
             interval(lease),
@@ -179,7 +181,11 @@ impl Ledger {
                 name: row.name,
                 state,
                 state_reason: row.state_reason,
-                token_expires_at: row.token_expires_at,
+                token_expires_at: if row.renewable {
+                    row.renewable_until.filter(|_| is_overdue(row.renewed_at, row.renewable_until, row.now))
+                } else {
+                    row.token_expires_at
+                },
             });
         }
         Ok(checks)
