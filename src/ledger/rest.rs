@@ -73,7 +73,7 @@ impl Ledger {
 
     /// Rests an account until its access is mended: its jobs are paused, that of `claim` among them. Nothing
     /// happens where the account was connected anew, or its access renewed, since its token was opened: it is not the
-    /// one refused. What was committed is observed on. With `purge` its tokens are removed.
+    /// one refused. What was committed is observed on. With `purge` its tokens are removed, also where it rests already.
     ///
     /// # Errors
     /// The ledger is away.
@@ -87,7 +87,12 @@ impl Ledger {
                      AND CASE WHEN $7::bigint IS NULL THEN greatest(connected_at, refreshed_at) < refused.started_at
                               ELSE token_generation = $7 END
                    RETURNING account.id),
-               purged AS (DELETE FROM vault.token t USING rested WHERE $6 AND t.account_id = rested.id),
+               -- what its owner took back is not kept, and where it rested already it is no different
+               purged AS (
+                   DELETE FROM vault.token t USING account a, refused
+                   WHERE $6 AND a.id = $1 AND t.account_id = a.id
+                     AND CASE WHEN $7::bigint IS NULL THEN greatest(a.connected_at, a.refreshed_at) < refused.started_at
+                              ELSE a.token_generation = $7 END),
                resting AS (
                    SELECT id FROM rested
                    UNION SELECT id FROM account WHERE id = $1 AND state <> 'active')

@@ -361,3 +361,17 @@ async fn calls_that_renewed_access_are_forgotten_in_time_and_what_is_awaited_is_
     let awaited = "SELECT count(*) FROM remote_call JOIN account ON refresh_call = call_id";
     assert_eq!(bench.scratch.number(awaited).await, 1);
 }
+
+#[tokio::test]
+async fn what_its_owner_took_back_is_not_kept_where_the_account_rests_already() {
+    let bench = Bench::new().await;
+    let it = bench.look().await;
+    bench.scratch.run("UPDATE account SET state = 'reconnect'").await;
+    let kept = "SELECT count(*) FROM vault.token";
+    bench.renewals().refused(bench.account, it.generation + 1, &refusal(), true).await.unwrap();
+    assert_eq!(bench.scratch.number(kept).await, 2, "another generation is another matter");
+    bench.renewals().refused(bench.account, it.generation, &refusal(), false).await.unwrap();
+    assert_eq!(bench.scratch.number(kept).await, 2);
+    bench.renewals().refused(bench.account, it.generation, &refusal(), true).await.unwrap();
+    assert_eq!(bench.scratch.number(kept).await, 0);
+}
