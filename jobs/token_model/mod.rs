@@ -3,7 +3,8 @@
 //!
 //! What is decided here is decided by [`next`](crate::tokens::next), [`after`](crate::tokens::after) and the phases of [`Turn`], as in production.
 //! A *fault* is a crash, a lease that ends while its worker lives on, a lost answer, a 500, or a save whose answer is
-//! lost. Nothing is said about clocks: a worker that lost its lease may wake at any time.
+//! lost. Nothing is said about clocks: a worker that lost its lease may wake at any time. But a lease outlasts the call
+//! that was begun under it, and a call that was given up on is not carried out any more.
 
 mod world;
 
@@ -113,8 +114,11 @@ impl Model for Tokens {
                 }
             }
         }
-        // a worker that died holds its claim until its lease ends; that of a living one ends by a fault
+        // a worker that died holds its claim until its lease ends; that of a living one ends by a fault. It was good for as
+        // long as a call may take when that was logged, and what is sent is sent at once
+        let on_way = world.calls.iter().any(|call| call.wire == Wire::OnWay);
         if let Some(w) = world.claim
+            && !on_way
             && (faulty || !Self::holds_claim(world, w))
         {
             actions.push(Action::Expire);

@@ -1,6 +1,6 @@
 //! What the ledger and the network hold, and what each write makes of it.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 
 use crate::{
     preflight::AccountState,
@@ -126,15 +126,12 @@ impl Tokens {
     }
 
     pub fn standing(world: &World) -> Standing {
-        let current = world.current.map(|call| world.calls[usize::from(call)]);
-        let open = current.is_some_and(|call| call.judged.is_none());
-        // no clocks: whoever is gone has had its time, and so has what it sent. A lease is as long as a call may take
-        let on_way = current.is_some_and(|call| call.wire == Wire::OnWay);
-        let until = if on_way { DateTime::<Utc>::MAX_UTC } else { DateTime::UNIX_EPOCH };
+        let open = world.current.is_some_and(|call| world.calls[usize::from(call)].judged.is_none());
         Standing {
             state: if world.reconnect { AccountState::Reconnect } else { AccountState::Active },
             phase: world.phase,
-            open_until: open.then_some(until),
+            // no clocks: whoever is gone has had its time
+            open_until: open.then_some(DateTime::UNIX_EPOCH),
             // one generation is renewed, and then another
             renew_from: (world.renewed < 2).then_some(DateTime::UNIX_EPOCH),
             renewable: true,
