@@ -81,6 +81,7 @@ pub struct Worker {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that happened")]
 pub struct World {
     pub generation: u8,
     pub phase: Phase,
