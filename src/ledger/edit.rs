@@ -25,6 +25,7 @@ use super::{
     media,
     posts::{self, Post, Publication},
     repeats,
+    take_down::TakeDownState,
 };
 
 /// A write about one post.
@@ -249,7 +250,8 @@ async fn write(
     let change = Change { post, new };
     let mut changed = Vec::new();
     for it in post.publications.iter().filter(|it| it.parent_id.is_none()) {
-        if it.state == State::Published && change.shows_otherwise(it) {
+        let gone = it.taken_down.as_ref().is_some_and(|it| it.state == TakeDownState::Gone);
+        if it.state == State::Published && !gone && change.shows_otherwise(it) {
             return Ok(Err(Refusal::Shown));
         }
         let Some(target) = targets.get(&it.account_id).filter(|target| change.touches(it, target)) else {

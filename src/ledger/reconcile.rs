@@ -90,16 +90,17 @@ impl Ledger {
         Ok(ids)
     }
 
-    /// Takes up to `most` published publications whose address is not known yet and that are due for a look.
-    /// The next look is put off by as long as they have been public already; after a day nobody asks any more.
+    /// Takes up to `most` published publications whose name or address is not known yet and that are due for a look.
+    /// The next look is put off by as long as they have been known to be public; after a day nobody asks any more.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn unnamed(&self, most: i64) -> Result<Vec<Uuid>, LedgerError> {
         let ids = sqlx::query_scalar!(
             r#"UPDATE publication
-               SET next_check_at = CASE WHEN published_at > ledger_now() - interval '1 day'
-                                        THEN ledger_now() + greatest(ledger_now() - published_at, interval '5 seconds') END
+               SET next_check_at = CASE WHEN greatest(published_at, updated_at) > ledger_now() - interval '1 day'
+                                        THEN ledger_now() + greatest(ledger_now() - greatest(published_at, updated_at),
+                                                                     interval '5 seconds') END
                WHERE id IN (SELECT id FROM publication WHERE state = 'published' AND next_check_at <= ledger_now()
                             ORDER BY next_check_at LIMIT $1
                             -- skip locked: two reconcilers may look at once

@@ -278,7 +278,8 @@ async fn keep(tx: &mut PgConnection, word: &Word<'_>) -> Result<(), LedgerError>
     Ok(())
 }
 
-/// It is public, as of when it was sent. Where it is to be seen is asked for once more, unless it was said.
+/// It is public, as of when it was sent. What the network calls it, and where it is to be seen, is asked for as far as it
+/// was not said.
 async fn attest(tx: &mut PgConnection, word: &Word<'_>, step: Move) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"UPDATE publication
@@ -286,7 +287,7 @@ async fn attest(tx: &mut PgConnection, word: &Word<'_>, step: Move) -> Result<()
                published_at = coalesce(published_at, armed_at, ledger_now()),
                handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
                error = NULL, hold_reason = NULL, given_up = NULL,
-               next_check_at = CASE WHEN coalesce($4, public_url) IS NULL THEN ledger_now() END,
+               next_check_at = CASE WHEN public_id IS NULL OR coalesce($4, public_url) IS NULL THEN ledger_now() END,
                updated_at = ledger_now()
            WHERE id = $1 AND state = ANY($2::text[]::publication_state[])"#,
         word.publication_id,

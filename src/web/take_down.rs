@@ -82,7 +82,7 @@ impl App {
 
     fn way(&self, platform: &str, surface: &str) -> Option<TakeDown> {
         let platform = self.rules.platforms.iter().find(|it| it.name == platform)?;
-        platform.surfaces.iter().find(|it| it.name == surface).map(|it| it.take_down)
+        platform.surface(surface).map(|it| it.take_down)
     }
 
     /// How this publication can be taken down; `None`: it is not public, or is being taken down.
