@@ -9,6 +9,7 @@ pub mod finding;
 pub mod inspect;
 pub mod intake;
 pub mod links;
+pub mod metrics;
 pub mod multipart;
 pub mod outer;
 pub mod passwords;

@@ -19,6 +19,7 @@ use crate::ledger::{
     effects::ClaimedEffects,
     renewals::ClaimedRenewals,
     settle::{End, Ending, Finish, Outcome},
+    snapshots::ClaimedSnapshots,
 };
 
 /// The wait before a settle that failed is tried again.
@@ -78,9 +79,11 @@ impl Worker {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
         let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
-        let gate = self.gate(job.attempt > 0);
+        let gate = if attempt.kind.yields { self.last_gate() } else { self.gate(job.attempt > 0) };
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
+        let snapshots =
+            ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -89,6 +92,7 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
+            snapshots: Some(&snapshots),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),
