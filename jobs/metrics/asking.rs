@@ -16,8 +16,10 @@ impl Sets {
     /// These metrics in sets of one way each, of at most `most`; those that are doubted each alone.
     pub fn of(metrics: &[&'static Metric], doubted: &[u16], most: usize) -> Self {
         let mut ways: BTreeMap<Via, Vec<&'static Metric>> = BTreeMap::new();
-        let (alone, together) =
-            metrics.iter().copied().partition::<Vec<&'static Metric>, _>(|metric| doubted.contains(&metric.id));
+        let (alone, together) = metrics
+            .iter()
+            .copied()
+            .partition::<Vec<&'static Metric>, _>(|metric| doubted.contains(&metric.id));
         for metric in together {
             ways.entry(metric.via).or_default().push(metric);
         }
@@ -76,7 +78,9 @@ mod tests {
         while let Some(set) = sets.next_set() {
             calls += 1;
             if set.iter().any(|metric| unknown.contains(&metric.id)) {
-                refused.extend(sets.refused(set, Failure::new(Class::Permanent, "100", "no")).map(|it| it.metric.id));
+                refused.extend(
+                    sets.refused(set, Failure::new(Class::Permanent, "100", "no")).map(|it| it.metric.id),
+                );
             } else {
                 told.extend(set.iter().map(|metric| metric.id));
             }

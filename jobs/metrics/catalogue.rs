@@ -68,7 +68,8 @@ const PAGE_POST: Of = Of {
     source: "Meta: Page Insights, Post Insights",
 };
 const PAGE_REEL: Of = PAGE_POST.of(Object::Reel);
-const PAGE_COUNTS: Of = Of { source: "Meta: Page Post, reactions, comments and shares", ..PAGE_POST }.via(Via::Fields);
+const PAGE_COUNTS: Of =
+    Of { source: "Meta: Page Post, reactions, comments and shares", ..PAGE_POST }.via(Via::Fields);
 const PAGE_REEL_COUNTS: Of = PAGE_COUNTS.of(Object::Reel);
 const PAGE_OLD: Of = Of { since: "v2.0", source: "Meta: Deprecated Page Insights Metrics", ..PAGE_POST };
 const PAGE: Of = Of { source: "Meta: Page Insights", ..PAGE_POST.of(Object::Account).via(Via::Days) };
@@ -83,7 +84,8 @@ const IG_FEED: Of = Of {
 };
 const IG_REEL: Of = IG_FEED.of(Object::Reel);
 const IG_STORY: Of = IG_FEED.of(Object::Story);
-const IG_OLD: Of = Of { since: "v3.2", source: "Meta: Instagram Media Insights, changes of 21 April 2025", ..IG_FEED };
+const IG_OLD: Of =
+    Of { since: "v3.2", source: "Meta: Instagram Media Insights, changes of 21 April 2025", ..IG_FEED };
 const IG_DAYS: Of =
     Of { source: "Meta: Instagram User Insights", ..IG_FEED.of(Object::Account).via(Via::Days) };
 const IG_TOTAL: Of = IG_DAYS.via(Via::DayTotal);
@@ -105,10 +107,16 @@ pub const CATALOGUE: &[Metric] = &[
     PAGE_POST.has(3, "clicks", "post_clicks"),
     PAGE_POST.has(4, "reactions", "post_reactions_by_type_total"),
     PAGE_POST.has(5, "video_views", "post_video_views"),
-    PAGE_COUNTS
-        .has(6, "likes", "reactions.summary(total_count).limit(0)")
-        .at(&["reactions", "summary", "total_count"]),
-    PAGE_COUNTS.has(7, "comments", "comments.summary(true).limit(0)").at(&["comments", "summary", "total_count"]),
+    PAGE_COUNTS.has(6, "likes", "reactions.summary(total_count).limit(0)").at(&[
+        "reactions",
+        "summary",
+        "total_count",
+    ]),
+    PAGE_COUNTS.has(7, "comments", "comments.summary(true).limit(0)").at(&[
+        "comments",
+        "summary",
+        "total_count",
+    ]),
     PAGE_COUNTS.has(8, "shares", "shares").at(&["shares", "count"]).left_out_at_nought(),
     PAGE_OLD.has(9, "impressions", "post_impressions").gone(2025, 11, 15),
     PAGE_OLD.has(10, "impressions_unique", "post_impressions_unique").gone(2026, 6, 15),
@@ -116,12 +124,16 @@ pub const CATALOGUE: &[Metric] = &[
     PAGE_REEL.has(12, "reach", "post_total_media_view_unique"),
     PAGE_REEL.has(13, "reactions", "post_reactions_by_type_total"),
     PAGE_REEL.has(14, "video_views", "post_video_views"),
-    PAGE_REEL_COUNTS
-        .has(15, "likes", "reactions.summary(total_count).limit(0)")
-        .at(&["reactions", "summary", "total_count"]),
-    PAGE_REEL_COUNTS
-        .has(16, "comments", "comments.summary(true).limit(0)")
-        .at(&["comments", "summary", "total_count"]),
+    PAGE_REEL_COUNTS.has(15, "likes", "reactions.summary(total_count).limit(0)").at(&[
+        "reactions",
+        "summary",
+        "total_count",
+    ]),
+    PAGE_REEL_COUNTS.has(16, "comments", "comments.summary(true).limit(0)").at(&[
+        "comments",
+        "summary",
+        "total_count",
+    ]),
     PAGE_REEL_COUNTS.has(17, "shares", "shares").at(&["shares", "count"]).left_out_at_nought(),
     PAGE.has(20, "views", "page_media_view"),
     PAGE.has(21, "reach", "page_total_media_view_unique"),
@@ -195,11 +207,7 @@ pub fn by_id(id: u16) -> Option<&'static Metric> {
 }
 
 /// What a network is asked about such an object on that day.
-pub fn asked(
-    platform: &str,
-    object: Object,
-    day: NaiveDate,
-) -> impl Iterator<Item = &'static Metric> {
+pub fn asked(platform: &str, object: Object, day: NaiveDate) -> impl Iterator<Item = &'static Metric> {
     CATALOGUE.iter().filter(move |it| it.platform == platform && it.object == object && it.lives(day))
 }
 
@@ -240,16 +248,19 @@ mod tests {
         let mut seen = HashSet::new();
         for it in CATALOGUE {
             assert!(seen.insert((it.platform, it.object, it.name, it.period())), "{} twice", it.name);
-            assert!(!it.remote.is_empty() && !it.source.is_empty() && it.since.starts_with('v'), "{}", it.remote);
+            assert!(
+                !it.remote.is_empty() && !it.source.is_empty() && it.since.starts_with('v'),
+                "{}",
+                it.remote
+            );
             assert_eq!(it.via == Via::Fields, !it.path.is_empty(), "{}", it.remote);
         }
     }
 
     #[test]
     fn what_a_network_has_retired_is_not_asked_for_any_more() {
-        let names = |day| -> Vec<_> {
-            asked("facebook_page", Object::Post, day).map(|it| it.remote).collect()
-        };
+        let names =
+            |day| -> Vec<_> { asked("facebook_page", Object::Post, day).map(|it| it.remote).collect() };
         assert!(names(day(2025, 11, 14)).contains(&"post_impressions"));
         assert!(!names(day(2025, 11, 15)).contains(&"post_impressions"));
         assert!(names(day(2026, 6, 14)).contains(&"post_impressions_unique"));

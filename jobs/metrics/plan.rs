@@ -43,17 +43,22 @@ impl Plan {
     /// # Errors
     /// The key, and what is accepted.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        let (minute, hour, day) =
-            (Duration::from_mins(1), Duration::from_hours(1), Duration::from_hours(24));
+        let (minute, hour, day) = (Duration::from_mins(1), Duration::from_hours(1), Duration::from_hours(24));
         let wrong = |key, accepted: &str| Err((key, accepted.to_owned()));
         let climbs = |spans: &[Duration]| {
             spans.first().is_some_and(|first| *first >= minute) && spans.is_sorted_by(|a, b| a < b)
         };
         if !climbs(&self.after_publishing) {
-            return wrong("after_publishing", "one or more spans from 1m on, each longer than the one before");
+            return wrong(
+                "after_publishing",
+                "one or more spans from 1m on, each longer than the one before",
+            );
         }
         if !climbs(&self.stories) || self.stories.last().is_some_and(|last| *last >= STORY_LIFE) {
-            return wrong("stories", "one or more spans from 1m to below 24h, each longer than the one before");
+            return wrong(
+                "stories",
+                "one or more spans from 1m to below 24h, each longer than the one before",
+            );
         }
         if !(hour..=day * 31).contains(&self.then_every) {
             return wrong("then_every", "1h to 31d");

@@ -77,7 +77,8 @@ fn points(item: &Value, metric: &'static Metric, ends_at: DateTime<Utc>) -> Vec<
 
 /// `2026-11-22T08:00:00+0000`.
 fn moment(text: &str) -> Option<DateTime<Utc>> {
-    let read = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%z").or_else(|_| DateTime::parse_from_rfc3339(text));
+    let read =
+        DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%z").or_else(|_| DateTime::parse_from_rfc3339(text));
     Some(read.ok()?.to_utc())
 }
 
@@ -145,7 +146,8 @@ mod tests {
         assert_eq!(number(&json!(33.5), 2), Some(3350));
         assert_eq!(number(&json!("-3"), 0), Some(-3));
         assert_eq!(number(&json!(7_500_000_000_000_000_123_u64), 0), None);
-        for odd in [json!(null), json!("many"), json!(""), json!("1e9"), json!("."), json!([1]), json!(true)] {
+        for odd in [json!(null), json!("many"), json!(""), json!("1e9"), json!("."), json!([1]), json!(true)]
+        {
             assert_eq!(number(&odd, 0), None, "{odd}");
         }
     }

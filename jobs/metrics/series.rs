@@ -95,7 +95,8 @@ impl Columns {
             values.resize(order.len(), None);
             if sorted { values } else { order.iter().map(|place| values[*place]).collect() }
         };
-        let metrics = self.values.into_values().filter_map(|(metric, values)| Some((metric?, arrange(values))));
+        let metrics =
+            self.values.into_values().filter_map(|(metric, values)| Some((metric?, arrange(values))));
         Series { period, metrics: metrics.collect(), at: self.places.into_keys().collect() }
     }
 }

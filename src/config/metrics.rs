@@ -78,7 +78,10 @@ impl Metrics {
             return Err(ConfigError::new("metrics.usage_most", what));
         }
         self.pace().plan.check().map_err(|(key, accepted)| {
-            ConfigError::new(&format!("metrics.{key}"), format!("found {}; accepted is {accepted}", self.found(key)))
+            ConfigError::new(
+                &format!("metrics.{key}"),
+                format!("found {}; accepted is {accepted}", self.found(key)),
+            )
         })
     }
 

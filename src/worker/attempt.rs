@@ -82,8 +82,7 @@ impl Worker {
         let gate = if attempt.kind.yields { self.last_gate() } else { self.gate(job.attempt > 0) };
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
-        let snapshots =
-            ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
+        let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),

@@ -25,6 +25,7 @@ mod isolation;
 mod journeys;
 mod keys;
 mod media;
+mod metrics;
 mod networks;
 mod operators;
 mod orphans;

@@ -116,8 +116,10 @@ fn picked(book: &Book, asked: &Asked, default: &str, object: &Value) -> Result<V
     let fields = pairs.find(|(name, _)| name == "fields").map(|(_, value)| value.into_owned());
     let mut picked = Map::new();
     for name in fields.as_deref().unwrap_or(default).split(',') {
-        let value =
-            object.get(name).filter(|_| retired.iter().all(|it| it != name)).ok_or_else(|| TiktokError::parameter(format!("Fields is invalid: {name}")))?;
+        let value = object
+            .get(name)
+            .filter(|_| retired.iter().all(|it| it != name))
+            .ok_or_else(|| TiktokError::parameter(format!("Fields is invalid: {name}")))?;
         picked.insert(name.to_owned(), value.clone());
     }
     Ok(Value::Object(picked))

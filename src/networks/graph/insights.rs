@@ -101,7 +101,10 @@ mod tests {
         assert!(matches!(of("100", "must be a valid insights metric"), Err(Trouble::Metric(_))));
         assert!(matches!(of("100/2108006", "the media was posted before"), Err(Trouble::Metric(_))));
         assert!(matches!(of("100/33", "does not exist"), Err(Trouble::Missing(_))));
-        assert_eq!(of("10", "(#10) Not enough viewers for the media to show insights"), Ok(vec![Heard::TooFew]));
+        assert_eq!(
+            of("10", "(#10) Not enough viewers for the media to show insights"),
+            Ok(vec![Heard::TooFew])
+        );
         assert!(matches!(of("10", "(#10) needs the permission read_insights"), Err(Trouble::Other(_))));
         assert!(matches!(of("1000", "?"), Err(Trouble::Other(_))));
     }

@@ -39,7 +39,8 @@ impl Insights for TikTok {
         let fields = fields(question.metrics);
         if question.object == Object::Account {
             let path = format!("/v2/user/info/?fields={fields}");
-            let read = self.ask(Phase::Read, call, deadline, Method::GET, &path, None).await.map_err(trouble)?;
+            let read =
+                self.ask(Phase::Read, call, deadline, Method::GET, &path, None).await.map_err(trouble)?;
             return Ok(vec![Heard::Points(reading::fields(&read["user"], question.metrics))]);
         }
         let path = format!("/v2/video/query/?fields=id,{fields}");

@@ -111,7 +111,9 @@ impl Serialize for Values {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self.0.decimals() {
             0 => to.collect_seq(&self.1),
-            decimals => to.collect_seq(self.1.iter().map(|value| value.map(|value| pointed(value, decimals)))),
+            decimals => {
+                to.collect_seq(self.1.iter().map(|value| value.map(|value| pointed(value, decimals))))
+            }
         }
     }
 }
@@ -120,6 +122,13 @@ impl Serialize for Values {
 #[expect(clippy::cast_precision_loss, reason = "a part of a hundred has few digits")]
 fn pointed(value: i64, decimals: u32) -> f64 {
     value as f64 / f64::from(10_u32.pow(decimals))
+}
+
+impl MetricsShape {
+    /// What is told of these.
+    pub fn of(shown: Vec<Shown>) -> Self {
+        Self { data: shown.into_iter().map(CountedShape::of).collect() }
+    }
 }
 
 impl CountedShape {
@@ -247,7 +256,8 @@ pub async fn snapshot(
 ) -> Result<Response, Problem> {
     let id = id(&account, "account")?;
     let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/snapshot"), &bytes)?;
+    let asked =
+        asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/snapshot"), &bytes)?;
     let findings = body::nothing(&body::json(&bytes)?);
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
@@ -284,7 +294,7 @@ fn told(headers: &HeaderMap, shown: Vec<Shown>) -> Response {
     if accepts.contains("text/csv") {
         return csv_file(&shown);
     }
-    Json(MetricsShape { data: shown.into_iter().map(CountedShape::of).collect() }).into_response()
+    Json(MetricsShape::of(shown)).into_response()
 }
 
 /// One line for each number, as a file to be kept.
