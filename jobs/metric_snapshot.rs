@@ -249,7 +249,9 @@ impl<'a> At<'a> {
                 Ok(answers) => {
                     self.told_again(&set).await?;
                     for (subject, answer) in batch.iter().zip(answers) {
-                        let gaps = || set.iter().map(|metric| Point::gap(metric, question.until())).collect();
+                        let gaps = || {
+                            set.iter().copied().map(|metric| Point::gap(metric, question.until())).collect()
+                        };
                         heard.entry(subject.number).or_default().add(answer, gaps);
                     }
                 }

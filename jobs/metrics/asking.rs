@@ -93,7 +93,7 @@ mod tests {
         fn whatever_a_network_does_not_know_all_else_is_told(mask in any::<u16>(), most in 1_usize..12) {
             let all: Vec<u16> = feed().iter().map(|metric| metric.id).collect();
             let unknown: Vec<u16> =
-                all.iter().enumerate().filter(|(n, _)| mask >> n & 1 == 1).map(|(_, id)| *id).collect();
+                all.iter().enumerate().filter(|(n, _)| (mask >> n) & 1 == 1).map(|(_, id)| *id).collect();
             let (mut told, mut refused, _) = ask(&unknown, most);
             told.sort_unstable();
             refused.sort_unstable();

@@ -76,7 +76,7 @@ impl Plan {
     /// The first moment after `now` of an object that came out at `since`; none: its plan is over. What was missed is
     /// not made up for: nobody can ask how many there were yesterday.
     pub fn next(&self, object: Object, since: DateTime<Utc>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let at = |span: &Duration| since + TimeDelta::from_std(*span).unwrap_or(TimeDelta::MAX);
+        let at = |span: &Duration| since + TimeDelta::from_std(*span).unwrap_or(TimeDelta::days(3_660));
         match object {
             Object::Story => self.stories.iter().map(at).find(|at| *at > now),
             Object::Account => Some(every(since, self.accounts_every, now)),
@@ -92,8 +92,8 @@ impl Plan {
     pub fn first_after(&self, object: Object) -> Duration {
         let first = match object {
             Object::Story => self.stories.first(),
-            Object::Account => None,
-            Object::Post | Object::Reel => self.after_publishing.first(),
+            // not at once: whoever has just connected it is about to publish
+            Object::Account | Object::Post | Object::Reel => self.after_publishing.first(),
         };
         first.copied().unwrap_or_default()
     }

@@ -31,26 +31,26 @@ impl Point {
 /// that was asked about, for what does not bear its own.
 pub fn insights(body: &Value, asked: &[&'static Metric], ends_at: DateTime<Utc>) -> Vec<Point> {
     let items = body["data"].as_array().map_or(&[][..], Vec::as_slice);
-    let of = |metric: &&'static Metric| {
+    let of = |metric: &'static Metric| {
         let item = items.iter().find(|item| item["name"] == metric.remote);
         item.map_or_else(Vec::new, |item| points(item, metric, ends_at))
     };
-    let or_gap = |metric: &&'static Metric| match of(metric) {
+    let or_gap = |metric: &'static Metric| match of(metric) {
         none if none.is_empty() => vec![Point::gap(metric, ends_at)],
         points => points,
     };
-    asked.iter().flat_map(or_gap).collect()
+    asked.iter().copied().flat_map(or_gap).collect()
 }
 
 /// Reads fields of one object.
 pub fn fields(object: &Value, asked: &[&'static Metric]) -> Vec<Point> {
-    let of = |metric: &&'static Metric| {
+    let of = |metric: &'static Metric| {
         let value = metric.path.iter().fold(object, |value, name| &value[*name]);
         let read = number(value, metric.unit.decimals());
         let value = if value.is_null() && metric.absent_is_zero { Some(0) } else { read };
         Point { metric, ends_at: None, value }
     };
-    asked.iter().map(of).collect()
+    asked.iter().copied().map(of).collect()
 }
 
 fn points(item: &Value, metric: &'static Metric, ends_at: DateTime<Utc>) -> Vec<Point> {

@@ -49,7 +49,7 @@ impl Ledger {
                    RETURNING number),
                accounts AS (
                    INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
-                   SELECT a.workspace_id, a.id, 'account', ledger_now(), ledger_now() FROM account a
+                   SELECT a.workspace_id, a.id, 'account', ledger_now(), ledger_now() + $1 FROM account a
                    WHERE a.state = 'active'
                      AND NOT EXISTS (SELECT FROM metric_plan m WHERE m.account_id = a.id AND m.publication_id IS NULL)
                    LIMIT $4

@@ -209,16 +209,20 @@ impl Ledger {
         )
         .fetch_all(&self.pool)
         .await?;
-        let subject = |it: Option<Object>, number, since, captures, absent, remote_id| {
-            let object = it.ok_or_else(|| LedgerError::Unreadable(format!("an unknown object, {number}")))?;
-            Ok::<_, LedgerError>(Subject { number, object, remote_id, since, captures, absent })
-        };
-        let subjects = subjects.into_iter().map(|it| {
-            subject(Object::parse(&it.object), it.number, it.since, it.captures, it.absent, it.remote_id)
+        let read = subjects.into_iter().map(|it| {
+            let unknown = || LedgerError::Unreadable(format!("the unknown object {}", it.object));
+            Ok::<_, LedgerError>(Subject {
+                number: it.number,
+                object: Object::parse(&it.object).ok_or_else(unknown)?,
+                remote_id: it.remote_id,
+                since: it.since,
+                captures: it.captures,
+                absent: it.absent,
+            })
         });
         Ok(Some(Due {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
-            subjects: subjects.collect::<Result<_, _>>()?,
+            subjects: read.collect::<Result<_, _>>()?,
             refused: row.refused.into_iter().map(read_id).collect(),
             doubted: row.doubted.into_iter().map(read_id).collect(),
             now: row.now,

@@ -27,6 +27,7 @@ mod keys;
 mod media;
 mod metrics;
 mod networks;
+mod numbers;
 mod operators;
 mod orphans;
 mod overtaken;

@@ -29,7 +29,9 @@ async fn a_posts_numbers_grow_with_the_movable_clock_and_stop_with_it() {
         assert!(status == 200 && views > before, "{answer}");
         before = views;
     }
-    let counts = format!("{post}?fields=reactions.summary(total_count).limit(0),comments.summary(true).limit(0),shares");
+    let counts = format!(
+        "{post}?fields=reactions.summary(total_count).limit(0),comments.summary(true).limit(0),shares"
+    );
     let (_, answer) = net.graph_get(&counts).await;
     assert!(answer["reactions"]["summary"]["total_count"].as_i64().expect("a count") > 0, "{answer}");
 }
@@ -59,7 +61,8 @@ async fn an_account_with_few_followers_and_a_post_that_is_new_are_told_of_with_e
     let settings = json!({ "followers": 99, "insights_after_ms": 3_600_000 });
     net.control("settings", settings).await;
     let post = post(&net).await;
-    let (status, answer) = net.graph_get(&format!("{post}/insights?metric=post_clicks&period=lifetime")).await;
+    let (status, answer) =
+        net.graph_get(&format!("{post}/insights?metric=post_clicks&period=lifetime")).await;
     assert_eq!((status, &answer["data"]), (200, &json!([])));
     let (status, answer) = net.graph_get(&format!("{PAGE}/insights?metric=page_follows&period=day")).await;
     assert_eq!((status, &answer["data"]), (200, &json!([])));
@@ -75,9 +78,8 @@ async fn days_are_whole_and_bear_their_ends_and_wrong_parameters_are_refused() {
     let (status, answer) =
         net.graph_get(&format!("{PAGE}/insights?metric=page_media_view&period=day&{days}")).await;
     assert_eq!(status, 200, "{answer}");
-    let (_, total) = net
-        .graph_get(&format!("{IG}/insights?metric=views&period=day&metric_type=total_value&{days}"))
-        .await;
+    let (_, total) =
+        net.graph_get(&format!("{IG}/insights?metric=views&period=day&metric_type=total_value&{days}")).await;
     assert!(total["data"][0]["total_value"]["value"].as_i64().is_some_and(|views| views > 0), "{total}");
     for wrong in [
         "metric=page_media_view&period=lifetime",

@@ -37,7 +37,7 @@ impl Graph {
         question: &Question<'_>,
         dialect: Dialect,
     ) -> Result<Vec<Heard>, Trouble> {
-        let Some(id) = question.ids.first() else { return Ok(Vec::new()) };
+        let Some(id) = question.ids.first().copied() else { return Ok(Vec::new()) };
         let names: Vec<&str> = question.metrics.iter().map(|metric| metric.remote).collect();
         let names = names.join(",");
         let deadline = Deadline::of(call);

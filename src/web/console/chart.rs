@@ -131,7 +131,7 @@ fn short(number: i64) -> String {
             format!("{}.{}{sign}", tenths / 10, (tenths % 10).abs())
         }
     };
-    match number.abs() {
+    match number.unsigned_abs() {
         0..1_000 => number.to_string(),
         1_000..1_000_000 => of(1_000, "K"),
         1_000_000..1_000_000_000 => of(1_000_000, "M"),

@@ -24,8 +24,8 @@ use crate::{
     ledger::series::{Latest, Refusal},
     web::{
         App,
+        counted::{Shown, Span, of_account, of_post},
         intake::metrics::{MetricsShape, csv_file, number},
-        metrics::{Shown, Span, of_account, of_post},
         problem::Problem,
     },
 };
@@ -105,9 +105,9 @@ pub async fn of_a_post(
     State(app): State<Arc<App>>,
     seat: Seat<Viewer>,
     headers: HeaderMap,
-    Path(id): Path<Uuid>,
+    Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let t = &ENGLISH;
+    let (t, id) = (&ENGLISH, known(&id, "post")?);
     let now = app.house.clock.now();
     let shown = of_post(&app, seat.member.workspace_id, id, Span::of(None, None, now)).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("post"))?;
@@ -128,9 +128,9 @@ pub async fn of_an_account(
     State(app): State<Arc<App>>,
     seat: Seat<Viewer>,
     headers: HeaderMap,
-    Path(id): Path<Uuid>,
+    Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let t = &ENGLISH;
+    let (t, id) = (&ENGLISH, known(&id, "account")?);
     let now = app.house.clock.now();
     let shown = of_account(&app, seat.member.workspace_id, id, Span::of(None, None, now)).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("account"))?;
@@ -151,10 +151,10 @@ pub async fn of_an_account(
 pub async fn post_file(
     State(app): State<Arc<App>>,
     seat: Seat<Viewer>,
-    Path(id): Path<Uuid>,
+    Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let span = Span::of(None, None, app.house.clock.now());
+    let (id, span) = (known(&id, "post")?, Span::of(None, None, app.house.clock.now()));
     let shown = of_post(&app, seat.member.workspace_id, id, span).await?;
     Ok(file(&wanted, shown.ok_or_else(|| Problem::not_found("post"))?))
 }
@@ -163,12 +163,17 @@ pub async fn post_file(
 pub async fn account_file(
     State(app): State<Arc<App>>,
     seat: Seat<Viewer>,
-    Path(id): Path<Uuid>,
+    Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let span = Span::of(None, None, app.house.clock.now());
+    let (id, span) = (known(&id, "account")?, Span::of(None, None, app.house.clock.now()));
     let shown = of_account(&app, seat.member.workspace_id, id, span).await?;
     Ok(file(&wanted, vec![shown.ok_or_else(|| Problem::not_found("account"))?]))
+}
+
+/// An id from a path; what is none is an id of nothing.
+fn known(text: &str, what: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::not_found(what))
 }
 
 fn file(wanted: &Wanted, shown: Vec<Shown>) -> Response {

@@ -36,7 +36,7 @@ use crate::{
         App,
         access::{AccountsWrite, Caller, MetricsRead},
         body,
-        metrics::{Shown, Span, of_account, of_post},
+        counted::{Shown, Span, of_account, of_post},
         problem::{Problem, ProblemDocument},
     },
 };
