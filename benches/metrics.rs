@@ -199,9 +199,9 @@ async fn answer(settings: &Settings) {
     plans(&system, 1).await;
     // months that nobody has made because nobody was there
     sqlx::raw_sql(
-        "DO $$ BEGIN FOR n IN 2..26 LOOP
+        "DO $$ BEGIN SET LOCAL timezone = 'UTC'; FOR n IN 2..26 LOOP
              EXECUTE format('CREATE TABLE %I PARTITION OF snapshot FOR VALUES FROM (%L) TO (%L)',
-                 'snapshot_' || to_char(now() - make_interval(months => n), 'YYYYMM'),
+                 'snapshot_' || to_char(date_trunc('month', now()) - make_interval(months => n), 'YYYYMM'),
                  date_trunc('month', now()) - make_interval(months => n),
                  date_trunc('month', now()) - make_interval(months => n - 1));
          END LOOP; END $$",

@@ -23,7 +23,8 @@ use crate::{
     gate::{Gate, Notice, Visit},
     metrics::{
         Due, Ending, Heard, Insights, Next, Object, Point, Question, Snapshots, Subject, Taken, Trouble,
-        asking::Sets, catalogue,
+        asking::{Refused, Sets},
+        catalogue,
     },
     removal::Presence,
 };
@@ -37,6 +38,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(15);
 const AGAIN: TimeDelta = TimeDelta::hours(1);
 /// What was left out so often in succession, having been told before, is gone.
 const GONE_AFTER: i16 = 2;
+/// The wait for a limit whose end the network does not name.
+const UNTIMED: Duration = Duration::from_mins(5);
 /// So many looks of one round may fail before it is given up.
 const MOST_FAILED: usize = 3;
 /// Broken access is tried again after this, and a refusal of everything after a day.
@@ -195,7 +198,7 @@ impl<'a> At<'a> {
     /// What fails while others are told comes back later, so that it stands in nobody's way; where nothing was told at
     /// all the network is unwell.
     async fn failed(&self, taken: usize, failed: Vec<(Vec<&Subject>, Failure)>) -> Result<(), JobError> {
-        let now = self.desk.clock.now();
+        let now = self.due.now;
         for (batch, failure) in failed {
             if taken == 0 {
                 return Err(JobError::Unavailable(failure));
@@ -224,13 +227,17 @@ impl<'a> At<'a> {
                 Ok(Stopped::Kind)
             }
             Class::Transient | Class::Unknown => Err(JobError::Unavailable(failure)),
-            Class::Rate => Err(failure.into_error()),
+            // only this waits: what rests the app or the account for publishing too, the gate has heard already
+            Class::Rate => {
+                let wait = failure.rest.unwrap_or(UNTIMED);
+                Err(JobError::Throttled(Failure { rest: None, ..failure }, wait))
+            }
         }
     }
 
     /// Looks at some objects of one kind, and keeps what that came to. Returns how many told something.
     async fn look(&self, object: Object, batch: &[&Subject]) -> Result<usize, Stop> {
-        let (platform, now) = (self.due.account.platform.as_str(), self.desk.clock.now());
+        let (platform, now) = (self.due.account.platform.as_str(), self.due.now);
         let all: Vec<_> = catalogue::asked(platform, object, now.date_naive()).collect();
         let asked: Vec<_> = all.iter().copied().filter(|it| !self.due.refused.contains(&it.id)).collect();
         let batch = self.named(batch, &all, now).await?;
@@ -240,7 +247,7 @@ impl<'a> At<'a> {
         if asked.is_empty() {
             return self.keep(&batch, &HashMap::new(), now).await;
         }
-        let mut heard: HashMap<i32, Look> = HashMap::new();
+        let (mut heard, mut refused) = (HashMap::<i32, Look>::new(), Vec::new());
         let mut sets = Sets::of(&asked, &self.due.doubted, self.insights.metrics_at_once());
         while let Some(set) = sets.next_set() {
             let ids: Vec<&str> = batch.iter().filter_map(|subject| subject.remote_id.as_deref()).collect();
@@ -255,16 +262,25 @@ impl<'a> At<'a> {
                         heard.entry(subject.number).or_default().add(answer, gaps);
                     }
                 }
-                Err(Trouble::Metric(failure)) => {
-                    if let Some(refused) = sets.refused(set, failure) {
-                        self.snapshots.refused(&self.due.account, refused.metric, &refused.failure).await?;
-                    }
-                }
+                Err(Trouble::Metric(failure)) => refused.extend(sets.refused(set, failure)),
                 Err(Trouble::Missing(failure)) => return self.missing(object, &batch, failure, now).await,
                 Err(Trouble::Other(failure)) => return Err(Stop::Network(failure)),
             }
         }
+        self.remember(&refused, heard.is_empty()).await?;
         self.keep(&batch, &heard, now).await
+    }
+
+    /// Metrics that the network does not know are left out from now on. Where it knows none of several, it is the object
+    /// that it does not tell of, and nothing is held against the metrics.
+    async fn remember(&self, refused: &[Refused], nothing_told: bool) -> Result<(), JobError> {
+        if nothing_told && refused.len() > 1 {
+            return Ok(());
+        }
+        for Refused { metric, failure } in refused {
+            self.snapshots.refused(&self.due.account, metric, failure).await?;
+        }
+        Ok(())
     }
 
     /// Those that the network can be asked about. Of the others one is not named yet, and comes back; of a kind that the

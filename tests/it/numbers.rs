@@ -16,6 +16,18 @@ const VIEWS: u16 = 40;
 const REACH: u16 = 41;
 const LIKES: u16 = 42;
 
+/// Makes the partitions of so many months that nobody has made because nobody was there.
+fn months(most: i32) -> String {
+    format!(
+        "DO $$ BEGIN SET LOCAL timezone = 'UTC'; FOR n IN 2..{most} LOOP
+             EXECUTE format('CREATE TABLE %I PARTITION OF snapshot FOR VALUES FROM (%L) TO (%L)',
+                 'snapshot_' || to_char(date_trunc('month', now()) - make_interval(months => n), 'YYYYMM'),
+                 date_trunc('month', now()) - make_interval(months => n),
+                 date_trunc('month', now()) - make_interval(months => n - 1));
+         END LOOP; END $$"
+    )
+}
+
 /// A post that came out `days` ago, with a plan, and its number there.
 async fn followed(door: &Door, account: Uuid, caption: &str, days: i32) -> (Uuid, i32) {
     let id = Uuid::now_v7();
@@ -110,16 +122,7 @@ async fn old_snapshots_are_rolled_up_to_one_a_day_and_their_months_are_dropped()
     let door = Door::open().await;
     let account = door.account("instagram_business").await;
     let (post, number) = followed(&door, account, "long ago", 100).await;
-    door.scratch
-        .run(
-            "DO $$ BEGIN FOR n IN 2..5 LOOP
-                 EXECUTE format('CREATE TABLE %I PARTITION OF snapshot FOR VALUES FROM (%L) TO (%L)',
-                     'snapshot_' || to_char(ledger_now() AT TIME ZONE 'UTC' - make_interval(months => n), 'YYYYMM'),
-                     (date_trunc('month', ledger_now() AT TIME ZONE 'UTC') - make_interval(months => n)) AT TIME ZONE 'UTC',
-                     (date_trunc('month', ledger_now() AT TIME ZONE 'UTC') - make_interval(months => n - 1)) AT TIME ZONE 'UTC');
-             END LOOP; END $$",
-        )
-        .await;
+    door.scratch.run(&months(5)).await;
     for hours in 0..48 {
         said(&door, number, 24 * 100 - hours, &[(VIEWS, Some(i64::from(hours)))]).await;
     }
@@ -210,16 +213,7 @@ async fn two_years_of_hours_are_answered_whole() {
     let door = Door::open().await;
     let account = door.account("instagram_business").await;
     let (post, number) = followed(&door, account, "two years of it", 731).await;
-    door.scratch
-        .run(
-            "DO $$ BEGIN FOR n IN 2..26 LOOP
-                 EXECUTE format('CREATE TABLE %I PARTITION OF snapshot FOR VALUES FROM (%L) TO (%L)',
-                     'snapshot_' || to_char(ledger_now() AT TIME ZONE 'UTC' - make_interval(months => n), 'YYYYMM'),
-                     (date_trunc('month', ledger_now() AT TIME ZONE 'UTC') - make_interval(months => n)) AT TIME ZONE 'UTC',
-                     (date_trunc('month', ledger_now() AT TIME ZONE 'UTC') - make_interval(months => n - 1)) AT TIME ZONE 'UTC');
-             END LOOP; END $$",
-        )
-        .await;
+    door.scratch.run(&months(26)).await;
     let points: Vec<_> = (40..50).chain([60, 61]).map(|id| (id, Some(i64::from(id) * 1_000))).collect();
     sqlx::query(
         "INSERT INTO snapshot (captured_at, ends_at, object, points)
