@@ -14,7 +14,7 @@ use common::{
     millis,
 };
 use futures_util::future::join_all;
-use jobs::metrics::packed::pack;
+use jobs::metrics::packed::{pack, whole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -137,9 +137,9 @@ async fn size(settings: &Settings) {
     plans(&system, 1_000).await;
     // numbers of a post that some hundred thousand people see
     sqlx::query(
-        "INSERT INTO snapshot (captured_at, ends_at, object, points)
-         SELECT at, at, object, $2 FROM (
-             SELECT ledger_now() - make_interval(secs => n / 1000 * 60) AS at, numbers.number AS object
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT at, object, $2 FROM (
+             SELECT ledger_now() - interval '1000 minutes' + make_interval(secs => n / 1000 * 60) AS at, numbers.number AS object
              FROM generate_series(0, $1 - 1) AS n
              JOIN (SELECT number, row_number() OVER (ORDER BY number) - 1 AS place FROM metric_plan) numbers
                ON numbers.place = n % 1000) x",
@@ -163,7 +163,7 @@ async fn size(settings: &Settings) {
 }
 
 fn packed(size: i64) -> Vec<u8> {
-    let points: Vec<_> = METRICS.iter().enumerate().map(|(n, id)| (*id, Some(size >> n))).collect();
+    let points: Vec<_> = METRICS.iter().enumerate().map(|(n, id)| whole(*id, Some(size >> n))).collect();
     pack(&points)
 }
 
@@ -211,8 +211,8 @@ async fn answer(settings: &Settings) {
     .unwrap();
     for day in 0..HOURS / 24 {
         sqlx::query(
-            "INSERT INTO snapshot (captured_at, ends_at, object, points)
-             SELECT at, at, number, $2 FROM metric_plan, LATERAL (
+            "INSERT INTO snapshot (captured_at, object, points)
+             SELECT at, number, $2 FROM metric_plan, LATERAL (
                  SELECT ledger_now() - make_interval(hours => $1 * 24 + n) AS at FROM generate_series(1, 24) AS n) x
              WHERE publication_id IS NOT NULL",
         )

@@ -1,23 +1,20 @@
--- What networks said, by month: one row for each look at an object and each day that it told of, with all numbers
--- packed, each under its number in the catalogue. What is of all time ends when it was captured. Rows are only ever added; the same look twice is
--- one row.
+-- What networks said, by month: one row for each look at an object, with all numbers packed, each under its number in the
+-- catalogue, and those of a day behind the day's end. Rows are only ever added; the same look twice is one row.
 --
--- The columns stand so that none is padded. A million rows of twelve numbers take some 130 MB, their index included.
+-- The columns stand so that none is padded: a million rows of twelve numbers take some 130 MB, their index included.
 CREATE TABLE snapshot (
     captured_at timestamptz NOT NULL,
-    ends_at     timestamptz NOT NULL,
     object      integer NOT NULL CONSTRAINT snapshot_object REFERENCES metric_plan ON DELETE CASCADE,
     points      bytea NOT NULL,
-    CONSTRAINT snapshot_key PRIMARY KEY (object, captured_at, ends_at)
+    CONSTRAINT snapshot_key PRIMARY KEY (object, captured_at)
 ) PARTITION BY RANGE (captured_at);
 
--- What is older than is kept in detail: of each day the last word.
+-- What is older than is kept in detail: of each day the last look.
 CREATE TABLE snapshot_day (
     captured_at timestamptz NOT NULL,
-    ends_at     timestamptz NOT NULL,
     object      integer NOT NULL CONSTRAINT snapshot_day_object REFERENCES metric_plan ON DELETE CASCADE,
     points      bytea NOT NULL,
-    CONSTRAINT snapshot_day_key PRIMARY KEY (object, captured_at, ends_at)
+    CONSTRAINT snapshot_day_key PRIMARY KEY (object, captured_at)
 );
 
 -- The months around this one. A worker may not change the schema; this may.
@@ -40,7 +37,7 @@ BEGIN
 END $$;
 SELECT make_snapshot_partitions();
 
--- Keeps of each month that lies wholly before that the last word of each day, and drops the rest with its table. One at
+-- Keeps of each month that lies wholly before that the last look of each day, and drops the rest with its table. One at
 -- a time, and whoever comes meanwhile leaves it to the other. Returns how many months there were.
 CREATE FUNCTION roll_up_snapshots(keep interval) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
@@ -57,11 +54,9 @@ BEGIN
         ORDER BY 1
     LOOP
         EXECUTE format(
-            'INSERT INTO snapshot_day (captured_at, ends_at, object, points)
-             SELECT DISTINCT ON (object, date_trunc(''day'', ends_at), ends_at <> captured_at)
-                    captured_at, ends_at, object, points
-             FROM %I
-             ORDER BY object, date_trunc(''day'', ends_at), ends_at <> captured_at, captured_at DESC
+            'INSERT INTO snapshot_day (captured_at, object, points)
+             SELECT DISTINCT ON (object, date_trunc(''day'', captured_at)) captured_at, object, points FROM %I
+             ORDER BY object, date_trunc(''day'', captured_at), captured_at DESC
              ON CONFLICT DO NOTHING', month);
         EXECUTE format('DROP TABLE %I', month);
         done := done + 1;

@@ -1,23 +1,44 @@
-//! The numbers of one snapshot in a few bytes: of each metric its number and its value, both as short as they are small.
+//! What one look told, in a few bytes: of each metric its number and its value, both as short as they are small.
 //!
 //! A number takes seven bits a byte, the lowest first, as in Protocol Buffers. A value is 0 for a gap, else one more
-//! than its zigzag, so that small values of either sign are short.
+//! than its zigzag, so that small values of either sign are short. What is about a day stands behind the day's end: a 0, which
+//! is no metric's number, and its seconds.
 
-/// Packs what was counted. Sorted by metric, the same is always the same bytes.
-pub fn pack(points: &[(u16, Option<i64>)]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(points.len() * 4);
-    for (metric, value) in points {
+use chrono::{DateTime, Utc};
+
+/// What stands before the end of a day.
+const DAY: u128 = 0;
+
+/// What was told of a metric: the end of the day that it is about, or none; its number; its value, or a gap.
+pub type Told = (Option<DateTime<Utc>>, u16, Option<i64>);
+
+/// Packs what was told. What is about the same span stands together; sorted, the same is always the same bytes.
+pub fn pack(told: &[Told]) -> Vec<u8> {
+    let (mut bytes, mut within) = (Vec::with_capacity(told.len() * 4), None);
+    for (ends_at, metric, value) in told {
+        if *ends_at != within {
+            put(&mut bytes, DAY);
+            // before 1970 nothing was counted; all time again is the day that never was
+            let seconds = ends_at.map_or(0, |end| end.timestamp().max(1));
+            put(&mut bytes, u128::from(seconds.unsigned_abs()));
+            within = *ends_at;
+        }
         put(&mut bytes, u128::from(*metric));
         put(&mut bytes, value.map_or(0, |value| u128::from(zigzag(value)) + 1));
     }
     bytes
 }
 
-/// Unpacks it, calling `each` with every metric and its value. False: these bytes were never packed.
-pub fn unpack(bytes: &[u8], mut each: impl FnMut(u16, Option<i64>)) -> bool {
-    let mut rest = bytes;
+/// Unpacks it, calling `each` with all that was told. False: these bytes were never packed.
+pub fn unpack(bytes: &[u8], mut each: impl FnMut(Told)) -> bool {
+    let (mut rest, mut within) = (bytes, None);
     while !rest.is_empty() {
         let (Some(metric), Some(value)) = (take(&mut rest), take(&mut rest)) else { return false };
+        if metric == DAY {
+            let Ok(seconds) = i64::try_from(value) else { return false };
+            within = if seconds == 0 { None } else { DateTime::from_timestamp(seconds, 0) };
+            continue;
+        }
         let Ok(metric) = u16::try_from(metric) else { return false };
         let value = match value {
             0 => None,
@@ -26,9 +47,14 @@ pub fn unpack(bytes: &[u8], mut each: impl FnMut(u16, Option<i64>)) -> bool {
                 Err(_) => return false,
             },
         };
-        each(metric, value);
+        each((within, metric, value));
     }
     true
+}
+
+/// What is of all time.
+pub fn whole(metric: u16, value: Option<i64>) -> Told {
+    (None, metric, value)
 }
 
 fn zigzag(value: i64) -> u64 {
@@ -74,17 +100,22 @@ mod tests {
 
     use super::*;
 
-    fn unpacked(bytes: &[u8]) -> Option<Vec<(u16, Option<i64>)>> {
+    fn unpacked(bytes: &[u8]) -> Option<Vec<Told>> {
         let mut points = Vec::new();
-        unpack(bytes, |metric, value| points.push((metric, value))).then_some(points)
+        unpack(bytes, |told| points.push(told)).then_some(points)
+    }
+
+    fn end(hours: Option<u32>) -> Option<DateTime<Utc>> {
+        hours.map(|hours| DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(i64::from(hours) + 1))
     }
 
     proptest! {
         #[test]
         fn what_is_packed_comes_out_as_it_went_in(
-            points in proptest::collection::vec((any::<u16>(), any::<Option<i64>>()), 0..40),
+            told in proptest::collection::vec((any::<Option<u32>>(), 1..=u16::MAX, any::<Option<i64>>()), 0..40),
         ) {
-            prop_assert_eq!(unpacked(&pack(&points)), Some(points));
+            let told: Vec<Told> = told.into_iter().map(|(hours, id, value)| (end(hours), id, value)).collect();
+            prop_assert_eq!(unpacked(&pack(&told)), Some(told));
         }
 
         #[test]
@@ -96,14 +127,15 @@ mod tests {
     #[test]
     fn a_gap_is_no_nought_and_extremes_survive() {
         let points =
-            vec![(1, None), (2, Some(0)), (3, Some(i64::MIN)), (4, Some(i64::MAX)), (u16::MAX, Some(-1))];
+            [(1, None), (2, Some(0)), (3, Some(i64::MIN)), (4, Some(i64::MAX)), (u16::MAX, Some(-1))];
+        let points: Vec<_> = points.into_iter().map(|(metric, value)| whole(metric, value)).collect();
         assert_eq!(unpacked(&pack(&points)), Some(points));
         assert_eq!(unpacked(&[]), Some(vec![]));
     }
 
     #[test]
     fn twelve_numbers_of_a_good_post_take_less_than_fifty_bytes() {
-        let points: Vec<_> = (40..52).map(|metric| (metric, Some(i64::from(metric) * 2_000))).collect();
+        let points: Vec<_> = (40..52).map(|metric| whole(metric, Some(i64::from(metric) * 2_000))).collect();
         assert!(pack(&points).len() <= 50, "{}", pack(&points).len());
     }
 

@@ -11,8 +11,6 @@ use super::{Metric, Period, catalogue::by_id, packed};
 pub struct Row {
     /// When the network was asked.
     pub captured_at: DateTime<Utc>,
-    /// The end of the day that it is about; of all time: when it was asked.
-    pub ends_at: DateTime<Utc>,
     /// What it said, packed.
     pub points: Vec<u8>,
 }
@@ -41,12 +39,12 @@ pub fn columns(rows: &[Row]) -> (Vec<Series>, bool) {
     let (mut whole, mut days) = (Columns::default(), Columns::default());
     let mut readable = true;
     for row in rows {
-        readable &= packed::unpack(&row.points, |id, value| {
+        readable &= packed::unpack(&row.points, |(ends_at, id, value)| {
             // a number that only a newer build knows is left to it
             let Some(metric) = by_id(id) else { return };
             match metric.period() {
                 Period::Lifetime => whole.put(row.captured_at, metric, value),
-                Period::Day => days.put(row.ends_at, metric, value),
+                Period::Day => days.put(ends_at.unwrap_or(row.captured_at), metric, value),
             }
         });
     }
@@ -109,16 +107,17 @@ mod tests {
         DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hours)
     }
 
-    fn row(captured: i64, ends: i64, points: &[(u16, Option<i64>)]) -> Row {
-        Row { captured_at: at(captured), ends_at: at(ends), points: packed::pack(points) }
+    fn row(captured: i64, told: &[(Option<i64>, u16, Option<i64>)]) -> Row {
+        let told: Vec<_> = told.iter().map(|(ends, id, value)| (ends.map(at), *id, *value)).collect();
+        Row { captured_at: at(captured), points: packed::pack(&told) }
     }
 
     #[test]
     fn what_a_row_does_not_have_is_a_gap_in_its_column() {
         let rows = [
-            row(1, 1, &[(40, Some(3)), (41, Some(2))]),
-            row(2, 2, &[(40, None)]),
-            row(3, 3, &[(40, Some(5)), (41, Some(4))]),
+            row(1, &[(None, 40, Some(3)), (None, 41, Some(2))]),
+            row(2, &[(None, 40, None)]),
+            row(3, &[(None, 40, Some(5)), (None, 41, Some(4))]),
         ];
         let (series, readable) = columns(&rows);
         assert!(readable);
@@ -131,11 +130,9 @@ mod tests {
     #[test]
     fn the_latest_word_on_a_day_counts_and_silence_takes_none_back() {
         let rows = [
-            row(50, 48, &[(20, Some(9))]),
-            row(50, 24, &[(20, Some(7))]),
-            row(74, 48, &[(20, Some(10))]),
-            row(74, 72, &[(20, None)]),
-            row(98, 48, &[(20, None)]),
+            row(50, &[(Some(48), 20, Some(9)), (Some(24), 20, Some(7))]),
+            row(74, &[(Some(48), 20, Some(10)), (Some(72), 20, None)]),
+            row(98, &[(Some(48), 20, None)]),
         ];
         let (series, _) = columns(&rows);
         assert_eq!(series[0].at, [at(24), at(48), at(72)]);
@@ -144,9 +141,9 @@ mod tests {
 
     #[test]
     fn what_only_a_newer_build_knows_is_left_out_and_what_is_damaged_is_told() {
-        let (series, readable) = columns(&[row(1, 1, &[(9_999, Some(1)), (40, Some(2))])]);
+        let (series, readable) = columns(&[row(1, &[(None, 9_999, Some(1)), (None, 40, Some(2))])]);
         assert!(readable && series[0].metrics.len() == 1);
-        let damaged = Row { points: vec![0x80], ..row(1, 1, &[]) };
+        let damaged = Row { points: vec![0x80], ..row(1, &[]) };
         assert!(!columns(&[damaged]).1);
     }
 }

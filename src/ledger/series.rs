@@ -122,12 +122,12 @@ impl Ledger {
     ) -> Result<Vec<Row>, LedgerError> {
         let rows = sqlx::query_as!(
             Row,
-            r#"SELECT captured_at AS "captured_at!", ends_at AS "ends_at!", points AS "points!" FROM snapshot_day
+            r#"SELECT captured_at AS "captured_at!", points AS "points!" FROM snapshot_day
                WHERE object = $1 AND captured_at BETWEEN $2 AND $3
                UNION ALL
-               SELECT captured_at, ends_at, points FROM snapshot
+               SELECT captured_at, points FROM snapshot
                WHERE object = $1 AND captured_at BETWEEN $2 AND $3
-               ORDER BY 1, 2"#,
+               ORDER BY 1"#,
             number,
             from,
             to,

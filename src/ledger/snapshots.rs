@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     contract::{Failure, JobError},
     desk::Account,
-    metrics::{Due, Metric, Next, Object, Pace, Point, Snapshots, Subject, Taken, packed},
+    metrics::{Due, Metric, Next, Object, Pace, Point, Snapshots, Subject, Taken, packed::pack},
 };
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ impl Snapshots for ClaimedSnapshots<'_> {
 
 impl ClaimedSnapshots<'_> {
     async fn take_once(&self, taken: &Taken<'_>) -> Result<bool, LedgerError> {
-        let (ends, points) = rows(&taken.points);
+        let points = packed(&taken.points);
         let (due_at, ended) = match taken.next {
             Next::At(at) => (Some(at), None),
             Next::Never(ending) => (None, Some(ending.word())),
@@ -128,15 +128,13 @@ impl ClaimedSnapshots<'_> {
                moved AS (
                    UPDATE metric_plan
                    SET due_at = $5, ended = $6, absent = CASE WHEN $7 THEN absent + 1 ELSE 0 END,
-                       captures = captures + least(cardinality($8::bytea[]), 1),
-                       captured_at = CASE WHEN cardinality($8) > 0 THEN ledger_now() ELSE captured_at END
+                       captures = captures + CASE WHEN $8::bytea IS NULL THEN 0 ELSE 1 END,
+                       captured_at = CASE WHEN $8 IS NULL THEN captured_at ELSE ledger_now() END
                    WHERE number = $4 AND EXISTS (SELECT FROM fence)
                    RETURNING number),
                kept AS (
-                   INSERT INTO snapshot (captured_at, ends_at, object, points)
-                   SELECT date_trunc('second', ledger_now()), coalesce(x.ends_at, date_trunc('second', ledger_now())),
-                          moved.number, x.points
-                   FROM moved CROSS JOIN unnest($9::timestamptz[], $8::bytea[]) AS x (ends_at, points)
+                   INSERT INTO snapshot (captured_at, object, points)
+                   SELECT date_trunc('second', ledger_now()), number, $8 FROM moved WHERE $8 IS NOT NULL
                    ON CONFLICT DO NOTHING) -- the same look twice is one
                SELECT count(*) AS "moved!" FROM moved"#,
             self.claim.job_id,
@@ -146,8 +144,7 @@ impl ClaimedSnapshots<'_> {
             due_at,
             ended,
             taken.absent,
-            &points,
-            &ends as &[Option<DateTime<Utc>>],
+            points,
         )
         .fetch_one(&self.ledger.pool)
         .await?;
@@ -155,16 +152,14 @@ impl ClaimedSnapshots<'_> {
     }
 }
 
-/// One row for each span that something was told of.
-fn rows(points: &[Point]) -> (Vec<Option<DateTime<Utc>>>, Vec<Vec<u8>>) {
-    let mut spans: BTreeMap<Option<DateTime<Utc>>, BTreeMap<u16, Option<i64>>> = BTreeMap::new();
+/// What was told, sorted by the span that it is about and by metric; none: nothing.
+fn packed(points: &[Point]) -> Option<Vec<u8>> {
+    let mut told: BTreeMap<(Option<DateTime<Utc>>, u16), Option<i64>> = BTreeMap::new();
     for point in points {
-        spans.entry(point.ends_at).or_default().insert(point.metric.id, point.value);
+        told.insert((point.ends_at, point.metric.id), point.value);
     }
-    let pack = |(ends_at, values): (_, BTreeMap<u16, Option<i64>>)| {
-        (ends_at, packed::pack(&values.into_iter().collect::<Vec<_>>()))
-    };
-    spans.into_iter().map(pack).unzip()
+    let told: Vec<_> = told.into_iter().map(|((ends_at, metric), value)| (ends_at, metric, value)).collect();
+    (!told.is_empty()).then(|| pack(&told))
 }
 
 /// The ledger's type has no numbers above 32,767; the catalogue is far from there.
@@ -253,16 +248,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_of_one_span_is_one_row_sorted_by_metric() {
+    fn what_is_of_one_span_stands_together_sorted_by_metric() {
         let (day, other) = (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + chrono::TimeDelta::days(1));
+        let (day, other) = (Some(day + chrono::TimeDelta::days(9)), Some(other + chrono::TimeDelta::days(9)));
         let point = |id, ends_at, value| Point { metric: by_id(id).expect("a metric"), ends_at, value };
-        let (ends, packed) = rows(&[
-            point(91, Some(day), Some(2)),
-            point(90, Some(other), None),
+        let points = [
+            point(91, day, Some(2)),
+            point(90, other, None),
             point(102, None, Some(7)),
-            point(90, Some(day), Some(1)),
-        ]);
-        assert_eq!(ends, [None, Some(day), Some(other)]);
-        assert_eq!(packed[1], packed::pack(&[(90, Some(1)), (91, Some(2))]));
+            point(90, day, Some(1)),
+        ];
+        let sorted = [(None, 102, Some(7)), (day, 90, Some(1)), (day, 91, Some(2)), (other, 90, None)];
+        assert_eq!(packed(&points), Some(pack(&sorted)));
+        assert_eq!(packed(&[]), None);
     }
 }

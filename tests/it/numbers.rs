@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, Request, StatusCode, header};
-use jobs::metrics::packed::pack;
+use jobs::metrics::packed::{pack, whole};
 use postroom::ledger::{Ledger, Role, keys::Scope, people::MemberRole};
 use serde_json::json;
 use uuid::Uuid;
@@ -59,12 +59,12 @@ async fn followed(door: &Door, account: Uuid, caption: &str, days: i32) -> (Uuid
 /// What was said so many hours ago.
 async fn said(door: &Door, number: i32, hours: i32, points: &[(u16, Option<i64>)]) {
     sqlx::query(
-        "INSERT INTO snapshot (captured_at, ends_at, object, points)
-         SELECT at, at, $1, $3 FROM (SELECT date_trunc('hour', ledger_now()) - make_interval(hours => $2) AS at) x",
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT date_trunc('hour', ledger_now()) - make_interval(hours => $2), $1, $3",
     )
     .bind(number)
     .bind(hours)
-    .bind(pack(points))
+    .bind(pack(&points.iter().map(|(metric, value)| whole(*metric, *value)).collect::<Vec<_>>()))
     .execute(&mut door.scratch.connection().await)
     .await
     .expect("a snapshot");
@@ -150,8 +150,8 @@ async fn the_same_look_twice_is_one_row() {
     let (_, number) = followed(&door, account, "once", 1).await;
     said(&door, number, 1, &[(VIEWS, Some(1))]).await;
     let twice = format!(
-        "INSERT INTO snapshot (captured_at, ends_at, object, points)
-         SELECT captured_at, ends_at, object, points FROM snapshot WHERE object = {number} ON CONFLICT DO NOTHING"
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT captured_at, object, points FROM snapshot WHERE object = {number} ON CONFLICT DO NOTHING"
     );
     door.scratch.run(&twice).await;
     assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 1);
@@ -214,11 +214,10 @@ async fn two_years_of_hours_are_answered_whole() {
     let account = door.account("instagram_business").await;
     let (post, number) = followed(&door, account, "two years of it", 731).await;
     door.scratch.run(&months(26)).await;
-    let points: Vec<_> = (40..50).chain([60, 61]).map(|id| (id, Some(i64::from(id) * 1_000))).collect();
+    let points: Vec<_> = (40..50).chain([60, 61]).map(|id| whole(id, Some(i64::from(id) * 1_000))).collect();
     sqlx::query(
-        "INSERT INTO snapshot (captured_at, ends_at, object, points)
-         SELECT at, at, $1, $2
-         FROM (SELECT ledger_now() - make_interval(hours => n) AS at FROM generate_series(1, 17520) AS n) x",
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT ledger_now() - make_interval(hours => n), $1, $2 FROM generate_series(1, 17520) AS n",
     )
     .bind(number)
     .bind(pack(&points))

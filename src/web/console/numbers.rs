@@ -250,7 +250,7 @@ fn not_told(t: &Texts, refusal: &Refusal) -> Option<String> {
 fn last_word(latest: &Latest) -> Vec<(&'static Metric, i64)> {
     let mut numbers = Vec::new();
     if let Some(points) = &latest.points {
-        packed::unpack(points, |id, value| numbers.extend(by_id(id).zip(value)));
+        packed::unpack(points, |(_, id, value)| numbers.extend(by_id(id).zip(value)));
     }
     numbers
 }
