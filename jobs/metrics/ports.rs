@@ -72,7 +72,7 @@ pub trait Insights: Send + Sync {
 
     /// How many metrics one call may ask for: a small set.
     fn metrics_at_once(&self) -> usize {
-        6
+        10
     }
 
     /// How many calls a question counts for against the rates of the allowance.

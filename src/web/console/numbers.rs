@@ -117,7 +117,7 @@ pub async fn of_a_post(
         title: t.metrics_of_post,
         lead: t.metrics_lead,
         crumb: (t.post_title, format!("/posts/{id}")),
-        blocks: shown.into_iter().map(|shown| block(&app, shown, now)).collect(),
+        blocks: shown.iter().map(|shown| block(&app, shown, now)).collect(),
         compared: None,
         best: Vec::new(),
     })
@@ -141,7 +141,7 @@ pub async fn of_an_account(
         title: t.metrics_of_account,
         lead: t.metrics_lead,
         crumb: (t.accounts, "/accounts".to_owned()),
-        blocks: vec![block(&app, shown, now)],
+        blocks: vec![block(&app, &shown, now)],
         compared: compared(t, &latest),
         best: best_times(t, &latest, now),
     })
@@ -180,7 +180,7 @@ fn file(wanted: &Wanted, shown: Vec<Shown>) -> Response {
     if wanted.format == "json" { Json(MetricsShape::of(shown)).into_response() } else { csv_file(&shown) }
 }
 
-fn block(app: &App, shown: Shown, now: DateTime<Utc>) -> Block {
+fn block(app: &App, shown: &Shown, now: DateTime<Utc>) -> Block {
     let t = &ENGLISH;
     let counted = &shown.counted;
     let status = match (&counted.ended, counted.due_at) {
