@@ -10,6 +10,8 @@ pub mod plan;
 pub mod ports;
 pub mod reading;
 pub mod series;
+#[cfg(test)]
+mod trial;
 
 use chrono::NaiveDate;
 
