@@ -278,7 +278,7 @@ impl<'a> At<'a> {
             return Ok(());
         }
         for Refused { metric, failure } in refused {
-            self.snapshots.refused(&self.due.account, *metric, failure).await?;
+            self.snapshots.refused(&self.due.account, metric, failure).await?;
         }
         Ok(())
     }
