@@ -58,16 +58,13 @@ pub fn draw(line: &Line<'_>) -> Option<String> {
         tick += step;
     }
     for stretch in stretches(&points) {
-        match stretch[..] {
-            [(at, value)] => {
-                let _written =
-                    write!(svg, r#"<circle class="dot" cx="{:.1}" cy="{:.1}" r="2.5"/>"#, x(at), y(value));
-            }
-            _ => {
-                let path: Vec<String> =
-                    stretch.iter().map(|(at, value)| format!("{:.1},{:.1}", x(*at), y(*value))).collect();
-                let _written = write!(svg, r#"<polyline class="line" points="{}"/>"#, path.join(" "));
-            }
+        if let [(at, value)] = stretch[..] {
+            let _written =
+                write!(svg, r#"<circle class="dot" cx="{:.1}" cy="{:.1}" r="2.5"/>"#, x(at), y(value));
+        } else {
+            let path: Vec<String> =
+                stretch.iter().map(|(at, value)| format!("{:.1},{:.1}", x(*at), y(*value))).collect();
+            let _written = write!(svg, r#"<polyline class="line" points="{}"/>"#, path.join(" "));
         }
     }
     let date = |at: DateTime<Utc>| at.format("%-d %b %Y").to_string();
