@@ -13,6 +13,9 @@ use crate::ledger::{
 /// As far back as anything is shown unless somebody asks for less.
 const REACH: TimeDelta = TimeDelta::days(3 * 366);
 
+/// Unless somebody asks for less, the latest is shown however far this process' clock is behind the ledger's.
+const AHEAD: TimeDelta = TimeDelta::days(366);
+
 /// From when to when.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
@@ -25,8 +28,8 @@ pub struct Span {
 impl Span {
     /// What is asked for; all there is where nothing is.
     pub fn of(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
-        let to = to.unwrap_or(now);
-        Self { from: from.unwrap_or(to - REACH), to }
+        let from = from.unwrap_or_else(|| to.unwrap_or(now) - REACH);
+        Self { from, to: to.unwrap_or(now + AHEAD) }
     }
 }
 
