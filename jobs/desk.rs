@@ -12,6 +12,7 @@ use crate::{
     contract::{Class, Failure, JobError},
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
+    metrics::{Insights, Snapshots},
     preflight::Fact,
     removal::{Presence, Removal, TakeDowns},
     renewals::{Renewals, Renewing},
@@ -35,6 +36,8 @@ pub struct Desk<'a> {
     pub vault: &'a dyn Vault,
     /// What is kept of an account's access, and wishes for it to be renewed; a worker has it.
     pub renewals: Option<&'a dyn Renewals>,
+    /// What is kept of metrics; a worker has it.
+    pub snapshots: Option<&'a dyn Snapshots>,
     /// Files.
     pub media: &'a dyn Media,
     /// Whether this worker still has, by its own clock, the lease under which its intents were made.
@@ -68,6 +71,14 @@ impl<'a> Desk<'a> {
     /// Nobody here keeps any.
     pub fn renewals(&self) -> Result<&'a dyn Renewals, JobError> {
         self.renewals.ok_or_else(|| JobError::Infrastructure("nobody here keeps access alive".into()))
+    }
+
+    /// What is kept of metrics.
+    ///
+    /// # Errors
+    /// Nobody here keeps any.
+    pub fn snapshots(&self) -> Result<&'a dyn Snapshots, JobError> {
+        self.snapshots.ok_or_else(|| JobError::Infrastructure("nobody here keeps metrics".into()))
     }
 }
 
@@ -234,6 +245,11 @@ pub trait Network: Send + Sync {
 
     /// How its access is kept alive, where that can be done.
     fn renewing(&self) -> Option<&dyn Renewing> {
+        None
+    }
+
+    /// How it tells what it has counted, where it does.
+    fn insights(&self) -> Option<&dyn Insights> {
         None
     }
 }

@@ -13,6 +13,8 @@ pub mod forecast;
 pub mod gate;
 pub mod hint;
 pub mod machine;
+pub mod metric_snapshot;
+pub mod metrics;
 #[cfg(test)]
 mod model;
 pub mod preflight;
@@ -40,6 +42,7 @@ pub const HOUSE: Uuid = Uuid::nil();
 pub const KINDS: &[Kind] = &[
     Kind::of::<publish::Publish>(),
     Kind::of::<take_down::TakeDown>(),
+    Kind::of::<metric_snapshot::MetricSnapshot>(),
     Kind::of::<token_refresh::TokenRefresh>(),
 ];
 

@@ -2,6 +2,7 @@
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
 mod lookout;
+mod metrics;
 mod schedules;
 mod traffic;
 
@@ -12,6 +13,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use lookout::Lookout;
+pub use metrics::Metrics;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
 
@@ -37,6 +39,8 @@ pub struct Settings {
     pub publishing: Publishing,
     /// How networks are asked ahead.
     pub lookout: Lookout,
+    /// When networks are asked what they have counted.
+    pub metrics: Metrics,
     /// How networks are treated that fail.
     pub traffic: TrafficSettings,
     /// Each network by the name of its file.
@@ -218,6 +222,9 @@ pub struct Retention {
     /// Answers kept for a repeated key.
     #[serde(with = "humantime_serde")]
     pub idempotency: Duration,
+    /// Every single snapshot of metrics; of what is older one a day is kept.
+    #[serde(with = "humantime_serde")]
+    pub snapshots: Duration,
     /// Files that no post uses.
     #[serde(with = "humantime_serde")]
     pub unused_media: Duration,
@@ -233,6 +240,7 @@ impl Retention {
     /// Says what is wrong with it, if anything.
     fn check(&self) -> Result<(), ConfigError> {
         let (hour, year) = (Duration::from_hours(1), Duration::from_hours(366 * 24));
+        traffic::span("retention.snapshots", self.snapshots, hour * 24 * 31..=year * 20)?;
         traffic::span("retention.unused_media", self.unused_media, hour..=year)?;
         // the store takes what was promised for an hour
         traffic::span("retention.unfinished_uploads", self.unfinished_uploads, hour * 2..=year)?;
@@ -299,6 +307,7 @@ impl Settings {
             kind.check(name)?;
         }
         self.lookout.check()?;
+        self.metrics.check()?;
         self.traffic.check()?;
         self.retention.check()?;
         let year = Duration::from_hours(366 * 24);

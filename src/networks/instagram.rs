@@ -17,6 +17,7 @@ use jobs::{
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
+    metrics::{Heard, Insights, Question, Trouble},
     preflight::Fact,
     removal::{Presence, Removal},
     renewals::Renewing,
@@ -36,7 +37,7 @@ use self::{
 };
 use super::{
     Entry, Environment,
-    graph::{self, Graph, comments},
+    graph::{self, Graph, comments, insights},
     http::{Deadline, Fault, Phase, id_of, no_evidence, unreadable},
 };
 
@@ -292,6 +293,17 @@ impl Network for Instagram {
 
     fn renewing(&self) -> Option<&dyn Renewing> {
         Some(&self.graph)
+    }
+
+    fn insights(&self) -> Option<&dyn Insights> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Insights for Instagram {
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+        self.graph.insights(call, question, insights::Dialect::Instagram).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! moderates and shows the film, and says so under the `publish_id` that it named at the start. Of photos `photos`
 //! tells.
 
+mod insights;
 mod oauth;
 mod photos;
 mod progress;
@@ -18,6 +19,7 @@ use jobs::{
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
+    metrics::Insights,
     preflight::Fact,
     renewals::Renewing,
     surface::{
@@ -382,6 +384,10 @@ impl Network for TikTok {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(self)
+    }
+
+    fn insights(&self) -> Option<&dyn Insights> {
         Some(self)
     }
 }

@@ -33,6 +33,8 @@ needs! {
     AccountsRead
     /// Disconnects and refreshes accounts.
     AccountsWrite
+    /// Reads metrics.
+    MetricsRead
     /// Looks at jobs.
     JobsRead
     /// Retries, cancels and pauses jobs.

@@ -5,6 +5,7 @@ pub mod access;
 pub mod body;
 pub mod check;
 pub mod console;
+pub mod counted;
 pub mod finding;
 pub mod inspect;
 pub mod intake;

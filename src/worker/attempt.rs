@@ -31,6 +31,7 @@ use crate::ledger::{
     renewals::ClaimedRenewals,
     rest::Refused,
     settle::{End, Ending, Finish, Outcome},
+    snapshots::ClaimedSnapshots,
 };
 
 /// The wait before a settle that failed is tried again.
@@ -100,10 +101,11 @@ impl Worker {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
         let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
-        let gate = self.gate(job.attempt > 0);
+        let gate = if attempt.kind.yields { self.last_gate() } else { self.gate(job.attempt > 0) };
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let vault = WatchedVault { vault, opened: &attempt.opened };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
+        let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -112,6 +114,7 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
+            snapshots: Some(&snapshots),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

@@ -17,6 +17,7 @@ mod reconciler;
 mod relay;
 mod room;
 mod scheduler;
+mod snapshots;
 mod starter;
 mod sweeper;
 mod traffic;
@@ -36,6 +37,7 @@ use jobs::{
     desk::{Limits, Media, Networks},
     hint::Hint,
     machine::Patience,
+    metrics::Pace,
 };
 use secrecy::SecretString;
 use tokio::{
@@ -117,6 +119,8 @@ struct Worker {
     doubt: Notify,
     /// How the networks answer.
     traffic: traffic::Traffic,
+    /// When metrics are asked for.
+    pace: Pace,
 }
 
 impl Worker {
@@ -205,6 +209,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     let (traffic, notices) = traffic::Traffic::new();
     let worker = Arc::new(Worker {
         finisher: parts.settling.finisher(parts.settings.lease.length),
+        pace: parts.settings.metrics.pace(),
         parts,
         lease,
         stop,
@@ -249,6 +254,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(sweeper::run(Arc::clone(worker)));
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
+    duties.spawn(snapshots::run(Arc::clone(worker)));
     duties
 }
 

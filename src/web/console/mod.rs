@@ -3,12 +3,14 @@
 mod accounts;
 mod assets;
 mod change;
+mod chart;
 mod compose;
 mod decide;
 mod desk;
 mod fields;
 mod form;
 mod list;
+mod numbers;
 mod post;
 mod sent;
 mod session;
@@ -97,7 +99,11 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/posts/{id}/take-down/{publication}", get(take_down::page).post(take_down::submit))
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
+        .route("/posts/{id}/metrics", get(numbers::of_a_post))
+        .route("/posts/{id}/metrics/file", get(numbers::post_file))
         .route("/accounts", get(accounts::page))
+        .route("/accounts/{id}/metrics", get(numbers::of_an_account))
+        .route("/accounts/{id}/metrics/file", get(numbers::account_file))
         .route("/workspace", posting(desk::switch_workspace))
         .route("/theme", posting(desk::choose_theme))
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))

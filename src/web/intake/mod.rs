@@ -6,6 +6,7 @@ pub mod health;
 pub mod jobs;
 pub mod lists;
 pub mod media;
+pub mod metrics;
 pub mod posts;
 pub mod publications;
 pub mod queues;
@@ -72,6 +73,9 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(uploads::complete))
         .routes(routes!(accounts::list))
         .routes(routes!(accounts::refresh))
+        .routes(routes!(metrics::post))
+        .routes(routes!(metrics::account))
+        .routes(routes!(metrics::snapshot))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::cancel))
