@@ -21,7 +21,7 @@ use crate::{
     networks::{self, Connected, NETWORKS, s3::S3},
     queue::{Queue, QueueError},
     telemetry::Ready,
-    web::{self, House, TiktokApp},
+    web::{self, House, TiktokApp, deletion::Deletions},
     worker,
 };
 
@@ -180,7 +180,8 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let connected = connect_networks(&settings)?;
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
-    key_ring()?; // web opens nothing with it, but a deployment without one must not start by halves
+    // it seals and opens addresses; the tokens are out of web's reach
+    let ring = Arc::new(key_ring()?);
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     Ok(web::router(House {
         ledger,
@@ -200,6 +201,10 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
         tiktok: tiktok_app(),
+        deletions: Deletions {
+            ring,
+            meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
+        },
     }))
 }
 

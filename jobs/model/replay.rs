@@ -51,6 +51,7 @@ pub fn replay(script: &[Reply]) -> Request {
         gate: &Open,
         vault: &desk,
         renewals: None,
+        forgetting: None,
         media: &desk,
         leased: &|| true,
         limits,

@@ -14,6 +14,7 @@ use jobs::{
     comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
@@ -356,6 +357,10 @@ impl Network for Facebook {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(&self.graph)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
         Some(&self.graph)
     }
 }

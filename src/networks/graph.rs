@@ -2,6 +2,7 @@
 
 mod access;
 pub mod comments;
+mod revoke;
 mod usage;
 
 use std::time::Duration;

@@ -15,6 +15,7 @@ use jobs::{
     comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     preflight::Fact,
@@ -291,6 +292,10 @@ impl Network for Instagram {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(&self.graph)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
         Some(&self.graph)
     }
 }

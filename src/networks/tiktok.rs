@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     preflight::Fact,
@@ -382,6 +383,10 @@ impl Network for TikTok {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
         Some(self)
     }
 }

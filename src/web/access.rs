@@ -33,6 +33,8 @@ needs! {
     AccountsRead
     /// Disconnects and refreshes accounts.
     AccountsWrite
+    /// Asks for deletions.
+    PrivacyWrite
     /// Looks at jobs.
     JobsRead
     /// Retries, cancels and pauses jobs.

@@ -17,6 +17,7 @@ use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
     Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
+    forgetting::ClaimedForgetting,
     renewals::ClaimedRenewals,
     settle::{End, Ending, Finish, Outcome},
 };
@@ -81,6 +82,7 @@ impl Worker {
         let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
+        let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -89,6 +91,7 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
+            forgetting: Some(&forgetting),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

@@ -1,6 +1,7 @@
-//! Sees to it that accounts' access is renewed in time: makes the job of each account whose turn it is.
+//! Sees to it that accounts' access is renewed in time, and that every deletion goes on: makes the job of each whose turn
+//! it is.
 //!
-//! Accounts are found by their state, never by a message: whatever becomes of a job, the account's turn comes again.
+//! Both are found by their state, never by a message: whatever becomes of a job, the turn comes again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,6 +30,14 @@ pub(super) async fn run(worker: Arc<Worker>) {
             Err(error) => {
                 tracing::warn!(%error, "whose access ends could not be looked for; it is tried again")
             }
+        }
+        match worker.in_time(worker.parts.duties.mend_deletions()).await {
+            Ok(0) => {}
+            Ok(jobs) => {
+                tracing::info!(jobs, "gave a job to deletions that had lost theirs");
+                worker.due.notify_one();
+            }
+            Err(error) => tracing::warn!(%error, "deletions could not be looked for; it is tried again"),
         }
     }
 }

@@ -10,6 +10,7 @@ mod comments;
 mod compose;
 mod console;
 mod control;
+mod deletions;
 mod doubts;
 mod explain;
 mod failures;
