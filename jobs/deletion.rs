@@ -68,6 +68,11 @@ impl At<'_> {
         match step {
             Step::End | Step::WaitUntil(_) => Ok(()),
             Step::Turn(turn) => {
+                // before anything is destroyed
+                if turn == Turn::Drained {
+                    let (key, stone) = forgetting.tombstone(id).await?;
+                    self.desk.media.write(&key, "application/json", stone).await.map_err(store)?;
+                }
                 forgetting.turn(id, turn).await?;
                 fp!(AfterDeletionTurn);
                 Ok(())

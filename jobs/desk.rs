@@ -405,6 +405,14 @@ pub trait Media: Send + Sync {
     /// The store is away.
     async fn remove(&self, key: &str) -> Result<(), Failure>;
 
+    /// Stores a few bytes under a key, in the place of what may be there.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn write(&self, _key: &str, _content_type: &str, _bytes: Vec<u8>) -> Result<(), Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
+    }
+
     /// Removes a file with what was made of it, every version of all that and every part of it that was never joined.
     /// Tells how many of these there were; a file that is not there is none.
     ///

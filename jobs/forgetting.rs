@@ -108,6 +108,8 @@ pub trait Forgetting: Send + Sync {
     async fn look(&self, request: Uuid) -> Result<Option<Deletion>, JobError>;
     /// On to the next stage.
     async fn turn(&self, request: Uuid, turn: Turn) -> Result<(), JobError>;
+    /// What is kept outside of the ledger, for one that is restored from a backup; and where.
+    async fn tombstone(&self, request: Uuid) -> Result<(String, Vec<u8>), JobError>;
     /// The grants that are due to be asked about.
     async fn grants(&self, request: Uuid) -> Result<Vec<Grant>, JobError>;
     /// Logs a call before it is sent.

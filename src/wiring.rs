@@ -75,6 +75,15 @@ fn object_store() -> Result<S3, WiringError> {
     S3::from_environment(&config::optional).map_err(WiringError::Networks)
 }
 
+/// What is kept in a folder of the object store.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn kept(folder: &str) -> Result<Vec<Vec<u8>>, String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    store.folder(folder).await.map_err(|failure| failure.to_string())
+}
+
 /// Asks a network whether a token opens an account.
 ///
 /// # Errors

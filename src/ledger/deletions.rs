@@ -332,23 +332,44 @@ async fn freeze(tx: &mut PgTransaction<'_>, id: Uuid, of: &Subject<'_>) -> Resul
     )
     .fetch_all(&mut **tx)
     .await?;
+    cover(tx, id, &accounts).await?;
+    Ok(accounts)
+}
+
+/// The same for accounts by their ids, as far as they are there.
+pub(super) async fn freeze_again(
+    tx: &mut PgTransaction<'_>,
+    id: Uuid,
+    accounts: &[Uuid],
+) -> Result<Vec<Uuid>, LedgerError> {
+    let there = sqlx::query_scalar!("SELECT id FROM account WHERE id = ANY ($1) ORDER BY id FOR UPDATE", accounts);
+    let there = there.fetch_all(&mut **tx).await?;
+    cover(tx, id, &there).await?;
+    Ok(there)
+}
+
+async fn cover(tx: &mut PgTransaction<'_>, id: Uuid, accounts: &[Uuid]) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"WITH covered AS (
                INSERT INTO deletion_account (request_id, account_id, workspace_id, platform)
-               SELECT $1, a.id, a.workspace_id, a.platform FROM account a WHERE a.id = ANY ($2)),
+               SELECT $1, a.id, a.workspace_id, a.platform FROM account a WHERE a.id = ANY ($2)
+               -- what was answered before a restore is not known any more
+               ON CONFLICT (request_id, account_id) DO UPDATE
+               SET revocation = 'open', attempts = 0, next_at = ledger_now(), code = NULL, answered_at = NULL),
            marked AS (
-               INSERT INTO deletion_mark (request_id, id, kind) SELECT $1, a.id, 'account' FROM account a WHERE a.id = ANY ($2))
+               INSERT INTO deletion_mark (request_id, id, kind) SELECT $1, a.id, 'account' FROM account a WHERE a.id = ANY ($2)
+               ON CONFLICT DO NOTHING)
            UPDATE account
            SET state = CASE WHEN state = 'erased' THEN state ELSE 'frozen' END, state_reason = $3,
                frozen_at = coalesce(frozen_at, ledger_now()), deletion_id = coalesce(deletion_id, $1)
            WHERE id = ANY ($2)"#,
         id,
-        &accounts,
+        accounts,
         "it is being deleted",
     )
     .execute(&mut **tx)
     .await?;
-    Ok(accounts)
+    Ok(())
 }
 
 /// Somebody on the staff, by the address. One who belongs to other workspaces too is not one workspace's to delete.
@@ -370,7 +391,7 @@ async fn mark_person(tx: &mut PgTransaction<'_>, id: Uuid, of: &Subject<'_>) -> 
 }
 
 /// Gives up what has not been sent. What may have been keeps its way to an end, and is waited for.
-async fn give_up(tx: &mut PgTransaction<'_>, id: Uuid, accounts: &[Uuid]) -> Result<(), LedgerError> {
+pub(super) async fn give_up(tx: &mut PgTransaction<'_>, id: Uuid, accounts: &[Uuid]) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"UPDATE deletion_request r
            SET was_armed = counted.sent, given_up = counted.unsent

@@ -293,6 +293,11 @@ impl Forgetting for ClaimedForgetting<'_> {
         Ok(())
     }
 
+    async fn tombstone(&self, request: Uuid) -> Result<(String, Vec<u8>), JobError> {
+        let stone = self.ledger.tombstone(request).await?.ok_or(JobError::Fenced)?;
+        Ok((stone.key(), stone.bytes()))
+    }
+
     async fn shred(&self, request: Uuid) -> Result<(), JobError> {
         let mut tx = self.fenced().await?;
         sqlx::query!(

@@ -48,6 +48,7 @@ pub mod spare;
 pub mod take_down;
 mod telling;
 pub mod tidings;
+pub mod tombstones;
 pub mod traffic;
 pub mod uploads;
 pub mod vault;

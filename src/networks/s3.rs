@@ -217,6 +217,10 @@ impl Media for S3 {
         }
     }
 
+    async fn write(&self, key: &str, content_type: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.put(key, content_type, bytes).await
+    }
+
     async fn erase(&self, key: &str) -> Result<u64, Failure> {
         self.erase_all(key).await
     }

@@ -338,7 +338,11 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 fn stored(system: &System) -> Vec<std::path::PathBuf> {
     let bucket = system.addresses["bucket"].as_str().unwrap();
     let inside = |path: &std::path::PathBuf| path.components().any(|part| part.as_os_str() == bucket);
-    files(&system.logs().join("sandbox")).into_iter().filter(inside).collect()
+    files(&system.logs().join("sandbox")).into_iter().filter(inside).filter(|path| !is_tombstone(path)).collect()
+}
+
+fn is_tombstone(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "deletions")
 }
 
 /// Everything that Redis holds, as text.
@@ -376,6 +380,10 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     assert!(found.is_empty(), "{found:?}");
     assert!(!dump.contains(PERSON) && !dump.contains("104000000000001"), "its ids are gone too");
     assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
+    for path in files(&system.logs().join("sandbox")).into_iter().filter(|path| is_tombstone(path)) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert!(!text.contains(CANARY) && !text.contains(PERSON), "{text}");
+    }
     assert!(!redis_dump(&system).await.contains(CANARY));
     for log in ["web-0.log", "worker-0.log"] {
         let text = std::fs::read_to_string(system.logs().join(log)).unwrap();
@@ -630,4 +638,37 @@ async fn a_store_that_cannot_be_emptied_holds_up_its_own_request_alone() {
     sqlx::query("DROP TRIGGER refuse ON account_fact").execute(&system.database.pool).await.unwrap();
     let receipt = verified(&system, &done(&system, &stuck).await).await;
     assert_eq!(erased(&receipt, "account_fact"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_brings_back_is_deleted_again() {
+    let mut system = System::start().await;
+    let person = another_person(&system, 1).await;
+    let before: Value = serde_json::from_str(&system.postroom(&["restore", "--check", "--json"], "").await).unwrap();
+    assert_eq!(before["deletions"], json!([]));
+    system.web.take().unwrap().kill9().await;
+    system.database.back_up().await;
+    system.start_web().await;
+    system.start_worker(&[]);
+    let (id, _) = deleted(&system, &["--meta-user-id", &person]).await;
+    done(&system, &id).await;
+    // the network no longer knows what was deleted; the backup does
+    for mut process in system.workers.drain(..).chain(system.web.take()) {
+        process.kill9().await;
+    }
+    system.database.restore().await;
+    let there = "SELECT count(*) FROM account WHERE subject_id = '770001'";
+    assert_eq!(system.database.count(there).await, 1, "it is back");
+    assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 0);
+    let check = system.told(&["restore", "--check"]).await;
+    assert_eq!(check["deletions"], json!([id]));
+    assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 0, "a check changes nothing");
+    system.told(&["restore"]).await;
+    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
+    system.start_web().await;
+    system.start_worker(&[]);
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!((system.database.count(there).await, &receipt["covered"]["accounts"]), (0, &json!(1)));
+    let again = system.told(&["restore", "--check"]).await;
+    assert_eq!(again["deletions"], json!([]));
 }

@@ -14,6 +14,15 @@ pub const KEPT: &[Store] = &[
         purge: Purge::Stays("ids of jobs and workspaces alone; one whose job is gone is dropped when it is taken"),
     },
     Store {
+        name: "deletion_tombstones",
+        place: Place::Bucket,
+        whose: Whose::Nobody,
+        why: "which connections and people a request covered, for a ledger that is restored from a backup; kept",
+        personal: &[],
+        plain: &[],
+        purge: Purge::Stays("ids of our own, which name nothing any more"),
+    },
+    Store {
         name: "api_key",
         place: Place::Table,
         whose: Whose::Nobody,

@@ -120,6 +120,29 @@ impl S3 {
         Ok(own.map(|(key, id)| Trace::Parts { key, id }).collect())
     }
 
+    /// Everything that is stored in a folder, each at once: for a few small things.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn folder(&self, folder: &str) -> Result<Vec<Vec<u8>>, Failure> {
+        let (mut all, mut from) = (Vec::new(), None);
+        loop {
+            let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(folder));
+            let listed = list.set_continuation_token(from).send().await;
+            let listed = listed.map_err(|error| failure("listing a folder", &error))?;
+            for key in listed.contents.unwrap_or_default().into_iter().filter_map(|object| object.key) {
+                let get = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+                let body = get.map_err(|error| failure("reading a file", &error))?.body.collect().await;
+                let broke = |_| Failure::new(Class::Transient, CODE, "reading a file: the connection broke");
+                all.push(body.map_err(broke)?.to_vec());
+            }
+            match listed.next_continuation_token {
+                Some(next) => from = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
     async fn erase_one(&self, trace: &Trace) -> Result<(), Failure> {
         match trace {
             Trace::Object { key, version } => {
