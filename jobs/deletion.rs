@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -112,19 +113,39 @@ impl At<'_> {
         if grant.superseded {
             return Ok(Answered::Superseded);
         }
-        let Some(token) = &grant.token else { return Ok(Answered::Nothing) };
+        if grant.tokens.is_empty() {
+            return Ok(Answered::Nothing);
+        }
         let platform = grant.account.platform.as_str();
         let Some(network) = self.desk.networks.of(platform) else {
             let why = format!("{platform} is not switched on here: set its variables and start again");
             return Ok(Answered::Unasked(Failure::new(Class::Transient, "network_off", why)));
         };
         let Some(revoking) = network.revoking() else { return Ok(Answered::Nothing) };
-        if let Err(error) = self.enter(grant, network.allowance(), revoking).await {
-            return match error {
-                JobError::Fenced | JobError::Infrastructure(_) => Err(error),
-                other => Ok(Answered::Unasked(other.failure())),
-            };
+        let mut said = Vec::new();
+        for token in &grant.tokens {
+            match self.enter(grant, network.allowance(), revoking).await {
+                Ok(()) => {}
+                Err(error @ (JobError::Fenced | JobError::Infrastructure(_))) => return Err(error),
+                Err(other) if said.is_empty() => return Ok(Answered::Unasked(other.failure())),
+                Err(_) => break,
+            }
+            let (id, revocation) = self.ask_by(grant, revoking, token).await?;
+            let taken_back = revocation == Revocation::Revoked;
+            said.push((id, revocation));
+            if taken_back {
+                break;
+            }
         }
+        Ok(Answered::Network(said))
+    }
+
+    async fn ask_by(
+        &self,
+        grant: &Grant,
+        revoking: &dyn Revoking,
+        token: &SecretString,
+    ) -> Result<(Uuid, Revocation), JobError> {
         let id = self.forgetting.ask(self.it.id, grant.account.id, CALL_TIMEOUT).await?;
         fp!(AfterRevokeLogged);
         let call = Call {
@@ -135,7 +156,7 @@ impl At<'_> {
             gate: self.desk.gate,
             timeout: CALL_TIMEOUT,
         };
-        Ok(Answered::Network(id, revoking.revoke(&call, grant.subject.as_deref()).await))
+        Ok((id, revoking.revoke(&call, grant.subject.as_deref()).await))
     }
 
     async fn enter(
@@ -201,14 +222,4 @@ impl At<'_> {
 /// The store is away: this goes on later.
 fn store(failure: Failure) -> JobError {
     JobError::Unavailable(Failure { class: Class::Transient, ..failure })
-}
-
-impl Revocation {
-    /// What was said, where it was not a plain yes.
-    pub fn failure(&self) -> Option<&Failure> {
-        match self {
-            Self::Revoked => None,
-            Self::Already(failure) | Self::Not(failure) => Some(failure),
-        }
-    }
 }

@@ -56,8 +56,9 @@ pub struct Grant {
     pub account: Account,
     /// Who gave it, by the network's app-scoped id.
     pub subject: Option<String>,
-    /// What it is taken back by: the person's own token where there is one. None: there is no token that opens.
-    pub token: Option<SecretString>,
+    /// What it is taken back by, one after the other until one is taken: one may have ended while the other has not. None:
+    /// there is no token that opens.
+    pub tokens: Vec<SecretString>,
     /// The person has connected the network anew since the request came, and the network knows one grant of a person:
     /// taking the old one back would take the new one.
     pub superseded: bool,
@@ -68,14 +69,31 @@ pub struct Grant {
 /// What became of asking for a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answered {
-    /// The network's word.
-    Network(Uuid, Revocation),
+    /// The network's word, on each call.
+    Network(Vec<(Uuid, Revocation)>),
     /// Nothing was to be asked: no token, or a newer grant that must stay.
     Nothing,
     /// It stays, for the person has given a new one since.
     Superseded,
     /// The network could not even be asked.
     Unasked(Failure),
+}
+
+impl Revocation {
+    /// What was said, where it was not a plain yes.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Revoked => None,
+            Self::Already(failure) | Self::Not(failure) => Some(failure),
+        }
+    }
+
+    /// What several calls come to: one yes is one, and only where no token was any good was it taken back before.
+    pub fn of_all(said: &[(Uuid, Self)]) -> Option<&Self> {
+        let mut all = said.iter().map(|(_, said)| said);
+        let not = |said: &&Self| matches!(said, Self::Not(_));
+        all.clone().find(|said| **said == Self::Revoked).or_else(|| all.clone().find(not)).or_else(|| all.next())
+    }
 }
 
 /// How a batch of purging ended.

@@ -4,19 +4,19 @@
 //! given up. Arming locks the same rows and refuses what is frozen, so nothing is armed once this has committed. What the
 //! request goes on with is `forgetting`'s business.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     HOUSE,
     contract::{Class, Failure, Job},
     deletion::DeletionJob,
-    erasure::Stage,
+    erasure::{ALL_WITHIN, Stage, TOKENS_WITHIN},
     hint::Hint,
 };
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction};
+use sqlx::{PgConnection, PgTransaction, postgres::types::PgInterval};
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, control, settle::kept};
+use super::{KeyRing, Ledger, LedgerError, claims::interval, control, settle::kept};
 
 /// The platforms of Meta, whose person has one grant for all of them.
 pub(super) const META: [&str; 2] = ["facebook_page", "instagram_business"];
@@ -141,6 +141,22 @@ pub struct Signed {
     pub public: Vec<u8>,
 }
 
+/// A request that does not go on as promised.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Late {
+    /// The request.
+    pub id: Uuid,
+    /// Where it stands.
+    pub stage: String,
+    /// For how long it has not gone on.
+    pub still_seconds: f64,
+}
+
+/// Half of a promised time.
+fn half(promised: TimeDelta) -> PgInterval {
+    interval((promised / 2).to_std().unwrap_or_default())
+}
+
 /// Names the row that an address is sealed for.
 pub(super) fn recipient_row(request: Uuid) -> String {
     format!("deletion_request|{request}|recipient")
@@ -262,6 +278,37 @@ impl Ledger {
             all.extend(self.deletion(id).await?);
         }
         Ok(all)
+    }
+
+    /// How many requests are not over.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn open_deletions(&self) -> Result<f64, LedgerError> {
+        let open = sqlx::query_scalar!(
+            r#"SELECT count(*)::float8 AS "open!" FROM deletion_request WHERE stage <> 'done'"#
+        );
+        Ok(open.fetch_one(&self.pool).await?)
+    }
+
+    /// Requests that have not gone on for an hour, or are past half of what is promised of them.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn late_deletions(&self) -> Result<Vec<Late>, LedgerError> {
+        let rows = sqlx::query_as!(
+            Late,
+            r#"SELECT id, stage::text AS "stage!", extract(epoch FROM ledger_now() - moved_at)::float8 AS "still_seconds!"
+               FROM deletion_request
+               WHERE stage <> 'done'
+                 AND (moved_at < ledger_now() - interval '1 hour'
+                      OR shredded_at IS NULL AND received_at < ledger_now() - $1::interval
+                      OR received_at < ledger_now() - $2::interval)
+               ORDER BY moved_at LIMIT 100"#,
+            half(TOKENS_WITHIN),
+            half(ALL_WITHIN),
+        );
+        Ok(rows.fetch_all(&self.pool).await?)
     }
 
     /// Gives its job back to each request that is not over and has none; returns how many there were.

@@ -11,6 +11,7 @@ use jobs::{
     erasure::{Stage, Standing, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation},
 };
+use secrecy::SecretString;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
@@ -62,16 +63,19 @@ impl<'a> ClaimedForgetting<'a> {
         if held.is_none() { Err(JobError::Fenced) } else { Ok(tx) }
     }
 
-    /// Opens what a grant is taken back by; the person's own token reaches further than that of one Page.
-    async fn token(&self, account: Uuid) -> Result<Option<secrecy::SecretString>, JobError> {
-        for field in ["refresh", "access"] {
+    /// Opens what a grant is taken back by. At Meta the person's own token reaches further than that of one Page; elsewhere
+    /// the one that calls carry is asked for, and may have ended while the other has not.
+    async fn tokens(&self, account: Uuid, platform: &str) -> Result<Vec<SecretString>, JobError> {
+        let mut tokens = Vec::new();
+        let of_meta = deletions::META.contains(&platform);
+        for field in if of_meta { ["refresh", "access"] } else { ["access", "refresh"] } {
             match self.ledger.open_field(self.ring, account, field).await {
-                Ok(token) => return Ok(Some(token)),
+                Ok(token) => tokens.push(token),
                 Err(VaultError::Missing | VaultError::Key(super::keyring::KeyError::DoesNotOpen)) => {}
                 Err(error) => return Err(error.into_job_error()),
             }
         }
-        Ok(None)
+        Ok(tokens)
     }
 }
 
@@ -215,7 +219,8 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         let mut grants = Vec::new();
         for row in rows {
-            let token = if row.there { self.token(row.account_id).await? } else { None };
+            let tokens =
+                if row.there { self.tokens(row.account_id, &row.platform).await? } else { Vec::new() };
             grants.push(Grant {
                 account: Account {
                     id: row.account_id,
@@ -223,7 +228,7 @@ impl Forgetting for ClaimedForgetting<'_> {
                     external_id: row.external_id,
                 },
                 subject: row.subject_id,
-                token,
+                tokens,
                 superseded: row.superseded,
                 attempts: u32::try_from(row.attempts).unwrap_or_default(),
             });
@@ -259,10 +264,12 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn answered(&self, request: Uuid, grant: &Grant, answer: &Answered) -> Result<(), JobError> {
-        let (call, state, failure) = said(answer);
+        let (state, failure) = said(answer);
         let mut tx = self.fenced().await?;
-        if let Some(call) = call {
-            close_call(&mut tx, call, failure, state == "open").await?;
+        if let Answered::Network(calls) = answer {
+            for (call, said) in calls {
+                close_call(&mut tx, *call, said).await?;
+            }
         }
         sqlx::query!(
             r#"UPDATE deletion_account
@@ -365,30 +372,23 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 }
 
-/// The call that was made, what became of the grant, and what was said about it.
-fn said(answer: &Answered) -> (Option<Uuid>, &'static str, Option<&Failure>) {
+/// What became of the grant, and what was said about it.
+fn said(answer: &Answered) -> (&'static str, Option<&Failure>) {
     match answer {
-        Answered::Network(call, revocation @ Revocation::Revoked) => {
-            (Some(*call), "revoked", revocation.failure())
-        }
-        Answered::Network(call, revocation @ Revocation::Already(_)) => {
-            (Some(*call), "already", revocation.failure())
-        }
-        Answered::Network(call, revocation @ Revocation::Not(_)) => {
-            (Some(*call), "open", revocation.failure())
-        }
-        Answered::Nothing => (None, "nothing", None),
-        Answered::Superseded => (None, "superseded", None),
-        Answered::Unasked(failure) => (None, "open", Some(failure)),
+        Answered::Network(calls) => match Revocation::of_all(calls) {
+            Some(Revocation::Revoked) => ("revoked", None),
+            Some(Revocation::Already(failure)) => ("already", Some(failure)),
+            Some(Revocation::Not(failure)) => ("open", Some(failure)),
+            None => ("open", None),
+        },
+        Answered::Nothing => ("nothing", None),
+        Answered::Superseded => ("superseded", None),
+        Answered::Unasked(failure) => ("open", Some(failure)),
     }
 }
 
-async fn close_call(
-    tx: &mut PgTransaction<'_>,
-    call: Uuid,
-    failure: Option<&Failure>,
-    open: bool,
-) -> Result<(), LedgerError> {
+async fn close_call(tx: &mut PgTransaction<'_>, call: Uuid, said: &Revocation) -> Result<(), LedgerError> {
+    let failure = said.failure();
     sqlx::query!(
         r#"UPDATE remote_call
            SET verdict = CASE WHEN $4 THEN 'ambiguous' ELSE 'ok' END::call_verdict, finished_at = ledger_now(),
@@ -397,7 +397,7 @@ async fn close_call(
         call,
         failure.map(|failure| failure.code.as_str()),
         failure.map(|failure| failure.message.as_str()),
-        open,
+        matches!(said, Revocation::Not(_)),
     )
     .execute(&mut **tx)
     .await?;
@@ -407,6 +407,20 @@ async fn close_call(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_token_that_is_taken_back_is_enough_and_none_that_was_not_is_passed_over() {
+        let failure = || Failure::new(jobs::contract::Class::Auth, "190", "no");
+        let (dead, away) = (Revocation::Already(failure()), Revocation::Not(failure()));
+        let state = |all: &[&Revocation]| {
+            said(&Answered::Network(all.iter().map(|it| (Uuid::nil(), (*it).clone())).collect())).0
+        };
+        assert_eq!(state(&[&dead, &Revocation::Revoked]), "revoked");
+        assert_eq!(state(&[&dead, &dead]), "already");
+        assert_eq!(state(&[&dead, &away]), "open");
+        assert_eq!(state(&[&away, &Revocation::Revoked]), "revoked");
+        assert_eq!(state(&[]), "open");
+    }
 
     #[test]
     fn a_network_that_is_away_is_asked_ever_more_seldom_up_to_a_bound() {

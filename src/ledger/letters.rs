@@ -175,6 +175,79 @@ impl Ledger {
     }
 }
 
+/// Something sealed beside the tokens.
+struct Kept {
+    table: &'static str,
+    id: String,
+    row: String,
+    sealed: Vec<u8>,
+}
+
+impl Ledger {
+    /// Seals what requests for deletion keep under the first key of the ring, and tells how much that was. There is little of
+    /// it: all at once.
+    ///
+    /// # Errors
+    /// The ledger is away, or something does not open.
+    pub async fn reseal_deletions(&self, ring: &KeyRing) -> Result<u64, LedgerError> {
+        let mut resealed = 0;
+        for kept in self.kept_by_deletions().await? {
+            let opened = ring.open(&kept.sealed, &kept.row).map_err(|error| {
+                LedgerError::Unreadable(format!("a row of {} that stays sealed as it was: {error}", kept.table))
+            })?;
+            resealed += self.reseal_one(&kept, ring.seal(&opened, &kept.row)).await?;
+        }
+        Ok(resealed)
+    }
+
+    async fn kept_by_deletions(&self) -> Result<Vec<Kept>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"SELECT 'recipient' AS "what!", id::text AS "id!", recipient AS "sealed!" FROM deletion_request
+               WHERE recipient IS NOT NULL
+               UNION ALL SELECT 'ask', encode(digest, 'hex'), recipient FROM deletion_ask
+               UNION ALL SELECT 'letter', id::text, sealed FROM deletion_letter
+               UNION ALL SELECT 'seed', id, sealed FROM vault.receipt_seed"#
+        );
+        let rows = rows.fetch_all(&self.pool).await?.into_iter().map(|row| {
+            let (table, name) = match row.what.as_str() {
+                "recipient" => ("deletion_request", format!("deletion_request|{}|recipient", row.id)),
+                "ask" => ("deletion_ask", format!("deletion_ask|{}", row.id)),
+                "letter" => ("deletion_letter", format!("deletion_letter|{}", row.id)),
+                _ => ("vault.receipt_seed", super::receipts::seed_row(&row.id)),
+            };
+            Kept { table, id: row.id, row: name, sealed: row.sealed }
+        });
+        Ok(rows.collect())
+    }
+
+    /// Where it is still what was read.
+    async fn reseal_one(&self, kept: &Kept, sealed: Vec<u8>) -> Result<u64, LedgerError> {
+        let done = sqlx::query!(
+            r#"WITH request AS (
+                   UPDATE deletion_request SET recipient = $3
+                   WHERE $1 = 'deletion_request' AND id::text = $2 AND recipient = $4 RETURNING 1),
+               ask AS (
+                   UPDATE deletion_ask SET recipient = $3
+                   WHERE $1 = 'deletion_ask' AND encode(digest, 'hex') = $2 AND recipient = $4 RETURNING 1),
+               letter AS (
+                   UPDATE deletion_letter SET sealed = $3
+                   WHERE $1 = 'deletion_letter' AND id::text = $2 AND sealed = $4 RETURNING 1),
+               seed AS (
+                   UPDATE vault.receipt_seed SET sealed = $3
+                   WHERE $1 = 'vault.receipt_seed' AND id = $2 AND sealed = $4 RETURNING 1)
+               SELECT (SELECT count(*) FROM request) + (SELECT count(*) FROM ask) + (SELECT count(*) FROM letter)
+                      + (SELECT count(*) FROM seed) AS "resealed!""#,
+            kept.table,
+            kept.id,
+            sealed,
+            kept.sealed,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(done.resealed.unsigned_abs())
+    }
+}
+
 impl ClaimedForgetting<'_> {
     /// Writes the mail that says that all is deleted, where it is known whom to.
     pub(super) async fn write_letter(&self, request: Uuid) -> Result<(), JobError> {

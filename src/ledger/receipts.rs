@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Names the row that a seed is sealed for.
-fn seed_row(id: &str) -> String {
+pub(super) fn seed_row(id: &str) -> String {
     format!("vault.receipt_seed|{id}")
 }
 

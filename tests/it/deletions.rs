@@ -672,3 +672,39 @@ async fn what_a_restore_brings_back_is_deleted_again() {
     let again = system.told(&["restore", "--check"]).await;
     assert_eq!(again["deletions"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_does_not_go_on_shows_where_it_is_watched() {
+    let (door, _) = with_a_person().await;
+    call_back(&door, callback("app-secret", PERSON, 7)).await;
+    let late = async || page(&door, "/readyz").await.json()["late_queues"].as_array().unwrap().clone();
+    assert_eq!(late().await, Vec::<Value>::new());
+    for behind in [
+        "moved_at = ledger_now() - interval '61 minutes'",
+        "moved_at = ledger_now(), received_at = ledger_now() - interval '13 hours'",
+        "moved_at = ledger_now(), shredded_at = ledger_now(), received_at = ledger_now() - interval '16 days'",
+    ] {
+        door.scratch.run(&format!("UPDATE deletion_request SET {behind}")).await;
+        let told = late().await;
+        assert_eq!(told.len(), 1, "{behind}: {told:?}");
+        assert!(told[0]["why"].as_str().unwrap().contains("does not go on as promised"));
+    }
+    door.scratch.run("UPDATE deletion_request SET stage = 'done', done_at = ledger_now()").await;
+    assert_eq!(late().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_may_leave_the_ring_while_a_deletion_is_under_way() {
+    let mut system = System::start().await;
+    let person = another_person(&system, 1).await;
+    let (id, _) = deleted(&system, &["--meta-user-id", &person, "--email", "dana@example.com"]).await;
+    let (old, new) = (system.environment["POSTROOM_KEYS"].clone(), system.postroom(&["keys", "generate"], "").await);
+    system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
+    system.postroom(&["keys", "rotate"], "").await;
+    system.environment.insert("POSTROOM_KEYS".into(), new.clone());
+    system.start_worker(&[]);
+    done(&system, &id).await;
+    let ledger = postroom::ledger::Ledger::open(&system.database.url.clone().into(), postroom::ledger::Role::Owner, 1);
+    let letters = ledger.unwrap().letters(&KeyRing::parse(&new).unwrap(), 10).await.unwrap();
+    assert_eq!(letters[0].1.to, "dana@example.com");
+}

@@ -45,4 +45,5 @@ mod traffic;
 mod uploads;
 mod utm;
 mod verdict;
+mod versions;
 mod webhooks;
