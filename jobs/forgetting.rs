@@ -92,7 +92,10 @@ impl Revocation {
     pub fn of_all(said: &[(Uuid, Self)]) -> Option<&Self> {
         let mut all = said.iter().map(|(_, said)| said);
         let not = |said: &&Self| matches!(said, Self::Not(_));
-        all.clone().find(|said| **said == Self::Revoked).or_else(|| all.clone().find(not)).or_else(|| all.next())
+        all.clone()
+            .find(|said| **said == Self::Revoked)
+            .or_else(|| all.clone().find(not))
+            .or_else(|| all.next())
     }
 }
 

@@ -30,6 +30,7 @@ CREATE TABLE deletion_request (
     language     text NOT NULL DEFAULT 'en' CONSTRAINT deletion_request_language_known CHECK (language IN ('en', 'he')),
     recipient    bytea,                      -- the address that the confirmation goes to, sealed; forgotten in the end
     reason       text CONSTRAINT deletion_request_reason_length CHECK (length(reason) BETWEEN 1 AND 500),
+    addressed    boolean NOT NULL DEFAULT false, -- there was one
     workspace_id uuid,                       -- whose staff asked, where it was the staff
     asked_by     uuid,                       -- the person or the key that asked for somebody
     receipt      text,                       -- what is signed, byte for byte

@@ -40,7 +40,9 @@ pub(super) enum DeletionVerb {
         output: Output,
     },
     /// Prints the signed receipt of a request.
-    #[command(after_help = "Example:\n  postroom deletion receipt 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b > receipt.json")]
+    #[command(
+        after_help = "Example:\n  postroom deletion receipt 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b > receipt.json"
+    )]
     Receipt {
         /// The request.
         request: Uuid,
@@ -110,9 +112,15 @@ impl New {
         let url = format!("{}/privacy/requests/{}", base.trim_end_matches('/'), code.as_str());
         if self.output.json {
             let accounts = accepted.accounts;
-            println!("{}", json!({ "id": accepted.id, "code": code.as_str(), "url": url, "accounts": accounts }));
+            println!(
+                "{}",
+                json!({ "id": accepted.id, "code": code.as_str(), "url": url, "accounts": accounts })
+            );
         } else {
-            println!("request {}: {} accounts are frozen and will be deleted", accepted.id, accepted.accounts);
+            println!(
+                "request {}: {} accounts are frozen and will be deleted",
+                accepted.id, accepted.accounts
+            );
             println!("its state, for the person: {url}");
         }
         Ok(())
@@ -177,6 +185,44 @@ fn print(it: &Shown) {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ExportSubject {
+    /// The person's address: of who connected accounts, or of somebody on the staff.
+    #[arg(long, required_unless_present_any = ["account", "meta_user_id"])]
+    email: Option<String>,
+    /// An account by its id; may be repeated.
+    #[arg(long, value_name = "ID")]
+    account: Vec<Uuid>,
+    /// The person's app-scoped id at Meta.
+    #[arg(long, value_name = "ID")]
+    meta_user_id: Option<String>,
+    /// Only what is of this workspace, by id or name.
+    #[arg(long)]
+    workspace: Option<String>,
+}
+
+impl ExportSubject {
+    /// Prints one JSON object a line: a store and a row of it.
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let ledger = owned_ledger()?;
+        let workspace_id = match &self.workspace {
+            Some(named) => Some(workspace(&ledger, named).await?.id),
+            None => None,
+        };
+        let subject = Subject {
+            meta_user_id: self.meta_user_id.as_deref(),
+            email: self.email.as_deref(),
+            accounts: &self.account,
+            workspace_id,
+        };
+        let rows = ledger
+            .export(&subject, |store, row| println!("{}", json!({ "store": store, "row": row })))
+            .await?;
+        eprintln!("{rows} rows; the files are in the object store under the keys of `media`");
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct VerifyReceipt {
     /// The receipt's file.
     file: PathBuf,
@@ -191,7 +237,8 @@ pub(super) struct VerifyReceipt {
 impl VerifyReceipt {
     /// Needs neither the ledger nor the network.
     pub(super) fn run(self) -> Result<(), Failed> {
-        let text = std::fs::read_to_string(&self.file).map_err(|e| format!("{}: {e}", self.file.display()))?;
+        let text =
+            std::fs::read_to_string(&self.file).map_err(|e| format!("{}: {e}", self.file.display()))?;
         let key = match &self.key {
             Some(file) => {
                 Some(std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?)
@@ -209,7 +256,9 @@ impl VerifyReceipt {
         }
         println!("the signature holds: this is what key {} signed", verified.key_id);
         if !verified.trusted {
-            println!("the key is the receipt's own: compare it with the one that its issuer publishes, or give --key");
+            println!(
+                "the key is the receipt's own: compare it with the one that its issuer publishes, or give --key"
+            );
         }
         println!("{:#}", verified.receipt);
         Ok(())

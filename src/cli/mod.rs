@@ -80,6 +80,10 @@ enum Verb {
         after_help = "Example:\n  postroom delete-subject --email dana@example.com --mail --reason \"mail of 3 May\""
     )]
     DeleteSubject(deletions::New),
+    /// Prints everything that is known of somebody, one JSON object a line: a store and a row of it. It is what deleting
+    /// would remove, without secrets; nothing is changed.
+    #[command(after_help = "Example:\n  postroom export-subject --email dana@example.com > dana.jsonl")]
+    ExportSubject(deletions::ExportSubject),
     /// Requests for deletion.
     #[command(subcommand)]
     Deletion(deletions::DeletionVerb),
@@ -140,6 +144,7 @@ impl Cli {
             Verb::Verdict(what) => what.run().await,
             Verb::Restore(what) => what.run().await,
             Verb::DeleteSubject(new) => new.run().await,
+            Verb::ExportSubject(what) => what.run().await,
             Verb::Deletion(verb) => verb.run().await,
             Verb::VerifyReceipt(what) => what.run(),
             Verb::Capabilities => {

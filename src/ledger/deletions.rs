@@ -192,9 +192,13 @@ impl Ledger {
         give_up(&mut tx, id, &covered).await?;
         if let Some(to) = address(&mut tx, id, &asking.subject).await? {
             let sealed = ring.seal(to.as_bytes(), &recipient_row(id));
-            sqlx::query!("UPDATE deletion_request SET recipient = $2 WHERE id = $1", id, sealed)
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query!(
+                "UPDATE deletion_request SET recipient = $2, addressed = true WHERE id = $1",
+                id,
+                sealed
+            )
+            .execute(&mut *tx)
+            .await?;
         }
         let hint = insert_job(&mut tx, id).await?;
         tx.commit().await?;
@@ -223,8 +227,7 @@ impl Ledger {
         let row = sqlx::query!(
             r#"SELECT r.id, r.origin::text AS "origin!", r.stage::text AS "stage!", r.received_at, r.moved_at, r.shredded_at,
                       r.verified_at, r.done_at, r.receipt, r.signature, r.key_id, k.public AS "public?",
-                      EXISTS (SELECT FROM deletion_letter l WHERE l.request_id = r.id AND l.kind = 'done')
-                          OR r.recipient IS NOT NULL AS "told!",
+                      r.addressed AS told,
                       (SELECT count(*) FROM deletion_account d WHERE d.request_id = r.id) AS "accounts!"
                FROM deletion_request r LEFT JOIN receipt_key k ON k.id = r.key_id WHERE r.id = $1"#,
             id,
@@ -272,7 +275,8 @@ impl Ledger {
     /// # Errors
     /// The ledger is away.
     pub async fn deletions(&self, most: i64) -> Result<Vec<Shown>, LedgerError> {
-        let ids = sqlx::query_scalar!("SELECT id FROM deletion_request ORDER BY received_at DESC LIMIT $1", most);
+        let ids =
+            sqlx::query_scalar!("SELECT id FROM deletion_request ORDER BY received_at DESC LIMIT $1", most);
         let mut all = Vec::new();
         for id in ids.fetch_all(&self.pool).await? {
             all.extend(self.deletion(id).await?);
@@ -389,7 +393,8 @@ pub(super) async fn freeze_again(
     id: Uuid,
     accounts: &[Uuid],
 ) -> Result<Vec<Uuid>, LedgerError> {
-    let there = sqlx::query_scalar!("SELECT id FROM account WHERE id = ANY ($1) ORDER BY id FOR UPDATE", accounts);
+    let there =
+        sqlx::query_scalar!("SELECT id FROM account WHERE id = ANY ($1) ORDER BY id FOR UPDATE", accounts);
     let there = there.fetch_all(&mut **tx).await?;
     cover(tx, id, &there).await?;
     Ok(there)
@@ -438,7 +443,11 @@ async fn mark_person(tx: &mut PgTransaction<'_>, id: Uuid, of: &Subject<'_>) -> 
 }
 
 /// Gives up what has not been sent. What may have been keeps its way to an end, and is waited for.
-pub(super) async fn give_up(tx: &mut PgTransaction<'_>, id: Uuid, accounts: &[Uuid]) -> Result<(), LedgerError> {
+pub(super) async fn give_up(
+    tx: &mut PgTransaction<'_>,
+    id: Uuid,
+    accounts: &[Uuid],
+) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"UPDATE deletion_request r
            SET was_armed = counted.sent, given_up = counted.unsent
@@ -514,10 +523,5 @@ async fn insert_job(tx: &mut PgTransaction<'_>, id: Uuid) -> Result<Hint, Ledger
     )
     .fetch_one(&mut **tx)
     .await?;
-    Ok(Hint {
-        kind: DeletionJob::KIND.to_owned(),
-        workspace_id: HOUSE,
-        job_id: row.id,
-        run_at: row.run_at,
-    })
+    Ok(Hint { kind: DeletionJob::KIND.to_owned(), workspace_id: HOUSE, job_id: row.id, run_at: row.run_at })
 }

@@ -222,11 +222,7 @@ impl Forgetting for ClaimedForgetting<'_> {
             let tokens =
                 if row.there { self.tokens(row.account_id, &row.platform).await? } else { Vec::new() };
             grants.push(Grant {
-                account: Account {
-                    id: row.account_id,
-                    platform: row.platform,
-                    external_id: row.external_id,
-                },
+                account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
                 subject: row.subject_id,
                 tokens,
                 superseded: row.superseded,

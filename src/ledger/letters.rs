@@ -193,7 +193,10 @@ impl Ledger {
         let mut resealed = 0;
         for kept in self.kept_by_deletions().await? {
             let opened = ring.open(&kept.sealed, &kept.row).map_err(|error| {
-                LedgerError::Unreadable(format!("a row of {} that stays sealed as it was: {error}", kept.table))
+                LedgerError::Unreadable(format!(
+                    "a row of {} that stays sealed as it was: {error}",
+                    kept.table
+                ))
             })?;
             resealed += self.reseal_one(&kept, ring.seal(&opened, &kept.row)).await?;
         }

@@ -13,6 +13,7 @@ pub mod edit;
 pub mod effects;
 pub mod enqueue;
 pub mod explain;
+pub mod export;
 pub mod figures;
 pub mod forgetting;
 pub mod group;

@@ -134,7 +134,7 @@ async fn remove(
 }
 
 /// Writes down what is to go, by what the connections lead to; what was written down before stays.
-async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u64, LedgerError> {
+pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u64, LedgerError> {
     let publications = sqlx::query!(
         r#"INSERT INTO deletion_mark (request_id, id, kind)
            SELECT $1, p.id, 'publication' FROM publication p JOIN deletion_account d ON d.account_id = p.account_id

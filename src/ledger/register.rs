@@ -104,7 +104,11 @@ mod tests {
         for store in all() {
             if let Purge::Rows { of, left } = store.purge {
                 assert!(!left.contains(of), "{} is looked at by what it was emptied by", store.name);
-                assert!(of.contains("$1") && left.contains("$1"), "{} is not bound to its request", store.name);
+                assert!(
+                    of.contains("$1") && left.contains("$1"),
+                    "{} is not bound to its request",
+                    store.name
+                );
             }
         }
     }

@@ -121,7 +121,8 @@ pub fn verify(text: &str, trusted: Option<&str>) -> Result<Verified, String> {
     UnparsedPublicKey::new(&ED25519, &key)
         .verify(&payload, &signature)
         .map_err(|_| "the signature does not hold: this is not what was signed")?;
-    let receipt = serde_json::from_slice(&payload).map_err(|error| format!("what is signed is no JSON: {error}"))?;
+    let receipt =
+        serde_json::from_slice(&payload).map_err(|error| format!("what is signed is no JSON: {error}"))?;
     Ok(Verified { receipt, key_id: file.key_id, trusted: trusted.is_some() })
 }
 
@@ -168,7 +169,8 @@ mod tests {
     #[test]
     fn the_key_of_the_published_vector_is_written_as_everybody_reads_it() {
         // RFC 8032, 7.1, test 1
-        let seed = hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").expect("hex");
+        let seed =
+            hex::decode("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").expect("hex");
         let signer = Signer::of(&seed).expect("a seed");
         let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
         assert_eq!(hex::encode(&signer.public), public);

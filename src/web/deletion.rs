@@ -177,11 +177,9 @@ mod tests {
         let secret = SecretString::from("0123");
         let first = of_meta(&secret, &signed("1000", 7));
         assert_eq!(of_meta(&secret, &signed("1000", 7)), first);
-        for (secret, other) in [
-            ("0123", signed("1001", 7)),
-            ("0123", signed("1000", 8)),
-            ("4567", signed("1000", 7)),
-        ] {
+        for (secret, other) in
+            [("0123", signed("1001", 7)), ("0123", signed("1000", 8)), ("4567", signed("1000", 7))]
+        {
             let other = of_meta(&secret.into(), &other);
             assert!(other.0 != first.0 && other.1 != first.1);
         }

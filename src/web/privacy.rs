@@ -275,11 +275,7 @@ async fn find(
 }
 
 /// Slows down who does the same again and again.
-fn slowly(
-    app: &App,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
-    does: &str,
-) -> Result<(), Problem> {
+fn slowly(app: &App, address: Option<Extension<ConnectInfo<SocketAddr>>>, does: &str) -> Result<(), Problem> {
     let from = address.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
     match console::slow_down(app, &format!("{does} {from}")) {
         None => Ok(()),
@@ -315,7 +311,9 @@ mod tests {
     #[test]
     fn an_address_is_told_from_what_is_none() {
         assert!(is_address("dana@example.com"));
-        for none in ["", "dana", "@example.com", "dana@", "dana@example", "a b@example.com", "a@b@c.de", "a\n@b.cd"] {
+        for none in
+            ["", "dana", "@example.com", "dana@", "dana@example", "a b@example.com", "a@b@c.de", "a\n@b.cd"]
+        {
             assert!(!is_address(none), "{none:?}");
         }
     }

@@ -48,7 +48,8 @@ use uuid::Uuid;
 use crate::{
     config::Settings,
     ledger::{
-        KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, forgetting::Clocks, settle::Finisher,
+        KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, forgetting::Clocks,
+        settle::Finisher,
     },
     queue::Queue,
 };

@@ -11,7 +11,9 @@ pub const KEPT: &[Store] = &[
         why: "which jobs are due; until a worker has taken them",
         personal: &[],
         plain: &[],
-        purge: Purge::Stays("ids of jobs and workspaces alone; one whose job is gone is dropped when it is taken"),
+        purge: Purge::Stays(
+            "ids of jobs and workspaces alone; one whose job is gone is dropped when it is taken",
+        ),
     },
     Store {
         name: "deletion_tombstones",
@@ -64,7 +66,17 @@ pub const KEPT: &[Store] = &[
         whose: Whose::Nobody,
         why: "what is done by the clock",
         personal: &[],
-        plain: &["name", "cron", "time_zone", "kind", "ver", "payload", "catch_up", "enabled", "decided_until"],
+        plain: &[
+            "name",
+            "cron",
+            "time_zone",
+            "kind",
+            "ver",
+            "payload",
+            "catch_up",
+            "enabled",
+            "decided_until",
+        ],
         purge: Purge::Stays("of the house alone"),
     },
     Store {
@@ -117,6 +129,7 @@ pub const KEPT: &[Store] = &[
             "given_up",
             "not_provable",
             "language",
+            "addressed",
             "workspace_id",
             "receipt",
             "signature",
@@ -150,7 +163,9 @@ pub const KEPT: &[Store] = &[
         why: "what a request covers; until it is done, but for people and connections",
         personal: &[],
         plain: &["request_id", "id", "kind"],
-        purge: Purge::Stays("ids of our own, which name nothing any more; the last step removes most of them"),
+        purge: Purge::Stays(
+            "ids of our own, which name nothing any more; the last step removes most of them",
+        ),
     },
     Store {
         name: "deletion_object",

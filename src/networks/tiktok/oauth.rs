@@ -84,7 +84,8 @@ impl Revoking for TikTok {
 /// "Manage User Access Tokens" of TikTok's documents: an empty body, or `{}`; or an error of OAuth's, with any status.
 fn taken_back(reply: &Reply, call: &Call<'_>) -> Revocation {
     let body = reply.json().unwrap_or_default();
-    let Some(code) = body["error"].as_str().or_else(|| body["error"]["code"].as_str().filter(|code| *code != "ok"))
+    let Some(code) =
+        body["error"].as_str().or_else(|| body["error"]["code"].as_str().filter(|code| *code != "ok"))
     else {
         let code = format!("http_{}", reply.status.as_u16());
         let why = "TikTok did not say whether it took the grant back";
@@ -94,8 +95,11 @@ fn taken_back(reply: &Reply, call: &Call<'_>) -> Revocation {
             Revocation::Not(Failure::new(Class::Transient, code, why))
         };
     };
-    let failure =
-        Failure::new(Class::Transient, code, words(body["error_description"].as_str().unwrap_or_default(), call));
+    let failure = Failure::new(
+        Class::Transient,
+        code,
+        words(body["error_description"].as_str().unwrap_or_default(), call),
+    );
     match code {
         "invalid_grant" | "access_token_invalid" | "auth_removed" => Revocation::Already(failure),
         _ => Revocation::Not(failure),

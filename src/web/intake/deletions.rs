@@ -232,7 +232,6 @@ pub async fn keys(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
 )]
 pub async fn key(State(app): State<Arc<App>>, Path(key): Path<String>) -> Result<Response, Problem> {
     let keys = app.house.ledger.receipt_keys().await?;
-    let (_, public) =
-        keys.iter().find(|(id, _)| *id == key).ok_or_else(|| Problem::not_found("key"))?;
+    let (_, public) = keys.iter().find(|(id, _)| *id == key).ok_or_else(|| Problem::not_found("key"))?;
     Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], signing::pem(public)).into_response())
 }
