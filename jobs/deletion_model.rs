@@ -74,6 +74,7 @@ struct Worker {
     at: At,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     post: Post,

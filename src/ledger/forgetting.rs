@@ -16,7 +16,8 @@ use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
-    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, purge, receipts, vault::VaultError,
+    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, purge, receipts, stages,
+    vault::VaultError,
 };
 
 /// The wait before a network is asked about a grant again: twice as long each time, up to the last.
@@ -79,69 +80,6 @@ impl<'a> ClaimedForgetting<'a> {
     }
 }
 
-/// Goes on to the next stage inside a transaction; false: it stands elsewhere by now.
-pub(super) async fn go_on(
-    tx: &mut PgTransaction<'_>,
-    request: Uuid,
-    turn: Turn,
-) -> Result<bool, LedgerError> {
-    let moved = sqlx::query!(
-        r#"UPDATE deletion_request
-           SET stage = $3::text::deletion_stage, moved_at = ledger_now(),
-               drained_at = CASE $2 WHEN 'draining' THEN ledger_now() ELSE drained_at END,
-               revoked_at = CASE $2 WHEN 'revoking' THEN ledger_now() ELSE revoked_at END,
-               shredded_at = CASE $2 WHEN 'shredding' THEN ledger_now() ELSE shredded_at END,
-               purged_at = CASE $2 WHEN 'purging' THEN ledger_now() ELSE purged_at END,
-               verified_at = CASE WHEN $3 = 'telling' THEN ledger_now() ELSE verified_at END,
-               told_at = CASE $2 WHEN 'telling' THEN ledger_now() ELSE told_at END,
-               done_at = CASE $3 WHEN 'done' THEN ledger_now() ELSE done_at END,
-               round = round + CASE WHEN $2 = 'verifying' AND $3 = 'purging' THEN 1 ELSE 0 END
-           WHERE id = $1 AND stage = $2::text::deletion_stage"#,
-        request,
-        turn.from().word(),
-        turn.to().word(),
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(moved.rows_affected() == 1)
-}
-
-/// What else is true from a turn on.
-async fn follow(tx: &mut PgTransaction<'_>, request: Uuid, turn: Turn) -> Result<(), LedgerError> {
-    match turn {
-        Turn::Drained => {
-            sqlx::query!(
-                r#"UPDATE deletion_request r
-                   SET not_provable = (
-                       SELECT count(*) FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
-                       WHERE d.request_id = r.id
-                         AND (p.state IN ('armed', 'unknown', 'held') OR p.state = 'waiting' AND p.handle_state = 'spent'))
-                   WHERE r.id = $1"#,
-                request,
-            )
-            .execute(&mut **tx)
-            .await?;
-            let given_up = sqlx::query_scalar!(
-                r#"SELECT p.id FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
-                   WHERE d.request_id = $1 AND p.state = 'cancelled' AND p.error ->> 'code' = 'cancelled'"#,
-                request,
-            );
-            let given_up = given_up.fetch_all(&mut **tx).await?;
-            deletions::say_why(tx, &given_up).await
-        }
-        Turn::Revoked => {
-            sqlx::query!(
-                "UPDATE deletion_account SET revocation = 'given_up' WHERE request_id = $1 AND revocation = 'open'",
-                request,
-            )
-            .execute(&mut **tx)
-            .await?;
-            Ok(())
-        }
-        Turn::Shredded | Turn::Purged | Turn::Found | Turn::Clean | Turn::Told | Turn::Forgot => Ok(()),
-    }
-}
-
 /// How long until a network is asked again that was asked in vain so often.
 fn ask_again(attempts: u32) -> TimeDelta {
     ASK_AGAIN.checked_mul(1 << attempts.min(10)).unwrap_or(ASK_MOST).min(ASK_MOST)
@@ -192,10 +130,10 @@ impl Forgetting for ClaimedForgetting<'_> {
 
     async fn turn(&self, request: Uuid, turn: Turn) -> Result<(), JobError> {
         let mut tx = self.fenced().await?;
-        if !go_on(&mut tx, request, turn).await? {
+        if !stages::go_on(&mut tx, request, turn).await? {
             return Err(JobError::Fenced);
         }
-        follow(&mut tx, request, turn).await?;
+        stages::follow(&mut tx, request, turn).await?;
         tx.commit().await.map_err(LedgerError::from)?;
         tracing::info!(%request, stage = turn.to().word(), "a deletion goes on");
         if turn == Turn::Forgot {

@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::{
     KeyRing, Ledger, LedgerError,
-    forgetting::{ClaimedForgetting, go_on},
+    forgetting::ClaimedForgetting,
     register,
     signing::{self, Signer},
+    stages::go_on,
 };
 
 /// Names the row that a seed is sealed for.

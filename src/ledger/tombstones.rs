@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use super::{
-    Ledger, LedgerError,
-    deletions::{self, Origin},
-};
+use super::{Ledger, LedgerError, deletions::Origin, freeze};
 
 /// Where they are kept.
 pub const FOLDER: &str = "deletions/";
@@ -115,7 +112,7 @@ impl Ledger {
         for stone in risen {
             let mut tx = self.pool.begin().await?;
             raise_request(&mut tx, stone).await?;
-            let covered = deletions::freeze_again(&mut tx, stone.id, &stone.accounts).await?;
+            let covered = freeze::freeze_again(&mut tx, stone.id, &stone.accounts).await?;
             sqlx::query!(
                 r#"INSERT INTO deletion_mark (request_id, id, kind)
                    SELECT $1, p.id, 'person' FROM person p WHERE p.id = ANY ($2) ON CONFLICT DO NOTHING"#,
@@ -124,7 +121,7 @@ impl Ledger {
             )
             .execute(&mut *tx)
             .await?;
-            deletions::give_up(&mut tx, stone.id, &covered).await?;
+            freeze::give_up(&mut tx, stone.id, &covered).await?;
             tx.commit().await?;
         }
         self.mend_deletions().await?;

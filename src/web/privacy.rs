@@ -145,7 +145,8 @@ async fn ask(
         (page.asks, page.wrong) = (true, Some(t.ask_wrong));
         return page.answer(StatusCode::UNPROCESSABLE_ENTITY);
     }
-    slowly(&app, address, "asks")?;
+    // by address too: behind a proxy everybody comes from one
+    slowly(&app, address, &format!("asks for {email}"))?;
     let link = deletion::fresh_link();
     let base = app.house.public_url.as_str().trim_end_matches('/');
     let url = format!("{base}/privacy/delete/{link}?lang={}", t.lang);
@@ -265,13 +266,11 @@ async fn find(
         Some(code) => app.house.ledger.deletion_by_code(&code.digest()).await?,
         None => None,
     };
-    match found {
-        Some(shown) => Ok(shown),
-        None => {
-            slowly(app, address, "guesses")?;
-            Err(Problem::not_found("request"))
-        }
+    if let Some(shown) = found {
+        return Ok(shown);
     }
+    slowly(app, address, "guesses")?;
+    Err(Problem::not_found("request"))
 }
 
 /// Slows down who does the same again and again.

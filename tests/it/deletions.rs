@@ -776,3 +776,15 @@ async fn a_person_gets_a_copy_of_everything_and_nothing_is_changed_by_that() {
     let nobody = system.postroom(&["export-subject", "--email", "nobody@example.com"], "").await;
     assert_eq!(nobody, "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_flooded_with_links() {
+    let door = Door::open().await;
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        answers.push(send_form(&door, "/privacy/delete", "email=dana%40example.com").await.status);
+    }
+    assert!(answers.contains(&StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
+    let other = send_form(&door, "/privacy/delete", "email=noa%40example.com").await;
+    assert_eq!(other.status, StatusCode::ACCEPTED, "somebody else may ask");
+}
