@@ -135,6 +135,8 @@ async fn remove(
 
 /// Writes down what is to go, by what the connections lead to; what was written down before stays.
 pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u64, LedgerError> {
+    // of somebody who has published for years it takes longer than statements here may
+    sqlx::query("SET LOCAL statement_timeout = '4min'").execute(&mut **tx).await?;
     let publications = sqlx::query!(
         r#"INSERT INTO deletion_mark (request_id, id, kind)
            SELECT $1, p.id, 'publication' FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
