@@ -233,7 +233,7 @@ pub fn deletion(body: &Value) -> (Wanted, Vec<Finding>) {
         at.find("reason", "length", &format!("Say why in 1 to {REASON_MOST} characters, or leave it out."));
     }
     let accounts = ids.into_iter().flatten().collect();
-    (Wanted { email, meta_user_id, accounts, reason, ..Wanted::default() }, findings.all())
+    (Wanted { meta_user_id, email, accounts, reason, ..Wanted::default() }, findings.all())
 }
 
 /// What is wrong with a body that says nothing.

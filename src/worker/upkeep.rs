@@ -28,7 +28,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
                 worker.due.notify_one();
             }
             Err(error) => {
-                tracing::warn!(%error, "whose access ends could not be looked for; it is tried again")
+                tracing::warn!(%error, "whose access ends could not be looked for; it is tried again");
             }
         }
         match worker.in_time(worker.parts.duties.mend_deletions()).await {

@@ -116,7 +116,7 @@ fn read(reply: &Reply, call: &Call<'_>) -> Renewal {
                 Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
             Renewal::Refused(failure.resting(reply.retry_after()))
         }
-        None => pair(&body, call).map_or_else(|| unclear(reply), |pair| pair),
+        None => pair(&body, call).unwrap_or_else(|| unclear(reply)),
     }
 }
 
