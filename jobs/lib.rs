@@ -7,9 +7,14 @@ pub mod comment;
 pub mod contract;
 pub mod control;
 pub mod cron_line;
+pub mod deletion;
+#[cfg(test)]
+mod deletion_model;
 pub mod desk;
+pub mod erasure;
 pub mod failpoint;
 pub mod forecast;
+pub mod forgetting;
 pub mod gate;
 pub mod hint;
 pub mod machine;
@@ -44,6 +49,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<take_down::TakeDown>(),
     Kind::of::<metric_snapshot::MetricSnapshot>(),
     Kind::of::<token_refresh::TokenRefresh>(),
+    Kind::of::<deletion::DeletionJob>(),
 ];
 
 /// What the engine is tried with.

@@ -1,6 +1,7 @@
 //! Settings from `worker.toml` and the environment, and the addresses and secrets that only the environment
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
+mod deletion;
 mod lookout;
 mod metrics;
 mod schedules;
@@ -12,6 +13,7 @@ use jobs::contract::Retry;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use deletion::Deletion;
 pub use lookout::Lookout;
 pub use metrics::Metrics;
 pub use schedules::ScheduleSettings;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub traffic: TrafficSettings,
     /// Each network by the name of its file.
     pub networks: crate::networks::Settings,
+    /// How requests for deletion are carried out.
+    pub deletion: Deletion,
     /// The door.
     pub web: Web,
     /// What is dropped when.
@@ -306,6 +310,7 @@ impl Settings {
             }
             kind.check(name)?;
         }
+        self.deletion.check()?;
         self.lookout.check()?;
         self.metrics.check()?;
         self.traffic.check()?;

@@ -52,6 +52,7 @@ pub fn replay(script: &[Reply]) -> Request {
         vault: &desk,
         renewals: None,
         snapshots: None,
+        forgetting: None,
         media: &desk,
         leased: &|| true,
         limits,

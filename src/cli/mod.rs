@@ -1,6 +1,7 @@
 //! The verbs: one executable, and every role is one of them.
 
 mod accounts;
+mod deletions;
 mod explain;
 mod jobs;
 mod keys;
@@ -74,6 +75,21 @@ enum Verb {
     /// workers start.
     #[command(after_help = "Example:\n  postroom restore --check")]
     Restore(restore::Restore),
+    /// Asks for the deletion of everything that is known of somebody; the same as `deletion request`.
+    #[command(
+        after_help = "Example:\n  postroom delete-subject --email dana@example.com --mail --reason \"mail of 3 May\""
+    )]
+    DeleteSubject(deletions::New),
+    /// Prints everything that is known of somebody, one JSON object a line: a store and a row of it. It is what deleting
+    /// would remove, without secrets; nothing is changed.
+    #[command(after_help = "Example:\n  postroom export-subject --email dana@example.com > dana.jsonl")]
+    ExportSubject(deletions::ExportSubject),
+    /// Requests for deletion.
+    #[command(subcommand)]
+    Deletion(deletions::DeletionVerb),
+    /// Verifies the receipt of a deletion, offline.
+    #[command(after_help = "Example:\n  postroom verify-receipt receipt.json --key receipt-key.pem")]
+    VerifyReceipt(deletions::VerifyReceipt),
     /// What each network takes, as the table of the README; put its output there when a rule has changed.
     #[command(after_help = "Example:\n  postroom capabilities")]
     Capabilities,
@@ -127,6 +143,10 @@ impl Cli {
             Verb::Explain(what) => what.run().await,
             Verb::Verdict(what) => what.run().await,
             Verb::Restore(what) => what.run().await,
+            Verb::DeleteSubject(new) => new.run().await,
+            Verb::ExportSubject(what) => what.run().await,
+            Verb::Deletion(verb) => verb.run().await,
+            Verb::VerifyReceipt(what) => what.run(),
             Verb::Capabilities => {
                 println!("{}\n{}{}", capabilities::BEGIN, capabilities::markdown(), capabilities::END);
                 Ok(())

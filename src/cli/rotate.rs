@@ -56,6 +56,8 @@ impl Rotate {
                 break;
             }
         }
+        // addresses of requests for deletion, and what signs their receipts
+        ledger.reseal_deletions(&ring).await?;
         let left = ledger.sealed_otherwise(&ring).await?.1;
         self.tell(&ring, &tally, (all, left), progress.begun.elapsed());
         finish(&ring, &tally.stuck, left)

@@ -121,7 +121,8 @@ pub async fn connect_account(
         "INSERT INTO account (id, workspace_id, platform, external_id, name, token_expires_at, defaults,
                               subject_id, subject_email)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT ON CONSTRAINT account_external_key DO UPDATE
+         -- an account that is being erased is not connected again: another one takes its place
+         ON CONFLICT (workspace_id, platform, external_id) WHERE deletion_id IS NULL DO UPDATE
          SET name = excluded.name, token_expires_at = excluded.token_expires_at,
              defaults = account.defaults || excluded.defaults,
              subject_id = coalesce(excluded.subject_id, account.subject_id),

@@ -93,7 +93,9 @@ impl Ledger {
                        state = CASE WHEN state = 'reconnect' THEN 'active' ELSE state END,
                        state_reason = CASE WHEN state = 'reconnect' THEN NULL ELSE state_reason END
                    WHERE a.id = $1 AND a.token_generation = $3::bigint - 1
-                     AND a.refresh_state = ANY ($8::text[]::refresh_state[]) AND a.state NOT IN ('frozen', 'erased')
+                     AND a.refresh_state = ANY ($8::text[]::refresh_state[])
+                     -- of an account that is being deleted too: its grant is taken back by the newest pair
+                     AND a.state <> 'erased'
                      -- by the call that it waits for, or by one that was given up on and answers after all, be it when
                      -- the account was told to be connected again
                      AND (a.refresh_call = $2

@@ -14,6 +14,7 @@ use jobs::{
     comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     metrics::{Heard, Insights, Question, Trouble},
@@ -362,6 +363,10 @@ impl Network for Facebook {
 
     fn insights(&self) -> Option<&dyn Insights> {
         Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
+        Some(&self.graph)
     }
 }
 

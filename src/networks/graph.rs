@@ -3,6 +3,7 @@
 mod access;
 pub mod comments;
 pub mod insights;
+mod revoke;
 mod usage;
 
 use std::time::Duration;

@@ -15,6 +15,7 @@ use jobs::{
     comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
     metrics::{Heard, Insights, Question, Trouble},
@@ -297,6 +298,10 @@ impl Network for Instagram {
 
     fn insights(&self) -> Option<&dyn Insights> {
         Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
+        Some(&self.graph)
     }
 }
 

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
     metrics::Insights,
@@ -388,6 +389,10 @@ impl Network for TikTok {
     }
 
     fn insights(&self) -> Option<&dyn Insights> {
+        Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
         Some(self)
     }
 }

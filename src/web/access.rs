@@ -35,6 +35,8 @@ needs! {
     AccountsWrite
     /// Reads metrics.
     MetricsRead
+    /// Asks for deletions.
+    PrivacyWrite
     /// Looks at jobs.
     JobsRead
     /// Retries, cancels and pauses jobs.

@@ -9,8 +9,10 @@ use axum::{
 use futures_util::StreamExt;
 use jobs::surface::PostKind;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{
+    deletion::Wanted,
     finding::{Finding, Findings},
     patch::{Patch, PatchedTarget},
     problem::Problem,
@@ -208,6 +210,30 @@ pub fn upload(body: &Value) -> (WishedUpload, Vec<Finding>) {
         WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() },
         findings.all(),
     )
+}
+
+/// A wish for deletion as the API takes it, and what is wrong with it.
+pub fn deletion(body: &Value) -> (Wanted, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["kind", "email", "account_ids", "meta_user_id", "reason"]);
+    if at.text("kind").as_deref() != Some("deletion") {
+        at.find("kind", "kind_unknown", "Say “deletion”: no other kind of request is taken here yet.");
+    }
+    let (email, meta_user_id, reason) = (at.text("email"), at.text("meta_user_id"), at.text("reason"));
+    let listed = at.value("account_ids").and_then(Value::as_array).cloned().unwrap_or_default();
+    let ids: Vec<_> = listed.iter().map(|id| id.as_str().and_then(|id| Uuid::try_parse(id).ok())).collect();
+    if ids.iter().any(Option::is_none) {
+        at.find("account_ids", "format", "Name accounts by their ids.");
+    }
+    if email.is_none() && meta_user_id.is_none() && ids.is_empty() {
+        at.find("email", "required", "Say whom it is about: by email, by account_ids or by meta_user_id.");
+    }
+    if reason.as_ref().is_some_and(|text| !(1..=REASON_MOST).contains(&text.chars().count())) {
+        at.find("reason", "length", &format!("Say why in 1 to {REASON_MOST} characters, or leave it out."));
+    }
+    let accounts = ids.into_iter().flatten().collect();
+    (Wanted { meta_user_id, email, accounts, reason, ..Wanted::default() }, findings.all())
 }
 
 /// What is wrong with a body that says nothing.

@@ -6,6 +6,7 @@ pub mod body;
 pub mod check;
 pub mod console;
 pub mod counted;
+pub mod deletion;
 pub mod finding;
 pub mod inspect;
 pub mod intake;
@@ -16,9 +17,11 @@ pub mod passwords;
 pub mod patch;
 pub mod permalink;
 pub mod place;
+pub mod privacy;
 pub mod problem;
 pub mod pulls;
 pub mod signed;
+pub mod signed_request;
 pub mod spans;
 pub mod stored;
 pub mod take_down;
@@ -92,6 +95,8 @@ pub struct House {
     pub redis: Probe,
     /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.
     pub tiktok: Option<TiktokApp>,
+    /// What requests for deletion need.
+    pub deletions: deletion::Deletions,
 }
 
 /// Our app at TikTok.
@@ -128,6 +133,7 @@ pub fn router(house: House) -> Router {
         .merge(intake::routes())
         .merge(console::routes(&app))
         .merge(pulls::routes())
+        .merge(privacy::routes())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn_with_state(Arc::clone(&app), outer::tell_problems))

@@ -28,6 +28,7 @@ use crate::ledger::{
     Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
     flight::Flight,
+    forgetting::ClaimedForgetting,
     renewals::ClaimedRenewals,
     rest::Refused,
     settle::{End, Ending, Finish, Outcome},
@@ -106,6 +107,7 @@ impl Worker {
         let vault = WatchedVault { vault, opened: &attempt.opened };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
         let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
+        let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -115,6 +117,7 @@ impl Worker {
             vault: &vault,
             renewals: Some(&renewals),
             snapshots: Some(&snapshots),
+            forgetting: Some(&forgetting),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

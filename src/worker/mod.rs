@@ -49,7 +49,10 @@ use uuid::Uuid;
 
 use crate::{
     config::Settings,
-    ledger::{KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, settle::Finisher},
+    ledger::{
+        KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, forgetting::Clocks,
+        settle::Finisher,
+    },
     queue::Queue,
 };
 
@@ -173,6 +176,11 @@ impl Worker {
             token_life: lease.commit_timeout() + TOKEN_MARGIN,
             prepare_ahead: self.parts.settings.publishing.prepare_ahead,
         }
+    }
+
+    fn clocks(&self) -> Clocks {
+        let of = &self.parts.settings.deletion;
+        Clocks { drain: of.drain, shred: of.shred, batch: i64::from(of.batch) }
     }
 
     fn patience(&self) -> Patience {

@@ -30,12 +30,12 @@ use jobs::{
 use postroom::{
     config,
     ledger::{
-        Ledger, Role,
+        KeyRing, Ledger, Role,
         accounts::{self, NewAccount},
         keys::{self, Scope},
         people::{MemberRole, NewPerson},
     },
-    web::{self, House, TiktokApp},
+    web::{self, House, TiktokApp, deletion::Deletions},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -476,7 +476,13 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         metrics_token: Some(SecretString::from("measure")),
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
         tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
+        deletions: Deletions { ring: Arc::new(ring()), meta_secret: Some(SecretString::from("app-secret")) },
     }
+}
+
+/// The key ring of every house.
+pub fn ring() -> KeyRing {
+    KeyRing::parse("test:xchacha20-poly1305:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a ring")
 }
 
 /// A small JPEG.

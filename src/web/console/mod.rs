@@ -22,7 +22,7 @@ mod thumbnail;
 mod told;
 mod words;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -133,6 +133,21 @@ pub async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) 
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// The address of the style sheet, for pages outside the console.
+pub fn style(app: &App) -> &str {
+    &app.console.assets.css
+}
+
+/// How long somebody has to wait who does the same again and again, and counts that they did it.
+pub fn slow_down(app: &App, who: &str) -> Option<Duration> {
+    let now = app.house.clock.monotonic();
+    let wait = app.console.throttle.wait(who, now);
+    if wait.is_none() {
+        app.console.throttle.failed(who, now);
+    }
+    wait
 }
 
 /// Days since the epoch, by the clock that was handed in.

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod changes;
+pub mod deletions;
 pub mod health;
 pub mod jobs;
 pub mod lists;
@@ -82,6 +83,12 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(webhooks::tiktok))
+        .routes(routes!(deletions::delete_data))
+        .routes(routes!(deletions::create))
+        .routes(routes!(deletions::one))
+        .routes(routes!(deletions::receipt))
+        .routes(routes!(deletions::keys))
+        .routes(routes!(deletions::key))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
