@@ -3,11 +3,13 @@
 use chrono::{DateTime, Utc};
 use jobs::tokens::{look_after, renew_from};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
     KeyRing, Ledger, LedgerError,
+    audit::{self, Action, Entry},
     accounts::{Connected, NewAccount, connect_account},
     keyring::KeyError,
 };
@@ -110,6 +112,15 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        let entry = Entry {
+            who: self.who(),
+            action: Action::AccountConnected,
+            object: "account",
+            object_id: account.id.to_string(),
+            workspace_id: Some(new.workspace_id),
+            detail: json!({ "platform": new.platform }),
+        };
+        audit::record(&mut tx, &entry).await?;
         tx.commit().await?;
         Ok(account.id)
     }

@@ -109,7 +109,7 @@ pub async fn submit(
         return post::show_with(&app, &seat, &headers, post, status, None, Some(&back)).await;
     }
     let asked = (!written.key.is_empty()).then(|| written.asked(&seat, id));
-    let notice = match app.decide(place, id, verdict, By::Person(seat.member.person_id), asked).await? {
+    let notice = match app.decide(place, id, verdict, By::Person(seat.member.person_id), asked, seat.who).await? {
         Once::Done(Ok(_)) | Once::Before(_) => {
             return Ok(Redirect::to(&format!("/posts/{post}")).into_response());
         }

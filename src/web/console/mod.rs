@@ -8,6 +8,7 @@ mod decide;
 mod desk;
 mod fields;
 mod form;
+mod keys;
 mod list;
 mod post;
 mod sent;
@@ -24,7 +25,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -32,7 +32,8 @@ use axum::{
     routing::{get, post as posting},
 };
 
-use super::{App, House, problem::Problem};
+use super::{App, House, listed::Listed, problem::Problem};
+use crate::ledger::people::MemberRole;
 use session::{AtLeast, Seat};
 use texts::{ENGLISH, Texts};
 
@@ -72,8 +73,8 @@ fn policy(media_origin: Option<&str>) -> HeaderValue {
 }
 
 /// The console's routes.
-pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    Router::new()
+pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
+    Listed::new()
         .route("/", get(async || Redirect::to("/posts")))
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-out", posting(sign_in::leave))
@@ -98,6 +99,8 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
         .route("/accounts", get(accounts::page))
+        .route("/keys", get(keys::page).post(keys::make))
+        .route("/keys/{id}/revoke", posting(keys::revoke))
         .route("/workspace", posting(desk::switch_workspace))
         .route("/theme", posting(desk::choose_theme))
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
@@ -153,6 +156,7 @@ struct Who {
     name: String,
     token: String,
     may_write: bool,
+    may_manage: bool,
     workspace: String,
     workspaces: Vec<Choice>,
 }
@@ -195,6 +199,7 @@ impl Shell {
             name: format!("{} {}", seat.member.first_name, seat.member.last_name),
             token: seat.token.clone(),
             may_write: seat.may_write(),
+            may_manage: seat.member.role.covers(MemberRole::Admin),
             workspace: seat.member.workspace_name.clone(),
             workspaces: workspaces.collect(),
         };

@@ -25,9 +25,10 @@ use super::texts::{ENGLISH, fill};
 use crate::{
     ledger::{
         Ledger, LedgerError,
+        audit::{Actor, Who},
         people::{Member, MemberRole, StoredSession},
     },
-    web::{App, House, problem::Problem},
+    web::{App, House, problem::Problem, whence},
 };
 
 const PERSON: &str = "person";
@@ -153,9 +154,15 @@ pub trait AtLeast: Send + Sync + 'static {
 pub struct Viewer;
 /// May write posts.
 pub struct Author;
+/// May manage keys.
+pub struct Admin;
 
 impl AtLeast for Viewer {
     const ROLE: MemberRole = MemberRole::Viewer;
+}
+
+impl AtLeast for Admin {
+    const ROLE: MemberRole = MemberRole::Admin;
 }
 
 impl AtLeast for Author {
@@ -170,6 +177,8 @@ pub struct Seat<R: AtLeast> {
     pub memberships: Vec<Member>,
     /// What a form of theirs carries.
     pub token: String,
+    /// What their deeds are written down under.
+    pub who: Who,
     needs: PhantomData<R>,
 }
 
@@ -218,6 +227,7 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         let session = parts.extensions.get::<Session>().cloned().ok_or_else(Problem::internal)?;
         let person: Option<Uuid> = session.get(PERSON).await.map_err(away)?;
         let Some(person) = person else { return Err(turned(parts)) };
+        app.limits.of_person(person)?;
         let token = session.get(TOKEN).await.map_err(away)?.unwrap_or_default();
         let workspace: Option<Uuid> = session.get(WORKSPACE).await.map_err(away)?;
         renew(&session, super::today(app)).await?;
@@ -228,7 +238,9 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         if !member.role.covers(R::ROLE) {
             return Err(Problem::forbidden(fill(ENGLISH.role_lacks, &[R::ROLE.word()])).into());
         }
-        Ok(Self { member, memberships, token, needs: PhantomData })
+        let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
+        let who = Who { actor: Actor::Person(person), address };
+        Ok(Self { member, memberships, token, who, needs: PhantomData })
     }
 }
 

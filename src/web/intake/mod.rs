@@ -6,6 +6,7 @@ pub mod health;
 pub mod jobs;
 pub mod lists;
 pub mod media;
+pub mod passes;
 pub mod posts;
 pub mod publications;
 pub mod queues;
@@ -17,7 +18,6 @@ pub mod webhooks;
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::{DefaultBodyLimit, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -31,7 +31,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{App, finding::Finding, problem::Problem};
+use super::{App, finding::Finding, listed::Listed, problem::Problem};
 use crate::ledger::idempotency::{Answer, Asked};
 
 /// The header that makes a write harmless to repeat.
@@ -58,7 +58,7 @@ impl Modify for Bearer {
 }
 
 /// The API's routes, and its description made of them.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Listed<Arc<App>> {
     let (api, description) = OpenApiRouter::<Arc<App>>::with_openapi(Description::openapi())
         .routes(routes!(posts::list, posts::create))
         .routes(routes!(posts::one, changes::edit))
@@ -78,6 +78,9 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(webhooks::tiktok))
+        .routes(routes!(passes::issue))
+        .routes(routes!(passes::deny))
+        .routes(routes!(passes::keys))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
@@ -88,8 +91,9 @@ pub fn routes() -> Router<Arc<App>> {
                 .layer(DefaultBodyLimit::disable()),
         )
         .split_for_parts();
+    let paths = description.paths.paths.keys().cloned().collect();
     let description = Arc::new(description);
-    api.route(
+    Listed::of(api, paths).route(
         "/api/openapi.json",
         get(async move |State(_): State<Arc<App>>| axum::Json((*description).clone())),
     )
