@@ -32,7 +32,7 @@ use postroom::{
     ledger::{
         Ledger, Role,
         accounts::{self, NewAccount},
-        keys::{self, Scope},
+        keys::{self, NewKey, Scope},
         people::{MemberRole, NewPerson},
     },
     web::{self, House, TiktokApp},
@@ -344,7 +344,9 @@ impl Door {
     pub async fn key_for(&self, workspace: Option<Uuid>, scopes: &[Scope]) -> String {
         let key = keys::fresh().expect("randomness");
         let digest = keys::digest(&key).expect("a fresh key");
-        self.scratch.ledger.add_api_key(workspace, &digest, scopes, None).await.expect("a key");
+        let new =
+            NewKey { workspace_id: workspace, name: "a test", digest: &digest, scopes, expires_in: None };
+        self.scratch.ledger.add_api_key(&new).await.expect("a key");
         key.expose_secret().to_owned()
     }
 
