@@ -45,7 +45,10 @@ impl AuditVerb {
 async fn verify(witness: Option<Head>, output: Output) -> Result<(), Failed> {
     match owned_ledger()?.verify_audit(witness).await? {
         Ok(good) if output.json => {
-            println!("{}", json!({ "head": good.head.to_string(), "links": good.head.seq, "waiting": good.waiting }));
+            println!(
+                "{}",
+                json!({ "head": good.head.to_string(), "links": good.head.seq, "waiting": good.waiting })
+            );
         }
         Ok(good) => {
             println!("the chain is whole: {} links, {} rows wait for theirs", good.head.seq, good.waiting);

@@ -100,8 +100,7 @@ impl Ledger {
         if let Ok(row) = &row {
             let (object_id, workspace_id) = (write.id.to_string(), Some(row.workspace_id));
             let (action, detail) = (Action::RenewalAsked, json!({ "job": row.id }));
-            let entry =
-                Entry { who: self.who(), action, object: "account", object_id, workspace_id, detail };
+            let entry = Entry { who: self.who(), action, object: "account", object_id, workspace_id, detail };
             audit::record(&mut tx, &entry).await?;
         }
         let answer = row.as_ref().ok().zip(write.keyed).map(|(row, (_, answer))| answer(row));

@@ -263,7 +263,9 @@ pub enum Broken {
     #[error("the row {1} of link {0} was changed, or moved")]
     Changed(i64, Uuid),
     /// The chain ends elsewhere than it is said to.
-    #[error("it ends at {found}, and {said} is where it was known to end: rows at its end are missing or others")]
+    #[error(
+        "it ends at {found}, and {said} is where it was known to end: rows at its end are missing or others"
+    )]
     Ends {
         /// How it ends.
         found: String,
@@ -347,10 +349,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn verify_audit(
-        &self,
-        witness: Option<Head>,
-    ) -> Result<Result<Verified, Broken>, LedgerError> {
+    pub async fn verify_audit(&self, witness: Option<Head>) -> Result<Result<Verified, Broken>, LedgerError> {
         let mut tx = self.pool.begin().await?;
         // one moment for all of it, while workers go on chaining
         sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut *tx).await?;

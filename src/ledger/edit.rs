@@ -155,7 +155,7 @@ impl Ledger {
         let in_doubt = |it: &Refusal| matches!(it, Refusal::WishKept | Refusal::Undecided);
         let doubted = matches!(verb, Verb::Cancel) && refusals.iter().any(in_doubt);
         if acted || doubted {
-            self.note(&mut tx, about, verb).await?;
+            self.note_post(&mut tx, about, verb).await?;
         }
         if acted && !doubted {
             return Ok(Once::Done(Ok(self.done(tx, about, Vec::new()).await?)));
@@ -165,7 +165,12 @@ impl Ledger {
         Ok(Once::Done(Err(Unchanged::Refused(refusal))))
     }
 
-    async fn note(&self, tx: &mut PgConnection, about: &About<'_>, verb: Verb) -> Result<(), LedgerError> {
+    async fn note_post(
+        &self,
+        tx: &mut PgConnection,
+        about: &About<'_>,
+        verb: Verb,
+    ) -> Result<(), LedgerError> {
         let action = match verb {
             Verb::Cancel => Action::Cancelled,
             Verb::Retry => Action::Redriven,

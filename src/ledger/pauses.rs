@@ -147,7 +147,7 @@ impl Ledger {
         .fetch_optional(&mut *tx)
         .await?;
         if made.is_some() {
-            self.note(&mut tx, Action::Paused, what).await?;
+            self.note_pause(&mut tx, Action::Paused, what).await?;
         }
         let answer = made.as_ref().zip(keyed).map(|(made, (_, answer))| answer(made));
         self.commit_once(tx, keyed.map(|(asked, _)| asked), answer.as_ref()).await?;
@@ -189,19 +189,23 @@ impl Ledger {
         .fetch_optional(&mut *tx)
         .await?;
         if ended.is_some() {
-            self.note(&mut tx, Action::Resumed, what).await?;
+            self.note_pause(&mut tx, Action::Resumed, what).await?;
         }
         let answer = ended.as_ref().zip(keyed).map(|(ended, (_, answer))| answer(ended));
         self.commit_once(tx, keyed.map(|(asked, _)| asked), answer.as_ref()).await?;
         Ok(Once::Done(ended))
     }
 
-    async fn note(&self, tx: &mut PgConnection, action: Action, what: &Stoppable) -> Result<(), LedgerError> {
+    async fn note_pause(
+        &self,
+        tx: &mut PgConnection,
+        action: Action,
+        what: &Stoppable,
+    ) -> Result<(), LedgerError> {
         let object_id = what.subject();
         let detail = json!({ "queue": what.queue() });
         let workspace_id = what.workspace();
-        let entry =
-            Entry { who: self.who(), action, object: what.scope(), object_id, workspace_id, detail };
+        let entry = Entry { who: self.who(), action, object: what.scope(), object_id, workspace_id, detail };
         audit::record(tx, &entry).await
     }
 

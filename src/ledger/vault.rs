@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{
     KeyRing, Ledger, LedgerError,
-    audit::{self, Action, Entry},
     accounts::{Connected, NewAccount, connect_account},
+    audit::{self, Action, Entry},
     keyring::KeyError,
 };
 

@@ -232,7 +232,11 @@ pub fn pass(body: &Value, key: &ApiKey) -> (WishedPass, Vec<Finding>) {
     let lasting = at.text("lifetime").and_then(|text| {
         let span = spans::parse(&text).ok().filter(|span| (Duration::from_secs(1)..=LONGEST).contains(span));
         if span.is_none() {
-            at.find("lifetime", "span_format", "This has to be a span of time of at most ten minutes, such as PT5M.");
+            at.find(
+                "lifetime",
+                "span_format",
+                "This has to be a span of time of at most ten minutes, such as PT5M.",
+            );
         }
         span
     });

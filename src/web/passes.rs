@@ -285,8 +285,11 @@ mod tests {
 
     #[test]
     fn a_pass_may_no_more_than_its_key_and_no_more_than_it_says() {
-        let key =
-            ApiKey { id: Uuid::nil(), workspace_id: None, scopes: vec![Scope::PostsWrite, Scope::MediaWrite] };
+        let key = ApiKey {
+            id: Uuid::nil(),
+            workspace_id: None,
+            scopes: vec![Scope::PostsWrite, Scope::MediaWrite],
+        };
         let narrowed = claims(0, 1).narrow(key);
         assert_eq!(narrowed.scopes, [Scope::PostsWrite]);
     }

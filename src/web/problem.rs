@@ -174,7 +174,8 @@ impl Problem {
 
     /// 429: more requests than one may make.
     pub fn too_often(seconds: u32) -> Self {
-        let detail = format!("These are more requests than one may make. Go on in {seconds} seconds, and slower.");
+        let detail =
+            format!("These are more requests than one may make. Go on in {seconds} seconds, and slower.");
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-often", "Too many requests", detail);
         Self { retry_after: Some(seconds), ..problem }
     }

@@ -63,7 +63,10 @@ async fn a_chain_is_whole_until_a_row_is_changed_moved_or_taken_out() {
     drop((scratch, ledger));
     for (statements, found) in [
         (&["UPDATE audit SET object_id = 'another' WHERE object_id = '2'"][..], "link 3 was changed"),
-        (&["UPDATE audit SET at = at - interval '1 microsecond' WHERE object_id = '0'"], "link 1 was changed"),
+        (
+            &["UPDATE audit SET at = at - interval '1 microsecond' WHERE object_id = '0'"],
+            "link 1 was changed",
+        ),
         (&["UPDATE audit SET detail = '{}' WHERE object_id = '4'"], "link 5 was changed"),
         (&["UPDATE audit SET actor = 'system', actor_id = NULL WHERE object_id = '1'"], "link 2 was changed"),
         (&["DELETE FROM audit WHERE object_id = '2'"], "of link 3 is missing"),
@@ -212,7 +215,12 @@ async fn what_a_key_does_is_written_down_as_its_deed_and_what_is_refused_is_not(
     assert_eq!(noted(ledger).await.len(), before, "a refusal is no deed");
     for (path, body, what, object) in [
         (format!("/api/v1/accounts/{account}/refresh"), None, "renewal_asked", "account"),
-        ("/api/v1/queues/publish/pause".into(), Some(json!({ "reason": "x" })), "paused", "queue_of_workspace"),
+        (
+            "/api/v1/queues/publish/pause".into(),
+            Some(json!({ "reason": "x" })),
+            "paused",
+            "queue_of_workspace",
+        ),
         ("/api/v1/queues/publish/resume".into(), None, "resumed", "queue_of_workspace"),
         (format!("/api/v1/posts/{id}/cancel"), None, "cancelled", "post"),
         ("/api/v1/tokens".into(), None, "pass_issued", "api_key"),
@@ -224,7 +232,9 @@ async fn what_a_key_does_is_written_down_as_its_deed_and_what_is_refused_is_not(
     door.scratch.run("UPDATE publication SET state = 'failed', cancel_requested_at = NULL").await;
     assert_eq!(ask(&retry, None).await, StatusCode::ACCEPTED);
     assert_eq!(noted(ledger).await.first(), Some(&was("key", "redriven", "post")));
-    door.scratch.run("UPDATE publication SET state = 'published', public_id = '1', published_at = ledger_now()").await;
+    door.scratch
+        .run("UPDATE publication SET state = 'published', public_id = '1', published_at = ledger_now()")
+        .await;
     let take_down = format!("/api/v1/publications/{publication}/take-down");
     for _ in 0..2 {
         assert_eq!(ask(&take_down, None).await, StatusCode::ACCEPTED);
@@ -242,9 +252,7 @@ async fn signing_in_and_failing_to_more_than_is_free_are_written_down() {
     let mut browser = Browser::of(&door, MemberRole::Admin).await;
     let ledger = &door.scratch.ledger;
     assert_eq!(noted(ledger).await[0], was("person", "signed_in", "person"));
-    let failed = async || {
-        noted(ledger).await.iter().filter(|it| it.1 == "sign_in_failed").count()
-    };
+    let failed = async || noted(ledger).await.iter().filter(|it| it.1 == "sign_in_failed").count();
     for n in 1..=7 {
         let page = browser.get("/sign-in").await;
         let token = crate::console::hidden(&page.text, "token");
@@ -296,7 +304,8 @@ async fn the_shell_lists_and_verifies_what_workers_have_chained_and_says_where_i
 async fn neither_web_nor_worker_may_change_what_was_written_down() {
     let system = System::start().await;
     let mut connection = system.database.pool.acquire().await.unwrap();
-    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut *connection).await.unwrap();
+    let name: String =
+        sqlx::query_scalar("SELECT current_database()").fetch_one(&mut *connection).await.unwrap();
     for (role, table, rights) in [
         ("web", "audit", "UPDATE"),
         ("web", "audit", "DELETE"),

@@ -25,6 +25,7 @@ mod intake;
 mod isolation;
 mod journeys;
 mod keys;
+mod matrix;
 mod media;
 mod networks;
 mod operators;

@@ -26,9 +26,7 @@ async fn send(door: &Door, method: &Method, path: &str, bearer: &str, body: Opti
     let request =
         Request::builder().method(method).uri(path).header("authorization", format!("Bearer {bearer}"));
     let request = match body {
-        Some(body) => {
-            request.header("content-type", "application/json").body(Body::from(body.to_string()))
-        }
+        Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
         None => request.body(Body::empty()),
     };
     door.send(request.expect("a request")).await
@@ -99,8 +97,7 @@ fn changed(value: &Value, field: &str, to: Value) -> Value {
 #[tokio::test]
 async fn a_pass_opens_what_its_key_may_and_it_names_and_begets_no_other() {
     let door = Door::open().await;
-    let answer =
-        issue(&door, &door.key, Some(json!({ "scopes": ["posts:read"], "lifetime": "PT5M" }))).await;
+    let answer = issue(&door, &door.key, Some(json!({ "scopes": ["posts:read"], "lifetime": "PT5M" }))).await;
     assert_eq!((answer.status, answer.header("cache-control")), (StatusCode::OK, "no-store"));
     let pass = answer.json();
     assert_eq!((&pass["token_type"], &pass["expires_in"]), (&json!("Bearer"), &json!(300)));
@@ -242,7 +239,7 @@ async fn a_key_that_has_expired_takes_its_passes_along_and_less_scope_narrows_th
 async fn a_fresh_process_signs_with_a_key_of_its_own_and_the_old_ones_passes_go_on() {
     let door = Door::open().await;
     let token = issue(&door, &door.key, None).await.json()["access_token"].as_str().unwrap().to_owned();
-    let again = door.another().await;
+    let again = door.another();
     let fresh = issue(&again, &again.key, None).await.json()["access_token"].as_str().unwrap().to_owned();
     let kid = |token: &str| jsonwebtoken::decode_header(token).expect("a header").kid;
     assert_ne!(kid(&token), kid(&fresh));

@@ -81,6 +81,13 @@ impl Scratch {
         Self { url, ledger, name, server }
     }
 
+    /// The same database, for whoever does not outlive this one: it is not theirs to drop.
+    pub fn beside(&self) -> Self {
+        let ledger = Ledger::open(&self.url, Role::Web, 4).expect("an address");
+        let (url, server) = (self.url.clone(), self.server.clone());
+        Self { url, ledger, name: String::new(), server }
+    }
+
     /// A connection of the owner, for what only a test does.
     pub async fn connection(&self) -> PgConnection {
         PgConnection::connect(self.url.expose_secret()).await.expect("the database can be reached")
@@ -128,6 +135,9 @@ async fn run(connection: &mut PgConnection, statement: &str) {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
         let (server, name) = (self.server.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
             let runtime =
@@ -338,6 +348,19 @@ impl Door {
         let mut door = Self { scratch, router, shelf, hints, workspace, key: String::new() };
         door.key = door.key_for(Some(workspace), Scope::ALL).await;
         door
+    }
+
+    /// Another process on the same ledger, with the same key.
+    pub fn another(&self) -> Self {
+        let scratch = self.scratch.beside();
+        let (shelf, hints) = (Arc::clone(&self.shelf), Arc::clone(&self.hints));
+        let router = web::router(house(
+            &scratch.ledger,
+            "http://localhost:3000/",
+            Arc::clone(&shelf),
+            Arc::clone(&hints),
+        ));
+        Self { scratch, router, shelf, hints, workspace: self.workspace, key: self.key.clone() }
     }
 
     /// A key to a workspace, or an operator's.
