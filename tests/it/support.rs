@@ -341,9 +341,20 @@ impl Door {
 
     /// Opens it for an outside that sees this address.
     pub async fn open_at(public_url: &str) -> Self {
+        Self::opened(public_url, |_| {}).await
+    }
+
+    /// Opens it with something else in the house.
+    pub async fn open_with(change: impl FnOnce(&mut House)) -> Self {
+        Self::opened("http://localhost:3000/", change).await
+    }
+
+    async fn opened(public_url: &str, change: impl FnOnce(&mut House)) -> Self {
         let scratch = Scratch::new().await;
         let (shelf, hints) = (Arc::new(Shelf::default()), Arc::new(Mutex::new(Vec::new())));
-        let router = web::router(house(&scratch.ledger, public_url, Arc::clone(&shelf), Arc::clone(&hints)));
+        let mut house = house(&scratch.ledger, public_url, Arc::clone(&shelf), Arc::clone(&hints));
+        change(&mut house);
+        let router = web::router(house);
         let workspace = scratch.ledger.add_workspace("Bakery").await.expect("a workspace");
         let mut door = Self { scratch, router, shelf, hints, workspace, key: String::new() };
         door.key = door.key_for(Some(workspace), Scope::ALL).await;
