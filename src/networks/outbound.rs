@@ -168,7 +168,7 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, Barred> {
 /// An error without the address, which may hold what only its owner should know.
 fn unreachable(error: reqwest::Error) -> Barred {
     let error = error.without_url();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(it) = cause {
         if it.is::<Inside>() {
             return Barred::Private;

@@ -81,7 +81,8 @@ async fn attempts(door: &Door, count: usize, email: impl Fn(usize) -> String) ->
     let mut seen = Vec::new();
     for n in 0..count {
         let address: SocketAddr = "9.9.9.9:1".parse().expect("an address");
-        let form = [("token", token.as_str()), ("email", &email(n)), ("password", "guess")];
+        let email = email(n);
+        let form = [("token", token.as_str()), ("email", email.as_str()), ("password", "guess")];
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = Request::post("/sign-in")
             .header("content-type", "application/x-www-form-urlencoded")
