@@ -8,8 +8,15 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::DateTime;
 use hmac::{Hmac, KeyInit, Mac};
-use postroom::ledger::{keys::Scope, people::MemberRole};
+use postroom::{
+    ledger::{
+        keys::{ApiKey, Scope},
+        people::MemberRole,
+    },
+    web::passes::Passes,
+};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
@@ -252,6 +259,29 @@ async fn a_fresh_process_signs_with_a_key_of_its_own_and_the_old_ones_passes_go_
     assert_eq!(told, json!({ "keys": [] }));
     Signer::of(&door).await;
     assert_eq!(door.scratch.number("SELECT count(*) FROM pass_key").await, 1);
+}
+
+#[tokio::test]
+async fn a_process_signs_with_a_fresh_key_every_day_and_what_it_signed_before_goes_on() {
+    let door = Door::open().await;
+    let (passes, ledger) = (Passes::new(&ISSUER.parse().expect("an address")), &door.scratch.ledger);
+    let (id, scopes) = (key_id(&door).await, vec![Scope::PostsRead]);
+    let key = ApiKey { id, workspace_id: Some(door.workspace), scopes };
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
+    let now = DateTime::from_timestamp(now, 0).expect("a time");
+    let mut tokens = Vec::new();
+    for hour in [0, 23, 24] {
+        let at = (now, Duration::from_hours(hour));
+        let issued = passes.issue(ledger, at, &key, &key.scopes, Duration::from_mins(1)).await;
+        tokens.push(issued.expect("issued").token);
+    }
+    let kids: Vec<_> =
+        tokens.iter().map(|it| jsonwebtoken::decode_header(it).expect("a header").kid).collect();
+    assert!(kids[0] == kids[1] && kids[1] != kids[2], "{kids:?}");
+    for token in &tokens {
+        assert!(passes.read(ledger, now, token).await.expect("it answers").is_some());
+    }
+    assert_eq!(ledger.pass_keys(None).await.expect("it answers").len(), 2, "both are published");
 }
 
 #[tokio::test]
