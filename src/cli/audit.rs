@@ -5,7 +5,7 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::{Failed, Output, owned_ledger, workspace};
-use crate::ledger::audit::{Head, Row};
+use crate::ledger::{audit::Row, chain::Head};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditVerb {

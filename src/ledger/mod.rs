@@ -5,6 +5,7 @@ pub mod accept;
 pub mod access;
 pub mod accounts;
 pub mod audit;
+pub mod chain;
 pub mod claims;
 pub mod clock;
 pub mod comments;

@@ -6,7 +6,8 @@ use axum::{
 };
 use postroom::ledger::{
     Ledger, Role,
-    audit::{Action, Actor, Broken, Entry, Who},
+    audit::{Action, Actor, Entry, Who},
+    chain::Broken,
     people::MemberRole,
 };
 use serde_json::{Value, json};
