@@ -25,6 +25,7 @@ mod model;
 pub mod preflight;
 pub mod probe;
 pub mod publish;
+pub mod reach;
 pub mod removal;
 pub mod renewals;
 pub mod store;

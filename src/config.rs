@@ -214,6 +214,28 @@ pub struct Web {
     pub session: Duration,
     /// How far ahead a post may be scheduled, in days.
     pub horizon_days: u32,
+    /// What says where a request comes from.
+    pub client_address: ClientAddress,
+    /// Requests a second from one address.
+    pub address_rate: u32,
+    /// Requests a second with one key.
+    pub key_rate: u32,
+    /// Requests a second of one person.
+    pub person_rate: u32,
+    /// Attempts to sign in a second from one address.
+    pub sign_in_rate: u32,
+}
+
+/// What says where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddress {
+    /// The connection itself: nothing stands in front.
+    Socket,
+    /// `X-Real-IP`, which the proxy in front sets.
+    XRealIp,
+    /// The last entry of `X-Forwarded-For`, which the proxy in front appends.
+    XForwardedFor,
 }
 
 /// What is dropped when.

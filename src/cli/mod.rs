@@ -1,6 +1,7 @@
 //! The verbs: one executable, and every role is one of them.
 
 mod accounts;
+mod audit;
 mod deletions;
 mod explain;
 mod jobs;
@@ -63,6 +64,9 @@ enum Verb {
     /// Jobs, and what stops them.
     #[command(subcommand)]
     Jobs(jobs::JobsVerb),
+    /// Who did what, when and from where.
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
     /// Why a post is where it is: what it means, what stops it, what comes next, who has to act, and the evidence.
     #[command(after_help = "Example:\n  postroom explain 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b")]
     Explain(explain::Explain),
@@ -140,6 +144,7 @@ impl Cli {
             Verb::ApiKey(verb) => verb.run().await,
             Verb::Account(verb) => verb.run(self.config).await,
             Verb::Jobs(verb) => verb.run().await,
+            Verb::Audit(verb) => verb.run().await,
             Verb::Explain(what) => what.run().await,
             Verb::Verdict(what) => what.run().await,
             Verb::Restore(what) => what.run().await,

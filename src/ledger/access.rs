@@ -4,11 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jobs::{machine::State, preflight::is_ahead};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
     claims::interval,
     control::Refusal,
     idempotency::Once,
@@ -96,6 +98,12 @@ impl Ledger {
             Ok(id) => one(&mut tx, None, id).await?.ok_or(Refusal::Missing),
             Err(refusal) => Err(refusal),
         };
+        if let Ok(row) = &row {
+            let (object_id, workspace_id) = (write.id.to_string(), Some(row.workspace_id));
+            let (action, detail) = (Action::RenewalAsked, json!({ "job": row.id }));
+            let entry = Entry { who: self.who(), action, object: "account", object_id, workspace_id, detail };
+            audit::record(&mut tx, &entry).await?;
+        }
         let answer = row.as_ref().ok().zip(write.keyed).map(|(row, (_, answer))| answer(row));
         self.commit_once(tx, asked, answer.as_ref()).await?;
         Ok(Once::Done(row))

@@ -7,11 +7,13 @@ use jobs::{
     contract::{Class, Failure},
     machine::State,
 };
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
     control::{self, Refusal},
     idempotency::{Keyed, Once},
     settle::{Outcome, bury},
@@ -252,11 +254,34 @@ impl Ledger {
             Ok(id) => one(&mut tx, None, id).await?.ok_or(Refusal::Missing),
             Err(refusal) => Err(refusal),
         };
+        if let Some(entry) = self.entry(write, verb, row.as_ref()) {
+            audit::record(&mut tx, &entry).await?;
+        }
         if !write.dry {
             let answer = row.as_ref().ok().zip(write.keyed).map(|(row, (_, answer))| answer(row));
             self.commit_once(tx, asked, answer.as_ref()).await?;
         }
         Ok(Once::Done(row))
+    }
+
+    /// What is written down of it: what was done, and a wish that is kept; of another refusal nothing.
+    fn entry(
+        &self,
+        write: &Write<'_>,
+        verb: &Verb,
+        row: Result<&JobRow, &Refusal>,
+    ) -> Option<Entry<'static>> {
+        let (workspace_id, now) = match row {
+            Ok(row) => (Some(row.workspace_id), Some(row.id)),
+            Err(Refusal::WishKept) => (write.workspace_id, None),
+            Err(_) => return None,
+        };
+        let action = match verb {
+            Verb::Retry => Action::Redriven,
+            Verb::Cancel => Action::Cancelled,
+        };
+        let (object_id, detail) = (write.id.to_string(), json!({ "job": now }));
+        Some(Entry { who: self.who(), action, object: "job", object_id, workspace_id, detail })
     }
 }
 

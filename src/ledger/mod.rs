@@ -4,6 +4,8 @@
 pub mod accept;
 pub mod access;
 pub mod accounts;
+pub mod audit;
+pub mod chain;
 pub mod claims;
 pub mod clock;
 pub mod comments;
@@ -30,6 +32,7 @@ pub mod metric_plans;
 pub mod origin;
 pub mod orphans;
 mod pair;
+pub mod passes;
 pub mod pauses;
 pub mod people;
 mod pool;
@@ -73,6 +76,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use audit::{Actor, Who};
 use pool::{Plans, Pool};
 
 pub use claims::{Back, Claim, Claimed, PutBack};
@@ -96,6 +100,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pool: Pool,
+    who: Who,
 }
 
 /// Who asks: each role may touch only what it needs.
@@ -261,7 +266,18 @@ impl Ledger {
                 })
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { pool: Pool::new(open, plans) })
+        Ok(Self { pool: Pool::new(open, plans), who: Who::of(role.actor()) })
+    }
+
+    /// The same ledger, for what somebody does: their deeds are written down as theirs.
+    #[must_use]
+    pub fn of(&self, who: Who) -> Self {
+        Self { who, ..self.clone() }
+    }
+
+    /// Who acts, as it is written down.
+    pub const fn who(&self) -> Who {
+        self.who
     }
 
     /// Applies the migrations.
@@ -333,6 +349,15 @@ impl Ledger {
 }
 
 impl Role {
+    /// Who acts where nobody else is named.
+    const fn actor(self) -> Actor {
+        match self {
+            Self::Owner => Actor::Operator,
+            Self::Web => Actor::Nobody,
+            Self::Worker => Actor::System,
+        }
+    }
+
     /// Takes the narrower role where the database has it and this one may.
     fn switch(self) -> Option<&'static str> {
         match self {

@@ -13,7 +13,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Ledger, LedgerError, control,
+    Ledger, LedgerError,
+    audit::{self, Action, Entry},
+    control,
     idempotency::{Answer, Asked, Once},
     posts::{self, Publication, failure},
     settle::kept,
@@ -163,7 +165,10 @@ impl Ledger {
             return Ok(Once::Done(Err(Untaken::Missing)));
         };
         let due = match row.judge(allows)? {
-            Judged::Anew => Some(insert(&mut tx, asking).await?),
+            Judged::Anew => {
+                audit::record(&mut tx, &self.wished(asking)).await?;
+                Some(insert(&mut tx, asking).await?)
+            }
             Judged::Before => None,
             Judged::Not(why) => return Ok(Once::Done(Err(why))),
         };
@@ -174,6 +179,17 @@ impl Ledger {
             .ok_or_else(|| LedgerError::Unreadable("no publication where one was locked".into()))?;
         self.commit_once(tx, asking.asked, Some(&(asking.answer)(&publication))).await?;
         Ok(Once::Done(Ok(AskedFor { publication, due })))
+    }
+
+    fn wished(&self, asking: &Asking<'_>) -> Entry<'static> {
+        Entry {
+            who: self.who(),
+            action: Action::TakeDownAsked,
+            object: "publication",
+            object_id: asking.publication_id.to_string(),
+            workspace_id: Some(asking.workspace_id),
+            detail: json!({}),
+        }
     }
 }
 

@@ -3,12 +3,14 @@
 use chrono::{DateTime, Utc};
 use jobs::tokens::{look_after, renew_new_from};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
     KeyRing, Ledger, LedgerError,
     accounts::{Connected, NewAccount, connect_account},
+    audit::{self, Action, Entry},
     keyring::KeyError,
 };
 
@@ -115,6 +117,15 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        let entry = Entry {
+            who: self.who(),
+            action: Action::AccountConnected,
+            object: "account",
+            object_id: account.id.to_string(),
+            workspace_id: Some(new.workspace_id),
+            detail: json!({ "platform": new.platform }),
+        };
+        audit::record(&mut tx, &entry).await?;
         tx.commit().await?;
         Ok(account.id)
     }

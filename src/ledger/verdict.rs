@@ -8,11 +8,14 @@ use jobs::{
     control::{self as wishes, Decide},
     machine::{HandleState, Move},
 };
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Ledger, LedgerError, control,
+    Ledger, LedgerError,
+    audit::{self, Action, Entry},
+    control,
     idempotency::{Keyed, Once},
     origin::PULL,
     posts::{self, Publication},
@@ -166,6 +169,15 @@ impl Ledger {
         if let Err(why) = carry_out(&mut tx, word).await? {
             return Ok(Once::Done(Err(why)));
         }
+        let entry = Entry {
+            who: self.who(),
+            action: Action::Decided,
+            object: "publication",
+            object_id: word.publication_id.to_string(),
+            workspace_id: Some(place.workspace_id),
+            detail: json!({ "published": word.published }),
+        };
+        audit::record(&mut tx, &entry).await?;
         let post = posts::select(&mut tx, place.workspace_id, place.post_id).await?;
         let decided =
             post.and_then(|post| post.publications.into_iter().find(|it| it.id == word.publication_id));

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use askama::Template;
 use axum::{
-    Extension, Form, Json, Router,
+    Extension, Form, Json,
     extract::{ConnectInfo, Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Response},
@@ -21,6 +21,7 @@ use self::texts::{Texts, of};
 use super::{
     App, console,
     deletion::{self, Code, Wanted, Way},
+    listed::Listed,
     problem::Problem,
 };
 use crate::ledger::{
@@ -30,8 +31,8 @@ use crate::ledger::{
 };
 
 /// The pages' routes.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
+pub fn routes() -> Listed<Arc<App>> {
+    Listed::new()
         .route("/privacy/delete", get(form).post(ask))
         .route("/privacy/delete/{link}", get(proof).post(prove))
         .route("/privacy/requests/{code}", get(state))

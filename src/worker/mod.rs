@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backend;
+mod chain;
 mod express;
 mod gauges;
 mod isolation;
@@ -263,6 +264,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
     duties.spawn(snapshots::run(Arc::clone(worker)));
+    duties.spawn(chain::run(Arc::clone(worker)));
     duties
 }
 

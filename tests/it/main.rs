@@ -1,8 +1,10 @@
 //! The one integration-test binary: real Postgres, real Redis, the binary itself, the networks over HTTP.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod audit;
 mod bounds;
 mod browser;
+mod canary;
 mod cancels;
 mod changes;
 mod chaos;
@@ -25,6 +27,8 @@ mod intake;
 mod isolation;
 mod journeys;
 mod keys;
+mod limits;
+mod matrix;
 mod media;
 mod metrics;
 mod networks;
@@ -33,12 +37,14 @@ mod operators;
 mod orphans;
 mod overtaken;
 mod pages;
+mod passes;
 mod photos;
 mod preflight;
 mod queue;
 mod redrive;
 mod restore;
 mod schedules;
+mod security;
 mod support;
 mod take_down_door;
 mod take_downs;

@@ -9,6 +9,7 @@ mod decide;
 mod desk;
 mod fields;
 mod form;
+mod keys;
 mod list;
 mod numbers;
 mod post;
@@ -26,7 +27,6 @@ use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -34,7 +34,8 @@ use axum::{
     routing::{get, post as posting},
 };
 
-use super::{App, House, problem::Problem};
+use super::{App, House, listed::Listed, problem::Problem};
+use crate::ledger::people::MemberRole;
 use session::{AtLeast, Seat};
 use texts::{ENGLISH, Texts};
 
@@ -74,8 +75,8 @@ fn policy(media_origin: Option<&str>) -> HeaderValue {
 }
 
 /// The console's routes.
-pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    Router::new()
+pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
+    Listed::new()
         .route("/", get(async || Redirect::to("/posts")))
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-out", posting(sign_in::leave))
@@ -104,6 +105,8 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/accounts", get(accounts::page))
         .route("/accounts/{id}/metrics", get(numbers::of_an_account))
         .route("/accounts/{id}/metrics/file", get(numbers::account_file))
+        .route("/keys", get(keys::page).post(keys::make))
+        .route("/keys/{id}/revoke", posting(keys::revoke))
         .route("/workspace", posting(desk::switch_workspace))
         .route("/theme", posting(desk::choose_theme))
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
@@ -174,6 +177,7 @@ struct Who {
     name: String,
     token: String,
     may_write: bool,
+    may_manage: bool,
     workspace: String,
     workspaces: Vec<Choice>,
 }
@@ -216,6 +220,7 @@ impl Shell {
             name: format!("{} {}", seat.member.first_name, seat.member.last_name),
             token: seat.token.clone(),
             may_write: seat.may_write(),
+            may_manage: seat.member.role.covers(MemberRole::Admin),
             workspace: seat.member.workspace_name.clone(),
             workspaces: workspaces.collect(),
         };

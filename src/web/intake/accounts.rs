@@ -121,7 +121,8 @@ pub async fn refresh(
     // who hangs up now must not leave half of it
     let acting = tokio::spawn(async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
-        let done = app.house.ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
+        let ledger = app.house.ledger.of(caller.who);
+        let done = ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
         if let Once::Done(Ok(row)) = &done {
             let (kind, run_at) = (row.kind.clone(), row.run_at.unwrap_or(row.created_at));
             (app.house.nudge)(vec![Hint { kind, workspace_id: row.workspace_id, job_id: row.id, run_at }]);

@@ -477,6 +477,9 @@ async fn environment(redis_url: &str, addresses: &Value) -> BTreeMap<String, Str
         ("TIKTOK_API_URL", of("tiktok")),
         ("LOG_FORMAT", "text".into()),
         ("POSTROOM__LEASE__LENGTH", "3s".into()),
+        // a test asks as fast as it can
+        ("POSTROOM__WEB__ADDRESS_RATE", "0".into()),
+        ("POSTROOM__WEB__KEY_RATE", "0".into()),
         ("POSTROOM__LEASE__SETTLE", "1s".into()),
         ("POSTROOM__RELAY__REAP_EVERY", "500ms".into()),
         ("POSTROOM__RELAY__MEND_EVERY", "500ms".into()),
