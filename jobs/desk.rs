@@ -371,7 +371,7 @@ pub trait KeepHandle: Send + Sync {
 /// Tokens. Opened in the worker, for one call.
 #[async_trait]
 pub trait Vault: Send + Sync {
-    /// The account's access token, and the generation it is of.
+    /// The account's access token.
     ///
     /// # Errors
     /// `Unauthorised` where there is none or it does not open; `Infrastructure` where the ledger is away.
