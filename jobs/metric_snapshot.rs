@@ -217,7 +217,7 @@ impl<'a> At<'a> {
         let (account, now) = (&self.due.account, self.due.now);
         match failure.class {
             Class::Auth => {
-                self.desk.renewals()?.ask(account.id).await?;
+                self.desk.renewals()?.ask(account.id, self.due.generation).await?;
                 self.snapshots.put_off(account, Object::ALL, now + NO_ACCESS, &failure).await?;
                 Ok(Stopped::Account)
             }

@@ -109,6 +109,8 @@ pub struct Subject {
 pub struct Due {
     /// The account.
     pub account: Account,
+    /// The generation of its tokens.
+    pub generation: i64,
     /// They.
     pub subjects: Vec<Subject>,
     /// Metrics that were refused, and not so long ago that they would be worth another try.

@@ -71,7 +71,7 @@ impl<'a> ClaimedForgetting<'a> {
         let of_meta = deletions::META.contains(&platform);
         for field in if of_meta { ["refresh", "access"] } else { ["access", "refresh"] } {
             match self.ledger.open_field(self.ring, account, field).await {
-                Ok(token) => tokens.push(token),
+                Ok(token) => tokens.push(token.0),
                 Err(VaultError::Missing | VaultError::Key(super::keyring::KeyError::DoesNotOpen)) => {}
                 Err(error) => return Err(error.into_job_error()),
             }

@@ -179,7 +179,7 @@ impl Ledger {
         pace: &Pace,
     ) -> Result<Option<Due>, LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT a.id, a.platform, a.external_id, ledger_now() AS "now!",
+            r#"SELECT a.id, a.platform, a.external_id, a.token_generation, ledger_now() AS "now!",
                       array(SELECT metric FROM metric_refusal r
                             WHERE r.account_id = a.id AND r.tried_at > ledger_now() - $2::interval) AS "refused!",
                       array(SELECT metric FROM metric_refusal r
@@ -217,6 +217,7 @@ impl Ledger {
         });
         Ok(Some(Due {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
+            generation: row.token_generation,
             subjects: read.collect::<Result<_, _>>()?,
             refused: row.refused.into_iter().map(read_id).collect(),
             doubted: row.doubted.into_iter().map(read_id).collect(),
