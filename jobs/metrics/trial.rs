@@ -92,6 +92,7 @@ impl World {
             vault: self,
             renewals: None,
             snapshots: Some(self),
+            forgetting: None,
             media: self,
             leased: &|| true,
             limits,
