@@ -107,8 +107,9 @@ impl New {
             reason: self.reason.as_deref(),
             asked_by: None,
         };
-        let (accepted, _) = ledger.accept_deletion(&ring, &asking).await?;
+        // the code is kept nowhere: what shows it has to be there before
         let base = config::required("PUBLIC_URL", "the address the outside sees")?;
+        let (accepted, _) = ledger.accept_deletion(&ring, &asking).await?;
         let url = format!("{}/privacy/requests/{}", base.trim_end_matches('/'), code.as_str());
         if self.output.json {
             let accounts = accepted.accounts;

@@ -36,6 +36,11 @@ impl Code {
         Self::of(&rand::random())
     }
 
+    /// That of the request that a mailed link leads to: who opens it twice is shown the same.
+    pub fn of_link(link: &str) -> Self {
+        Self::of(&Sha256::digest(format!("postroom deletion code|{link}")).into())
+    }
+
     fn of(random: &[u8; 32]) -> Self {
         let bit = |n: usize| usize::from(random[n / 8] >> (n % 8) & 1);
         let letter = |n: usize| LETTERS[(0..5).fold(0, |all, at| all << 1 | bit(n * 5 + at))];

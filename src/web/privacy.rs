@@ -171,7 +171,7 @@ async fn proof(
     let t = language.chosen(&headers);
     let path = format!("/privacy/delete/{link}");
     if app.house.ledger.asker(&app.house.deletions.ring, &deletion::link_digest(&link)).await?.is_none() {
-        return stale(&app, t);
+        return followed(&app, t, &link).await;
     }
     let mut page = Page::new(&app, t, &path, t.prove_title, t.prove_lead);
     page.confirms = true;
@@ -188,30 +188,35 @@ async fn prove(
     let t = Language { lang: asked.lang }.chosen(&headers);
     let digest = deletion::link_digest(&link);
     let Some(proved) = app.house.ledger.asker(&app.house.deletions.ring, &digest).await? else {
-        return stale(&app, t);
+        return followed(&app, t, &link).await;
     };
     let language = of(&proved.language).unwrap_or(t).lang;
-    let code = Code::fresh();
     let way = Way {
         origin: Origin::Page,
-        code: code.clone(),
+        code: Code::of_link(&link),
         // who follows the link twice at once has asked once
         asked_digest: Some(digest),
         signed: (None, None),
         language,
     };
     let wanted = Wanted { email: Some(proved.email), ..Wanted::default() };
-    let accepted = deletion::accept(&app, way, wanted).await?;
+    deletion::accept(&app, way, wanted).await?;
     app.house.ledger.used_ask(&digest).await?;
-    if accepted.again {
-        return stale(&app, t);
-    }
-    let mut page = Page::new(&app, t, "/privacy/delete", t.accepted_title, t.accepted_lead);
-    page.notes.push(code.address(&app));
+    accepted(&app, t, &Code::of_link(&link))
+}
+
+fn accepted(app: &App, t: &'static Texts, code: &Code) -> Result<Response, Problem> {
+    let mut page = Page::new(app, t, "/privacy/delete", t.accepted_title, t.accepted_lead);
+    page.notes.push(code.address(app));
     page.answer(StatusCode::ACCEPTED)
 }
 
-fn stale(app: &App, t: &'static Texts) -> Result<Response, Problem> {
+/// A link that asks for nothing any more: whoever has followed it sees once more where the state is shown.
+async fn followed(app: &App, t: &'static Texts, link: &str) -> Result<Response, Problem> {
+    let code = Code::of_link(link);
+    if app.house.ledger.deletion_by_code(&code.digest()).await?.is_some() {
+        return accepted(app, t, &code);
+    }
     Page::new(app, t, "/privacy/delete", t.stale_title, t.stale_lead).answer(StatusCode::GONE)
 }
 

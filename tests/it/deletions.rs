@@ -189,8 +189,11 @@ async fn whoever_asks_on_the_public_page_proves_the_address_and_the_link_is_good
     assert_eq!(accepted.status, StatusCode::ACCEPTED);
     assert!(accepted.text.contains("http://localhost:3000/privacy/requests/"), "{}", accepted.text);
     assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
-    assert_eq!(send_form(&door, path, "lang=he").await.status, StatusCode::GONE);
-    assert_eq!(page(&door, &link).await.status, StatusCode::GONE);
+    // who follows it again is shown the same, and asks for nothing
+    for again in [send_form(&door, path, "lang=he").await, page(&door, &link).await] {
+        assert_eq!((again.status, &again.text), (StatusCode::ACCEPTED, &accepted.text));
+    }
+    assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
     assert_eq!(send_form(&door, "/privacy/delete/AAAAAAAAAAAAAAAAAAAAAA", "").await.status, StatusCode::GONE);
     // nothing that is kept of it is in the clear
     for table in ["deletion_ask", "deletion_letter", "deletion_request"] {
@@ -661,6 +664,30 @@ async fn what_one_person_shares_with_another_account_stays_there() {
     let (_, left) = system.api(Method::GET, &format!("/api/v1/posts/{post}"), None).await;
     assert_eq!(left["publications"].as_array().unwrap().len(), 1, "{left}");
     assert!(!stored(&system).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_requests_share_goes_with_the_last_of_them() {
+    let mut system = System::start().await;
+    let media = system.upload("shared.jpg", picture()).await;
+    let mut wish = system.wish("shared by two", &PLATFORMS[..2], &[media]);
+    wish["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
+    assert_eq!(system.api(Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+    let mut requests = Vec::new();
+    for platform in &PLATFORMS[..2] {
+        let (id, _) = deleted(&system, &["--account", system.account(platform)]).await;
+        requests.push(id);
+    }
+    system.start_worker(&[]);
+    let mut posts = 0;
+    for id in &requests {
+        posts += erased(&verified(&system, &done(&system, id).await).await, "post");
+    }
+    assert_eq!(posts, 1, "one of them took it away");
+    for table in ["post", "post_media", "media"] {
+        assert_eq!(system.database.count(&format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
+    assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
