@@ -83,12 +83,27 @@ struct Signing {
     until: Duration,
 }
 
+/// What checks signatures, and when the last of them has ended.
+#[derive(Clone)]
+struct Known {
+    key: DecodingKey,
+    ends_at: DateTime<Utc>,
+}
+
+impl Known {
+    /// The key, in its time: that it was looked up once does not keep it good for ever.
+    fn at(self, now: DateTime<Utc>) -> Option<DecodingKey> {
+        let ends = self.ends_at.timestamp().saturating_add(LEEWAY);
+        (now.timestamp() < ends).then_some(self.key)
+    }
+}
+
 /// Issues and reads passes.
 pub struct Passes {
     issuer: String,
     audience: String,
     signing: tokio::sync::Mutex<Option<Arc<Signing>>>,
-    known: RwLock<HashMap<Uuid, DecodingKey>>,
+    known: RwLock<HashMap<Uuid, Known>>,
 }
 
 /// A pass that was issued.
@@ -171,7 +186,7 @@ impl Passes {
         token: &str,
     ) -> Result<Option<Claims>, LedgerError> {
         let Some(kid) = named(token) else { return Ok(None) };
-        let Some(key) = self.checks(ledger, kid).await? else { return Ok(None) };
+        let Some(key) = self.checks(ledger, now, kid).await? else { return Ok(None) };
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[&self.audience]);
         validation.set_issuer(&[&self.issuer]);
@@ -183,18 +198,24 @@ impl Passes {
     }
 
     /// What checks the signatures of that name, if anything does.
-    async fn checks(&self, ledger: &Ledger, kid: Uuid) -> Result<Option<DecodingKey>, LedgerError> {
-        if let Some(key) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&kid) {
-            return Ok(Some(key.clone()));
+    async fn checks(
+        &self,
+        ledger: &Ledger,
+        now: DateTime<Utc>,
+        kid: Uuid,
+    ) -> Result<Option<DecodingKey>, LedgerError> {
+        let kept = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&kid).cloned();
+        if let Some(kept) = kept {
+            return Ok(kept.at(now));
         }
         let Some(found) = ledger.pass_keys(Some(kid)).await?.pop() else { return Ok(None) };
-        let key = DecodingKey::from_ed_der(&found.public);
+        let fresh = Known { key: DecodingKey::from_ed_der(&found.public), ends_at: found.ends_at };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        known.insert(kid, key.clone());
-        Ok(Some(key))
+        known.insert(kid, fresh.clone());
+        Ok(fresh.at(now))
     }
 }
 

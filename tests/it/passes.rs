@@ -285,6 +285,24 @@ async fn a_process_signs_with_a_fresh_key_every_day_and_what_it_signed_before_go
 }
 
 #[tokio::test]
+async fn what_was_signed_after_its_keys_time_opens_nothing_although_the_key_is_still_remembered() {
+    let door = Door::open().await;
+    let signer = Signer::of(&door).await;
+    let (passes, ledger) = (Passes::new(&ISSUER.parse().expect("an address")), &door.scratch.ledger);
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
+    let opens = async |minutes: i64| {
+        let at = now + minutes * 60;
+        let claims = changed(&changed(&signer.claims(), "iat", json!(at)), "exp", json!(at + 300));
+        let token = signer.with(&signer.header(), &claims);
+        let at = DateTime::from_timestamp(at, 0).expect("a time");
+        passes.read(ledger, at, &token).await.expect("it answers").is_some()
+    };
+    // it was published for half an hour
+    assert!(opens(0).await && opens(29).await, "in its time it checks");
+    assert!(!opens(32).await, "and not after it");
+}
+
+#[tokio::test]
 async fn the_use_of_a_key_is_written_down_once_a_minute() {
     let door = Door::open().await;
     let row = "SELECT count(*) FROM api_key WHERE last_used_at IS NOT NULL";
