@@ -20,7 +20,7 @@ use jsonwebtoken::{
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::problem::Problem;
 use crate::ledger::{
@@ -144,7 +144,7 @@ impl Passes {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
             sub: key.id,
-            jti: Uuid::now_v7(),
+            jti: name(now),
             iat: now.timestamp(),
             exp: now.timestamp() + lasts,
             scope: words.join(" "),
@@ -217,6 +217,23 @@ impl Passes {
         known.insert(kid, fresh.clone());
         Ok(fresh.at(now))
     }
+}
+
+/// A fresh name for a pass. It tells when it was issued, by the ledger's clock: this machine's may be wrong.
+fn name(now: DateTime<Utc>) -> Uuid {
+    let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
+}
+
+/// Whether a pass of this name can have been issued here so lately that it may still open something.
+pub fn may_be_in_use(pass: Uuid, now: DateTime<Utc>) -> bool {
+    let issued = pass.get_timestamp().filter(|_| pass.get_version_num() == 7).map(|at| at.to_unix().0);
+    let now = now.timestamp();
+    // twice as long as one lasts: clocks may differ a little
+    let longest = i64::try_from(LONGEST.as_secs() * 2).unwrap_or(i64::MAX);
+    issued
+        .and_then(|at| i64::try_from(at).ok())
+        .is_some_and(|at| (now - longest..=now + LEEWAY).contains(&at))
 }
 
 /// The name of the key that signed what looks like a pass of ours.
@@ -302,6 +319,25 @@ mod tests {
         ] {
             assert_eq!(claims(iat, exp).is_of(now), good, "{iat} {exp}");
         }
+    }
+
+    #[test]
+    fn a_name_tells_whether_a_pass_may_still_be_in_use() {
+        let now = DateTime::from_timestamp(100_000, 0).expect("a time");
+        let at = |seconds: i64| name(DateTime::from_timestamp(seconds, 999_000_000).expect("a time"));
+        for (pass, may) in [
+            (at(100_000), true),
+            (at(98_800), true),
+            (at(98_799), false),
+            (at(100_030), true),
+            (at(100_031), false),
+            (Uuid::new_v4(), false),
+            (Uuid::nil(), false),
+            (Uuid::max(), false),
+        ] {
+            assert_eq!(may_be_in_use(pass, now), may, "{pass}");
+        }
+        assert_ne!(at(100_000), at(100_000), "each has its own");
     }
 
     #[test]

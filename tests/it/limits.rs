@@ -50,6 +50,34 @@ async fn a_key_that_asks_too_often_is_told_when_to_go_on_and_others_are_not_held
 }
 
 #[tokio::test]
+async fn a_key_that_asks_for_token_after_token_waits_and_does_all_else_meanwhile() {
+    let door = Door::open().await;
+    let token = async || {
+        let request = door.request(&Method::POST, "/api/v1/tokens").body(Body::empty());
+        door.send(request.expect("a request")).await
+    };
+    let mut issued = 0;
+    // one more comes free each second, while the machine takes its time
+    let told = loop {
+        let answer = token().await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        issued += 1;
+        assert!(issued < 200, "nobody is ever refused");
+    };
+    assert!(issued >= 10, "{issued}");
+    assert_eq!(told.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(told.json()["type"], "urn:postroom:problem:too-often");
+    assert_eq!(
+        door.scratch.number("SELECT count(*) FROM audit WHERE action = 'pass_issued'").await,
+        issued,
+        "what is refused is not written down"
+    );
+    assert_eq!(door.get("/api/v1/posts").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn an_address_that_asks_too_often_is_refused_before_anything_is_looked_up() {
     let door = Door::open_with(|house| house.web.address_rate = 1).await;
     let mut unknown = 0;
