@@ -113,6 +113,10 @@ actions! {
     Decided = "decided",
     /// A published post is to be taken down.
     TakeDownAsked = "take_down_asked",
+    /// Somebody on the staff asked for the deletion of all that is known of a person.
+    DeletionAsked = "deletion_asked",
+    /// All that is known of a person was asked for, to be given out.
+    ExportAsked = "export_asked",
     /// Tokens were sealed anew under another key.
     RingRotated = "ring_rotated",
     /// Somebody became a member of a workspace, or may do something else there.

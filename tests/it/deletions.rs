@@ -232,6 +232,11 @@ async fn the_staff_asks_within_its_workspace_alone() {
         (&asked["accounts"], &asked["state"], frozen(&door).await),
         (&json!(1), &json!("draining"), 1)
     );
+    let rows = door.scratch.ledger.audit_entries(Some(door.workspace), 10).await.unwrap();
+    let rows: Vec<_> = rows.iter().filter(|row| row.action == "deletion_asked").collect();
+    assert_eq!((rows.len(), rows[0].actor.as_str(), rows[0].object.as_str()), (2, "key", "deletion_request"));
+    assert_eq!(rows[0].object_id, asked["id"].as_str().unwrap());
+    assert!(rows[0].detail.contains("\"accounts\": 1"), "{}", rows[0].detail);
     let path = format!("/api/v1/privacy/requests/{}", asked["id"].as_str().unwrap());
     let own = door.request(&axum::http::Method::GET, &path).body(Body::empty()).unwrap();
     assert_eq!(door.send(own).await.status, StatusCode::OK);
@@ -817,6 +822,11 @@ async fn a_person_gets_a_copy_of_everything_and_nothing_is_changed_by_that() {
     assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'active'").await, 3);
     let nobody = system.postroom(&["export-subject", "--email", "nobody@example.com"], "").await;
     assert_eq!(nobody, "");
+    let listed = system.told(&["audit", "list"]).await;
+    let asked = listed["data"].as_array().unwrap().iter().filter(|it| it["action"] == "export_asked");
+    let asked: Vec<_> = asked.map(|it| (it["actor"].as_str().unwrap(), it["detail"].clone())).collect();
+    assert_eq!(asked, vec![("operator", json!({ "by": ["email"], "accounts": [] })); 2]);
+    assert!(!listed.to_string().to_lowercase().contains("@example.com"), "of whom is not written: {listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

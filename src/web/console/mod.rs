@@ -18,7 +18,7 @@ mod session;
 mod sign_in;
 mod take_down;
 mod texts;
-mod throttle;
+pub mod throttle;
 mod thumbnail;
 mod told;
 mod words;
@@ -49,6 +49,8 @@ const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), ca
 pub struct Console {
     assets: assets::Assets,
     throttle: throttle::Throttle,
+    /// Whoever tries as one person, from wherever.
+    by_email: throttle::Throttle,
     policy: HeaderValue,
     secure: bool,
 }
@@ -59,6 +61,7 @@ impl Console {
         Self {
             assets: assets::Assets::new(),
             throttle: throttle::Throttle::default(),
+            by_email: throttle::Throttle::mild(),
             policy: policy(house.media_origin.as_deref()),
             secure: session::is_secure(&house.public_url),
         }
