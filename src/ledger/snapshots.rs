@@ -65,8 +65,7 @@ impl Snapshots for ClaimedSnapshots<'_> {
         .await
         .map_err(LedgerError::from)?;
         let subject = format!("{}/{}/{}", account.platform, metric.object.word(), metric.remote);
-        let detail = format!("{} ({})", failure.message, failure.code);
-        if self.ledger.tell_once(REFUSED, &subject, &detail).await? {
+        if self.ledger.tell_once(REFUSED, &subject, &failure.code).await? {
             tracing::warn!(metric = subject, %failure, "a network does not tell a metric; the others are told as before");
         }
         Ok(())
@@ -108,7 +107,7 @@ impl Snapshots for ClaimedSnapshots<'_> {
         .await
         .map_err(LedgerError::from)?;
         let subject = format!("{}/{}/{}", account.platform, words.join("+"), failure.code);
-        if self.ledger.tell_once(PUT_OFF, &subject, &failure.message).await? {
+        if self.ledger.tell_once(PUT_OFF, &subject, &failure.code).await? {
             tracing::warn!(account = %account.id, %failure, "metrics cannot be asked for; it is tried again later");
         }
         Ok(())
@@ -225,7 +224,8 @@ impl Ledger {
         }))
     }
 
-    /// Tells operators something once. Whether this was the time.
+    /// Tells operators something once. Whether this was the time. The detail is a code, never a network's words: those may
+    /// be of somebody, and notices stay.
     ///
     /// # Errors
     /// The ledger is away.

@@ -128,8 +128,12 @@ async fn old_snapshots_are_rolled_up_to_one_a_day_and_their_months_are_dropped()
     }
     said(&door, number, 1, &[(VIEWS, Some(99))]).await;
     let worker = Ledger::open(&door.scratch.url, Role::Worker, 2).expect("an address");
-    assert!(worker.keep_snapshots(40 * DAY).await.expect("rolled up") > 0);
-    assert_eq!(worker.keep_snapshots(40 * DAY).await.expect("nothing left"), 0);
+    let mut months = 0;
+    while worker.keep_snapshots(40 * DAY).await.expect("rolled up") > 0 {
+        months += 1;
+    }
+    assert!(months > 1, "{months} months, one a call");
+    assert!(door.scratch.ledger.keep_snapshots(40 * DAY).await.is_err(), "nobody but a worker may");
     let days = door.scratch.number("SELECT count(*) FROM snapshot_day").await;
     assert!((2..=3).contains(&days), "{days} days of 48 hours");
     assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 1, "what is young stays whole");
