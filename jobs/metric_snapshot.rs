@@ -140,7 +140,7 @@ impl Gate for Thrift<'_> {
     }
 
     fn notice(&self, notice: Notice) {
-        if let Notice::Used(percent) = notice {
+        if let Notice::Used(_, percent) = notice {
             self.used.fetch_max(percent, Ordering::Relaxed);
         }
         self.gate.notice(notice);

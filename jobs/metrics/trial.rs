@@ -20,7 +20,7 @@ use crate::{
         Account, Call, Clock, Content, Desk, File, Handle, KeepHandle, Limits, Media, Network, Networks,
         Readiness, Vault,
     },
-    gate::{Allowance, Errand, Notice, Open},
+    gate::{Allowance, Errand, Lane, Notice, Open},
     machine::{Answer, Public, Sight},
     metric_snapshot::MetricSnapshot,
     removal::Presence,
@@ -218,7 +218,7 @@ impl Insights for World {
     }
 
     async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
-        self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(used)));
+        self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(Lane::App, used)));
         locked(&self.asked).push((question.via, question.since(), question.until()));
         question.ids.iter().map(|id| (self.says)(id, question.metrics)).collect()
     }
