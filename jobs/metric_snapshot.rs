@@ -311,9 +311,12 @@ impl<'a> At<'a> {
         let captured_at = batch.iter().filter_map(|subject| subject.captured_at).min();
         let (mut heard, mut refused, mut ways) = (HashMap::<i32, Look>::new(), Vec::new(), Vec::new());
         let mut sets = Sets::of(&asked, &doubted, self.insights.metrics_at_once());
+        if !asked.is_empty() {
+            self.enter(sets.calls().saturating_mul(self.insights.calls())).await?;
+        }
         while let Some(set) = sets.next_set() {
             let question = Question { object, ids: &ids, via: set[0].via, metrics: &set, now, captured_at };
-            match self.ask(&question).await? {
+            match self.ask(&question).await {
                 Ok(answers) => {
                     ways.push(question.via);
                     self.told_again(&set, &doubted, learnt).await?;
@@ -339,9 +342,9 @@ impl<'a> At<'a> {
         if question.via != Via::DayTotal {
             return Ok(());
         }
-        for days in 1..LATEST_DAYS {
+        for days in 1..i64::from(LATEST_DAYS) {
             let earlier = Question { now: question.now - TimeDelta::days(days), ..question };
-            match self.ask(&earlier).await? {
+            match self.ask(&earlier).await {
                 Ok(answers) => hear(heard, batch, &earlier, answers),
                 // it has just told them of a later day: so far back it does not go, and those days stay as they are
                 Err(Trouble::Metric(_)) => break,
@@ -384,17 +387,21 @@ impl<'a> At<'a> {
         Ok(named)
     }
 
-    async fn ask(&self, question: &Question<'_>) -> Result<Result<Vec<Heard>, Trouble>, JobError> {
+    /// Enters once for all that a look takes: what was told is not lost for want of a later call.
+    async fn enter(&self, calls: u32) -> Result<(), JobError> {
         self.gate
             .enter(Visit {
                 network: self.due.account.platform.as_str(),
                 account: self.due.account.id,
                 allowance: self.network.allowance(),
-                calls: self.insights.calls(),
+                calls,
                 comes_back: true,
             })
-            .await?;
-        Ok(self.insights.ask(&self.call(), question).await)
+            .await
+    }
+
+    async fn ask(&self, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+        self.insights.ask(&self.call(), question).await
     }
 
     fn call(&self) -> Call<'_> {

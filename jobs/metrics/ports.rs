@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// So many of the latest days are asked about again: networks revise them.
-pub const LATEST_DAYS: i64 = 3;
+pub const LATEST_DAYS: u8 = 3;
 /// No answer reaches back further than so many days.
 const MOST_DAYS: i64 = 30;
 
@@ -40,10 +40,11 @@ impl Question<'_> {
     /// The beginning of the first day that is asked about: the latest are asked about again, and none between the last
     /// answer and now is left out. What comes as one number is of one day.
     pub fn since(&self) -> DateTime<Utc> {
+        let latest = i64::from(LATEST_DAYS);
         let missed = self.captured_at.map_or(0, |captured| (self.until() - captured).num_days());
         let days = match self.via {
             Via::DayTotal => 1,
-            Via::Days | Via::Insights | Via::Fields => (missed + LATEST_DAYS).clamp(LATEST_DAYS, MOST_DAYS),
+            Via::Days | Via::Insights | Via::Fields => (missed + latest).clamp(latest, MOST_DAYS),
         };
         self.until() - TimeDelta::days(days)
     }
