@@ -23,6 +23,7 @@ mod starter;
 mod sweeper;
 mod traffic;
 mod upkeep;
+mod usage;
 mod vault;
 mod window;
 

@@ -316,7 +316,7 @@ pub const EMPTIED: &[Store] = &[
             "due_at",
             "ended",
             "captures",
-            "absent",
+            "absent_since",
             "captured_at",
         ],
         purge: of_account!("metric_plan"),
