@@ -45,12 +45,12 @@ struct World {
     refused: Mutex<Vec<&'static str>>,
     put_off: Mutex<Vec<Object>>,
     /// How the network was asked, and from when until when.
-    asked: Mutex<Vec<Question>>,
+    asked: Mutex<Vec<Window>>,
     off: bool,
 }
 
 /// The way, and from when until when.
-type Question = (Via, DateTime<Utc>, DateTime<Utc>);
+type Window = (Via, DateTime<Utc>, DateTime<Utc>);
 
 fn now() -> DateTime<Utc> {
     "2026-11-23T12:00:00Z".parse().expect("a time")
