@@ -18,6 +18,7 @@ pub mod place;
 pub mod problem;
 pub mod pulls;
 pub mod signed;
+pub mod signed_request;
 pub mod spans;
 pub mod stored;
 pub mod take_down;
