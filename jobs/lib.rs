@@ -4,10 +4,13 @@
 //! what came of it; keeping, moving and repeating jobs is the business of those who call it.
 
 pub mod comment;
+pub mod connect;
+pub mod connections;
 pub mod contract;
 pub mod control;
 pub mod cron_line;
 pub mod desk;
+pub mod disconnect;
 pub mod failpoint;
 pub mod forecast;
 pub mod gate;
@@ -41,6 +44,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<publish::Publish>(),
     Kind::of::<take_down::TakeDown>(),
     Kind::of::<token_refresh::TokenRefresh>(),
+    Kind::of::<connect::Connect>(),
+    Kind::of::<disconnect::Disconnect>(),
 ];
 
 /// What the engine is tried with.

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{
     config::{self, ConfigError, Settings},
-    ledger::{KeyRing, Ledger, LedgerError, Role, clock::LedgerClock, origin::LedgerOrigin},
+    ledger::{KeyRing, Ledger, LedgerError, Role, Sealer, clock::LedgerClock, origin::LedgerOrigin},
     networks::{self, Connected, NETWORKS, s3::S3},
     queue::{Queue, QueueError},
     telemetry::Ready,
@@ -180,7 +180,8 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let connected = connect_networks(&settings)?;
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
-    key_ring()?; // web opens nothing with it, but a deployment without one must not start by halves
+    let sealer = Sealer::new(key_ring()?); // web opens nothing with it
+    let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     Ok(web::router(House {
         ledger,
@@ -200,6 +201,9 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
         tiktok: tiktok_app(),
+        meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
+        dialogs,
+        sealer,
     }))
 }
 

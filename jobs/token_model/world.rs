@@ -159,7 +159,13 @@ impl Tokens {
                     world.phase = turn.to(world.phase);
                     world.current = Some(id);
                     let (token, generation) = (world.stored, world.generation);
-                    world.calls.push(Call { wire: Wire::Logged, token, generation, judged: None, refused: false });
+                    world.calls.push(Call {
+                        wire: Wire::Logged,
+                        token,
+                        generation,
+                        judged: None,
+                        refused: false,
+                    });
                     world.workers[w].at = At::Sent(id);
                 }
             }

@@ -39,6 +39,22 @@ pub enum Cipher {
     Aes256Gcm,
 }
 
+/// Seals, and cannot open: for who has to put something away that is not theirs to read.
+#[derive(Debug)]
+pub struct Sealer(KeyRing);
+
+impl Sealer {
+    /// What the ring seals with.
+    pub fn new(ring: KeyRing) -> Self {
+        Self(ring)
+    }
+
+    /// Seals `secret` for the row that `row` names; the id of the key comes with it.
+    pub fn seal(&self, secret: &[u8], row: &str) -> (String, Vec<u8>) {
+        (self.0.sealing_key().to_owned(), self.0.seal(secret, row))
+    }
+}
+
 /// Why a ring cannot be read, or a blob not be opened. Never says more than it must.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {

@@ -7,6 +7,8 @@ pub mod accounts;
 pub mod claims;
 pub mod clock;
 pub mod comments;
+mod connecting;
+pub mod connections;
 pub mod control;
 pub mod edit;
 pub mod effects;
@@ -23,6 +25,7 @@ pub mod media;
 pub mod origin;
 pub mod orphans;
 mod pair;
+pub mod parting;
 pub mod pauses;
 pub mod people;
 mod pool;
@@ -60,7 +63,9 @@ use sqlx::{
 use pool::{Plans, Pool};
 
 pub use claims::{Back, Claim, Claimed, PutBack};
-pub use keyring::KeyRing;
+pub use connecting::ClaimedConnections;
+pub use keyring::{KeyRing, Sealer};
+pub use parting::ClaimedPartings;
 pub use removals::ClaimedTakeDowns;
 
 /// The longest that a connection which is taken or given back may need to answer.

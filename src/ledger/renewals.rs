@@ -270,7 +270,7 @@ impl Renewals for ClaimedRenewals<'_> {
                        -- only the network's word mends what its owner was told to mend
                        state = CASE WHEN $7 AND state = 'reconnect' THEN 'active' ELSE state END,
                        state_reason = CASE WHEN $7 AND state = 'reconnect' THEN NULL ELSE state_reason END
-                   WHERE id = $4 AND token_generation = $5 AND EXISTS (SELECT FROM fence)
+                   WHERE id = $4 AND parting IS NULL AND token_generation = $5 AND EXISTS (SELECT FROM fence)
                    RETURNING id, state)
                UPDATE job SET standing = 'active', epoch = job.epoch + 1
                FROM seen WHERE job.account_id = seen.id AND job.kind = 'publish' AND job.standing = 'paused'

@@ -2,6 +2,7 @@
 
 mod access;
 pub mod comments;
+pub mod connect;
 mod usage;
 
 use std::time::Duration;

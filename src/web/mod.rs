@@ -4,7 +4,9 @@
 pub mod access;
 pub mod body;
 pub mod check;
+pub mod connect;
 pub mod console;
+pub mod disconnect;
 pub mod finding;
 pub mod inspect;
 pub mod intake;
@@ -34,7 +36,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use jobs::{desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
+use jobs::{connections::Dialog, desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -43,7 +45,7 @@ use uuid::Uuid;
 use crate::{
     config,
     ledger::{
-        Ledger,
+        Ledger, Sealer,
         accept::{Accepted, Question},
         edit::{About, Written},
         idempotency::{Asked, Once},
@@ -92,6 +94,12 @@ pub struct House {
     pub redis: Probe,
     /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.
     pub tiktok: Option<TiktokApp>,
+    /// What Meta signs with what it tells of people; none where Meta is off.
+    pub meta_secret: Option<SecretString>,
+    /// Where people grant access to their accounts.
+    pub dialogs: Vec<Dialog>,
+    /// What a dialog gave is put away with it.
+    pub sealer: Sealer,
 }
 
 /// Our app at TikTok.

@@ -15,7 +15,7 @@ use jobs::{
 
 use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
 use crate::ledger::{
-    Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
+    Back, Claimed, ClaimedConnections, ClaimedPartings, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
     renewals::ClaimedRenewals,
     settle::{End, Ending, Finish, Outcome},
@@ -81,6 +81,8 @@ impl Worker {
         let gate = self.gate(job.attempt > 0);
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
+        let connections = ClaimedConnections::new(&parts.ledger, &parts.ring, job.claim);
+        let partings = ClaimedPartings::new(&parts.ledger, &parts.ring, job.claim);
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -89,6 +91,8 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
+            connections: Some(&connections),
+            partings: Some(&partings),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

@@ -1,4 +1,5 @@
-//! Sees to it that accounts' access is renewed in time: makes the job of each account whose turn it is.
+//! Sees to it that accounts' access is renewed in time: makes the job of each account whose turn it is. And ends the
+//! connections that nobody went on with, with everything secret of them.
 //!
 //! Accounts are found by their state, never by a message: whatever becomes of a job, the account's turn comes again.
 
@@ -19,6 +20,13 @@ pub(super) async fn run(worker: Arc<Worker>) {
         tokio::select! {
             () = worker.stop.cancelled() => return,
             _ = tick.tick() => {}
+        }
+        match worker.in_time(worker.parts.duties.end_connections()).await {
+            Ok(0) => {}
+            Ok(connections) => {
+                tracing::info!(connections, "connections were not gone on with, and have ended")
+            }
+            Err(error) => tracing::warn!(%error, "connections could not be ended; it is tried again"),
         }
         match worker.in_time(worker.parts.duties.renew_due(MOST, AGAIN)).await {
             Ok(0) => {}

@@ -10,7 +10,10 @@ use chromiumoxide::{
     browser::{Browser, BrowserConfig},
     cdp::browser_protocol::{
         dom::SetFileInputFilesParams,
-        emulation::{MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams},
+        emulation::{
+            MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
+            SetScriptExecutionDisabledParams,
+        },
         input::InsertTextParams,
     },
     page::ScreenshotParams,
@@ -420,4 +423,43 @@ async fn a_post_is_taken_down_by_two_clicks_where_the_network_allows_it() {
     })
     .await;
     person.look("take-down-refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_connected_and_disconnected_without_a_mouse_or_a_script() {
+    let system = System::with_workers(1).await;
+    let page = serde_json::json!({
+        "platform": FACEBOOK, "external_id": "104000000000999", "name": "Bakery am Markt", "access_token": "token-999",
+        "subject_id": "7001",
+    });
+    system.tell("accounts", &page).await;
+    let person = Person::at(&system.url("/sign-in")).await;
+    person.sign_in().await;
+    person.page.execute(SetScriptExecutionDisabledParams::new(true)).await.unwrap();
+    person.go(&system.url("/accounts")).await;
+    person.send("a[href='/connect/facebook_page']", "#allow").await;
+    assert!(person.text().await.contains("asks for access"), "{}", person.text().await);
+    person.send("#allow", "#connect").await;
+    person.look("connect-choose").await;
+    person.tick("#offer-facebook_page-104000000000999").await;
+    person.send("#connect", "p.note.strong").await;
+    assert!(person.text().await.contains("Connected"), "{}", person.text().await);
+    person.look("connect-done").await;
+    person.go(&system.url("/accounts")).await;
+    assert!(person.text().await.contains("Bakery am Markt"));
+    person.look("accounts-connected").await;
+    let id: String = sqlx::query_scalar("SELECT id::text FROM account WHERE external_id = '104000000000999'")
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    person.send(&format!("a[href='/accounts/{id}/disconnect']"), "#disconnect").await;
+    person.look("disconnect").await;
+    person.send("#disconnect", "a[href='/connect/facebook_page']").await;
+    eventually("the row to say so", || async {
+        person.go(&system.url("/accounts")).await;
+        let text = person.text().await;
+        if text.contains("Disconnected on") && text.contains("by Dana Levi") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    person.look("accounts-disconnected").await;
 }

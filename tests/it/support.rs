@@ -20,6 +20,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     comment::Comments,
+    connections::Dialog,
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
@@ -30,8 +31,9 @@ use jobs::{
 use postroom::{
     config,
     ledger::{
-        Ledger, Role,
+        KeyRing, Ledger, Role, Sealer,
         accounts::{self, NewAccount},
+        keyring::{self, Cipher},
         keys::{self, Scope},
         people::{MemberRole, NewPerson},
     },
@@ -476,6 +478,16 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         metrics_token: Some(SecretString::from("measure")),
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
         tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
+        meta_secret: Some("0123456789abcdef0123456789abcdef".into()),
+        dialogs: vec![Dialog {
+            platform: "tiktok",
+            also: &[],
+            address: "https://www.tiktok.com/v2/auth/authorize/".into(),
+            client: ("client_key", "key".into()),
+            scopes: &["user.info.basic", "video.publish"],
+            challenged: true,
+        }],
+        sealer: Sealer::new(KeyRing::parse(&keyring::generate(Cipher::Aes256Gcm)).expect("a ring")),
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Settings {
     pub tiktok_punishes_reuse: bool,
     /// For how long Graph gives data to a token, in seconds.
     pub graph_data_access_seconds: i64,
+    /// The app that Graph says every token is of, whichever it was given to.
+    pub graph_app_id: Option<String>,
     /// Where TikTok tells what becomes of posts; nowhere unless set.
     pub tiktok_webhook: Option<Webhook>,
 }
@@ -61,6 +63,7 @@ impl Default for Settings {
             tiktok_access_seconds: 86_400,
             tiktok_punishes_reuse: true,
             graph_data_access_seconds: 90 * 86_400,
+            graph_app_id: None,
             tiktok_webhook: None,
         }
     }

@@ -4,8 +4,10 @@ mod accounts;
 mod assets;
 mod change;
 mod compose;
+mod connect;
 mod decide;
 mod desk;
+mod disconnect;
 mod fields;
 mod form;
 mod list;
@@ -98,6 +100,10 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
         .route("/accounts", get(accounts::page))
+        .route("/connect/{platform}", get(connect::begin))
+        .route("/connect/{platform}/callback", get(connect::back))
+        .route("/accounts/connect/{id}", get(connect::page).post(connect::choose))
+        .route("/accounts/{id}/disconnect", get(disconnect::page).post(disconnect::submit))
         .route("/workspace", posting(desk::switch_workspace))
         .route("/theme", posting(desk::choose_theme))
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))

@@ -153,6 +153,8 @@ pub trait AtLeast: Send + Sync + 'static {
 pub struct Viewer;
 /// May write posts.
 pub struct Author;
+/// May connect accounts and disconnect them.
+pub struct Admin;
 
 impl AtLeast for Viewer {
     const ROLE: MemberRole = MemberRole::Viewer;
@@ -160,6 +162,10 @@ impl AtLeast for Viewer {
 
 impl AtLeast for Author {
     const ROLE: MemberRole = MemberRole::Author;
+}
+
+impl AtLeast for Admin {
+    const ROLE: MemberRole = MemberRole::Admin;
 }
 
 /// Somebody signed in, in one workspace, who may do what the page needs.
@@ -203,6 +209,11 @@ impl<R: AtLeast> Seat<R> {
     /// 403: it does not.
     pub fn check(&self, token: &str) -> Result<(), Problem> {
         if same_token(token, &self.token) { Ok(()) } else { Err(Problem::forbidden(ENGLISH.csrf)) }
+    }
+
+    /// Whether they may connect accounts and disconnect them.
+    pub fn may_connect(&self) -> bool {
+        self.member.role.covers(MemberRole::Admin)
     }
 
     /// Whether they may write posts.
@@ -252,6 +263,8 @@ fn turned(parts: &Parts) -> Turned {
 fn sign_in_address(parts: &Parts) -> String {
     let wanted =
         if parts.method == Method::GET { parts.uri.path_and_query().map(ToString::to_string) } else { None };
+    // what a dialog brought back is of that session, and stands in no other address
+    let wanted = wanted.map(|path| if path.starts_with("/connect/") { "/accounts".to_owned() } else { path });
     match wanted.filter(|path| path != "/") {
         None => "/sign-in".to_owned(),
         Some(path) => {
