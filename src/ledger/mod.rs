@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod keyring;
 pub mod keys;
 pub mod media;
+mod offers;
 pub mod origin;
 pub mod orphans;
 mod pair;

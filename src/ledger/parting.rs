@@ -19,8 +19,8 @@ use super::{
     Claim, KeyRing, Ledger, LedgerError,
     accounts::{Account, By, lock_accounts},
     claims::interval,
-    connecting::lock_grant,
     idempotency::{Answer, Asked, Once},
+    offers::lock_grant,
     telling::until_heard,
     vault::VaultError,
 };

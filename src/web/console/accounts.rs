@@ -100,7 +100,7 @@ fn connects(app: &App) -> Vec<Link> {
 /// That it was disconnected, when, by whom, and what became of its access.
 fn parted(t: &Texts, it: &Parted) -> String {
     let by = match &it.by {
-        By::Staff(Some(name)) => name,
+        By::Staff(Some(name)) => name.as_str(),
         By::Staff(None) => t.verdict_by_somebody,
         By::Key => t.verdict_by_key,
         By::Network => t.account_parted_owner,
