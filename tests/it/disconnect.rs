@@ -18,6 +18,8 @@ use crate::{
 };
 
 const ID: &str = "104000000000951";
+/// The payload of the vector in Meta's documents.
+const ENCODED: &str = "eyJhbGdvcml0aG0iOiJITUFDLVNIQTI1NiIsImV4cGlyZXMiOjE3OTYwMDAwMDAsImlzc3VlZF9hdCI6MTc5NTk5NjQwMCwidXNlcl9pZCI6IjEwMDAyMTg0NzUifQ";
 
 /// A system in which it is known who granted what there is: what nobody wrote down may rest on anybody's grant.
 async fn start(workers: usize) -> System {
@@ -281,7 +283,6 @@ async fn what_meta_did_not_sign_disconnects_nobody() {
     let door = Door::open().await;
     door.account(FACEBOOK).await;
     door.scratch.run("UPDATE account SET subject_id = '1000218475', connected_at = '2026-01-01Z'").await;
-    const ENCODED: &str = "eyJhbGdvcml0aG0iOiJITUFDLVNIQTI1NiIsImV4cGlyZXMiOjE3OTYwMDAwMDAsImlzc3VlZF9hdCI6MTc5NTk5NjQwMCwidXNlcl9pZCI6IjEwMDAyMTg0NzUifQ";
     let tell = async |body: String| {
         let request =
             Request::post("/api/deauthorize").header("content-type", "application/x-www-form-urlencoded");

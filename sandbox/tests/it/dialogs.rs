@@ -148,7 +148,7 @@ async fn a_code_of_tiktoks_needs_whoever_began() {
             ("client_key", "key"),
             ("client_secret", "s"),
             ("grant_type", "authorization_code"),
-            ("code", &code),
+            ("code", code.as_str()),
             ("redirect_uri", back),
             ("code_verifier", verifier),
         ];
