@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     contract::{Failure, JobError},
     desk::{Account, Call},
+    forgetting::Revocation,
     preflight::Who,
     renewals::Begun,
 };
@@ -105,8 +106,6 @@ pub enum Missing {
     NoToken,
     /// Another workspace has it.
     Elsewhere,
-    /// Its data is being deleted.
-    Deleting,
     /// The workspace has as many as it may have.
     Limit,
 }
@@ -116,7 +115,7 @@ impl Missing {
     pub const fn who(&self) -> Who {
         match self {
             Self::Scope { .. } | Self::NotChosen { .. } | Self::Task | Self::NoToken => Who::Owner,
-            Self::Elsewhere | Self::Deleting => Who::Staff,
+            Self::Elsewhere => Who::Staff,
             Self::Limit => Who::Operator,
         }
     }
@@ -172,30 +171,6 @@ pub struct Offers {
     pub offered: Vec<Offered>,
 }
 
-/// What is to be taken back at a network.
-#[derive(Debug)]
-pub struct Taking {
-    /// The person who granted it, where that is known.
-    pub subject_id: Option<String>,
-    /// The token of what the person granted, where one is kept and opens.
-    pub grant: Option<SecretString>,
-    /// The account's own token, where it opens.
-    pub own: Option<SecretString>,
-}
-
-/// What a network answers to the wish that access be taken back.
-#[derive(Debug)]
-pub enum Revocation {
-    /// It is gone, by this or before.
-    Gone,
-    /// There is nothing left here by which it could be named.
-    Nameless,
-    /// It will not.
-    Refused(Failure),
-    /// Nobody knows, or it may be asked again.
-    Unknown(Failure),
-}
-
 /// A network that accounts can be connected of, through a dialog of its own.
 #[async_trait]
 pub trait Connecting: Send + Sync {
@@ -207,9 +182,6 @@ pub trait Connecting: Send + Sync {
     /// # Errors
     /// `Class::Auth`: it opens nothing any more. `Class::Permanent`: it is of another app. Anything else says nothing of it.
     async fn offers(&self, call: &Call<'_>, granted: &Granted) -> Result<Offers, Failure>;
-
-    /// Takes access back. It may be asked any number of times.
-    async fn revoke(&self, call: &Call<'_>, taking: &Taking) -> Revocation;
 }
 
 /// How far a connection is.
@@ -372,13 +344,13 @@ pub enum Logged {
 pub trait Partings: Send + Sync {
     /// The account as it is; none: there is nothing left to do.
     async fn look(&self, account: Uuid) -> Result<Option<Parting>, JobError>;
-    /// Opens what can be opened of its access.
-    async fn taking(&self, it: &Parting) -> Result<Taking, JobError>;
+    /// Opens what its access is taken back by, one after the other until one is taken.
+    async fn tokens(&self, it: &Parting) -> Result<Vec<SecretString>, JobError>;
     /// Logs a call before it is sent, unless others rest on the same grant.
     async fn log(&self, it: &Parting, limit: Duration) -> Result<Logged, JobError>;
     /// The access is gone here, in the step that records how. Evidence where the network has taken it back: not fenced,
     /// told until it is heard.
     async fn part(&self, it: &Parting, call: Option<Uuid>, how: Farewell) -> Result<(), JobError>;
-    /// That call did not do it, certainly or as far as anybody knows.
-    async fn not_revoked(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError>;
+    /// That call did not do it: what it was asked by is no good, or nobody knows.
+    async fn not_revoked(&self, call: Uuid, said: &Revocation) -> Result<(), JobError>;
 }

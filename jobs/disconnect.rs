@@ -12,9 +12,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    connections::{Connecting, Farewell, Logged, Parting, Partings, Revocation},
+    connections::{Farewell, Logged, Parting, Partings},
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::{Call, Desk},
+    forgetting::{Revocation, Revoking},
     fp,
     gate::Visit,
 };
@@ -108,38 +109,48 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
         JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
     };
     let network = desk.networks.of(platform).ok_or_else(off)?;
-    let connecting: &dyn Connecting = network.connecting().ok_or_else(off)?;
-    let (account, allowance) = (it.account.id, network.allowance());
-    desk.gate.enter(Visit { network: platform, account, allowance, calls: 0, comes_back: true }).await?;
-    let taking = ledger.taking(it).await?;
-    let call = match ledger.log(it, CALL_TIMEOUT).await? {
-        Logged::Shared => return part(ledger, it, None, Farewell::Kept).await,
-        Logged::Call(call) => call,
-    };
-    fp!(AfterRevokeLogged);
-    let none = SecretString::from("");
-    let token = taking.grant.as_ref().or(taking.own.as_ref()).unwrap_or(&none);
-    let (media, gate) = (desk.media, desk.gate);
-    let asking =
-        Call { id: Some(call), account: &it.account.external_id, token, media, gate, timeout: CALL_TIMEOUT };
-    let answer = connecting.revoke(&asking, &taking).await;
-    fp!(AfterRevokeAnswer);
-    match answer {
-        Revocation::Gone => part(ledger, it, Some(call), Farewell::Revoked).await,
-        Revocation::Nameless => {
-            let why = "nothing is kept by which the network could be told whose access it is";
-            ledger.not_revoked(call, &Failure::new(Class::Permanent, "nameless", why), true).await?;
-            part(ledger, it, None, Farewell::Unproved).await
+    let revoking = network.revoking().ok_or_else(off)?;
+    let mut tokens = ledger.tokens(it).await?;
+    if tokens.is_empty() {
+        if !revoking.knows_people() || it.subject_id.is_none() {
+            return part(ledger, it, None, Farewell::Unproved).await;
         }
-        Revocation::Refused(failure) => {
-            ledger.not_revoked(call, &failure, true).await?;
-            Err(failure.into_error())
+        tokens.push(SecretString::from(""));
+    }
+    let (account, allowance, calls) = (it.account.id, network.allowance(), revoking.calls());
+    for token in &tokens {
+        desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
+        let call = match ledger.log(it, CALL_TIMEOUT).await? {
+            Logged::Shared => return part(ledger, it, None, Farewell::Kept).await,
+            Logged::Call(call) => call,
+        };
+        let said = ask(it, desk, revoking, token, call).await;
+        if said == Revocation::Revoked {
+            return part(ledger, it, Some(call), Farewell::Revoked).await;
         }
-        Revocation::Unknown(failure) => {
-            ledger.not_revoked(call, &failure, false).await?;
-            Err(failure.into_error())
+        ledger.not_revoked(call, &said).await?;
+        if let Revocation::Not(failure) = said {
+            return Err(failure.into_error());
         }
     }
+    // no token that is kept was any good any more: nothing is left that could be taken back
+    part(ledger, it, None, Farewell::Revoked).await
+}
+
+async fn ask(
+    it: &Parting,
+    desk: &Desk<'_>,
+    revoking: &dyn Revoking,
+    token: &SecretString,
+    call: Uuid,
+) -> Revocation {
+    fp!(AfterRevokeLogged);
+    let (media, gate) = (desk.media, desk.gate);
+    let call =
+        Call { id: Some(call), account: &it.account.external_id, token, media, gate, timeout: CALL_TIMEOUT };
+    let said = revoking.revoke(&call, it.subject_id.as_deref()).await;
+    fp!(AfterRevokeAnswer);
+    said
 }
 
 #[cfg(test)]

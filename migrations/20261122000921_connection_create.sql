@@ -49,6 +49,8 @@ ALTER TABLE remote_call
     ADD CONSTRAINT remote_call_is_about_an_account CHECK (account_id IS NOT NULL OR kind = 'connect');
 CREATE INDEX remote_call_by_job ON remote_call (job_id) WHERE kind = 'connect' AND verdict IS NULL;
 CREATE INDEX remote_call_revoking ON remote_call (account_id) WHERE kind = 'revoke' AND verdict IS NULL;
+CREATE INDEX remote_call_of_grants_over ON remote_call (finished_at)
+    WHERE kind IN ('connect', 'revoke') AND verdict IS NOT NULL;
 
 -- What became of the access of an account that was disconnected.
 CREATE TYPE parting_state AS ENUM (

@@ -21,7 +21,7 @@ use crate::{
     networks::{self, Connected, NETWORKS, s3::S3},
     queue::{Queue, QueueError},
     telemetry::Ready,
-    web::{self, House, TiktokApp},
+    web::{self, House, TiktokApp, deletion::Deletions},
     worker,
 };
 
@@ -73,6 +73,15 @@ fn connect_networks(settings: &Settings) -> Result<Connected, WiringError> {
 
 fn object_store() -> Result<S3, WiringError> {
     S3::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
+/// What is kept in a folder of the object store.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn kept(folder: &str) -> Result<Vec<Vec<u8>>, String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    store.folder(folder).await.map_err(|failure| failure.to_string())
 }
 
 /// Asks a network whether a token opens an account.
@@ -180,7 +189,8 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let connected = connect_networks(&settings)?;
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
-    let sealer = Sealer::new(key_ring()?); // web opens nothing with it
+    // it seals and opens addresses; the tokens are out of web's reach
+    let ring = Arc::new(key_ring()?);
     let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     Ok(web::router(House {
@@ -201,9 +211,12 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
         tiktok: tiktok_app(),
-        meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
         dialogs,
-        sealer,
+        sealer: Sealer::new(Arc::clone(&ring)),
+        deletions: Deletions {
+            ring,
+            meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
+        },
     }))
 }
 

@@ -53,6 +53,8 @@ pub fn replay(script: &[Reply]) -> Request {
         renewals: None,
         connections: None,
         partings: None,
+        snapshots: None,
+        forgetting: None,
         media: &desk,
         leased: &|| true,
         limits,

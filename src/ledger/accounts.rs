@@ -11,7 +11,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, audit::Actor};
 
 /// A connected account of a network.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Account {
     pub renewable: bool,
     /// When that ends, where the network says so.
     pub renewable_until: Option<DateTime<Utc>>,
+    /// It should have been renewed by now.
+    pub overdue: bool,
     /// When the network stops giving data.
     pub data_access_expires_at: Option<DateTime<Utc>>,
     /// Scopes that publishing needs and the grant lacks.
@@ -69,6 +71,14 @@ pub enum By {
 }
 
 impl By {
+    /// Who disconnects it that acts as this. Whoever has the operator's shell is of the staff.
+    pub const fn of(actor: Actor) -> Self {
+        match actor {
+            Actor::Key(_) => Self::Key,
+            Actor::Person(_) | Actor::Operator | Actor::System | Actor::Nobody => Self::Staff(None),
+        }
+    }
+
     /// The API's and the ledger's word.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -86,8 +96,12 @@ impl Account {
             name: &self.name,
             state: self.state,
             state_reason: self.state_reason.as_deref(),
-            // what is renewed by itself ends no earlier than what renews it
-            token_expires_at: if self.renewable { self.renewable_until } else { self.token_expires_at },
+            // what is renewed by itself ends with what renews it, and that is renewed too
+            token_expires_at: match (self.renewable, self.overdue) {
+                (true, true) => self.renewable_until,
+                (true, false) => None,
+                (false, _) => self.token_expires_at,
+            },
         }
     }
 
@@ -98,6 +112,7 @@ impl Account {
             token_expires_at: self.token_expires_at,
             renewable: self.renewable,
             renewable_until: self.renewable_until,
+            overdue: self.overdue,
             data_access_expires_at: self.data_access_expires_at,
             missing_scopes: &self.missing_scopes,
         };
@@ -150,7 +165,8 @@ pub async fn connect_account(
         "INSERT INTO account (id, workspace_id, platform, external_id, name, token_expires_at, defaults,
                               subject_id, subject_email)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT ON CONSTRAINT account_external_key DO UPDATE
+         -- an account that is being erased is not connected again: another one takes its place
+         ON CONFLICT (workspace_id, platform, external_id) WHERE deletion_id IS NULL DO UPDATE
          SET name = excluded.name, token_expires_at = excluded.token_expires_at,
              defaults = account.defaults || excluded.defaults,
              subject_id = coalesce(excluded.subject_id, account.subject_id),
@@ -201,6 +217,7 @@ impl Ledger {
             AccountRow,
             r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
                       renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
+                      greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
                       disconnected_at, disconnected_how, parting::text,
                       (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
                FROM account
@@ -226,6 +243,7 @@ pub(super) async fn lock_accounts(
         AccountRow,
         r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
                   renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
+                  greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
                   disconnected_at, disconnected_how, parting::text,
                   (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
            FROM account
@@ -254,6 +272,8 @@ struct AccountRow {
     missing_scopes: Vec<String>,
     defaults: Value,
     created_at: DateTime<Utc>,
+    renewed_at: DateTime<Utc>,
+    now: DateTime<Utc>,
     disconnected_at: Option<DateTime<Utc>>,
     disconnected_how: Option<String>,
     parting: Option<String>,
@@ -290,6 +310,7 @@ impl TryFrom<AccountRow> for Account {
             token_expires_at: row.token_expires_at,
             renewable: row.renewable,
             renewable_until: row.renewable_until,
+            overdue: forecast::is_overdue(row.renewed_at, row.renewable_until, row.now),
             data_access_expires_at: row.data_access_expires_at,
             missing_scopes: row.missing_scopes,
             defaults: row.defaults,

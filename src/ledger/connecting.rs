@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::{
     Claim, KeyRing, Ledger, LedgerError,
     accounts::NewAccount,
+    audit::{Actor, Who},
     claims::interval,
     connections::{CHOICE_LASTS, row_name},
     keyring::KeyError,
@@ -202,7 +203,18 @@ impl Connections for ClaimedConnections<'_> {
     }
 
     async fn not_granted(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError> {
-        self.ledger.not_done(call, failure, certainly).await?;
+        sqlx::query!(
+            "UPDATE remote_call
+             SET verdict = $2::text::call_verdict, finished_at = ledger_now(), remote_code = $3, remote_message = $4
+             WHERE call_id = $1 AND kind = 'connect' AND verdict IS NULL",
+            call,
+            if certainly { "definite_no" } else { "ambiguous" },
+            failure.code,
+            failure.message,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
         Ok(())
     }
 
@@ -260,6 +272,8 @@ impl Connections for ClaimedConnections<'_> {
         found.retain(|offer| held.wants(offer));
         found.extend(held.lost(&found));
         ours(&mut tx, it.workspace_id, &mut found, true).await?;
+        // a worker does it, for whoever chose
+        let who = Who::of(Actor::Person(held.person_id));
         for offer in found.iter().filter(|offer| offer.missing.is_empty()) {
             let pair = pair(granted, own.remove(&offer.key()).flatten());
             let new = NewAccount {
@@ -272,7 +286,7 @@ impl Connections for ClaimedConnections<'_> {
                 subject_id: subject,
                 subject_email: None,
             };
-            let id = connect_in(&mut tx, &new, self.ring, &pair).await?;
+            let id = connect_in(&mut tx, who, &new, self.ring, &pair).await?;
             known(&mut tx, id, held.person_id, offers.data_access_ends).await?;
         }
         end(&mut tx, it.id, &found).await?;
@@ -297,29 +311,6 @@ impl Connections for ClaimedConnections<'_> {
         .execute(&self.ledger.pool)
         .await
         .map_err(LedgerError::from)?;
-        Ok(())
-    }
-}
-
-impl Ledger {
-    /// A call that did not do what it was for, certainly or as far as anybody knows.
-    pub(super) async fn not_done(
-        &self,
-        call: Uuid,
-        failure: &Failure,
-        certainly: bool,
-    ) -> Result<(), LedgerError> {
-        sqlx::query!(
-            "UPDATE remote_call
-             SET verdict = $2::text::call_verdict, finished_at = ledger_now(), remote_code = $3, remote_message = $4
-             WHERE call_id = $1 AND kind IN ('connect', 'revoke') AND verdict IS NULL",
-            call,
-            if certainly { "definite_no" } else { "ambiguous" },
-            failure.code,
-            failure.message,
-        )
-        .execute(&self.pool)
-        .await?;
         Ok(())
     }
 }

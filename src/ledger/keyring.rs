@@ -4,7 +4,7 @@
 //! row it belongs to, so a blob moved to another row does not open; the key check ties it to one key, which
 //! neither cipher does by itself.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aes_gcm::Aes256Gcm;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -41,11 +41,11 @@ pub enum Cipher {
 
 /// Seals, and cannot open: for who has to put something away that is not theirs to read.
 #[derive(Debug)]
-pub struct Sealer(KeyRing);
+pub struct Sealer(Arc<KeyRing>);
 
 impl Sealer {
     /// What the ring seals with.
-    pub fn new(ring: KeyRing) -> Self {
+    pub const fn new(ring: Arc<KeyRing>) -> Self {
         Self(ring)
     }
 

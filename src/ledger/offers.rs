@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
-use super::{LedgerError, vault::TokenPair};
+use super::{LedgerError, grants, vault::TokenPair};
 
 /// The most accounts that a workspace may have: as many as its page shows.
 const MOST_ACCOUNTS: i64 = 500;
@@ -34,19 +34,6 @@ pub(super) fn pair(granted: &Granted, own: Option<SecretString>) -> TokenPair {
     }
 }
 
-/// The lock of a person's grant: whoever connects with it and whoever takes it back go one after the other.
-pub(super) async fn lock_grant(
-    tx: &mut PgConnection,
-    platform: &str,
-    subject: &str,
-) -> Result<(), LedgerError> {
-    let app = if platform == "tiktok" { "tiktok" } else { "meta" };
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", format!("grant/{app}/{subject}"))
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
 /// Whether access that this person granted is being taken back at this moment: a new one would go with it.
 pub(super) async fn is_being_revoked(
     tx: &mut PgConnection,
@@ -54,7 +41,7 @@ pub(super) async fn is_being_revoked(
     subject: Option<&str>,
 ) -> Result<bool, LedgerError> {
     let Some(subject) = subject else { return Ok(false) };
-    lock_grant(tx, platform, subject).await?;
+    grants::lock(tx, platform, subject).await?;
     let open = sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM remote_call c JOIN account a ON a.id = c.account_id
@@ -76,8 +63,8 @@ pub(super) async fn lock_accounts(tx: &mut PgTransaction<'_>, keys: &[String]) -
     Ok(())
 }
 
-/// Adds what stands in the way on our side: another workspace has it, it is being deleted, there is no room. Where they are
-/// connected now, each takes room from the next.
+/// Adds what stands in the way on our side: another workspace has it, or there is no room. What is being deleted stands in
+/// nobody's way: another row takes its place. Where they are connected now, each takes room from the next.
 pub(super) async fn ours(
     tx: &mut PgConnection,
     workspace: Uuid,
@@ -86,15 +73,16 @@ pub(super) async fn ours(
 ) -> Result<(), LedgerError> {
     let column = |of: fn(&Offer) -> &String| found.iter().map(|it| of(it).clone()).collect::<Vec<_>>();
     let rows = sqlx::query!(
-        r#"SELECT own.state::text AS state, own.parting IS NULL AS "whole?",
+        r#"SELECT own.id IS NOT NULL AS "known!", own.id IS NOT NULL AND own.parting IS NULL AS "counted!",
                   EXISTS (SELECT FROM account o
                           WHERE o.platform = x.platform AND o.external_id = x.external_id AND o.workspace_id <> $1
-                            AND o.state <> 'erased' AND o.parting IS NULL) AS "elsewhere!",
-                  (SELECT count(*) FROM account o WHERE o.workspace_id = $1 AND o.state <> 'erased' AND o.parting IS NULL)
+                            AND o.deletion_id IS NULL AND o.parting IS NULL) AS "elsewhere!",
+                  (SELECT count(*) FROM account o WHERE o.workspace_id = $1 AND o.deletion_id IS NULL AND o.parting IS NULL)
                       AS "there!"
            FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS x (platform, external_id, n)
            LEFT JOIN account own
              ON own.workspace_id = $1 AND own.platform = x.platform AND own.external_id = x.external_id
+            AND own.deletion_id IS NULL
            ORDER BY x.n"#,
         workspace,
         &column(|it| &it.platform),
@@ -104,14 +92,10 @@ pub(super) async fn ours(
     .await?;
     let mut room = rows.first().map_or(0, |row| MOST_ACCOUNTS - row.there);
     for (offer, row) in found.iter_mut().zip(rows) {
-        offer.known = row.state.is_some();
-        let counted = offer.known && row.whole == Some(true);
-        let deleted = row.state.is_some_and(|state| state == "frozen" || state == "erased");
+        offer.known = row.known;
         if row.elsewhere {
             offer.missing.push(Missing::Elsewhere);
-        } else if deleted {
-            offer.missing.push(Missing::Deleting);
-        } else if !counted && offer.missing.is_empty() {
+        } else if !row.counted && offer.missing.is_empty() {
             if room < 1 {
                 offer.missing.push(Missing::Limit);
             }

@@ -6,21 +6,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
-    connections::{Farewell, Logged, Parting, Partings, Taking},
-    contract::{Failure, Job, JobError},
+    connections::{Farewell, Logged, Parting, Partings},
+    contract::{Job, JobError},
     desk::Account as Named,
     disconnect::Disconnect,
+    forgetting::Revocation,
     hint::Hint,
 };
 use secrecy::SecretString;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     Claim, KeyRing, Ledger, LedgerError,
     accounts::{Account, By, lock_accounts},
+    audit::{self, Action, Entry},
     claims::interval,
+    deletions::META,
+    grants,
     idempotency::{Answer, Asked, Once},
-    offers::lock_grant,
     telling::until_heard,
     vault::VaultError,
 };
@@ -29,9 +33,6 @@ use super::{
 const BY_STAFF: &str = "the account was disconnected";
 const BY_OWNER: &str = "the account was disconnected: its owner has taken the access away at the network";
 
-/// The platforms that one grant of Meta's opens.
-const META: [&str; 2] = ["facebook_page", "instagram_business"];
-
 /// A wish to disconnect an account.
 #[derive(Clone, Copy)]
 pub struct Disconnecting<'a> {
@@ -39,10 +40,6 @@ pub struct Disconnecting<'a> {
     pub workspace_id: Uuid,
     /// It.
     pub account_id: Uuid,
-    /// Who wishes it: somebody of the staff, or a program.
-    pub by: &'a By,
-    /// Their id.
-    pub by_id: Uuid,
     /// The key it came with.
     pub asked: Option<&'a Asked>,
     /// What it is answered with.
@@ -77,8 +74,8 @@ pub enum Whose<'a> {
 }
 
 impl Ledger {
-    /// Disconnects an account: it rests at once, its posts are told, and a job takes its access back. Who wishes it again gets
-    /// the same.
+    /// Disconnects an account, as a deed of whose ledger this is: it rests at once, its posts are told, and a job takes its
+    /// access back. Who wishes it again gets the same.
     ///
     /// # Errors
     /// The ledger is away.
@@ -98,6 +95,7 @@ impl Ledger {
             Once::Before(answer) => return Ok(Once::Before(answer)),
             Once::KeyReused => return Ok(Once::KeyReused),
         };
+        let actor = self.who().actor;
         let due = sqlx::query!(
             r#"WITH it AS (
                    UPDATE account
@@ -124,8 +122,8 @@ impl Ledger {
             wish.account_id,
             wish.workspace_id,
             BY_STAFF,
-            wish.by_id,
-            wish.by.word(),
+            actor.id(),
+            By::of(actor).word(),
             Uuid::now_v7(),
             Disconnect::KIND,
         )
@@ -138,6 +136,17 @@ impl Ledger {
             run_at,
         };
         let due = due.map(|row| hint(row.id, row.run_at));
+        if due.is_some() {
+            let entry = Entry {
+                who: self.who(),
+                action: Action::AccountDisconnected,
+                object: "account",
+                object_id: wish.account_id.to_string(),
+                workspace_id: Some(wish.workspace_id),
+                detail: json!({}),
+            };
+            audit::record(&mut tx, &entry).await?;
+        }
         let account = lock_accounts(&mut tx, wish.workspace_id, &[wish.account_id]).await?.pop();
         let done = match account {
             None => Err(Undisconnected::Missing),
@@ -258,19 +267,6 @@ impl<'a> ClaimedPartings<'a> {
     pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim) -> Self {
         Self { ledger, ring, claim }
     }
-
-    /// A token that does not open, or is not there, is none: that keeps nobody connected.
-    async fn opened(&self, account: Uuid, field: &str) -> Result<Option<SecretString>, JobError> {
-        match self.ledger.open_field(self.ring, account, field).await {
-            Ok(token) => Ok(Some(token)),
-            Err(VaultError::Ledger(away)) => Err(away.into()),
-            Err(error @ VaultError::Key(_)) => {
-                tracing::warn!(%account, field, %error, "a token of an account that is disconnected does not open");
-                Ok(None)
-            }
-            Err(VaultError::Missing) => Ok(None),
-        }
-    }
 }
 
 #[async_trait]
@@ -284,7 +280,9 @@ impl Partings for ClaimedPartings<'_> {
                                  WHERE p.account_id = a.id
                                    AND (p.state IN ('armed', 'unknown') OR p.state = 'waiting' AND p.handle_state = 'spent'))
                           AS "busy!"
-               FROM account a WHERE a.id = $1 AND a.parting = 'asked'"#,
+               FROM account a
+               -- what is being deleted is parted from its access by that
+               WHERE a.id = $1 AND a.parting = 'asked' AND a.state NOT IN ('frozen', 'erased')"#,
             account,
         )
         .fetch_optional(&self.ledger.pool)
@@ -300,16 +298,15 @@ impl Partings for ClaimedPartings<'_> {
         }))
     }
 
-    async fn taking(&self, it: &Parting) -> Result<Taking, JobError> {
-        let (grant, own) =
-            (self.opened(it.account.id, "refresh").await?, self.opened(it.account.id, "access").await?);
-        Ok(Taking { subject_id: it.subject_id.clone(), grant, own })
+    async fn tokens(&self, it: &Parting) -> Result<Vec<SecretString>, JobError> {
+        let opened = self.ledger.tokens_of_grant(self.ring, it.account.id, &it.account.platform).await;
+        opened.map_err(VaultError::into_job_error)
     }
 
     async fn log(&self, it: &Parting, limit: Duration) -> Result<Logged, JobError> {
         let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
         if let Some(subject) = &it.subject_id {
-            lock_grant(&mut tx, &it.account.platform, subject).await?;
+            grants::lock(&mut tx, &it.account.platform, subject).await?;
         }
         let row = sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
@@ -361,8 +358,9 @@ impl Partings for ClaimedPartings<'_> {
         Ok(until_heard(tell).await?)
     }
 
-    async fn not_revoked(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError> {
-        self.ledger.not_done(call, failure, certainly).await?;
+    async fn not_revoked(&self, call: Uuid, said: &Revocation) -> Result<(), JobError> {
+        let mut connection = self.ledger.pool.acquire().await.map_err(LedgerError::from)?;
+        grants::close_call(&mut connection, call, said).await?;
         Ok(())
     }
 }

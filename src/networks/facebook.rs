@@ -15,8 +15,10 @@ use jobs::{
     connections::Connecting,
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
+    metrics::{Heard, Insights, Question, Trouble},
     preflight::Fact,
     removal::{Presence, Removal},
     renewals::Renewing,
@@ -32,7 +34,7 @@ use self::film::Kind;
 
 use super::{
     Entry, Environment,
-    graph::{self, Graph, comments},
+    graph::{self, Graph, comments, insights},
     http::{Codes, Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
 };
 
@@ -362,6 +364,21 @@ impl Network for Facebook {
 
     fn connecting(&self) -> Option<&dyn Connecting> {
         Some(&self.graph)
+    }
+
+    fn insights(&self) -> Option<&dyn Insights> {
+        Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
+        Some(&self.graph)
+    }
+}
+
+#[async_trait]
+impl Insights for Facebook {
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+        self.graph.insights(call, question, insights::Dialect::Page).await
     }
 }
 

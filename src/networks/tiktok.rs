@@ -6,6 +6,7 @@
 //! tells.
 
 pub mod connect;
+mod insights;
 mod oauth;
 mod photos;
 mod progress;
@@ -18,8 +19,10 @@ use jobs::{
     connections::Connecting,
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
+    metrics::Insights,
     preflight::Fact,
     renewals::Renewing,
     surface::{
@@ -388,6 +391,14 @@ impl Network for TikTok {
     }
 
     fn connecting(&self) -> Option<&dyn Connecting> {
+        Some(self)
+    }
+
+    fn insights(&self) -> Option<&dyn Insights> {
+        Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
         Some(self)
     }
 }

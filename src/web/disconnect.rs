@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{App, intake::accounts::disconnected, problem::Problem};
 use crate::ledger::{
-    accounts::By,
+    audit::Who,
     idempotency::{Asked, Once},
     parting::{Disconnected, Disconnecting, Undisconnected},
 };
@@ -17,9 +17,7 @@ pub struct Wish {
     /// It.
     pub account_id: Uuid,
     /// Who wishes it.
-    pub by: By,
-    /// Their id.
-    pub by_id: Uuid,
+    pub who: Who,
 }
 
 impl App {
@@ -34,10 +32,10 @@ impl App {
     ) -> Result<Once<Result<Disconnected, Undisconnected>>, Problem> {
         let app = Arc::clone(self);
         let wishing = tokio::spawn(async move {
-            let Wish { workspace_id, account_id, by, by_id } = wish;
-            let (by, asked, answer) = (&by, asked.as_ref(), disconnected);
-            let wish = Disconnecting { workspace_id, account_id, by, by_id, asked, answer };
-            let written = app.house.ledger.disconnect(&wish).await?;
+            let Wish { workspace_id, account_id, who } = wish;
+            let (asked, answer) = (asked.as_ref(), disconnected);
+            let wish = Disconnecting { workspace_id, account_id, asked, answer };
+            let written = app.house.ledger.of(who).disconnect(&wish).await?;
             if let Once::Done(Ok(Disconnected { due: Some(due), .. })) = &written {
                 (app.house.nudge)(vec![due.clone()]);
             }

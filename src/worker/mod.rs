@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backend;
+mod chain;
 mod express;
 mod gauges;
 mod isolation;
@@ -17,6 +18,7 @@ mod reconciler;
 mod relay;
 mod room;
 mod scheduler;
+mod snapshots;
 mod starter;
 mod sweeper;
 mod traffic;
@@ -36,6 +38,7 @@ use jobs::{
     desk::{Limits, Media, Networks},
     hint::Hint,
     machine::Patience,
+    metrics::Pace,
 };
 use secrecy::SecretString;
 use tokio::{
@@ -47,7 +50,10 @@ use uuid::Uuid;
 
 use crate::{
     config::Settings,
-    ledger::{KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, settle::Finisher},
+    ledger::{
+        KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, forgetting::Clocks,
+        settle::Finisher,
+    },
     queue::Queue,
 };
 
@@ -117,6 +123,8 @@ struct Worker {
     doubt: Notify,
     /// How the networks answer.
     traffic: traffic::Traffic,
+    /// When metrics are asked for.
+    pace: Pace,
 }
 
 impl Worker {
@@ -171,6 +179,11 @@ impl Worker {
         }
     }
 
+    fn clocks(&self) -> Clocks {
+        let of = &self.parts.settings.deletion;
+        Clocks { drain: of.drain, shred: of.shred, batch: i64::from(of.batch) }
+    }
+
     fn patience(&self) -> Patience {
         let (lease, publishing) = (&self.parts.settings.lease, &self.parts.settings.publishing);
         Patience {
@@ -205,6 +218,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     let (traffic, notices) = traffic::Traffic::new();
     let worker = Arc::new(Worker {
         finisher: parts.settling.finisher(parts.settings.lease.length),
+        pace: parts.settings.metrics.pace(),
         parts,
         lease,
         stop,
@@ -249,6 +263,8 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(sweeper::run(Arc::clone(worker)));
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
+    duties.spawn(snapshots::run(Arc::clone(worker)));
+    duties.spawn(chain::run(Arc::clone(worker)));
     duties
 }
 

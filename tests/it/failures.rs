@@ -204,9 +204,16 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterOffered
         | Point::BeforeConnected
         | Point::AfterConnected
+        | Point::AfterParted
+        | Point::AfterDeletionTurn
         | Point::AfterRevokeLogged
         | Point::AfterRevokeAnswer
-        | Point::AfterParted
+        | Point::AfterShredded
+        | Point::AfterPurgeBatch
+        | Point::AfterFilesErased
+        | Point::AfterVerified
+        | Point::AfterTold
+        | Point::AfterForgotten
         | Point::AfterAccept => false,
     })
 }
@@ -219,7 +226,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("take_downs.rs"),
         include_str!("connect.rs"),
         include_str!("disconnect.rs"),
-        include_str!("tokens.rs")
+        include_str!("tokens.rs"),
+        include_str!("deletions.rs")
     );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))

@@ -7,6 +7,7 @@ mod dialogs;
 mod facebook;
 mod faults;
 mod harness;
+mod insights;
 mod instagram;
 mod removals;
 mod sdk;

@@ -6,9 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use chrono::DateTime;
 use jobs::{
-    connections::{
-        Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers, Revocation, Taking,
-    },
+    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
@@ -50,8 +48,6 @@ const FIELDS: &str = "id,name,access_token,tasks,instagram_business_account{id,u
 /// The most pages of one list, and the most businesses, that are read.
 const MOST_PAGES: usize = 20;
 const MOST_BUSINESSES: usize = 50;
-/// The person has taken the app off.
-const REMOVED: &str = "190/458";
 
 #[async_trait]
 impl Connecting for Graph {
@@ -88,26 +84,6 @@ impl Connecting for Graph {
             data_access_ends: told.data_access_ends,
             offered: pages.values().flat_map(|page| offered(page, &told)).collect(),
         })
-    }
-
-    async fn revoke(&self, call: &Call<'_>, taking: &Taking) -> Revocation {
-        let deadline = Deadline::of(call);
-        let person = taking.subject_id.as_deref();
-        if let Some(grant) = &taking.grant {
-            let as_person = Call { token: grant, ..*call };
-            match self.take_back(&as_person, deadline, person.unwrap_or("me")).await {
-                Err(failure) if failure.class == Class::Auth && failure.code != REMOVED => {
-                    // a token that has ended takes nothing back; the app may, where it knows of whom
-                    if person.is_none() {
-                        return Revocation::Gone;
-                    }
-                }
-                answer => return revocation(answer),
-            }
-        }
-        let Some(person) = person else { return Revocation::Nameless };
-        let as_app = Call { token: &self.app, ..*call };
-        revocation(self.take_back(&as_app, deadline, person).await)
     }
 }
 
@@ -166,15 +142,16 @@ impl Graph {
     /// What Meta tells of the token of the call. One of another app opens nothing here.
     async fn told(&self, call: &Call<'_>, deadline: Deadline) -> Result<Told, Failure> {
         let data = self.inspected(call, deadline).await?;
+        let Some(valid) = data["is_valid"].as_bool() else {
+            let why = "the answer does not say whether the token is good";
+            return Err(Failure::new(Class::Transient, "unreadable", why));
+        };
         let own = self.app.expose_secret().split_once('|').map(|(id, _)| id.to_owned());
         if id_of(&data["app_id"]) != own {
             let why = "the access that the network gave is another app's";
             return Err(Failure { operator: true, ..Failure::new(Class::Permanent, "other_app", why) });
         }
-        if data["is_valid"] != true {
-            return Err(self.invalid(call, &data["error"]));
-        }
-        Ok(read(&data))
+        if valid { Ok(read(&data)) } else { Err(self.invalid(call, &data["error"])) }
     }
 
     /// The person's Pages: those Meta lists, and those that a business of theirs owns or works on. One that is in both lists
@@ -228,16 +205,6 @@ impl Graph {
             }
         }
         Ok(found)
-    }
-
-    async fn take_back(&self, call: &Call<'_>, deadline: Deadline, person: &str) -> Result<(), Failure> {
-        let said =
-            self.delete(call, deadline, &[person, "permissions"]).await.map_err(Fault::into_failure)?;
-        // an older form of the answer is the bare word
-        if said["success"] == true || said == true {
-            return Ok(());
-        }
-        Err(Failure::new(Class::Transient, "unreadable", "the answer does not say whether it was taken back"))
     }
 }
 
@@ -308,17 +275,6 @@ fn unexchanged(failure: Failure) -> Exchange {
     match failure.class {
         Class::Auth | Class::Permission | Class::Permanent => Exchange::Refused(failure),
         Class::Rate | Class::Transient | Class::Unknown => Exchange::Unknown(failure),
-    }
-}
-
-fn revocation(answer: Result<(), Failure>) -> Revocation {
-    match answer {
-        Ok(()) => Revocation::Gone,
-        Err(failure) if failure.code == REMOVED => Revocation::Gone,
-        Err(failure) => match failure.class {
-            Class::Auth | Class::Permission | Class::Permanent => Revocation::Refused(failure),
-            Class::Rate | Class::Transient | Class::Unknown => Revocation::Unknown(failure),
-        },
     }
 }
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobs::{
-    connections::{
-        Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers, Revocation, Taking,
-    },
+    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
@@ -19,7 +17,6 @@ use super::{PLATFORM, TikTok, oauth::missing};
 use crate::networks::http::{self, Deadline, Fault, Phase, Reply, id_of, words};
 
 const TOKEN: &str = "/v2/oauth/token/";
-const REVOKE: &str = "/v2/oauth/revoke/";
 const PERSON: &str = "/v2/user/info/?fields=open_id,display_name,username";
 const NAMELESS: &str = "/v2/user/info/?fields=open_id,display_name";
 /// With it the name can be read that stands in addresses.
@@ -73,14 +70,6 @@ impl Connecting for TikTok {
         let offered = vec![Offered { offer, own: None }];
         Ok(Offers { subject_id: Some(id), data_access_ends: None, offered })
     }
-
-    async fn revoke(&self, call: &Call<'_>, taking: &Taking) -> Revocation {
-        let Some(own) = &taking.own else { return Revocation::Nameless };
-        match self.oauth(call, REVOKE, &[("token", own.expose_secret())]).await {
-            Ok(reply) => revoked(&reply, call),
-            Err(failure) => Revocation::Unknown(failure),
-        }
-    }
 }
 
 impl TikTok {
@@ -117,20 +106,6 @@ fn granted(reply: &Reply, call: &Call<'_>) -> Exchange {
         refresh_life: life("refresh_expires_in"),
         scopes,
     })
-}
-
-/// What cannot be taken back because it is no good any more is gone.
-fn revoked(reply: &Reply, call: &Call<'_>) -> Revocation {
-    let body = reply.json().unwrap_or_default();
-    match body["error"].as_str() {
-        None if reply.status.is_success() => Revocation::Gone,
-        None => Revocation::Unknown(unclear(reply)),
-        Some("invalid_grant" | "access_token_invalid") => Revocation::Gone,
-        Some(code) => match refusal(code, &body, call) {
-            Ok(failure) => Revocation::Refused(failure),
-            Err(failure) => Revocation::Unknown(failure),
-        },
-    }
 }
 
 /// A no, or else what passes.

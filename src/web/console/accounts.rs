@@ -44,6 +44,8 @@ struct Row {
     name: String,
     network: String,
     external_id: String,
+    /// What its network has counted.
+    numbers: String,
     chip: Chip,
     reason: Option<String>,
     since: String,
@@ -140,6 +142,7 @@ fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bo
         again: (may && broken && app.dialog(&account.platform).is_some())
             .then(|| format!("/connect/{}", account.platform)),
         disconnect: (may && whole).then(|| format!("/accounts/{}/disconnect", account.id)),
+        numbers: format!("/accounts/{}/metrics", account.id),
         name: account.name,
         external_id: account.external_id,
         reason: account.state_reason.filter(|_| account.parted.is_none()),

@@ -252,7 +252,6 @@ fn lack(t: &Texts, missing: &Missing) -> Lack {
         Missing::Task => t.missing_task.to_owned(),
         Missing::NoToken => t.missing_token.to_owned(),
         Missing::Elsewhere => t.missing_elsewhere.to_owned(),
-        Missing::Deleting => t.missing_deleting.to_owned(),
         Missing::Limit => t.missing_limit.to_owned(),
     };
     let who = match (missing, missing.who()) {

@@ -19,10 +19,7 @@ use super::{
     words,
 };
 use crate::{
-    ledger::{
-        accounts::{Account, By},
-        idempotency::Once,
-    },
+    ledger::{accounts::Account, idempotency::Once},
     web::{
         App,
         disconnect::{Wish, refused},
@@ -88,12 +85,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let account_id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;
-    let wish = Wish {
-        workspace_id: seat.member.workspace_id,
-        account_id,
-        by: By::Staff(None),
-        by_id: seat.member.person_id,
-    };
+    let wish = Wish { workspace_id: seat.member.workspace_id, account_id, who: seat.who };
     match app.disconnect(wish, None).await? {
         Once::Done(Err(why)) => Err(refused(why)),
         Once::Done(Ok(_)) | Once::Before(_) | Once::KeyReused => {

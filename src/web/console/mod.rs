@@ -3,6 +3,7 @@
 mod accounts;
 mod assets;
 mod change;
+mod chart;
 mod compose;
 mod connect;
 mod decide;
@@ -10,7 +11,9 @@ mod desk;
 mod disconnect;
 mod fields;
 mod form;
+mod keys;
 mod list;
+mod numbers;
 mod post;
 mod sent;
 mod session;
@@ -22,11 +25,10 @@ mod thumbnail;
 mod told;
 mod words;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -34,7 +36,8 @@ use axum::{
     routing::{get, post as posting},
 };
 
-use super::{App, House, problem::Problem};
+use super::{App, House, listed::Listed, problem::Problem};
+use crate::ledger::people::MemberRole;
 use session::{AtLeast, Seat};
 use texts::{ENGLISH, Texts};
 
@@ -74,8 +77,8 @@ fn policy(media_origin: Option<&str>) -> HeaderValue {
 }
 
 /// The console's routes.
-pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    Router::new()
+pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
+    Listed::new()
         .route("/", get(async || Redirect::to("/posts")))
         .route("/sign-in", get(sign_in::page).post(sign_in::submit))
         .route("/sign-out", posting(sign_in::leave))
@@ -99,11 +102,17 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/posts/{id}/take-down/{publication}", get(take_down::page).post(take_down::submit))
         .route("/media/{id}", get(post::media))
         .route("/media/{id}/thumbnail", get(thumbnail::one))
+        .route("/posts/{id}/metrics", get(numbers::of_a_post))
+        .route("/posts/{id}/metrics/file", get(numbers::post_file))
         .route("/accounts", get(accounts::page))
         .route("/connect/{platform}", get(connect::begin))
         .route("/connect/{platform}/callback", get(connect::back))
         .route("/accounts/connect/{id}", get(connect::page).post(connect::choose))
         .route("/accounts/{id}/disconnect", get(disconnect::page).post(disconnect::submit))
+        .route("/accounts/{id}/metrics", get(numbers::of_an_account))
+        .route("/accounts/{id}/metrics/file", get(numbers::account_file))
+        .route("/keys", get(keys::page).post(keys::make))
+        .route("/keys/{id}/revoke", posting(keys::revoke))
         .route("/workspace", posting(desk::switch_workspace))
         .route("/theme", posting(desk::choose_theme))
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
@@ -135,6 +144,21 @@ pub async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) 
     response
 }
 
+/// The address of the style sheet, for pages outside the console.
+pub fn style(app: &App) -> &str {
+    &app.console.assets.css
+}
+
+/// How long somebody has to wait who does the same again and again, and counts that they did it.
+pub fn slow_down(app: &App, who: &str) -> Option<Duration> {
+    let now = app.house.clock.monotonic();
+    let wait = app.console.throttle.wait(who, now);
+    if wait.is_none() {
+        app.console.throttle.failed(who, now);
+    }
+    wait
+}
+
 /// Days since the epoch, by the clock that was handed in.
 fn today(app: &App) -> i64 {
     app.house.clock.now().timestamp() / 86_400
@@ -159,6 +183,7 @@ struct Who {
     name: String,
     token: String,
     may_write: bool,
+    may_manage: bool,
     workspace: String,
     workspaces: Vec<Choice>,
 }
@@ -201,6 +226,7 @@ impl Shell {
             name: format!("{} {}", seat.member.first_name, seat.member.last_name),
             token: seat.token.clone(),
             may_write: seat.may_write(),
+            may_manage: seat.member.role.covers(MemberRole::Admin),
             workspace: seat.member.workspace_name.clone(),
             workspaces: workspaces.collect(),
         };

@@ -11,6 +11,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::DateTime;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer, SessionStore,
@@ -25,9 +26,10 @@ use super::texts::{ENGLISH, fill};
 use crate::{
     ledger::{
         Ledger, LedgerError,
+        audit::{Actor, Who},
         people::{Member, MemberRole, StoredSession},
     },
-    web::{App, House, problem::Problem},
+    web::{App, House, problem::Problem, whence},
 };
 
 const PERSON: &str = "person";
@@ -69,27 +71,27 @@ fn stored(record: &Record) -> session_store::Result<StoredSession> {
     Ok(StoredSession { data, expires_at })
 }
 
+/// What the ledger knows a session by: who reads it there cannot come in with it.
+fn kept_as(id: &Id) -> String {
+    hex::encode(Sha256::digest(id.to_string()))
+}
+
 #[async_trait]
 impl SessionStore for Store {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
         let session = stored(record)?;
-        while !self
-            .0
-            .create_session(&record.id.to_string(), &session)
-            .await
-            .map_err(|error| backend(&error))?
-        {
+        while !self.0.create_session(&kept_as(&record.id), &session).await.map_err(|error| backend(&error))? {
             record.id = Id::default();
         }
         Ok(())
     }
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
-        self.0.save_session(&record.id.to_string(), &stored(record)?).await.map_err(|error| backend(&error))
+        self.0.save_session(&kept_as(&record.id), &stored(record)?).await.map_err(|error| backend(&error))
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let Some(kept) = self.0.load_session(&id.to_string()).await.map_err(|error| backend(&error))? else {
+        let Some(kept) = self.0.load_session(&kept_as(id)).await.map_err(|error| backend(&error))? else {
             return Ok(None);
         };
         let decode = |error: &dyn std::fmt::Display| session_store::Error::Decode(error.to_string());
@@ -100,7 +102,7 @@ impl SessionStore for Store {
     }
 
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
-        self.0.delete_session(&id.to_string()).await.map_err(|error| backend(&error))
+        self.0.delete_session(&kept_as(id)).await.map_err(|error| backend(&error))
     }
 }
 
@@ -153,19 +155,19 @@ pub trait AtLeast: Send + Sync + 'static {
 pub struct Viewer;
 /// May write posts.
 pub struct Author;
-/// May connect accounts and disconnect them.
+/// May connect accounts and disconnect them, and manage keys.
 pub struct Admin;
 
 impl AtLeast for Viewer {
     const ROLE: MemberRole = MemberRole::Viewer;
 }
 
-impl AtLeast for Author {
-    const ROLE: MemberRole = MemberRole::Author;
-}
-
 impl AtLeast for Admin {
     const ROLE: MemberRole = MemberRole::Admin;
+}
+
+impl AtLeast for Author {
+    const ROLE: MemberRole = MemberRole::Author;
 }
 
 /// Somebody signed in, in one workspace, who may do what the page needs.
@@ -176,6 +178,8 @@ pub struct Seat<R: AtLeast> {
     pub memberships: Vec<Member>,
     /// What a form of theirs carries.
     pub token: String,
+    /// What their deeds are written down under.
+    pub who: Who,
     needs: PhantomData<R>,
 }
 
@@ -229,6 +233,7 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         let session = parts.extensions.get::<Session>().cloned().ok_or_else(Problem::internal)?;
         let person: Option<Uuid> = session.get(PERSON).await.map_err(away)?;
         let Some(person) = person else { return Err(turned(parts)) };
+        app.limits.of_person(person)?;
         let token = session.get(TOKEN).await.map_err(away)?.unwrap_or_default();
         let workspace: Option<Uuid> = session.get(WORKSPACE).await.map_err(away)?;
         renew(&session, super::today(app)).await?;
@@ -239,7 +244,9 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         if !member.role.covers(R::ROLE) {
             return Err(Problem::forbidden(fill(ENGLISH.role_lacks, &[R::ROLE.word()])).into());
         }
-        Ok(Self { member, memberships, token, needs: PhantomData })
+        let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
+        let who = Who { actor: Actor::Person(person), address };
+        Ok(Self { member, memberships, token, who, needs: PhantomData })
     }
 }
 

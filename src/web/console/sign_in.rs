@@ -1,25 +1,34 @@
 //! Signing in and out.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use askama::Template;
 use axum::{
-    Extension, Form,
-    extract::{ConnectInfo, Query, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    Form,
+    extract::{Query, State},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::json;
 use tower_sessions::Session;
+use uuid::Uuid;
 
 use super::{
     Shell, cookie, desk, render_as,
     session::{self, Seat, Viewer},
     texts::{ENGLISH, fill},
+    throttle::FREE,
     today,
 };
-use crate::web::{App, passwords, problem::Problem};
+use crate::{
+    ledger::{
+        LedgerError,
+        audit::{Action, Actor, Entry, Who},
+    },
+    web::{App, passwords, problem::Problem, whence},
+};
 
 /// Where to go on.
 #[derive(Deserialize)]
@@ -90,7 +99,7 @@ fn cookie_name(app: &App) -> &'static str {
 /// Lets somebody in.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    extensions: Extensions,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
@@ -102,7 +111,12 @@ pub async fn submit(
     if !session::same_token(&form.token, kept) {
         return again(StatusCode::FORBIDDEN, t.sign_in_stale.to_owned());
     }
-    let from = address.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
+    let address = whence::address(app.house.web.client_address, &headers, &extensions);
+    if let Some(Err(seconds)) = address.map(|address| app.limits.of_sign_in(address)) {
+        let wrong = fill(t.sign_in_throttled, &[&seconds.to_string()]);
+        return again(StatusCode::TOO_MANY_REQUESTS, wrong);
+    }
+    let from = address.map(|address| address.to_string()).unwrap_or_default();
     let who = format!("{from} {email}");
     if let Some(wait) = app.console.throttle.wait(&who, app.house.clock.monotonic()) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
@@ -113,13 +127,40 @@ pub async fn submit(
     let credential = app.house.ledger.credential(&email).await?;
     let hash = credential.as_ref().map(|it| it.password_hash.clone());
     let right = passwords::matches(SecretString::from(form.password.clone()), hash).await;
+    let person = credential.as_ref().map(|it| it.person_id);
     let Some(credential) = credential.filter(|_| right) else {
-        app.console.throttle.failed(&who, app.house.clock.monotonic());
+        let failures = app.console.throttle.failed(&who, app.house.clock.monotonic());
+        // what is free is a slip of the finger; the throttle sees to it that there are few of the others
+        if failures > FREE {
+            note(&app, Action::SignInFailed, Actor::Nobody, address, person, failures).await?;
+        }
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.sign_in_wrong.to_owned());
     };
-    app.console.throttle.passed(&who);
+    let failures = app.console.throttle.passed(&who);
+    let actor = Actor::Person(credential.person_id);
+    note(&app, Action::SignedIn, actor, address, person, failures).await?;
     session::begin(&session, credential.person_id, today(&app)).await?;
     Ok(Redirect::to(next).into_response())
+}
+
+/// Writes down who is in, or how often somebody was not: as the person that it would have been, if there is one.
+async fn note(
+    app: &App,
+    action: Action,
+    actor: Actor,
+    address: Option<IpAddr>,
+    person: Option<Uuid>,
+    failures: u32,
+) -> Result<(), LedgerError> {
+    let entry = Entry {
+        who: Who { actor, address },
+        action,
+        object: "person",
+        object_id: person.map_or_else(|| "unknown".to_owned(), |id| id.to_string()),
+        workspace_id: None,
+        detail: json!({ "failures": failures }),
+    };
+    app.house.ledger.audit(&entry).await
 }
 
 /// What the form to leave sends.

@@ -21,7 +21,7 @@ use crate::{
     ledger::{
         LedgerError,
         access::Breaks,
-        accounts::{Account, By},
+        accounts::Account,
         control::Refusal,
         idempotency::{Answer, Once},
         jobs::{JobRow, Write},
@@ -114,6 +114,10 @@ pub async fn disconnect(
     body: Body,
 ) -> Result<Response, Problem> {
     let account_id = id(&account, "account")?;
+    // of another workspace there is none, whatever else is wrong
+    if !app.house.ledger.has_account(account_id, Some(caller.workspace_id)).await? {
+        return Err(Problem::not_found("account"));
+    }
     let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked =
         asked(&headers, caller.workspace_id, &format!("DELETE /api/v1/accounts/{account_id}"), &bytes)?;
@@ -121,7 +125,7 @@ pub async fn disconnect(
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
-    let wish = Wish { workspace_id: caller.workspace_id, account_id, by: By::Key, by_id: caller.key_id };
+    let wish = Wish { workspace_id: caller.workspace_id, account_id, who: caller.who };
     match app.disconnect(wish, asked).await? {
         Once::Done(Ok(done)) => Ok(give(disconnected(&done.account), false)),
         Once::Done(Err(why)) => Err(refused(why)),
@@ -155,6 +159,10 @@ pub async fn refresh(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = id(&account, "account")?;
+    // of another workspace there is none, whatever else is wrong
+    if !app.house.ledger.has_account(id, Some(caller.workspace_id)).await? {
+        return Err(Problem::not_found("account"));
+    }
     let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/refresh"), &bytes)?;
     let findings = body::nothing(&body::json(&bytes)?);
@@ -165,7 +173,8 @@ pub async fn refresh(
     // who hangs up now must not leave half of it
     let acting = tokio::spawn(async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
-        let done = app.house.ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
+        let ledger = app.house.ledger.of(caller.who);
+        let done = ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
         if let Once::Done(Ok(row)) = &done {
             let (kind, run_at) = (row.kind.clone(), row.run_at.unwrap_or(row.created_at));
             (app.house.nudge)(vec![Hint { kind, workspace_id: row.workspace_id, job_id: row.id, run_at }]);
