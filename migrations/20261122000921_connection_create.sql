@@ -69,6 +69,5 @@ ALTER TABLE account
     ADD CONSTRAINT account_parting CHECK (
         (disconnected_at IS NULL) = (parting IS NULL) AND (disconnected_at IS NULL) = (disconnected_how IS NULL));
 CREATE INDEX account_by_external ON account (platform, external_id);
-CREATE INDEX account_by_subject ON account (subject_id, platform) WHERE subject_id IS NOT NULL;
 -- One job an account, so that one worker at a time takes its access back.
 CREATE UNIQUE INDEX one_disconnect_job ON job (account_id) WHERE kind = 'disconnect';
