@@ -11,7 +11,6 @@ use jobs::{
     erasure::{Stage, Standing, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation},
 };
-use secrecy::SecretString;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 

@@ -15,6 +15,7 @@ use jobs::{
 };
 use secrecy::SecretString;
 use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -137,15 +138,7 @@ impl Ledger {
         };
         let due = due.map(|row| hint(row.id, row.run_at));
         if due.is_some() {
-            let entry = Entry {
-                who: self.who(),
-                action: Action::AccountDisconnected,
-                object: "account",
-                object_id: wish.account_id.to_string(),
-                workspace_id: Some(wish.workspace_id),
-                detail: json!({}),
-            };
-            audit::record(&mut tx, &entry).await?;
+            self.note_parting(&mut tx, wish.workspace_id, wish.account_id).await?;
         }
         let account = lock_accounts(&mut tx, wish.workspace_id, &[wish.account_id]).await?.pop();
         let done = match account {
@@ -180,6 +173,7 @@ impl Ledger {
             Whose::Tiktok(id) => (Some(id), None),
             Whose::Meta(id) => (None, Some(id)),
         };
+        let mut tx = self.pool.begin().await?;
         let rows = sqlx::query!(
             r#"WITH it AS (
                    UPDATE account
@@ -203,7 +197,7 @@ impl Ledger {
                SELECT gen_random_uuid(), $6, workspace_id, id, ledger_now(), jsonb_build_object('account_id', id) FROM it
                ON CONFLICT (account_id) WHERE kind = 'disconnect' DO UPDATE
                SET run_at = ledger_now(), epoch = job.epoch + 1
-               RETURNING id, workspace_id, run_at"#,
+               RETURNING id, workspace_id, account_id AS "account_id!", run_at"#,
             tiktok,
             meta,
             BY_OWNER,
@@ -211,8 +205,12 @@ impl Ledger {
             &META.map(str::to_owned),
             Disconnect::KIND,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *tx)
         .await?;
+        for row in &rows {
+            self.note_parting(&mut tx, row.workspace_id, row.account_id).await?;
+        }
+        tx.commit().await?;
         let hint = |id, workspace_id, run_at| Hint {
             kind: Disconnect::KIND.into(),
             workspace_id,
@@ -220,6 +218,24 @@ impl Ledger {
             run_at,
         };
         Ok(rows.into_iter().map(|row| hint(row.id, row.workspace_id, row.run_at)).collect())
+    }
+
+    /// Writes down who parted the account from its access: where a network tells it, somebody who is not known here.
+    async fn note_parting(
+        &self,
+        tx: &mut PgConnection,
+        workspace_id: Uuid,
+        account: Uuid,
+    ) -> Result<(), LedgerError> {
+        let entry = Entry {
+            who: self.who(),
+            action: Action::AccountDisconnected,
+            object: "account",
+            object_id: account.to_string(),
+            workspace_id: Some(workspace_id),
+            detail: json!({}),
+        };
+        audit::record(tx, &entry).await
     }
 
     /// Shreds an account's access in the statement that records how it was parted from it. Nothing happens where the account

@@ -507,7 +507,7 @@ async fn a_page(system: &System, n: usize) -> (String, String) {
     let (page, person) = (format!("2040000000000{n:02}"), format!("77000{n}"));
     let access = format!("page-{page}");
     let account = json!({
-        "platform": FACEBOOK, "external_id": page, "name": page, "access_token": access,
+        "platform": FACEBOOK, "external_id": page, "name": page, "access_token": access, "subject_id": person,
     });
     system.tell("accounts", &account).await;
     let add = ["account", "add", "--workspace", "Bakery", "--offline", "--platform", FACEBOOK];

@@ -141,6 +141,7 @@ fn of_the_api() -> Vec<Line> {
         post("/api/v1/media/uploads/{id}/complete", Key(MediaWrite), &["upload"], Sends::None, 409),
         get("/api/v1/accounts", Key(AccountsRead), &[], 200),
         post("/api/v1/accounts/{id}/refresh", Key(AccountsWrite), &["account"], Sends::None, 202),
+        line(Method::DELETE, "/api/v1/accounts/{id}", Key(AccountsWrite), &["account"], Sends::None, 202),
         get("/api/v1/jobs", AnyKey(JobsRead), &[], 200),
         post("/api/v1/jobs/{id}/retry", AnyKey(JobsWrite), &["job"], Sends::None, 409),
         post("/api/v1/jobs/{id}/cancel", AnyKey(JobsWrite), &["job"], Sends::None, 202),
@@ -163,6 +164,7 @@ fn of_the_api() -> Vec<Line> {
         get("/metrics", Nothing, &[], 401),
         // wants a signature
         post("/api/webhooks/tiktok", Nothing, &[], Sends::Json("{}"), 401),
+        post("/api/deauthorize", Nothing, &[], Sends::Json("{}"), 403),
         // the address is the permission
         get("/p/{call}/{file}", Nothing, &["any", "any"], 404),
     ]
@@ -210,6 +212,14 @@ fn of_the_console() -> Vec<Line> {
         get("/media/{id}", Role(Viewer), &["media"], 307),
         get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
         get("/accounts", Role(Viewer), &[], 200),
+        get("/accounts/{id}/disconnect", Role(Admin), &["account"], 200),
+        post("/accounts/{id}/disconnect", Role(Admin), &["account"], Sends::Form(&[]), 303),
+        get("/connect/{platform}", Role(Admin), &["platform"], 303),
+        // it brings nothing
+        get("/connect/{platform}/callback", Role(Admin), &["platform"], 400),
+        // only whoever began it has it
+        get("/accounts/connect/{id}", Role(Admin), &["any"], 404),
+        post("/accounts/connect/{id}", Role(Admin), &["any"], Sends::Form(&[]), 404),
         get("/keys", Role(Admin), &[], 200),
         post(
             "/keys",
@@ -255,6 +265,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         ("job", job.to_string()),
         ("key", keys[0].id.to_string()),
         ("queue", "publish".to_owned()),
+        ("platform", "tiktok".to_owned()),
         ("any", Uuid::now_v7().to_string()),
     ])
 }
@@ -434,7 +445,7 @@ async fn every_route_of_the_api_lets_in_whom_it_should_with_every_scope_and_ever
 
 /// Whether its path names things that belong to a workspace.
 fn own_ids(line: &Line) -> bool {
-    line.ids.iter().any(|id| !["any", "queue"].contains(id))
+    line.ids.iter().any(|id| !["any", "queue", "platform"].contains(id))
 }
 
 #[tokio::test]

@@ -345,11 +345,4 @@ mod tests {
         assert!(matches!(of(Class::Permanent), Exchange::Refused(_)));
         assert!(matches!(of(Class::Transient), Exchange::Unknown(_)));
     }
-
-    #[test]
-    fn an_app_that_was_taken_off_is_gone() {
-        let of = |code: &str| revocation(Err(Failure::new(Class::Auth, code, "no")));
-        assert!(matches!(of("190/458"), Revocation::Gone));
-        assert!(matches!(of("190/463"), Revocation::Refused(_)));
-    }
 }
