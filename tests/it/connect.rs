@@ -212,6 +212,9 @@ async fn a_page_and_the_instagram_behind_it_are_connected_and_nothing_of_the_way
     }
     let subjects = "SELECT count(*) FROM account WHERE subject_id = '7001' AND connected_by IS NOT NULL";
     assert_eq!(system.database.count(subjects).await, 2);
+    let written = "SELECT count(*) FROM audit JOIN account a ON a.id::text = object_id
+                   WHERE action = 'account_connected' AND actor = 'person' AND actor_id = a.connected_by";
+    assert_eq!(system.database.count(written).await, 2, "whoever chose has connected them");
     system.every_call_was_logged_first().await;
 
     // P-C3: the code is nowhere, and nothing secret of the way is kept

@@ -99,6 +99,8 @@ async fn an_account_is_disconnected_its_access_taken_back_and_its_posts_are_told
     let row = staff.get("/accounts").await.text;
     assert!(row.contains("by A program with an API key"), "{row}");
     assert!(row.contains("Its network has taken the access back"), "{row}");
+    let written = "SELECT count(*) FROM audit WHERE action = 'account_disconnected' AND actor = 'key'";
+    assert_eq!(system.database.count(written).await, 1);
     // nothing renews it, and wishing it again changes nothing
     let (status, _) = system.api(Method::POST, &format!("/api/v1/accounts/{id}/refresh"), None).await;
     assert_eq!(status, 409);
@@ -205,6 +207,47 @@ async fn what_a_network_will_not_take_back_within_a_day_is_shredded_all_the_same
     sqlx::query(day).execute(&system.database.pool).await.unwrap();
     parted(&system, ID, "unproved").await;
     assert_eq!(tokens(&system, &id).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_whose_token_has_ended_is_taken_back_by_the_app() {
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    let ended =
+        json!({ "graph": { "code": 190, "subcode": 463, "http": 400, "message": "ended", "effect": false } });
+    system.fault(json!({ "call": "permissions", "times": 1, "fault": ended })).await;
+    disconnect(&system, &id).await;
+    parted(&system, ID, "revoked").await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 2));
+    let said =
+        "SELECT count(*) FROM remote_call WHERE kind = 'revoke' AND verdict = 'ok' AND remote_code IS NULL";
+    assert_eq!(system.database.count(said).await, 1, "the app was told that it is gone");
+    system.every_call_was_logged_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_was_disconnected_keeps_no_deletion_from_taking_the_grant_back() {
+    let system = start(1).await;
+    let (one, other) = ("104000000000954", "104000000000955");
+    page(&system, one, json!({})).await;
+    page(&system, other, json!({})).await;
+    let staff = Person::admin(&system).await;
+    staff.connects(FACEBOOK, &[one, other], &[&key(FACEBOOK, one), &key(FACEBOOK, other)]).await;
+    let id = |account: Value| account["id"].as_str().unwrap().to_owned();
+    let (first, second) = (id(shown(&system, one).await.unwrap()), id(shown(&system, other).await.unwrap()));
+    disconnect(&system, &first).await;
+    parted(&system, one, "kept").await;
+    assert_eq!(system.database.count("SELECT count(*) FROM connection").await, 1);
+    system.told(&["delete-subject", "--account", &second]).await;
+    eventually("the deletion to be done", || async {
+        let done = "SELECT count(*) FROM deletion_request WHERE stage = 'done'";
+        if system.database.count(done).await == 1 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    let revoked = "SELECT count(*) FROM deletion_account WHERE revocation = 'revoked'";
+    assert_eq!((system.database.count(revoked).await, asked(&system).await), (1, 1));
+    // what the dialog had offered names what was deleted
+    assert_eq!(system.database.count("SELECT count(*) FROM connection").await, 0);
 }
 
 async fn dies(armed: (&str, &str), asked_for: usize) {
