@@ -281,11 +281,11 @@ fn signed(secret: &str, payload: &Value) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the sender's clock is the machine's")]
-fn now() -> i64 {
+pub fn now() -> i64 {
     chrono::Utc::now().timestamp()
 }
 
-async fn deauthorizes(system: &System, person: &str, at: i64) -> u16 {
+pub async fn deauthorizes(system: &System, person: &str, at: i64) -> u16 {
     let payload =
         json!({ "algorithm": "HMAC-SHA256", "user_id": person, "issued_at": at, "profile_id": "7" });
     let http = crate::harness::client();

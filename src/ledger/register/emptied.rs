@@ -47,39 +47,6 @@ macro_rules! of_marked {
     };
 }
 
-/// Connections on their way that may name what is deleted: all of the workspace that began before the request, for what a
-/// dialog offered is not told apart once its accounts are gone; and those of somebody who is marked. They last a day.
-macro_rules! on_its_way {
-    ($row:literal) => {
-        concat!(
-            "(",
-            $row,
-            ".workspace_id IN (SELECT d.workspace_id FROM deletion_account d WHERE d.request_id = $1) AND ",
-            $row,
-            ".created_at <= (SELECT r.received_at FROM deletion_request r WHERE r.id = $1) OR ",
-            $row,
-            ".person_id IN (SELECT m.id FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'person'))"
-        )
-    };
-}
-
-/// The same rows, found from the request.
-macro_rules! beside_what_is_marked {
-    ($row:literal) => {
-        concat!(
-            "JOIN deletion_request r ON r.id = $1 WHERE EXISTS (SELECT FROM deletion_account d \
-             WHERE d.request_id = r.id AND d.workspace_id = ",
-            $row,
-            ".workspace_id AND ",
-            $row,
-            ".created_at <= r.received_at) OR EXISTS (SELECT FROM deletion_mark m \
-             WHERE m.request_id = r.id AND m.kind = 'person' AND m.id = ",
-            $row,
-            ".person_id)"
-        )
-    };
-}
-
 const HISTORY: &str = "what happened and why, for whoever has to explain it; retention.history";
 const WHILE_CONNECTED: &str = "to publish for the account; while the connection lives";
 const WHILE_POST: &str = "to publish, and to prove what became of it; while the post is kept";
@@ -473,13 +440,7 @@ pub const EMPTIED: &[Store] = &[
         why: "what a network's dialog gave; until the accounts are connected, half an hour at most",
         personal: &[("sealed", "a code or a token, sealed")],
         plain: &["connection_id", "field", "key_id"],
-        purge: Purge::Rows {
-            of: concat!("t.connection_id IN (SELECT c.id FROM connection c WHERE ", on_its_way!("c"), ")"),
-            left: concat!(
-                "SELECT count(*) FROM connection c JOIN vault.connection_secret t ON t.connection_id = c.id ",
-                beside_what_is_marked!("c")
-            ),
-        },
+        purge: of_marked!("vault.connection_secret", "connection_id", "connection"),
     },
     Store {
         name: "connection",
@@ -506,10 +467,7 @@ pub const EMPTIED: &[Store] = &[
             "expires_at",
             "ended_at",
         ],
-        purge: Purge::Rows {
-            of: on_its_way!("t"),
-            left: concat!("SELECT count(*) FROM connection t ", beside_what_is_marked!("t")),
-        },
+        purge: of_marked!("connection", "id", "connection"),
     },
     Store {
         name: "membership",
