@@ -455,7 +455,6 @@ async fn accounts_are_connected_and_disconnected_without_a_mouse_or_a_script() {
     let system = System::with_workers(1).await;
     let page = serde_json::json!({
         "platform": FACEBOOK, "external_id": "104000000000999", "name": "Bakery am Markt", "access_token": "token-999",
-        "subject_id": "7001",
     });
     system.tell("accounts", &page).await;
     let person = Person::at(&system.url("/sign-in")).await;
@@ -475,7 +474,7 @@ async fn accounts_are_connected_and_disconnected_without_a_mouse_or_a_script() {
     let (_, post) = system.api(reqwest::Method::POST, "/api/v1/posts", Some(&wish)).await;
     system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
     // its owner takes the app off at the network, and thinks better of it
-    assert_eq!(deauthorizes(&system, "7001", now()).await, 200);
+    assert_eq!(deauthorizes(&system, "1000218475", now()).await, 200);
     person.waits_for(&system, "by its owner, at the network").await;
     person.look("accounts-removed").await;
     person.connects_a_page("104000000000999").await;
