@@ -279,8 +279,8 @@ async fn put_away(
     secret: &str,
     sealer: &Sealer,
 ) -> Result<(), LedgerError> {
-    let (key, sealed) = sealer.seal(secret.as_bytes(), &row_name(id, field));
-    let kept = sqlx::query_scalar!("SELECT keep_connection_secret($1, $2, $3, $4)", id, field, key, &sealed)
+    let (key, blob) = sealer.seal(secret.as_bytes(), &row_name(id, field));
+    let kept = sqlx::query_scalar!("SELECT keep_connection_secret($1, $2, $3, $4)", id, field, key, &blob)
         .fetch_one(connection)
         .await?;
     if kept == Some(true) {

@@ -31,7 +31,7 @@ async fn end_connections(worker: &Worker) {
     match worker.in_time(worker.parts.duties.end_connections()).await {
         Ok(0) => {}
         Ok(connections) => {
-            tracing::info!(connections, "connections were not gone on with, and have ended")
+            tracing::info!(connections, "connections were not gone on with, and have ended");
         }
         Err(error) => tracing::warn!(%error, "connections could not be ended; it is tried again"),
     }
