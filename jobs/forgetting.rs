@@ -33,8 +33,13 @@ pub trait Revoking: Send + Sync {
         1
     }
 
-    /// Asks for the grant to be taken back, of the token of the call. `subject` is the person who gave it, by the
-    /// network's app-scoped id, where that is known.
+    /// Whether it takes back the grant of a person whom it knows by the app-scoped id where no token of theirs is left.
+    fn knows_people(&self) -> bool {
+        false
+    }
+
+    /// Asks for the grant to be taken back, of the token of the call; an empty one is none. `subject` is the person who
+    /// gave it, by the network's app-scoped id, where that is known.
     async fn revoke(&self, call: &Call<'_>, subject: Option<&str>) -> Revocation;
 }
 

@@ -4,6 +4,8 @@
 //! what came of it; keeping, moving and repeating jobs is the business of those who call it.
 
 pub mod comment;
+pub mod connect;
+pub mod connections;
 pub mod contract;
 pub mod control;
 pub mod cron_line;
@@ -11,6 +13,7 @@ pub mod deletion;
 #[cfg(test)]
 mod deletion_model;
 pub mod desk;
+pub mod disconnect;
 pub mod erasure;
 pub mod failpoint;
 pub mod forecast;
@@ -51,6 +54,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<metric_snapshot::MetricSnapshot>(),
     Kind::of::<token_refresh::TokenRefresh>(),
     Kind::of::<deletion::DeletionJob>(),
+    Kind::of::<connect::Connect>(),
+    Kind::of::<disconnect::Disconnect>(),
 ];
 
 /// What the engine is tried with.

@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{
     config::{self, ConfigError, Settings},
-    ledger::{KeyRing, Ledger, LedgerError, Role, clock::LedgerClock, origin::LedgerOrigin},
+    ledger::{KeyRing, Ledger, LedgerError, Role, Sealer, clock::LedgerClock, origin::LedgerOrigin},
     networks::{self, Connected, NETWORKS, s3::S3},
     queue::{Queue, QueueError},
     telemetry::Ready,
@@ -191,6 +191,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
     // it seals and opens addresses; the tokens are out of web's reach
     let ring = Arc::new(key_ring()?);
+    let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     let public_url = public_url()?;
     if let Some(doubt) = web::whence::doubt(settings.web.client_address, &public_url) {
@@ -214,6 +215,8 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
         tiktok: tiktok_app(),
+        dialogs,
+        sealer: Sealer::new(Arc::clone(&ring)),
         deletions: Deletions {
             ring,
             meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),

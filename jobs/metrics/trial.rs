@@ -102,6 +102,8 @@ impl World {
             gate: &Open,
             vault: self,
             renewals: None,
+            connections: None,
+            partings: None,
             snapshots: Some(self),
             forgetting: None,
             media: self,

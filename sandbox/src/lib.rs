@@ -10,6 +10,7 @@ pub mod clock;
 pub mod connection;
 pub mod control;
 pub mod demo;
+pub mod dialog;
 pub mod duration;
 pub mod effects;
 pub mod event;

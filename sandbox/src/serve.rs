@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::media::MediaStore;
 use crate::model::Webhook;
 use crate::state::{Book, Rules, Sandbox};
-use crate::{control, duration, graph, s3, tiktok, wall};
+use crate::{control, dialog, duration, graph, s3, tiktok, wall};
 
 /// What `sandbox serve` is told.
 #[derive(Debug, Clone, Args)]
@@ -81,6 +81,9 @@ impl Options {
 pub struct Addresses {
     /// The Graph API with its version.
     pub graph: String,
+    /// Meta's dialog, with the version.
+    #[serde(default)]
+    pub dialog: String,
     /// Meta's resumable uploads.
     pub rupload: String,
     /// TikTok's API; its paths begin with `/v2`.
@@ -153,6 +156,7 @@ fn addresses(options: &Options, web: SocketAddr, s3: SocketAddr) -> Addresses {
     let base = format!("http://{}", reachable(web));
     Addresses {
         graph: format!("{base}/graph/{}", graph::VERSION),
+        dialog: format!("{base}/facebook/{}", graph::VERSION),
         rupload: format!("{base}/rupload"),
         tiktok: format!("{base}/tiktok"),
         s3: format!("http://{}", reachable(s3)),
@@ -210,6 +214,7 @@ fn router(sandbox: Arc<Sandbox>) -> Router {
         .route("/rupload/{*path}", any(at_graph))
         .route("/tiktok/{*path}", any(at_tiktok))
         .nest("/_control", control::router())
+        .merge(dialog::router())
         .merge(wall::router())
         .layer(DefaultBodyLimit::disable())
         .with_state(sandbox)

@@ -187,7 +187,29 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    Ok([publications, posts, files, jobs].iter().map(sqlx::postgres::PgQueryResult::rows_affected).sum())
+    // what a dialog offered names the accounts, also where nobody chose them; it lasts a day
+    let connections = sqlx::query!(
+        r#"INSERT INTO deletion_mark (request_id, id, kind)
+           SELECT $1, c.id, 'connection' FROM connection c
+           WHERE EXISTS (
+                   SELECT FROM deletion_account d
+                   JOIN account a ON a.id = d.account_id
+                   JOIN deletion_request r ON r.id = d.request_id
+                   WHERE d.request_id = $1 AND (r.workspace_id IS NULL OR c.workspace_id = a.workspace_id)
+                     AND (c.subject_id = a.subject_id
+                          OR c.offers @> jsonb_build_array(
+                              jsonb_build_object('platform', a.platform, 'external_id', a.external_id))))
+              OR EXISTS (SELECT FROM deletion_mark m
+                         WHERE m.request_id = $1 AND m.kind = 'person' AND m.id = c.person_id)
+           ON CONFLICT DO NOTHING"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok([publications, posts, files, jobs, connections]
+        .iter()
+        .map(sqlx::postgres::PgQueryResult::rows_affected)
+        .sum())
 }
 
 /// Whether files are to be erased. What is still somebody's is spared.

@@ -2,6 +2,7 @@
 
 mod access;
 pub mod comments;
+pub mod connect;
 pub mod insights;
 mod revoke;
 mod usage;

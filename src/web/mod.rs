@@ -4,9 +4,11 @@
 pub mod access;
 pub mod body;
 pub mod check;
+pub mod connect;
 pub mod console;
 pub mod counted;
 pub mod deletion;
+pub mod disconnect;
 pub mod finding;
 pub mod inspect;
 pub mod intake;
@@ -41,7 +43,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use jobs::{desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
+use jobs::{connections::Dialog, desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -50,7 +52,7 @@ use uuid::Uuid;
 use crate::{
     config,
     ledger::{
-        Ledger,
+        Ledger, Sealer,
         accept::{Accepted, Question},
         audit::Who,
         edit::{About, Written},
@@ -102,6 +104,10 @@ pub struct House {
     pub tiktok: Option<TiktokApp>,
     /// What requests for deletion need.
     pub deletions: deletion::Deletions,
+    /// Where people grant access to their accounts.
+    pub dialogs: Vec<Dialog>,
+    /// What a dialog gave is put away with it.
+    pub sealer: Sealer,
 }
 
 /// Our app at TikTok.

@@ -25,7 +25,7 @@ use super::{
     vault::{LedgerVault, WatchedVault},
 };
 use crate::ledger::{
-    Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
+    Back, Claimed, ClaimedConnections, ClaimedPartings, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
     flight::Flight,
     forgetting::ClaimedForgetting,
@@ -106,6 +106,8 @@ impl Worker {
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let vault = WatchedVault { vault, opened: &attempt.opened };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
+        let connections = ClaimedConnections::new(&parts.ledger, &parts.ring, job.claim);
+        let partings = ClaimedPartings::new(&parts.ledger, &parts.ring, job.claim);
         let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
         let desk = Desk {
@@ -116,6 +118,8 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
+            connections: Some(&connections),
+            partings: Some(&partings),
             snapshots: Some(&snapshots),
             forgetting: Some(&forgetting),
             media: &*parts.media,

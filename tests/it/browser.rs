@@ -10,7 +10,10 @@ use chromiumoxide::{
     browser::{Browser, BrowserConfig},
     cdp::browser_protocol::{
         dom::SetFileInputFilesParams,
-        emulation::{MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams},
+        emulation::{
+            MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
+            SetScriptExecutionDisabledParams,
+        },
         input::InsertTextParams,
     },
     element::Element,
@@ -20,7 +23,10 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use futures_util::StreamExt;
 use tempfile::TempDir;
 
-use crate::harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually, eventually_within};
+use crate::{
+    disconnect::{deauthorizes, now},
+    harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually, eventually_within},
+};
 
 /// The widths that pages are looked at in, in pixels.
 const WIDTHS: [u32; 2] = [1280, 390];
@@ -142,6 +148,28 @@ impl Person {
             }
         }
         self.page.execute(SetDeviceMetricsOverrideParams::new(1280, 1000, 1.0, false)).await.unwrap();
+    }
+
+    /// Goes through Facebook's dialog from the page of the accounts, and connects a Page that it leads to.
+    async fn connects_a_page(&self, id: &str) {
+        self.send("a[href='/connect/facebook_page']", "#allow").await;
+        assert!(self.text().await.contains("asks for access"), "{}", self.text().await);
+        self.send("#allow", "#connect").await;
+        self.look("connect-choose").await;
+        self.tick(&format!("#offer-facebook_page-{id}")).await;
+        self.send("#connect", "p.note.strong").await;
+        assert!(self.text().await.contains("Connected"), "{}", self.text().await);
+        self.look("connect-done").await;
+    }
+
+    /// Looks at the accounts until one says that it was disconnected, in these words.
+    async fn waits_for(&self, system: &System, words: &str) {
+        eventually("the row to say so", || async {
+            self.go(&system.url("/accounts")).await;
+            let text = self.text().await;
+            if text.contains("Disconnected on") && text.contains(words) { Ok(()) } else { Err(text) }
+        })
+        .await;
     }
 
     async fn sign_in(&self) {
@@ -420,4 +448,40 @@ async fn a_post_is_taken_down_by_two_clicks_where_the_network_allows_it() {
     })
     .await;
     person.look("take-down-refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_connected_and_disconnected_without_a_mouse_or_a_script() {
+    let system = System::with_workers(1).await;
+    let page = serde_json::json!({
+        "platform": FACEBOOK, "external_id": "104000000000999", "name": "Bakery am Markt", "access_token": "token-999",
+    });
+    system.tell("accounts", &page).await;
+    let person = Person::at(&system.url("/sign-in")).await;
+    person.sign_in().await;
+    person.page.execute(SetScriptExecutionDisabledParams::new(true)).await.unwrap();
+    person.go(&system.url("/accounts")).await;
+    person.connects_a_page("104000000000999").await;
+    person.go(&system.url("/accounts")).await;
+    assert!(person.text().await.contains("Bakery am Markt"));
+    person.look("accounts-connected").await;
+    let id: String = sqlx::query_scalar("SELECT id::text FROM account WHERE external_id = '104000000000999'")
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    let wish =
+        serde_json::json!({ "caption": "fresh bread", "kind": "post", "targets": [{ "account_id": id }] });
+    let (_, post) = system.api(reqwest::Method::POST, "/api/v1/posts", Some(&wish)).await;
+    system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
+    // its owner takes the app off at the network, and thinks better of it
+    assert_eq!(deauthorizes(&system, "1000218475", now()).await, 200);
+    person.waits_for(&system, "by its owner, at the network").await;
+    person.look("accounts-removed").await;
+    person.connects_a_page("104000000000999").await;
+    person.go(&system.url("/accounts")).await;
+    person.send(&format!("a[href='/accounts/{id}/disconnect']"), "#disconnect").await;
+    person.look("disconnect").await;
+    person.send("#disconnect", "a[href='/connect/facebook_page']").await;
+    person.waits_for(&system, "by Dana Levi").await;
+    person.look("accounts-disconnected").await;
 }

@@ -531,7 +531,7 @@ async fn a_page(system: &System, n: usize) -> (String, String) {
     let (page, person) = (format!("2040000000000{n:02}"), format!("77000{n}"));
     let access = format!("page-{page}");
     let account = json!({
-        "platform": FACEBOOK, "external_id": page, "name": page, "access_token": access,
+        "platform": FACEBOOK, "external_id": page, "name": page, "access_token": access, "subject_id": person,
     });
     system.tell("accounts", &account).await;
     let add = ["account", "add", "--workspace", "Bakery", "--offline", "--platform", FACEBOOK];
@@ -584,7 +584,7 @@ async fn a_worker_killed_at_any_step_of_a_deletion_leaves_it_done_once() {
 async fn tokens_are_destroyed_in_time_although_the_network_is_away() {
     // P-D7
     let mut system = System::start().await;
-    system.environment.insert("POSTROOM__DELETION__SHRED".into(), "4s".into());
+    system.environment.insert("POSTROOM__DELETION__SHRED".into(), "8s".into());
     system.environment.insert("POSTROOM__DELETION__DRAIN".into(), "1s".into());
     system.fault(json!({ "call": "permissions", "fault": "no_effect_then_500" })).await;
     let person = another_person(&system, 1).await;

@@ -146,6 +146,7 @@ fn of_the_api() -> Vec<Line> {
         post("/api/v1/media/uploads/{id}/complete", Key(MediaWrite), &["upload"], Sends::None, 409),
         get("/api/v1/accounts", Key(AccountsRead), &[], 200),
         post("/api/v1/accounts/{id}/refresh", Key(AccountsWrite), &["account"], Sends::None, 202),
+        line(Method::DELETE, "/api/v1/accounts/{id}", Key(AccountsWrite), &["account"], Sends::None, 202),
         get("/api/v1/posts/{id}/metrics", Key(MetricsRead), &["post"], 200),
         get("/api/v1/accounts/{id}/metrics", Key(MetricsRead), &["account"], 200),
         post("/api/v1/accounts/{id}/snapshot", Key(AccountsWrite), &["account"], Sends::None, 202),
@@ -178,6 +179,7 @@ fn of_the_api() -> Vec<Line> {
         post("/api/delete-data", Nothing, &[], Sends::Form(&[]), 403),
         get("/.well-known/receipt-keys", Nothing, &[], 200),
         get("/.well-known/receipt-keys/{key}", Nothing, &["any"], 404),
+        post("/api/deauthorize", Nothing, &[], Sends::Form(&[]), 403),
         // the address is the permission
         get("/p/{call}/{file}", Nothing, &["any", "any"], 404),
     ]
@@ -227,6 +229,14 @@ fn of_the_console() -> Vec<Line> {
         get("/media/{id}", Role(Viewer), &["media"], 307),
         get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
         get("/accounts", Role(Viewer), &[], 200),
+        get("/accounts/{id}/disconnect", Role(Admin), &["account"], 200),
+        post("/accounts/{id}/disconnect", Role(Admin), &["account"], Sends::Form(&[]), 303),
+        get("/connect/{platform}", Role(Admin), &["platform"], 303),
+        // it brings nothing
+        get("/connect/{platform}/callback", Role(Admin), &["platform"], 400),
+        // only whoever began it has it
+        get("/accounts/connect/{id}", Role(Admin), &["any"], 404),
+        post("/accounts/connect/{id}", Role(Admin), &["any"], Sends::Form(&[]), 404),
         get("/accounts/{id}/metrics", Role(Viewer), &["account"], 200),
         get("/accounts/{id}/metrics/file", Role(Viewer), &["account"], 200),
         get("/privacy/delete", Nothing, &[], 200),
@@ -283,6 +293,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         ("job", job.to_string()),
         ("key", keys[0].id.to_string()),
         ("queue", "publish".to_owned()),
+        ("platform", "tiktok".to_owned()),
         ("any", Uuid::now_v7().to_string()),
     ])
 }
@@ -462,7 +473,7 @@ async fn every_route_of_the_api_lets_in_whom_it_should_with_every_scope_and_ever
 
 /// Whether its path names things that belong to a workspace.
 fn own_ids(line: &Line) -> bool {
-    line.ids.iter().any(|id| !["any", "queue"].contains(id))
+    line.ids.iter().any(|id| !["any", "queue", "platform"].contains(id))
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     comment::Comments,
+    connections::Dialog,
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
@@ -30,7 +31,7 @@ use jobs::{
 use postroom::{
     config,
     ledger::{
-        KeyRing, Ledger, Role,
+        KeyRing, Ledger, Role, Sealer,
         accounts::{self, NewAccount},
         keys::{self, NewKey, Scope},
         people::{MemberRole, NewPerson},
@@ -516,6 +517,15 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
         tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
         deletions: Deletions { ring: Arc::new(ring()), meta_secret: Some(SecretString::from("app-secret")) },
+        dialogs: vec![Dialog {
+            platform: "tiktok",
+            also: &[],
+            address: "https://www.tiktok.com/v2/auth/authorize/".into(),
+            client: ("client_key", "key".into()),
+            scopes: &["user.info.basic", "video.publish"],
+            challenged: true,
+        }],
+        sealer: Sealer::new(Arc::new(ring())),
     }
 }
 

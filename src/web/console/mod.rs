@@ -5,8 +5,10 @@ mod assets;
 mod change;
 mod chart;
 mod compose;
+mod connect;
 mod decide;
 mod desk;
+mod disconnect;
 mod fields;
 mod form;
 mod keys;
@@ -106,6 +108,10 @@ pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
         .route("/posts/{id}/metrics", get(numbers::of_a_post))
         .route("/posts/{id}/metrics/file", get(numbers::post_file))
         .route("/accounts", get(accounts::page))
+        .route("/connect/{platform}", get(connect::begin))
+        .route("/connect/{platform}/callback", get(connect::back))
+        .route("/accounts/connect/{id}", get(connect::page).post(connect::choose))
+        .route("/accounts/{id}/disconnect", get(disconnect::page).post(disconnect::submit))
         .route("/accounts/{id}/metrics", get(numbers::of_an_account))
         .route("/accounts/{id}/metrics/file", get(numbers::account_file))
         .route("/keys", get(keys::page).post(keys::make))

@@ -155,7 +155,7 @@ pub trait AtLeast: Send + Sync + 'static {
 pub struct Viewer;
 /// May write posts.
 pub struct Author;
-/// May manage keys.
+/// May connect accounts and disconnect them, and manage keys.
 pub struct Admin;
 
 impl AtLeast for Viewer {
@@ -215,6 +215,11 @@ impl<R: AtLeast> Seat<R> {
         if same_token(token, &self.token) { Ok(()) } else { Err(Problem::forbidden(ENGLISH.csrf)) }
     }
 
+    /// Whether they may connect accounts and disconnect them.
+    pub fn may_connect(&self) -> bool {
+        self.member.role.covers(MemberRole::Admin)
+    }
+
     /// Whether they may write posts.
     pub fn may_write(&self) -> bool {
         self.member.role.covers(MemberRole::Author)
@@ -265,6 +270,8 @@ fn turned(parts: &Parts) -> Turned {
 fn sign_in_address(parts: &Parts) -> String {
     let wanted =
         if parts.method == Method::GET { parts.uri.path_and_query().map(ToString::to_string) } else { None };
+    // what a dialog brought back is of that session, and stands in no other address
+    let wanted = wanted.map(|path| if path.starts_with("/connect/") { "/accounts".to_owned() } else { path });
     match wanted.filter(|path| path != "/") {
         None => "/sign-in".to_owned(),
         Some(path) => {

@@ -472,9 +472,11 @@ async fn environment(redis_url: &str, addresses: &Value) -> BTreeMap<String, Str
         ("META_APP_SECRET", "app-secret".into()),
         ("META_GRAPH_URL", of("graph")),
         ("META_RUPLOAD_URL", of("rupload")),
+        ("META_DIALOG_URL", of("dialog")),
         ("TIKTOK_CLIENT_KEY", "key".into()),
         ("TIKTOK_CLIENT_SECRET", "secret".into()),
         ("TIKTOK_API_URL", of("tiktok")),
+        ("TIKTOK_AUTH_URL", of("tiktok")),
         ("LOG_FORMAT", "text".into()),
         ("POSTROOM__LEASE__LENGTH", "3s".into()),
         // a test asks as fast as it can
