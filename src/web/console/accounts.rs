@@ -9,7 +9,7 @@ use jobs::forecast::{Because, End};
 
 use super::{
     Shell, render,
-    session::{Seat, Viewer},
+    seat::{Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
 };

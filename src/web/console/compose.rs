@@ -18,7 +18,7 @@ use super::{
     post::{self, Preview},
     render, render_as,
     sent::{Sent, read},
-    session::{Author, Seat},
+    seat::{Author, Seat},
     texts::{ENGLISH, Texts, fill},
     told::{self, Told},
 };

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Choice, Shell, render,
-    session::{Seat, Viewer},
+    seat::{Seat, Viewer},
     texts::{ENGLISH, Texts},
     words::{self, Chip},
 };

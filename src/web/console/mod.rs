@@ -10,6 +10,8 @@ mod fields;
 mod form;
 mod list;
 mod post;
+pub mod routes;
+pub mod seat;
 mod sent;
 mod session;
 mod sign_in;
@@ -25,15 +27,17 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Redirect, Response},
-    routing::{get, post as posting},
+    routing::get,
 };
 
 use super::{App, House, problem::Problem};
-use session::{AtLeast, Seat};
+use crate::ledger::people::MemberRole;
+use routes::{Door, Routes};
+use seat::{AtLeast, Seat};
 use texts::{ENGLISH, Texts};
 
 const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), display-capture=(), \
@@ -73,36 +77,44 @@ fn policy(media_origin: Option<&str>) -> HeaderValue {
 
 /// The console's routes.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(async || Redirect::to("/posts")))
-        .route("/sign-in", get(sign_in::page).post(sign_in::submit))
-        .route("/sign-out", posting(sign_in::leave))
-        .route("/posts", get(list::page))
-        .route(
-            "/posts/new",
-            // Files are limited by their type, while they come.
-            get(compose::page).post(compose::submit).layer(DefaultBodyLimit::disable()),
-        )
-        // Whoever asks for these again by their address gets an empty form.
-        .route("/posts/new/check", get(compose::page).post(compose::check).layer(DefaultBodyLimit::disable()))
-        .route(
-            "/posts/new/arrange",
-            get(compose::page).post(compose::arrange).layer(DefaultBodyLimit::disable()),
-        )
-        .route("/posts/{id}", get(post::page))
-        .route("/posts/{id}/edit", get(change::page).post(change::submit))
-        .route("/posts/{id}/cancel", posting(change::cancel))
-        .route("/posts/{id}/retry", posting(change::retry))
-        .route("/posts/{id}/publications/{publication}/verdict", posting(decide::submit))
-        .route("/posts/{id}/take-down/{publication}", get(take_down::page).post(take_down::submit))
-        .route("/media/{id}", get(post::media))
-        .route("/media/{id}/thumbnail", get(thumbnail::one))
-        .route("/accounts", get(accounts::page))
-        .route("/workspace", posting(desk::switch_workspace))
-        .route("/theme", posting(desk::choose_theme))
+    table()
+        .router()
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
         .layer(session::layer(&app.house))
         .route("/assets/{hash}/{name}", get(assets::one))
+}
+
+/// Every route of the console that asks for a role, and for which.
+pub fn doors() -> Vec<Door> {
+    table().doors()
+}
+
+fn table() -> Routes {
+    Routes::default()
+        .anybody("/", get(async || Redirect::to("/posts")))
+        .anybody("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .post("/sign-out", sign_in::leave)
+        .get("/posts", list::page)
+        .get("/posts/new", compose::page)
+        .post_files("/posts/new", compose::submit)
+        // Whoever asks for these again by their address gets an empty form.
+        .get("/posts/new/check", compose::page)
+        .post_files("/posts/new/check", compose::check)
+        .get("/posts/new/arrange", compose::page)
+        .post_files("/posts/new/arrange", compose::arrange)
+        .get("/posts/{id}", post::page)
+        .get("/posts/{id}/edit", change::page)
+        .post("/posts/{id}/edit", change::submit)
+        .post("/posts/{id}/cancel", change::cancel)
+        .post("/posts/{id}/retry", change::retry)
+        .post("/posts/{id}/publications/{publication}/verdict", decide::submit)
+        .get("/posts/{id}/take-down/{publication}", take_down::page)
+        .post("/posts/{id}/take-down/{publication}", take_down::submit)
+        .get("/media/{id}", post::media)
+        .get("/media/{id}/thumbnail", thumbnail::one)
+        .get("/accounts", accounts::page)
+        .post("/workspace", desk::switch_workspace)
+        .post("/theme", desk::choose_theme)
 }
 
 /// The headers that every answer carries, and those of a page.
@@ -129,11 +141,6 @@ pub async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) 
     response
 }
 
-/// Days since the epoch, by the clock that was handed in.
-fn today(app: &App) -> i64 {
-    app.house.clock.now().timestamp() / 86_400
-}
-
 /// What surrounds every page.
 struct Shell {
     t: &'static Texts,
@@ -153,6 +160,8 @@ struct Who {
     name: String,
     token: String,
     may_write: bool,
+    may_publish: bool,
+    may_manage: bool,
     workspace: String,
     workspaces: Vec<Choice>,
 }
@@ -194,7 +203,9 @@ impl Shell {
         let who = Who {
             name: format!("{} {}", seat.member.first_name, seat.member.last_name),
             token: seat.token.clone(),
-            may_write: seat.may_write(),
+            may_write: seat.may(MemberRole::Author),
+            may_publish: seat.may(MemberRole::Publisher),
+            may_manage: seat.may(MemberRole::Admin),
             workspace: seat.member.workspace_name.clone(),
             workspaces: workspaces.collect(),
         };

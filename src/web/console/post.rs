@@ -16,7 +16,7 @@ use super::{
     Shell,
     decide::{Back, Deciding, Scene},
     list, render_as,
-    session::{AtLeast, Seat, Viewer},
+    seat::{AtLeast, Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip, Line},
 };
@@ -24,6 +24,7 @@ use crate::{
     ledger::{
         accounts::Account,
         media::Media,
+        people::MemberRole,
         posts::{Event, Post, Publication},
         take_down::{self, TakeDownState},
         verdict::Evidence,
@@ -163,7 +164,7 @@ pub async fn show_with<R: AtLeast>(
     let known = Known { files: &files, events: &events, accounts: &accounts, evidence: &evidence, back };
     let page = view(app, &ENGLISH, shell, &post, &known);
     // what somebody writes into a form is not taken away from under their hands
-    let writing = seat.may_write() && page.cards.iter().any(|card| card.deciding.is_some());
+    let writing = seat.may(MemberRole::Publisher) && page.cards.iter().any(|card| card.deciding.is_some());
     let live = page.live && notice.is_none() && !writing;
     render_as(status, &Page { notice, live, ..page })
 }

@@ -15,9 +15,9 @@ use tower_sessions::Session;
 
 use super::{
     Shell, cookie, desk, render_as,
-    session::{self, Seat, Viewer},
+    seat::{Seat, Viewer},
+    session,
     texts::{ENGLISH, fill},
-    today,
 };
 use crate::web::{App, passwords, problem::Problem};
 
@@ -111,14 +111,14 @@ pub async fn submit(
     // PostgreSQL takes no NUL; nobody's address has one.
     let email = email.replace('\0', "");
     let credential = app.house.ledger.credential(&email).await?;
-    let hash = credential.as_ref().map(|it| it.password_hash.clone());
+    let hash = credential.as_ref().and_then(|it| it.password_hash.clone());
     let right = passwords::matches(SecretString::from(form.password.clone()), hash).await;
     let Some(credential) = credential.filter(|_| right) else {
         app.console.throttle.failed(&who, app.house.clock.monotonic());
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.sign_in_wrong.to_owned());
     };
     app.console.throttle.passed(&who);
-    session::begin(&session, credential.person_id, today(&app)).await?;
+    session::begin(&session, credential.person_id, &headers, app.house.clock.now()).await?;
     Ok(Redirect::to(next).into_response())
 }
 

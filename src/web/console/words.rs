@@ -8,6 +8,7 @@ use super::texts::{Texts, fill};
 use crate::{
     ledger::{
         accounts::AccountState,
+        people::MemberRole,
         posts::{Event, Happening, Post, Publication},
         take_down::{TakeDownState, TakenDown},
     },
@@ -95,6 +96,17 @@ pub fn who(t: &Texts, word: &str) -> &'static str {
         "staff" => t.who_staff,
         "operator" => t.who_operator,
         _ => t.who_postroom,
+    }
+}
+
+/// What a role is called.
+pub const fn role(t: &Texts, role: MemberRole) -> &'static str {
+    match role {
+        MemberRole::Viewer => t.role_viewer,
+        MemberRole::Author => t.role_author,
+        MemberRole::Publisher => t.role_publisher,
+        MemberRole::Admin => t.role_admin,
+        MemberRole::Privacy => t.role_privacy,
     }
 }
 
