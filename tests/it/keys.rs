@@ -17,7 +17,7 @@ use crate::{
     support::Scratch,
 };
 
-const COUNT: &str = "SELECT count(*) FROM vault.token";
+const SEALED: &str = "SELECT count(*) FROM vault.token WHERE key_id = $1";
 
 async fn rotate(system: &mut System, ring: &str) -> (i32, Value, String) {
     system.environment.insert("POSTROOM_KEYS".into(), ring.to_owned());
@@ -42,8 +42,7 @@ async fn keys_are_changed_while_workers_with_either_ring_go_on() {
     let (status, done, err) = rotate(&mut system, &format!("{new},{old}")).await;
     assert_eq!(status, 0, "{err}");
     assert_eq!((&done["resealed"], &done["left"], &done["key"]), (&json!(4), &json!(0), &json!(id(&new))));
-    let sealed = format!("{COUNT} WHERE key_id = '{}'", id(&new));
-    assert_eq!(system.database.count(&sealed).await, 4);
+    assert_eq!(system.database.count_of(SEALED, id(&new)).await, 4);
     // the old worker opens what the new key sealed, and so does a new one that has the new key alone
     let with_old = system.post("sealed anew, opened by the old worker", &[FACEBOOK]).await;
     system.all_live_once(&[with_old]).await;
@@ -64,8 +63,7 @@ async fn a_ring_without_the_key_is_told_and_nothing_is_touched() {
     let (status, done, err) = rotate(&mut system, &new).await;
     assert_eq!((status, &done["resealed"], &done["left"]), (1, &json!(0), &json!(4)));
     assert!(err.contains(id(&old)) && err.contains("POSTROOM_KEYS"), "{err}");
-    let sealed = format!("{COUNT} WHERE key_id = '{}'", id(&old));
-    assert_eq!(system.database.count(&sealed).await, 4);
+    assert_eq!(system.database.count_of(SEALED, id(&old)).await, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

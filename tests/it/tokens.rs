@@ -63,9 +63,12 @@ async fn shown(system: &System, id: &str) -> Value {
     accounts["data"].as_array().unwrap().iter().find(|it| it["id"] == id).unwrap().clone()
 }
 
+/// How many tokens are kept of an account.
+const TOKENS: &str = "SELECT count(*) FROM vault.token WHERE account_id::text = $1";
+
 /// The generation of an account's tokens.
 async fn generation(system: &System, id: &str) -> i64 {
-    system.database.count(&format!("SELECT token_generation FROM account WHERE id = '{id}'")).await
+    system.database.count_of("SELECT token_generation FROM account WHERE id::text = $1", id).await
 }
 
 async fn renewed(system: &System, id: &str, generations: i64) {
@@ -144,8 +147,7 @@ async fn a_worker_killed_after_the_networks_answer_costs_one_account_and_its_own
     assert_eq!(told["ends"]["because"], "reconnect");
     assert_eq!(asked(&system, Some("killed-after")).await, 2, "tried once more, and no more");
     // nothing is deleted, and whoever connects it anew has it back
-    let kept = format!("SELECT count(*) FROM vault.token WHERE account_id = '{lost}'");
-    assert_eq!(system.database.count(&kept).await, 2);
+    assert_eq!(system.database.count_of(TOKENS, &lost).await, 2);
     let anew = tiktok(&system, "killed-after", (0, 600)).await;
     assert_eq!(anew, lost);
     let post = film_on(&system, &lost, "after it was connected again").await;
@@ -283,12 +285,7 @@ async fn what_meta_says_of_a_token_decides_what_becomes_of_it() {
     let tokens = |account: &Value| {
         let id = account["id"].as_str().unwrap().to_owned();
         let system = &system;
-        async move {
-            system
-                .database
-                .count(&format!("SELECT count(*) FROM vault.token WHERE account_id = '{id}'"))
-                .await
-        }
+        async move { system.database.count_of(TOKENS, &id).await }
     };
     let checkpoint = examined(&system, "104000000000459", json!({ "subcode": 459 })).await;
     assert!(checkpoint["state_reason"].as_str().unwrap().contains("pass a check"), "{checkpoint}");

@@ -92,6 +92,11 @@ impl Database {
     pub async fn count(&self, statement: &'static str) -> i64 {
         sqlx::query_scalar(statement).fetch_one(&self.pool).await.unwrap()
     }
+
+    /// One number of the ledger, about what `$1` names in the statement.
+    pub async fn count_of(&self, statement: &'static str, name: &str) -> i64 {
+        sqlx::query_scalar(statement).bind(name).fetch_one(&self.pool).await.unwrap()
+    }
 }
 
 impl Drop for Database {
