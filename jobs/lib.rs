@@ -13,6 +13,7 @@ pub mod forecast;
 pub mod gate;
 pub mod hint;
 pub mod machine;
+pub mod mail;
 #[cfg(test)]
 mod model;
 pub mod preflight;

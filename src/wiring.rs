@@ -8,6 +8,7 @@ use jobs::{
     desk::{Call, Media},
     gate::Open,
     hint::Hint,
+    mail::Mail,
     surface::Platform,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -75,6 +76,10 @@ fn object_store() -> Result<S3, WiringError> {
     S3::from_environment(&config::optional).map_err(WiringError::Networks)
 }
 
+fn post_office() -> Result<Option<Box<dyn Mail>>, WiringError> {
+    networks::mail::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
 /// Asks a network whether a token opens an account.
 ///
 /// # Errors
@@ -114,6 +119,7 @@ pub fn worker(
         networks: Arc::new(connect_networks(&settings)?),
         // what the origin writes is evidence, which does not wait for connections that jobs hold
         media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
+        mail: post_office()?.map(Arc::from),
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
         ledger,
@@ -192,6 +198,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         stand_ins: networks::stand_ins(&config::optional),
         media,
         nudge: nudge(queue),
+        mail: post_office()?.is_some(),
         clock,
         metrics: Arc::new(move || figures.render()),
         metrics_token: config::optional("METRICS_TOKEN").map(SecretString::from),

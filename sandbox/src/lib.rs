@@ -18,6 +18,7 @@ pub mod gate;
 pub mod graph;
 pub mod journal;
 pub mod ledger;
+pub mod mail;
 pub mod media;
 pub mod model;
 pub mod s3;

@@ -8,6 +8,7 @@ mod facebook;
 mod graph;
 mod http;
 mod instagram;
+pub mod mail;
 #[cfg(test)]
 mod proof;
 pub mod s3;

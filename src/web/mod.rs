@@ -87,6 +87,8 @@ pub struct House {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Guards `/metrics` when set.
     pub metrics_token: Option<SecretString>,
+    /// Whether mail is sent.
+    pub mail: bool,
     /// Whether Redis answers.
     pub redis: Probe,
     /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.

@@ -15,13 +15,15 @@ use crate::support::{Answer, Door, Part, jpeg, multipart};
 /// A browser with its cookies.
 pub struct Browser<'a> {
     door: &'a Door,
-    cookies: BTreeMap<String, String>,
+    /// Its cookies.
+    pub cookies: BTreeMap<String, String>,
     /// What its forms carry.
     pub token: String,
 }
 
 impl<'a> Browser<'a> {
-    fn fresh(door: &'a Door) -> Self {
+    /// A browser that nobody has used.
+    pub fn fresh(door: &'a Door) -> Self {
         Self { door, cookies: BTreeMap::new(), token: String::new() }
     }
 
@@ -29,15 +31,21 @@ impl<'a> Browser<'a> {
     pub async fn of(door: &'a Door, role: MemberRole) -> Self {
         let email = format!("{}@example.org", Uuid::now_v7());
         door.person(&email, role).await;
+        Self::signed_in(door, &email).await
+    }
+
+    /// A browser of somebody known, who has signed in.
+    pub async fn signed_in(door: &'a Door, email: &str) -> Self {
         let mut browser = Self::fresh(door);
-        let answer = browser.sign_in(&email, "open sesame").await;
+        let answer = browser.sign_in(email, "open sesame").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let page = browser.get("/posts").await;
         browser.token = hidden(&page.text, "token");
         browser
     }
 
-    async fn sign_in(&mut self, email: &str, password: &str) -> Answer {
+    /// Signs in with what the page has.
+    pub async fn sign_in(&mut self, email: &str, password: &str) -> Answer {
         let page = self.get("/sign-in").await;
         let token = hidden(&page.text, "token");
         self.form("/sign-in", &[("token", &token), ("email", email), ("password", password)]).await

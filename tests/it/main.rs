@@ -30,6 +30,7 @@ mod operators;
 mod orphans;
 mod overtaken;
 mod pages;
+mod people;
 mod photos;
 mod preflight;
 mod queue;

@@ -134,8 +134,9 @@ pub async fn renew(
     if !app.house.ledger.password_link_holds(&digest).await? {
         return ended(&app, &headers);
     }
-    if let Some(wrong) = passwords::wrong_with(&form.password) {
-        return set(&app, &headers, StatusCode::UNPROCESSABLE_ENTITY, &link, Some(wrong.told(t)));
+    if !passwords::fits(&form.password) {
+        let wrong = Some(t.password_wrong.to_owned());
+        return set(&app, &headers, StatusCode::UNPROCESSABLE_ENTITY, &link, wrong);
     }
     let hash = passwords::hash(form.password).await.map_err(|error| {
         tracing::error!(%error, "a password could not be hashed");

@@ -100,12 +100,12 @@ pub async fn submit(
         return entered(&app, &session, &headers, joined, false).await;
     }
     let (first, last) = (stranger::name(&written.first_name), stranger::name(&written.last_name));
-    let wrong = passwords::wrong_with(&written.password);
-    let (Some(first_name), Some(last_name), None) = (&first, &last, &wrong) else {
+    let fits = passwords::fits(&written.password);
+    let (Some(first_name), Some(last_name), true) = (&first, &last, fits) else {
         let found = [
             first.is_none().then(|| ENGLISH.people_wrong_first.to_owned()),
             last.is_none().then(|| ENGLISH.people_wrong_last.to_owned()),
-            wrong.map(|wrong| wrong.told(&ENGLISH)),
+            (!fits).then(|| ENGLISH.password_wrong.to_owned()),
         ];
         return show(&app, &session, &headers, (&link, &it), names, found.into_iter().flatten().collect()).await;
     };

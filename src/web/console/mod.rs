@@ -7,14 +7,20 @@ mod compose;
 mod decide;
 mod desk;
 mod fields;
+mod forgotten;
 mod form;
+mod invitation;
+mod letters;
 mod list;
+mod own_sessions;
+mod people;
 mod post;
 pub mod routes;
 pub mod seat;
 mod sent;
 mod session;
 mod sign_in;
+mod stranger;
 mod take_down;
 mod texts;
 mod throttle;
@@ -113,6 +119,18 @@ fn table() -> Routes {
         .get("/media/{id}", post::media)
         .get("/media/{id}/thumbnail", thumbnail::one)
         .get("/accounts", accounts::page)
+        .get("/people", people::page)
+        .post("/people/invitations", people::invite)
+        .post("/people/invitations/{id}/withdraw", people::withdraw)
+        .post("/people/{id}/role", people::change_role)
+        .get("/people/{id}/remove", people::sure)
+        .post("/people/{id}/remove", people::remove)
+        .anybody("/invitation/{link}", get(invitation::page).post(invitation::submit))
+        .anybody("/forgot", get(forgotten::page).post(forgotten::submit))
+        .anybody("/password/{link}", get(forgotten::link).post(forgotten::renew))
+        .get("/sessions", own_sessions::page)
+        .post("/sessions/{handle}/end", own_sessions::end)
+        .post("/sessions/end-others", own_sessions::end_others)
         .post("/workspace", desk::switch_workspace)
         .post("/theme", desk::choose_theme)
 }

@@ -1,12 +1,12 @@
 //! Signing in and out.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Extension, Form,
-    extract::{ConnectInfo, Query, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    Form,
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
 use secrecy::SecretString;
@@ -14,9 +14,9 @@ use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    Shell, cookie, desk, render_as,
+    Shell, desk,
     seat::{Seat, Viewer},
-    session,
+    session, stranger,
     texts::{ENGLISH, fill},
 };
 use crate::web::{App, passwords, problem::Problem};
@@ -49,6 +49,7 @@ struct Page {
     email: String,
     next: String,
     wrong: Option<String>,
+    mail: bool,
 }
 
 /// The form.
@@ -60,7 +61,6 @@ pub async fn page(
     form(&app, &headers, StatusCode::OK, "", desk::local(&onward.next), None)
 }
 
-/// The form with a token, which a cookie carries too: there is no session yet to keep it in.
 fn form(
     app: &App,
     headers: &HeaderMap,
@@ -69,28 +69,17 @@ fn form(
     next: &str,
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
-    let token = match cookie(headers, cookie_name(app)) {
-        Some(token) if token.len() == 43 => token.to_owned(),
-        _ => session::fresh_token()?,
-    };
+    let token = stranger::token(app, headers)?;
     let shell = Shell::anonymous(app, headers);
-    let page = Page { shell, token: token.clone(), email: email.to_owned(), next: next.to_owned(), wrong };
-    let mut response = render_as(status, &page)?;
-    let secure = if app.console.secure { "; Secure" } else { "" };
-    let set = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(app));
-    let value = HeaderValue::try_from(set).map_err(|_| Problem::internal())?;
-    response.headers_mut().append(header::SET_COOKIE, value);
-    Ok(response)
-}
-
-fn cookie_name(app: &App) -> &'static str {
-    if app.console.secure { "__Host-f" } else { "f" }
+    let (email, next, mail) = (email.to_owned(), next.to_owned(), app.house.mail);
+    let page = Page { shell, token: token.clone(), email, next, wrong, mail };
+    stranger::page(app, status, &token, &page)
 }
 
 /// Lets somebody in.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: stranger::From,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
@@ -98,12 +87,10 @@ pub async fn submit(
     let t = &ENGLISH;
     let (email, next) = (form.email.trim().to_lowercase(), desk::local(&form.next));
     let again = |status, wrong: String| self::form(&app, &headers, status, &form.email, next, Some(wrong));
-    let kept = cookie(&headers, cookie_name(&app)).unwrap_or_default();
-    if !session::same_token(&form.token, kept) {
+    if !stranger::sent(&app, &headers, &form.token) {
         return again(StatusCode::FORBIDDEN, t.sign_in_stale.to_owned());
     }
-    let from = address.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
-    let who = format!("{from} {email}");
+    let who = format!("{} {email}", stranger::address(&from));
     if let Some(wait) = app.console.throttle.wait(&who, app.house.clock.monotonic()) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);

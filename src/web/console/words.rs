@@ -110,6 +110,17 @@ pub const fn role(t: &Texts, role: MemberRole) -> &'static str {
     }
 }
 
+/// What somebody of a role may do.
+pub const fn role_may(t: &Texts, role: MemberRole) -> &'static str {
+    match role {
+        MemberRole::Viewer => t.role_viewer_may,
+        MemberRole::Author => t.role_author_may,
+        MemberRole::Publisher => t.role_publisher_may,
+        MemberRole::Admin => t.role_admin_may,
+        MemberRole::Privacy => t.role_privacy_may,
+    }
+}
+
 /// What people call a network.
 pub fn network<'a>(app: &App, platform: &'a str) -> &'a str {
     app.rules.platforms.iter().find(|it| it.name == platform).map_or(platform, |it| it.title)

@@ -471,6 +471,8 @@ async fn environment(redis_url: &str, addresses: &Value) -> BTreeMap<String, Str
         ("TIKTOK_CLIENT_KEY", "key".into()),
         ("TIKTOK_CLIENT_SECRET", "secret".into()),
         ("TIKTOK_API_URL", of("tiktok")),
+        ("SMTP_URL", of("smtp")),
+        ("MAIL_FROM", "postroom@example.org".into()),
         ("LOG_FORMAT", "text".into()),
         ("POSTROOM__LEASE__LENGTH", "3s".into()),
         ("POSTROOM__LEASE__SETTLE", "1s".into()),
