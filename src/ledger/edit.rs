@@ -19,7 +19,9 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     accept::{Facts, NewPost, NewTarget},
-    accounts, comments,
+    accounts,
+    approval::{self, Word},
+    comments,
     control::{self, Refusal},
     idempotency::{Answer, Asked, Once},
     media,
@@ -38,6 +40,8 @@ pub struct About<'a> {
     pub asked: Option<&'a Asked>,
     /// What it is answered with.
     pub answer: fn(&Post) -> Answer,
+    /// What whoever asks may say to a change of it.
+    pub word: Word,
 }
 
 /// A post after such a write.
@@ -125,7 +129,11 @@ impl Ledger {
             Err(bad) => return Ok(Once::Done(Err(Unchanged::Bad(bad)))),
         };
         let due = match write(&mut tx, &post, &new, &facts).await? {
-            Ok(due) => due,
+            Ok(None) => Vec::new(),
+            Ok(Some(due)) => {
+                approval::changed(&mut tx, post.id, about.word).await?;
+                if about.word.waits() { Vec::new() } else { due }
+            }
             Err(refusal) => return Ok(Once::Done(Err(Unchanged::Refused(refusal)))),
         };
         let changed = self.done(tx, about, due).await?;
@@ -187,7 +195,7 @@ fn weight(refusal: &Refusal) -> u8 {
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,
-        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows => 3,
+        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows | Refusal::Unapproved => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,
         Refusal::Missing => 0,
@@ -238,13 +246,13 @@ async fn lock(
     Ok(Some((facts, post)))
 }
 
-/// Writes what is new, or nothing. Returns the jobs that may run now.
+/// Writes what is new, or nothing. Returns the jobs that may run now; `None`: nothing is new.
 async fn write(
     tx: &mut PgConnection,
     post: &Post,
     new: &NewPost,
     facts: &Facts,
-) -> Result<Result<Vec<Hint>, Refusal>, LedgerError> {
+) -> Result<Result<Option<Vec<Hint>>, Refusal>, LedgerError> {
     let targets: HashMap<Uuid, &NewTarget> = new.targets.iter().map(|it| (it.account_id, it)).collect();
     let change = Change { post, new };
     let mut changed = Vec::new();
@@ -266,7 +274,7 @@ async fn write(
             .iter()
             .filter(|it| it.parent_id.is_none())
             .all(|it| matches!(it.state, State::Published | State::Cancelled));
-        return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(Vec::new()) });
+        return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(None) });
     }
     update_post(tx, post, new).await?;
     let mut due = Vec::new();
@@ -276,7 +284,7 @@ async fn write(
         due.extend(wake(tx, it, &change, facts.now).await?);
     }
     repeats::take_down(tx, post.id, facts, new.repeat_within).await?;
-    Ok(Ok(due))
+    Ok(Ok(Some(due)))
 }
 
 fn refused(it: wishes::Stand) -> Option<Refusal> {

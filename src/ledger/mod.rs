@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod access;
 pub mod accounts;
+pub mod approval;
 pub mod claims;
 pub mod clock;
 pub mod comments;

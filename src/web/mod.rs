@@ -44,6 +44,7 @@ use crate::{
     ledger::{
         Ledger,
         accept::{Accepted, Question},
+        approval::{Approved, Word},
         edit::{About, Written},
         idempotency::{Asked, Once},
     },
@@ -174,14 +175,15 @@ impl App {
         found: Vec<Finding>,
         about: (Uuid, Uuid),
         asked: Option<Asked>,
-        changed_by: Uuid,
+        word: Word,
     ) -> Result<Written<Vec<Finding>>, Problem> {
         let app = Arc::clone(self);
         let editing = tokio::spawn(async move {
+            let (Word::Approves(changed_by) | Word::Asks(changed_by)) = word;
             let judge = |facts: &_, post: &_| patch.judge(facts, post, &app.rules, changed_by, found.clone());
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
             let written = app.house.ledger.edit_post(&about, &patch.files(), judge).await?;
             if let Once::Done(Ok(changed)) = &written {
                 (app.house.nudge)(changed.due.clone());
@@ -205,13 +207,39 @@ impl App {
         let acting = tokio::spawn(async move {
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            // what is acted on is not changed
+            let word = Word::Approves(Uuid::nil());
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
             match act {
                 Act::Cancel => app.house.ledger.cancel_post(&about).await,
                 Act::Retry => app.house.ledger.retry_post(&about).await,
             }
         });
         Ok(acting.await??)
+    }
+}
+
+impl App {
+    /// Approves a post as it was seen; likewise to its end.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn approve(
+        self: &Arc<Self>,
+        about: (Uuid, Uuid),
+        by: Uuid,
+        seen: String,
+    ) -> Result<Approved, Problem> {
+        let app = Arc::clone(self);
+        let approving = tokio::spawn(async move {
+            let ((workspace_id, post_id), ahead) = (about, app.rules.publishing.prepare_ahead);
+            let approved = app.house.ledger.approve_post(workspace_id, post_id, by, &seen, ahead).await?;
+            if let Approved::Now { due, .. } = &approved {
+                (app.house.nudge)(due.clone());
+            }
+            Ok::<_, Problem>(approved)
+        });
+        approving.await?
     }
 }
 

@@ -139,7 +139,7 @@ pub async fn submit(
     }
     let (patch, found) = read(&written, &post);
     let (about, asked) = ((seat.member.workspace_id, post.id), asked(&written, &seat, post.id));
-    let edited = match app.edit(patch, found, about, Some(asked), seat.member.person_id).await {
+    let edited = match app.edit(patch, found, about, Some(asked), seat.word()).await {
         Ok(edited) => edited,
         Err(problem) => return again(written, problem),
     };

@@ -1,6 +1,7 @@
 //! The staff console: pages that read the ledger, and the form that writes a post. Works without a script.
 
 mod accounts;
+mod approve;
 mod assets;
 mod change;
 mod compose;
@@ -111,6 +112,7 @@ fn table() -> Routes {
         .get("/posts/{id}", post::page)
         .get("/posts/{id}/edit", change::page)
         .post("/posts/{id}/edit", change::submit)
+        .post("/posts/{id}/approve", approve::submit)
         .post("/posts/{id}/cancel", change::cancel)
         .post("/posts/{id}/retry", change::retry)
         .post("/posts/{id}/publications/{publication}/verdict", decide::submit)

@@ -13,7 +13,7 @@ use jobs::machine::State as PublicationState;
 use uuid::Uuid;
 
 use super::{
-    Shell,
+    Shell, approve,
     decide::{Back, Deciding, Scene},
     list, render_as,
     seat::{AtLeast, Seat, Viewer},
@@ -49,6 +49,8 @@ struct Page {
     link: Option<String>,
     kind: &'static str,
     chip: Chip,
+    /// Where its approval stands.
+    approval: Option<approve::Notice>,
     /// Why something was not done.
     notice: Option<String>,
     /// What may be done about it: nothing is promised, the ledger decides.
@@ -166,7 +168,8 @@ pub async fn show_with<R: AtLeast>(
     // what somebody writes into a form is not taken away from under their hands
     let writing = seat.may(MemberRole::Publisher) && page.cards.iter().any(|card| card.deciding.is_some());
     let live = page.live && notice.is_none() && !writing;
-    render_as(status, &Page { notice, live, ..page })
+    let approval = approve::notice(&ENGLISH, &post, seat.may(MemberRole::Publisher));
+    render_as(status, &Page { notice, live, approval, ..page })
 }
 
 /// What there is to show beside the post.
@@ -190,7 +193,8 @@ fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'
         caption: post.caption.clone(),
         link: post.link.clone(),
         kind: list::kind(t, &post.kind),
-        chip: words::chip(t, post.shown()),
+        chip: words::post_chip(t, post),
+        approval: None,
         notice: None,
         changeable: post
             .publications
@@ -215,7 +219,7 @@ fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'
 /// Whether something may change while somebody looks: work is under way, or begins within minutes.
 fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
     post.publications.iter().any(|it| match it.state {
-        PublicationState::Scheduled if post.waits(it) => false,
+        PublicationState::Scheduled if post.waits(it) || post.unapproved() => false,
         PublicationState::Scheduled => it.scheduled_for - now < chrono::TimeDelta::minutes(10),
         PublicationState::Preparing
         | PublicationState::Prepared
@@ -273,6 +277,8 @@ fn card(
         chip: words::chip(t, it.state.shown()),
         says: if post.waits(it) && it.state == PublicationState::Scheduled {
             t.says_follows.to_owned()
+        } else if post.unapproved() && it.state == PublicationState::Scheduled {
+            fill(t.says_unapproved, &[network])
         } else {
             words::says(t, it, network, now)
         },

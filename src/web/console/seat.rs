@@ -16,7 +16,10 @@ use super::{
     words,
 };
 use crate::{
-    ledger::people::{Member, MemberRole},
+    ledger::{
+        approval::Word,
+        people::{Member, MemberRole},
+    },
     web::{App, problem::Problem},
 };
 
@@ -89,6 +92,12 @@ impl<R: AtLeast> Seat<R> {
         } else {
             Err(Problem::forbidden(ENGLISH.csrf))
         }
+    }
+
+    /// What they may say to what they write: whoever publishes approves it by writing it.
+    pub fn word(&self) -> Word {
+        let by = self.member.person_id;
+        if self.may(MemberRole::Publisher) { Word::Approves(by) } else { Word::Asks(by) }
     }
 
     /// Whether they may do what this role may.

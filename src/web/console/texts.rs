@@ -222,6 +222,17 @@ catalogue! {
     retry_post: "Try again",
     cancel_too_late: "What is out already cannot be cancelled; it can be taken down, account by account, below.",
 
+    waits_for_approval: "Waits for approval",
+    says_unapproved: "Nothing is sent to {} before somebody approves it.",
+    compose_waits: "A publisher approves it first; nothing goes out before.",
+    approve: "Approve it as it is here",
+    approve_wanted: "{} wrote this, and it waits for approval. Look at words, files, accounts and time: you approve exactly what you see.",
+    approve_awaited: "It waits for approval. {} wrote it; somebody who publishes approves it, and nothing goes out before.",
+    approved_by: "Approved by {} on {}. Whoever changes it without being allowed to publish voids that.",
+    approved_late: "Approved. Its time has passed already, so it goes out now.",
+    approved_too_late: "Approved, but its time has passed by too much: it is held and not sent late. “Try again” sends it now, another time sends it then.",
+    approve_changed: "It was changed while you looked at it. Nothing was approved; look at it as it is now.",
+
     take_down_title: "Take it down",
     take_down_open: "Take it down…",
     take_down_again: "Ask again…",

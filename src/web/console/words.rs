@@ -41,6 +41,14 @@ pub fn chip(t: &Texts, shown: &'static str) -> Chip {
     Chip { word: shown, label, tone, icon }
 }
 
+/// The chip of a post.
+pub fn post_chip(t: &Texts, post: &Post) -> Chip {
+    match post.unapproved() {
+        true => Chip { word: "unapproved", label: t.waits_for_approval, tone: "act", icon: "hand" },
+        false => chip(t, post.shown()),
+    }
+}
+
 /// The chip of an account.
 pub fn account_chip(t: &Texts, state: AccountState) -> Chip {
     let (label, tone, icon) = match state {
