@@ -86,7 +86,8 @@ impl Ledger {
     ) -> Result<Approved, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let post = sqlx::query!(
-            "SELECT scheduled_for FROM post WHERE workspace_id = $1 AND id = $2 FOR UPDATE",
+            r#"SELECT scheduled_for, wall_time IS NOT NULL AS "timed!" FROM post
+               WHERE workspace_id = $1 AND id = $2 FOR UPDATE"#,
             workspace_id,
             post_id,
         );
@@ -134,7 +135,7 @@ impl Ledger {
             run_at,
         };
         let due = jobs.into_iter().filter(|_| run_at <= now.now).map(|row| hint((row.id, row.workspace_id)));
-        Ok(Approved::Now { late: post.scheduled_for < now.now, due: due.collect() })
+        Ok(Approved::Now { late: post.timed && post.scheduled_for < now.now, due: due.collect() })
     }
 }
 
