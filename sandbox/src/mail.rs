@@ -182,7 +182,8 @@ where
                 match room.receive(letter) {
                     Reception::Taken => "250 taken",
                     Reception::Refused(code) => {
-                        to.write_all(format!("{code} the sandbox was told to refuse it\r\n").as_bytes()).await?;
+                        to.write_all(format!("{code} the sandbox was told to refuse it\r\n").as_bytes())
+                            .await?;
                         continue;
                     }
                     Reception::Lost => return Ok(()),
@@ -233,7 +234,9 @@ fn read(from: String, to: Vec<String>, content: &str) -> Letter {
     let (head, body) = content.split_once("\n\n").unwrap_or((content, ""));
     let field = |name: &str| {
         let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name));
-        line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+        line.and_then(|line| line.split_once(':'))
+            .map(|(_, value)| value.trim().to_owned())
+            .unwrap_or_default()
     };
     let body = match field("content-transfer-encoding:").to_ascii_lowercase().as_str() {
         "quoted-printable" => quoted_printable(body),

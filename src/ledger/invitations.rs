@@ -155,7 +155,7 @@ impl Ledger {
             new.first_name,
             new.last_name,
             new.role.word(),
-            &new.digest,
+            &new.digest[..],
             new.invited_by,
             mail_id,
             interval(new.lasts),

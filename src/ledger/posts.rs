@@ -62,9 +62,8 @@ impl Post {
 
     /// Whether it waits for somebody to approve it.
     pub fn unapproved(&self) -> bool {
-        let open = |it: &Publication| {
-            !matches!(it.state, State::Published | State::Failed | State::Cancelled)
-        };
+        let open =
+            |it: &Publication| !matches!(it.state, State::Published | State::Failed | State::Cancelled);
         self.approval.as_ref().is_some_and(|approval| approval.waits) && self.publications.iter().any(open)
     }
 

@@ -45,7 +45,9 @@ pub fn from_environment(environment: Environment<'_>) -> Result<Option<Box<dyn M
         format!("MAIL_FROM: found {from:?}; accepted is an address, such as postroom@example.org")
     })?;
     let way = way(&address).map_err(|what| {
-        format!("SMTP_URL: {what}; accepted are smtp://HOST[:PORT], smtps://HOST[:PORT] and file:///DIRECTORY")
+        format!(
+            "SMTP_URL: {what}; accepted are smtp://HOST[:PORT], smtps://HOST[:PORT] and file:///DIRECTORY"
+        )
     })?;
     Ok(Some(Box::new(PostOffice { from, way })))
 }
@@ -65,10 +67,11 @@ fn way(address: &str) -> Result<Way, String> {
         "smtp" => (Tls::Required(sealed()?), 587),
         other => return Err(format!("found the scheme {other:?}")),
     };
-    let mut transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
-        .port(url.port().unwrap_or(port))
-        .tls(tls)
-        .timeout(Some(TIMEOUT));
+    let mut transport =
+        AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host.trim_matches(['[', ']']))
+            .port(url.port().unwrap_or(port))
+            .tls(tls)
+            .timeout(Some(TIMEOUT));
     if let Some(password) = url.password() {
         let plain = |text: &str| percent_decoded(text).ok_or("its user or password is not UTF-8");
         transport = transport.credentials(Credentials::new(plain(url.username())?, plain(password)?));
@@ -89,9 +92,10 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 fn percent_decoded(text: &str) -> Option<String> {
-    let bytes = url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
-        .next()
-        .map(|(_, value)| value.into_owned())?;
+    let bytes =
+        url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B").replace('&', "%26")).as_bytes())
+            .next()
+            .map(|(_, value)| value.into_owned())?;
     (!bytes.contains('\u{fffd}')).then_some(bytes)
 }
 
@@ -120,7 +124,8 @@ impl Mail for PostOffice {
 impl PostOffice {
     fn message(&self, letter: &Letter<'_>) -> Result<Message, Failure> {
         let wrong = |what: String| Failure::new(Class::Permanent, "mail_address", what);
-        let to: Address = letter.to.parse().map_err(|_| wrong("no mail can be sent to that address".into()))?;
+        let to: Address =
+            letter.to.parse().map_err(|_| wrong("no mail can be sent to that address".into()))?;
         let name = format!("<{}@{}>", letter.id, self.from.email.domain());
         Message::builder()
             .message_id(Some(name))
@@ -194,7 +199,8 @@ mod tests {
             way: Way::Folder(PathBuf::from("/nowhere")),
         };
         let id = uuid::Uuid::nil();
-        let letter = Letter { id, to: "dana@example.org", subject: "Hello", body: "Bcc: all@example.org\nשלום" };
+        let letter =
+            Letter { id, to: "dana@example.org", subject: "Hello", body: "Bcc: all@example.org\nשלום" };
         let message = office.message(&letter).expect("a message");
         let text = String::from_utf8(message.formatted()).expect("text");
         let (head, _) = text.split_once("\r\n\r\n").expect("a head");

@@ -16,7 +16,8 @@ use crate::{
 /// Writes a post and gives its path.
 async fn write(browser: &mut Browser<'_>, account: Uuid, caption: &str, when: &[(&str, &str)]) -> String {
     let (account, key) = (account.to_string(), Uuid::now_v7().to_string());
-    let mut fields = vec![("key", key.as_str()), ("caption", caption), ("kind", "post"), ("target", account.as_str())];
+    let mut fields =
+        vec![("key", key.as_str()), ("caption", caption), ("kind", "post"), ("target", account.as_str())];
     fields.extend_from_slice(when);
     let answer = browser.compose(&fields, &[]).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
@@ -50,7 +51,10 @@ async fn an_authors_post_waits_and_is_let_go_by_who_publishes() {
     assert!(own.contains("Waits for approval") && !own.contains("/approve\""), "{own}");
     assert!(author.get("/posts").await.text.contains("Waits for approval"));
     let token = author.token.clone();
-    assert_eq!(author.form(&format!("{post}/approve"), &[("token", &token)]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        author.form(&format!("{post}/approve"), &[("token", &token)]).await.status,
+        StatusCode::FORBIDDEN
+    );
 
     let mut publisher = Browser::of(&door, MemberRole::Publisher).await;
     let approved = approve(&mut publisher, &post).await;
@@ -76,7 +80,12 @@ async fn an_approval_after_its_time_says_so_and_lets_it_go_at_once() {
     let approved = approve(&mut publisher, &post).await;
     assert_eq!(approved.status, StatusCode::OK, "{}", approved.text);
     assert!(approved.text.contains("Its time has passed already, so it goes out now"), "{}", approved.text);
-    assert_eq!(door.scratch.number("SELECT count(*) FROM job WHERE standing = 'active' AND run_at <= ledger_now()").await, 1);
+    assert_eq!(
+        door.scratch
+            .number("SELECT count(*) FROM job WHERE standing = 'active' AND run_at <= ledger_now()")
+            .await,
+        1
+    );
     assert_eq!(door.hints.lock().expect("unpoisoned").len(), 1);
 }
 
@@ -124,7 +133,8 @@ async fn what_was_not_seen_is_not_approved_and_any_edit_voids_it() {
 
 async fn edit(browser: &mut Browser<'_>, post: &str, caption: &str) -> crate::support::Answer {
     let (token, key) = (browser.token.clone(), Uuid::now_v7().to_string());
-    let fields = [("token", token.as_str()), ("key", &key), ("caption", caption), ("link", ""), ("when", "keep")];
+    let fields =
+        [("token", token.as_str()), ("key", &key), ("caption", caption), ("link", ""), ("when", "keep")];
     browser.form(&format!("{post}/edit"), &fields).await
 }
 
@@ -194,7 +204,8 @@ async fn another_workspaces_post_is_not_approved_from_here() {
     let id: Uuid = post.trim_start_matches("/posts/").parse().expect("an id");
     let other = door.scratch.ledger.add_workspace("Agency").await.expect("a workspace");
     let ahead = Duration::from_mins(5);
-    let approved = door.scratch.ledger.approve_post(other, id, Uuid::nil(), "", ahead).await.expect("an answer");
+    let approved =
+        door.scratch.ledger.approve_post(other, id, Uuid::nil(), "", ahead).await.expect("an answer");
     assert_eq!(approved, Approved::Missing);
     assert_eq!(claimable(&door).await, 0);
 }
@@ -208,7 +219,11 @@ struct Someone {
 
 impl Someone {
     async fn at(system: &System, email: &str, password: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         let base = system.url("");
         let page = http.get(format!("{base}/sign-in")).send().await.unwrap();
         let cookie = |headers: &reqwest::header::HeaderMap| {
@@ -218,7 +233,8 @@ impl Someone {
         let first = cookie(page.headers());
         let token = hidden(&page.text().await.unwrap(), "token");
         let form = [("token", token.as_str()), ("email", email), ("password", password)];
-        let signed = http.post(format!("{base}/sign-in")).header("cookie", &first).form(&form).send().await.unwrap();
+        let signed =
+            http.post(format!("{base}/sign-in")).header("cookie", &first).form(&form).send().await.unwrap();
         assert_eq!(signed.status(), 303, "{}", signed.text().await.unwrap());
         let mut headers = reqwest::header::HeaderMap::new();
         headers.insert("cookie", format!("{first}; {}", cookie(signed.headers())).parse().unwrap());
@@ -240,7 +256,8 @@ impl Someone {
         let mut all = vec![("token", self.token.as_str())];
         all.extend_from_slice(fields);
         let answer = self.http.post(format!("{}{path}", self.base)).form(&all).send().await.unwrap();
-        let location = answer.headers().get("location").map(|it| it.to_str().unwrap().to_owned()).unwrap_or_default();
+        let location =
+            answer.headers().get("location").map(|it| it.to_str().unwrap().to_owned()).unwrap_or_default();
         (answer.status().as_u16(), location, answer.text().await.unwrap())
     }
 
@@ -265,7 +282,20 @@ impl Someone {
 
 async fn with_author(workers: usize) -> (System, Someone, Someone) {
     let system = System::with_workers(workers).await;
-    let add = ["user", "add", "--email", "author@example.com", "--first", "Avi", "--last", "Bar", "--role", "author", "--workspace", "Bakery"];
+    let add = [
+        "user",
+        "add",
+        "--email",
+        "author@example.com",
+        "--first",
+        "Avi",
+        "--last",
+        "Bar",
+        "--role",
+        "author",
+        "--workspace",
+        "Bakery",
+    ];
     system.postroom(&add, "corner-bakery-demo").await;
     let author = Someone::at(&system, "author@example.com", "corner-bakery-demo").await;
     let admin = Someone::at(&system, "staff@example.com", "corner-bakery-demo").await;
@@ -286,7 +316,12 @@ async fn nothing_reaches_a_network_before_the_approval_and_all_of_it_after() {
     system.all_live_once(&[other]).await;
     // mending finds nothing to mend in it, either
     system.flush_redis().await;
-    system.database.count("WITH gone AS (DELETE FROM job WHERE standing = 'waits' RETURNING id) SELECT count(*) FROM gone").await;
+    system
+        .database
+        .count(
+            "WITH gone AS (DELETE FROM job WHERE standing = 'waits' RETURNING id) SELECT count(*) FROM gone",
+        )
+        .await;
     eventually("its job to be mended, and to wait still", || async {
         match system.database.count("SELECT count(*) FROM job WHERE standing = 'waits'").await {
             1 => Ok(()),
@@ -297,11 +332,9 @@ async fn nothing_reaches_a_network_before_the_approval_and_all_of_it_after() {
     let last = system.post("needs no word either", &["facebook_page"]).await;
     system.all_live_once(&[last]).await;
     assert!(system.effects("facebook_page", "waits for a word").await.is_empty());
-    let calls = format!(
-        "SELECT count(*) FROM remote_call c JOIN publication p ON p.id = c.publication_id WHERE p.post_id = '{}'",
-        id(&waiting)
-    );
-    assert_eq!(system.database.count(&calls).await, 0);
+    let calls = "SELECT count(*) FROM remote_call c JOIN publication p ON p.id = c.publication_id \
+                 WHERE p.post_id = $1::text::uuid";
+    assert_eq!(system.database.count_of(calls, &id(&waiting)).await, 0);
     let told = system.told(&["explain", &id(&waiting)]).await;
     assert_eq!(told["publications"][0]["stopped_by"][0], "it waits for approval", "{told}");
     assert_eq!(told["publications"][0]["who_acts"], "staff");
@@ -317,7 +350,10 @@ async fn the_ledger_refuses_to_arm_what_nobody_approved_whoever_has_its_job() {
     let (system, author, admin) = with_author(0).await;
     let post = author.write(system.account("facebook_page"), "forced into the queue").await;
     // whatever mistake lets its job be claimed, it is neither prepared nor armed
-    system.database.count("WITH freed AS (UPDATE job SET standing = 'active' RETURNING id) SELECT count(*) FROM freed").await;
+    system
+        .database
+        .count("WITH freed AS (UPDATE job SET standing = 'active' RETURNING id) SELECT count(*) FROM freed")
+        .await;
     let mut system = system;
     system.start_worker(&[]);
     eventually("the job to be claimed", || async {

@@ -614,11 +614,16 @@ async fn the_accounts_page_tells_when_a_connection_ends_and_what_that_breaks() {
     let post = door.post(&scheduled).await.json();
     let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let page = browser.get("/accounts").await;
-    assert!(!page.text.contains("do not go out") && !page.text.contains("renewed by itself"), "{}", page.text);
+    assert!(
+        !page.text.contains("do not go out") && !page.text.contains("renewed by itself"),
+        "{}",
+        page.text
+    );
     let ends = "UPDATE account SET data_access_expires_at = '2027-12-01T09:00Z', renewable = true";
     door.scratch.run(ends).await;
     let page = browser.get("/accounts").await;
-    let link = format!("<a href=\"/posts/{}\">1 Dec 2027, 09:30 UTC</a>", post["id"].as_str().expect("an id"));
+    let link =
+        format!("<a href=\"/posts/{}\">1 Dec 2027, 09:30 UTC</a>", post["id"].as_str().expect("an id"));
     assert!(page.text.contains(&link) && page.text.contains("gives data until 1 Dec 2027"), "{}", page.text);
     assert!(page.text.contains("renewed by itself"), "{}", page.text);
     let told = door.get("/api/v1/accounts").await.json();

@@ -16,12 +16,16 @@ use crate::{
 /// Asks for a route as this browser; what it is about does not exist.
 async fn knock(browser: &mut Browser<'_>, way: &Way) -> Answer {
     let nobody = Uuid::nil().to_string();
-    let path = ["{id}", "{publication}", "{handle}"].iter().fold(way.path.to_owned(), |path, part| path.replace(part, &nobody));
+    let path = ["{id}", "{publication}", "{handle}"]
+        .iter()
+        .fold(way.path.to_owned(), |path, part| path.replace(part, &nobody));
     if way.method == Method::GET {
         return browser.get(&path).await;
     }
     let token = browser.token.clone();
-    browser.form(&path, &[("token", &token), ("role", "viewer"), ("workspace", &nobody), ("theme", "auto")]).await
+    browser
+        .form(&path, &[("token", &token), ("role", "viewer"), ("workspace", &nobody), ("theme", "auto")])
+        .await
 }
 
 #[tokio::test]
@@ -37,14 +41,21 @@ async fn every_route_of_the_console_lets_in_who_has_its_role_and_nobody_else() {
         for way in &ways {
             let answer = knock(&mut browser, way).await;
             let refused = answer.status == StatusCode::FORBIDDEN;
-            assert_eq!(refused, !role.covers(way.role), "{role:?} at {way:?}: {} {}", answer.status, answer.text);
+            assert_eq!(
+                refused,
+                !role.covers(way.role),
+                "{role:?} at {way:?}: {} {}",
+                answer.status,
+                answer.text
+            );
             assert!(!refused || answer.text.contains("Who can give it to you"), "{}", answer.text);
         }
     }
     let mut stranger = Browser::fresh(&door);
     for way in &ways {
         let answer = knock(&mut stranger, way).await;
-        let led_away = answer.header("location").starts_with("/sign-in") || answer.status == StatusCode::UNAUTHORIZED;
+        let led_away =
+            answer.header("location").starts_with("/sign-in") || answer.status == StatusCode::UNAUTHORIZED;
         assert!(led_away, "{way:?}: {} {}", answer.status, answer.text);
     }
 }
@@ -80,11 +91,19 @@ async fn a_refusal_says_which_role_it_takes_and_who_can_give_it() {
     let door = Door::open().await;
     let mut author = Browser::of(&door, MemberRole::Author).await;
     let alone = author.get("/people").await;
-    assert!(alone.text.contains("Administrator") && alone.text.contains("whoever runs postroom"), "{}", alone.text);
+    assert!(
+        alone.text.contains("Administrator") && alone.text.contains("whoever runs postroom"),
+        "{}",
+        alone.text
+    );
     door.person("admin@example.org", MemberRole::Admin).await;
     let refused = author.get("/people").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    assert!(refused.text.contains("in Bakery; yours is “Author”") && refused.text.contains("Noa Levi"), "{}", refused.text);
+    assert!(
+        refused.text.contains("in Bakery; yours is “Author”") && refused.text.contains("Noa Levi"),
+        "{}",
+        refused.text
+    );
 }
 
 #[tokio::test]
@@ -102,25 +121,34 @@ async fn a_person_may_be_somebody_else_in_another_workspace() {
 
 /// The newest letter to somebody: its subject and what it says.
 async fn letter(door: &Door, to: &str) -> (String, String) {
-    let letters: Vec<(String, String)> =
-        sqlx::query_as("SELECT subject, body FROM mail WHERE to_address = $1 AND body IS NOT NULL ORDER BY id DESC")
-            .bind(to)
-            .fetch_all(&mut door.scratch.connection().await)
-            .await
-            .expect("letters");
+    let letters: Vec<(String, String)> = sqlx::query_as(
+        "SELECT subject, body FROM mail WHERE to_address = $1 AND body IS NOT NULL ORDER BY id DESC",
+    )
+    .bind(to)
+    .fetch_all(&mut door.scratch.connection().await)
+    .await
+    .expect("letters");
     letters.into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
 }
 
 /// The path of the link in a letter.
 fn link(body: &str) -> String {
     let address = body.split_whitespace().find(|word| word.starts_with("http://localhost:3000/"));
-    address.unwrap_or_else(|| panic!("no link in {body}")).trim_start_matches("http://localhost:3000").to_owned()
+    address
+        .unwrap_or_else(|| panic!("no link in {body}"))
+        .trim_start_matches("http://localhost:3000")
+        .to_owned()
 }
 
 async fn invite(browser: &mut Browser<'_>, email: &str, role: &str) -> Answer {
     let token = browser.token.clone();
-    let fields =
-        [("token", token.as_str()), ("first_name", "Dan"), ("last_name", "Cohen"), ("email", email), ("role", role)];
+    let fields = [
+        ("token", token.as_str()),
+        ("first_name", "Dan"),
+        ("last_name", "Cohen"),
+        ("email", email),
+        ("role", role),
+    ];
     browser.form("/people/invitations", &fields).await
 }
 
@@ -130,7 +158,12 @@ async fn who_is_invited_joins_once_with_a_password_of_their_own() {
     let door = Door::open().await;
     let mut admin = Browser::of(&door, MemberRole::Admin).await;
     let answer = invite(&mut admin, " Dan@Example.org ", "author").await;
-    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, "/people?done=invited"), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (StatusCode::SEE_OTHER, "/people?done=invited"),
+        "{}",
+        answer.text
+    );
     let people = admin.get("/people?done=invited").await.text;
     assert!(people.contains("dan@example.org") && people.contains("Letter on its way"), "{people}");
     let (subject, body) = letter(&door, "dan@example.org").await;
@@ -146,14 +179,25 @@ async fn who_is_invited_joins_once_with_a_password_of_their_own() {
     let page = dan.get(&link).await;
     assert!(page.text.contains("Join Bakery") && page.text.contains("value=\"Dan\""), "{}", page.text);
     let token = hidden(&page.text, "token");
-    let fields = |password| [("token", token.as_str()), ("first_name", "Daniel"), ("last_name", "Cohen"), ("password", password)];
+    let fields = |password| {
+        [("token", token.as_str()), ("first_name", "Daniel"), ("last_name", "Cohen"), ("password", password)]
+    };
     let short = dan.form(&link, &fields("short")).await;
     assert_eq!(short.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(short.text.contains("10 to 1000 characters") && short.text.contains("Daniel"), "{}", short.text);
     let joined = dan.form(&link, &fields("open sesame")).await;
-    assert_eq!((joined.status, joined.header("location")), (StatusCode::SEE_OTHER, "/posts"), "{}", joined.text);
+    assert_eq!(
+        (joined.status, joined.header("location")),
+        (StatusCode::SEE_OTHER, "/posts"),
+        "{}",
+        joined.text
+    );
     assert!(dan.get("/posts").await.text.contains("Daniel Cohen"), "they are signed in");
-    assert_eq!(dan.get("/people").await.status, StatusCode::FORBIDDEN, "and no more than they were invited as");
+    assert_eq!(
+        dan.get("/people").await.status,
+        StatusCode::FORBIDDEN,
+        "and no more than they were invited as"
+    );
 
     let mut other = Browser::fresh(&door);
     assert_eq!(other.get(&link).await.status, StatusCode::GONE);
@@ -170,8 +214,12 @@ async fn an_invitation_that_is_accepted_twice_at_once_lets_one_in() {
     let join = async || {
         let mut browser = Browser::fresh(&door);
         let token = hidden(&browser.get(&link).await.text, "token");
-        let fields =
-            [("token", token.as_str()), ("first_name", "Dan"), ("last_name", "Cohen"), ("password", "open sesame")];
+        let fields = [
+            ("token", token.as_str()),
+            ("first_name", "Dan"),
+            ("last_name", "Cohen"),
+            ("password", "open sesame"),
+        ];
         browser.form(&link, &fields).await
     };
     let (one, two) = tokio::join!(join(), join());
@@ -206,7 +254,11 @@ async fn an_invitation_ends_after_a_week_and_when_it_is_withdrawn_or_replaced() 
     assert_eq!(admin.form(&withdraw, &[("token", "wrong")]).await.status, StatusCode::FORBIDDEN);
     assert_eq!(admin.form(&withdraw, &[("token", &token)]).await.status, StatusCode::SEE_OTHER);
     assert_eq!(stranger.get(&third).await.status, StatusCode::GONE);
-    assert_eq!(door.scratch.number("SELECT count(*) FROM mail WHERE try_at IS NOT NULL").await, 0, "nor is it sent");
+    assert_eq!(
+        door.scratch.number("SELECT count(*) FROM mail WHERE try_at IS NOT NULL").await,
+        0,
+        "nor is it sent"
+    );
 }
 
 #[tokio::test]
@@ -227,7 +279,11 @@ async fn who_is_known_already_joins_after_signing_in_and_nobody_in_their_place()
     let page = eve.get(&link).await;
     assert!(page.text.contains("/sign-in?next=%2Finvitation%2F"), "{}", page.text);
     let token = hidden(&page.text, "token");
-    eve.form(&link, &[("token", &token), ("first_name", "E"), ("last_name", "E"), ("password", "open sesame")]).await;
+    eve.form(
+        &link,
+        &[("token", &token), ("first_name", "E"), ("last_name", "E"), ("password", "open sesame")],
+    )
+    .await;
     assert_eq!(door.scratch.number("SELECT count(*) FROM invitation").await, 1, "it is not hers");
 
     let mut browser = Browser::fresh(&door);
@@ -244,10 +300,18 @@ async fn what_is_wrong_with_an_invitation_is_said_and_what_was_written_is_kept()
     let door = Door::open().await;
     let mut admin = Browser::of(&door, MemberRole::Admin).await;
     let token = admin.token.clone();
-    let fields = [("token", token.as_str()), ("first_name", "Dan"), ("last_name", " "), ("email", "dan@example.org\r\nbcc: all@example.org"), ("role", "king")];
+    let fields = [
+        ("token", token.as_str()),
+        ("first_name", "Dan"),
+        ("last_name", " "),
+        ("email", "dan@example.org\r\nbcc: all@example.org"),
+        ("role", "king"),
+    ];
     let answer = admin.form("/people/invitations", &fields).await;
     assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-    for said in ["The last name is missing", "That is no e-mail address", "There is no such role", "value=\"Dan\""] {
+    for said in
+        ["The last name is missing", "That is no e-mail address", "There is no such role", "value=\"Dan\""]
+    {
         assert!(answer.text.contains(said), "{said}: {}", answer.text);
     }
     assert_eq!(door.scratch.number("SELECT count(*) FROM mail").await, 0);
@@ -259,13 +323,16 @@ async fn the_last_administrator_stays_one() {
     let own = door.person("admin@example.org", MemberRole::Admin).await;
     let mut admin = Browser::signed_in(&door, "admin@example.org").await;
     let token = admin.token.clone();
-    for (path, field) in [(format!("/people/{own}/role"), ("role", "viewer")), (format!("/people/{own}/remove"), ("x", "y"))] {
+    for (path, field) in
+        [(format!("/people/{own}/role"), ("role", "viewer")), (format!("/people/{own}/remove"), ("x", "y"))]
+    {
         let answer = admin.form(&path, &[("token", &token), field]).await;
         assert_eq!(answer.status, StatusCode::CONFLICT, "{path}");
         assert!(answer.text.contains("That is the last administrator"), "{}", answer.text);
     }
     let other = door.person("other@example.org", MemberRole::Admin).await;
-    let changed = admin.form(&format!("/people/{other}/role"), &[("token", &token), ("role", "publisher")]).await;
+    let changed =
+        admin.form(&format!("/people/{other}/role"), &[("token", &token), ("role", "publisher")]).await;
     assert_eq!(changed.header("location"), "/people?done=changed");
 }
 
@@ -316,10 +383,19 @@ async fn another_workspaces_people_are_nobody_here() {
     let mut admin = Browser::of(&door, MemberRole::Admin).await;
     let other = door.scratch.ledger.add_workspace("Agency").await.expect("a workspace");
     let person = door.person("dan@example.org", MemberRole::Viewer).await;
-    door.scratch.run(&format!("UPDATE membership SET workspace_id = '{other}' WHERE person_id = '{person}'")).await;
+    door.scratch
+        .run(&format!("UPDATE membership SET workspace_id = '{other}' WHERE person_id = '{person}'"))
+        .await;
     let token = admin.token.clone();
-    for (path, field) in [(format!("/people/{person}/role"), ("role", "admin")), (format!("/people/{person}/remove"), ("x", "y"))] {
-        assert_eq!(admin.form(&path, &[("token", &token), field]).await.status, StatusCode::NOT_FOUND, "{path}");
+    for (path, field) in [
+        (format!("/people/{person}/role"), ("role", "admin")),
+        (format!("/people/{person}/remove"), ("x", "y")),
+    ] {
+        assert_eq!(
+            admin.form(&path, &[("token", &token), field]).await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
     }
     assert_eq!(admin.get(&format!("/people/{person}/remove")).await.status, StatusCode::NOT_FOUND);
     assert!(!admin.get("/people").await.text.contains("dan@example.org"));
@@ -361,7 +437,10 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     // one that is not theirs cannot be ended
     let own = eve.get("/sessions").await.text;
     assert_eq!(own.matches("Signed in a moment ago").count(), 1);
-    let end = page.split('"').find(|part| part.starts_with("/sessions/") && part.ends_with("/end")).expect("a button");
+    let end = page
+        .split('"')
+        .find(|part| part.starts_with("/sessions/") && part.ends_with("/end"))
+        .expect("a button");
     let foreign = eve.token.clone();
     assert_eq!(eve.form(end, &[("token", &foreign)]).await.status, StatusCode::NOT_FOUND);
 
@@ -419,7 +498,10 @@ async fn a_new_password_comes_by_mail_and_nobody_learns_who_is_known() {
     assert_eq!(phone.get("/posts").await.status, StatusCode::SEE_OTHER, "and nowhere else");
     assert_eq!(browser.get(&link).await.status, StatusCode::GONE, "it holds once");
     let mut again = Browser::fresh(&door);
-    assert_eq!(again.sign_in("dan@example.org", "open sesame").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        again.sign_in("dan@example.org", "open sesame").await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
     assert_eq!(again.sign_in("dan@example.org", "another sesame").await.status, StatusCode::SEE_OTHER);
     assert_eq!(letter(&door, "dan@example.org").await.0, "Your postroom password was changed");
 }
@@ -468,7 +550,11 @@ async fn a_letter_that_is_refused_and_then_lost_on_the_way_arrives_under_one_nam
                        ledger_now())";
     sqlx::query(put).execute(&system.database.pool).await.unwrap();
     let letters = eventually("the letter to be sent", || async {
-        match system.database.count("SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND body IS NULL").await {
+        match system
+            .database
+            .count("SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND body IS NULL")
+            .await
+        {
             1 => Ok(came(&system, "dan@example.org").await),
             _ => Err(system.workers[0].log()),
         }
@@ -490,7 +576,11 @@ async fn a_letter_that_will_never_be_taken_is_given_up_and_says_why() {
                FROM (VALUES (interval '1 hour'), (interval '-1 second')) AS t (late)";
     sqlx::query(put).execute(&system.database.pool).await.unwrap();
     eventually("both to be given up", || async {
-        match system.database.count("SELECT count(*) FROM mail WHERE try_at IS NULL AND sent_at IS NULL").await {
+        match system
+            .database
+            .count("SELECT count(*) FROM mail WHERE try_at IS NULL AND sent_at IS NULL")
+            .await
+        {
             2 => Ok(()),
             _ => Err(system.workers[0].log()),
         }

@@ -74,5 +74,9 @@ pub fn notice(t: &Texts, post: &Post, may_approve: bool) -> Option<Notice> {
     }
     let at = approval.approved_at.filter(|_| !approval.waits)?;
     let at = fill(t.schedule_utc, &[&words::date_time(at.naive_utc())]);
-    Some(Notice { tone: "good", says: fill(t.approved_by, &[&somebody(&approval.approved_by), &at]), seen: None })
+    Some(Notice {
+        tone: "good",
+        says: fill(t.approved_by, &[&somebody(&approval.approved_by), &at]),
+        seen: None,
+    })
 }

@@ -17,8 +17,8 @@ use super::{
     form::{Way, Written},
     post::{self, Preview},
     render, render_as,
-    sent::{Sent, read},
     seat::{Author, Seat},
+    sent::{Sent, read},
     texts::{ENGLISH, Texts, fill},
     told::{self, Told},
 };

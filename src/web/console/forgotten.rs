@@ -52,7 +52,7 @@ pub struct Set {
     #[serde(default)]
     token: String,
     #[serde(default)]
-    password: SecretString,
+    password: String,
 }
 
 /// The form that asks for a link.
@@ -134,11 +134,12 @@ pub async fn renew(
     if !app.house.ledger.password_link_holds(&digest).await? {
         return ended(&app, &headers);
     }
-    if !passwords::fits(&form.password) {
+    let password = SecretString::from(form.password);
+    if !passwords::fits(&password) {
         let wrong = Some(t.password_wrong.to_owned());
         return set(&app, &headers, StatusCode::UNPROCESSABLE_ENTITY, &link, wrong);
     }
-    let hash = passwords::hash(form.password).await.map_err(|error| {
+    let hash = passwords::hash(password).await.map_err(|error| {
         tracing::error!(%error, "a password could not be hashed");
         Problem::internal()
     })?;

@@ -60,7 +60,7 @@ pub struct Written {
     #[serde(default)]
     last_name: String,
     #[serde(default)]
-    password: SecretString,
+    password: String,
 }
 
 /// The page.
@@ -100,16 +100,18 @@ pub async fn submit(
         return entered(&app, &session, &headers, joined, false).await;
     }
     let (first, last) = (stranger::name(&written.first_name), stranger::name(&written.last_name));
-    let fits = passwords::fits(&written.password);
+    let password = SecretString::from(written.password);
+    let fits = passwords::fits(&password);
     let (Some(first_name), Some(last_name), true) = (&first, &last, fits) else {
         let found = [
             first.is_none().then(|| ENGLISH.people_wrong_first.to_owned()),
             last.is_none().then(|| ENGLISH.people_wrong_last.to_owned()),
             (!fits).then(|| ENGLISH.password_wrong.to_owned()),
         ];
-        return show(&app, &session, &headers, (&link, &it), names, found.into_iter().flatten().collect()).await;
+        return show(&app, &session, &headers, (&link, &it), names, found.into_iter().flatten().collect())
+            .await;
     };
-    let hash = passwords::hash(written.password).await.map_err(|error| {
+    let hash = passwords::hash(password).await.map_err(|error| {
         tracing::error!(%error, "a password could not be hashed");
         Problem::internal()
     })?;

@@ -15,7 +15,12 @@ pub const PASSWORD_LINK_LASTS: Duration = Duration::from_hours(1);
 const NEWS_LASTS: Duration = Duration::from_hours(24);
 
 /// Asks somebody to join.
-pub fn invitation(public_url: &Url, to: &str, (who, workspace, role): (&str, &str, &str), link: &str) -> NewMail {
+pub fn invitation(
+    public_url: &Url,
+    to: &str,
+    (who, workspace, role): (&str, &str, &str),
+    link: &str,
+) -> NewMail {
     let t = &ENGLISH;
     let address = address(public_url, &format!("/invitation/{link}"));
     NewMail {

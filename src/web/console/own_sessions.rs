@@ -144,10 +144,14 @@ mod tests {
     #[test]
     fn a_browser_is_called_what_people_call_it() {
         let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36";
-        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605 Version/19 Safari/604";
+        let phone =
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605 Version/19 Safari/604";
         assert_eq!(browser(&ENGLISH, chrome), "Chrome on Linux");
         assert_eq!(browser(&ENGLISH, phone), "Safari on iPhone");
-        assert_eq!(browser(&ENGLISH, "Something/1.0 of a long name that nobody knows here"), "Something/1.0 of a long name that nobody");
+        assert_eq!(
+            browser(&ENGLISH, "Something/1.0 of a long name that nobody knows here"),
+            "Something/1.0 of a long name that nobody"
+        );
         assert_eq!(browser(&ENGLISH, ""), "A browser without a name");
     }
 }

@@ -272,7 +272,10 @@ async fn view(app: &App, seat: &Seat<Admin>, headers: &HeaderMap, written: Invit
         pending: invitations.into_iter().map(|it| pending(t, it, now)).collect(),
         written,
         roles: roles(t, chosen),
-        about: MemberRole::ALL.iter().map(|role| (words::role(t, *role), words::role_may(t, *role))).collect(),
+        about: MemberRole::ALL
+            .iter()
+            .map(|role| (words::role(t, *role), words::role_may(t, *role)))
+            .collect(),
         mail: app.house.mail,
     })
 }

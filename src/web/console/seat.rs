@@ -87,11 +87,7 @@ impl<R: AtLeast> Seat<R> {
     /// # Errors
     /// 403: it does not.
     pub fn check(&self, token: &str) -> Result<(), Problem> {
-        if session::same_token(token, &self.token) {
-            Ok(())
-        } else {
-            Err(Problem::forbidden(ENGLISH.csrf))
-        }
+        if session::same_token(token, &self.token) { Ok(()) } else { Err(Problem::forbidden(ENGLISH.csrf)) }
     }
 
     /// What they may say to what they write: whoever publishes approves it by writing it.

@@ -23,11 +23,7 @@ use uuid::Uuid;
 
 use super::texts::ENGLISH;
 use crate::{
-    ledger::{
-        Ledger, LedgerError,
-        people::MemberRole,
-        sessions::StoredSession,
-    },
+    ledger::{Ledger, LedgerError, people::MemberRole, sessions::StoredSession},
     web::{App, House, problem::Problem},
 };
 

@@ -43,9 +43,10 @@ pub fn chip(t: &Texts, shown: &'static str) -> Chip {
 
 /// The chip of a post.
 pub fn post_chip(t: &Texts, post: &Post) -> Chip {
-    match post.unapproved() {
-        true => Chip { word: "unapproved", label: t.waits_for_approval, tone: "act", icon: "hand" },
-        false => chip(t, post.shown()),
+    if post.unapproved() {
+        Chip { word: "unapproved", label: t.waits_for_approval, tone: "act", icon: "hand" }
+    } else {
+        chip(t, post.shown())
     }
 }
 
