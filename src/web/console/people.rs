@@ -143,9 +143,9 @@ pub async fn invite(
 ) -> Result<Response, Problem> {
     seat.check(&written.token)?;
     let t = &ENGLISH;
-    let again = async |status, findings, notice| {
-        let page = view(&app, &seat, &headers, written.clone()).await?;
-        render_as(status, &Page { findings, notice, ..page })
+    let again = |status, findings, notice| {
+        let written = written.clone();
+        again(&app, &seat, &headers, written, status, findings, notice)
     };
     if !app.house.mail {
         return again(StatusCode::CONFLICT, Vec::new(), Some(t.mail_off.to_owned())).await;
@@ -179,6 +179,20 @@ pub async fn invite(
         return again(StatusCode::CONFLICT, Vec::new(), Some(fill(t.people_member, &[email]))).await;
     }
     Ok(Redirect::to("/people?done=invited").into_response())
+}
+
+/// The form as it was written, with what needs mending.
+async fn again(
+    app: &App,
+    seat: &Seat<Admin>,
+    headers: &HeaderMap,
+    written: Invited,
+    status: StatusCode,
+    findings: Vec<&'static str>,
+    notice: Option<String>,
+) -> Result<Response, Problem> {
+    let page = view(app, seat, headers, written).await?;
+    render_as(status, &Page { findings, notice, ..page })
 }
 
 /// Takes an invitation back.
