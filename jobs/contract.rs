@@ -21,6 +21,9 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     const RETRY: Retry = Retry::STANDARD;
     /// The longest one attempt may take, where `worker.toml` does not say otherwise.
     const LIMIT: Duration = Duration::from_mins(1);
+    /// Goes last at the networks: in only where nobody else has lately been, so that nothing is taken that others may
+    /// need.
+    const YIELDS: bool = false;
 
     /// Does the work once. May be called again after any crash, at any point.
     fn run(&self, desk: &Desk<'_>) -> impl Future<Output = Result<Done, JobError>> + Send;
@@ -36,6 +39,8 @@ pub struct Kind {
     pub retry: Retry,
     /// The default limit of one attempt.
     pub limit: Duration,
+    /// Whether it goes last at the networks.
+    pub yields: bool,
     /// Whether the payload can be decoded; if not, why.
     pub reads: fn(&Value) -> Result<(), String>,
     /// Decodes the payload and runs it.
@@ -56,6 +61,7 @@ impl Kind {
             version: J::VERSION,
             retry: J::RETRY,
             limit: J::LIMIT,
+            yields: J::YIELDS,
             reads: reads::<J>,
             run: run::<J>,
         }

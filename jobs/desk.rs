@@ -10,8 +10,10 @@ use uuid::Uuid;
 
 use crate::{
     contract::{Class, Failure, JobError},
+    forgetting::{Forgetting, Revoking},
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
+    metrics::{Insights, Snapshots},
     preflight::Fact,
     removal::{Presence, Removal, TakeDowns},
     renewals::{Renewals, Renewing},
@@ -35,6 +37,10 @@ pub struct Desk<'a> {
     pub vault: &'a dyn Vault,
     /// What is kept of an account's access, and wishes for it to be renewed; a worker has it.
     pub renewals: Option<&'a dyn Renewals>,
+    /// What is kept of metrics; a worker has it.
+    pub snapshots: Option<&'a dyn Snapshots>,
+    /// What is kept of requests for deletion, bound to this job's claim; a worker has it.
+    pub forgetting: Option<&'a dyn Forgetting>,
     /// Files.
     pub media: &'a dyn Media,
     /// Whether this worker still has, by its own clock, the lease under which its intents were made.
@@ -68,6 +74,22 @@ impl<'a> Desk<'a> {
     /// Nobody here keeps any.
     pub fn renewals(&self) -> Result<&'a dyn Renewals, JobError> {
         self.renewals.ok_or_else(|| JobError::Infrastructure("nobody here keeps access alive".into()))
+    }
+
+    /// What is kept of metrics.
+    ///
+    /// # Errors
+    /// Nobody here keeps any.
+    pub fn snapshots(&self) -> Result<&'a dyn Snapshots, JobError> {
+        self.snapshots.ok_or_else(|| JobError::Infrastructure("nobody here keeps metrics".into()))
+    }
+
+    /// What is kept of requests for deletion.
+    ///
+    /// # Errors
+    /// Nobody here deletes anything.
+    pub fn forgetting(&self) -> Result<&'a dyn Forgetting, JobError> {
+        self.forgetting.ok_or_else(|| JobError::Infrastructure("nobody here deletes anything".into()))
     }
 }
 
@@ -236,6 +258,16 @@ pub trait Network: Send + Sync {
     fn renewing(&self) -> Option<&dyn Renewing> {
         None
     }
+
+    /// How it tells what it has counted, where it does.
+    fn insights(&self) -> Option<&dyn Insights> {
+        None
+    }
+
+    /// How a grant is taken back, where that can be asked for.
+    fn revoking(&self) -> Option<&dyn Revoking> {
+        None
+    }
 }
 
 /// One call to a network.
@@ -339,7 +371,7 @@ pub trait KeepHandle: Send + Sync {
 /// Tokens. Opened in the worker, for one call.
 #[async_trait]
 pub trait Vault: Send + Sync {
-    /// The account's access token, and the generation it is of.
+    /// The account's access token.
     ///
     /// # Errors
     /// `Unauthorised` where there is none or it does not open; `Infrastructure` where the ledger is away.
@@ -388,6 +420,33 @@ pub trait Media: Send + Sync {
     /// # Errors
     /// The store is away.
     async fn remove(&self, key: &str) -> Result<(), Failure>;
+
+    /// Stores a few bytes under a key, in the place of what may be there.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn write(&self, _key: &str, _content_type: &str, _bytes: Vec<u8>) -> Result<(), Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
+    }
+
+    /// Removes a file with what was made of it, every version of all that and every part of it that was never joined.
+    /// Tells how many of these there were; a file that is not there is none.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn erase(&self, key: &str) -> Result<u64, Failure> {
+        let there = self.traces(key).await?;
+        self.remove(key).await?;
+        Ok(there)
+    }
+
+    /// How many objects, versions and parts there are of a file and of what was made of it.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn traces(&self, key: &str) -> Result<u64, Failure> {
+        Ok(u64::from(self.size(key).await?.is_some()))
+    }
 
     /// Gives up the parts of a file that were never joined; those that are not there count as given up.
     ///

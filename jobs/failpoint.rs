@@ -60,6 +60,24 @@ points! {
     AfterRefreshAnswer = "after_refresh_2xx",
     /// The new pair is stored; the job is not settled.
     AfterRefreshSaved = "after_refresh_saved",
+    /// A request for deletion has gone on to its next stage.
+    AfterDeletionTurn = "after_deletion_turn",
+    /// The request that a grant be taken back is logged; nothing was sent.
+    AfterRevokeLogged = "after_revoke_logged",
+    /// The network has answered that request; nothing is stored.
+    AfterRevokeAnswer = "after_revoke_answer",
+    /// The tokens are destroyed; the stage is not left.
+    AfterShredded = "after_shredded",
+    /// A part of a store is emptied.
+    AfterPurgeBatch = "after_purge_batch",
+    /// Files are erased; nothing is stored.
+    AfterFilesErased = "after_files_erased",
+    /// Nothing was found left; there is no receipt.
+    AfterVerified = "after_verified",
+    /// The letter is written; the stage is not left.
+    AfterTold = "after_told",
+    /// Whom it was about is forgotten; the stage is not left.
+    AfterForgotten = "after_forgotten",
     /// A post is accepted and committed; no hint was pushed, no answer given.
     AfterAccept = "after_accept",
 }

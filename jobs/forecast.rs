@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::preflight::AccountState;
+use crate::{preflight::AccountState, tokens::half_life};
 
 /// Access has to outlast a post by this much: arming asks for about as much.
 pub const MARGIN: TimeDelta = TimeDelta::minutes(15);
@@ -50,6 +50,8 @@ pub struct Connection<'a> {
     pub renewable: bool,
     /// When that ends, where the network says so.
     pub renewable_until: Option<DateTime<Utc>>,
+    /// It should have been renewed by now.
+    pub overdue: bool,
     /// When the network stops giving data.
     pub data_access_expires_at: Option<DateTime<Utc>>,
     /// Scopes that publishing needs and the grant lacks.
@@ -76,12 +78,19 @@ pub fn end(it: &Connection<'_>, now: DateTime<Utc>) -> Option<End> {
         return Some(End { at: now, because });
     }
     let token = if it.renewable {
-        (it.renewable_until, Because::Renewal)
+        // what is renewed in time gets another end before this one comes
+        (it.renewable_until.filter(|_| it.overdue), Because::Renewal)
     } else {
         (it.token_expires_at, Because::Token)
     };
     let ends = [token, (it.data_access_expires_at, Because::DataAccess)];
     ends.into_iter().filter_map(|(at, because)| at.map(|at| End { at, because })).min_by_key(|end| end.at)
+}
+
+/// Whether access should have been renewed by now: it was due at half of the life of what renews it, and half of what
+/// was left then has passed in trying.
+pub fn is_overdue(renewed_at: DateTime<Utc>, until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    until.is_some_and(|until| half_life(half_life(renewed_at, until), until) <= now)
 }
 
 impl End {
@@ -104,6 +113,7 @@ mod tests {
         token_expires_at: None,
         renewable: false,
         renewable_until: None,
+        overdue: false,
         data_access_expires_at: None,
         missing_scopes: &[],
     };
@@ -115,7 +125,7 @@ mod tests {
         assert_eq!(end(&it, at(0)), Some(End { at: at(9), because: Because::Token }));
         let it = Connection { data_access_expires_at: Some(at(5)), ..it };
         assert_eq!(end(&it, at(0)), Some(End { at: at(5), because: Because::DataAccess }));
-        let it = Connection { renewable: true, renewable_until: Some(at(4)), ..it };
+        let it = Connection { renewable: true, renewable_until: Some(at(4)), overdue: true, ..it };
         assert_eq!(end(&it, at(0)), Some(End { at: at(4), because: Because::Renewal }));
     }
 
@@ -123,6 +133,18 @@ mod tests {
     fn a_token_that_is_renewed_ends_nothing() {
         let it = Connection { token_expires_at: Some(at(2)), renewable: true, ..ENDLESS };
         assert_eq!(end(&it, at(0)), None);
+    }
+
+    #[test]
+    fn what_renews_itself_is_warned_of_only_when_it_is_overdue() {
+        let overdue = |hours| is_overdue(at(0), Some(at(8)), at(hours));
+        assert_eq!((overdue(4), overdue(5), overdue(6), overdue(9)), (false, false, true, true));
+        assert!(!is_overdue(at(0), None, at(9)));
+        for (hours, found) in [(5, None), (6, Some(End { at: at(8), because: Because::Renewal }))] {
+            let overdue = overdue(hours);
+            let it = Connection { renewable: true, renewable_until: Some(at(8)), overdue, ..ENDLESS };
+            assert_eq!(end(&it, at(hours)), found);
+        }
     }
 
     #[test]

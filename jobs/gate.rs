@@ -93,6 +93,8 @@ pub enum Notice {
     /// It wants to be left alone by the app and does not say for how long: this at first, longer if that was too
     /// short.
     Strike(Duration),
+    /// So many percent of a limit are used.
+    Used(u8),
 }
 
 /// The way to the networks, for one attempt.

@@ -7,18 +7,26 @@ pub mod comment;
 pub mod contract;
 pub mod control;
 pub mod cron_line;
+pub mod deletion;
+#[cfg(test)]
+mod deletion_model;
 pub mod desk;
+pub mod erasure;
 pub mod failpoint;
 pub mod forecast;
+pub mod forgetting;
 pub mod gate;
 pub mod hint;
 pub mod machine;
 pub mod mail;
+pub mod metric_snapshot;
+pub mod metrics;
 #[cfg(test)]
 mod model;
 pub mod preflight;
 pub mod probe;
 pub mod publish;
+pub mod reach;
 pub mod removal;
 pub mod renewals;
 pub mod store;
@@ -41,7 +49,9 @@ pub const HOUSE: Uuid = Uuid::nil();
 pub const KINDS: &[Kind] = &[
     Kind::of::<publish::Publish>(),
     Kind::of::<take_down::TakeDown>(),
+    Kind::of::<metric_snapshot::MetricSnapshot>(),
     Kind::of::<token_refresh::TokenRefresh>(),
+    Kind::of::<deletion::DeletionJob>(),
 ];
 
 /// What the engine is tried with.

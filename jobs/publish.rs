@@ -95,8 +95,8 @@ async fn mended(failure: Failure, it: &Publication, desk: &Desk<'_>) -> Result<D
     };
     match renewing.mend(&failure) {
         Mend::Owner => {}
-        Mend::Disconnect => renewals.refused(it.account.id, &failure, true).await?,
-        Mend::Refresh => match renewals.ask(it.account.id).await? {
+        Mend::Disconnect => renewals.refused(it.account.id, it.generation, &failure, true).await?,
+        Mend::Refresh => match renewals.ask(it.account.id, it.generation).await? {
             Asked::Changed => {
                 let reason = "its access was renewed meanwhile".into();
                 return Ok(Done::Waiting { until: desk.clock.now(), reason });

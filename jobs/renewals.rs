@@ -104,6 +104,11 @@ pub trait Renewing: Send + Sync {
         Ok(None)
     }
 
+    /// Whether the access may go on although what renews it is dead.
+    fn outlives(&self) -> bool {
+        false
+    }
+
     /// What mends access that was refused with this.
     fn mend(&self, failure: &Failure) -> Mend {
         Mend::of(failure)
@@ -157,7 +162,8 @@ pub trait Renewals: Send + Sync {
     async fn look(&self, account: Uuid) -> Result<Option<Access>, JobError>;
     /// Opens the refresh token of the generation that was seen.
     async fn refresh_token(&self, it: &Access) -> Result<SecretString, JobError>;
-    /// Logs a call before it is sent; none: the account stands elsewhere by now.
+    /// Logs a call before it is sent; none: the account stands elsewhere by now, or the worker's lease ends before the
+    /// call would.
     async fn begin(&self, it: &Access, turn: Turn, limit: Duration) -> Result<Option<Begun>, JobError>;
     /// The open call is in doubt: one's own, with what went wrong, or that of somebody who is gone.
     async fn doubt(&self, it: &Access, own: Option<(Uuid, &Failure)>) -> Result<(), JobError>;
@@ -168,14 +174,21 @@ pub trait Renewals: Send + Sync {
     /// The refresh token is dead: the owner has to connect the account again. False: the generation has grown, so
     /// somebody has won.
     async fn give_up(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<bool, JobError>;
+    /// The refresh token is dead, and the access may live on without it: it is renewed no more. Where somebody has won,
+    /// nothing happens.
+    async fn leave_bare(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<(), JobError>;
     /// Keeps what the network said of the access, and when it is looked after next. The account goes back to work
     /// where its owner had been told to mend it.
     async fn examined(&self, it: &Access, grant: Option<&Grant>) -> Result<(), JobError>;
-    /// The access is refused: the account rests, its owner is told, and with `purge` its tokens are removed. Nothing
-    /// happens where it was renewed or connected anew since the claim was made.
-    async fn refused(&self, account: Uuid, failure: &Failure, purge: bool) -> Result<(), JobError>;
-    /// Wishes for access that holds, for a publication that was refused or would be.
-    async fn ask(&self, account: Uuid) -> Result<Asked, JobError>;
+    /// The access of the generation that was seen is refused: the account rests, its owner is told, and with `purge`
+    /// its tokens are removed. Nothing happens where it was renewed or connected anew since.
+    async fn refused(&self, account: Uuid, seen: i64, failure: &Failure, purge: bool)
+    -> Result<(), JobError>;
+    /// Nothing but people mend what failed: the account's next turn is put off by twice the time of the last.
+    async fn put_off(&self, account: Uuid) -> Result<(), JobError>;
+    /// Wishes for access that holds, for a publication that was refused with that of the generation that was seen, or
+    /// would be.
+    async fn ask(&self, account: Uuid, seen: i64) -> Result<Asked, JobError>;
 }
 
 /// Whether a failure says that access is broken.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::comment::Comments;
+use crate::comment::{self, Comments};
 
 /// A network as the door, the form and the worker need to know it.
 #[derive(Debug, Clone, Copy)]
@@ -297,6 +297,14 @@ pub struct Draft<'a> {
 }
 
 impl Platform {
+    /// One of its surfaces by its name, or what a comment is where it takes any.
+    pub fn surface(&self, name: &str) -> Option<&'static Surface> {
+        if name == comment::SURFACE.name {
+            return self.comments.is_some().then_some(&comment::SURFACE);
+        }
+        self.surfaces.iter().find(|it| it.name == name)
+    }
+
     /// The surface that the draft goes out on, or everything that the network would refuse about it.
     ///
     /// # Errors

@@ -130,8 +130,9 @@ impl<'a> At<'a> {
                 ledger.not_gone(id, &failure, true).await?;
                 Err(JobError::Refused(failure))
             }
+            // a network that is overloaded says so also of what it has carried out
             Removal::NotNow(failure) => {
-                ledger.not_gone(id, &failure, true).await?;
+                ledger.not_gone(id, &failure, false).await?;
                 Err(failure.into_error())
             }
             Removal::Unknown(failure) => {

@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    contract::{Class, Done, Failure, Job, JobError, Retry},
+    contract::{Class, Done, Failure, Job, JobError, Retry, Verdict},
     desk::{Call, Desk, Network},
     fp,
     gate::Visit,
@@ -46,10 +46,25 @@ impl Job for TokenRefresh {
 
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         let renewals = desk.renewals()?;
+        let done = self.see_to_it(desk, renewals).await;
+        if done.as_ref().is_err_and(|error| error.verdict() == Verdict::Fail) {
+            renewals.put_off(self.account_id).await?;
+        }
+        done
+    }
+}
+
+impl TokenRefresh {
+    async fn see_to_it(&self, desk: &Desk<'_>, renewals: &dyn Renewals) -> Result<Done, JobError> {
         let (mut wish, mut renewed) = (self.wish(), false);
         for _ in 0..MOST_STEPS {
             let Some(it) = renewals.look(self.account_id).await? else { return Ok(Done::nothing()) };
-            match tokens::next(&it.standing, wish, it.now) {
+            let step = match tokens::next(&it.standing, wish, it.now) {
+                // what was just renewed is looked at, however soon it ends: another pair would be no better
+                Step::Send(Turn::Begin) if renewed => Step::Examine,
+                step => step,
+            };
+            match step {
                 Step::End => return Ok(Done::nothing()),
                 Step::WaitUntil(until) => {
                     let reason = "a worker that is gone may still save what it was given".into();
@@ -58,6 +73,7 @@ impl Job for TokenRefresh {
                 Step::Doubt => renewals.doubt(&it, None).await?,
                 Step::Send(turn) => match At::open(&it, desk, renewals)?.send(turn).await? {
                     Sent::Renewed | Sent::Outrun => (wish, renewed) = (Wish::Routine, true),
+                    Sent::Bare => renewed = true,
                     Sent::End(done) => return Ok(done),
                 },
                 Step::Examine => match At::open(&it, desk, renewals)?.examine(renewed).await? {
@@ -68,9 +84,7 @@ impl Job for TokenRefresh {
         }
         Err(JobError::Infrastructure(format!("the access of account {} did not settle", self.account_id)))
     }
-}
 
-impl TokenRefresh {
     fn wish(&self) -> Wish {
         match (self.asked, self.needed) {
             (true, _) => Wish::Person,
@@ -86,6 +100,8 @@ enum Sent {
     Renewed,
     /// Somebody else was first.
     Outrun,
+    /// Nothing renews it any more; what there is may be good.
+    Bare,
     /// The job is over, or waits.
     End(Done),
 }
@@ -131,14 +147,32 @@ impl<'a> At<'a> {
         };
         self.enter(renewing.calls()).await?;
         let limit = self.desk.limits.commit_timeout;
+        // before the statement: a sleep in between must not look like no time
+        let asked = self.desk.clock.monotonic();
         let Some(begun) = self.renewals.begin(self.it, turn, limit).await? else {
             let until = self.desk.clock.now() + LOST_RACE;
-            return Ok(Sent::End(Done::Waiting { until, reason: "somebody else renews it".into() }));
+            let reason = "somebody else renews it, or this worker's lease ends too soon".into();
+            return Ok(Sent::End(Done::Waiting { until, reason }));
         };
         fp!(AfterRefreshLogged);
+        if let Some(late) = self.too_late(asked) {
+            self.renewals.spare(self.it, begun.call, &late).await?;
+            return Err(JobError::Infrastructure(late.message));
+        }
         let renewal = renewing.renew(&self.call(Some(begun.call), &refresh, limit)).await;
         fp!(AfterRefreshAnswer);
         self.answered(begun, renewal).await
+    }
+
+    /// Whoever has slept may not be alone with it any more: a token that another has used meanwhile ends the grant.
+    fn too_late(&self, asked: Duration) -> Option<Failure> {
+        let slow = self.desk.clock.monotonic().saturating_sub(asked) > self.desk.limits.send_within;
+        let why = match (slow, (self.desk.leased)()) {
+            (true, _) => "too long between the intent and the request",
+            (false, false) => "the lease ends too soon",
+            (false, true) => return None,
+        };
+        Some(Failure::new(Class::Transient, "send_too_late", why))
     }
 
     async fn answered(&self, begun: Begun, renewal: Renewal) -> Result<Sent, JobError> {
@@ -149,13 +183,17 @@ impl<'a> At<'a> {
                 fp!(AfterRefreshSaved);
                 Ok(if won { Sent::Renewed } else { Sent::Outrun })
             }
+            Renewal::Dead(failure) if self.renewing.is_some_and(Renewing::outlives) => {
+                renewals.leave_bare(it, begun.call, &failure).await?;
+                Ok(Sent::Bare)
+            }
             Renewal::Dead(failure) => {
                 let gave_up = renewals.give_up(it, begun.call, &failure).await?;
                 Ok(if gave_up { Sent::End(broken(&failure)) } else { Sent::Outrun })
             }
             Renewal::Refused(failure) => {
                 renewals.spare(it, begun.call, &failure).await?;
-                Err(no_access_lost(failure).into_error())
+                Err(put_off(failure))
             }
             Renewal::Unknown(failure) => {
                 renewals.doubt(it, Some((begun.call, &failure))).await?;
@@ -191,7 +229,7 @@ impl<'a> At<'a> {
     }
 
     async fn refused(&self, failure: &Failure, purge: bool) -> Result<Done, JobError> {
-        self.renewals.refused(self.it.account.id, failure, purge).await?;
+        self.renewals.refused(self.it.account.id, self.it.generation, failure, purge).await?;
         Ok(broken(failure))
     }
 }
@@ -199,6 +237,14 @@ impl<'a> At<'a> {
 /// The owner was told: the job has done what it can.
 fn broken(failure: &Failure) -> Done {
     Done::Finished { output: json!({ "reconnect": failure.code, "message": failure.message }), then: vec![] }
+}
+
+/// What a renewal that had no effect leads to. That it is to be asked for less often says nothing of the account's posts.
+fn put_off(failure: Failure) -> JobError {
+    match no_access_lost(failure).into_error() {
+        JobError::Throttled(failure, wait) => JobError::Throttled(Failure { rest: None, ..failure }, wait),
+        error => error,
+    }
 }
 
 /// What does not say that the access is broken must not rest the account.
@@ -209,4 +255,18 @@ fn no_access_lost(mut failure: Failure) -> Failure {
         Class::Transient | Class::Rate => {}
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_that_is_throttled_waits_and_rests_nothing_else() {
+        let failure = Failure::new(Class::Rate, "429", "less often").resting(Some(Duration::from_secs(7)));
+        let JobError::Throttled(failure, wait) = put_off(failure) else { panic!("it waits") };
+        assert_eq!((failure.rest, wait), (None, Duration::from_secs(7)));
+        let error = put_off(Failure::new(Class::Auth, "401", "no"));
+        assert_eq!(error.verdict(), Verdict::Fail, "the account keeps its access: {error}");
+    }
 }

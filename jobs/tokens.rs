@@ -11,6 +11,9 @@ use crate::preflight::AccountState;
 /// How often access is looked after that nothing ends soon.
 pub const LOOK_AFTER: TimeDelta = TimeDelta::hours(24);
 
+/// The least time between one look and the next.
+const LOOK_LEAST: TimeDelta = TimeDelta::minutes(10);
+
 /// Where an account's refresh stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -50,7 +53,8 @@ pub enum Turn {
     Try,
     /// Whoever sent the call is gone, or has no answer.
     Doubt,
-    /// The new pair is sealed and kept, and the generation grows. Evidence: not fenced.
+    /// The new pair is sealed and kept, and the generation grows. Evidence: not fenced, and taken also where the account
+    /// was given up before it came.
     Save,
     /// The network has certainly not taken the call.
     Spare,
@@ -64,7 +68,8 @@ impl Turn {
         match self {
             Self::Begin => &[Phase::Idle],
             Self::Try => &[Phase::Suspect],
-            Self::Doubt | Self::Save | Self::Spare | Self::GiveUp => &[Phase::Refreshing, Phase::Suspect],
+            Self::Save => Phase::ALL,
+            Self::Doubt | Self::Spare | Self::GiveUp => &[Phase::Refreshing, Phase::Suspect],
         }
     }
 
@@ -181,9 +186,20 @@ pub fn look_after(renew_from: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Date
     renew_from.map_or(daily, |from| from.min(daily))
 }
 
+/// The same of access that was looked at just now: what is to be renewed by then all the same waits a moment, so that a
+/// life of seconds leads to no call after call.
+pub fn look_again(renew_from: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+    look_after(renew_from.map(|from| from.max(now + LOOK_LEAST)), now)
+}
+
 /// From when on access is renewed: half of the shortest life, of each token when it was issued and when it ends.
 pub fn renew_from(lives: &[(DateTime<Utc>, Option<DateTime<Utc>>)]) -> Option<DateTime<Utc>> {
     lives.iter().filter_map(|(issued, ends)| ends.map(|ends| half_life(*issued, ends))).min()
+}
+
+/// The same of a pair that was not renewed yet: where nobody knows when it ends it may end any time, so at once.
+pub fn renew_new_from(issued: DateTime<Utc>, ends: [Option<DateTime<Utc>>; 2]) -> DateTime<Utc> {
+    renew_from(&ends.map(|ends| (issued, ends))).unwrap_or(issued)
 }
 
 #[cfg(test)]
@@ -245,8 +261,12 @@ mod tests {
         let lives = [(at(0), None), (at(0), Some(at(600))), (at(0), Some(at(60)))];
         assert_eq!(renew_from(&lives), Some(at(30)));
         assert_eq!(renew_from(&lives[..1]), None);
+        assert_eq!(renew_new_from(at(0), [None, Some(at(60))]), at(30));
+        assert_eq!(renew_new_from(at(0), [None, None]), at(0), "it may be over already");
         assert_eq!(look_after(Some(at(30)), at(0)), at(30));
         assert_eq!(look_after(Some(at(100_000)), at(0)), at(24 * 60));
         assert_eq!(look_after(None, at(0)), at(24 * 60));
+        assert_eq!(look_again(Some(at(30)), at(0)), at(30));
+        assert_eq!(look_again(Some(at(30)), at(40)), at(50), "it has just been looked at");
     }
 }

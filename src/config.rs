@@ -1,7 +1,9 @@
 //! Settings from `worker.toml` and the environment, and the addresses and secrets that only the environment
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
+mod deletion;
 mod lookout;
+mod metrics;
 mod schedules;
 mod traffic;
 
@@ -11,7 +13,9 @@ use jobs::contract::Retry;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use deletion::Deletion;
 pub use lookout::Lookout;
+pub use metrics::Metrics;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
 
@@ -37,10 +41,14 @@ pub struct Settings {
     pub publishing: Publishing,
     /// How networks are asked ahead.
     pub lookout: Lookout,
+    /// When networks are asked what they have counted.
+    pub metrics: Metrics,
     /// How networks are treated that fail.
     pub traffic: TrafficSettings,
     /// Each network by the name of its file.
     pub networks: crate::networks::Settings,
+    /// How requests for deletion are carried out.
+    pub deletion: Deletion,
     /// The door.
     pub web: Web,
     /// What is dropped when.
@@ -206,6 +214,28 @@ pub struct Web {
     pub session: Duration,
     /// How far ahead a post may be scheduled, in days.
     pub horizon_days: u32,
+    /// What says where a request comes from.
+    pub client_address: ClientAddress,
+    /// Requests a second from one address.
+    pub address_rate: u32,
+    /// Requests a second with one key.
+    pub key_rate: u32,
+    /// Requests a second of one person.
+    pub person_rate: u32,
+    /// Attempts to sign in a second from one address.
+    pub sign_in_rate: u32,
+}
+
+/// What says where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddress {
+    /// The connection itself: nothing stands in front.
+    Socket,
+    /// `X-Real-IP`, which the proxy in front sets.
+    XRealIp,
+    /// The last entry of `X-Forwarded-For`, which the proxy in front appends.
+    XForwardedFor,
 }
 
 /// What is dropped when.
@@ -218,6 +248,9 @@ pub struct Retention {
     /// Answers kept for a repeated key.
     #[serde(with = "humantime_serde")]
     pub idempotency: Duration,
+    /// Every single snapshot of metrics; of what is older one a day is kept.
+    #[serde(with = "humantime_serde")]
+    pub snapshots: Duration,
     /// Files that no post uses.
     #[serde(with = "humantime_serde")]
     pub unused_media: Duration,
@@ -233,6 +266,7 @@ impl Retention {
     /// Says what is wrong with it, if anything.
     fn check(&self) -> Result<(), ConfigError> {
         let (hour, year) = (Duration::from_hours(1), Duration::from_hours(366 * 24));
+        traffic::span("retention.snapshots", self.snapshots, hour * 24 * 31..=year * 20)?;
         traffic::span("retention.unused_media", self.unused_media, hour..=year)?;
         // the store takes what was promised for an hour
         traffic::span("retention.unfinished_uploads", self.unfinished_uploads, hour * 2..=year)?;
@@ -298,7 +332,9 @@ impl Settings {
             }
             kind.check(name)?;
         }
+        self.deletion.check()?;
         self.lookout.check()?;
+        self.metrics.check()?;
         self.traffic.check()?;
         self.retention.check()?;
         let year = Duration::from_hours(366 * 24);

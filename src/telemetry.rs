@@ -13,24 +13,33 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// What dependencies may say: their finer lines print addresses and statements.
-const DEFAULT_FILTER: &str = "info,sqlx=warn,hyper=warn,reqwest=warn,aws_sdk_s3=warn,aws_smithy_runtime=warn,apalis=warn,apalis_core=warn";
+/// Whose lines are ours. Those of dependencies are told from warnings on, whatever `RUST_LOG` wants: their finer ones
+/// print addresses, headers and statements, with what is secret in them.
+const OURS: [&str; 2] = ["postroom", "jobs"];
 
 /// Whether this process is ready, and if not, why.
 pub type Ready = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// Starts the logs: JSON lines, or text for people.
 pub fn start_logs(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let lines = tracing_subscriber::registry().with(filter);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::registry().with(filter).with(filter_fn(is_told));
     let writer = std::io::stderr;
     if json {
         lines.with(fmt::layer().json().flatten_event(true).with_writer(writer)).init();
     } else {
         lines.with(fmt::layer().with_writer(writer).with_target(false)).init();
     }
+}
+
+fn is_told(line: &Metadata<'_>) -> bool {
+    let ours = OURS.iter().any(|own| {
+        line.target().strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    });
+    ours || *line.level() <= Level::WARN
 }
 
 /// Starts the figures.

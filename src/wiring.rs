@@ -22,7 +22,7 @@ use crate::{
     networks::{self, Connected, NETWORKS, s3::S3},
     queue::{Queue, QueueError},
     telemetry::Ready,
-    web::{self, House, TiktokApp},
+    web::{self, House, TiktokApp, deletion::Deletions},
     worker,
 };
 
@@ -78,6 +78,15 @@ fn object_store() -> Result<S3, WiringError> {
 
 fn post_office() -> Result<Option<Box<dyn Mail>>, WiringError> {
     networks::mail::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
+/// What is kept in a folder of the object store.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn kept(folder: &str) -> Result<Vec<Vec<u8>>, String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    store.folder(folder).await.map_err(|failure| failure.to_string())
 }
 
 /// Asks a network whether a token opens an account.
@@ -186,7 +195,8 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let connected = connect_networks(&settings)?;
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
-    key_ring()?; // web opens nothing with it, but a deployment without one must not start by halves
+    // it seals and opens addresses; the tokens are out of web's reach
+    let ring = Arc::new(key_ring()?);
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     Ok(web::router(House {
         ledger,
@@ -207,6 +217,10 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
         tiktok: tiktok_app(),
+        deletions: Deletions {
+            ring,
+            meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
+        },
     }))
 }
 

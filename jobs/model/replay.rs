@@ -51,6 +51,8 @@ pub fn replay(script: &[Reply]) -> Request {
         gate: &Open,
         vault: &desk,
         renewals: None,
+        snapshots: None,
+        forgetting: None,
         media: &desk,
         leased: &|| true,
         limits,

@@ -3,7 +3,8 @@
 //!
 //! What is decided here is decided by [`next`](crate::tokens::next), [`after`](crate::tokens::after) and the phases of [`Turn`], as in production.
 //! A *fault* is a crash, a lease that ends while its worker lives on, a lost answer, a 500, or a save whose answer is
-//! lost. Nothing is said about clocks: a worker that lost its lease may wake at any time.
+//! lost. Nothing is said about clocks: a worker that lost its lease may wake at any time. But a lease outlasts the call
+//! that was begun under it, and a call that was given up on is not carried out any more.
 
 mod world;
 
@@ -20,11 +21,13 @@ pub enum Action {
     Claim(usize),
     Look(usize),
     Act(usize),
+    /// What is logged is sent.
+    Send(usize),
     /// The network carries a call out.
     Carry(u8),
     /// The worker gets its answer.
     Hear(usize),
-    /// It gets none, though the call may still be carried out.
+    /// It gets none: the call is lost, or its answer.
     Lose(usize),
     /// The call is refused before anything is done.
     Refuse(u8),
@@ -41,6 +44,7 @@ const NO_BLIND_REUSE: &str = "no token is used twice unless the first call is in
 const NOT_LOST_FOR_NOTHING: &str = "without a fault no account is lost";
 const DEAD_WHEN_GIVEN_UP: &str = "an account that is given up has a dead token";
 const PERSON_STANDS: &str = "what a person connected is not overwritten";
+const NOT_ENDED_BY_US: &str = "we never end a grant ourselves";
 const ONE_OPEN: &str = "one call is open at a time";
 const WON_IS_KEPT: &str = "a pair that came is kept, whoever holds the claim";
 
@@ -64,6 +68,8 @@ impl Model for Tokens {
             tokens: 0,
             grant_from: 0,
             reused_blindly: false,
+            ended: false,
+            saved_late: false,
             overwrote: false,
             wasted: false,
             renewed: 0,
@@ -80,6 +86,7 @@ impl Model for Tokens {
                 At::Idle if Self::holds_claim(world, w) => actions.push(Action::Look(w)),
                 At::Idle => {}
                 At::Decided(_) => actions.push(Action::Act(w)),
+                At::Logged(_) => actions.push(Action::Send(w)),
                 At::Sent(call) => match world.calls[usize::from(call)].wire {
                     Wire::Answered(..) => actions.push(Action::Hear(w)),
                     Wire::Logged | Wire::OnWay | Wire::Gone => {}
@@ -100,15 +107,18 @@ impl Model for Tokens {
         }
         for (n, call) in world.calls.iter().enumerate() {
             let n = u8::try_from(n).expect("a few");
-            if matches!(call.wire, Wire::Logged | Wire::OnWay) {
+            if call.wire == Wire::OnWay {
                 actions.push(Action::Carry(n));
                 if faulty {
                     actions.push(Action::Refuse(n));
                 }
             }
         }
-        // a worker that died holds its claim until its lease ends; that of a living one ends by a fault
+        // a worker that died holds its claim until its lease ends; that of a living one ends by a fault. It was good for as
+        // long as a call may take when that was logged, and what is sent is sent at once
+        let on_way = world.calls.iter().any(|call| call.wire == Wire::OnWay);
         if let Some(w) = world.claim
+            && !on_way
             && (faulty || !Self::holds_claim(world, w))
         {
             actions.push(Action::Expire);
@@ -131,7 +141,7 @@ impl Model for Tokens {
             Action::Act(w) => {
                 let At::Decided(step) = world.workers[w].at else { return None };
                 self.act(&mut world, w, step);
-                if let (Plan::Send(Turn::Begin | Turn::Try), At::Sent(id)) = (step, world.workers[w].at) {
+                if let (Plan::Send(Turn::Begin | Turn::Try), At::Logged(id)) = (step, world.workers[w].at) {
                     let token = world.calls[usize::from(id)].token;
                     let blind = |it: &Call| match it.judged {
                         None | Some(Said::Yes | Said::Dead) => true,
@@ -141,6 +151,10 @@ impl Model for Tokens {
                     let earlier = &world.calls[..usize::from(id)];
                     world.reused_blindly |= earlier.iter().any(|it| it.token == token && blind(it));
                 }
+            }
+            Action::Send(w) => {
+                let At::Logged(id) = world.workers[w].at else { return None };
+                self.send(&mut world, w, id);
             }
             Action::Carry(id) => Self::carry(&mut world, id),
             Action::Refuse(id) => {
@@ -157,9 +171,8 @@ impl Model for Tokens {
             Action::Lose(w) => {
                 let At::Sent(id) = world.workers[w].at else { return None };
                 world.faults -= 1;
-                if world.calls[usize::from(id)].wire == Wire::Logged {
-                    world.calls[usize::from(id)].wire = Wire::OnWay;
-                }
+                // its time limit is as long as a network may take: nothing is carried out after it
+                world.calls[usize::from(id)].wire = Wire::Gone;
                 let said = if self.has(Flaw::LostIsNo) { Said::No } else { Said::Unknown };
                 world.workers[w].at = At::Heard(id, said, 0);
             }
@@ -192,6 +205,7 @@ impl Model for Tokens {
                 (world.stored, world.taken) = (world.tokens, Some(world.tokens));
                 world.generation += 1;
                 (world.phase, world.current, world.reconnect) = (Phase::Idle, None, false);
+                world.saved_late = false;
             }
         }
         Some(world)
@@ -207,6 +221,7 @@ impl Model for Tokens {
                 !world.reconnect || world.taken != Some(world.stored)
             }),
             Property::always(PERSON_STANDS, |_, world: &World| !world.overwrote),
+            Property::always(NOT_ENDED_BY_US, |_, world: &World| !world.ended),
             Property::always(ONE_OPEN, |_, world: &World| {
                 let open = |call: &&Call| call.judged.is_none() && call.generation == world.generation;
                 world.calls.iter().filter(open).count() <= 1
@@ -235,6 +250,8 @@ fn a_fault_planted_in_the_refresh_is_found() {
         (Flaw::SaveUnguarded, 1, PERSON_STANDS),
         (Flaw::GiveUpUnguarded, 1, DEAD_WHEN_GIVEN_UP),
         (Flaw::EvidenceFenced, 0, WON_IS_KEPT),
+        (Flaw::GivenUpIsOver, 0, WON_IS_KEPT),
+        (Flaw::SentLate, 0, NOT_ENDED_BY_US),
     ] {
         let found = broken_in(&Tokens { flaw: Some(flaw), ..Tokens::new(2, people) }, rule);
         println!("planted {flaw:?}: {rule}: broken in {found:?} steps");

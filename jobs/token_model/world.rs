@@ -20,6 +20,10 @@ pub enum Flaw {
     GiveUpUnguarded,
     /// Only the holder of the claim may save.
     EvidenceFenced,
+    /// A pair is not taken any more once the account was given up.
+    GivenUpIsOver,
+    /// Nobody looks whether its lease still holds before it sends what it has logged.
+    SentLate,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +58,8 @@ pub enum At {
     Idle,
     /// It has looked and is about to do this.
     Decided(Plan),
+    /// Its call is logged and about to be sent.
+    Logged(u8),
     /// It waits for the answer to this call.
     Sent(u8),
     /// It has the answer, and what it brought.
@@ -75,6 +81,7 @@ pub struct Worker {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that happened")]
 pub struct World {
     pub generation: u8,
     pub phase: Phase,
@@ -93,9 +100,13 @@ pub struct World {
     pub grant_from: u8,
     /// Presented twice, the earlier call being neither judged nor in doubt.
     pub reused_blindly: bool,
+    /// A token of ours that was spent has ended the grant of the one that is kept.
+    pub ended: bool,
+    /// What is kept was saved by somebody whose claim was gone: another may have been using the old one by then.
+    pub saved_late: bool,
     /// A save that a person's new grant was lost by.
     pub overwrote: bool,
-    /// A pair that the account still waited for was not taken.
+    /// A pair of the generation that stands was not taken.
     pub wasted: bool,
     pub renewed: u8,
     pub faults: u8,
@@ -159,10 +170,28 @@ impl Tokens {
                     world.phase = turn.to(world.phase);
                     world.current = Some(id);
                     let (token, generation) = (world.stored, world.generation);
-                    world.calls.push(Call { wire: Wire::Logged, token, generation, judged: None, refused: false });
-                    world.workers[w].at = At::Sent(id);
+                    world.calls.push(Call {
+                        wire: Wire::Logged,
+                        token,
+                        generation,
+                        judged: None,
+                        refused: false,
+                    });
+                    world.workers[w].at = At::Logged(id);
                 }
             }
+        }
+    }
+
+    /// Sends what is logged, if the lease still holds. What is not sent is spared, which is fenced: where the claim is
+    /// gone, whoever has it now sees an open call.
+    pub fn send(&self, world: &mut World, w: usize, call: u8) {
+        if Self::holds_claim(world, w) || self.has(Flaw::SentLate) {
+            world.calls[usize::from(call)].wire = Wire::OnWay;
+            world.workers[w].at = At::Sent(call);
+        } else {
+            world.calls[usize::from(call)].wire = Wire::Gone;
+            world.workers[w].at = At::Idle;
         }
     }
 
@@ -188,6 +217,7 @@ impl Tokens {
         } else {
             // a token of an older grant says nothing of this one
             if call.token >= world.grant_from {
+                world.ended |= world.taken == Some(world.stored) && !world.saved_late;
                 world.taken = None;
             }
             (Said::Dead, 0)
@@ -204,16 +234,20 @@ impl Tokens {
             Turn::Save => {
                 let judged = world.calls[usize::from(call)].judged;
                 let its = world.current == Some(call) || judged == Some(Said::Unknown);
-                let guarded = same && its && Turn::Save.from().contains(&world.phase);
+                let taken = same && its;
+                let guarded = taken && Turn::Save.from().contains(&world.phase);
+                let guarded = guarded && !(self.has(Flaw::GivenUpIsOver) && world.reconnect);
                 let allowed = if self.has(Flaw::EvidenceFenced) { guarded && fenced } else { guarded };
-                world.wasted |= guarded && !allowed;
+                world.wasted |= taken && !allowed;
                 if allowed || self.has(Flaw::SaveUnguarded) {
                     world.overwrote |= !same && pair < world.grant_from;
                     world.calls[usize::from(call)].judged = Some(Said::Yes);
                     world.generation += 1;
                     world.stored = pair;
+                    world.saved_late = !fenced;
                     world.phase = Phase::Idle;
                     world.current = None;
+                    world.reconnect = false;
                     world.renewed += 1;
                 }
             }

@@ -35,7 +35,7 @@ pub struct Options {
     /// The file that holds an API key.
     #[arg(long, value_name = "FILE")]
     pub key_file: PathBuf,
-    /// The posts, with the columns `accounts,kind,caption,media,link,in_seconds`.
+    /// The posts, with the columns `accounts,kind,caption,media,link,in_seconds` and, if wanted, `first_comment`.
     #[arg(long, value_name = "CSV")]
     pub input: PathBuf,
     /// The sandbox's effects, to count that each post is public once.
@@ -155,6 +155,9 @@ fn body(row: &Row, media: &[String], accounts: &BTreeMap<String, String>, now: D
         if platform == "tiktok" {
             target["options"] = json!({ "privacy_level": "PUBLIC_TO_EVERYONE" });
         }
+        if let Some(words) = row.comment_on(platform) {
+            target["options"] = json!({ "first_comment": words });
+        }
         target
     };
     let mut body = json!({
@@ -186,14 +189,15 @@ mod tests {
             caption: "hello".into(),
             media: Vec::new(),
             link: None,
+            first_comment: Some("first".into()),
             in_seconds: 5,
         };
         let accounts = BTreeMap::from([("facebook_page".into(), "a".into()), ("tiktok".into(), "b".into())]);
         let now: DateTime<Utc> = "2026-11-21T10:00:00.250Z".parse().expect("a time");
         let body = body(&row, &[], &accounts, now);
         assert_eq!(body["schedule"]["at"], "2026-11-21T10:00:06Z");
-        assert_eq!(body["targets"][0], json!({ "account_id": "a" }));
-        assert_eq!(body["targets"][1]["options"]["privacy_level"], "PUBLIC_TO_EVERYONE");
+        assert_eq!(body["targets"][0], json!({ "account_id": "a", "options": { "first_comment": "first" } }));
+        assert_eq!(body["targets"][1]["options"], json!({ "privacy_level": "PUBLIC_TO_EVERYONE" }));
         assert!(body.get("link").is_none());
     }
 }

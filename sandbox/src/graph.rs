@@ -6,6 +6,7 @@ mod comments;
 mod containers;
 mod error;
 mod fields;
+mod insights;
 mod media;
 mod node;
 mod operation;
@@ -114,6 +115,7 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::CreateComment { object } => comments::create(sandbox, &object, asked).await,
         Operation::ListComments { object } => comments::list(sandbox, &object, asked),
         Operation::ReadComment { comment } => comments::read(sandbox, &comment, asked),
+        Operation::Insights { object } => insights::read(sandbox, &object, asked),
         Operation::ReadAccount { account } => app::read_account(sandbox, &account, asked),
         Operation::Me => app::me(sandbox, asked),
         Operation::MyPages => app::pages(sandbox, asked),

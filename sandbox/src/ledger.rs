@@ -7,7 +7,7 @@ use sqlx::postgres::PgPoolOptions;
 use uuid::Uuid;
 
 /// How long the ledger is waited for. A network does not stand still because postroom's database does.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A small pool of read connections to the ledger.
 #[derive(Debug, Clone)]
@@ -16,9 +16,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Prepares the pool; it connects when it is first asked.
+    /// Prepares the pool. It connects by and by, so that on a busy machine no call has to wait for it.
     pub fn at(url: &str) -> Result<Self, sqlx::Error> {
-        let pool = PgPoolOptions::new().max_connections(4).acquire_timeout(PATIENCE).connect_lazy(url)?;
+        let pool = PgPoolOptions::new()
+            .min_connections(2)
+            .max_connections(4)
+            .acquire_timeout(PATIENCE)
+            .connect_lazy(url)?;
         Ok(Self { pool })
     }
 

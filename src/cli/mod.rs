@@ -1,6 +1,8 @@
 //! The verbs: one executable, and every role is one of them.
 
 mod accounts;
+mod audit;
+mod deletions;
 mod explain;
 mod jobs;
 mod keys;
@@ -62,6 +64,9 @@ enum Verb {
     /// Jobs, and what stops them.
     #[command(subcommand)]
     Jobs(jobs::JobsVerb),
+    /// Who did what, when and from where.
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
     /// Why a post is where it is: what it means, what stops it, what comes next, who has to act, and the evidence.
     #[command(after_help = "Example:\n  postroom explain 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b")]
     Explain(explain::Explain),
@@ -74,6 +79,21 @@ enum Verb {
     /// workers start.
     #[command(after_help = "Example:\n  postroom restore --check")]
     Restore(restore::Restore),
+    /// Asks for the deletion of everything that is known of somebody; the same as `deletion request`.
+    #[command(
+        after_help = "Example:\n  postroom delete-subject --email dana@example.com --mail --reason \"mail of 3 May\""
+    )]
+    DeleteSubject(deletions::New),
+    /// Prints everything that is known of somebody, one JSON object a line: a store and a row of it. It is what deleting
+    /// would remove, without secrets; nothing is changed.
+    #[command(after_help = "Example:\n  postroom export-subject --email dana@example.com > dana.jsonl")]
+    ExportSubject(deletions::ExportSubject),
+    /// Requests for deletion.
+    #[command(subcommand)]
+    Deletion(deletions::DeletionVerb),
+    /// Verifies the receipt of a deletion, offline.
+    #[command(after_help = "Example:\n  postroom verify-receipt receipt.json --key receipt-key.pem")]
+    VerifyReceipt(deletions::VerifyReceipt),
     /// What each network takes, as the table of the README; put its output there when a rule has changed.
     #[command(after_help = "Example:\n  postroom capabilities")]
     Capabilities,
@@ -124,9 +144,14 @@ impl Cli {
             Verb::ApiKey(verb) => verb.run().await,
             Verb::Account(verb) => verb.run(self.config).await,
             Verb::Jobs(verb) => verb.run().await,
+            Verb::Audit(verb) => verb.run().await,
             Verb::Explain(what) => what.run().await,
             Verb::Verdict(what) => what.run().await,
             Verb::Restore(what) => what.run().await,
+            Verb::DeleteSubject(new) => new.run().await,
+            Verb::ExportSubject(what) => what.run().await,
+            Verb::Deletion(verb) => verb.run().await,
+            Verb::VerifyReceipt(what) => what.run(),
             Verb::Capabilities => {
                 println!("{}\n{}{}", capabilities::BEGIN, capabilities::markdown(), capabilities::END);
                 Ok(())

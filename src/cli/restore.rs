@@ -4,7 +4,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Failed, Output, owned_ledger};
-use crate::ledger::restore::Restored;
+use crate::{
+    ledger::{
+        restore::Restored,
+        tombstones::{FOLDER, Tombstone},
+    },
+    wiring,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Restore {
@@ -19,6 +25,7 @@ impl Restore {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let ledger = owned_ledger()?;
         let restored = if self.check { ledger.restore_check().await? } else { ledger.restore().await? };
+        let risen = ledger.risen(&tombstones().await?).await?;
         if let (false, Some(until)) = (self.check, restored.leased_until) {
             let until = until.to_rfc3339();
             return Err(format!(
@@ -27,20 +34,33 @@ impl Restore {
             )
             .into());
         }
+        if !self.check {
+            ledger.replay_deletions(&risen).await?;
+        }
         if self.output.json {
+            let deletions: Vec<_> = risen.iter().map(|stone| stone.id).collect();
             let Restored { asked, held, later, leased_until } = restored;
             println!(
                 "{}",
-                json!({ "done": !self.check, "asked": asked, "held": held, "later": later, "leased_until": leased_until })
+                json!({ "done": !self.check, "asked": asked, "held": held, "later": later, "leased_until": leased_until,
+                        "deletions": deletions })
             );
         } else {
-            print(&restored, self.check);
+            print(&restored, &risen, self.check);
         }
         Ok(())
     }
 }
 
-fn print(restored: &Restored, check: bool) {
+/// What was deleted since any backup.
+async fn tombstones() -> Result<Vec<Tombstone>, Failed> {
+    let kept = wiring::kept(FOLDER).await.map_err(|failure| {
+        format!("{failure}: without the object store nobody knows what was deleted since the backup")
+    })?;
+    Ok(kept.iter().map(|bytes| Tombstone::parse(bytes)).collect::<Result<_, _>>()?)
+}
+
+fn print(restored: &Restored, risen: &[Tombstone], check: bool) {
     let Restored { asked, held, later, leased_until } = restored;
     let are = if check { "would be" } else { "are" };
     println!("{} publications were due and may have been sent since the backup:", asked.len() + held.len());
@@ -50,6 +70,7 @@ fn print(restored: &Restored, check: bool) {
         println!("    {id}");
     }
     println!("{later} publications are due later, and go out as they stood when the backup was made");
+    println!("{} deletions were carried out since the backup and {are} carried out again", risen.len());
     println!("Redis needs nothing: workers fill it again.");
     if let Some(until) = leased_until {
         println!("A worker holds a lease until {}: stop all workers first.", until.to_rfc3339());

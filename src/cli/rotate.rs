@@ -12,6 +12,7 @@ use super::{Failed, Output, owned_ledger};
 use crate::{
     ledger::{
         KeyRing, Ledger,
+        audit::{Action, Entry},
         keyring::KeyError,
         reseal::{Place, Stuck},
     },
@@ -56,8 +57,11 @@ impl Rotate {
                 break;
             }
         }
+        // addresses of requests for deletion, and what signs their receipts
+        ledger.reseal_deletions(&ring).await?;
         let left = ledger.sealed_otherwise(&ring).await?.1;
         self.tell(&ring, &tally, (all, left), progress.begun.elapsed());
+        ledger.audit(&rotated(&ledger, &ring, &tally, left)).await?;
         finish(&ring, &tally.stuck, left)
     }
 
@@ -101,6 +105,18 @@ impl Rotate {
             "{resealed} of {all} tokens were sealed under {key} in {:.1} s; {left} are left",
             took.as_secs_f64()
         );
+    }
+}
+
+/// What is written down of it, whether or not something is left.
+fn rotated(ledger: &Ledger, ring: &KeyRing, tally: &Tally, left: u64) -> Entry<'static> {
+    Entry {
+        who: ledger.who(),
+        action: Action::RingRotated,
+        object: "key_ring",
+        object_id: ring.sealing_key().to_owned(),
+        workspace_id: None,
+        detail: json!({ "resealed": tally.resealed, "left": left }),
     }
 }
 

@@ -4,15 +4,18 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jobs::{machine::State, preflight::is_ahead};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
     claims::interval,
     control::Refusal,
     idempotency::Once,
     jobs::{JobRow, Write, one},
+    renewals::AS_NEW,
 };
 
 /// A publication that a connection will not last for.
@@ -95,48 +98,87 @@ impl Ledger {
             Ok(id) => one(&mut tx, None, id).await?.ok_or(Refusal::Missing),
             Err(refusal) => Err(refusal),
         };
+        if let Ok(row) = &row {
+            let (object_id, workspace_id) = (write.id.to_string(), Some(row.workspace_id));
+            let (action, detail) = (Action::RenewalAsked, json!({ "job": row.id }));
+            let entry = Entry { who: self.who(), action, object: "account", object_id, workspace_id, detail };
+            audit::record(&mut tx, &entry).await?;
+        }
         let answer = row.as_ref().ok().zip(write.keyed).map(|(row, (_, answer))| answer(row));
         self.commit_once(tx, asked, answer.as_ref()).await?;
         Ok(Once::Done(row))
     }
 
-    /// Makes the job of up to `most` accounts whose access is to be looked after, and puts their next turn off by
-    /// `every`, which stands where a job comes to nothing. Returns how many there were.
+    /// Makes the job that renews an account's access of the generation that was refused, where that can mend it and none
+    /// is under way. True: there is a new one.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn renew_due(&self, most: i64, every: Duration) -> Result<usize, LedgerError> {
-        let ids: Vec<Uuid> = (0..most).map(|_| Uuid::now_v7()).collect();
+    pub async fn need_renewal(&self, account: Uuid, seen: i64) -> Result<bool, LedgerError> {
         let made = sqlx::query_scalar!(
+            r#"INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+               SELECT $2, 'token_refresh', workspace_id, id, ledger_now(),
+                      jsonb_build_object('account_id', id, 'needed', true)
+               FROM account WHERE id = $1 AND state = 'active' AND renewable AND token_generation = $3
+                 AND coalesce(refreshed_at <= ledger_now() - $4::interval, true)
+               ON CONFLICT DO NOTHING
+               RETURNING id"#,
+            account,
+            Uuid::now_v7(),
+            seen,
+            interval(AS_NEW),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(made.is_some())
+    }
+
+    /// Makes the job of up to `most` accounts whose access is to be looked after, and puts their next turn off by
+    /// `every`, which stands where a job comes to nothing. Returns how many accounts there were.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn renew_due(&self, most: i64, every: Duration) -> Result<i64, LedgerError> {
+        let ids: Vec<Uuid> = (0..most).map(|_| Uuid::now_v7()).collect();
+        let accounts = sqlx::query_scalar!(
             r#"WITH due AS (
-                   SELECT id FROM account WHERE state IN ('active', 'paused') AND refresh_due_at <= ledger_now()
+                   SELECT id, refresh_asked_at IS NOT NULL AS asked FROM account
+                   WHERE (state IN ('active', 'paused') AND refresh_due_at <= ledger_now())
+                      OR (refresh_asked_at IS NOT NULL AND NOT EXISTS (
+                              SELECT FROM job j WHERE j.account_id = account.id AND j.kind = 'token_refresh'))
                    ORDER BY refresh_due_at LIMIT $1
                    -- skip locked: two workers may look at once, and one that is published on can wait
                    FOR NO KEY UPDATE SKIP LOCKED),
                taken AS (
-                   UPDATE account a SET refresh_due_at = ledger_now() + $2 FROM due WHERE a.id = due.id
-                   RETURNING a.id, a.workspace_id),
-               numbered AS (SELECT id, workspace_id, row_number() OVER (ORDER BY id) AS n FROM taken)
-               INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
-               SELECT x.id, 'token_refresh', numbered.workspace_id, numbered.id, ledger_now(),
-                      jsonb_build_object('account_id', numbered.id)
-               FROM numbered JOIN unnest($3::uuid[]) WITH ORDINALITY AS x (id, n) ON x.n = numbered.n
-               ON CONFLICT DO NOTHING -- it has one
-               RETURNING id"#,
+                   UPDATE account a
+                   SET refresh_due_at = ledger_now() + $2,
+                       -- a job that there is may be past heeding it: the wish waits for that to be over
+                       refresh_asked_at = CASE WHEN EXISTS (
+                           SELECT FROM job j WHERE j.account_id = a.id AND j.kind = 'token_refresh') THEN refresh_asked_at END
+                   FROM due WHERE a.id = due.id
+                   RETURNING a.id, a.workspace_id, due.asked),
+               numbered AS (SELECT id, workspace_id, asked, row_number() OVER (ORDER BY id) AS n FROM taken),
+               made AS (
+                   INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+                   SELECT x.id, 'token_refresh', numbered.workspace_id, numbered.id, ledger_now(),
+                          jsonb_build_object('account_id', numbered.id, 'asked', numbered.asked)
+                   FROM numbered JOIN unnest($3::uuid[]) WITH ORDINALITY AS x (id, n) ON x.n = numbered.n
+                   ON CONFLICT DO NOTHING) -- it has one
+               SELECT count(*) AS "accounts!" FROM taken"#,
             most,
             interval(every),
             &ids,
         )
-        .fetch_all(&self.pool)
+        .fetch_one(&self.pool)
         .await?;
-        Ok(made.len())
+        Ok(accounts)
     }
 }
 
 async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid, Refusal>, LedgerError> {
     let account = sqlx::query!(
         r#"SELECT workspace_id, state::text AS "state!" FROM account
-           WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND state <> 'erased' FOR SHARE"#,
+           WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND state <> 'erased' FOR NO KEY UPDATE"#,
         write.id,
         write.workspace_id,
     )
@@ -146,17 +188,24 @@ async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid,
     if account.state == "frozen" {
         return Ok(Err(Refusal::Account(account.state)));
     }
+    let new = Uuid::now_v7();
     let id = sqlx::query_scalar!(
         r#"INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
            VALUES ($1, 'token_refresh', $2, $3, ledger_now(), jsonb_build_object('account_id', $3::uuid, 'asked', true))
            ON CONFLICT (account_id) WHERE kind = 'token_refresh' DO UPDATE
            SET run_at = least(job.run_at, excluded.run_at), payload = excluded.payload, epoch = job.epoch + 1
            RETURNING id"#,
-        Uuid::now_v7(),
+        new,
         account.workspace_id,
         write.id,
     )
-    .fetch_one(tx)
+    .fetch_one(&mut *tx)
     .await?;
+    if id != new {
+        // whoever runs it already may be past heeding this: what is left of the wish is taken up after that
+        sqlx::query!("UPDATE account SET refresh_asked_at = ledger_now() WHERE id = $1", write.id)
+            .execute(tx)
+            .await?;
+    }
     Ok(Ok(id))
 }

@@ -33,6 +33,8 @@ pub struct Account {
     pub renewable: bool,
     /// When that ends, where the network says so.
     pub renewable_until: Option<DateTime<Utc>>,
+    /// It should have been renewed by now.
+    pub overdue: bool,
     /// When the network stops giving data.
     pub data_access_expires_at: Option<DateTime<Utc>>,
     /// Scopes that publishing needs and the grant lacks.
@@ -50,8 +52,12 @@ impl Account {
             name: &self.name,
             state: self.state,
             state_reason: self.state_reason.as_deref(),
-            // what is renewed by itself ends no earlier than what renews it
-            token_expires_at: if self.renewable { self.renewable_until } else { self.token_expires_at },
+            // what is renewed by itself ends with what renews it, and that is renewed too
+            token_expires_at: match (self.renewable, self.overdue) {
+                (true, true) => self.renewable_until,
+                (true, false) => None,
+                (false, _) => self.token_expires_at,
+            },
         }
     }
 
@@ -62,6 +68,7 @@ impl Account {
             token_expires_at: self.token_expires_at,
             renewable: self.renewable,
             renewable_until: self.renewable_until,
+            overdue: self.overdue,
             data_access_expires_at: self.data_access_expires_at,
             missing_scopes: &self.missing_scopes,
         };
@@ -114,7 +121,8 @@ pub async fn connect_account(
         "INSERT INTO account (id, workspace_id, platform, external_id, name, token_expires_at, defaults,
                               subject_id, subject_email)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT ON CONSTRAINT account_external_key DO UPDATE
+         -- an account that is being erased is not connected again: another one takes its place
+         ON CONFLICT (workspace_id, platform, external_id) WHERE deletion_id IS NULL DO UPDATE
          SET name = excluded.name, token_expires_at = excluded.token_expires_at,
              defaults = account.defaults || excluded.defaults,
              subject_id = coalesce(excluded.subject_id, account.subject_id),
@@ -164,7 +172,8 @@ impl Ledger {
         let rows = sqlx::query_as!(
             AccountRow,
             r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
-                      renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at
+                      renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
+                      greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!"
                FROM account
                WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
                ORDER BY id LIMIT $3"#,
@@ -187,7 +196,8 @@ pub(super) async fn lock_accounts(
     let rows = sqlx::query_as!(
         AccountRow,
         r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
-                  renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at
+                  renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
+                  greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!"
            FROM account
            WHERE workspace_id = $1 AND id = ANY ($2) AND state <> 'erased'
            ORDER BY id -- one order for all, or two posts could wait for each other
@@ -214,6 +224,8 @@ struct AccountRow {
     missing_scopes: Vec<String>,
     defaults: Value,
     created_at: DateTime<Utc>,
+    renewed_at: DateTime<Utc>,
+    now: DateTime<Utc>,
 }
 
 impl TryFrom<AccountRow> for Account {
@@ -232,6 +244,7 @@ impl TryFrom<AccountRow> for Account {
             token_expires_at: row.token_expires_at,
             renewable: row.renewable,
             renewable_until: row.renewable_until,
+            overdue: forecast::is_overdue(row.renewed_at, row.renewable_until, row.now),
             data_access_expires_at: row.data_access_expires_at,
             missing_scopes: row.missing_scopes,
             defaults: row.defaults,

@@ -13,6 +13,7 @@ use jobs::{
     machine::State,
     publish::Publish,
 };
+use serde_json::json;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
@@ -21,12 +22,14 @@ use super::{
     accept::{Facts, NewPost, NewTarget},
     accounts,
     approval::{self, Word},
+    audit::{self, Action, Entry},
     comments,
     control::{self, Refusal},
     idempotency::{Answer, Asked, Once},
     media,
     posts::{self, Post, Publication},
     repeats,
+    take_down::TakeDownState,
 };
 
 /// A write about one post.
@@ -159,12 +162,36 @@ impl Ledger {
         // one that may be public outweighs all that were cancelled, whether or not that will ever be proved
         let in_doubt = |it: &Refusal| matches!(it, Refusal::WishKept | Refusal::Undecided);
         let doubted = matches!(verb, Verb::Cancel) && refusals.iter().any(in_doubt);
+        if acted || doubted {
+            self.note_post(&mut tx, about, verb).await?;
+        }
         if acted && !doubted {
             return Ok(Once::Done(Ok(self.done(tx, about, Vec::new()).await?)));
         }
         let refusal = refusals.into_iter().max_by_key(weight).unwrap_or(Refusal::Missing);
         self.commit_once(tx, about.asked, None).await?;
         Ok(Once::Done(Err(Unchanged::Refused(refusal))))
+    }
+
+    async fn note_post(
+        &self,
+        tx: &mut PgConnection,
+        about: &About<'_>,
+        verb: Verb,
+    ) -> Result<(), LedgerError> {
+        let action = match verb {
+            Verb::Cancel => Action::Cancelled,
+            Verb::Retry => Action::Redriven,
+        };
+        let entry = Entry {
+            who: self.who(),
+            action,
+            object: "post",
+            object_id: about.post_id.to_string(),
+            workspace_id: Some(about.workspace_id),
+            detail: json!({}),
+        };
+        audit::record(tx, &entry).await
     }
 
     /// Commits the write with its answer, which is the post as it is then.
@@ -257,7 +284,8 @@ async fn write(
     let change = Change { post, new };
     let mut changed = Vec::new();
     for it in post.publications.iter().filter(|it| it.parent_id.is_none()) {
-        if it.state == State::Published && change.shows_otherwise(it) {
+        let gone = it.taken_down.as_ref().is_some_and(|it| it.state == TakeDownState::Gone);
+        if it.state == State::Published && !gone && change.shows_otherwise(it) {
             return Ok(Err(Refusal::Shown));
         }
         let Some(target) = targets.get(&it.account_id).filter(|target| change.touches(it, target)) else {

@@ -7,11 +7,13 @@ use jobs::{
     contract::{Class, Failure},
     machine::State,
 };
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
     control::{self, Refusal},
     idempotency::{Keyed, Once},
     settle::{Outcome, bury},
@@ -252,11 +254,34 @@ impl Ledger {
             Ok(id) => one(&mut tx, None, id).await?.ok_or(Refusal::Missing),
             Err(refusal) => Err(refusal),
         };
+        if let Some(entry) = self.entry(write, verb, row.as_ref()) {
+            audit::record(&mut tx, &entry).await?;
+        }
         if !write.dry {
             let answer = row.as_ref().ok().zip(write.keyed).map(|(row, (_, answer))| answer(row));
             self.commit_once(tx, asked, answer.as_ref()).await?;
         }
         Ok(Once::Done(row))
+    }
+
+    /// What is written down of it: what was done, and a wish that is kept; of another refusal nothing.
+    fn entry(
+        &self,
+        write: &Write<'_>,
+        verb: &Verb,
+        row: Result<&JobRow, &Refusal>,
+    ) -> Option<Entry<'static>> {
+        let (workspace_id, now) = match row {
+            Ok(row) => (Some(row.workspace_id), Some(row.id)),
+            Err(Refusal::WishKept) => (write.workspace_id, None),
+            Err(_) => return None,
+        };
+        let action = match verb {
+            Verb::Retry => Action::Redriven,
+            Verb::Cancel => Action::Cancelled,
+        };
+        let (object_id, detail) = (write.id.to_string(), json!({ "job": now }));
+        Some(Entry { who: self.who(), action, object: "job", object_id, workspace_id, detail })
     }
 }
 
@@ -286,6 +311,7 @@ async fn retry(tx: &mut PgConnection, row: &JobRow) -> Result<Result<Uuid, Refus
 }
 
 async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Result<Uuid, Refusal>, LedgerError> {
+    let new = Uuid::now_v7();
     let made = sqlx::query_scalar!(
         r#"WITH it AS (
                UPDATE job_history SET redriven_as = $2
@@ -293,15 +319,21 @@ async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Result<Uuid, Refusal
                RETURNING kind, ver, workspace_id, account_id, payload)
            INSERT INTO job (id, kind, ver, workspace_id, account_id, run_at, payload)
            SELECT $2, kind, ver, workspace_id, account_id, ledger_now(), payload FROM it
+           ON CONFLICT DO NOTHING -- of some kinds there is one at a time
            RETURNING id"#,
         id,
-        Uuid::now_v7(),
+        new,
     )
     .fetch_optional(&mut *tx)
     .await?;
     if let Some(made) = made {
         take_down::ask_again(tx, id, made).await?;
         return Ok(Ok(made));
+    }
+    let undone =
+        sqlx::query!("UPDATE job_history SET redriven_as = NULL WHERE id = $1 AND redriven_as = $2", id, new);
+    if undone.execute(&mut *tx).await?.rows_affected() > 0 {
+        return Ok(Err(Refusal::UnderWay("under way again".into())));
     }
     let before = sqlx::query_scalar!("SELECT redriven_as FROM job_history WHERE id = $1", id);
     Ok(Err(before.fetch_one(tx).await?.map_or(Refusal::Missing, Refusal::Redriven)))

@@ -5,15 +5,22 @@ pub mod accept;
 pub mod access;
 pub mod accounts;
 pub mod approval;
+pub mod audit;
+pub mod chain;
 pub mod claims;
 pub mod clock;
 pub mod comments;
 pub mod control;
+pub mod deletions;
 pub mod edit;
 pub mod effects;
 pub mod enqueue;
 pub mod explain;
+pub mod export;
 pub mod figures;
+pub mod flight;
+pub mod forgetting;
+mod freeze;
 pub mod group;
 pub mod history;
 pub mod idempotency;
@@ -21,31 +28,43 @@ pub mod invitations;
 pub mod jobs;
 pub mod keyring;
 pub mod keys;
+pub mod letters;
 pub mod mail;
 pub mod media;
 pub mod members;
+pub mod metric_plans;
 pub mod origin;
 pub mod orphans;
 mod pair;
+pub mod passes;
 pub mod pauses;
 pub mod people;
 mod pool;
 pub mod posts;
 pub mod preflight;
 pub mod publications;
+mod purge;
+mod receipts;
 pub mod reconcile;
+pub mod register;
 mod removals;
 pub mod renewals;
 pub mod repeats;
 pub mod reseal;
+pub mod rest;
 pub mod restore;
 pub mod schedules;
+pub mod series;
 pub mod sessions;
 pub mod settle;
+pub mod signing;
+pub mod snapshots;
 pub mod spare;
+mod stages;
 pub mod take_down;
 mod telling;
 pub mod tidings;
+pub mod tombstones;
 pub mod traffic;
 pub mod uploads;
 pub mod vault;
@@ -62,6 +81,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use audit::{Actor, Who};
 use pool::{Plans, Pool};
 
 pub use claims::{Back, Claim, Claimed, PutBack};
@@ -85,6 +105,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pool: Pool,
+    who: Who,
 }
 
 /// Who asks: each role may touch only what it needs.
@@ -250,7 +271,18 @@ impl Ledger {
                 })
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { pool: Pool::new(open, plans) })
+        Ok(Self { pool: Pool::new(open, plans), who: Who::of(role.actor()) })
+    }
+
+    /// The same ledger, for what somebody does: their deeds are written down as theirs.
+    #[must_use]
+    pub fn of(&self, who: Who) -> Self {
+        Self { who, ..self.clone() }
+    }
+
+    /// Who acts, as it is written down.
+    pub const fn who(&self) -> Who {
+        self.who
     }
 
     /// Applies the migrations.
@@ -322,6 +354,15 @@ impl Ledger {
 }
 
 impl Role {
+    /// Who acts where nobody else is named.
+    const fn actor(self) -> Actor {
+        match self {
+            Self::Owner => Actor::Operator,
+            Self::Web => Actor::Nobody,
+            Self::Worker => Actor::System,
+        }
+    }
+
     /// Takes the narrower role where the database has it and this one may.
     fn switch(self) -> Option<&'static str> {
         match self {

@@ -3,10 +3,13 @@
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
     claims::interval,
     idempotency::{Keyed, Once},
 };
@@ -41,6 +44,21 @@ impl Stoppable {
             Self::Network(_) => "network",
             Self::QueueOfWorkspace(..) => "queue_of_workspace",
             Self::QueueOfAccount(..) => "queue_of_account",
+        }
+    }
+
+    fn queue(&self) -> Option<&str> {
+        match self {
+            Self::Queue(name) | Self::QueueOfWorkspace(name, _) | Self::QueueOfAccount(name, _) => Some(name),
+            Self::Workspace(_) | Self::Account(_) | Self::Network(_) => None,
+        }
+    }
+
+    fn workspace(&self) -> Option<Uuid> {
+        match self {
+            Self::QueueOfWorkspace(_, id) => Some(*id),
+            Self::Workspace(id) => Uuid::try_parse(id).ok(),
+            Self::Queue(_) | Self::Account(_) | Self::Network(_) | Self::QueueOfAccount(..) => None,
         }
     }
 
@@ -128,6 +146,9 @@ impl Ledger {
         )
         .fetch_optional(&mut *tx)
         .await?;
+        if made.is_some() {
+            self.note_pause(&mut tx, Action::Paused, what).await?;
+        }
         let answer = made.as_ref().zip(keyed).map(|(made, (_, answer))| answer(made));
         self.commit_once(tx, keyed.map(|(asked, _)| asked), answer.as_ref()).await?;
         if let Some(made) = made {
@@ -167,9 +188,25 @@ impl Ledger {
         )
         .fetch_optional(&mut *tx)
         .await?;
+        if ended.is_some() {
+            self.note_pause(&mut tx, Action::Resumed, what).await?;
+        }
         let answer = ended.as_ref().zip(keyed).map(|(ended, (_, answer))| answer(ended));
         self.commit_once(tx, keyed.map(|(asked, _)| asked), answer.as_ref()).await?;
         Ok(Once::Done(ended))
+    }
+
+    async fn note_pause(
+        &self,
+        tx: &mut PgConnection,
+        action: Action,
+        what: &Stoppable,
+    ) -> Result<(), LedgerError> {
+        let object_id = what.subject();
+        let detail = json!({ "queue": what.queue() });
+        let workspace_id = what.workspace();
+        let entry = Entry { who: self.who(), action, object: what.scope(), object_id, workspace_id, detail };
+        audit::record(tx, &entry).await
     }
 
     /// What is stopped now.

@@ -1,8 +1,12 @@
 //! Staff, and what they may do where.
 
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{
+    Ledger, LedgerError,
+    audit::{self, Action, Entry},
+};
 
 /// What a member of a workspace may do. Ordered: each may do what the one before may.
 ///
@@ -138,6 +142,7 @@ impl Ledger {
         workspace_id: Uuid,
         role: MemberRole,
     ) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
         sqlx::query!(
             "INSERT INTO membership (person_id, workspace_id, role) VALUES ($1, $2, $3::text::member_role)
              ON CONFLICT (person_id, workspace_id) DO UPDATE SET role = excluded.role",
@@ -145,8 +150,18 @@ impl Ledger {
             workspace_id,
             role.word(),
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        let entry = Entry {
+            who: self.who(),
+            action: Action::MemberSet,
+            object: "person",
+            object_id: person_id.to_string(),
+            workspace_id: Some(workspace_id),
+            detail: json!({ "role": role.word() }),
+        };
+        audit::record(&mut tx, &entry).await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -20,6 +20,10 @@ use sqlx::{
 /// A pool that gave nobody a connection for this long, and has somebody waiting, is replaced.
 const STUCK_AFTER: Duration = Duration::from_secs(4);
 
+/// A pool that was replaced is not replaced again before its statements have ended: where the ledger itself is what stands
+/// still, each new pool would add its connections to those of the one before.
+const REPLACED_EVERY: Duration = Duration::from_secs(30);
+
 /// The longest from when a connection is looked at to when the pool counts its age.
 const READY_WITHIN: Duration = Duration::from_secs(1);
 
@@ -29,9 +33,15 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Pool {
     now: Arc<RwLock<PgPool>>,
-    had: Arc<Mutex<Instant>>,
+    had: Arc<Mutex<Had>>,
     open: Arc<dyn Fn() -> PgPool + Send + Sync>,
     plans: Plans,
+}
+
+/// When somebody last had a connection, and when the pool was last replaced.
+struct Had {
+    one: Instant,
+    replaced: Option<Instant>,
 }
 
 impl fmt::Debug for Pool {
@@ -74,7 +84,12 @@ impl Pool {
     /// One that is opened so, now and whenever it is stuck.
     pub fn new(open: impl Fn() -> PgPool + Send + Sync + 'static, plans: Plans) -> Self {
         let now = Arc::new(RwLock::new(open()));
-        Self { now, had: Arc::new(Mutex::new(Instant::now())), open: Arc::new(open), plans }
+        Self {
+            now,
+            had: Arc::new(Mutex::new(Had { one: Instant::now(), replaced: None })),
+            open: Arc::new(open),
+            plans,
+        }
     }
 
     /// See [`Plans::heed`]; for transactions, whose errors do not pass by here.
@@ -106,13 +121,14 @@ impl Pool {
     }
 
     fn had_one(&self) {
-        *self.had.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.had.lock().unwrap_or_else(PoisonError::into_inner).one = Instant::now();
     }
 
     fn had_none(&self) {
         let mut had = self.had.lock().unwrap_or_else(PoisonError::into_inner);
-        if had.elapsed() >= STUCK_AFTER {
-            *had = Instant::now();
+        let lately = had.replaced.is_some_and(|at| at.elapsed() < REPLACED_EVERY);
+        if had.one.elapsed() >= STUCK_AFTER && !lately {
+            *had = Had { one: Instant::now(), replaced: Some(Instant::now()) };
             *self.now.write().unwrap_or_else(PoisonError::into_inner) = (self.open)();
             tracing::warn!("no connection to the ledger came free; a pool is opened anew");
         }

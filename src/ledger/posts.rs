@@ -54,9 +54,11 @@ pub struct Post {
 }
 
 impl Post {
-    /// The first of the API's words, in their order, that any publication has.
+    /// The first of the API's words, in their order, that any publication has. Comments say for themselves how they
+    /// fare: a post that is public must not look as if it had failed, or somebody sends it again.
     pub fn shown(&self) -> &'static str {
-        let has = |word: &&&str| self.publications.iter().any(|it| it.state.shown() == **word);
+        let posts = || self.publications.iter().filter(|it| it.parent_id.is_none());
+        let has = |word: &&&str| posts().any(|it| it.state.shown() == **word);
         State::SHOWN.iter().find(has).copied().unwrap_or("cancelled")
     }
 
@@ -67,9 +69,10 @@ impl Post {
         self.approval.as_ref().is_some_and(|approval| approval.waits) && self.publications.iter().any(open)
     }
 
-    /// Whether it is a comment whose post is not public yet.
+    /// Whether it is a comment whose post is not public yet, or has no name yet.
     pub fn waits(&self, it: &Publication) -> bool {
-        let ahead = |other: &Publication| Some(other.id) == it.parent_id && other.state != State::Published;
+        let ready = |other: &Publication| other.state == State::Published && other.remote_id.is_some();
+        let ahead = |other: &Publication| Some(other.id) == it.parent_id && !ready(other);
         it.parent_id.is_some() && self.publications.iter().any(ahead)
     }
 }
@@ -230,12 +233,12 @@ impl Ledger {
                  AND ($4::timestamptz IS NULL OR scheduled_for < $4)
                  AND ($5::uuid IS NULL
                       OR EXISTS (SELECT FROM publication p WHERE p.post_id = post.id AND p.account_id = $5))
-                 -- a post has the first state, in the API's order, that any of its publications has
+                 -- a post has the first state, in the API's order, that any of its publications has but for comments
                  AND ($6::text[] IS NULL
-                      OR EXISTS (SELECT FROM publication p
-                                 WHERE p.post_id = post.id AND p.state = ANY ($6::text[]::publication_state[]))
-                         AND NOT EXISTS (SELECT FROM publication p
-                                 WHERE p.post_id = post.id AND p.state = ANY ($7::text[]::publication_state[])))
+                      OR EXISTS (SELECT FROM publication p WHERE p.post_id = post.id AND p.parent_id IS NULL
+                                   AND p.state = ANY ($6::text[]::publication_state[]))
+                         AND NOT EXISTS (SELECT FROM publication p WHERE p.post_id = post.id AND p.parent_id IS NULL
+                                           AND p.state = ANY ($7::text[]::publication_state[])))
                ORDER BY id DESC LIMIT $8"#,
             workspace_id,
             filter.before,
@@ -264,7 +267,7 @@ impl Ledger {
             r#"WITH newest AS (SELECT id FROM post WHERE workspace_id = $1 ORDER BY id DESC LIMIT $4),
                     ranked AS (
                         SELECT min(r.rank) AS rank
-                        FROM newest JOIN publication p ON p.post_id = newest.id
+                        FROM newest JOIN publication p ON p.post_id = newest.id AND p.parent_id IS NULL
                              JOIN unnest($2::text[], $3::int[]) AS r (word, rank) ON r.word = p.state::text
                         GROUP BY newest.id)
                SELECT rank AS "rank!", count(*) AS "count!" FROM ranked GROUP BY rank"#,

@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jobs::{
+    forecast::is_overdue,
     machine::State,
     preflight::{AccountState, Fact, Finding, Subject, is_ahead},
 };
@@ -37,6 +38,8 @@ pub struct ToAsk {
 pub struct Check {
     /// Its id.
     pub id: Uuid,
+    /// The version of its content.
+    pub version: i64,
     /// Its account.
     pub account: ToAsk,
     /// Whether it still waits for its time.
@@ -152,9 +155,10 @@ impl Ledger {
                    FOR NO KEY UPDATE SKIP LOCKED)
                UPDATE publication p SET check_at = ledger_now() + $2
                FROM due, account a WHERE p.id = due.id AND a.id = p.account_id
-               RETURNING p.id, p.state = ANY ($3::text[]::publication_state[]) AS "waits!", p.scheduled_for, p.options,
+               RETURNING p.id, p.version, p.state = ANY ($3::text[]::publication_state[]) AS "waits!", p.scheduled_for, p.options,
                          p.account_id, a.platform, a.external_id, a.name, a.state::text AS "state!", a.state_reason,
-                         CASE WHEN a.renewable THEN a.renewable_until ELSE a.token_expires_at END AS token_expires_at,
+                         a.token_expires_at, a.renewable, a.renewable_until,
+                         greatest(a.connected_at, a.refreshed_at) AS "renewed_at!",
                          ledger_now() AS "now!""#,
             most,
             interval(lease),
@@ -170,6 +174,7 @@ impl Ledger {
                 .ok_or_else(|| LedgerError::Unreadable(format!("the account state {}", row.state)))?;
             checks.push(Check {
                 id: row.id,
+                version: row.version,
                 account: ToAsk { id: row.account_id, platform: row.platform, external_id: row.external_id },
                 waits: row.waits,
                 scheduled_for: row.scheduled_for,
@@ -179,7 +184,11 @@ impl Ledger {
                 name: row.name,
                 state,
                 state_reason: row.state_reason,
-                token_expires_at: row.token_expires_at,
+                token_expires_at: if row.renewable {
+                    row.renewable_until.filter(|_| is_overdue(row.renewed_at, row.renewable_until, row.now))
+                } else {
+                    row.token_expires_at
+                },
             });
         }
         Ok(checks)
@@ -209,17 +218,19 @@ impl Ledger {
         Ok(files)
     }
 
-    /// Keeps what a check found, in the place of what the one before it did; the next is due as the time says.
-    pub async fn keep_check(&self, publication: Uuid, findings: &[Finding]) -> Result<(), LedgerError> {
+    /// Keeps what a check found, in the place of what the one before it did; the next is due as the time says. Of content
+    /// that was changed meanwhile nothing was found: that is checked anew.
+    pub async fn keep_check(&self, check: &Check, findings: &[Finding]) -> Result<(), LedgerError> {
         sqlx::query!(
             "WITH done AS (
                  UPDATE publication SET check_at = next_check(scheduled_for, ledger_now())
-                 WHERE id = $1 AND check_at IS NOT NULL RETURNING id)
+                 WHERE id = $1 AND version = $2 AND check_at IS NOT NULL RETURNING id)
              INSERT INTO publication_check (publication_id, checked_at, findings)
-             SELECT id, ledger_now(), $2 FROM done
+             SELECT id, ledger_now(), $3 FROM done
              ON CONFLICT (publication_id) DO UPDATE
              SET checked_at = excluded.checked_at, findings = excluded.findings",
-            publication,
+            check.id,
+            check.version,
             json!(findings),
         )
         .execute(&self.pool)

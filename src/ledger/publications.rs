@@ -199,8 +199,9 @@ impl Ledger {
                          AND $6 LIMIT 1)), public_url = coalesce(public_url, $4),
                    published_at = coalesce(published_at, ledger_now()), handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
                    error = NULL, hold_reason = NULL, given_up = NULL,
-                   -- where it is to be found may be told later; asked for ever more rarely, for a day
-                   next_check_at = CASE WHEN coalesce(public_url, $4) IS NULL THEN ledger_now() + interval '5 seconds' END,
+                   -- what it is called and where it is to be found may be told later; asked for ever more rarely, for a day
+                   next_check_at = CASE WHEN coalesce(public_id, $3) IS NULL OR coalesce(public_url, $4) IS NULL
+                                        THEN ledger_now() + interval '5 seconds' END,
                    updated_at = ledger_now()
                FROM prior WHERE p.id = prior.id
                RETURNING prior.state::text AS "state!""#,

@@ -90,16 +90,17 @@ impl Ledger {
         Ok(ids)
     }
 
-    /// Takes up to `most` published publications whose address is not known yet and that are due for a look.
-    /// The next look is put off by as long as they have been public already; after a day nobody asks any more.
+    /// Takes up to `most` published publications whose name or address is not known yet and that are due for a look.
+    /// The next look is put off by as long as they have been known to be public; after a day nobody asks any more.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn unnamed(&self, most: i64) -> Result<Vec<Uuid>, LedgerError> {
         let ids = sqlx::query_scalar!(
             r#"UPDATE publication
-               SET next_check_at = CASE WHEN published_at > ledger_now() - interval '1 day'
-                                        THEN ledger_now() + greatest(ledger_now() - published_at, interval '5 seconds') END
+               SET next_check_at = CASE WHEN greatest(published_at, updated_at) > ledger_now() - interval '1 day'
+                                        THEN ledger_now() + greatest(ledger_now() - greatest(published_at, updated_at),
+                                                                     interval '5 seconds') END
                WHERE id IN (SELECT id FROM publication WHERE state = 'published' AND next_check_at <= ledger_now()
                             ORDER BY next_check_at LIMIT $1
                             -- skip locked: two reconcilers may look at once
@@ -289,12 +290,12 @@ async fn give_up(
     Ok(())
 }
 
-/// Rests the account whose access was refused, unless it was connected anew since that was sent.
+/// Rests the account whose access was refused, unless it was renewed or connected anew since that was sent.
 async fn rest_refused(tx: &mut PgTransaction<'_>, doubt: &Doubt) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"UPDATE account SET state = 'reconnect', state_reason = $2
            WHERE id = $1 AND state = 'active'
-             AND connected_at < (SELECT c.started_at FROM remote_call c WHERE c.call_id = $3)"#,
+             AND greatest(connected_at, refreshed_at) < (SELECT c.started_at FROM remote_call c WHERE c.call_id = $3)"#,
         doubt.publication.account.id,
         doubt.refusal.as_ref().map(|refusal| refusal.message.as_str()),
         doubt.call,

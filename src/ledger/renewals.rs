@@ -19,12 +19,14 @@ use uuid::Uuid;
 use super::{
     Claim, KeyRing, Ledger, LedgerError,
     claims::interval,
+    flight::Flight,
     pair::{Sealed, Whole},
+    rest::Refused,
     vault::VaultError,
 };
 
 /// What was renewed so lately and is refused all the same is not mended by another renewal.
-const AS_NEW: Duration = Duration::from_mins(2);
+pub(super) const AS_NEW: Duration = Duration::from_mins(2);
 
 /// The words of phases.
 pub(super) fn words(phases: &[Phase]) -> Vec<String> {
@@ -36,16 +38,18 @@ pub struct ClaimedRenewals<'a> {
     ledger: &'a Ledger,
     ring: &'a KeyRing,
     claim: Claim,
+    flight: &'a Flight,
 }
 
 impl<'a> ClaimedRenewals<'a> {
-    /// What the holder of `claim` may do.
-    pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim) -> Self {
-        Self { ledger, ring, claim }
+    /// What the holder of `claim` may do; `flight` says when it must not be dropped.
+    pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim, flight: &'a Flight) -> Self {
+        Self { ledger, ring, claim, flight }
     }
 
     async fn open(&self, account: Uuid, field: &str) -> Result<SecretString, JobError> {
-        self.ledger.open_field(self.ring, account, field).await.map_err(VaultError::into_job_error)
+        let opened = self.ledger.open_field(self.ring, account, field).await;
+        opened.map(|(token, _)| token).map_err(VaultError::into_job_error)
     }
 
     /// A pair with what stays as it is in the place of what did not come. Where both came nothing is read: nothing but
@@ -61,6 +65,7 @@ impl<'a> ClaimedRenewals<'a> {
                 Some(refresh) => refresh,
                 None => self.open(it.account.id, "refresh").await?,
             },
+            stays,
             ends_at: it.ends_at.filter(|_| stays),
             access_life: pair.access_life,
             refresh_life: pair.refresh_life,
@@ -75,6 +80,7 @@ impl Renewals for ClaimedRenewals<'_> {
         let row = sqlx::query!(
             r#"SELECT a.id, a.workspace_id, a.platform, a.external_id, a.state::text AS "state!", a.token_generation,
                       a.refresh_state::text AS "phase!", a.renewable, a.token_expires_at,
+                      coalesce(a.refreshed_at < a.connected_at, true) AS "new!",
                       access.issued_at AS "issued_at?", refresh.issued_at AS "refresh_issued_at?",
                       refresh.expires_at AS "refresh_expires_at?",
                       c.deadline_at AS "open_until?", ledger_now() AS "now!"
@@ -90,8 +96,10 @@ impl Renewals for ClaimedRenewals<'_> {
         .map_err(LedgerError::from)?;
         let Some(row) = row else { return Ok(None) };
         let unreadable = |what: &str| LedgerError::Unreadable(format!("the account state {what}"));
-        let access =
-            (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| row.issued_at.is_some()));
+        // an access token that stayed as it was when the other was renewed is not changed by another renewal
+        let stayed = row.issued_at.is_none_or(|at| row.refresh_issued_at.is_some_and(|other| at < other));
+        let access = (row.issued_at.unwrap_or(row.now), row.token_expires_at.filter(|_| !stayed));
+        let new = tokens::renew_new_from(access.0, [access.1, row.refresh_expires_at]);
         let refresh = (row.refresh_issued_at.unwrap_or(row.now), row.refresh_expires_at);
         Ok(Some(Access {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
@@ -102,7 +110,9 @@ impl Renewals for ClaimedRenewals<'_> {
                 state: AccountState::parse(&row.state).ok_or_else(|| unreadable(&row.state))?,
                 phase: Phase::parse(&row.phase).ok_or_else(|| unreadable(&row.phase))?,
                 open_until: row.open_until,
-                renew_from: tokens::renew_from(&[access, refresh]).filter(|_| row.renewable),
+                renew_from: tokens::renew_from(&[access, refresh])
+                    .or(row.new.then_some(new))
+                    .filter(|_| row.renewable),
                 renewable: row.renewable,
             },
             now: row.now,
@@ -114,6 +124,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn begin(&self, it: &Access, turn: Turn, limit: Duration) -> Result<Option<Begun>, JobError> {
+        self.flight.may_begin()?;
         let row = sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
@@ -121,6 +132,8 @@ impl Renewals for ClaimedRenewals<'_> {
                    UPDATE account SET refresh_state = $6::text::refresh_state, refresh_call = $7
                    WHERE id = $4 AND token_generation = $8 AND refresh_state = ANY ($5::text[]::refresh_state[])
                      AND state NOT IN ('frozen', 'erased') AND EXISTS (SELECT FROM fence)
+                     -- nobody else may take it up while this call can still be on its way
+                     AND EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $9)
                    RETURNING id)
                INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
                SELECT $7, id, $1, $2, $3, 'refresh', ledger_now() + $9 FROM moved
@@ -138,13 +151,17 @@ impl Renewals for ClaimedRenewals<'_> {
         .fetch_optional(&self.ledger.pool)
         .await;
         match row.map_err(LedgerError::from) {
-            Ok(row) => Ok(row.map(|row| Begun { call: row.call_id, at: row.started_at })),
+            Ok(row) => Ok(row.map(|row| {
+                self.flight.begin();
+                Begun { call: row.call_id, at: row.started_at }
+            })),
             Err(LedgerError::Refused { constraint }) if constraint == "one_open_refresh" => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
     async fn doubt(&self, it: &Access, own: Option<(Uuid, &Failure)>) -> Result<(), JobError> {
+        let _landing = self.flight.landing();
         let rows = sqlx::query_scalar!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
@@ -177,6 +194,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn save(&self, it: &Access, begun: Begun, pair: Pair) -> Result<bool, JobError> {
+        let _landing = self.flight.landing();
         let sealed = Sealed::of(it, begun, self.whole(it, pair).await?, self.ring);
         let ledger = self.ledger.clone();
         // on a task of its own: whatever ends this attempt must not take the only copy with it
@@ -187,6 +205,7 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn spare(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<(), JobError> {
+        let _landing = self.flight.landing();
         sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
@@ -218,12 +237,14 @@ impl Renewals for ClaimedRenewals<'_> {
     }
 
     async fn give_up(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<bool, JobError> {
+        let _landing = self.flight.landing();
         let rows = sqlx::query_scalar!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
                broken AS (
                    UPDATE account
-                   SET refresh_state = 'idle', refresh_call = NULL, state = 'reconnect', state_reason = $8
+                   SET refresh_state = 'idle', refresh_call = NULL, refresh_asked_at = NULL, state = 'reconnect',
+                       state_reason = $8
                    WHERE id = $4 AND refresh_call = $5 AND token_generation = $6 AND state NOT IN ('frozen', 'erased')
                      AND EXISTS (SELECT FROM fence)
                    RETURNING id),
@@ -256,14 +277,21 @@ impl Renewals for ClaimedRenewals<'_> {
         Ok(!rows.is_empty())
     }
 
+    async fn leave_bare(&self, it: &Access, call: Uuid, failure: &Failure) -> Result<(), JobError> {
+        let _landing = self.flight.landing();
+        self.ledger.leave_bare(self.claim, it, call, failure).await?;
+        Ok(())
+    }
+
     async fn examined(&self, it: &Access, grant: Option<&Grant>) -> Result<(), JobError> {
-        let due_at = tokens::look_after(it.standing.renew_from, it.now);
+        let due_at = tokens::look_again(it.standing.renew_from, it.now);
         sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
                seen AS (
                    UPDATE account
-                   SET refresh_due_at = $6,
+                   SET refresh_due_at = $6, refresh_wait = DEFAULT,
+                       refresh_asked_at = CASE WHEN refresh_asked_at > $11 THEN refresh_asked_at END,
                        token_expires_at = CASE WHEN $7 THEN $8 ELSE token_expires_at END,
                        data_access_expires_at = CASE WHEN $7 THEN $9 ELSE data_access_expires_at END,
                        missing_scopes = CASE WHEN $7 THEN $10 ELSE missing_scopes END,
@@ -285,6 +313,7 @@ impl Renewals for ClaimedRenewals<'_> {
             grant.and_then(|grant| grant.expires_at),
             grant.and_then(|grant| grant.data_access_expires_at),
             &grant.map(|grant| grant.missing.clone()).unwrap_or_default(),
+            it.now,
         )
         .execute(&self.ledger.pool)
         .await
@@ -292,15 +321,26 @@ impl Renewals for ClaimedRenewals<'_> {
         Ok(())
     }
 
-    async fn refused(&self, account: Uuid, failure: &Failure, purge: bool) -> Result<(), JobError> {
-        Ok(self.ledger.rest_account(account, self.claim, &failure.message, purge).await?)
+    async fn refused(
+        &self,
+        account: Uuid,
+        seen: i64,
+        failure: &Failure,
+        purge: bool,
+    ) -> Result<(), JobError> {
+        let refused = Refused { account, seen: Some(seen), reason: &failure.message, purge };
+        Ok(self.ledger.rest_account(self.claim, &refused).await?)
     }
 
-    async fn ask(&self, account: Uuid) -> Result<Asked, JobError> {
+    async fn put_off(&self, account: Uuid) -> Result<(), JobError> {
+        Ok(self.ledger.put_renewal_off(self.claim, account).await?)
+    }
+
+    async fn ask(&self, account: Uuid, seen: i64) -> Result<Asked, JobError> {
         let row = sqlx::query!(
             r#"WITH it AS (
                    SELECT a.id, a.workspace_id, a.state = 'active' AND a.renewable AS renewable,
-                          greatest(a.connected_at, a.refreshed_at) >= c.started_at AS changed,
+                          a.token_generation <> $7 AS changed,
                           coalesce(a.refreshed_at > ledger_now() - $6::interval, false) AS as_new
                    FROM account a JOIN claim c ON c.job_id = $1 AND c.epoch = $2 AND c.worker_inc = $3
                    WHERE a.id = $4),
@@ -317,6 +357,7 @@ impl Renewals for ClaimedRenewals<'_> {
             account,
             Uuid::now_v7(),
             interval(AS_NEW),
+            seen,
         )
         .fetch_optional(&self.ledger.pool)
         .await

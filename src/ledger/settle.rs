@@ -163,47 +163,6 @@ impl Ledger {
         Ok(Ending::Ended)
     }
 
-    /// Rests an account until its access is mended: its jobs are paused, that of `claim` among them. Nothing
-    /// happens where the account was connected anew, or its access renewed, after that claim was made: its token is not
-    /// the one refused. What was committed is observed on. With `purge` its tokens are removed.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn rest_account(
-        &self,
-        account_id: Uuid,
-        claim: Claim,
-        reason: &str,
-        purge: bool,
-    ) -> Result<(), LedgerError> {
-        sqlx::query!(
-            r#"WITH refused AS (
-                   SELECT started_at FROM claim WHERE job_id = $3 AND epoch = $4 AND worker_inc = $5 FOR SHARE),
-               rested AS (
-                   UPDATE account SET state = 'reconnect', state_reason = $2
-                   FROM refused WHERE account.id = $1 AND state = 'active'
-                     AND greatest(connected_at, refreshed_at) < refused.started_at
-                   RETURNING account.id),
-               purged AS (DELETE FROM vault.token t USING rested WHERE $6 AND t.account_id = rested.id),
-               resting AS (
-                   SELECT id FROM rested
-                   UNION SELECT id FROM account WHERE id = $1 AND state <> 'active')
-               UPDATE job SET standing = 'paused', epoch = job.epoch + 1
-               FROM resting WHERE job.account_id = resting.id AND job.kind = 'publish' AND job.standing = 'active'
-                 AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
-                                   AND p.state = 'waiting' AND p.handle_state = 'spent')"#,
-            account_id,
-            reason,
-            claim.job_id,
-            claim.epoch,
-            claim.worker_inc,
-            purge,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
     /// Leaves an account alone for a while, because its network asked for it.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
+    control,
     idempotency::{Answer, Asked, Once},
     posts::{self, Publication, failure},
     settle::kept,
@@ -163,7 +165,10 @@ impl Ledger {
             return Ok(Once::Done(Err(Untaken::Missing)));
         };
         let due = match row.judge(allows)? {
-            Judged::Anew => Some(insert(&mut tx, asking).await?),
+            Judged::Anew => {
+                audit::record(&mut tx, &self.wished(asking)).await?;
+                Some(insert(&mut tx, asking).await?)
+            }
             Judged::Before => None,
             Judged::Not(why) => return Ok(Once::Done(Err(why))),
         };
@@ -174,6 +179,17 @@ impl Ledger {
             .ok_or_else(|| LedgerError::Unreadable("no publication where one was locked".into()))?;
         self.commit_once(tx, asking.asked, Some(&(asking.answer)(&publication))).await?;
         Ok(Once::Done(Ok(AskedFor { publication, due })))
+    }
+
+    fn wished(&self, asking: &Asking<'_>) -> Entry<'static> {
+        Entry {
+            who: self.who(),
+            action: Action::TakeDownAsked,
+            object: "publication",
+            object_id: asking.publication_id.to_string(),
+            workspace_id: Some(asking.workspace_id),
+            detail: json!({}),
+        }
     }
 }
 
@@ -274,10 +290,25 @@ async fn insert(tx: &mut PgConnection, asking: &Asking<'_>) -> Result<Hint, Ledg
         asking.asked_by,
         asking.reason,
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    spare_comment(tx, asking.publication_id).await?;
     let kind = TakeDown::KIND.to_owned();
     Ok(Hint { kind, workspace_id: job.workspace_id, job_id: job.id, run_at: job.run_at })
+}
+
+/// The first comment under it that is still to come is cancelled, or taken back where that can still be done.
+async fn spare_comment(tx: &mut PgConnection, under: Uuid) -> Result<(), LedgerError> {
+    let comments = sqlx::query_scalar!("SELECT id FROM publication WHERE parent_id = $1", under)
+        .fetch_all(&mut *tx)
+        .await?;
+    for comment in comments {
+        // what is public or over stays as it is, and goes with its post
+        if let Err(refusal) = control::cancel_publication(tx, comment).await? {
+            tracing::debug!(publication = %comment, %refusal, "a comment stays as it is while its post is taken down");
+        }
+    }
+    Ok(())
 }
 
 /// The wishes whose jobs have ended otherwise than well are refused, in the transaction that ends the jobs.

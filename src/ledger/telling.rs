@@ -7,7 +7,7 @@ use super::LedgerError;
 /// The wait before evidence is told again.
 const AGAIN: Duration = Duration::from_millis(200);
 /// An answer that takes longer will not come: its connection is half open.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Tells it again and again while the ledger is away. It goes on by itself where the caller cannot wait any longer: an
 /// attempt ends with its lease, and that runs out while the ledger is away.

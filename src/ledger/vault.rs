@@ -1,14 +1,16 @@
 //! Tokens: sealed in a schema of their own, opened only where a worker makes a call.
 
 use chrono::{DateTime, Utc};
-use jobs::tokens::{look_after, renew_from};
+use jobs::tokens::{look_after, renew_new_from};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
     KeyRing, Ledger, LedgerError,
     accounts::{Connected, NewAccount, connect_account},
+    audit::{self, Action, Entry},
     keyring::KeyError,
 };
 
@@ -52,16 +54,19 @@ impl Ledger {
     /// # Errors
     /// There is none, it does not open, or the ledger is away.
     pub async fn open_token(&self, ring: &KeyRing, account_id: Uuid) -> Result<SecretString, VaultError> {
-        self.open_field(ring, account_id, "access").await
+        Ok(self.open_field(ring, account_id, "access").await?.0)
     }
 
-    /// Opens one of an account's tokens, of its present generation.
-    pub(super) async fn open_field(
+    /// Opens one of an account's tokens, of its present generation, and tells which that is.
+    ///
+    /// # Errors
+    /// It has none, it does not open, or the ledger is away.
+    pub async fn open_field(
         &self,
         ring: &KeyRing,
         account_id: Uuid,
         field: &str,
-    ) -> Result<SecretString, VaultError> {
+    ) -> Result<(SecretString, i64), VaultError> {
         let row = sqlx::query!(
             r#"SELECT t.sealed, t.generation, a.workspace_id FROM vault.token t JOIN account a ON a.id = t.account_id
                WHERE t.account_id = $1 AND t.field = $2 AND t.generation = a.token_generation"#,
@@ -75,7 +80,7 @@ impl Ledger {
         let opened =
             ring.open(&row.sealed, &row_name(row.workspace_id, account_id, field, row.generation))?;
         let text = std::str::from_utf8(&opened).map_err(|_| KeyError::DoesNotOpen)?;
-        Ok(SecretString::from(text))
+        Ok((SecretString::from(text), row.generation))
     }
 
     /// Connects an account with its tokens, or connects it again: then it and its jobs go back to work.
@@ -90,16 +95,18 @@ impl Ledger {
     ) -> Result<Uuid, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let account = connect_account(&mut tx, new).await?;
+        let (now, kept) = (renewed_anew(&mut tx, account.id, pair).await?, pair.refresh.is_some());
+        // of both the same moment: what is older than the other stayed as it was when that was renewed
+        let issued = pair.issued_at.unwrap_or(now);
         let fields = [("access", Some(&pair.access)), ("refresh", pair.refresh.as_ref())];
         for (field, secret) in fields.into_iter().filter_map(|(field, secret)| secret.map(|s| (field, s))) {
             let name = row_name(new.workspace_id, account.id, field, account.token_generation);
             let sealed = ring.seal(secret.expose_secret().as_bytes(), &name);
-            store(&mut tx, &account, field, ring.sealing_key(), &sealed, pair).await?;
+            let of = Stored { field, key_id: ring.sealing_key(), sealed: &sealed, issued };
+            store(&mut tx, &account, &of, pair).await?;
         }
-        let (now, kept) = (renewed_anew(&mut tx, account.id, pair).await?, pair.refresh.is_some());
-        let issued = pair.issued_at.unwrap_or(now);
-        let from = renew_from(&[(issued, pair.expires_at), (issued, pair.refresh_expires_at)]);
-        let due = look_after(from.filter(|_| kept), now);
+        let from = renew_new_from(issued, [pair.expires_at, pair.refresh_expires_at]);
+        let due = look_after(kept.then_some(from), now);
         sqlx::query!("UPDATE account SET refresh_due_at = $2 WHERE id = $1", account.id, due)
             .execute(&mut *tx)
             .await?;
@@ -110,6 +117,15 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        let entry = Entry {
+            who: self.who(),
+            action: Action::AccountConnected,
+            object: "account",
+            object_id: account.id.to_string(),
+            workspace_id: Some(new.workspace_id),
+            detail: json!({ "platform": new.platform }),
+        };
+        audit::record(&mut tx, &entry).await?;
         tx.commit().await?;
         Ok(account.id)
     }
@@ -124,7 +140,7 @@ async fn renewed_anew(
     let now = sqlx::query_scalar!(
         r#"WITH anew AS (
                UPDATE account
-               SET refresh_state = 'idle', refresh_call = NULL, renewable = $2, renewable_until = $3,
+               SET refresh_state = 'idle', refresh_call = NULL, refresh_wait = DEFAULT, renewable = $2, renewable_until = $3,
                    data_access_expires_at = NULL, missing_scopes = '{}'
                WHERE id = $1 RETURNING id, token_generation),
            dropped AS (
@@ -143,27 +159,33 @@ async fn renewed_anew(
     Ok(now)
 }
 
+/// One sealed token.
+struct Stored<'a> {
+    field: &'a str,
+    key_id: &'a str,
+    sealed: &'a [u8],
+    issued: DateTime<Utc>,
+}
+
 async fn store(
     tx: &mut PgTransaction<'_>,
     account: &Connected,
-    field: &str,
-    key_id: &str,
-    sealed: &[u8],
+    of: &Stored<'_>,
     pair: &TokenPair,
 ) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"INSERT INTO vault.token (account_id, field, generation, key_id, sealed, issued_at, expires_at)
-           VALUES ($1, $2, $3, $4, $5, coalesce($6, ledger_now()), $7)
+           VALUES ($1, $2, $3, $4, $5, $6, $7)
            ON CONFLICT (account_id, field) DO UPDATE
            SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
                issued_at = excluded.issued_at, expires_at = excluded.expires_at"#,
         account.id,
-        field,
+        of.field,
         account.token_generation,
-        key_id,
-        sealed,
-        pair.issued_at,
-        if field == "refresh" { pair.refresh_expires_at } else { pair.expires_at },
+        of.key_id,
+        of.sealed,
+        of.issued,
+        if of.field == "refresh" { pair.refresh_expires_at } else { pair.expires_at },
     )
     .execute(&mut **tx)
     .await?;

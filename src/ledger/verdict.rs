@@ -8,11 +8,14 @@ use jobs::{
     control::{self as wishes, Decide},
     machine::{HandleState, Move},
 };
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Ledger, LedgerError, control,
+    Ledger, LedgerError,
+    audit::{self, Action, Entry},
+    control,
     idempotency::{Keyed, Once},
     origin::PULL,
     posts::{self, Publication},
@@ -166,6 +169,15 @@ impl Ledger {
         if let Err(why) = carry_out(&mut tx, word).await? {
             return Ok(Once::Done(Err(why)));
         }
+        let entry = Entry {
+            who: self.who(),
+            action: Action::Decided,
+            object: "publication",
+            object_id: word.publication_id.to_string(),
+            workspace_id: Some(place.workspace_id),
+            detail: json!({ "published": word.published }),
+        };
+        audit::record(&mut tx, &entry).await?;
         let post = posts::select(&mut tx, place.workspace_id, place.post_id).await?;
         let decided =
             post.and_then(|post| post.publications.into_iter().find(|it| it.id == word.publication_id));
@@ -278,7 +290,8 @@ async fn keep(tx: &mut PgConnection, word: &Word<'_>) -> Result<(), LedgerError>
     Ok(())
 }
 
-/// It is public, as of when it was sent. Where it is to be seen is asked for once more, unless it was said.
+/// It is public, as of when it was sent. What the network calls it, and where it is to be seen, is asked for as far as it
+/// was not said.
 async fn attest(tx: &mut PgConnection, word: &Word<'_>, step: Move) -> Result<(), LedgerError> {
     sqlx::query!(
         r#"UPDATE publication
@@ -286,7 +299,7 @@ async fn attest(tx: &mut PgConnection, word: &Word<'_>, step: Move) -> Result<()
                published_at = coalesce(published_at, armed_at, ledger_now()),
                handle_state = CASE WHEN handle_id IS NULL THEN 'none' ELSE 'spent' END::handle_state,
                error = NULL, hold_reason = NULL, given_up = NULL,
-               next_check_at = CASE WHEN coalesce($4, public_url) IS NULL THEN ledger_now() END,
+               next_check_at = CASE WHEN public_id IS NULL OR coalesce($4, public_url) IS NULL THEN ledger_now() END,
                updated_at = ledger_now()
            WHERE id = $1 AND state = ANY($2::text[]::publication_state[])"#,
         word.publication_id,

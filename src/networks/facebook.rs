@@ -14,8 +14,10 @@ use jobs::{
     comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
+    metrics::{Heard, Insights, Question, Trouble},
     preflight::Fact,
     removal::{Presence, Removal},
     renewals::Renewing,
@@ -31,7 +33,7 @@ use self::film::Kind;
 
 use super::{
     Entry, Environment,
-    graph::{self, Graph, comments},
+    graph::{self, Graph, comments, insights},
     http::{Codes, Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
 };
 
@@ -357,6 +359,21 @@ impl Network for Facebook {
 
     fn renewing(&self) -> Option<&dyn Renewing> {
         Some(&self.graph)
+    }
+
+    fn insights(&self) -> Option<&dyn Insights> {
+        Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
+        Some(&self.graph)
+    }
+}
+
+#[async_trait]
+impl Insights for Facebook {
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+        self.graph.insights(call, question, insights::Dialect::Page).await
     }
 }
 

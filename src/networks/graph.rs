@@ -2,6 +2,8 @@
 
 mod access;
 pub mod comments;
+pub mod insights;
+mod revoke;
 mod usage;
 
 use std::time::Duration;
@@ -321,6 +323,7 @@ impl Graph {
     ) -> Result<Value, Fault> {
         let reply = http::send(phase, call, request, within).await?;
         usage::asked(&reply, self.settings.usage).for_each(|notice| call.gate.notice(notice));
+        usage::used(&reply).into_iter().for_each(|percent| call.gate.notice(Notice::Used(percent)));
         match reply.json() {
             Some(body) if body.get("error").is_some() => Err(self.refused(phase, call, &reply, body)),
             Some(body) if reply.status.is_success() => Ok(body),

@@ -143,6 +143,12 @@ impl Reply {
         });
         Self { status: StatusCode::OK, headers: pairs.collect(), body: Vec::new() }
     }
+
+    /// The same with another status and a body.
+    #[cfg(test)]
+    pub fn saying(self, status: StatusCode, body: &str) -> Self {
+        Self { status, body: body.into(), ..self }
+    }
 }
 
 /// Sends a request once and reads the whole answer.

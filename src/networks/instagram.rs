@@ -15,8 +15,10 @@ use jobs::{
     comment::{self, Comments},
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
+    metrics::{Heard, Insights, Question, Trouble},
     preflight::Fact,
     removal::{Presence, Removal},
     renewals::Renewing,
@@ -36,7 +38,7 @@ use self::{
 };
 use super::{
     Entry, Environment,
-    graph::{self, Graph, comments},
+    graph::{self, Graph, comments, insights},
     http::{Deadline, Fault, Phase, id_of, no_evidence, unreadable},
 };
 
@@ -292,6 +294,21 @@ impl Network for Instagram {
 
     fn renewing(&self) -> Option<&dyn Renewing> {
         Some(&self.graph)
+    }
+
+    fn insights(&self) -> Option<&dyn Insights> {
+        Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
+        Some(&self.graph)
+    }
+}
+
+#[async_trait]
+impl Insights for Instagram {
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+        self.graph.insights(call, question, insights::Dialect::Instagram).await
     }
 }
 

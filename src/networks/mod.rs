@@ -9,6 +9,7 @@ mod graph;
 mod http;
 mod instagram;
 pub mod mail;
+pub mod outbound;
 #[cfg(test)]
 mod proof;
 pub mod s3;
@@ -17,7 +18,6 @@ mod tiktok;
 use std::collections::BTreeMap;
 
 use jobs::{
-    comment,
     desk::{Network, Networks},
     gate::{Allowance, Rate},
     surface::{Platform, Surface},
@@ -70,10 +70,7 @@ impl Networks for Connected {
 
     fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface> {
         let of = NETWORKS.iter().find(|entry| entry.platform.name == platform)?;
-        if surface == comment::SURFACE.name {
-            return of.platform.comments.is_some().then_some(&comment::SURFACE);
-        }
-        of.platform.surfaces.iter().find(|it| it.name == surface)
+        of.platform.surface(surface)
     }
 
     fn title(&self, platform: &str) -> Option<&'static str> {

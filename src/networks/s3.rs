@@ -1,5 +1,6 @@
 //! The object store: Amazon S3, or anything that speaks its protocol.
 
+mod erase;
 mod film;
 mod form;
 mod made;
@@ -214,6 +215,18 @@ impl Media for S3 {
             Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
             Err(error) => Err(failure("removing a file", &error)),
         }
+    }
+
+    async fn write(&self, key: &str, content_type: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.put(key, content_type, bytes).await
+    }
+
+    async fn erase(&self, key: &str) -> Result<u64, Failure> {
+        self.erase_all(key).await
+    }
+
+    async fn traces(&self, key: &str) -> Result<u64, Failure> {
+        self.count_traces(key).await
     }
 
     async fn abandon(&self, key: &str, parts: &str) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 //! moderates and shows the film, and says so under the `publish_id` that it named at the start. Of photos `photos`
 //! tells.
 
+mod insights;
 mod oauth;
 mod photos;
 mod progress;
@@ -16,8 +17,10 @@ use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
+    metrics::Insights,
     preflight::Fact,
     renewals::Renewing,
     surface::{
@@ -382,6 +385,14 @@ impl Network for TikTok {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(self)
+    }
+
+    fn insights(&self) -> Option<&dyn Insights> {
+        Some(self)
+    }
+
+    fn revoking(&self) -> Option<&dyn Revoking> {
         Some(self)
     }
 }

@@ -3,11 +3,14 @@
 use std::{marker::PhantomData, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::header, http::request::Parts};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::{App, problem::Problem};
-use crate::ledger::keys::{self, ApiKey, Scope};
+use super::{App, problem::Problem, whence};
+use crate::ledger::{
+    audit::{Actor, Who},
+    keys::{self, ApiKey, Scope},
+};
 
 /// What a route needs a key to be allowed. A route names it in its arguments, or gets no workspace.
 pub trait Needs: Send + Sync + 'static {
@@ -33,6 +36,10 @@ needs! {
     AccountsRead
     /// Disconnects and refreshes accounts.
     AccountsWrite
+    /// Reads metrics.
+    MetricsRead
+    /// Asks for deletions.
+    PrivacyWrite
     /// Looks at jobs.
     JobsRead
     /// Retries, cancels and pauses jobs.
@@ -45,6 +52,8 @@ pub struct Caller<N: Needs> {
     pub key_id: Uuid,
     /// The workspace it opens.
     pub workspace_id: Uuid,
+    /// What its deeds are written down under.
+    pub who: Who,
     needs: PhantomData<N>,
 }
 
@@ -52,14 +61,15 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Caller<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let key = key(parts, app).await?;
+        let (key, _) = key(parts, app).await?;
         let Some(workspace_id) = key.workspace_id else {
             return Err(Problem::forbidden(
                 "This is an operator's key, for queue-wide work; this route needs a workspace's key.",
             ));
         };
         allowed::<N>(&key)?;
-        Ok(Self { key_id: key.id, workspace_id, needs: PhantomData })
+        let who = who(parts, app, &key);
+        Ok(Self { key_id: key.id, workspace_id, who, needs: PhantomData })
     }
 }
 
@@ -67,6 +77,8 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Caller<N> {
 pub struct Operator<N: Needs> {
     /// The workspace it opens; `None` is all there are.
     pub workspace_id: Option<Uuid>,
+    /// What its deeds are written down under.
+    pub who: Who,
     needs: PhantomData<N>,
 }
 
@@ -74,9 +86,9 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Operator<N> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let key = key(parts, app).await?;
+        let (key, _) = key(parts, app).await?;
         allowed::<N>(&key)?;
-        Ok(Self { workspace_id: key.workspace_id, needs: PhantomData })
+        Ok(Self { workspace_id: key.workspace_id, who: who(parts, app, &key), needs: PhantomData })
     }
 }
 
@@ -87,12 +99,58 @@ impl<N: Needs> Operator<N> {
     }
 }
 
-async fn key(parts: &Parts, app: &App) -> Result<ApiKey, Problem> {
-    let key = bearer(parts)?;
-    let unknown =
-        || Problem::unauthenticated("This key is unknown or has expired. Ask whoever gave it for a new one.");
-    let digest = keys::digest(&key).ok_or_else(unknown)?;
-    app.house.ledger.api_key(&digest).await?.ok_or_else(unknown)
+/// Any key, whatever it may do; not a pass, which begets no others.
+pub struct Holder {
+    /// The key.
+    pub key: ApiKey,
+    /// What its deeds are written down under.
+    pub who: Who,
+}
+
+impl FromRequestParts<Arc<App>> for Holder {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let (key, shown) = key(parts, app).await?;
+        if shown == Shown::Pass {
+            return Err(Problem::forbidden("This needs the API key itself, not a token that stands for it."));
+        }
+        let who = who(parts, app, &key);
+        Ok(Self { key, who })
+    }
+}
+
+/// What was shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Key,
+    Pass,
+}
+
+async fn key(parts: &Parts, app: &App) -> Result<(ApiKey, Shown), Problem> {
+    let shown = bearer(parts)?;
+    let found = match keys::digest(&shown) {
+        Some(digest) => app.house.ledger.api_key(&digest).await?.map(|key| (key, Shown::Key)),
+        None => pass(app, &shown).await?.map(|key| (key, Shown::Pass)),
+    };
+    let unknown = "This key is unknown or has expired. Ask whoever gave it for a new one.";
+    let found = found.ok_or_else(|| Problem::unauthenticated(unknown))?;
+    app.limits.of_key(found.0.id)?;
+    Ok(found)
+}
+
+/// What a pass opens: no more than its key does now.
+async fn pass(app: &App, shown: &SecretString) -> Result<Option<ApiKey>, Problem> {
+    let ledger = &app.house.ledger;
+    let now = app.house.clock.now();
+    let Some(claims) = app.passes.read(ledger, now, shown.expose_secret()).await? else { return Ok(None) };
+    let key = ledger.key_of_pass(claims.sub, claims.jti).await?;
+    Ok(key.map(|key| claims.narrow(key)))
+}
+
+fn who(parts: &Parts, app: &App, key: &ApiKey) -> Who {
+    let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
+    Who { actor: Actor::Key(key.id), address }
 }
 
 fn allowed<N: Needs>(key: &ApiKey) -> Result<(), Problem> {

@@ -9,15 +9,21 @@ use axum::{
 use futures_util::StreamExt;
 use jobs::surface::PostKind;
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{
+    deletion::Wanted,
     finding::{Finding, Findings},
+    passes::LONGEST,
     patch::{Patch, PatchedTarget},
     problem::Problem,
     spans, text,
     wish::{MOST_FILES, MOST_TARGETS, Wish, WishedTarget, WishedTime, too_many_files, too_many_targets},
 };
-use crate::ledger::pauses::REASON_MOST;
+use crate::ledger::{
+    keys::{ApiKey, Scope},
+    pauses::REASON_MOST,
+};
 
 /// More options than any network has.
 const MOST_OPTIONS: usize = 20;
@@ -208,6 +214,74 @@ pub fn upload(body: &Value) -> (WishedUpload, Vec<Finding>) {
         WishedUpload { name: text::file_name(&name), content_type, bytes: bytes.unwrap_or_default() },
         findings.all(),
     )
+}
+
+/// A wish for deletion as the API takes it, and what is wrong with it.
+pub fn deletion(body: &Value) -> (Wanted, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["kind", "email", "account_ids", "meta_user_id", "reason"]);
+    if at.text("kind").as_deref() != Some("deletion") {
+        at.find("kind", "kind_unknown", "Say “deletion”: no other kind of request is taken here yet.");
+    }
+    let (email, meta_user_id, reason) = (at.text("email"), at.text("meta_user_id"), at.text("reason"));
+    let listed = at.value("account_ids").and_then(Value::as_array).cloned().unwrap_or_default();
+    let ids: Vec<_> = listed.iter().map(|id| id.as_str().and_then(|id| Uuid::try_parse(id).ok())).collect();
+    if ids.iter().any(Option::is_none) {
+        at.find("account_ids", "format", "Name accounts by their ids.");
+    }
+    if email.is_none() && meta_user_id.is_none() && ids.is_empty() {
+        at.find("email", "required", "Say whom it is about: by email, by account_ids or by meta_user_id.");
+    }
+    if reason.as_ref().is_some_and(|text| !(1..=REASON_MOST).contains(&text.chars().count())) {
+        at.find("reason", "length", &format!("Say why in 1 to {REASON_MOST} characters, or leave it out."));
+    }
+    let accounts = ids.into_iter().flatten().collect();
+    (Wanted { meta_user_id, email, accounts, reason, ..Wanted::default() }, findings.all())
+}
+
+/// What is wished of a pass.
+pub struct WishedPass {
+    /// What it may do; none: all that its key may.
+    pub scopes: Option<Vec<Scope>>,
+    /// How long.
+    pub lasting: Option<Duration>,
+}
+
+/// A pass for this key, as far as it can be read, and what cannot.
+pub fn pass(body: &Value, key: &ApiKey) -> (WishedPass, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["scopes", "lifetime"]);
+    let named = at.value("scopes").is_some();
+    let words = at.texts("scopes", Scope::ALL.len(), too_many_scopes);
+    let lasting = at.text("lifetime").and_then(|text| {
+        let span = spans::parse(&text).ok().filter(|span| (Duration::from_secs(1)..=LONGEST).contains(span));
+        if span.is_none() {
+            at.find(
+                "lifetime",
+                "span_format",
+                "This has to be a span of time of at most ten minutes, such as PT5M.",
+            );
+        }
+        span
+    });
+    let mut scopes = Vec::new();
+    for (n, word) in words.iter().enumerate() {
+        match Scope::parse(word).filter(|scope| key.may(*scope)) {
+            Some(scope) => scopes.push(scope),
+            None => {
+                let detail = "The key may not do this, so nothing that stands for it may.";
+                let may = Scope::ALL.iter().filter(|scope| key.may(**scope)).map(|scope| scope.word());
+                findings.push(Finding::new(format!("scopes[{n}]"), "scope", detail).accepting(may));
+            }
+        }
+    }
+    (WishedPass { scopes: named.then_some(scopes), lasting }, findings.all())
+}
+
+fn too_many_scopes() -> Finding {
+    Finding::new("scopes", "too_many", "There are not that many scopes.")
 }
 
 /// What is wrong with a body that says nothing.

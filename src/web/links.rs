@@ -3,8 +3,9 @@
 //! The networks fetch a link to show it. An address inside somebody's house has no business in a post, and
 //! would make a network ask there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use jobs::reach;
 use url::{Host, Url};
 
 use super::finding::Finding;
@@ -57,58 +58,16 @@ pub fn check(link: &str) -> Result<(), Finding> {
 /// The parser has already turned every way of writing a literal address (`0x7f.1`, `2130706433`) into one.
 fn is_public(host: &Host<&str>) -> bool {
     match host {
-        Host::Ipv4(ip) => is_public_v4(*ip),
-        Host::Ipv6(ip) => is_public_v6(*ip),
+        Host::Ipv4(ip) => reach::is_public(IpAddr::V4(*ip)),
+        Host::Ipv6(ip) => reach::is_public(IpAddr::V6(*ip)),
         Host::Domain(name) => {
             let name = name.trim_end_matches('.').to_ascii_lowercase();
             if let Ok(ip) = name.parse::<IpAddr>() {
-                return match ip {
-                    IpAddr::V4(ip) => is_public_v4(ip),
-                    IpAddr::V6(ip) => is_public_v6(ip),
-                };
+                return reach::is_public(ip);
             }
             let private = |ending: &&str| name == **ending || name.ends_with(&format!(".{ending}"));
             name.contains('.') && !PRIVATE_ENDINGS.iter().any(private)
         }
-    }
-}
-
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let protocol = a == 192 && b == 0 && (c == 0 || c == 2);
-    let bench = a == 198 && (b == 18 || b == 19);
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_broadcast()
-        || ip.is_documentation()
-        || ip.is_multicast()
-        || a == 0
-        || a >= 240
-        || shared
-        || protocol
-        || bench)
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [first, second, .., seventh, eighth] = ip.segments();
-    let embedded = || {
-        let ([a, b], [c, d]) = (seventh.to_be_bytes(), eighth.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
-    if let Some(mapped) = ip.to_ipv4_mapped() {
-        return is_public_v4(mapped);
-    }
-    match first {
-        0x64 if second == 0xff9b => is_public_v4(embedded()),
-        // 6to4 carries its IPv4 address in the second and third segment.
-        0x2002 => {
-            let ([a, b], [c, d]) = (second.to_be_bytes(), ip.segments()[2].to_be_bytes());
-            is_public_v4(Ipv4Addr::new(a, b, c, d))
-        }
-        0x2001 if second == 0xdb8 || second < 0x200 => false,
-        _ => first & 0xe000 == 0x2000,
     }
 }
 

@@ -5,19 +5,26 @@ pub mod access;
 pub mod body;
 pub mod check;
 pub mod console;
+pub mod counted;
+pub mod deletion;
 pub mod finding;
 pub mod inspect;
 pub mod intake;
+pub mod limits;
 pub mod links;
+pub mod listed;
 pub mod multipart;
 pub mod outer;
+pub mod passes;
 pub mod passwords;
 pub mod patch;
 pub mod permalink;
 pub mod place;
+pub mod privacy;
 pub mod problem;
 pub mod pulls;
 pub mod signed;
+pub mod signed_request;
 pub mod spans;
 pub mod stored;
 pub mod take_down;
@@ -26,6 +33,7 @@ pub mod times;
 pub mod upload;
 pub mod utm;
 pub mod verdict;
+pub mod whence;
 pub mod wish;
 
 use std::sync::Arc;
@@ -45,6 +53,7 @@ use crate::{
         Ledger,
         accept::{Accepted, Question},
         approval::{Approved, Word},
+        audit::Who,
         edit::{About, Written},
         idempotency::{Asked, Once},
     },
@@ -94,6 +103,8 @@ pub struct House {
     pub redis: Probe,
     /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.
     pub tiktok: Option<TiktokApp>,
+    /// What requests for deletion need.
+    pub deletions: deletion::Deletions,
 }
 
 /// Our app at TikTok.
@@ -112,6 +123,10 @@ pub struct App {
     pub rules: Rules,
     /// The console's own.
     pub console: console::Console,
+    /// How often somebody may ask.
+    pub limits: limits::Limits,
+    /// What stands for a key for a few minutes.
+    pub passes: passes::Passes,
     /// Lists of jobs that are made at once, for they may take long.
     pub job_lists: Semaphore,
 }
@@ -119,24 +134,35 @@ pub struct App {
 /// All routes. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: the sign-in's throttle
 /// counts by address.
 pub fn router(house: House) -> Router {
+    with_paths(house).0
+}
+
+/// The same, and the path of every route in it.
+pub fn with_paths(house: House) -> (Router, Vec<String>) {
     let rules = Rules {
         platforms: house.platforms.clone(),
         horizon: TimeDelta::days(i64::from(house.web.horizon_days)),
         publishing: house.publishing,
     };
     let console = console::Console::new(&house);
-    let app = Arc::new(App { house, rules, console, job_lists: Semaphore::new(JOB_LISTS) });
-    Router::new()
-        .merge(intake::routes())
-        .merge(console::routes(&app))
-        .merge(pulls::routes())
+    let limits = limits::Limits::new(&house.web);
+    let passes = passes::Passes::new(&house.public_url);
+    let job_lists = Semaphore::new(JOB_LISTS);
+    let app = Arc::new(App { house, rules, console, limits, passes, job_lists });
+    let listed =
+        intake::routes().merge(console::routes(&app)).merge(pulls::routes()).merge(privacy::routes());
+    let paths = listed.paths();
+    let router = listed
+        .router()
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), limits::by_address))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), outer::tell_problems))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), console::headers))
         .layer(middleware::from_fn(outer::watch))
         .layer(middleware::from_fn(outer::read_on_after_refusal))
-        .with_state(app)
+        .with_state(app);
+    (router, paths)
 }
 
 impl App {
@@ -202,8 +228,9 @@ impl App {
         act: Act,
         about: (Uuid, Uuid),
         asked: Option<Asked>,
+        who: Who,
     ) -> Result<Written<()>, Problem> {
-        let app = Arc::clone(self);
+        let ledger = self.house.ledger.of(who);
         let acting = tokio::spawn(async move {
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
@@ -211,8 +238,8 @@ impl App {
             let word = Word::Approves(Uuid::nil());
             let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
             match act {
-                Act::Cancel => app.house.ledger.cancel_post(&about).await,
-                Act::Retry => app.house.ledger.retry_post(&about).await,
+                Act::Cancel => ledger.cancel_post(&about).await,
+                Act::Retry => ledger.retry_post(&about).await,
             }
         });
         Ok(acting.await??)

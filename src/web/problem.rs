@@ -172,6 +172,14 @@ impl Problem {
         Self { retry_after: Some(seconds), ..problem }
     }
 
+    /// 429: more requests than one may make.
+    pub fn too_often(seconds: u32) -> Self {
+        let detail =
+            format!("These are more requests than one may make. Go on in {seconds} seconds, and slower.");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-often", "Too many requests", detail);
+        Self { retry_after: Some(seconds), ..problem }
+    }
+
     /// 500: our fault; the log knows more.
     pub fn internal() -> Self {
         let detail = "Something went wrong on our side and was logged. Trying again may help.";

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
     body::{Body, Bytes},
     extract::{Path, State},
     http::{HeaderValue, Method, header},
@@ -15,15 +14,15 @@ use futures_util::stream;
 use jobs::{contract::Failure, store::Uploads};
 use uuid::Uuid;
 
-use super::{App, problem::Problem};
+use super::{App, listed::Listed, problem::Problem};
 use crate::ledger::origin::Fetch;
 
 /// How much of a file is in memory at a time.
 const PART: u64 = 512 * 1024;
 
 /// The origin's route.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/p/{call}/{file}", get(file))
+pub fn routes() -> Listed<Arc<App>> {
+    Listed::new().route("/p/{call}/{file}", get(file))
 }
 
 /// One file of one commit call, `/p/{call_id}/0.jpg`.

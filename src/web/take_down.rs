@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{App, intake::take_down::answer, problem::Problem};
 use crate::ledger::{
+    audit::Who,
     idempotency::{Asked, Once},
     posts::{Post, Publication},
     take_down::{AskedFor, Asking, TakeDownState, Untaken},
@@ -25,6 +26,8 @@ pub struct Wish {
     pub asked_by: Uuid,
     /// Why, as it was written.
     pub reason: Option<String>,
+    /// What it is written down under.
+    pub who: Who,
 }
 
 /// How a publication that is public is taken down.
@@ -55,11 +58,11 @@ impl App {
     ) -> Result<Once<Result<AskedFor, Untaken>>, Problem> {
         let app = Arc::clone(self);
         let asking = tokio::spawn(async move {
-            let Wish { workspace_id, publication_id, asked_by, reason } = wish;
+            let Wish { workspace_id, publication_id, asked_by, reason, who } = wish;
             let (asked, reason) = (asked.as_ref(), reason.as_deref());
             let asking = Asking { workspace_id, publication_id, asked_by, reason, asked, answer };
             let allows = |platform: &str, surface: &str| app.allows(platform, surface);
-            let written = app.house.ledger.ask_take_down(&asking, allows).await?;
+            let written = app.house.ledger.of(who).ask_take_down(&asking, allows).await?;
             if let Once::Done(Ok(AskedFor { due: Some(due), .. })) = &written {
                 (app.house.nudge)(vec![due.clone()]);
             }
@@ -82,7 +85,7 @@ impl App {
 
     fn way(&self, platform: &str, surface: &str) -> Option<TakeDown> {
         let platform = self.rules.platforms.iter().find(|it| it.name == platform)?;
-        platform.surfaces.iter().find(|it| it.name == surface).map(|it| it.take_down)
+        platform.surface(surface).map(|it| it.take_down)
     }
 
     /// How this publication can be taken down; `None`: it is not public, or is being taken down.

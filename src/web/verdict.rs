@@ -103,7 +103,7 @@ impl App {
 impl Shown<'_> {
     /// Whether no read of the network's proves a publication absent.
     pub fn is_one_shot(&self, place: &Place) -> bool {
-        self.platform.surfaces.iter().any(|surface| surface.name == place.surface && surface.one_shot)
+        self.platform.surface(&place.surface).is_some_and(|surface| surface.one_shot)
     }
 }
 

@@ -1,6 +1,11 @@
 //! One attempt: perform, then settle by what came of it.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use apalis_core::task::data::Data;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,12 +18,21 @@ use jobs::{
     machine::Move,
 };
 
-use super::{Worker, backend::Attempt, traffic, vault::LedgerVault};
+use super::{
+    Worker,
+    backend::Attempt,
+    traffic,
+    vault::{LedgerVault, WatchedVault},
+};
 use crate::ledger::{
     Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
     effects::ClaimedEffects,
+    flight::Flight,
+    forgetting::ClaimedForgetting,
     renewals::ClaimedRenewals,
+    rest::Refused,
     settle::{End, Ending, Finish, Outcome},
+    snapshots::ClaimedSnapshots,
 };
 
 /// The wait before a settle that failed is tried again.
@@ -53,34 +67,47 @@ impl Worker {
     /// Runs the job; `None` where the lease was lost and nothing of it may be written any more.
     async fn perform(&self, attempt: &Attempt) -> Option<Result<Done, JobError>> {
         let limit = self.parts.settings.kind(attempt.kind).timeout;
-        tokio::select! {
+        let flight = Flight::new(self.stop.clone());
+        let mut run = pin!(self.guarded(attempt, &flight));
+        let cut = tokio::select! {
             biased;
             // first, so that what is over at once waits for nothing; where the lease is lost, the settle is refused
-            done = tokio::time::timeout(limit, self.guarded(attempt)) => Some(done.unwrap_or_else(|_| {
-                Err(JobError::Unavailable(Failure::new(Class::Transient, "timeout", format!("not done within {limit:?}"))))
-            })),
+            done = &mut run => return Some(done),
+            () = tokio::time::sleep(limit) => {
+                let late = Failure::new(Class::Transient, "timeout", format!("not done within {limit:?}"));
+                Some(Err(JobError::Unavailable(late)))
+            }
             () = attempt.lost.cancelled() => None,
             () = self.abort.cancelled() => Some(Err(JobError::Infrastructure("the worker is stopping".into()))),
+        };
+        // a refresh that is under way is seen through, for nobody else can have what it brings
+        tokio::select! {
+            biased;
+            () = flight.ended() => cut,
+            done = &mut run => cut.and(Some(done)),
         }
     }
 
     /// A panic is a failed attempt, not a dead worker.
-    async fn guarded(&self, attempt: &Attempt) -> Result<Done, JobError> {
-        let run = AssertUnwindSafe(self.on_desk(&attempt.job, attempt)).catch_unwind();
+    async fn guarded(&self, attempt: &Attempt, flight: &Flight) -> Result<Done, JobError> {
+        let run = AssertUnwindSafe(self.on_desk(&attempt.job, attempt, flight)).catch_unwind();
         run.await.unwrap_or_else(|_| {
             Err(JobError::Unavailable(Failure::new(Class::Transient, "panic", "the job's code failed")))
         })
     }
 
-    async fn on_desk(&self, job: &Claimed, attempt: &Attempt) -> Result<Done, JobError> {
+    async fn on_desk(&self, job: &Claimed, attempt: &Attempt, flight: &Flight) -> Result<Done, JobError> {
         let parts = &self.parts;
         let effects = job.publication_id.map(|publication_id| {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
         let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
-        let gate = self.gate(job.attempt > 0);
+        let gate = if attempt.kind.yields { self.last_gate() } else { self.gate(job.attempt > 0) };
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
-        let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim);
+        let vault = WatchedVault { vault, opened: &attempt.opened };
+        let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
+        let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
+        let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -89,6 +116,8 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
+            snapshots: Some(&snapshots),
+            forgetting: Some(&forgetting),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),
@@ -163,7 +192,7 @@ impl Worker {
                 self.back(job, Back::Released, now + RELEASED_FOR, error.to_string()).await
             }
             Verdict::Wait(rest) => self.snooze(attempt, rest, &failure).await,
-            Verdict::Pause => self.pause(job, &failure).await,
+            Verdict::Pause => self.pause(attempt, &failure).await,
             Verdict::Reconcile => self.end(job, Move::Lose, Outcome::Unknown, &failure).await,
             Verdict::Fail => self.end(job, Move::Fail, Outcome::Failed, &failure).await,
         }
@@ -215,9 +244,12 @@ impl Worker {
 
     /// Rests the account first: this job then goes back as paused with the others, or runs again where the
     /// account was connected anew meanwhile.
-    async fn pause(&self, job: &Claimed, failure: &Failure) -> Result<bool, LedgerError> {
+    async fn pause(&self, attempt: &Attempt, failure: &Failure) -> Result<bool, LedgerError> {
+        let job = &attempt.job;
         if let Some(account) = job.account_id {
-            self.parts.ledger.rest_account(account, job.claim, &failure.message, false).await?;
+            let seen = Some(attempt.opened.load(Ordering::Relaxed)).filter(|generation| *generation > 0);
+            let refused = Refused { account, seen, reason: &failure.message, purge: false };
+            self.parts.ledger.rest_account(job.claim, &refused).await?;
         }
         let again = after(self.parts.clock_now(), CONNECTED_ANEW);
         self.back(job, Back::Paused, again, failure.to_string()).await

@@ -6,7 +6,7 @@
 
 use std::{
     convert::Infallible,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicI64},
     task::{Context, Poll},
 };
 
@@ -36,6 +36,8 @@ pub struct Attempt {
     pub kind: &'static Kind,
     /// Cancelled when the lease it was claimed under is lost.
     pub lost: CancellationToken,
+    /// The generation of the token that it has opened; 0: none.
+    pub(super) opened: Arc<AtomicI64>,
     /// Where it runs.
     pub(super) place: Arc<Place>,
 }

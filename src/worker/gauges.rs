@@ -19,6 +19,13 @@ impl Worker {
             metrics::gauge!("postroom_oldest_ready_seconds", "kind" => kind.name).set(of(&oldest));
             metrics::gauge!("postroom_dead_letters", "kind" => kind.name).set(of(&dead));
         }
+        let deletions = ledger.late_deletions().await?;
+        metrics::gauge!("postroom_deletions_open").set(ledger.open_deletions().await?);
+        #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
+        metrics::gauge!("postroom_deletions_late").set(deletions.len() as f64);
+        for late in deletions {
+            tracing::error!(request = %late.id, stage = late.stage, still = late.still_seconds, "a deletion does not go on as promised");
+        }
         self.tell_breakers().await
     }
 }

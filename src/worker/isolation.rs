@@ -65,7 +65,8 @@ impl Isolation {
         metrics::counter!("postroom_isolated_total", "kind" => self.kind.name).increment(1);
         let place = Place::take(worker, &self.room, id, job.workspace_id);
         place.start(slot);
-        let attempt = Attempt { job: Arc::new(job), kind: self.kind, lost: tenure.lost.clone(), place };
+        let lost = tenure.lost.clone();
+        let attempt = Attempt { job: Arc::new(job), kind: self.kind, lost, opened: Arc::default(), place };
         // nobody takes it only when the worker stops
         let _sent = self.attempts.send(attempt).await;
         Ok(true)

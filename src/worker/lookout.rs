@@ -139,7 +139,7 @@ impl Worker {
         if !findings.is_empty() {
             tracing::info!(publication = %check.id, findings = findings.len(), "something stands in the way of a post");
         }
-        self.in_time(duties.keep_check(check.id, &findings)).await
+        self.in_time(duties.keep_check(check, &findings)).await
     }
 
     /// What the network says stands in the way, asked anew where that was long ago.

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backend;
+mod chain;
 mod express;
 mod gauges;
 mod isolation;
@@ -18,6 +19,7 @@ mod reconciler;
 mod relay;
 mod room;
 mod scheduler;
+mod snapshots;
 mod starter;
 mod sweeper;
 mod traffic;
@@ -38,6 +40,7 @@ use jobs::{
     hint::Hint,
     machine::Patience,
     mail::Mail,
+    metrics::Pace,
 };
 use secrecy::SecretString;
 use tokio::{
@@ -49,7 +52,10 @@ use uuid::Uuid;
 
 use crate::{
     config::Settings,
-    ledger::{KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, settle::Finisher},
+    ledger::{
+        KeyRing, Ledger, LedgerError, clock::LedgerClock, effects::ArmLimits, forgetting::Clocks,
+        settle::Finisher,
+    },
     queue::Queue,
 };
 
@@ -121,6 +127,8 @@ struct Worker {
     doubt: Notify,
     /// How the networks answer.
     traffic: traffic::Traffic,
+    /// When metrics are asked for.
+    pace: Pace,
 }
 
 impl Worker {
@@ -175,6 +183,11 @@ impl Worker {
         }
     }
 
+    fn clocks(&self) -> Clocks {
+        let of = &self.parts.settings.deletion;
+        Clocks { drain: of.drain, shred: of.shred, batch: i64::from(of.batch) }
+    }
+
     fn patience(&self) -> Patience {
         let (lease, publishing) = (&self.parts.settings.lease, &self.parts.settings.publishing);
         Patience {
@@ -209,6 +222,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     let (traffic, notices) = traffic::Traffic::new();
     let worker = Arc::new(Worker {
         finisher: parts.settling.finisher(parts.settings.lease.length),
+        pace: parts.settings.metrics.pace(),
         parts,
         lease,
         stop,
@@ -254,6 +268,8 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
     duties.spawn(letters::run(Arc::clone(worker)));
+    duties.spawn(snapshots::run(Arc::clone(worker)));
+    duties.spawn(chain::run(Arc::clone(worker)));
     duties
 }
 

@@ -9,6 +9,7 @@ use jobs::{
     gate::{Errand, Gate, Visit},
     machine::{self, HandleState, Move, Public, Ruling, Sight},
     publish::Publish,
+    renewals::{Mend, is_of_access},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -115,11 +116,29 @@ impl Worker {
         let seen = match evidence {
             Ok(Evidence::Found(public)) => return self.record_found(&doubt, public).await,
             Ok(Evidence::Seen(sight)) => Ok(sight),
-            Err(failure) => Err(failure),
+            Err(failure) => {
+                self.renew_for(&doubt.publication, &failure).await;
+                Err(failure)
+            }
         };
         let ruling = machine::judge(&doubt.case, seen, &self.patience());
         tracing::info!(publication = %id, ?ruling, "unknown outcome looked at");
         self.carry_out(&doubt, ruling).await
+    }
+
+    /// Sees to it that the next look has access that holds, where that is what this one lacked.
+    async fn renew_for(&self, it: &Publication, failure: &Failure) {
+        let renewing = self.parts.networks.of(&it.account.platform).and_then(Network::renewing);
+        if !is_of_access(failure) || renewing.map(|it| it.mend(failure)) != Some(Mend::Refresh) {
+            return;
+        }
+        match self.in_time(self.parts.duties.need_renewal(it.account.id, it.generation)).await {
+            Ok(true) => self.due.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, account = %it.account.id, "a renewal could not be asked for; the next look does");
+            }
+        }
     }
 
     async fn look(&self, doubt: &Doubt) -> Result<Evidence, Failure> {

@@ -141,7 +141,8 @@ impl Starter {
         let late = self.worker.parts.clock_now() - one.job.run_at;
         self.delays.record(late.to_std().unwrap_or_default().as_secs_f64());
         one.place.start(slot);
-        let attempt = Attempt { job: one.job, kind: self.kind, lost: one.lost, place: one.place };
+        let Stocked { job, lost, place, .. } = one;
+        let attempt = Attempt { job, kind: self.kind, lost, opened: Arc::default(), place };
         // nobody takes it only when the worker stops
         let _sent = self.attempts.send(attempt).await;
     }

@@ -280,6 +280,7 @@ impl Gate for AttemptGate<'_> {
             Notice::Rest(Lane::App, rest) => traffic.tell(Told::Rest { app, rest }),
             Notice::Rest(Lane::Account, rest) => traffic.tell(Told::Alone { account: *account, rest }),
             Notice::Strike(first) => traffic.tell(Told::Strike { app, first }),
+            Notice::Used(_) => {} // for whoever goes last
         }
     }
 }

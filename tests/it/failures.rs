@@ -198,6 +198,15 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterRefreshLogged
         | Point::AfterRefreshAnswer
         | Point::AfterRefreshSaved
+        | Point::AfterDeletionTurn
+        | Point::AfterRevokeLogged
+        | Point::AfterRevokeAnswer
+        | Point::AfterShredded
+        | Point::AfterPurgeBatch
+        | Point::AfterFilesErased
+        | Point::AfterVerified
+        | Point::AfterTold
+        | Point::AfterForgotten
         | Point::AfterAccept => false,
     })
 }
@@ -208,7 +217,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("failures.rs"),
         include_str!("cancels.rs"),
         include_str!("take_downs.rs"),
-        include_str!("tokens.rs")
+        include_str!("tokens.rs"),
+        include_str!("deletions.rs")
     );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))

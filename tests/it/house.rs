@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["ledger", "queue", "networks", "telemetry", "config", "web", "worker", "wiring"]),
 ];
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
 }
@@ -196,7 +196,7 @@ fn the_readme_explains_every_figure() {
 }
 
 /// Every test there is, by its full name: the module below `tests/it`, or the crate and the module in it.
-fn all_tests() -> BTreeSet<String> {
+pub fn all_tests() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut names = BTreeSet::new();
     for (folder, prefix) in [("tests/it", ""), ("src", "postroom::"), ("jobs", "jobs::")] {
@@ -227,7 +227,7 @@ fn tests_in(source: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The words between backticks.
-fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+pub fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 

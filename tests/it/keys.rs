@@ -138,3 +138,17 @@ async fn a_token_that_is_renewed_beside_a_rotation_is_never_overwritten() {
     let (resealed, ()) = tokio::join!(rotating, renewing);
     assert!(resealed > 0, "they met");
 }
+
+#[test]
+fn the_help_tells_the_order_that_the_readme_tells() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_postroom"))
+        .args(["keys", "rotate", "--help"])
+        .output();
+    let help =
+        String::from_utf8(help.unwrap().stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    let (behind, front) =
+        (help.find("behind the old one first (old,new)"), help.find("in front of it (new,old)"));
+    assert!(behind.is_some() && behind < front, "{help}");
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains("POSTROOM_KEYS=old,new") && readme.contains("(`new,old`)"));
+}

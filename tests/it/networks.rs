@@ -248,7 +248,9 @@ impl Heard {
     /// What it was told since the last time, besides whether the network was well.
     fn wishes(&self) -> Vec<Notice> {
         let all = std::mem::take(&mut *self.0.lock().expect("a lock"));
-        all.into_iter().filter(|notice| !matches!(notice, Notice::Well | Notice::Ill)).collect()
+        all.into_iter()
+            .filter(|notice| !matches!(notice, Notice::Well | Notice::Ill | Notice::Used(_)))
+            .collect()
     }
 }
 

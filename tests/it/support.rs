@@ -30,12 +30,12 @@ use jobs::{
 use postroom::{
     config,
     ledger::{
-        Ledger, Role,
+        KeyRing, Ledger, Role,
         accounts::{self, NewAccount},
-        keys::{self, Scope},
+        keys::{self, NewKey, Scope},
         people::{MemberRole, NewPerson},
     },
-    web::{self, House, TiktokApp},
+    web::{self, House, TiktokApp, deletion::Deletions},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -79,6 +79,13 @@ impl Scratch {
         run(&mut owner, ROLES).await;
         let ledger = Ledger::open(&url, Role::Web, 8).expect("an address");
         Self { url, ledger, name, server }
+    }
+
+    /// The same database, for whoever does not outlive this one: it is not theirs to drop.
+    pub fn beside(&self) -> Self {
+        let ledger = Ledger::open(&self.url, Role::Web, 4).expect("an address");
+        let (url, server) = (self.url.clone(), self.server.clone());
+        Self { url, ledger, name: String::new(), server }
     }
 
     /// A connection of the owner, for what only a test does.
@@ -128,6 +135,9 @@ async fn run(connection: &mut PgConnection, statement: &str) {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
         let (server, name) = (self.server.clone(), self.name.clone());
         let dropping = std::thread::spawn(move || {
             let runtime =
@@ -331,20 +341,46 @@ impl Door {
 
     /// Opens it for an outside that sees this address.
     pub async fn open_at(public_url: &str) -> Self {
+        Self::opened(public_url, |_| {}).await
+    }
+
+    /// Opens it with something else in the house.
+    pub async fn open_with(change: impl FnOnce(&mut House)) -> Self {
+        Self::opened("http://localhost:3000/", change).await
+    }
+
+    async fn opened(public_url: &str, change: impl FnOnce(&mut House)) -> Self {
         let scratch = Scratch::new().await;
         let (shelf, hints) = (Arc::new(Shelf::default()), Arc::new(Mutex::new(Vec::new())));
-        let router = web::router(house(&scratch.ledger, public_url, Arc::clone(&shelf), Arc::clone(&hints)));
+        let mut house = house(&scratch.ledger, public_url, Arc::clone(&shelf), Arc::clone(&hints));
+        change(&mut house);
+        let router = web::router(house);
         let workspace = scratch.ledger.add_workspace("Bakery").await.expect("a workspace");
         let mut door = Self { scratch, router, shelf, hints, workspace, key: String::new() };
         door.key = door.key_for(Some(workspace), Scope::ALL).await;
         door
     }
 
+    /// Another process on the same ledger, with the same key.
+    pub fn another(&self) -> Self {
+        let scratch = self.scratch.beside();
+        let (shelf, hints) = (Arc::clone(&self.shelf), Arc::clone(&self.hints));
+        let router = web::router(house(
+            &scratch.ledger,
+            "http://localhost:3000/",
+            Arc::clone(&shelf),
+            Arc::clone(&hints),
+        ));
+        Self { scratch, router, shelf, hints, workspace: self.workspace, key: self.key.clone() }
+    }
+
     /// A key to a workspace, or an operator's.
     pub async fn key_for(&self, workspace: Option<Uuid>, scopes: &[Scope]) -> String {
         let key = keys::fresh().expect("randomness");
         let digest = keys::digest(&key).expect("a fresh key");
-        self.scratch.ledger.add_api_key(workspace, &digest, scopes, None).await.expect("a key");
+        let new =
+            NewKey { workspace_id: workspace, name: "a test", digest: &digest, scopes, expires_in: None };
+        self.scratch.ledger.add_api_key(&new).await.expect("a key");
         key.expose_secret().to_owned()
     }
 
@@ -477,7 +513,13 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         mail: true,
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
         tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
+        deletions: Deletions { ring: Arc::new(ring()), meta_secret: Some(SecretString::from("app-secret")) },
     }
+}
+
+/// The key ring of every house.
+pub fn ring() -> KeyRing {
+    KeyRing::parse("test:xchacha20-poly1305:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a ring")
 }
 
 /// A small JPEG.

@@ -304,7 +304,8 @@ async fn a_limit_is_waited_for_and_spends_no_attempt() {
     is_gone(&system, "patiently", &before, &after).await;
     let spent = "SELECT max(attempt)::bigint FROM job_history WHERE kind = 'take_down'";
     assert_eq!(system.database.count(spent).await, 0);
-    assert_eq!((discards(&system, "definite_no").await, discards(&system, "ok").await), (1, 1));
+    // a network that is overloaded may have done it all the same
+    assert_eq!((discards(&system, "ambiguous").await, discards(&system, "ok").await), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

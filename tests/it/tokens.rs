@@ -1,5 +1,8 @@
 //! Access that is kept alive: renewed once and in time, never twice, and never lost without its owner being told.
 
+mod corners;
+mod kept;
+
 use chrono::{TimeDelta, Utc};
 use jobs::failpoint::Point;
 use reqwest::Method;
@@ -216,6 +219,9 @@ async fn an_app_that_is_refused_disconnects_nobody() {
     })
     .await;
     assert_eq!(shown(&system, &account).await["state"], "active");
+    let put_off = "SELECT count(*) FROM account WHERE refresh_due_at > ledger_now() + interval '15 minutes'
+                   AND refresh_wait > interval '15 minutes' AND id::text = $1";
+    assert_eq!(system.database.count_of(put_off, &account).await, 1, "nothing but people mend that");
     let path = format!("/api/v1/accounts/{account}/refresh");
     system.api(Method::POST, &path, None).await;
     renewed(&system, &account, 2).await;
@@ -244,7 +250,9 @@ async fn a_person_may_ask_for_a_renewal() {
     renewed(&system, &account, 2).await;
     let nobody = "/api/v1/accounts/0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b/refresh";
     assert_eq!(system.api(Method::POST, nobody, None).await.0, 404);
-    let (status, problem) = system.api(Method::POST, &path, Some(&json!({ "soon": true }))).await;
+    let bad = json!({ "soon": true });
+    assert_eq!(system.api(Method::POST, nobody, Some(&bad)).await.0, 404, "whatever else is wrong");
+    let (status, problem) = system.api(Method::POST, &path, Some(&bad)).await;
     assert_eq!(status, 422, "{problem}");
 }
 

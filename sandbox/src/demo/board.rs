@@ -64,7 +64,7 @@ impl Board {
 
     fn show(&self, key: &str, posted: &Posted, publication: &Value, state: &str) {
         let platform = publication["platform"].as_str().unwrap_or_default();
-        let line = format!("{state:<10} {platform:<18} {}", posted.short());
+        let line = format!("{state:<10} {platform:<18} {}", posted.short(publication));
         let Some(lines) = &self.lines else { return eprintln!("{line}") };
         let mut bars = self.bars.borrow_mut();
         let bar = bars.entry(key.to_owned()).or_insert_with(|| spinner(lines));

@@ -20,8 +20,17 @@ pub struct Row {
     pub media: Vec<String>,
     /// The link it shares.
     pub link: Option<String>,
+    /// What is said under it first, where the network takes comments.
+    pub first_comment: Option<String>,
     /// In how many seconds it is due; 0 is now.
     pub in_seconds: u32,
+}
+
+impl Row {
+    /// What is said first under its post on this platform; TikTok has no way to say it.
+    pub fn comment_on(&self, platform: &str) -> Option<&str> {
+        self.first_comment.as_deref().filter(|_| platform != "tiktok")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +42,8 @@ struct Line {
     media: String,
     link: String,
     in_seconds: Option<u32>,
+    #[serde(default)]
+    first_comment: String,
 }
 
 /// Reads the posts.
@@ -63,12 +74,14 @@ impl From<Line> for Row {
         let parts = |text: &str| -> Vec<String> {
             text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
         };
+        let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         Self {
             accounts: parts(&line.accounts),
             kind: line.kind.trim().to_owned(),
             caption: line.caption,
             media: parts(&line.media),
-            link: Some(line.link.trim().to_owned()).filter(|link| !link.is_empty()),
+            link: text(&line.link),
+            first_comment: text(&line.first_comment),
             in_seconds: line.in_seconds.unwrap_or_default(),
         }
     }
@@ -94,6 +107,21 @@ mod tests {
             (&["a.jpg".into(), "b.jpg".into()][..], 3)
         );
         assert_eq!((rows[1].link.as_deref(), rows[1].in_seconds), (Some("https://example.org/"), 0));
+        assert_eq!(rows[1].first_comment, None);
+    }
+
+    #[test]
+    fn a_line_may_say_what_is_said_first_under_its_post() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("posts.csv");
+        let text = "accounts,kind,caption,media,link,in_seconds,first_comment\n\
+                    facebook_page;tiktok,post,Text,a.jpg,,3,Where? At the corner.\n\
+                    facebook_page,post,Text,,,3,\n";
+        std::fs::write(&path, text).expect("a file");
+        let rows = read(&path).expect("rows");
+        assert_eq!(rows[0].comment_on("facebook_page"), Some("Where? At the corner."));
+        assert_eq!(rows[0].comment_on("tiktok"), None, "it takes none");
+        assert_eq!(rows[1].comment_on("facebook_page"), None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Posted {
     pub id: String,
     /// The caption that was handed in.
     pub caption: String,
+    /// What is said first under it.
+    comment: Option<String>,
     /// How many publications it was to have.
     wanted: usize,
     /// Its publications, as the API shows them.
@@ -28,8 +30,10 @@ impl Posted {
     /// A post as it was accepted.
     pub fn new(row: &Row, post: Value) -> Self {
         let id = post["id"].as_str().unwrap_or_default().to_owned();
-        let (caption, wanted) = (row.caption.clone(), row.accounts.len());
-        let mut posted = Self { id, caption, wanted, publications: Vec::new() };
+        let comments = row.accounts.iter().filter(|platform| row.comment_on(platform).is_some()).count();
+        let (caption, comment) = (row.caption.clone(), row.first_comment.clone());
+        let wanted = row.accounts.len() + comments;
+        let mut posted = Self { id, caption, comment, wanted, publications: Vec::new() };
         posted.update(post);
         posted
     }
@@ -50,9 +54,15 @@ impl Posted {
         !self.publications.is_empty() && self.publications.iter().all(over)
     }
 
-    /// The caption on one short line.
-    pub fn short(&self) -> String {
-        let line = self.caption.split_whitespace().collect::<Vec<_>>().join(" ");
+    /// The words of one of its publications.
+    fn words(&self, publication: &Value) -> &str {
+        let comment = self.comment.as_deref().filter(|_| publication["surface"] == "comment");
+        comment.unwrap_or(&self.caption).trim()
+    }
+
+    /// The words of one of its publications on one short line.
+    pub fn short(&self, publication: &Value) -> String {
+        let line = self.words(publication).split_whitespace().collect::<Vec<_>>().join(" ");
         match line.char_indices().nth(SHOWN) {
             Some((end, _)) => format!("{}…", line[..end].trim_end()),
             None if line.is_empty() => "(no caption)".into(),
@@ -85,7 +95,7 @@ impl Report {
         self.counted = true;
         let mut wanted: BTreeMap<(String, String), usize> = BTreeMap::new();
         for (posted, publication) in self.publications() {
-            let key = (text(&publication["platform"]), posted.caption.trim().to_owned());
+            let key = (text(&publication["platform"]), posted.words(publication).to_owned());
             *wanted.entry(key).or_default() += usize::from(publication["state"] == "published");
         }
         for (posted, publication) in
@@ -94,7 +104,8 @@ impl Report {
             if publication["state"] == "published" && !effects.iter().any(|it| is_effect_of(it, publication))
             {
                 let platform = text(&publication["platform"]);
-                self.miscounted.push(format!("{}: {platform} names what is not public", posted.short()));
+                let words = posted.short(publication);
+                self.miscounted.push(format!("{words}: {platform} names what is not public"));
             }
         }
         for ((platform, caption), expected) in wanted {
@@ -144,7 +155,7 @@ impl Report {
         for (posted, publication) in self.publications() {
             let late = lateness(publication).map(|late| format!("{late:.1}")).unwrap_or_default();
             table.add_row([
-                posted.short(),
+                posted.short(publication),
                 text(&publication["platform"]),
                 text(&publication["state"]),
                 text(&publication["permalink"]),
@@ -158,7 +169,7 @@ impl Report {
         let unpublished = self.publications().filter(|(_, publication)| !is_as_wished(publication));
         let line = |(posted, publication): (&Posted, &Value)| {
             let (platform, state) = (text(&publication["platform"]), text(&publication["state"]));
-            format!("{}: {platform} is {state}: {}", posted.short(), reason(publication))
+            format!("{}: {platform} is {state}: {}", posted.short(publication), reason(publication))
         };
         unpublished.map(line).chain(self.miscounted.iter().cloned()).collect()
     }
@@ -226,6 +237,7 @@ mod tests {
             caption: "a rather long caption\nthat goes on and on".into(),
             media: Vec::new(),
             link: None,
+            first_comment: None,
             in_seconds: 0,
         };
         let publication = json!({

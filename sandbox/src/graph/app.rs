@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Asked, GraphError, Outcome, auth, fields};
 use crate::event::Event;
 use crate::model::{Account, Network, TokenState};
-use crate::state::Sandbox;
+use crate::state::{Book, Sandbox};
 
 /// How long a person's long-lived token lives, in seconds.
 const LONG_SECONDS: u64 = 5_183_944;
@@ -33,7 +33,7 @@ pub fn read_account(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
     let book = sandbox.book();
     let account = book.world.accounts.get(id).ok_or_else(|| GraphError::missing(id))?;
     let linked = book.world.token_owner(Network::InstagramBusiness, &account.access_token);
-    fields::pick(asked, "Page", "id,name", &described(account, linked))
+    fields::pick(asked, "Page", "id,name", &described(account, linked, &book))
 }
 
 /// `GET /me`: the Page of a Page token.
@@ -43,7 +43,7 @@ pub fn me(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let page = book.world.token_owner(Network::FacebookPage, &token);
     let linked = book.world.token_owner(Network::InstagramBusiness, &token);
     let account = page.or(linked).ok_or_else(|| GraphError::missing("me"))?;
-    fields::pick(asked, "Page", "id,name", &described(account, linked))
+    fields::pick(asked, "Page", "id,name", &described(account, linked, &book))
 }
 
 /// `GET /debug_token?input_token=`. Any access token may ask.
@@ -159,16 +159,16 @@ pub fn revoke(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     Ok(json!({ "success": true }))
 }
 
-fn described(account: &Account, linked: Option<&Account>) -> Value {
+fn described(account: &Account, linked: Option<&Account>, book: &Book) -> Value {
     let instagram = linked.filter(|_| account.platform == Network::FacebookPage);
     json!({
         "id": account.external_id,
         "name": account.name,
         "username": account.name,
         "tasks": ["CREATE_CONTENT", "MODERATE", "MANAGE"],
-        "followers_count": 0,
-        "fan_count": 0,
-        "media_count": 0,
+        "followers_count": book.world.settings.followers,
+        "fan_count": book.world.settings.followers,
+        "media_count": book.world.shown(&account.external_id).count(),
         "instagram_business_account": instagram.map(|found| json!({ "id": found.external_id })),
     })
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::fields;
 use crate::effects::Effect;
 use crate::model::{Post, PostKind, VideoKind};
+use crate::numbers;
 use crate::state::{Book, Sandbox};
 
 /// A post with all its fields; absent ones are null. A video's post is shown like any other.
@@ -22,9 +23,9 @@ pub fn node(sandbox: &Sandbox, book: &Book, id: &str, now: DateTime<Utc>) -> Opt
             "from": { "id": post.page },
             "status_type": null,
             "full_picture": null,
-            "shares": null,
-            "reactions": none_yet(),
-            "comments": none_yet(),
+            "shares": book.world.effect_of(id).and_then(|effect| shares(book, effect, now)),
+            "reactions": counted(book, id, "reactions", now),
+            "comments": counted(book, id, "comments", now),
             "attachments": attachments(&post.photos, post.link.as_deref()),
         }));
     }
@@ -39,15 +40,23 @@ pub fn node(sandbox: &Sandbox, book: &Book, id: &str, now: DateTime<Utc>) -> Opt
         "from": { "id": effect.account },
         "status_type": "added_video",
         "full_picture": null,
-        "shares": null,
-        "reactions": none_yet(),
-        "comments": none_yet(),
+        "shares": shares(book, effect, now),
+        "reactions": counted(book, id, "reactions", now),
+        "comments": counted(book, id, "comments", now),
         "attachments": { "data": [{ "media_type": "video", "target": { "id": effect.handle } }] },
     }))
 }
 
-fn none_yet() -> Value {
-    json!({ "data": [], "summary": { "total_count": 0 } })
+/// How many there are of something, without any of it.
+fn counted(book: &Book, id: &str, what: &str, now: DateTime<Utc>) -> Value {
+    let count = |effect| numbers::of_object(&book.world.settings, effect, what, now);
+    json!({ "data": [], "summary": { "total_count": book.world.effect_of(id).map_or(0, count) } })
+}
+
+/// Left out where there are none.
+fn shares(book: &Book, effect: &Effect, now: DateTime<Utc>) -> Option<Value> {
+    let count = numbers::of_object(&book.world.settings, effect, "shares", now);
+    (count > 0).then(|| json!({ "count": count }))
 }
 
 fn attachments(photos: &[String], link: Option<&str>) -> Value {

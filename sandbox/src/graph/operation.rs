@@ -34,6 +34,7 @@ pub enum Operation {
     CreateComment { object: String },
     ListComments { object: String },
     ReadComment { comment: String },
+    Insights { object: String },
     ReadAccount { account: String },
     Me,
     MyPages,
@@ -74,6 +75,7 @@ impl Operation {
             (&Method::DELETE, [id]) => Self::delete((*id).into(), &book.world),
             (&Method::GET, [id]) => Self::read((*id).into(), &book.world),
             (&Method::POST, [id, edge]) => Self::create(&book.world, id, edge, asked),
+            (&Method::GET, [id, "insights"]) => Self::Insights { object: (*id).into() },
             (&Method::GET, [id, edge]) => Self::list(&book.world, id, edge),
             (_, path) => Self::Nothing { object: path.join("/") },
         }
@@ -186,6 +188,7 @@ impl Operation {
             Self::CreateComment { .. } => "comments",
             Self::ListComments { .. } => "comment_list",
             Self::ReadComment { .. } => "comment",
+            Self::Insights { .. } => "insights",
             Self::ReadAccount { .. } => "page",
             Self::Me | Self::MyPages => "me",
             Self::DebugToken => "debug_token",
@@ -231,6 +234,7 @@ impl Operation {
             | Self::Stories { .. }
             | Self::ListComments { .. }
             | Self::ReadComment { .. }
+            | Self::Insights { .. }
             | Self::ReadAccount { .. }
             | Self::Me
             | Self::MyPages
@@ -315,6 +319,8 @@ impl Operation {
                 (commented(world, object), Some(object.clone()))
             }
             Self::ReadComment { comment } => (owner(world, comment), Some(comment.clone())),
+            Self::Insights { object } if world.accounts.contains_key(object) => (Some(object.clone()), None),
+            Self::Insights { object } => (owner(world, object), Some(object.clone())),
             Self::UploadVideo { video } | Self::ReadVideo { video } => {
                 (world.videos.get(video).map(|video| video.page.clone()), Some(video.clone()))
             }

@@ -30,6 +30,14 @@ pub struct Settings {
     pub tiktok_punishes_reuse: bool,
     /// For how long Graph gives data to a token, in seconds.
     pub graph_data_access_seconds: i64,
+    /// How many people may come to see a post.
+    pub audience: u64,
+    /// How many follow an account: of one with fewer than a hundred the networks tell next to nothing.
+    pub followers: u64,
+    /// How long after a post came out there are no insights of it, only empty `data`.
+    pub insights_after_ms: u64,
+    /// Metrics and counting fields that the networks have retired, by their names there.
+    pub retired_metrics: Vec<String>,
     /// Where TikTok tells what becomes of posts; nowhere unless set.
     pub tiktok_webhook: Option<Webhook>,
 }
@@ -61,6 +69,10 @@ impl Default for Settings {
             tiktok_access_seconds: 86_400,
             tiktok_punishes_reuse: true,
             graph_data_access_seconds: 90 * 86_400,
+            audience: 5_000,
+            followers: 1_500,
+            insights_after_ms: 0,
+            retired_metrics: Vec::new(),
             tiktok_webhook: None,
         }
     }

@@ -5,12 +5,16 @@ use serde_json::{Map, Value, json};
 use super::{Asked, Outcome, TiktokError};
 use crate::effects::Effect;
 use crate::model::Account;
+use crate::numbers;
 use crate::state::{Book, Sandbox};
 
 /// `GET` or `POST /v2/user/info/?fields=`.
 pub fn user_info(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let account = asked.account(sandbox)?;
-    let count = sandbox.book().world.shown(&account.external_id).count();
+    let (count, settings) = {
+        let book = sandbox.book();
+        (book.world.shown(&account.external_id).count(), book.world.settings.clone())
+    };
     let user = json!({
         "open_id": account.external_id,
         "union_id": account.external_id,
@@ -19,12 +23,12 @@ pub fn user_info(sandbox: &Sandbox, asked: &Asked) -> Outcome {
         "avatar_url": format!("{}/", sandbox.base),
         "bio_description": "",
         "is_verified": false,
-        "follower_count": 0,
-        "following_count": 0,
-        "likes_count": 0,
+        "follower_count": settings.followers,
+        "following_count": 12,
+        "likes_count": settings.followers / 2,
         "video_count": count,
     });
-    Ok(json!({ "user": pick(asked, "open_id,display_name", &user)? }))
+    Ok(json!({ "user": pick(sandbox, asked, "open_id,display_name", &user)? }))
 }
 
 /// `POST /v2/video/list/?fields=`: newest first.
@@ -44,7 +48,7 @@ pub fn list(sandbox: &Sandbox, asked: &Asked) -> Outcome {
         && let Some(effect) = older.next()
     {
         cursor = effect.at.timestamp_millis();
-        videos.push(pick(asked, "id", &video(sandbox, effect))?);
+        videos.push(picked(&book, asked, "id", &video(sandbox, &book, effect))?);
     }
     Ok(json!({ "videos": videos, "cursor": cursor, "has_more": older.peek().is_some() }))
 }
@@ -63,7 +67,7 @@ pub fn query(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let own = found.filter(|effect| effect.account == account.external_id);
     let videos: Result<Vec<_>, _> = own
         .filter(|effect| is_public(sandbox, &book, effect))
-        .map(|effect| pick(asked, "id", &video(sandbox, effect)))
+        .map(|effect| picked(&book, asked, "id", &video(sandbox, &book, effect)))
         .collect();
     Ok(json!({ "videos": videos? }))
 }
@@ -82,7 +86,8 @@ fn is_public(sandbox: &Sandbox, book: &Book, effect: &Effect) -> bool {
         && upload.is_some_and(|upload| upload.privacy_level == "PUBLIC_TO_EVERYONE")
 }
 
-fn video(sandbox: &Sandbox, effect: &Effect) -> Value {
+fn video(sandbox: &Sandbox, book: &Book, effect: &Effect) -> Value {
+    let count = |what| numbers::of_object(&book.world.settings, effect, what, sandbox.clock.now());
     json!({
         "id": effect.object_id,
         "title": effect.caption,
@@ -92,21 +97,29 @@ fn video(sandbox: &Sandbox, effect: &Effect) -> Value {
         "embed_link": sandbox.here(&effect.permalink),
         "cover_image_url": format!("{}/", sandbox.base),
         "duration": 1,
-        "like_count": 0,
-        "comment_count": 0,
-        "share_count": 0,
-        "view_count": 0,
+        "like_count": count("like_count"),
+        "comment_count": count("comment_count"),
+        "share_count": count("share_count"),
+        "view_count": count("view_count"),
     })
 }
 
 /// The fields named in the query.
-fn pick(asked: &Asked, default: &str, object: &Value) -> Result<Value, TiktokError> {
+fn pick(sandbox: &Sandbox, asked: &Asked, default: &str, object: &Value) -> Result<Value, TiktokError> {
+    picked(&sandbox.book(), asked, default, object)
+}
+
+/// The same by who holds the book. What was retired is not known any more.
+fn picked(book: &Book, asked: &Asked, default: &str, object: &Value) -> Result<Value, TiktokError> {
+    let retired = &book.world.settings.retired_metrics;
     let mut pairs = url::form_urlencoded::parse(asked.query.as_bytes());
     let fields = pairs.find(|(name, _)| name == "fields").map(|(_, value)| value.into_owned());
     let mut picked = Map::new();
     for name in fields.as_deref().unwrap_or(default).split(',') {
-        let value =
-            object.get(name).ok_or_else(|| TiktokError::parameter(format!("Fields is invalid: {name}")))?;
+        let value = object
+            .get(name)
+            .filter(|_| retired.iter().all(|it| it != name))
+            .ok_or_else(|| TiktokError::parameter(format!("Fields is invalid: {name}")))?;
         picked.insert(name.to_owned(), value.clone());
     }
     Ok(Value::Object(picked))

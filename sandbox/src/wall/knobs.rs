@@ -58,6 +58,7 @@ struct KnobsPage {
     leaps: [(&'static str, i64); 4],
     knobs: Vec<Knob>,
     refuse_duplicates: bool,
+    retired_metrics: String,
     hook: Option<Webhook>,
     events: &'static [(&'static str, &'static str)],
     uploads: Vec<UploadView>,
@@ -102,6 +103,9 @@ pub struct Set {
     tiktok_pending: String,
     #[serde(default)]
     refuse_duplicates: Option<String>,
+    /// Names with commas or blanks between them.
+    #[serde(default)]
+    retired_metrics: String,
 }
 
 /// `POST /_networks/settings`.
@@ -119,6 +123,12 @@ pub async fn set(State(sandbox): Shared, Form(set): Form<Set>) -> Response {
             tiktok_inits_per_minute: number("tiktok_inits_per_minute", &set.tiktok_inits_per_minute)?,
             tiktok_pending: number("tiktok_pending", &set.tiktok_pending)?,
             refuse_duplicates: set.refuse_duplicates.is_some(),
+            retired_metrics: set
+                .retired_metrics
+                .split([',', ' '])
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
             ..sandbox.book().world.settings.clone()
         })
     };
@@ -230,6 +240,7 @@ fn show(sandbox: &Sandbox, status: StatusCode, Words { problem, said }: Words) -
         leaps: LEAPS,
         knobs: knobs(settings),
         refuse_duplicates: settings.refuse_duplicates,
+        retired_metrics: settings.retired_metrics.join(", "),
         hook: settings.tiktok_webhook.clone(),
         events: webhook::EVENTS,
         uploads: latest(

@@ -6,6 +6,7 @@ mod demo;
 mod facebook;
 mod faults;
 mod harness;
+mod insights;
 mod instagram;
 mod removals;
 mod sdk;

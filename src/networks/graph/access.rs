@@ -59,6 +59,11 @@ impl Renewing for Graph {
         self.grant(call, &told["data"]).map(Some)
     }
 
+    fn outlives(&self) -> bool {
+        // a Page's token goes on when the person's that it came of has ended
+        true
+    }
+
     fn mend(&self, failure: &Failure) -> Mend {
         match failure.code.as_str() {
             "190/458" => Mend::Disconnect,
@@ -124,8 +129,14 @@ impl Graph {
     }
 
     fn grant(&self, call: &Call<'_>, data: &Value) -> Result<Grant, Failure> {
-        if data["is_valid"] != true {
-            return Err(self.invalid(call, &data["error"]));
+        match data["is_valid"].as_bool() {
+            Some(true) => {}
+            Some(false) => return Err(self.invalid(call, &data["error"])),
+            // somebody else's answer, or half of one, says nothing of the token
+            None => {
+                let why = "the answer does not say whether the token is good";
+                return Err(Failure::new(Class::Transient, "unreadable", why));
+            }
         }
         let at = |name: &str| {
             data[name].as_i64().filter(|at| *at > 0).and_then(|at| DateTime::from_timestamp(at, 0))
@@ -167,10 +178,17 @@ fn is_of(page: &Value, account: &str) -> bool {
 
 fn of_failure(failure: Failure) -> Renewal {
     match failure.class {
-        Class::Auth => Renewal::Dead(failure),
+        Class::Auth if is_of_the_token(&failure.code) => Renewal::Dead(failure),
+        // such as a bare 401, which may be a gateway's word and not Meta's
+        Class::Auth => Renewal::Refused(Failure { class: Class::Transient, ..failure }),
         Class::Permission | Class::Permanent | Class::Rate | Class::Transient => Renewal::Refused(failure),
         Class::Unknown => Renewal::Unknown(failure),
     }
+}
+
+/// Whether Meta speaks of the token that was shown: 190 with whatever comes after it, and 102.
+fn is_of_the_token(code: &str) -> bool {
+    matches!(code.split('/').next(), Some("102" | "190"))
 }
 
 /// That the app's own token is refused says nothing of the account's.
@@ -219,6 +237,25 @@ mod tests {
         }
         let unsaid = read(json!({ "is_valid": false })).expect_err("refused");
         assert_eq!((unsaid.class, unsaid.code.as_str()), (Class::Auth, "190"));
+    }
+
+    #[test]
+    fn what_is_not_metas_word_disconnects_nobody() {
+        let graph = graph("secret");
+        let token = SecretString::from("t");
+        for said in [json!(null), json!({}), json!({ "is_valid": null }), json!({ "error": { "code": 190 } })]
+        {
+            let failure = graph.grant(&call(&token, &NoMedia), &said).expect_err("nothing is said");
+            assert_eq!((failure.class, failure.code.as_str()), (Class::Transient, "unreadable"), "{said}");
+        }
+        let said = |code: &str| of_failure(Failure::new(Class::Auth, code, "no"));
+        for code in ["102", "190", "190/463"] {
+            assert!(matches!(said(code), Renewal::Dead(_)), "{code}");
+        }
+        for code in ["http_401", "1900", "10"] {
+            let Renewal::Refused(failure) = said(code) else { panic!("{code} is no word on the token") };
+            assert_eq!(failure.class, Class::Transient);
+        }
     }
 
     #[test]

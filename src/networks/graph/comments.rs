@@ -74,10 +74,12 @@ pub fn counts(errand: Errand) -> u32 {
 
 /// Makes a name for the comment. Nothing of it leaves before the commit.
 pub fn prepare(call: &Call<'_>, content: &Content) -> Result<(Handle, Readiness), Failure> {
-    let no = |code, why: &str| Failure::new(Class::Permanent, code, why);
     let under = content.options[UNDER].as_str();
-    let under = under.ok_or_else(|| no("parent", "nobody knows what the network calls its post"))?;
-    let id = call.id.ok_or_else(|| no("no_call_id", "a preparation must be in the log"))?.to_string();
+    let nameless =
+        || Failure::new(Class::Transient, "parent", "nobody knows yet what the network calls its post");
+    let unlogged = || Failure::new(Class::Permanent, "no_call_id", "a preparation must be in the log");
+    let under = under.ok_or_else(nameless)?;
+    let id = call.id.ok_or_else(unlogged)?.to_string();
     let said = Said { under: under.to_owned(), words: content.caption.clone(), since: content.not_before };
     Ok((Handle { kind: HANDLE.into(), id, detail: json!(said) }, Readiness::Ready))
 }

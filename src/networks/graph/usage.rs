@@ -28,6 +28,18 @@ pub fn asked(reply: &Reply, patience: Patience) -> impl Iterator<Item = Notice> 
     app.into_iter().chain(account.map(|rest| Notice::Rest(Lane::Account, rest)))
 }
 
+/// The most that is used of any limit, in percent.
+pub fn used(reply: &Reply) -> Option<u8> {
+    let read = |name: &str| serde_json::from_str::<Value>(reply.header(name)?).ok();
+    let plain = ["x-app-usage", "x-page-usage"].into_iter().filter_map(read).map(|usage| percent(&usage));
+    let business = read("x-business-use-case-usage");
+    let of_items = business.iter().flat_map(items).map(percent);
+    let most = plain.chain(of_items).reduce(f64::max)?;
+    // whole percents, and no more than there are
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 and 100")]
+    Some(most.clamp(0.0, 100.0) as u8)
+}
+
 /// Whether Graph speaks of its limits at all.
 pub fn speaks(reply: &Reply) -> bool {
     ["x-app-usage", "x-page-usage", "x-business-use-case-usage"]

@@ -1,4 +1,5 @@
-//! TikTok's tokens: a refresh gives a new pair and voids the old one, so a pair whose answer is lost is lost.
+//! TikTok's tokens: a refresh gives a new pair and voids the old one, so a pair whose answer is lost is lost. A grant is
+//! taken back by its access token.
 
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use async_trait::async_trait;
 use jobs::{
     contract::{Class, Failure},
     desk::Call,
+    forgetting::{Revocation, Revoking},
     renewals::{Mend, Pair, Renewal, Renewing},
 };
 use reqwest::{Method, StatusCode};
@@ -16,6 +18,7 @@ use super::TikTok;
 use crate::networks::http::{self, Fault, Phase, Reply, words};
 
 const TOKEN: &str = "/v2/oauth/token/";
+const REVOKE: &str = "/v2/oauth/revoke/";
 /// What publishing needs of a grant.
 const NEEDED: [&str; 1] = ["video.publish"];
 
@@ -58,17 +61,62 @@ impl Renewing for TikTok {
     }
 }
 
+#[async_trait]
+impl Revoking for TikTok {
+    async fn revoke(&self, call: &Call<'_>, _: Option<&str>) -> Revocation {
+        let form = [
+            ("client_key", self.app.key.as_str()),
+            ("client_secret", self.app.secret.expose_secret()),
+            ("token", call.token.expose_secret()),
+        ];
+        let url = format!("{}{REVOKE}", self.base);
+        let sent = match self.http.request(Phase::Prepare, call, Method::POST, url) {
+            Ok(request) => http::send(Phase::Prepare, call, request.form(&form), call.timeout).await,
+            Err(fault) => Err(fault),
+        };
+        match sent {
+            Ok(reply) => taken_back(&reply, call),
+            Err(fault) => Revocation::Not(fault.into_failure()),
+        }
+    }
+}
+
+/// "Manage User Access Tokens" of TikTok's documents: an empty body, or `{}`; or an error of OAuth's, with any status.
+fn taken_back(reply: &Reply, call: &Call<'_>) -> Revocation {
+    let body = reply.json().unwrap_or_default();
+    let Some(code) =
+        body["error"].as_str().or_else(|| body["error"]["code"].as_str().filter(|code| *code != "ok"))
+    else {
+        let code = format!("http_{}", reply.status.as_u16());
+        let why = "TikTok did not say whether it took the grant back";
+        return if reply.status.is_success() {
+            Revocation::Revoked
+        } else {
+            Revocation::Not(Failure::new(Class::Transient, code, why))
+        };
+    };
+    let failure = Failure::new(
+        Class::Transient,
+        code,
+        words(body["error_description"].as_str().unwrap_or_default(), call),
+    );
+    match code {
+        "invalid_grant" | "access_token_invalid" | "auth_removed" => Revocation::Already(failure),
+        _ => Revocation::Not(failure),
+    }
+}
+
 /// Reads an answer. OAuth's errors have a shape of their own, and may come with any status.
 fn read(reply: &Reply, call: &Call<'_>) -> Renewal {
+    // whatever stands in it, a gateway's page or a code of another kind: nothing was done
+    if reply.status == StatusCode::TOO_MANY_REQUESTS {
+        let failure = Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
+        return Renewal::Refused(failure.resting(reply.retry_after()));
+    }
     let Some(body) = reply.json() else { return unclear(reply) };
     match body["error"].as_str() {
         Some(code) => refused(code, &body, call),
-        None if reply.status == StatusCode::TOO_MANY_REQUESTS => {
-            let failure =
-                Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
-            Renewal::Refused(failure.resting(reply.retry_after()))
-        }
-        None => pair(&body, call).map_or_else(|| unclear(reply), |pair| pair),
+        None => pair(&body, call).unwrap_or_else(|| unclear(reply)),
     }
 }
 
@@ -134,6 +182,17 @@ mod tests {
         assert!(matches!(said("invalid_grant"), Renewal::Dead(_)));
         assert!(matches!(said("invalid_client"), Renewal::Refused(failure) if failure.operator));
         assert!(matches!(said("internal_error"), Renewal::Unknown(_)));
+    }
+
+    #[test]
+    fn too_many_requests_are_a_no_whatever_the_body_says() {
+        let token = SecretString::from("rft");
+        for body in ["", "<html>", r#"{"error": "rate_limit_exceeded"}"#, r#"{"error": "invalid_grant"}"#] {
+            let reply = Reply::with_headers(&[("retry-after", "7")]);
+            let reply = reply.saying(StatusCode::TOO_MANY_REQUESTS, body);
+            let Renewal::Refused(failure) = read(&reply, &call(&token, &NoMedia)) else { panic!("{body}") };
+            assert_eq!((failure.class, failure.rest), (Class::Rate, Some(Duration::from_secs(7))), "{body}");
+        }
     }
 
     #[test]

@@ -38,6 +38,8 @@ struct Row {
     name: String,
     network: String,
     external_id: String,
+    /// What its network has counted.
+    numbers: String,
     chip: Chip,
     reason: Option<String>,
     since: String,
@@ -87,6 +89,7 @@ fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>) -> Row 
         end: end.map(|end| ending(t, end, &account.missing_scopes, now)),
         breaks: (count > 0).then(|| Texts::count(count, t.account_breaks_one, t.account_breaks_many)),
         broken: breaks.first.iter().map(Link::of).collect(),
+        numbers: format!("/accounts/{}/metrics", account.id),
         name: account.name,
         external_id: account.external_id,
         reason: account.state_reason,

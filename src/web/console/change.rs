@@ -81,7 +81,7 @@ async fn press(
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let post = known(&app, &seat, &id).await?;
-    match app.act(act, (seat.member.workspace_id, post.id), None).await? {
+    match app.act(act, (seat.member.workspace_id, post.id), None, seat.who).await? {
         Once::Done(Err(Unchanged::Refused(refusal))) => {
             let mut notice = sentence(&refusal);
             if act == Act::Cancel && !app.offers(&post).is_empty() {

@@ -109,14 +109,15 @@ pub async fn submit(
         return post::show_with(&app, &seat, &headers, post, status, None, Some(&back)).await;
     }
     let asked = (!written.key.is_empty()).then(|| written.asked(&seat, id));
-    let notice = match app.decide(place, id, verdict, By::Person(seat.member.person_id), asked).await? {
-        Once::Done(Ok(_)) | Once::Before(_) => {
-            return Ok(Redirect::to(&format!("/posts/{post}")).into_response());
-        }
-        Once::Done(Err(Undecided::Missing)) => return Err(missing()),
-        Once::Done(Err(why)) => sentence(&why),
-        Once::KeyReused => ENGLISH.edit_already_sent.to_owned(),
-    };
+    let notice =
+        match app.decide(place, id, verdict, By::Person(seat.member.person_id), asked, seat.who).await? {
+            Once::Done(Ok(_)) | Once::Before(_) => {
+                return Ok(Redirect::to(&format!("/posts/{post}")).into_response());
+            }
+            Once::Done(Err(Undecided::Missing)) => return Err(missing()),
+            Once::Done(Err(why)) => sentence(&why),
+            Once::KeyReused => ENGLISH.edit_already_sent.to_owned(),
+        };
     post::show(&app, &seat, &headers, post, StatusCode::CONFLICT, Some(notice)).await
 }
 

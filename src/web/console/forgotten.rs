@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    Shell, letters, session, stranger,
+    Shell, letters, session, slow_down, stranger,
     texts::{ENGLISH, fill},
 };
 use crate::web::{App, passwords, problem::Problem};
@@ -84,12 +84,10 @@ pub async fn submit(
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.people_wrong_email.to_owned());
     };
     // every wish counts, whether or not it comes to anything
-    let (who, now) = (format!("forgotten {}", stranger::address(&from)), app.house.clock.monotonic());
-    if let Some(wait) = app.console.throttle.wait(&who, now) {
+    if let Some(wait) = slow_down(&app, &format!("forgotten {}", from.text())) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    app.console.throttle.failed(&who, now);
     app.house.ledger.ping().await?;
     let link = session::fresh_token()?;
     let asking = Arc::clone(&app);

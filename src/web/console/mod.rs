@@ -4,6 +4,7 @@ mod accounts;
 mod approve;
 mod assets;
 mod change;
+mod chart;
 mod compose;
 mod decide;
 mod desk;
@@ -11,8 +12,10 @@ mod fields;
 mod forgotten;
 mod form;
 mod invitation;
+mod keys;
 mod letters;
 mod list;
+mod numbers;
 mod own_sessions;
 mod people;
 mod post;
@@ -29,11 +32,10 @@ mod thumbnail;
 mod told;
 mod words;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
-    Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -41,7 +43,7 @@ use axum::{
     routing::get,
 };
 
-use super::{App, House, problem::Problem};
+use super::{App, House, listed::Listed, problem::Problem};
 use crate::ledger::people::MemberRole;
 use routes::{Door, Routes};
 use seat::{AtLeast, Seat};
@@ -83,9 +85,9 @@ fn policy(media_origin: Option<&str>) -> HeaderValue {
 }
 
 /// The console's routes.
-pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
     table()
-        .router()
+        .listed()
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
         .layer(session::layer(&app.house))
         .route("/assets/{hash}/{name}", get(assets::one))
@@ -120,7 +122,14 @@ fn table() -> Routes {
         .post("/posts/{id}/take-down/{publication}", take_down::submit)
         .get("/media/{id}", post::media)
         .get("/media/{id}/thumbnail", thumbnail::one)
+        .get("/posts/{id}/metrics", numbers::of_a_post)
+        .get("/posts/{id}/metrics/file", numbers::post_file)
         .get("/accounts", accounts::page)
+        .get("/accounts/{id}/metrics", numbers::of_an_account)
+        .get("/accounts/{id}/metrics/file", numbers::account_file)
+        .get("/keys", keys::page)
+        .post("/keys", keys::make)
+        .post("/keys/{id}/revoke", keys::revoke)
         .get("/people", people::page)
         .post("/people/invitations", people::invite)
         .post("/people/invitations/{id}/withdraw", people::withdraw)
@@ -159,6 +168,21 @@ pub async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) 
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// The address of the style sheet, for pages outside the console.
+pub fn style(app: &App) -> &str {
+    &app.console.assets.css
+}
+
+/// How long somebody has to wait who does the same again and again, and counts that they did it.
+pub fn slow_down(app: &App, who: &str) -> Option<Duration> {
+    let now = app.house.clock.monotonic();
+    let wait = app.console.throttle.wait(who, now);
+    if wait.is_none() {
+        app.console.throttle.failed(who, now);
+    }
+    wait
 }
 
 /// What surrounds every page.

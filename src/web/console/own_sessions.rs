@@ -16,7 +16,7 @@ use tower_sessions::Session;
 use super::{
     Shell, render,
     seat::{Seat, Viewer},
-    session, stranger,
+    session,
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -87,9 +87,9 @@ pub async fn end_others(
     Ok(Redirect::to("/sessions").into_response())
 }
 
-/// What a session is called where its id must not stand.
+/// What this one is called where its id must not stand.
 fn handle(session: &Session) -> String {
-    session.id().map(|id| hex::encode(stranger::digest(&id.to_string()))).unwrap_or_default()
+    session.id().as_ref().map(session::kept_as).unwrap_or_default()
 }
 
 fn row(t: &Texts, it: OwnSession, own: &str, now: DateTime<Utc>) -> Row {

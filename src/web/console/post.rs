@@ -66,6 +66,8 @@ struct Page {
     held_after: String,
     media: Vec<Preview>,
     cards: Vec<Card>,
+    /// Something is public that networks count.
+    numbers: bool,
 }
 
 /// A file to look at.
@@ -213,6 +215,7 @@ fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'
         held_after: fill(t.held_after, &[&times::span(span)]),
         media: in_order.map(|file| preview(t, file)).collect(),
         cards: post.publications.iter().map(card).collect(),
+        numbers: post.publications.iter().any(|it| it.state == PublicationState::Published),
     }
 }
 

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::{DefaultBodyLimit, State},
     handler::Handler,
     http::Method,
@@ -14,7 +13,10 @@ use axum::{
 };
 
 use super::seat::{AtLeast, Seat};
-use crate::{ledger::people::MemberRole, web::App};
+use crate::{
+    ledger::people::MemberRole,
+    web::{App, listed::Listed},
+};
 
 /// The arguments of a handler that lets nobody in without a role.
 pub trait Guarded {
@@ -54,7 +56,7 @@ pub struct Door {
 /// The console's routes.
 #[derive(Default)]
 pub struct Routes {
-    router: Router<Arc<App>>,
+    listed: Listed<Arc<App>>,
     doors: Vec<Door>,
 }
 
@@ -88,12 +90,12 @@ impl Routes {
 
     /// What anybody may see, signed in or not.
     pub fn anybody(self, path: &'static str, route: MethodRouter<Arc<App>>) -> Self {
-        Self { router: self.router.route(path, route), ..self }
+        Self { listed: self.listed.route(path, route), ..self }
     }
 
-    /// The router of them all.
-    pub fn router(self) -> Router<Arc<App>> {
-        self.router
+    /// All of them, whoever they let in.
+    pub fn listed(self) -> Listed<Arc<App>> {
+        self.listed
     }
 
     /// Every route that asks for a role.
@@ -109,6 +111,6 @@ impl Routes {
         route: MethodRouter<Arc<App>>,
     ) -> Self {
         self.doors.push(Door { method, path, role });
-        Self { router: self.router.route(path, route), ..self }
+        Self { listed: self.listed.route(path, route), ..self }
     }
 }

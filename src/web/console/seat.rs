@@ -18,9 +18,10 @@ use super::{
 use crate::{
     ledger::{
         approval::Word,
+        audit::{Actor, Who},
         people::{Member, MemberRole},
     },
-    web::{App, problem::Problem},
+    web::{App, problem::Problem, whence},
 };
 
 /// What a page needs its reader to be. A page names it in its arguments, or is no route.
@@ -55,6 +56,8 @@ pub struct Seat<R: AtLeast> {
     pub memberships: Vec<Member>,
     /// What a form of theirs carries.
     pub token: String,
+    /// What their deeds are written down under.
+    pub who: Who,
     needs: PhantomData<R>,
 }
 
@@ -109,6 +112,7 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         let session = parts.extensions.get::<Session>().cloned().ok_or_else(Problem::internal)?;
         let signed = session::signed(&session, app.house.clock.now()).await?;
         let Some(Signed { person, token, workspace }) = signed else { return Err(turned(parts)) };
+        app.limits.of_person(person)?;
         let memberships = app.house.ledger.memberships(person).await.map_err(Problem::from)?;
         let chosen = memberships.iter().find(|member| Some(member.workspace_id) == workspace);
         let member = chosen.or(memberships.first()).cloned();
@@ -117,7 +121,9 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         if !member.role.covers(R::ROLE) {
             return Err(lacking(app, &member, R::ROLE).await.into());
         }
-        Ok(Self { member, memberships, token, needs: PhantomData })
+        let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
+        let who = Who { actor: Actor::Person(person), address };
+        Ok(Self { member, memberships, token, who, needs: PhantomData })
     }
 }
 

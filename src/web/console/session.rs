@@ -11,6 +11,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_sessions::{
     Expiry, Session, SessionManagerLayer, SessionStore,
@@ -74,27 +75,27 @@ fn stored(record: &Record) -> session_store::Result<StoredSession> {
     Ok(StoredSession { data, expires_at })
 }
 
+/// What the ledger knows a session by: who reads it there cannot come in with it.
+pub fn kept_as(id: &Id) -> String {
+    hex::encode(Sha256::digest(id.to_string()))
+}
+
 #[async_trait]
 impl SessionStore for Store {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
         let session = stored(record)?;
-        while !self
-            .0
-            .create_session(&record.id.to_string(), &session)
-            .await
-            .map_err(|error| backend(&error))?
-        {
+        while !self.0.create_session(&kept_as(&record.id), &session).await.map_err(|error| backend(&error))? {
             record.id = Id::default();
         }
         Ok(())
     }
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
-        self.0.save_session(&record.id.to_string(), &stored(record)?).await.map_err(|error| backend(&error))
+        self.0.save_session(&kept_as(&record.id), &stored(record)?).await.map_err(|error| backend(&error))
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let Some(kept) = self.0.load_session(&id.to_string()).await.map_err(|error| backend(&error))? else {
+        let Some(kept) = self.0.load_session(&kept_as(id)).await.map_err(|error| backend(&error))? else {
             return Ok(None);
         };
         let decode = |error: &dyn std::fmt::Display| session_store::Error::Decode(error.to_string());
@@ -105,7 +106,7 @@ impl SessionStore for Store {
     }
 
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
-        self.0.delete_session(&id.to_string()).await.map_err(|error| backend(&error))
+        self.0.delete_session(&kept_as(id)).await.map_err(|error| backend(&error))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signing in and out.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -11,15 +11,24 @@ use axum::{
 };
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::json;
 use tower_sessions::Session;
+use uuid::Uuid;
 
 use super::{
     Shell, desk,
     seat::{Seat, Viewer},
     session, stranger,
     texts::{ENGLISH, fill},
+    throttle::FREE,
 };
-use crate::web::{App, passwords, problem::Problem};
+use crate::{
+    ledger::{
+        LedgerError,
+        audit::{Action, Actor, Entry, Who},
+    },
+    web::{App, passwords, problem::Problem, whence},
+};
 
 /// Where to go on.
 #[derive(Deserialize)]
@@ -79,7 +88,7 @@ fn form(
 /// Lets somebody in.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    from: stranger::From,
+    stranger::From(address): stranger::From,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
@@ -90,7 +99,11 @@ pub async fn submit(
     if !stranger::sent(&app, &headers, &form.token) {
         return again(StatusCode::FORBIDDEN, t.sign_in_stale.to_owned());
     }
-    let who = format!("{} {email}", stranger::address(&from));
+    if let Some(Err(seconds)) = address.map(|address| app.limits.of_sign_in(address)) {
+        let wrong = fill(t.sign_in_throttled, &[&seconds.to_string()]);
+        return again(StatusCode::TOO_MANY_REQUESTS, wrong);
+    }
+    let who = format!("{} {email}", stranger::From(address).text());
     if let Some(wait) = app.console.throttle.wait(&who, app.house.clock.monotonic()) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
@@ -100,13 +113,40 @@ pub async fn submit(
     let credential = app.house.ledger.credential(&email).await?;
     let hash = credential.as_ref().and_then(|it| it.password_hash.clone());
     let right = passwords::matches(SecretString::from(form.password.clone()), hash).await;
+    let person = credential.as_ref().map(|it| it.person_id);
     let Some(credential) = credential.filter(|_| right) else {
-        app.console.throttle.failed(&who, app.house.clock.monotonic());
+        let failures = app.console.throttle.failed(&who, app.house.clock.monotonic());
+        // what is free is a slip of the finger; the throttle sees to it that there are few of the others
+        if failures > FREE {
+            note(&app, Action::SignInFailed, Actor::Nobody, address, person, failures).await?;
+        }
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.sign_in_wrong.to_owned());
     };
-    app.console.throttle.passed(&who);
+    let failures = app.console.throttle.passed(&who);
+    let actor = Actor::Person(credential.person_id);
+    note(&app, Action::SignedIn, actor, address, person, failures).await?;
     session::begin(&session, credential.person_id, &headers, app.house.clock.now()).await?;
     Ok(Redirect::to(next).into_response())
+}
+
+/// Writes down who is in, or how often somebody was not: as the person that it would have been, if there is one.
+async fn note(
+    app: &App,
+    action: Action,
+    actor: Actor,
+    address: Option<IpAddr>,
+    person: Option<Uuid>,
+    failures: u32,
+) -> Result<(), LedgerError> {
+    let entry = Entry {
+        who: Who { actor, address },
+        action,
+        object: "person",
+        object_id: person.map_or_else(|| "unknown".to_owned(), |id| id.to_string()),
+        workspace_id: None,
+        detail: json!({ "failures": failures }),
+    };
+    app.house.ledger.audit(&entry).await
 }
 
 /// What the form to leave sends.

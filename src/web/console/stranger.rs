@@ -1,18 +1,17 @@
 //! Forms of people who are not signed in: a cookie carries the same token as the form, for there is no session to keep
 //! one in.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
-    Extension,
-    extract::ConnectInfo,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::Response,
 };
 use sha2::{Digest, Sha256};
 
 use super::{Shell, cookie, render_as, session};
-use crate::web::{App, problem::Problem};
+use crate::web::{App, problem::Problem, whence};
 
 /// The longest address that mail is sent to.
 const EMAIL_MOST: usize = 254;
@@ -20,11 +19,22 @@ const EMAIL_MOST: usize = 254;
 pub const NAME_MOST: usize = 100;
 
 /// Where a request comes from, as far as this process can tell.
-pub type From = Option<Extension<ConnectInfo<SocketAddr>>>;
+#[derive(Debug, Clone, Copy)]
+pub struct From(pub Option<IpAddr>);
 
-/// The address of it, as text.
-pub fn address(from: &From) -> String {
-    from.as_ref().map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default()
+impl From {
+    /// The address, as text.
+    pub fn text(self) -> String {
+        self.0.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
+impl FromRequestParts<Arc<App>> for From {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Self(whence::address(app.house.web.client_address, &parts.headers, &parts.extensions)))
+    }
 }
 
 /// The token that a form for this browser carries.

@@ -88,6 +88,7 @@ pub async fn submit(
         publication_id: post.publications[publication].id,
         asked_by: seat.member.person_id,
         reason: Some(reason).filter(|reason| !reason.is_empty()),
+        who: seat.who,
     };
     match app.take_down(wish, None).await? {
         Once::Done(Err(why)) => {

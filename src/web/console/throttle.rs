@@ -7,7 +7,7 @@ use std::{
 };
 
 /// So many failures are free.
-const FREE: u32 = 5;
+pub const FREE: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
 /// Beyond this the oldest are forgotten: memory must not grow with the crowd.
@@ -40,8 +40,8 @@ impl Throttle {
         failures.free_at().checked_sub(now).filter(|wait| !wait.is_zero())
     }
 
-    /// They failed.
-    pub fn failed(&self, who: &str, now: Duration) {
+    /// They failed, as often by now.
+    pub fn failed(&self, who: &str, now: Duration) -> u32 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, it| it.last + LONGEST_WAIT > now);
         if all.len() >= MOST
@@ -51,11 +51,13 @@ impl Throttle {
         }
         let failures = all.entry(who.to_owned()).or_insert(Failures { number: 0, last: now });
         *failures = Failures { number: failures.number + 1, last: now };
+        failures.number
     }
 
-    /// They are in.
-    pub fn passed(&self, who: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
+    /// They are in, after so many failures.
+    pub fn passed(&self, who: &str) -> u32 {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
+        before.map_or(0, |it| it.number)
     }
 }
 

@@ -107,6 +107,10 @@ pub async fn refresh(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = id(&account, "account")?;
+    // of another workspace there is none, whatever else is wrong
+    if !app.house.ledger.has_account(id, Some(caller.workspace_id)).await? {
+        return Err(Problem::not_found("account"));
+    }
     let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/refresh"), &bytes)?;
     let findings = body::nothing(&body::json(&bytes)?);
@@ -117,7 +121,8 @@ pub async fn refresh(
     // who hangs up now must not leave half of it
     let acting = tokio::spawn(async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
-        let done = app.house.ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
+        let ledger = app.house.ledger.of(caller.who);
+        let done = ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
         if let Once::Done(Ok(row)) = &done {
             let (kind, run_at) = (row.kind.clone(), row.run_at.unwrap_or(row.created_at));
             (app.house.nudge)(vec![Hint { kind, workspace_id: row.workspace_id, job_id: row.id, run_at }]);

@@ -153,7 +153,7 @@ async fn act(
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
-    match app.act(act, about, asked).await? {
+    match app.act(act, about, asked, caller.who).await? {
         Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
         Once::Done(Err(Unchanged::Bad(()))) => Err(Problem::internal()),
         Once::Done(Err(Unchanged::Refused(refusal))) if act == Act::Cancel => {

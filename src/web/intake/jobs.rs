@@ -229,14 +229,14 @@ async fn act(
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
-    let workspace_id = caller.workspace_id;
+    let (workspace_id, ledger) = (caller.workspace_id, app.house.ledger.of(caller.who));
     // who hangs up now must not leave half of it
     let acting = tokio::spawn(async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
         let write = Write { workspace_id, id, keyed, dry: false };
         match act {
-            Act::Retry => app.house.ledger.retry_job(&write).await,
-            Act::Cancel => app.house.ledger.cancel_job(&write).await,
+            Act::Retry => ledger.retry_job(&write).await,
+            Act::Cancel => ledger.cancel_job(&write).await,
         }
     });
     match acting.await?? {

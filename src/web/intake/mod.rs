@@ -2,10 +2,13 @@
 
 pub mod accounts;
 pub mod changes;
+pub mod deletions;
 pub mod health;
 pub mod jobs;
 pub mod lists;
 pub mod media;
+pub mod metrics;
+pub mod passes;
 pub mod posts;
 pub mod publications;
 pub mod queues;
@@ -17,7 +20,6 @@ pub mod webhooks;
 use std::sync::Arc;
 
 use axum::{
-    Router,
     extract::{DefaultBodyLimit, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -31,7 +33,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{App, finding::Finding, problem::Problem};
+use super::{App, finding::Finding, listed::Listed, problem::Problem};
 use crate::ledger::idempotency::{Answer, Asked};
 
 /// The header that makes a write harmless to repeat.
@@ -51,14 +53,16 @@ struct Bearer;
 
 impl Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key, pr_…"));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key, pr_…, or a token that stands for one"));
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     }
 }
 
 /// The API's routes, and its description made of them.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Listed<Arc<App>> {
     let (api, description) = OpenApiRouter::<Arc<App>>::with_openapi(Description::openapi())
         .routes(routes!(posts::list, posts::create))
         .routes(routes!(posts::one, changes::edit))
@@ -72,12 +76,24 @@ pub fn routes() -> Router<Arc<App>> {
         .routes(routes!(uploads::complete))
         .routes(routes!(accounts::list))
         .routes(routes!(accounts::refresh))
+        .routes(routes!(metrics::post))
+        .routes(routes!(metrics::account))
+        .routes(routes!(metrics::snapshot))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::cancel))
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(webhooks::tiktok))
+        .routes(routes!(deletions::delete_data))
+        .routes(routes!(deletions::create))
+        .routes(routes!(deletions::one))
+        .routes(routes!(deletions::receipt))
+        .routes(routes!(deletions::keys))
+        .routes(routes!(deletions::key))
+        .routes(routes!(passes::issue))
+        .routes(routes!(passes::deny))
+        .routes(routes!(passes::keys))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
@@ -88,8 +104,9 @@ pub fn routes() -> Router<Arc<App>> {
                 .layer(DefaultBodyLimit::disable()),
         )
         .split_for_parts();
+    let paths = description.paths.paths.keys().cloned().collect();
     let description = Arc::new(description);
-    api.route(
+    Listed::of(api, paths).route(
         "/api/openapi.json",
         get(async move |State(_): State<Arc<App>>| axum::Json((*description).clone())),
     )

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     ledger::{
+        audit::Who,
         idempotency::{Answer, Asked, Once},
         posts::Publication,
         verdict::{By, Place, Undecided, Word},
@@ -68,7 +69,7 @@ pub async fn verdict(
     if !found.is_empty() {
         return Err(Problem::invalid(found));
     }
-    match app.decide(place, id, verdict, By::Key(caller.key_id), asked).await? {
+    match app.decide(place, id, verdict, By::Key(caller.key_id), asked, caller.who).await? {
         Once::Done(Ok(decided)) => Ok(give(answer(&decided), false)),
         Once::Done(Err(Undecided::Missing)) => Err(missing()),
         Once::Done(Err(why)) => Err(Problem::conflict(sentence(&why))),
@@ -94,6 +95,7 @@ impl App {
         verdict: Verdict,
         by: By,
         asked: Option<Asked>,
+        who: Who,
     ) -> Result<Once<Result<Publication, Undecided>>, Problem> {
         let app = Arc::clone(self);
         let deciding = tokio::spawn(async move {
@@ -106,7 +108,7 @@ impl App {
                 one_shot: app.shown(&place.platform).is_some_and(|shown| shown.is_one_shot(&place)),
                 keyed: asked.as_ref().map(|asked| (asked, answer as fn(&Publication) -> Answer)),
             };
-            app.house.ledger.decide_held(&place, &word).await
+            app.house.ledger.of(who).decide_held(&place, &word).await
         });
         Ok(deciding.await??)
     }

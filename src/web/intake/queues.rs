@@ -95,9 +95,9 @@ pub async fn pause(
     let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/pause"), &bytes)?;
     let (wish, findings) = body::pause(&body::json(&bytes)?);
     let what = stoppable(&app, &caller, queue, wish.account_id.as_deref(), findings).await?;
-    let by = by(&caller);
+    let (by, ledger) = (by(&caller), app.house.ledger.of(caller.who));
     let pausing = tokio::spawn(async move {
-        app.house.ledger.pause(by, &what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
+        ledger.pause(by, &what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
     });
     match pausing.await?? {
         Once::Done(Ok(made)) => Ok(give(answer(&made), false)),
@@ -136,9 +136,8 @@ pub async fn resume(
     let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/resume"), &bytes)?;
     let (account_id, findings) = body::resumed(&body::json(&bytes)?);
     let what = stoppable(&app, &caller, queue, account_id.as_deref(), findings).await?;
-    let (by, house, shown) = (by(&caller), Arc::clone(&app), what.clone());
-    let resuming =
-        tokio::spawn(async move { house.house.ledger.resume(by, &what, keyed(asked.as_ref())).await });
+    let (by, ledger, shown) = (by(&caller), app.house.ledger.of(caller.who), what.clone());
+    let resuming = tokio::spawn(async move { ledger.resume(by, &what, keyed(asked.as_ref())).await });
     match resuming.await?? {
         Once::Done(Some(ended)) => Ok(give(answer(&ended), false)),
         Once::Done(None) => Err(Problem::conflict(not_paused(&app, queue, &shown).await?)),

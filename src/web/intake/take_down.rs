@@ -67,7 +67,13 @@ pub async fn ask(
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
-    let wish = Wish { workspace_id: caller.workspace_id, publication_id, asked_by: caller.key_id, reason };
+    let wish = Wish {
+        workspace_id: caller.workspace_id,
+        publication_id,
+        asked_by: caller.key_id,
+        reason,
+        who: caller.who,
+    };
     match app.take_down(wish, asked).await? {
         Once::Done(Ok(it)) => Ok(give(answer(&it.publication), false)),
         Once::Done(Err(why)) => Err(refused(&why)),

@@ -120,7 +120,10 @@ impl Stage {
         let add = ["account", "add", "--workspace", "Bakery", "--platform", platform];
         let named = ["--external-id", &external, "--name", "Second"];
         let tokens = json!({ "access_token": token, "refresh_token": "r2" }).to_string();
-        (self.system.postroom(&[&add[..], &named[..]].concat(), &tokens).await, external)
+        (
+            self.system.postroom(&[&add[..], &named[..], &crate::harness::FAR].concat(), &tokens).await,
+            external,
+        )
     }
 
     /// Has so many ordinary workers run, no more and no fewer.

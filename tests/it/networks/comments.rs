@@ -160,10 +160,10 @@ async fn a_token_that_ended_and_a_permission_that_is_missing_are_no_and_nothing_
 }
 
 #[tokio::test]
-async fn a_comment_under_nothing_cannot_even_be_prepared() {
+async fn a_comment_under_what_has_no_name_yet_is_not_prepared_and_waits() {
     let sandbox = Sandbox::start().await;
     let (entry, _) = only("facebook");
     let post = Post::of(&sandbox, entry, &comment::SURFACE).await;
     let made = post.network().prepare(&post.call(Some(post.id)), &post.content, &Kept::default()).await;
-    assert_eq!(made.expect_err("refused").class, Class::Permanent);
+    assert_eq!(made.expect_err("refused").class, Class::Transient);
 }

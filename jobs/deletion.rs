@@ -1,0 +1,225 @@
+//! Deleting everything that is known of a person, with a clock that the law has set.
+//!
+//! There is one such job a request at a time. Each step first reads where the request stands, asks [`erasure::next`] what
+//! that means, and does only that: a run may end at any point, and the next one goes on from there. Whatever is
+//! destroyed was written down before as about to be, and every step may be done twice.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    contract::{Class, Done, Failure, Job, JobError, Retry},
+    desk::{Call, Desk},
+    erasure::{self, Step, Turn},
+    forgetting::{Answered, Deletion, Forgetting, Grant, Purged, Revocation, Revoking},
+    fp,
+    gate::Visit,
+};
+
+/// One request to a network.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The payload: which request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeletionJob {
+    /// The request.
+    pub request_id: Uuid,
+}
+
+impl Job for DeletionJob {
+    const KIND: &'static str = "deletion";
+    const RETRY: Retry = Retry { attempts: 12, ..Retry::STANDARD };
+    const LIMIT: Duration = Duration::from_mins(5);
+
+    async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
+        let forgetting = desk.forgetting()?;
+        let begun = desk.clock.monotonic();
+        // well before its time is up, so that nothing is ever cut off in the middle
+        while desk.clock.monotonic().saturating_sub(begun) < desk.limits.attempt / 2 {
+            let Some(it) = forgetting.look(self.request_id).await? else { return Ok(Done::nothing()) };
+            match erasure::next(&it.standing, it.now) {
+                Step::End => {
+                    return Ok(Done::Finished { output: json!({ "deleted": it.id }), then: vec![] });
+                }
+                Step::WaitUntil(until) => {
+                    let reason = format!("{} goes on then", it.standing.stage.word());
+                    return Ok(Done::Waiting { until, reason });
+                }
+                step => At { it: &it, desk, forgetting }.take(step).await?,
+            }
+        }
+        Ok(Done::Waiting { until: desk.clock.now(), reason: "there is more to delete".into() })
+    }
+}
+
+/// A request at one moment.
+struct At<'a> {
+    it: &'a Deletion,
+    desk: &'a Desk<'a>,
+    forgetting: &'a dyn Forgetting,
+}
+
+impl At<'_> {
+    async fn take(&self, step: Step) -> Result<(), JobError> {
+        let (forgetting, id) = (self.forgetting, self.it.id);
+        match step {
+            Step::End | Step::WaitUntil(_) => Ok(()),
+            Step::Turn(turn) => {
+                // before anything is destroyed
+                if turn == Turn::Drained {
+                    let (key, stone) = forgetting.tombstone(id).await?;
+                    self.desk.media.write(&key, "application/json", stone).await.map_err(store)?;
+                }
+                forgetting.turn(id, turn).await?;
+                fp!(AfterDeletionTurn);
+                Ok(())
+            }
+            Step::Ask => self.ask_all().await,
+            Step::Shred => {
+                forgetting.shred(id).await?;
+                fp!(AfterShredded);
+                forgetting.turn(id, Turn::Shredded).await
+            }
+            Step::Purge => self.purge().await,
+            Step::Verify => self.verify().await,
+            Step::Tell => {
+                forgetting.tell(id).await?;
+                fp!(AfterTold);
+                forgetting.turn(id, Turn::Told).await
+            }
+            Step::Forget => {
+                forgetting.forget(id).await?;
+                fp!(AfterForgotten);
+                forgetting.turn(id, Turn::Forgot).await
+            }
+        }
+    }
+
+    /// One network that is away keeps no other grant from being taken back.
+    async fn ask_all(&self) -> Result<(), JobError> {
+        for grant in self.forgetting.grants(self.it.id).await? {
+            let answer = self.ask(&grant).await?;
+            fp!(AfterRevokeAnswer);
+            self.forgetting.answered(self.it.id, &grant, &answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, grant: &Grant) -> Result<Answered, JobError> {
+        if grant.superseded {
+            return Ok(Answered::Superseded);
+        }
+        if grant.tokens.is_empty() {
+            return Ok(Answered::Nothing);
+        }
+        let platform = grant.account.platform.as_str();
+        let Some(network) = self.desk.networks.of(platform) else {
+            let why = format!("{platform} is not switched on here: set its variables and start again");
+            return Ok(Answered::Unasked(Failure::new(Class::Transient, "network_off", why)));
+        };
+        let Some(revoking) = network.revoking() else { return Ok(Answered::Nothing) };
+        let mut said = Vec::new();
+        for token in &grant.tokens {
+            match self.enter(grant, network.allowance(), revoking).await {
+                Ok(()) => {}
+                Err(error @ (JobError::Fenced | JobError::Infrastructure(_))) => return Err(error),
+                Err(other) if said.is_empty() => return Ok(Answered::Unasked(other.failure())),
+                Err(_) => break,
+            }
+            let (id, revocation) = self.ask_by(grant, revoking, token).await?;
+            let taken_back = revocation == Revocation::Revoked;
+            said.push((id, revocation));
+            if taken_back {
+                break;
+            }
+        }
+        Ok(Answered::Network(said))
+    }
+
+    async fn ask_by(
+        &self,
+        grant: &Grant,
+        revoking: &dyn Revoking,
+        token: &SecretString,
+    ) -> Result<(Uuid, Revocation), JobError> {
+        let id = self.forgetting.ask(self.it.id, grant.account.id, CALL_TIMEOUT).await?;
+        fp!(AfterRevokeLogged);
+        let call = Call {
+            id: Some(id),
+            account: &grant.account.external_id,
+            token,
+            media: self.desk.media,
+            gate: self.desk.gate,
+            timeout: CALL_TIMEOUT,
+        };
+        Ok((id, revoking.revoke(&call, grant.subject.as_deref()).await))
+    }
+
+    async fn enter(
+        &self,
+        grant: &Grant,
+        allowance: crate::gate::Allowance,
+        revoking: &dyn Revoking,
+    ) -> Result<(), JobError> {
+        let (network, account) = (grant.account.platform.as_str(), grant.account.id);
+        let calls = revoking.calls();
+        self.desk.gate.enter(Visit { network, account, allowance, calls, comes_back: true }).await
+    }
+
+    async fn purge(&self) -> Result<(), JobError> {
+        let (forgetting, id) = (self.forgetting, self.it.id);
+        match forgetting.purge(id).await? {
+            Purged::More => {
+                fp!(AfterPurgeBatch);
+                Ok(())
+            }
+            Purged::Files => self.erase().await,
+            Purged::All => forgetting.turn(id, Turn::Purged).await,
+        }
+    }
+
+    /// A file that is erased twice is erased; only then it counts as such.
+    async fn erase(&self) -> Result<(), JobError> {
+        let (mut keys, mut traces) = (Vec::new(), 0);
+        for doomed in self.forgetting.doomed(self.it.id).await? {
+            if let Some(parts) = &doomed.parts {
+                self.desk.media.abandon(&doomed.key, parts).await.map_err(store)?;
+            }
+            traces += self.desk.media.erase(&doomed.key).await.map_err(store)?;
+            keys.push(doomed.key);
+        }
+        fp!(AfterFilesErased);
+        self.forgetting.erased(self.it.id, &keys, traces).await
+    }
+
+    async fn verify(&self) -> Result<(), JobError> {
+        let (forgetting, id) = (self.forgetting, self.it.id);
+        let left = forgetting.left(id).await? + self.files_left().await?;
+        if left > 0 {
+            return forgetting.turn(id, Turn::Found).await;
+        }
+        fp!(AfterVerified);
+        forgetting.certify(id).await
+    }
+
+    async fn files_left(&self) -> Result<u64, JobError> {
+        let (mut left, mut after) = (0, String::new());
+        loop {
+            let keys = self.forgetting.gone(self.it.id, &after).await?;
+            let Some(last) = keys.last() else { return Ok(left) };
+            for key in &keys {
+                left += self.desk.media.traces(key).await.map_err(store)?;
+            }
+            after.clone_from(last);
+        }
+    }
+}
+
+/// The store is away: this goes on later.
+fn store(failure: Failure) -> JobError {
+    JobError::Unavailable(Failure { class: Class::Transient, ..failure })
+}

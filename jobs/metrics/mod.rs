@@ -1,0 +1,170 @@
+//! Metrics: what networks count of posts and accounts, when they are asked for it, and how their answers are read.
+//!
+//! A gap is a gap: what a network does not say is never taken for nought.
+
+pub mod asking;
+pub mod best;
+pub mod catalogue;
+pub mod packed;
+pub mod plan;
+pub mod ports;
+pub mod reading;
+pub mod series;
+#[cfg(test)]
+mod trial;
+
+use chrono::NaiveDate;
+
+pub use catalogue::CATALOGUE;
+pub use plan::{Pace, Plan};
+pub use ports::{Due, Ending, Heard, Insights, Next, Question, Snapshots, Subject, Taken, Trouble};
+pub use reading::Point;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    /// A post that stays.
+    Post,
+    /// A film that networks count apart.
+    Reel,
+    /// What is gone after a day.
+    Story,
+    /// The account itself.
+    Account,
+}
+
+impl Object {
+    /// Every one of them.
+    pub const ALL: &'static [Self] = &[Self::Post, Self::Reel, Self::Story, Self::Account];
+
+    /// The ledger's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Reel => "reel",
+            Self::Story => "story",
+            Self::Account => "account",
+        }
+    }
+
+    /// The object of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|object| object.word() == word)
+    }
+}
+
+/// What a number is a number of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Count,
+    /// A span of time.
+    Milliseconds,
+    /// A part of a hundred, kept in hundredths.
+    Percent,
+}
+
+impl Unit {
+    /// The API's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Milliseconds => "milliseconds",
+            Self::Percent => "percent",
+        }
+    }
+
+    /// How many digits after the point are kept: the number is kept without the point.
+    pub const fn decimals(self) -> u32 {
+        match self {
+            Self::Count | Self::Milliseconds => 0,
+            Self::Percent => 2,
+        }
+    }
+}
+
+/// What span a number is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Period {
+    /// All since the object exists, as of when it was asked.
+    Lifetime,
+    /// One day of the network's, known by its end. Networks revise the latest ones.
+    Day,
+}
+
+impl Period {
+    /// The API's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Lifetime => "lifetime",
+            Self::Day => "day",
+        }
+    }
+}
+
+/// How a network is asked for it. What is asked for in different ways is never in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Via {
+    /// Among the insights, over all time.
+    Insights,
+    /// Among the insights, day by day.
+    Days,
+    /// Among the insights, as one number for the last whole day.
+    DayTotal,
+    /// Among the fields of the object itself.
+    Fields,
+}
+
+/// One thing that one network counts of one kind of object.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its number in the ledger: never changed and never given again.
+    pub id: u16,
+    /// The platform.
+    pub platform: &'static str,
+    /// What is counted.
+    pub object: Object,
+    /// Our name, the same for what is alike at several networks.
+    pub name: &'static str,
+    /// The network's name.
+    pub remote: &'static str,
+    /// Where the number stands in a field, by the names on the way.
+    pub path: &'static [&'static str],
+    /// The network leaves a nought out and says so: the one case in which nothing is nought.
+    pub absent_is_zero: bool,
+    /// What it is a number of.
+    pub unit: Unit,
+    /// How it is asked for.
+    pub via: Via,
+    /// The version of the API that has it.
+    pub since: &'static str,
+    /// From this day on the network does not have it any more.
+    pub sunset: Option<(i32, u32, u32)>,
+    /// Where that is known from.
+    pub source: &'static str,
+}
+
+/// One metric is another where its number is.
+impl PartialEq for Metric {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Metric {}
+
+impl Metric {
+    /// What span it is about.
+    pub const fn period(&self) -> Period {
+        match self.via {
+            Via::Insights | Via::Fields => Period::Lifetime,
+            Via::Days | Via::DayTotal => Period::Day,
+        }
+    }
+
+    /// Whether the network still has it on that day.
+    pub fn lives(&self, day: NaiveDate) -> bool {
+        let Some((year, month, first)) = self.sunset else { return true };
+        NaiveDate::from_ymd_opt(year, month, first).is_none_or(|sunset| day < sunset)
+    }
+}

@@ -1,0 +1,196 @@
+//! The ports of whoever takes snapshots: a network that tells numbers, and the ledger that keeps them.
+
+use async_trait::async_trait;
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+
+use super::{Metric, Object, Pace, Point, Via};
+use crate::{
+    contract::{Failure, JobError},
+    desk::{Account, Call},
+};
+
+/// What a network is asked in one call: the same of all objects, and in one way.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What kind of objects.
+    pub object: Object,
+    /// The network's ids of them.
+    pub ids: &'a [&'a str],
+    /// How it is asked.
+    pub via: Via,
+    /// What is asked; each of that way.
+    pub metrics: &'a [&'static Metric],
+    /// Now: days are asked about up to the last midnight.
+    pub now: DateTime<Utc>,
+}
+
+impl Question<'_> {
+    /// The end of the last whole day.
+    pub fn until(&self) -> DateTime<Utc> {
+        self.now.date_naive().and_time(NaiveTime::MIN).and_utc()
+    }
+
+    /// The beginning of the first day that is asked about: networks revise the latest days, so that those are asked again.
+    pub fn since(&self) -> DateTime<Utc> {
+        let days = match self.via {
+            Via::DayTotal => 1,
+            Via::Days | Via::Insights | Via::Fields => 2,
+        };
+        self.until() - TimeDelta::days(days)
+    }
+}
+
+/// What a network says of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// These; what was asked and is not among them is a gap.
+    Points(Vec<Point>),
+    /// Too few people saw it for anything to be told.
+    TooFew,
+    /// It was left out among others, as what is gone is, and what only its owner sees.
+    Absent,
+}
+
+/// Why a network tells nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not know one of the metrics, and says nothing of any for it.
+    Metric(Failure),
+    /// It does not know the object.
+    Missing(Failure),
+    /// Anything else.
+    Other(Failure),
+}
+
+/// A network that tells numbers. It is only ever read from.
+#[async_trait]
+pub trait Insights: Send + Sync {
+    /// How many objects one call may be about.
+    fn objects_at_once(&self, _object: Object) -> usize {
+        1
+    }
+
+    /// How many metrics one call may ask for: a small set.
+    fn metrics_at_once(&self) -> usize {
+        10
+    }
+
+    /// How many calls a question counts for against the rates of the allowance.
+    fn calls(&self) -> u32 {
+        1
+    }
+
+    /// Asks; one answer for each of the objects, in their order.
+    ///
+    /// # Errors
+    /// What the network said.
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble>;
+}
+
+/// An object whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its number in the ledger.
+    pub number: i32,
+    /// What it is.
+    pub object: Object,
+    /// The network's id; none while that is not known.
+    pub remote_id: Option<String>,
+    /// When it came out.
+    pub since: DateTime<Utc>,
+    /// How often it was asked about with an answer.
+    pub captures: i32,
+    /// How often in succession it was left out among others.
+    pub absent: i16,
+}
+
+/// An account's objects whose turn it is, the longest due first.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The account.
+    pub account: Account,
+    /// The generation of its tokens.
+    pub generation: i64,
+    /// They.
+    pub subjects: Vec<Subject>,
+    /// Metrics that were refused, and not so long ago that they would be worth another try.
+    pub refused: Vec<u16>,
+    /// Metrics that were refused, and are worth one.
+    pub doubted: Vec<u16>,
+    /// The ledger's clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Why an object is asked about no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Its plan is over.
+    Over,
+    /// It is gone from its network.
+    Gone,
+    /// Its network counts nothing of it.
+    Nothing,
+}
+
+impl Ending {
+    /// The ledger's and the API's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Over => "over",
+            Self::Gone => "gone",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// What becomes of an object's plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It is asked about again then.
+    At(DateTime<Utc>),
+    /// Never.
+    Never(Ending),
+}
+
+/// What one look at one object came to.
+#[derive(Debug, Clone)]
+pub struct Taken<'a> {
+    /// The object.
+    pub subject: &'a Subject,
+    /// What the network said; empty: nothing is kept of this look.
+    pub points: Vec<Point>,
+    /// It was left out among others.
+    pub absent: bool,
+    /// What becomes of its plan.
+    pub next: Next,
+}
+
+/// What the ledger keeps of metrics, bound to one claim.
+///
+/// Every method answers `Fenced` once the claim is gone and `Infrastructure` where the ledger is away.
+#[async_trait]
+pub trait Snapshots: Send + Sync {
+    /// When objects are asked about.
+    fn pace(&self) -> &Pace;
+    /// Up to `most` of an account's objects whose turn it is; none: there is no such account, or it may not be used now.
+    async fn due(&self, account: uuid::Uuid, most: i64) -> Result<Option<Due>, JobError>;
+    /// Keeps what a look came to, and moves the object's plan on, in one.
+    async fn take(&self, taken: &Taken<'_>) -> Result<(), JobError>;
+    /// Remembers that a metric is refused, with the network's words; operators are told once of each.
+    async fn refused(
+        &self,
+        account: &Account,
+        metric: &'static Metric,
+        failure: &Failure,
+    ) -> Result<(), JobError>;
+    /// These metrics are told again.
+    async fn told_again(&self, account: &Account, metrics: &[u16]) -> Result<(), JobError>;
+    /// Nothing can be asked about these kinds of the account's objects before then; operators are told once why.
+    async fn put_off(
+        &self,
+        account: &Account,
+        objects: &[Object],
+        until: DateTime<Utc>,
+        failure: &Failure,
+    ) -> Result<(), JobError>;
+}

@@ -1,0 +1,266 @@
+//! `delete-subject`, `deletion …` and `verify-receipt`: privacy work from the shell.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Failed, Output, owned_ledger, workspace};
+use crate::{
+    config,
+    ledger::{
+        Ledger,
+        deletions::{Asking, Origin, Shown, Subject},
+        signing,
+    },
+    web::deletion::Code,
+    wiring,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeletionVerb {
+    /// Asks for the deletion of everything that is known of somebody. From this moment nothing of it is published.
+    #[command(
+        after_help = "Example:\n  postroom deletion request --email dana@example.com --mail --reason \"mail of 3 May\""
+    )]
+    Request(New),
+    /// The last requests, newest first.
+    #[command(after_help = "Example:\n  postroom deletion list")]
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// How far a request is.
+    #[command(after_help = "Example:\n  postroom deletion show 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b")]
+    Show {
+        /// The request.
+        request: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Prints the signed receipt of a request.
+    #[command(
+        after_help = "Example:\n  postroom deletion receipt 0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b > receipt.json"
+    )]
+    Receipt {
+        /// The request.
+        request: Uuid,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct New {
+    /// The person's address: of who connected accounts, or of somebody on the staff.
+    #[arg(long, required_unless_present_any = ["account", "meta_user_id"])]
+    email: Option<String>,
+    /// An account by its id; may be repeated.
+    #[arg(long, value_name = "ID")]
+    account: Vec<Uuid>,
+    /// The person's app-scoped id at Meta.
+    #[arg(long, value_name = "ID")]
+    meta_user_id: Option<String>,
+    /// Only what is of this workspace, by id or name.
+    #[arg(long)]
+    workspace: Option<String>,
+    /// It came by mail.
+    #[arg(long)]
+    mail: bool,
+    /// Hebrew instead of English, for the confirmation.
+    #[arg(long)]
+    hebrew: bool,
+    /// Why. Kept until the request is done.
+    #[arg(long, value_name = "R")]
+    reason: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl New {
+    fn origin(&self) -> Origin {
+        match (self.mail, self.email.is_some() || self.meta_user_id.is_some()) {
+            (true, _) => Origin::Mail,
+            (false, true) => Origin::Staff,
+            (false, false) => Origin::Account,
+        }
+    }
+
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let (ledger, ring) = (owned_ledger()?, wiring::key_ring()?);
+        let workspace_id = match &self.workspace {
+            Some(named) => Some(workspace(&ledger, named).await?.id),
+            None => None,
+        };
+        let code = Code::fresh();
+        let asking = Asking {
+            origin: self.origin(),
+            subject: Subject {
+                meta_user_id: self.meta_user_id.as_deref(),
+                email: self.email.as_deref(),
+                accounts: &self.account,
+                workspace_id,
+            },
+            code_digest: code.digest(),
+            asked_digest: None,
+            signed: (None, None),
+            language: if self.hebrew { "he" } else { "en" },
+            reason: self.reason.as_deref(),
+            asked_by: None,
+        };
+        let (accepted, _) = ledger.accept_deletion(&ring, &asking).await?;
+        let base = config::required("PUBLIC_URL", "the address the outside sees")?;
+        let url = format!("{}/privacy/requests/{}", base.trim_end_matches('/'), code.as_str());
+        if self.output.json {
+            let accounts = accepted.accounts;
+            println!(
+                "{}",
+                json!({ "id": accepted.id, "code": code.as_str(), "url": url, "accounts": accounts })
+            );
+        } else {
+            println!(
+                "request {}: {} accounts are frozen and will be deleted",
+                accepted.id, accepted.accounts
+            );
+            println!("its state, for the person: {url}");
+        }
+        Ok(())
+    }
+}
+
+impl DeletionVerb {
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        match self {
+            Self::Request(new) => new.run().await,
+            Self::List { output } => {
+                let all = owned_ledger()?.deletions(100).await?;
+                if output.json {
+                    println!("{}", json!({ "data": all.iter().map(shape).collect::<Vec<_>>() }));
+                } else {
+                    all.iter().for_each(print);
+                }
+                Ok(())
+            }
+            Self::Show { request, output } => {
+                let shown = find(&owned_ledger()?, request).await?;
+                if output.json {
+                    println!("{}", shape(&shown));
+                } else {
+                    print(&shown);
+                }
+                Ok(())
+            }
+            Self::Receipt { request } => {
+                let shown = find(&owned_ledger()?, request).await?;
+                let signed = shown
+                    .receipt
+                    .ok_or_else(|| format!("request {request} is {}: no receipt yet", shown.stage.word()))?;
+                println!("{}", signing::file(&signed));
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn find(ledger: &Ledger, request: Uuid) -> Result<Shown, Failed> {
+    Ok(ledger.deletion(request).await?.ok_or_else(|| format!("there is no request {request}"))?)
+}
+
+fn shape(it: &Shown) -> Value {
+    json!({
+        "id": it.id,
+        "origin": it.origin.word(),
+        "state": it.stage.word(),
+        "accounts": it.accounts,
+        "received_at": it.received_at,
+        "moved_at": it.moved_at,
+        "tokens_gone_at": it.shredded_at,
+        "verified_at": it.verified_at,
+        "done_at": it.done_at,
+    })
+}
+
+fn print(it: &Shown) {
+    let (origin, stage, since) = (it.origin.word(), it.stage.word(), it.moved_at.to_rfc3339());
+    println!("{}  {origin:<7}  {stage} since {since}, {} accounts", it.id, it.accounts);
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportSubject {
+    /// The person's address: of who connected accounts, or of somebody on the staff.
+    #[arg(long, required_unless_present_any = ["account", "meta_user_id"])]
+    email: Option<String>,
+    /// An account by its id; may be repeated.
+    #[arg(long, value_name = "ID")]
+    account: Vec<Uuid>,
+    /// The person's app-scoped id at Meta.
+    #[arg(long, value_name = "ID")]
+    meta_user_id: Option<String>,
+    /// Only what is of this workspace, by id or name.
+    #[arg(long)]
+    workspace: Option<String>,
+}
+
+impl ExportSubject {
+    /// Prints one JSON object a line: a store and a row of it.
+    pub(super) async fn run(self) -> Result<(), Failed> {
+        let ledger = owned_ledger()?;
+        let workspace_id = match &self.workspace {
+            Some(named) => Some(workspace(&ledger, named).await?.id),
+            None => None,
+        };
+        let subject = Subject {
+            meta_user_id: self.meta_user_id.as_deref(),
+            email: self.email.as_deref(),
+            accounts: &self.account,
+            workspace_id,
+        };
+        let rows = ledger
+            .export(&subject, |store, row| println!("{}", json!({ "store": store, "row": row })))
+            .await?;
+        eprintln!("{rows} rows; the files are in the object store under the keys of `media`");
+        Ok(())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyReceipt {
+    /// The receipt's file.
+    file: PathBuf,
+    /// The key that has to have signed it, as PEM: from `/.well-known/receipt-keys/KEY` of whoever gave the receipt.
+    /// Without it the key in the receipt itself is taken, and the receipt proves only that it was not changed since.
+    #[arg(long, value_name = "PEM")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl VerifyReceipt {
+    /// Needs neither the ledger nor the network.
+    pub(super) fn run(self) -> Result<(), Failed> {
+        let text =
+            std::fs::read_to_string(&self.file).map_err(|e| format!("{}: {e}", self.file.display()))?;
+        let key = match &self.key {
+            Some(file) => {
+                Some(std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?)
+            }
+            None => None,
+        };
+        let verified = signing::verify(&text, key.as_deref())?;
+        if self.output.json {
+            let (key_id, trusted) = (&verified.key_id, verified.trusted);
+            println!(
+                "{}",
+                json!({ "valid": true, "key_id": key_id, "key_was_given": trusted, "receipt": verified.receipt })
+            );
+            return Ok(());
+        }
+        println!("the signature holds: this is what key {} signed", verified.key_id);
+        if !verified.trusted {
+            println!(
+                "the key is the receipt's own: compare it with the one that its issuer publishes, or give --key"
+            );
+        }
+        println!("{:#}", verified.receipt);
+        Ok(())
+    }
+}

@@ -1,0 +1,365 @@
+//! Requests for deletion as the holder of one claim carries them out. Every write is fenced by the claim and names the
+//! stage that it leaves; whatever is destroyed was written down before as about to be.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use jobs::{
+    contract::{Failure, JobError},
+    desk::Account,
+    erasure::{Stage, Standing, Turn},
+    forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation},
+};
+use secrecy::SecretString;
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use super::{
+    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, purge, receipts, stages,
+    vault::VaultError,
+};
+
+/// The wait before a network is asked about a grant again: twice as long each time, up to the last.
+const ASK_AGAIN: TimeDelta = TimeDelta::seconds(2);
+const ASK_MOST: TimeDelta = TimeDelta::minutes(5);
+
+/// The clocks of a request, from `worker.toml`.
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    /// How long what is open is waited for before the grants are taken back.
+    pub drain: Duration,
+    /// When the tokens go, whatever the networks say.
+    pub shred: Duration,
+    /// The most rows of one statement.
+    pub batch: i64,
+}
+
+/// The requests that the holder of one claim may touch.
+pub struct ClaimedForgetting<'a> {
+    pub(super) ledger: &'a Ledger,
+    pub(super) ring: &'a KeyRing,
+    pub(super) claim: Claim,
+    pub(super) clocks: Clocks,
+}
+
+impl<'a> ClaimedForgetting<'a> {
+    /// What the holder of `claim` may do.
+    pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim, clocks: Clocks) -> Self {
+        Self { ledger, ring, claim, clocks }
+    }
+
+    /// Begins a transaction that the claim holds through.
+    pub(super) async fn fenced(&self) -> Result<PgTransaction<'static>, JobError> {
+        let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
+        let held = sqlx::query_scalar!(
+            "SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE",
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        if held.is_none() { Err(JobError::Fenced) } else { Ok(tx) }
+    }
+
+    /// Opens what a grant is taken back by. At Meta the person's own token reaches further than that of one Page; elsewhere
+    /// the one that calls carry is asked for, and may have ended while the other has not.
+    async fn tokens(&self, account: Uuid, platform: &str) -> Result<Vec<SecretString>, JobError> {
+        let mut tokens = Vec::new();
+        let of_meta = deletions::META.contains(&platform);
+        for field in if of_meta { ["refresh", "access"] } else { ["access", "refresh"] } {
+            match self.ledger.open_field(self.ring, account, field).await {
+                Ok(token) => tokens.push(token.0),
+                Err(VaultError::Missing | VaultError::Key(super::keyring::KeyError::DoesNotOpen)) => {}
+                Err(error) => return Err(error.into_job_error()),
+            }
+        }
+        Ok(tokens)
+    }
+}
+
+/// How long until a network is asked again that was asked in vain so often.
+fn ask_again(attempts: u32) -> TimeDelta {
+    ASK_AGAIN.checked_mul(1 << attempts.min(10)).unwrap_or(ASK_MOST).min(ASK_MOST)
+}
+
+#[async_trait]
+impl Forgetting for ClaimedForgetting<'_> {
+    async fn look(&self, request: Uuid) -> Result<Option<Deletion>, JobError> {
+        let row = sqlx::query!(
+            r#"SELECT r.stage::text AS "stage!", r.received_at, ledger_now() AS "now!",
+                      (SELECT min(d.next_at) FROM deletion_account d
+                       WHERE d.request_id = r.id AND d.revocation = 'open') AS ask_at,
+                      greatest(
+                          (SELECT max(coalesce(p.quarantine_until, ledger_now()))
+                           FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
+                           WHERE d.request_id = r.id
+                             AND (p.state = 'armed' OR p.state = 'unknown' AND p.quarantine_until > ledger_now())),
+                          -- a pair that is on its way is the one to be taken back
+                          (SELECT max(c.deadline_at)
+                           FROM remote_call c JOIN deletion_account d ON d.account_id = c.account_id
+                           WHERE d.request_id = r.id AND c.kind = 'refresh' AND c.verdict IS NULL
+                             AND c.deadline_at > ledger_now())) AS wire_until,
+                      EXISTS (SELECT FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
+                              WHERE d.request_id = r.id
+                                AND p.state NOT IN ('published', 'failed', 'cancelled', 'held')) AS "open!"
+               FROM deletion_request r WHERE r.id = $1"#,
+            request,
+        )
+        .fetch_optional(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        let Some(row) = row else { return Ok(None) };
+        let unreadable = || LedgerError::Unreadable(format!("the deletion's stage {}", row.stage));
+        let by = |span: Duration| row.received_at + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(1));
+        Ok(Some(Deletion {
+            id: request,
+            standing: Standing {
+                stage: Stage::parse(&row.stage).ok_or_else(unreadable)?,
+                wire_until: row.wire_until,
+                open: row.open,
+                ask_at: row.ask_at,
+                drain_by: by(self.clocks.drain),
+                shred_by: by(self.clocks.shred),
+            },
+            now: row.now,
+        }))
+    }
+
+    async fn turn(&self, request: Uuid, turn: Turn) -> Result<(), JobError> {
+        let mut tx = self.fenced().await?;
+        if !stages::go_on(&mut tx, request, turn).await? {
+            return Err(JobError::Fenced);
+        }
+        stages::follow(&mut tx, request, turn).await?;
+        tx.commit().await.map_err(LedgerError::from)?;
+        tracing::info!(%request, stage = turn.to().word(), "a deletion goes on");
+        if turn == Turn::Forgot {
+            metrics::counter!("postroom_deletions_done_total").increment(1);
+        }
+        Ok(())
+    }
+
+    async fn grants(&self, request: Uuid) -> Result<Vec<Grant>, JobError> {
+        let rows = sqlx::query!(
+            r#"SELECT d.account_id, d.platform, d.attempts, coalesce(a.external_id, '') AS "external_id!", a.subject_id,
+                      a.id IS NOT NULL AS "there!", still_used(a.id, $2) AS "superseded!"
+               FROM deletion_account d LEFT JOIN account a ON a.id = d.account_id
+               WHERE d.request_id = $1 AND d.revocation = 'open' AND d.next_at <= ledger_now()
+               ORDER BY d.next_at LIMIT 16"#,
+            request,
+            &deletions::META.map(str::to_owned),
+        )
+        .fetch_all(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
+        let mut grants = Vec::new();
+        for row in rows {
+            let tokens =
+                if row.there { self.tokens(row.account_id, &row.platform).await? } else { Vec::new() };
+            grants.push(Grant {
+                account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
+                subject: row.subject_id,
+                tokens,
+                superseded: row.superseded,
+                attempts: u32::try_from(row.attempts).unwrap_or_default(),
+            });
+        }
+        Ok(grants)
+    }
+
+    async fn ask(&self, request: Uuid, account: Uuid, limit: Duration) -> Result<Uuid, JobError> {
+        let mut tx = self.fenced().await?;
+        let call = sqlx::query_scalar!(
+            r#"INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
+               SELECT $3, a.id, $4, $5, $6, 'revoke', ledger_now() + $7
+               FROM deletion_account d JOIN account a ON a.id = d.account_id
+               WHERE d.request_id = $1 AND d.account_id = $2 AND d.revocation = 'open'
+                 -- I9: no grant is taken back while something is on the wire that needs it
+                 AND NOT EXISTS (SELECT FROM publication p WHERE p.account_id = a.id AND p.state = 'armed')
+                 AND NOT still_used(a.id, $8)
+               RETURNING call_id"#,
+            request,
+            account,
+            Uuid::now_v7(),
+            self.claim.job_id,
+            self.claim.epoch,
+            self.claim.worker_inc,
+            interval(limit),
+            &deletions::META.map(str::to_owned),
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        tx.commit().await.map_err(LedgerError::from)?;
+        call.ok_or(JobError::Fenced)
+    }
+
+    async fn answered(&self, request: Uuid, grant: &Grant, answer: &Answered) -> Result<(), JobError> {
+        let (state, failure) = said(answer);
+        let mut tx = self.fenced().await?;
+        if let Answered::Network(calls) = answer {
+            for (call, said) in calls {
+                close_call(&mut tx, *call, said).await?;
+            }
+        }
+        sqlx::query!(
+            r#"UPDATE deletion_account
+               SET revocation = $3::text::revocation_state, attempts = attempts + 1, code = $4, answered_at = ledger_now(),
+                   next_at = ledger_now() + $5
+               WHERE request_id = $1 AND account_id = $2 AND revocation = 'open'"#,
+            request,
+            grant.account.id,
+            state,
+            failure.map(|failure| failure.code.as_str()),
+            interval(ask_again(grant.attempts).to_std().unwrap_or_default()),
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        sqlx::query!(
+            "UPDATE deletion_request SET moved_at = ledger_now() WHERE id = $1 AND $2 <> 'open'",
+            request,
+            state,
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        tx.commit().await.map_err(LedgerError::from)?;
+        if let Some(failure) = failure.filter(|_| state == "open") {
+            tracing::warn!(%request, account = %grant.account.id, %failure, "a grant is not taken back yet");
+        }
+        Ok(())
+    }
+
+    async fn tombstone(&self, request: Uuid) -> Result<(String, Vec<u8>), JobError> {
+        let stone = self.ledger.tombstone(request).await?.ok_or(JobError::Fenced)?;
+        Ok((stone.key(), stone.bytes()))
+    }
+
+    async fn shred(&self, request: Uuid) -> Result<(), JobError> {
+        let mut tx = self.fenced().await?;
+        sqlx::query!(
+            r#"WITH gone AS (
+                   DELETE FROM vault.token t USING deletion_account d, deletion_request r
+                   WHERE d.request_id = $1 AND r.id = $1 AND r.stage = 'shredding' AND t.account_id = d.account_id)
+               UPDATE account a SET state = 'erased', renewable = false
+               FROM deletion_account d, deletion_request r
+               WHERE d.request_id = $1 AND r.id = $1 AND r.stage = 'shredding' AND a.id = d.account_id
+                 AND a.deletion_id IS NOT NULL"#,
+            request,
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        tx.commit().await.map_err(LedgerError::from)?;
+        Ok(())
+    }
+
+    async fn purge(&self, request: Uuid) -> Result<Purged, JobError> {
+        purge::batch(self, request).await
+    }
+
+    async fn doomed(&self, request: Uuid) -> Result<Vec<Doomed>, JobError> {
+        Ok(self.ledger.doomed(request).await?)
+    }
+
+    async fn erased(&self, request: Uuid, keys: &[String], traces: u64) -> Result<(), JobError> {
+        purge::erased(self, request, keys, traces).await
+    }
+
+    async fn gone(&self, request: Uuid, after: &str) -> Result<Vec<String>, JobError> {
+        Ok(self.ledger.gone_files(request, after).await?)
+    }
+
+    async fn left(&self, request: Uuid) -> Result<u64, JobError> {
+        Ok(self.ledger.left(request).await?)
+    }
+
+    async fn certify(&self, request: Uuid) -> Result<(), JobError> {
+        receipts::certify(self, request).await
+    }
+
+    async fn tell(&self, request: Uuid) -> Result<(), JobError> {
+        self.write_letter(request).await
+    }
+
+    async fn forget(&self, request: Uuid) -> Result<(), JobError> {
+        let mut tx = self.fenced().await?;
+        sqlx::query!(
+            r#"WITH it AS (
+                   UPDATE deletion_request SET recipient = NULL, reason = NULL, asked_by = NULL
+                   WHERE id = $1 AND stage = 'forgetting' RETURNING id),
+               -- our own ids of people and connections stay: by them it is done again after a restore
+               unmarked AS (
+                   DELETE FROM deletion_mark m USING it WHERE m.request_id = it.id AND m.kind NOT IN ('account', 'person'))
+               DELETE FROM deletion_object o USING it WHERE o.request_id = it.id"#,
+            request,
+        )
+        .execute(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        tx.commit().await.map_err(LedgerError::from)?;
+        Ok(())
+    }
+}
+
+/// What became of the grant, and what was said about it.
+fn said(answer: &Answered) -> (&'static str, Option<&Failure>) {
+    match answer {
+        Answered::Network(calls) => match Revocation::of_all(calls) {
+            Some(Revocation::Revoked) => ("revoked", None),
+            Some(Revocation::Already(failure)) => ("already", Some(failure)),
+            Some(Revocation::Not(failure)) => ("open", Some(failure)),
+            None => ("open", None),
+        },
+        Answered::Nothing => ("nothing", None),
+        Answered::Superseded => ("superseded", None),
+        Answered::Unasked(failure) => ("open", Some(failure)),
+    }
+}
+
+async fn close_call(tx: &mut PgTransaction<'_>, call: Uuid, said: &Revocation) -> Result<(), LedgerError> {
+    let failure = said.failure();
+    sqlx::query!(
+        r#"UPDATE remote_call
+           SET verdict = CASE WHEN $4 THEN 'ambiguous' ELSE 'ok' END::call_verdict, finished_at = ledger_now(),
+               remote_code = $2, remote_message = $3
+           WHERE call_id = $1 AND kind = 'revoke' AND verdict IS NULL"#,
+        call,
+        failure.map(|failure| failure.code.as_str()),
+        failure.map(|failure| failure.message.as_str()),
+        matches!(said, Revocation::Not(_)),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_that_is_taken_back_is_enough_and_none_that_was_not_is_passed_over() {
+        let failure = || Failure::new(jobs::contract::Class::Auth, "190", "no");
+        let (dead, away) = (Revocation::Already(failure()), Revocation::Not(failure()));
+        let state = |all: &[&Revocation]| {
+            said(&Answered::Network(all.iter().map(|it| (Uuid::nil(), (*it).clone())).collect())).0
+        };
+        assert_eq!(state(&[&dead, &Revocation::Revoked]), "revoked");
+        assert_eq!(state(&[&dead, &dead]), "already");
+        assert_eq!(state(&[&dead, &away]), "open");
+        assert_eq!(state(&[&away, &Revocation::Revoked]), "revoked");
+        assert_eq!(state(&[]), "open");
+    }
+
+    #[test]
+    fn a_network_that_is_away_is_asked_ever_more_seldom_up_to_a_bound() {
+        assert_eq!(ask_again(0), ASK_AGAIN);
+        assert_eq!(ask_again(1), ASK_AGAIN * 2);
+        assert!((0..40).all(|n| ask_again(n) <= ASK_MOST && ask_again(n) <= ask_again(n + 1)));
+    }
+}

@@ -1,0 +1,509 @@
+//! The stores that are emptied of a person, in order.
+
+use super::{Place, Purge, Store, Whose};
+
+/// A condition: the column names something that is marked.
+macro_rules! marked {
+    ($column:literal, $kind:literal) => {
+        concat!(
+            "t.",
+            $column,
+            " IN (SELECT m.id FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = '",
+            $kind,
+            "')"
+        )
+    };
+}
+
+/// Rows of an account.
+macro_rules! of_account {
+    ($table:literal) => {
+        Purge::Rows {
+            of: marked!("account_id", "account"),
+            left: concat!(
+                "SELECT count(*) FROM deletion_account d JOIN ",
+                $table,
+                " t ON t.account_id = d.account_id WHERE d.request_id = $1"
+            ),
+        }
+    };
+}
+
+/// Rows of a publication, counted by what is marked.
+macro_rules! of_marked {
+    ($table:literal, $column:literal, $kind:literal) => {
+        Purge::Rows {
+            of: marked!($column, $kind),
+            left: concat!(
+                "SELECT count(*) FROM deletion_mark m JOIN ",
+                $table,
+                " t ON t.",
+                $column,
+                " = m.id WHERE m.request_id = $1 AND m.kind = '",
+                $kind,
+                "'"
+            ),
+        }
+    };
+}
+
+const HISTORY: &str = "what happened and why, for whoever has to explain it; retention.history";
+const WHILE_CONNECTED: &str = "to publish for the account; while the connection lives";
+const WHILE_POST: &str = "to publish, and to prove what became of it; while the post is kept";
+
+/// What refers to something goes before it.
+pub const EMPTIED: &[Store] = &[
+    Store {
+        name: "attempt",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: HISTORY,
+        personal: &[("reason", "a network's words about an account or a post")],
+        plain: &["job_id", "publication_id", "epoch", "started_at", "ended_at", "outcome"],
+        purge: Purge::Rows {
+            of: marked!("job_id", "job"),
+            left: "SELECT count(*) FROM attempt t JOIN deletion_mark m ON m.id = t.publication_id \
+                   WHERE m.request_id = $1 AND m.kind = 'publication'",
+        },
+    },
+    Store {
+        name: "claim",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "which worker holds which job; while it does",
+        personal: &[],
+        plain: &["job_id", "epoch", "worker_inc", "started_at", "deadline_at"],
+        purge: of_marked!("claim", "job_id", "job"),
+    },
+    Store {
+        name: "job",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what is to be done; until it is",
+        personal: &[("payload", "whatever a kind needs to be told")],
+        plain: &[
+            "id",
+            "kind",
+            "ver",
+            "workspace_id",
+            "account_id",
+            "publication_id",
+            "prio",
+            "run_at",
+            "standing",
+            "epoch",
+            "attempt",
+            "crash_count",
+            "created_at",
+            "troubled_at",
+        ],
+        purge: Purge::Rows {
+            of: marked!("id", "job"),
+            left: "SELECT count(*) FROM deletion_account d JOIN job t ON t.account_id = d.account_id \
+                   WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "job_history",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: HISTORY,
+        personal: &[
+            ("payload", "whatever a kind was told"),
+            ("reason", "a network's words about an account or a post"),
+            ("output", "what came of it, addresses of posts among it"),
+        ],
+        plain: &[
+            "id",
+            "kind",
+            "workspace_id",
+            "account_id",
+            "publication_id",
+            "epoch",
+            "attempt",
+            "crash_count",
+            "outcome",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "ver",
+            "redriven_as",
+            "troubled_at",
+        ],
+        purge: Purge::Rows {
+            of: marked!("id", "job"),
+            left: "SELECT count(*) FROM deletion_account d JOIN job_history t ON t.account_id = d.account_id \
+                   WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "media_fetch",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what a network has fetched from us, which proves what it can show; while the post is kept",
+        personal: &[],
+        plain: &["call_id", "position", "fetches", "first_at", "last_at"],
+        purge: Purge::Rows {
+            of: "t.call_id IN (SELECT c.call_id FROM remote_call c JOIN deletion_mark m ON m.id = c.account_id \
+                 WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM media_fetch t JOIN remote_call c ON c.call_id = t.call_id \
+                   JOIN deletion_account d ON d.account_id = c.account_id WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "verdict",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who decided about a held post, and why; while the post is kept",
+        personal: &[
+            ("reason", "what somebody wrote"),
+            ("permalink", "where the post is"),
+            ("person_id", "who decided"),
+        ],
+        plain: &["id", "publication_id", "published", "said_by", "api_key_id", "decided_at"],
+        purge: of_marked!("verdict", "publication_id", "publication"),
+    },
+    Store {
+        name: "take_down",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who wished a post taken down, and what came of it; while the post is kept",
+        personal: &[
+            ("reason", "what somebody wrote"),
+            ("why", "a network's words"),
+            ("asked_by", "who wished it"),
+        ],
+        plain: &["publication_id", "state", "job_id", "asked_at", "ended_at"],
+        purge: of_marked!("take_down", "publication_id", "publication"),
+    },
+    Store {
+        name: "publication_check",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what was found wrong with a post before its time; while the post is kept",
+        personal: &[("findings", "words about the account and the post")],
+        plain: &["publication_id", "checked_at"],
+        purge: of_marked!("publication_check", "publication_id", "publication"),
+    },
+    Store {
+        name: "publication_content",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "to find repetitions; while the post is kept",
+        personal: &[("digest", "a digest of a post's words and files")],
+        plain: &["publication_id", "account_id"],
+        purge: of_account!("publication_content"),
+    },
+    Store {
+        name: "idempotency_key",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "answers that are given again to a repeated request; retention.idempotency",
+        personal: &[("body", "a post with its words and addresses"), ("key", "whatever the asker chose")],
+        plain: &["workspace_id", "digest", "status", "created_at", "media_id"],
+        purge: Purge::Rows {
+            of: "t.workspace_id IN (SELECT d.workspace_id FROM deletion_account d WHERE d.request_id = $1) \
+                 AND EXISTS (SELECT FROM regexp_matches(t.body, \
+                                 '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', 'g') AS found (id) \
+                             JOIN deletion_mark m ON m.request_id = $1 AND m.id = found.id[1]::uuid)",
+            left: "SELECT count(*) FROM deletion_account d JOIN idempotency_key t ON t.workspace_id = d.workspace_id \
+                   WHERE d.request_id = $1 AND strpos(t.body, d.account_id::text) > 0",
+        },
+    },
+    Store {
+        name: "remote_call",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "the write-ahead log of what was sent, which keeps it from being sent twice; while the post is kept",
+        personal: &[
+            ("handle_id", "a network's id of a post"),
+            ("fingerprint", "a digest of what was sent"),
+            ("remote_message", "a network's words"),
+            ("remote_ids", "a network's ids of a post"),
+        ],
+        plain: &[
+            "call_id",
+            "publication_id",
+            "account_id",
+            "job_id",
+            "epoch",
+            "worker_inc",
+            "seq",
+            "kind",
+            "started_at",
+            "deadline_at",
+            "finished_at",
+            "http_status",
+            "remote_code",
+            "revoked",
+            "verdict",
+            "unsent",
+        ],
+        purge: of_account!("remote_call"),
+    },
+    Store {
+        name: "orphan_handle",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what is to be taken back at a network; until it is",
+        personal: &[("handle_id", "a network's id of something unpublished")],
+        plain: &["account_id", "handle_kind", "created_at", "sweep_at"],
+        purge: of_account!("orphan_handle"),
+    },
+    Store {
+        name: "account_fact",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what a network said of an account, for checks ahead; while the connection lives",
+        personal: &[("value", "names, limits and scopes of the account")],
+        plain: &["account_id", "kind", "read_at"],
+        purge: of_account!("account_fact"),
+    },
+    Store {
+        name: "publication",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: WHILE_POST,
+        personal: &[
+            ("caption", "words"),
+            ("options", "what the author chose, the words of a comment among it"),
+            ("handle_id", "a network's id"),
+            ("handle_detail", "a network's ids"),
+            ("public_id", "a network's id of the post"),
+            ("public_url", "where the post is"),
+            ("hold_reason", "words about the post"),
+            ("error", "a network's words"),
+            ("given_up", "a network's words"),
+            ("link", "an address"),
+        ],
+        plain: &[
+            "id",
+            "workspace_id",
+            "account_id",
+            "post_id",
+            "surface",
+            "state",
+            "version",
+            "scheduled_for",
+            "latest_at",
+            "next_check_at",
+            "handle_kind",
+            "handle_state",
+            "handle_version",
+            "armed_at",
+            "quarantine_until",
+            "absent_since",
+            "published_at",
+            "cancel_requested_at",
+            "updated_at",
+            "restored_at",
+            "check_at",
+            "parent_id",
+        ],
+        purge: of_account!("publication"),
+    },
+    Store {
+        name: "post_media",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: WHILE_POST,
+        personal: &[],
+        plain: &["post_id", "position", "media_id"],
+        purge: of_marked!("post_media", "post_id", "post"),
+    },
+    Store {
+        name: "post",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: WHILE_POST,
+        personal: &[("caption", "words"), ("link", "an address"), ("created_by", "who wrote it")],
+        plain: &[
+            "id",
+            "workspace_id",
+            "kind",
+            "wall_time",
+            "time_zone",
+            "fold",
+            "scheduled_for",
+            "latest_after",
+            "created_at",
+        ],
+        purge: of_marked!("post", "id", "post"),
+    },
+    Store {
+        name: "upload",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "a file that was promised; retention.unfinished_uploads",
+        personal: &[("name", "a file's name")],
+        plain: &["id", "workspace_id", "object_key", "type", "bytes", "media_id", "created_at", "parts"],
+        purge: of_marked!("upload", "id", "upload"),
+    },
+    Store {
+        name: "media",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "files of posts; while a post uses them, else retention.unused_media",
+        personal: &[("name", "a file's name"), ("sha256", "a digest of the file")],
+        plain: &[
+            "id",
+            "workspace_id",
+            "object_key",
+            "type",
+            "bytes",
+            "width",
+            "height",
+            "duration_ms",
+            "state",
+            "created_at",
+        ],
+        // what another post has taken up meanwhile is that one's
+        purge: Purge::Rows {
+            of: concat!(
+                marked!("id", "media"),
+                " AND NOT EXISTS (SELECT FROM post_media pm WHERE pm.media_id = t.id)"
+            ),
+            left: "SELECT count(*) FROM deletion_mark m JOIN media t ON t.id = m.id \
+                   LEFT JOIN post_media pm ON pm.media_id = t.id \
+                   WHERE m.request_id = $1 AND m.kind = 'media' AND pm.post_id IS NULL",
+        },
+    },
+    Store {
+        name: "files",
+        place: Place::Bucket,
+        whose: Whose::Connection,
+        why: "pictures and films of posts, and what is made of them; as long as their rows",
+        personal: &[],
+        plain: &[],
+        purge: Purge::Objects,
+    },
+    Store {
+        name: "spare_object",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "files that are to be removed; until they are",
+        personal: &[],
+        plain: &["object_key", "remove_at", "taken", "parts"],
+        purge: Purge::Rows {
+            of: "t.object_key IN (SELECT o.object_key FROM deletion_object o WHERE o.request_id = $1 AND o.erased)",
+            left: "SELECT count(*) FROM deletion_object o JOIN spare_object t ON t.object_key = o.object_key \
+                   WHERE o.request_id = $1 AND o.erased",
+        },
+    },
+    Store {
+        name: "pause",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "what people have stopped; until they let it go on",
+        personal: &[("reason", "what somebody wrote")],
+        plain: &["scope", "subject", "paused_at", "ends_at", "by_operator"],
+        purge: Purge::Rows {
+            of: "t.scope IN ('account', 'queue_of_account') \
+                 AND split_part('/' || t.subject, '/', -1) IN (\
+                     SELECT m.id::text FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM deletion_account d JOIN pause t ON strpos(t.subject, d.account_id::text) > 0 \
+                   WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "network_bucket",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "how much of a network's allowance is left; until it is full again",
+        personal: &[],
+        plain: &["lane", "full_at", "promised"],
+        purge: Purge::Rows {
+            of: "split_part(t.lane, '/a/', 2) IN (\
+                     SELECT m.id::text FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM deletion_account d JOIN network_bucket t \
+                   ON strpos(t.lane, d.account_id::text) > 0 WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "session",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who is signed in; web.session",
+        personal: &[("data", "who it is")],
+        plain: &["id", "expires_at"],
+        purge: Purge::Rows {
+            of: "EXISTS (SELECT FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'person' \
+                         AND strpos(t.data::text, m.id::text) > 0)",
+            left: "SELECT count(*) FROM deletion_mark m JOIN session t ON t.data::text LIKE '%' || m.id::text || '%' \
+                   WHERE m.request_id = $1 AND m.kind = 'person'",
+        },
+    },
+    Store {
+        name: "membership",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who may do what; while they are on the staff",
+        personal: &[("person_id", "who")],
+        plain: &["workspace_id", "role"],
+        purge: of_marked!("membership", "person_id", "person"),
+    },
+    Store {
+        name: "person",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who may sign in; while they are on the staff",
+        personal: &[
+            ("email", "an address"),
+            ("first_name", "a name"),
+            ("last_name", "a name"),
+            ("password_hash", "what a password is compared with"),
+        ],
+        plain: &["id", "created_at"],
+        purge: of_marked!("person", "id", "person"),
+    },
+    Store {
+        name: "vault.token",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: WHILE_CONNECTED,
+        personal: &[("sealed", "a token, sealed")],
+        plain: &["account_id", "field", "generation", "key_id", "issued_at", "expires_at"],
+        purge: of_account!("vault.token"),
+    },
+    Store {
+        name: "account",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: WHILE_CONNECTED,
+        personal: &[
+            ("external_id", "the network's id of the account"),
+            ("name", "what people call it"),
+            ("state_reason", "a network's words"),
+            ("subject_id", "the network's id of the person who connected it"),
+            ("subject_email", "that person's address"),
+            ("defaults", "what posts leave out"),
+        ],
+        plain: &[
+            "id",
+            "workspace_id",
+            "platform",
+            "state",
+            "token_generation",
+            "token_expires_at",
+            "frozen_at",
+            "resting_until",
+            "created_at",
+            "connected_at",
+            "facts_due_at",
+            "refresh_state",
+            "refresh_call",
+            "refresh_due_at",
+            "refreshed_at",
+            "renewable",
+            "renewable_until",
+            "data_access_expires_at",
+            "missing_scopes",
+            "deletion_id",
+        ],
+        purge: Purge::Rows {
+            of: marked!("id", "account"),
+            left: "SELECT count(*) FROM deletion_account d JOIN account t ON t.id = d.account_id \
+                   WHERE d.request_id = $1",
+        },
+    },
+];

@@ -1,0 +1,188 @@
+//! Requests for deletion at the door: the codes that their state is looked up by, and their acceptance.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::{App, problem::Problem, signed_request::SignedRequest};
+use crate::ledger::{
+    KeyRing, LedgerError,
+    deletions::{Accepted, Asking, Origin, Subject},
+};
+
+/// What the door needs for requests for deletion.
+pub struct Deletions {
+    /// Seals addresses. The tokens that it opens too are out of the door's reach.
+    pub ring: Arc<KeyRing>,
+    /// The secret of the app at Meta, which signs Meta's callbacks; none where Meta is off.
+    pub meta_secret: Option<SecretString>,
+}
+
+/// The letters of a code: lower-case letters and digits, and none that people take for another.
+const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+/// Five bits each: 130 in all.
+const LENGTH: usize = 26;
+
+/// The code by which a request's state is looked up. Whoever has it sees the state; it is kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code(String);
+
+impl Code {
+    /// A fresh one.
+    pub fn fresh() -> Self {
+        Self::of(&rand::random())
+    }
+
+    fn of(random: &[u8; 32]) -> Self {
+        let bit = |n: usize| usize::from(random[n / 8] >> (n % 8) & 1);
+        let letter = |n: usize| LETTERS[(0..5).fold(0, |all, at| all << 1 | bit(n * 5 + at))];
+        Self((0..LENGTH).map(letter).map(char::from).collect())
+    }
+
+    /// What somebody gives as a code; none: it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == LENGTH && text.bytes().all(|byte| LETTERS.contains(&byte));
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// The code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept of it.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
+    }
+
+    /// Where its state is shown.
+    pub fn address(&self, app: &App) -> String {
+        let base = app.house.public_url.as_str().trim_end_matches('/');
+        format!("{base}/privacy/requests/{}", self.0)
+    }
+}
+
+/// What Meta's request is known by, and its code: both follow from the person and the time, keyed with the app's secret, so
+/// that a redelivery is the same request and gets the same code, and nothing that is kept leads back to the person.
+pub fn of_meta(secret: &SecretString, signed: &SignedRequest) -> ([u8; 32], Code) {
+    let issued = signed.issued_at.map_or(0, |at| at.timestamp());
+    let keyed = |what: &str| -> [u8; 32] {
+        let key = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes());
+        let mut mac = key.unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+        mac.update(format!("postroom deletion {what}|{issued}|{}", signed.user_id).as_bytes());
+        mac.finalize().into_bytes().into()
+    };
+    (keyed("request"), Code::of(&keyed("code")))
+}
+
+/// A secret for a link that is mailed: 128 bits.
+pub fn fresh_link() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
+}
+
+/// What is kept of it.
+pub fn link_digest(link: &str) -> [u8; 32] {
+    Sha256::digest(format!("postroom deletion link|{link}")).into()
+}
+
+/// Somebody's wish, without what refers to the request that it came with.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Meta's app-scoped id of a person.
+    pub meta_user_id: Option<String>,
+    /// An address.
+    pub email: Option<String>,
+    /// Accounts by our ids.
+    pub accounts: Vec<uuid::Uuid>,
+    /// Only what is of this workspace.
+    pub workspace_id: Option<uuid::Uuid>,
+    /// Why, in the words of the staff.
+    pub reason: Option<String>,
+    /// Who asks for somebody else.
+    pub asked_by: Option<uuid::Uuid>,
+}
+
+/// What stands besides in a request.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// How it came.
+    pub origin: Origin,
+    /// Its code.
+    pub code: Code,
+    /// What it is known by.
+    pub asked_digest: Option<[u8; 32]>,
+    /// From when it is and until when it was meant to be good.
+    pub signed: (Option<chrono::DateTime<chrono::Utc>>, Option<chrono::DateTime<chrono::Utc>>),
+    /// `en` or `he`.
+    pub language: &'static str,
+}
+
+/// Accepts a request. Once begun it goes on to its end, whether or not somebody still waits for the answer.
+///
+/// # Errors
+/// The ledger is away, or worse.
+pub async fn accept(app: &Arc<App>, way: Way, wanted: Wanted) -> Result<Accepted, Problem> {
+    let app = Arc::clone(app);
+    let accepting = tokio::spawn(async move {
+        let subject = Subject {
+            meta_user_id: wanted.meta_user_id.as_deref(),
+            email: wanted.email.as_deref(),
+            accounts: &wanted.accounts,
+            workspace_id: wanted.workspace_id,
+        };
+        let asking = Asking {
+            origin: way.origin,
+            subject,
+            code_digest: way.code.digest(),
+            asked_digest: way.asked_digest,
+            signed: way.signed,
+            language: way.language,
+            reason: wanted.reason.as_deref(),
+            asked_by: wanted.asked_by,
+        };
+        let (accepted, due) = app.house.ledger.accept_deletion(&app.house.deletions.ring, &asking).await?;
+        (app.house.nudge)(due.into_iter().collect());
+        Ok::<_, LedgerError>(accepted)
+    });
+    Ok(accepting.await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn signed(user: &str, at: i64) -> SignedRequest {
+        SignedRequest { user_id: user.into(), issued_at: DateTime::from_timestamp(at, 0), expires: None }
+    }
+
+    #[test]
+    fn a_code_is_long_plain_and_read_again() {
+        let code = Code::fresh();
+        assert_eq!(code.as_str().len(), 26);
+        assert!(code.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+        assert_eq!(Code::parse(code.as_str()), Some(code.clone()));
+        assert_ne!(Code::fresh(), code);
+        for none in ["", "short", &code.as_str().to_uppercase(), &format!("{}a", code.as_str())] {
+            assert_eq!(Code::parse(none), None);
+        }
+    }
+
+    #[test]
+    fn a_redelivery_has_the_same_code_and_every_other_request_another() {
+        let secret = SecretString::from("0123");
+        let first = of_meta(&secret, &signed("1000", 7));
+        assert_eq!(of_meta(&secret, &signed("1000", 7)), first);
+        for (secret, other) in
+            [("0123", signed("1001", 7)), ("0123", signed("1000", 8)), ("4567", signed("1000", 7))]
+        {
+            let other = of_meta(&secret.into(), &other);
+            assert!(other.0 != first.0 && other.1 != first.1);
+        }
+        assert_ne!(first.0, first.1.digest());
+    }
+}

@@ -1,0 +1,237 @@
+//! Requests for deletion: Meta's callback, those of the staff, and what verifies receipts.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::{id, shapes::instant};
+use crate::{
+    ledger::{
+        deletions::{Origin, Shown},
+        signing,
+    },
+    web::{
+        App,
+        access::{Caller, PrivacyWrite},
+        body,
+        deletion::{self, Code, Wanted, Way},
+        problem::{Problem, ProblemDocument},
+        signed_request,
+    },
+};
+
+/// The most of a callback's body: a signed request has a few hundred bytes.
+const CALLBACK_MOST: usize = 4096;
+
+/// What Meta is answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Confirmation {
+    /// Where the person sees the state of the request.
+    url: String,
+    /// What it is looked up by.
+    confirmation_code: String,
+}
+
+/// A request as the staff sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RequestShape {
+    /// Its id.
+    id: String,
+    /// `deletion`.
+    kind: &'static str,
+    /// `meta`, `page`, `mail`, `staff` or `account`.
+    origin: &'static str,
+    /// `draining`, `revoking`, `shredding`, `purging`, `verifying`, `telling`, `forgetting` or `done`.
+    state: &'static str,
+    /// When it came, and all that it covers was frozen.
+    received_at: String,
+    /// When the tokens were destroyed.
+    tokens_gone_at: Option<String>,
+    /// When it was verified that nothing is left.
+    verified_at: Option<String>,
+    /// When it was over.
+    done_at: Option<String>,
+    /// How many connections it covers.
+    accounts: i64,
+    /// Where the person sees its state; only in the answer to the request itself, for the code is kept nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+}
+
+impl RequestShape {
+    fn of(it: &Shown, url: Option<String>) -> Self {
+        Self {
+            id: it.id.to_string(),
+            kind: "deletion",
+            origin: it.origin.word(),
+            state: it.stage.word(),
+            received_at: instant(it.received_at),
+            tokens_gone_at: it.shredded_at.map(instant),
+            verified_at: it.verified_at.map(instant),
+            done_at: it.done_at.map(instant),
+            accounts: it.accounts,
+            url,
+        }
+    }
+}
+
+/// Takes in a person's wish that Meta passes on. The same wish that comes again gets the same code, and a person that
+/// nothing is known of gets one too.
+#[utoipa::path(
+    post,
+    path = "/api/delete-data",
+    tag = "privacy",
+    request_body(content_type = "application/x-www-form-urlencoded", description = "signed_request, as Meta documents it", content = String),
+    responses(
+        (status = 200, description = "Committed: everything is frozen, and will be deleted", body = Confirmation),
+        (status = 403, description = "Not signed by the app's secret: nothing is changed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away; nothing is changed", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete_data(State(app): State<Arc<App>>, body: Body) -> Result<Json<Confirmation>, Problem> {
+    // P-D6
+    let bytes = body::bytes(body, CALLBACK_MOST).await?;
+    let unsigned = || Problem::forbidden("This is not signed by Meta for this app.");
+    let secret = app.house.deletions.meta_secret.as_ref().ok_or_else(unsigned)?;
+    let request = signed_request::of_form(&bytes).ok_or_else(unsigned)?;
+    let signed = signed_request::read(secret, &request).ok_or_else(unsigned)?;
+    let (digest, code) = deletion::of_meta(secret, &signed);
+    let way = Way {
+        origin: Origin::Meta,
+        code: code.clone(),
+        asked_digest: Some(digest),
+        signed: (signed.issued_at, signed.expires),
+        language: "en",
+    };
+    deletion::accept(&app, way, Wanted { meta_user_id: Some(signed.user_id), ..Wanted::default() }).await?;
+    Ok(Json(Confirmation { url: code.address(&app), confirmation_code: code.as_str().to_owned() }))
+}
+
+/// Asks for the deletion of everything that is known of somebody, within the workspace: by address, by accounts or by
+/// Meta's id of the person, and all of these together.
+#[utoipa::path(
+    post,
+    path = "/api/v1/privacy/requests",
+    tag = "privacy",
+    security(("bearer" = ["privacy:write"])),
+    request_body(content = Value, description = "{kind: \"deletion\", email?, account_ids?, meta_user_id?, reason?}"),
+    responses(
+        (status = 202, description = "Committed: everything is frozen, and will be deleted", body = RequestShape),
+        (status = 422, description = "Not to be taken as it is", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller<PrivacyWrite>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let (wanted, findings) = body::deletion(&body::json(&bytes)?);
+    if !findings.is_empty() {
+        return Err(Problem::invalid(findings));
+    }
+    let code = Code::fresh();
+    let way = Way {
+        origin: Origin::Staff,
+        code: code.clone(),
+        asked_digest: None,
+        signed: (None, None),
+        language: "en",
+    };
+    let workspace_id = Some(caller.workspace_id);
+    let wanted = Wanted { workspace_id, asked_by: Some(caller.key_id), ..wanted };
+    let accepted = deletion::accept(&app, way, wanted).await?;
+    let shown = app.house.ledger.deletion(accepted.id).await?.ok_or_else(|| Problem::not_found("request"))?;
+    Ok((StatusCode::ACCEPTED, Json(RequestShape::of(&shown, Some(code.address(&app))))).into_response())
+}
+
+/// A request of the workspace.
+#[utoipa::path(
+    get,
+    path = "/api/v1/privacy/requests/{id}",
+    tag = "privacy",
+    security(("bearer" = ["privacy:write"])),
+    params(("id" = String, Path, description = "The request")),
+    responses(
+        (status = 200, description = "The request", body = RequestShape),
+        (status = 404, description = "No such request in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn one(
+    State(app): State<Arc<App>>,
+    caller: Caller<PrivacyWrite>,
+    Path(request): Path<String>,
+) -> Result<Json<RequestShape>, Problem> {
+    Ok(Json(RequestShape::of(&find(&app, &caller, &request).await?, None)))
+}
+
+/// The signed receipt of a request. It names nobody, and anybody can verify it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/privacy/requests/{id}/receipt",
+    tag = "privacy",
+    security(("bearer" = ["privacy:write"])),
+    params(("id" = String, Path, description = "The request")),
+    responses(
+        (status = 200, description = "The receipt: payload and signature in base64, and the key as PEM", body = Value),
+        (status = 404, description = "No such request in this workspace, or no receipt yet", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn receipt(
+    State(app): State<Arc<App>>,
+    caller: Caller<PrivacyWrite>,
+    Path(request): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let shown = find(&app, &caller, &request).await?;
+    let signed = shown.receipt.ok_or_else(|| Problem::not_found("receipt yet"))?;
+    Ok(Json(signing::file(&signed)))
+}
+
+async fn find(app: &App, caller: &Caller<PrivacyWrite>, request: &str) -> Result<Shown, Problem> {
+    let id = id(request, "request")?;
+    let missing = || Problem::not_found("request");
+    if !app.house.ledger.is_deletion_of(caller.workspace_id, id).await? {
+        return Err(missing());
+    }
+    app.house.ledger.deletion(id).await?.ok_or_else(missing)
+}
+
+/// What verifies receipts: every key that ever signed one.
+#[utoipa::path(
+    get,
+    path = "/.well-known/receipt-keys",
+    tag = "privacy",
+    responses((status = 200, description = "{keys: [{key_id, public_key}]}, each as PEM", body = Value))
+)]
+pub async fn keys(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let keys = app.house.ledger.receipt_keys().await?;
+    let shown = keys.iter().map(|(id, public)| json!({ "key_id": id, "public_key": signing::pem(public) }));
+    Ok(Json(json!({ "keys": shown.collect::<Vec<_>>() })))
+}
+
+/// One of them, as a file that openssl reads.
+#[utoipa::path(
+    get,
+    path = "/.well-known/receipt-keys/{key}",
+    tag = "privacy",
+    params(("key" = String, Path, description = "The key's id")),
+    responses(
+        (status = 200, description = "PEM", body = String, content_type = "application/x-pem-file"),
+        (status = 404, description = "No such key", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn key(State(app): State<Arc<App>>, Path(key): Path<String>) -> Result<Response, Problem> {
+    let keys = app.house.ledger.receipt_keys().await?;
+    let (_, public) = keys.iter().find(|(id, _)| *id == key).ok_or_else(|| Problem::not_found("key"))?;
+    Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], signing::pem(public)).into_response())
+}

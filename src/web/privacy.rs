@@ -1,0 +1,330 @@
+//! The public pages: asking for deletion, proving the address by a mailed link, and the state of a request by its code. In
+//! Hebrew and English, without a script, a cookie or a name.
+
+mod texts;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use askama::Template;
+use axum::{
+    Extension, Form, Json,
+    extract::{ConnectInfo, Path, Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use chrono::{DateTime, Utc};
+use jobs::erasure::Stage;
+use serde::Deserialize;
+
+use self::texts::{Texts, of};
+use super::{
+    App, console,
+    deletion::{self, Code, Wanted, Way},
+    listed::Listed,
+    problem::Problem,
+};
+use crate::ledger::{
+    deletions::{Origin, Shown},
+    letters::Letter,
+    signing,
+};
+
+/// The pages' routes.
+pub fn routes() -> Listed<Arc<App>> {
+    Listed::new()
+        .route("/privacy/delete", get(form).post(ask))
+        .route("/privacy/delete/{link}", get(proof).post(prove))
+        .route("/privacy/requests/{code}", get(state))
+        .route("/privacy/requests/{code}/receipt", get(receipt))
+}
+
+/// Which language a page is asked for in.
+#[derive(Debug, Default, Deserialize)]
+struct Language {
+    #[serde(default)]
+    lang: String,
+}
+
+impl Language {
+    /// The one that was chosen, else the first that the browser prefers of those that there are.
+    fn chosen(&self, headers: &HeaderMap) -> &'static Texts {
+        let preferred = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let words = std::iter::once(self.lang.as_str()).chain(preferred.unwrap_or_default().split(','));
+        let mut known = words.filter_map(|word| of(word.trim().get(..2).unwrap_or_default()));
+        known.next().unwrap_or(&texts::ENGLISH)
+    }
+}
+
+/// What the forms send.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    lang: String,
+}
+
+#[derive(Template)]
+#[template(path = "privacy.html")]
+struct Page<'a> {
+    t: &'static Texts,
+    css: &'a str,
+    /// The same page in the other language.
+    other: String,
+    title: &'static str,
+    lead: String,
+    /// A form that asks for an address.
+    asks: bool,
+    /// What is wrong with what was sent.
+    wrong: Option<&'static str>,
+    /// A form that only confirms.
+    confirms: bool,
+    /// What has been done, and when.
+    steps: Vec<Line>,
+    /// Where the receipt is.
+    receipt: Option<String>,
+    /// What else there is to say.
+    notes: Vec<String>,
+}
+
+/// One line of a request's course.
+struct Line {
+    text: &'static str,
+    at: Option<String>,
+    now: bool,
+}
+
+impl<'a> Page<'a> {
+    fn new(app: &'a App, t: &'static Texts, path: &str, title: &'static str, lead: &str) -> Self {
+        Self {
+            t,
+            css: console::style(app),
+            other: format!("{path}?lang={}", t.other),
+            title,
+            lead: lead.to_owned(),
+            asks: false,
+            wrong: None,
+            confirms: false,
+            steps: Vec::new(),
+            receipt: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn answer(&self, status: StatusCode) -> Result<Response, Problem> {
+        let html = self.render().map_err(|error| {
+            tracing::error!(%error, "a page could not be rendered");
+            Problem::internal()
+        })?;
+        Ok((status, Html(html)).into_response())
+    }
+}
+
+async fn form(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(language): Query<Language>,
+) -> Result<Response, Problem> {
+    let t = language.chosen(&headers);
+    let mut page = Page::new(&app, t, "/privacy/delete", t.ask_title, t.ask_lead);
+    page.asks = true;
+    page.answer(StatusCode::OK)
+}
+
+/// Writes the mail with the link. The answer is the same for every address.
+async fn ask(
+    State(app): State<Arc<App>>,
+    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+    Form(asked): Form<Asked>,
+) -> Result<Response, Problem> {
+    let t = Language { lang: asked.lang.clone() }.chosen(&headers);
+    let email = asked.email.trim();
+    if !is_address(email) {
+        let mut page = Page::new(&app, t, "/privacy/delete", t.ask_title, t.ask_lead);
+        (page.asks, page.wrong) = (true, Some(t.ask_wrong));
+        return page.answer(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    // by address too: behind a proxy everybody comes from one
+    slowly(&app, address, &format!("asks for {email}"))?;
+    let link = deletion::fresh_link();
+    let base = app.house.public_url.as_str().trim_end_matches('/');
+    let url = format!("{base}/privacy/delete/{link}?lang={}", t.lang);
+    let letter = Letter {
+        to: email.to_owned(),
+        subject: t.mail_subject.to_owned(),
+        text: t.mail_text.replace("{}", &url),
+    };
+    let digest = deletion::link_digest(&link);
+    app.house.ledger.ask_deletion(&app.house.deletions.ring, &digest, t.lang, &letter).await?;
+    Page::new(&app, t, "/privacy/delete", t.asked_title, t.asked_lead).answer(StatusCode::ACCEPTED)
+}
+
+/// What the link leads to: opening it does nothing yet, for programs open the links of mails too.
+async fn proof(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(link): Path<String>,
+    Query(language): Query<Language>,
+) -> Result<Response, Problem> {
+    let t = language.chosen(&headers);
+    let path = format!("/privacy/delete/{link}");
+    if app.house.ledger.asker(&app.house.deletions.ring, &deletion::link_digest(&link)).await?.is_none() {
+        return stale(&app, t);
+    }
+    let mut page = Page::new(&app, t, &path, t.prove_title, t.prove_lead);
+    page.confirms = true;
+    page.answer(StatusCode::OK)
+}
+
+/// Accepts the request: the link has proved the address, and is good no more.
+async fn prove(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(link): Path<String>,
+    Form(asked): Form<Asked>,
+) -> Result<Response, Problem> {
+    let t = Language { lang: asked.lang }.chosen(&headers);
+    let digest = deletion::link_digest(&link);
+    let Some(proved) = app.house.ledger.asker(&app.house.deletions.ring, &digest).await? else {
+        return stale(&app, t);
+    };
+    let language = of(&proved.language).unwrap_or(t).lang;
+    let code = Code::fresh();
+    let way = Way {
+        origin: Origin::Page,
+        code: code.clone(),
+        // who follows the link twice at once has asked once
+        asked_digest: Some(digest),
+        signed: (None, None),
+        language,
+    };
+    let wanted = Wanted { email: Some(proved.email), ..Wanted::default() };
+    let accepted = deletion::accept(&app, way, wanted).await?;
+    app.house.ledger.used_ask(&digest).await?;
+    if accepted.again {
+        return stale(&app, t);
+    }
+    let mut page = Page::new(&app, t, "/privacy/delete", t.accepted_title, t.accepted_lead);
+    page.notes.push(code.address(&app));
+    page.answer(StatusCode::ACCEPTED)
+}
+
+fn stale(app: &App, t: &'static Texts) -> Result<Response, Problem> {
+    Page::new(app, t, "/privacy/delete", t.stale_title, t.stale_lead).answer(StatusCode::GONE)
+}
+
+async fn state(
+    State(app): State<Arc<App>>,
+    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+    Path(code): Path<String>,
+    Query(language): Query<Language>,
+) -> Result<Response, Problem> {
+    let t = language.chosen(&headers);
+    let shown = find(&app, address, &code).await?;
+    let (title, lead) = match shown.stage {
+        Stage::Done => (t.done_title, t.done_lead),
+        Stage::Draining
+        | Stage::Revoking
+        | Stage::Shredding
+        | Stage::Purging
+        | Stage::Verifying
+        | Stage::Telling
+        | Stage::Forgetting => (t.state_title, t.state_lead),
+    };
+    let mut page = Page::new(&app, t, &format!("/privacy/requests/{code}"), title, lead);
+    page.steps = steps(t, &shown);
+    page.receipt = shown.receipt.is_some().then(|| format!("/privacy/requests/{code}/receipt"));
+    if shown.accounts == 0 {
+        page.notes.push(t.nothing_known.to_owned());
+    }
+    if !shown.told {
+        page.notes.push(t.no_address.to_owned());
+    }
+    page.answer(StatusCode::OK)
+}
+
+async fn receipt(
+    State(app): State<Arc<App>>,
+    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    Path(code): Path<String>,
+) -> Result<Response, Problem> {
+    let shown = find(&app, address, &code).await?;
+    let signed = shown.receipt.ok_or_else(|| Problem::not_found("receipt yet"))?;
+    let name = format!("attachment; filename=\"receipt-{}.json\"", shown.id);
+    Ok(([(header::CONTENT_DISPOSITION, name)], Json(signing::file(&signed))).into_response())
+}
+
+/// The request of a code. Who guesses has to wait ever longer.
+async fn find(
+    app: &App,
+    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    code: &str,
+) -> Result<Shown, Problem> {
+    let found = match Code::parse(code) {
+        Some(code) => app.house.ledger.deletion_by_code(&code.digest()).await?,
+        None => None,
+    };
+    if let Some(shown) = found {
+        return Ok(shown);
+    }
+    slowly(app, address, "guesses")?;
+    Err(Problem::not_found("request"))
+}
+
+/// Slows down who does the same again and again.
+fn slowly(app: &App, address: Option<Extension<ConnectInfo<SocketAddr>>>, does: &str) -> Result<(), Problem> {
+    let from = address.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
+    match console::slow_down(app, &format!("{does} {from}")) {
+        None => Ok(()),
+        Some(wait) => Err(Problem::throttled(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1))),
+    }
+}
+
+fn steps(t: &'static Texts, it: &Shown) -> Vec<Line> {
+    let line = |text, at: Option<DateTime<Utc>>, stages: &[Stage]| Line {
+        text,
+        at: at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+        now: stages.contains(&it.stage),
+    };
+    vec![
+        line(t.step_received, Some(it.received_at), &[]),
+        line(t.step_tokens, it.shredded_at, &[Stage::Draining, Stage::Revoking, Stage::Shredding]),
+        line(t.step_deleted, it.verified_at, &[Stage::Purging, Stage::Verifying]),
+        line(t.step_done, it.done_at, &[Stage::Telling, Stage::Forgetting]),
+    ]
+}
+
+/// Whether a mail can go there, as far as its form tells.
+fn is_address(text: &str) -> bool {
+    let plain = text.len() <= 254 && text.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    let parts = text.split_once('@');
+    plain && parts.is_some_and(|(who, at)| !who.is_empty() && at.contains('.') && !at.contains('@'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_from_what_is_none() {
+        assert!(is_address("dana@example.com"));
+        for none in
+            ["", "dana", "@example.com", "dana@", "dana@example", "a b@example.com", "a@b@c.de", "a\n@b.cd"]
+        {
+            assert!(!is_address(none), "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_speaks_the_language_that_was_chosen_or_is_preferred() {
+        let mut headers = HeaderMap::new();
+        let chosen = |lang: &str, headers: &HeaderMap| Language { lang: lang.into() }.chosen(headers).lang;
+        assert_eq!(chosen("", &headers), "en");
+        headers.insert(header::ACCEPT_LANGUAGE, "fr-FR, he-IL;q=0.8, en;q=0.5".parse().expect("a header"));
+        assert_eq!(chosen("", &headers), "he");
+        assert_eq!(chosen("en", &headers), "en");
+    }
+}

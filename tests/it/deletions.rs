@@ -1,0 +1,790 @@
+//! Requests for deletion, from every door to the receipt: nothing goes out any more, everything goes away, once, whatever
+//! dies meanwhile; and what was not asked for stays.
+
+use std::{collections::BTreeSet, path::Path};
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use jobs::failpoint::Point;
+use postroom::ledger::{KeyRing, register};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use sqlx::{AssertSqlSafe, Row};
+
+use crate::{
+    harness::{FACEBOOK, INSTAGRAM, PLATFORMS, System, TIKTOK, eventually, picture},
+    support::{Answer, Door, ring},
+};
+
+/// A person, by the id that Meta's apps know them by.
+const PERSON: &str = "1000218475";
+/// In everything that a canary leaves behind.
+const CANARY: &str = "kanarienvogel";
+
+/// What Meta sends in its callback.
+fn callback(secret: &str, user: &str, issued_at: i64) -> String {
+    let payload = json!({
+        "algorithm": "HMAC-SHA256", "issued_at": issued_at, "expires": issued_at + 3600, "user_id": user,
+    });
+    let encoded = URL_SAFE_NO_PAD.encode(payload.to_string());
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(encoded.as_bytes());
+    format!("signed_request={}.{encoded}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+async fn call_back(door: &Door, body: String) -> Answer {
+    let request =
+        Request::post("/api/delete-data").header("content-type", "application/x-www-form-urlencoded");
+    door.send(request.body(Body::from(body)).unwrap()).await
+}
+
+async fn page(door: &Door, path: &str) -> Answer {
+    door.send(Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+async fn send_form(door: &Door, path: &str, body: &str) -> Answer {
+    let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    door.send(request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+/// A door behind which somebody has connected an account.
+async fn with_a_person() -> (Door, uuid::Uuid) {
+    let door = Door::open().await;
+    let account = door.account(FACEBOOK).await;
+    let named = format!(
+        "UPDATE account SET subject_id = '{PERSON}', subject_email = 'Dana@Example.com', name = '{CANARY}' \
+         WHERE id = '{account}'"
+    );
+    door.scratch.run(&named).await;
+    (door, account)
+}
+
+async fn frozen(door: &Door) -> i64 {
+    door.scratch.number("SELECT count(*) FROM account WHERE state = 'frozen' AND frozen_at IS NOT NULL").await
+}
+
+async fn requests(door: &Door) -> i64 {
+    door.scratch.number("SELECT count(*) FROM deletion_request").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn meta_is_answered_with_an_address_and_a_code_and_the_same_wish_has_the_same_code() {
+    // P-D6
+    let (door, _) = with_a_person().await;
+    let body = callback("app-secret", PERSON, 1_795_996_400);
+    let first = call_back(&door, body.clone()).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text);
+    assert!(first.header("content-type").starts_with("application/json"));
+    let (answer, fields) = (first.json(), BTreeSet::from(["url".to_owned(), "confirmation_code".to_owned()]));
+    assert_eq!(answer.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>(), fields);
+    let code = answer["confirmation_code"].as_str().unwrap();
+    assert!(code.len() >= 26 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+    assert_eq!(answer["url"], format!("http://localhost:3000/privacy/requests/{code}"));
+    assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
+    assert_eq!(call_back(&door, body).await.json(), answer);
+    assert_eq!(requests(&door).await, 1);
+    let later = call_back(&door, callback("app-secret", PERSON, 1_795_996_401)).await.json();
+    assert_ne!(later["confirmation_code"], code);
+    assert_eq!(door.hints.lock().unwrap().len(), 2, "a hint for each that was new");
+    // neither the person nor the code is kept
+    let kept = "SELECT count(*) FROM deletion_request r WHERE r::text LIKE '%1000218475%'";
+    assert_eq!(door.scratch.number(kept).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_meta_did_not_sign_changes_nothing_and_somebody_unknown_gets_a_code() {
+    let (door, _) = with_a_person().await;
+    let signed = callback("app-secret", PERSON, 7);
+    let (head, tail) = signed.split_once('.').unwrap();
+    for forged in [
+        callback("another", PERSON, 7),
+        String::new(),
+        "signed_request=".to_owned(),
+        "signed_request=a.b".to_owned(),
+        format!("{head}.{tail}x"),
+        format!("{head}.{}", URL_SAFE_NO_PAD.encode(r#"{"algorithm":"none","user_id":"1000218475"}"#)),
+        format!("{signed}&{signed}"),
+    ] {
+        let answer = call_back(&door, forged).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    assert_eq!((frozen(&door).await, requests(&door).await), (0, 0));
+    assert_eq!(call_back(&door, "x".repeat(5000)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let unknown = call_back(&door, callback("app-secret", "555", 7)).await;
+    assert_eq!(unknown.status, StatusCode::OK);
+    assert!(unknown.json()["confirmation_code"].is_string());
+    assert_eq!((frozen(&door).await, requests(&door).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_is_shown_by_the_code_alone_in_both_languages_and_names_nobody() {
+    // P-D12
+    let (door, account) = with_a_person().await;
+    let answer = call_back(&door, callback("app-secret", PERSON, 7)).await.json();
+    let path = format!("/privacy/requests/{}", answer["confirmation_code"].as_str().unwrap());
+    for (lang, dir, word) in [("en", "ltr", "being deleted"), ("he", "rtl", "נמחקים")] {
+        let shown = page(&door, &format!("{path}?lang={lang}")).await;
+        assert_eq!(shown.status, StatusCode::OK);
+        assert!(shown.text.contains(&format!("lang=\"{lang}\" dir=\"{dir}\"")), "{}", shown.text);
+        assert!(shown.text.contains(word), "{}", shown.text);
+        for secret in [CANARY, PERSON, "Dana", "example.com", &account.to_string(), "facebook"] {
+            assert!(!shown.text.to_lowercase().contains(&secret.to_lowercase()), "{secret} is shown");
+        }
+        assert_eq!(shown.header("cache-control"), "no-store");
+    }
+    for guess in ["aaaaaaaaaaaaaaaaaaaaaaaaaa", "short", "..%2f"] {
+        let missing = page(&door, &format!("/privacy/requests/{guess}")).await;
+        assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    }
+    let mut slowed = false;
+    for _ in 0..10 {
+        let guess = page(&door, "/privacy/requests/bbbbbbbbbbbbbbbbbbbbbbbbbb").await;
+        slowed |= guess.status == StatusCode::TOO_MANY_REQUESTS;
+    }
+    assert!(slowed, "who guesses has to wait");
+    assert_eq!(page(&door, &path).await.status, StatusCode::OK, "who knows has not");
+}
+
+/// The link of the last mail.
+async fn mailed(door: &Door, ring: &KeyRing) -> (String, String) {
+    let letters = door.scratch.ledger.letters(ring, 10).await.unwrap();
+    let (_, letter) = letters.last().unwrap();
+    let link = letter.text.split_whitespace().find(|word| word.starts_with("http")).unwrap();
+    (letter.to.clone(), link.trim_start_matches("http://localhost:3000").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_on_the_public_page_proves_the_address_and_the_link_is_good_once() {
+    // P-D6
+    let ((door, _), ring) = (with_a_person().await, ring());
+    let form = page(&door, "/privacy/delete?lang=he").await;
+    assert!(form.text.contains("dir=\"rtl\""), "{}", form.text);
+    assert_eq!(
+        send_form(&door, "/privacy/delete", "email=nobody").await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    let known = send_form(&door, "/privacy/delete", "email=dana%40example.com&lang=he").await;
+    let unknown = send_form(&door, "/privacy/delete", "email=nobody%40example.com&lang=he").await;
+    assert_eq!(
+        (known.status, &known.text),
+        (StatusCode::ACCEPTED, &unknown.text),
+        "no answer tells who is known"
+    );
+    assert_eq!((frozen(&door).await, requests(&door).await), (0, 0), "an address proves nothing");
+    door.scratch
+        .run("DELETE FROM deletion_letter WHERE created_at = (SELECT max(created_at) FROM deletion_letter)")
+        .await;
+    let (to, link) = mailed(&door, &ring).await;
+    assert_eq!(to, "dana@example.com");
+    assert_eq!(page(&door, &link).await.status, StatusCode::OK);
+    assert_eq!(requests(&door).await, 0, "programs open links too");
+    let path = link.split('?').next().unwrap();
+    let accepted = send_form(&door, path, "lang=he").await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+    assert!(accepted.text.contains("http://localhost:3000/privacy/requests/"), "{}", accepted.text);
+    assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
+    assert_eq!(send_form(&door, path, "lang=he").await.status, StatusCode::GONE);
+    assert_eq!(page(&door, &link).await.status, StatusCode::GONE);
+    assert_eq!(send_form(&door, "/privacy/delete/AAAAAAAAAAAAAAAAAAAAAA", "").await.status, StatusCode::GONE);
+    // nothing that is kept of it is in the clear
+    for table in ["deletion_ask", "deletion_letter", "deletion_request"] {
+        let clear = format!("SELECT count(*) FROM {table} t WHERE lower(t::text) LIKE '%dana%'");
+        assert_eq!(door.scratch.number(&clear).await, 0, "{table}");
+    }
+    // a day later a link is stale
+    send_form(&door, "/privacy/delete", "email=late%40example.com").await;
+    door.scratch.run("UPDATE deletion_ask SET expires_at = ledger_now()").await;
+    let (_, late) = mailed(&door, &ring).await;
+    assert_eq!(page(&door, &late).await.status, StatusCode::GONE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_staff_asks_within_its_workspace_alone() {
+    let (door, account) = with_a_person().await;
+    let other = door.scratch.ledger.add_workspace("Butcher").await.unwrap();
+    let theirs = door.account_of(other, TIKTOK, &json!({})).await;
+    let ask = async |body: Value| {
+        let request = door.request(&axum::http::Method::POST, "/api/v1/privacy/requests");
+        let request = request.header("content-type", "application/json");
+        door.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    for wrong in [
+        json!({ "kind": "deletion" }),
+        json!({ "kind": "export", "email": "dana@example.com" }),
+        json!({ "kind": "deletion", "account_ids": ["x"] }),
+        json!({ "kind": "deletion", "email": "dana@example.com", "more": 1 }),
+    ] {
+        assert_eq!(ask(wrong.clone()).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+    let nothing = ask(json!({ "kind": "deletion", "account_ids": [theirs] })).await;
+    assert_eq!((nothing.status, &nothing.json()["accounts"]), (StatusCode::ACCEPTED, &json!(0)));
+    let asked = ask(json!({ "kind": "deletion", "account_ids": [account], "reason": "a mail" })).await.json();
+    assert_eq!(
+        (&asked["accounts"], &asked["state"], frozen(&door).await),
+        (&json!(1), &json!("draining"), 1)
+    );
+    let path = format!("/api/v1/privacy/requests/{}", asked["id"].as_str().unwrap());
+    let own = door.request(&axum::http::Method::GET, &path).body(Body::empty()).unwrap();
+    assert_eq!(door.send(own).await.status, StatusCode::OK);
+    let key = door.key_for(Some(other), postroom::ledger::keys::Scope::ALL).await;
+    let foreign = Request::get(&path).header("authorization", format!("Bearer {key}"));
+    assert_eq!(door.send(foreign.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_FOUND);
+}
+
+/// Every column of a database, by its table; partitions are their parents.
+async fn columns(door: &Door) -> BTreeSet<String> {
+    let rows = sqlx::query(
+        "SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || k.relname || '.' || a.attname AS name
+         FROM pg_attribute a JOIN pg_class k ON k.oid = a.attrelid JOIN pg_namespace n ON n.oid = k.relnamespace
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND k.relkind IN ('r', 'p') AND NOT k.relispartition
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%'
+           AND k.relname <> '_sqlx_migrations'",
+    );
+    let rows = rows.fetch_all(&mut door.scratch.connection().await).await.unwrap();
+    rows.into_iter().map(|row| row.get::<String, _>("name")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_column_there_is_stands_in_the_register() {
+    let door = Door::open().await;
+    let declared: BTreeSet<String> = register::all()
+        .flat_map(|store| {
+            let personal = store.personal.iter().map(|(name, _)| *name);
+            personal.chain(store.plain.iter().copied()).map(|column| format!("{}.{column}", store.name))
+        })
+        .collect();
+    let there = columns(&door).await;
+    let undeclared: Vec<_> = there.difference(&declared).collect();
+    assert!(
+        undeclared.is_empty(),
+        "say in ledger/register what these hold and how they are emptied: {undeclared:?}"
+    );
+    let gone: Vec<_> = declared.difference(&there).collect();
+    assert!(gone.is_empty(), "these are declared and not there: {gone:?}");
+    door.scratch.run("ALTER TABLE post ADD COLUMN planted text").await;
+    assert!(!columns(&door).await.is_subset(&declared), "a column that nobody declared is found");
+}
+
+/// Connects the sandbox's three accounts once more, as one person's.
+async fn owned_by(system: &System, person: &str, email: &str) {
+    for (platform, id, token) in [
+        (FACEBOOK, "104000000000001", json!({ "access_token": "sandbox-page-token" })),
+        (INSTAGRAM, "17841400000000001", json!({ "access_token": "sandbox-page-token" })),
+        (TIKTOK, "sandbox-open-id", json!({ "access_token": "sandbox-tiktok-access", "refresh_token": "r" })),
+    ] {
+        let add = ["account", "add", "--workspace", "Bakery", "--offline", "--platform", platform];
+        let of = ["--external-id", id, "--name", CANARY, "--subject-id", person, "--subject-email", email];
+        system.postroom(&[&add[..], &of[..]].concat(), &token.to_string()).await;
+    }
+}
+
+/// Asks for the deletion of a person by the shell; gives the request's id and the path of its state.
+async fn deleted(system: &System, args: &[&str]) -> (String, String) {
+    let asked = system.told(&[&["delete-subject"], args].concat()).await;
+    (asked["id"].as_str().unwrap().to_owned(), asked["url"].as_str().unwrap().to_owned())
+}
+
+/// Waits until a request is done, and gives its receipt's file.
+async fn done(system: &System, id: &str) -> Value {
+    eventually("the deletion", || async {
+        let query = format!("SELECT stage::text FROM deletion_request WHERE id = '{id}'");
+        let stage: String =
+            sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&system.database.pool).await.unwrap();
+        if stage == "done" { Ok(()) } else { Err(stage) }
+    })
+    .await;
+    serde_json::from_str(&system.postroom(&["deletion", "receipt", id], "").await).unwrap()
+}
+
+/// What a receipt says, once its signature is verified by the key that the house publishes.
+async fn verified(system: &System, receipt: &Value) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, key) = (folder.path().join("receipt.json"), folder.path().join("key.pem"));
+    std::fs::write(&file, receipt.to_string()).unwrap();
+    let url = system.url(&format!("/.well-known/receipt-keys/{}", receipt["key_id"].as_str().unwrap()));
+    let pem = crate::harness::client().get(url).send().await.unwrap().text().await.unwrap();
+    std::fs::write(&key, pem).unwrap();
+    let args = ["verify-receipt", file.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let told = system.told(&args).await;
+    assert_eq!((&told["valid"], &told["key_was_given"]), (&json!(true), &json!(true)));
+    told["receipt"].clone()
+}
+
+fn erased(receipt: &Value, store: &str) -> i64 {
+    let stores = receipt["stores"].as_array().unwrap();
+    let found = stores.iter().find(|it| it["store"] == store);
+    found.unwrap_or_else(|| panic!("{store} is not in {receipt}"))["erased"].as_i64().unwrap()
+}
+
+/// What a backup of the ledger holds.
+async fn dump(system: &System) -> String {
+    let program = Path::new(&std::env::var("POSTROOM_PG_BIN").unwrap_or_default()).join("pg_dump");
+    let args = ["--dbname", &system.database.url];
+    let ran = tokio::process::Command::new(program).args(args).output().await.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// The files that the object store has.
+fn stored(system: &System) -> Vec<std::path::PathBuf> {
+    let bucket = system.addresses["bucket"].as_str().unwrap();
+    let inside = |path: &std::path::PathBuf| path.components().any(|part| part.as_os_str() == bucket);
+    files(&system.logs().join("sandbox"))
+        .into_iter()
+        .filter(inside)
+        .filter(|path| !is_tombstone(path))
+        .collect()
+}
+
+fn is_tombstone(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "deletions")
+}
+
+/// Everything that Redis holds, as text.
+async fn redis_dump(system: &System) -> String {
+    let client = redis::Client::open(system.environment["REDIS_URL"].as_str()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let mut all = String::new();
+    for key in keys {
+        let bytes: Option<Vec<u8>> = redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap();
+        all += &key;
+        all += &String::from_utf8_lossy(&bytes.unwrap_or_default());
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
+    // P-D5 P-D7 P-D8 P-D9 P-D10 P-D14
+    let system = System::with_workers(1).await;
+    let email = format!("{CANARY}@example.com");
+    owned_by(&system, PERSON, &email).await;
+    let media = system.upload(&format!("{CANARY}.jpg"), picture()).await;
+    let wish = system.wish(&format!("{CANARY} sings"), &[FACEBOOK, INSTAGRAM], std::slice::from_ref(&media));
+    let (_, sung) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    system.all_live_once(&[sung["id"].as_str().unwrap().to_owned()]).await;
+    let mut later = system.wish(&format!("{CANARY} will sing"), &[FACEBOOK], &[media]);
+    later["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
+    let (status, _) = system.api(Method::POST, "/api/v1/posts", Some(&later)).await;
+    assert_eq!(status, 202);
+    assert!(dump(&system).await.contains(CANARY) && !stored(&system).is_empty(), "it leaves traces");
+    let (id, url) = deleted(&system, &["--email", &email, "--mail", "--reason", CANARY]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    let dump = dump(&system).await;
+    // bytes are dumped in hex
+    let hidden = hex::encode(CANARY);
+    let leaks = |line: &&str| [CANARY, hidden.as_str()].iter().any(|it| line.to_lowercase().contains(it));
+    let found: Vec<_> = dump.lines().filter(leaks).collect();
+    assert!(found.is_empty(), "{found:?}");
+    assert!(!dump.contains(PERSON) && !dump.contains("104000000000001"), "its ids are gone too");
+    assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
+    for path in files(&system.logs().join("sandbox")).into_iter().filter(|path| is_tombstone(path)) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert!(!text.contains(CANARY) && !text.contains(PERSON), "{text}");
+    }
+    assert!(!redis_dump(&system).await.contains(CANARY));
+    for log in ["web-0.log", "worker-0.log"] {
+        let text = std::fs::read_to_string(system.logs().join(log)).unwrap();
+        assert!(!text.to_lowercase().contains(CANARY), "{log}");
+    }
+    assert_eq!((&receipt["request"], &receipt["covered"]["accounts"]), (&json!(id), &json!(3)));
+    assert_eq!((&receipt["verified"]["left"], &receipt["publications"]["given_up"]), (&json!(0), &json!(1)));
+    for clock in ["tokens", "everything"] {
+        assert_eq!(receipt["clocks"][clock]["kept"], json!(true), "{receipt}");
+    }
+    for (store, least) in
+        [("account", 3), ("publication", 3), ("post", 2), ("media", 1), ("files", 1), ("remote_call", 3)]
+    {
+        assert!(erased(&receipt, store) >= least, "{store}: {receipt}");
+    }
+    let answers: Vec<_> = receipt["grants"].as_array().unwrap().iter().map(|it| &it["answer"]).collect();
+    assert!(answers.iter().all(|it| **it == "revoked" || **it == "already"), "{answers:?}");
+    assert!(!receipt.to_string().to_lowercase().contains(CANARY));
+    // the networks took the grants back
+    let calls = system.control("calls").await;
+    for call in ["permissions", "revoke"] {
+        assert!(calls["data"].as_array().unwrap().iter().any(|it| it["call"] == call), "{call}");
+    }
+    let shown = crate::harness::client().get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(shown.contains("Your data is deleted"), "{shown}");
+    // the person is told, by a mail that only its sender opens
+    let ring = KeyRing::parse(&system.environment["POSTROOM_KEYS"]).unwrap();
+    let ledger =
+        postroom::ledger::Ledger::open(&system.database.url.clone().into(), postroom::ledger::Role::Owner, 1);
+    let letters = ledger.unwrap().letters(&ring, 10).await.unwrap();
+    assert_eq!(letters.iter().map(|(_, letter)| letter.to.as_str()).collect::<Vec<_>>(), [email.as_str()]);
+    openssl_agrees(&system, &id).await;
+}
+
+/// What we verify, everybody verifies.
+async fn openssl_agrees(system: &System, id: &str) {
+    let receipt = done(system, id).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: Vec<u8>| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let field = |name: &str| receipt[name].as_str().unwrap().to_owned();
+    let decode = |name: &str| base64::engine::general_purpose::STANDARD.decode(field(name)).unwrap();
+    let (payload, signature) = (write("payload", decode("payload")), write("signature", decode("signature")));
+    let key = write("key.pem", field("public_key").into_bytes());
+    let args =
+        ["pkeyutl", "-verify", "-pubin", "-inkey", &key, "-rawin", "-in", &payload, "-sigfile", &signature];
+    let ran = tokio::process::Command::new("openssl").args(args).output().await.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let forged = write("forged", b"{}".to_vec());
+    let args =
+        ["pkeyutl", "-verify", "-pubin", "-inkey", &key, "-rawin", "-in", &forged, "-sigfile", &signature];
+    assert!(!tokio::process::Command::new("openssl").args(args).output().await.unwrap().status.success());
+}
+
+/// Keeps, outside of what is deleted, when each commit was armed.
+async fn watch_arming(system: &System) {
+    for statement in [
+        "CREATE TABLE armed_at (at timestamptz NOT NULL)",
+        "CREATE FUNCTION note_arming() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+         BEGIN INSERT INTO public.armed_at VALUES (NEW.started_at); RETURN NEW; END $$",
+        "CREATE TRIGGER note_arming AFTER INSERT ON remote_call FOR EACH ROW WHEN (NEW.kind = 'commit')
+         EXECUTE FUNCTION note_arming()",
+    ] {
+        sqlx::query(statement).execute(&system.database.pool).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_armed_after_the_freeze_wherever_a_publication_was() {
+    let mut system = System::start().await;
+    watch_arming(&system).await;
+    let points = [
+        Point::AfterClaim,
+        Point::AfterPrepareLogged,
+        Point::AfterPrepareAnswer,
+        Point::AfterPrepared,
+        Point::AfterArm,
+        Point::BeforeCommitSend,
+        Point::AfterCommitAnswer,
+        Point::AfterSeen,
+    ];
+    for (n, point) in points.into_iter().enumerate() {
+        let (person, account) = a_page(&system, n).await;
+        let words = format!("under way at {}", point.word());
+        let wish = json!({ "caption": words, "kind": "post", "targets": [{ "account_id": account }] });
+        system.start_worker(&[(point.word(), "kill9")]);
+        assert_eq!(system.api(Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+        assert_eq!(system.workers[0].ended().await, None, "{} was not reached", point.word());
+        let (id, _) = deleted(&system, &["--meta-user-id", &person]).await;
+        let armed = system.database.count("SELECT count(*) FROM armed_at").await;
+        system.start_worker(&[]);
+        let receipt = verified(&system, &done(&system, &id).await).await;
+        assert_eq!(system.database.count("SELECT count(*) FROM armed_at").await, armed, "{}", point.word());
+        assert!(system.effects(FACEBOOK, &words).await.len() <= 1);
+        let told = &receipt["publications"];
+        let (before, under_way) = (&told["given_up"], &told["under_way_when_asked"]);
+        assert_eq!(
+            before.as_i64().unwrap() + under_way.as_i64().unwrap(),
+            i64::from(point != Point::AfterSeen)
+        );
+        system.workers.clear();
+    }
+}
+
+/// One more Page of the sandbox's, and a person of its own.
+async fn a_page(system: &System, n: usize) -> (String, String) {
+    let (page, person) = (format!("2040000000000{n:02}"), format!("77000{n}"));
+    let access = format!("page-{page}");
+    let account = json!({
+        "platform": FACEBOOK, "external_id": page, "name": page, "access_token": access,
+    });
+    system.tell("accounts", &account).await;
+    let add = ["account", "add", "--workspace", "Bakery", "--offline", "--platform", FACEBOOK];
+    let of = ["--external-id", &page, "--name", &page, "--subject-id", &person];
+    let pair = json!({ "access_token": access }).to_string();
+    let account = system.postroom(&[&add[..], &of[..]].concat(), &pair).await;
+    (person, account)
+}
+
+/// The same with a post that is due much later.
+async fn another_person(system: &System, n: usize) -> String {
+    let (person, account) = a_page(system, n).await;
+    let media = system.upload(&format!("{n}.jpg"), picture()).await;
+    let wish = json!({ "caption": format!("killed at {n}"), "kind": "post", "media_ids": [media],
+                       "targets": [{ "account_id": account }], "schedule": { "at": "2027-06-01T09:00:00Z" } });
+    assert_eq!(system.api(Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+    person
+}
+
+async fn killed_at(system: &mut System, n: usize, armed: (&str, &str)) {
+    let person = another_person(system, n).await;
+    let (id, _) = deleted(system, &["--meta-user-id", &person, "--email", "somebody@example.com"]).await;
+    system.start_worker(&[armed]);
+    assert_eq!(system.workers[0].ended().await, None, "{} was not reached", armed.0);
+    system.start_worker(&[]);
+    let receipt = verified(system, &done(system, &id).await).await;
+    assert_eq!((&receipt["verified"]["left"], &receipt["covered"]["accounts"]), (&json!(0), &json!(1)));
+    let told = "SELECT count(*) FROM deletion_letter WHERE kind = 'done'";
+    assert_eq!(system.database.count(told).await, i64::try_from(n).unwrap(), "told once");
+    assert_eq!(system.database.count("SELECT count(*) FROM receipt_key").await, 1);
+    assert_eq!(stored(system), Vec::<std::path::PathBuf>::new(), "{}", armed.0);
+    system.workers.clear();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_step_of_a_deletion_leaves_it_done_once() {
+    let mut system = System::start().await;
+    killed_at(&mut system, 1, (Point::AfterDeletionTurn.word(), "kill9")).await;
+    killed_at(&mut system, 2, (Point::AfterRevokeLogged.word(), "kill9")).await;
+    killed_at(&mut system, 3, (Point::AfterRevokeAnswer.word(), "kill9")).await;
+    killed_at(&mut system, 4, (Point::AfterShredded.word(), "kill9")).await;
+    killed_at(&mut system, 5, (Point::AfterPurgeBatch.word(), "kill9")).await;
+    killed_at(&mut system, 6, (Point::AfterFilesErased.word(), "kill9")).await;
+    killed_at(&mut system, 7, (Point::AfterVerified.word(), "kill9")).await;
+    killed_at(&mut system, 8, (Point::AfterTold.word(), "kill9")).await;
+    killed_at(&mut system, 9, (Point::AfterForgotten.word(), "kill9")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_destroyed_in_time_although_the_network_is_away() {
+    // P-D7
+    let mut system = System::start().await;
+    system.environment.insert("POSTROOM__DELETION__SHRED".into(), "4s".into());
+    system.environment.insert("POSTROOM__DELETION__DRAIN".into(), "1s".into());
+    system.fault(json!({ "call": "permissions", "fault": "no_effect_then_500" })).await;
+    let person = another_person(&system, 1).await;
+    system.start_worker(&[]);
+    let (id, _) = deleted(&system, &["--meta-user-id", &person]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!(receipt["grants"][0]["answer"], json!("given_up"), "{receipt}");
+    assert!(receipt["grants"][0]["asked"].as_i64().unwrap() >= 2, "{receipt}");
+    assert_eq!(
+        system.database.count("SELECT count(*) FROM vault.token").await,
+        4,
+        "those of the others are there"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_another_connection_needs_is_not_taken_back() {
+    let system = System::with_workers(1).await;
+    owned_by(&system, PERSON, "dana@example.com").await;
+    let page = system.account(FACEBOOK).to_owned();
+    let (id, _) = deleted(&system, &["--account", &page]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!(receipt["grants"][0]["answer"], json!("superseded"), "{receipt}");
+    let post = system.post("the other one goes on", &[INSTAGRAM]).await;
+    system.all_live_once(&[post]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_connected_anew_is_not_hit_by_the_old_request() {
+    let mut system = System::start().await;
+    let connect = async |system: &System| {
+        let add = ["account", "add", "--workspace", "Bakery", "--offline", "--platform", FACEBOOK];
+        let of = ["--external-id", "204000000000001", "--name", "Bakery", "--subject-id", "770001"];
+        let pair = json!({ "access_token": "page-204000000000001" }).to_string();
+        system.postroom(&[&add[..], &of[..]].concat(), &pair).await
+    };
+    let page = json!({ "platform": FACEBOOK, "external_id": "204000000000001", "name": "Bakery",
+                       "access_token": "page-204000000000001" });
+    system.tell("accounts", &page).await;
+    let old = connect(&system).await;
+    let callback = callback("app-secret", "770001", 1_795_996_400);
+    let send = || {
+        crate::harness::client()
+            .post(system.url("/api/delete-data"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(callback.clone())
+            .send()
+    };
+    let first: Value = send().await.unwrap().json().await.unwrap();
+    // the person has thought better of it before anything was done
+    let new = connect(&system).await;
+    assert_ne!(new, old, "what is being erased is not connected again");
+    let again: Value = send().await.unwrap().json().await.unwrap();
+    assert_eq!(again, first, "a redelivery is the same request");
+    let id: String = sqlx::query_scalar("SELECT id::text FROM deletion_request")
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    system.start_worker(&[]);
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!((erased(&receipt, "account"), &receipt["grants"][0]["answer"]), (1, &json!("superseded")));
+    let wish = json!({ "caption": "back again", "kind": "post", "targets": [{ "account_id": new }] });
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_person_shares_with_another_account_stays_there() {
+    let system = System::with_workers(1).await;
+    let media = system.upload("shared.jpg", picture()).await;
+    let wish = system.wish("shared by two", &PLATFORMS[..2], &[media]);
+    let (_, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    let post = post["id"].as_str().unwrap().to_owned();
+    system.all_live_once(std::slice::from_ref(&post)).await;
+    let (id, _) = deleted(&system, &["--account", system.account(FACEBOOK)]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!(
+        (erased(&receipt, "publication"), erased(&receipt, "post"), erased(&receipt, "media")),
+        (1, 0, 0)
+    );
+    let (_, left) = system.api(Method::GET, &format!("/api/v1/posts/{post}"), None).await;
+    assert_eq!(left["publications"].as_array().unwrap().len(), 1, "{left}");
+    assert!(!stored(&system).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_emptied_holds_up_its_own_request_alone() {
+    let system = System::with_workers(1).await;
+    let (first, second) = (another_person(&system, 1).await, another_person(&system, 2).await);
+    let account = "(SELECT id FROM account WHERE subject_id = '770001')";
+    for statement in [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN RAISE EXCEPTION 'stale' USING ERRCODE = 'P0001'; END $$"
+            .to_owned(),
+        format!(
+            "INSERT INTO account_fact (account_id, kind, value) SELECT a.id, 'token', '1' FROM {account} a"
+        ),
+        "CREATE TRIGGER refuse BEFORE DELETE ON account_fact FOR EACH ROW EXECUTE FUNCTION refuse()"
+            .to_owned(),
+    ] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&system.database.pool).await.unwrap();
+    }
+    let (stuck, _) = deleted(&system, &["--meta-user-id", &first]).await;
+    let (fine, _) = deleted(&system, &["--meta-user-id", &second]).await;
+    done(&system, &fine).await;
+    eventually("the other to be stuck where it is", || async {
+        let at = "SELECT count(*) FROM deletion_step WHERE store = 'account_fact' AND done_at IS NULL";
+        if system.database.count(at).await == 1 { Ok(()) } else { Err("elsewhere".into()) }
+    })
+    .await;
+    let after = "SELECT count(*) FROM account WHERE subject_id = '770001'";
+    assert_eq!(system.database.count(after).await, 1, "nothing that comes later is done");
+    sqlx::query("DROP TRIGGER refuse ON account_fact").execute(&system.database.pool).await.unwrap();
+    let receipt = verified(&system, &done(&system, &stuck).await).await;
+    assert_eq!(erased(&receipt, "account_fact"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_restore_brings_back_is_deleted_again() {
+    let mut system = System::start().await;
+    let person = another_person(&system, 1).await;
+    let before: Value =
+        serde_json::from_str(&system.postroom(&["restore", "--check", "--json"], "").await).unwrap();
+    assert_eq!(before["deletions"], json!([]));
+    system.web.take().unwrap().kill9().await;
+    system.database.back_up().await;
+    system.start_web().await;
+    system.start_worker(&[]);
+    let (id, _) = deleted(&system, &["--meta-user-id", &person]).await;
+    done(&system, &id).await;
+    // the network no longer knows what was deleted; the backup does
+    for mut process in system.workers.drain(..).chain(system.web.take()) {
+        process.kill9().await;
+    }
+    system.database.restore().await;
+    let there = "SELECT count(*) FROM account WHERE subject_id = '770001'";
+    assert_eq!(system.database.count(there).await, 1, "it is back");
+    assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 0);
+    let check = system.told(&["restore", "--check"]).await;
+    assert_eq!(check["deletions"], json!([id]));
+    assert_eq!(
+        system.database.count("SELECT count(*) FROM deletion_request").await,
+        0,
+        "a check changes nothing"
+    );
+    system.told(&["restore"]).await;
+    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
+    system.start_web().await;
+    system.start_worker(&[]);
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!((system.database.count(there).await, &receipt["covered"]["accounts"]), (0, &json!(1)));
+    let again = system.told(&["restore", "--check"]).await;
+    assert_eq!(again["deletions"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_does_not_go_on_shows_where_it_is_watched() {
+    let (door, _) = with_a_person().await;
+    call_back(&door, callback("app-secret", PERSON, 7)).await;
+    let late = async || page(&door, "/readyz").await.json()["late_queues"].as_array().unwrap().clone();
+    assert_eq!(late().await, Vec::<Value>::new());
+    for behind in [
+        "moved_at = ledger_now() - interval '61 minutes'",
+        "moved_at = ledger_now(), received_at = ledger_now() - interval '13 hours'",
+        "moved_at = ledger_now(), shredded_at = ledger_now(), received_at = ledger_now() - interval '16 days'",
+    ] {
+        door.scratch.run(&format!("UPDATE deletion_request SET {behind}")).await;
+        let told = late().await;
+        assert_eq!(told.len(), 1, "{behind}: {told:?}");
+        assert!(told[0]["why"].as_str().unwrap().contains("does not go on as promised"));
+    }
+    door.scratch.run("UPDATE deletion_request SET stage = 'done', done_at = ledger_now()").await;
+    assert_eq!(late().await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_may_leave_the_ring_while_a_deletion_is_under_way() {
+    let mut system = System::start().await;
+    let person = another_person(&system, 1).await;
+    let (id, _) = deleted(&system, &["--meta-user-id", &person, "--email", "dana@example.com"]).await;
+    let (old, new) =
+        (system.environment["POSTROOM_KEYS"].clone(), system.postroom(&["keys", "generate"], "").await);
+    system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
+    system.postroom(&["keys", "rotate"], "").await;
+    system.environment.insert("POSTROOM_KEYS".into(), new.clone());
+    system.start_worker(&[]);
+    done(&system, &id).await;
+    let ledger =
+        postroom::ledger::Ledger::open(&system.database.url.clone().into(), postroom::ledger::Role::Owner, 1);
+    let letters = ledger.unwrap().letters(&KeyRing::parse(&new).unwrap(), 10).await.unwrap();
+    assert_eq!(letters[0].1.to, "dana@example.com");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_gets_a_copy_of_everything_and_nothing_is_changed_by_that() {
+    // P-D1 P-D3
+    let system = System::start().await;
+    owned_by(&system, PERSON, "dana@example.com").await;
+    let media = system.upload("dana.jpg", picture()).await;
+    let mut wish = system.wish("what dana wrote", &[FACEBOOK], &[media]);
+    wish["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
+    assert_eq!(system.api(Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+    let printed = system.postroom(&["export-subject", "--email", "Dana@example.com"], "").await;
+    let rows: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of =
+        |store: &str| rows.iter().filter(|it| it["store"] == store).map(|it| &it["row"]).collect::<Vec<_>>();
+    assert_eq!((of("account").len(), of("publication").len(), of("media").len()), (3, 1, 1));
+    assert_eq!(of("post")[0]["caption"], "what dana wrote");
+    assert_eq!((of("vault.token").len(), &of("vault.token")[0]["sealed"]), (4, &Value::Null));
+    assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 0);
+    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'active'").await, 3);
+    let nobody = system.postroom(&["export-subject", "--email", "nobody@example.com"], "").await;
+    assert_eq!(nobody, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_flooded_with_links() {
+    let door = Door::open().await;
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        answers.push(send_form(&door, "/privacy/delete", "email=dana%40example.com").await.status);
+    }
+    assert!(answers.contains(&StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
+    let other = send_form(&door, "/privacy/delete", "email=noa%40example.com").await;
+    assert_eq!(other.status, StatusCode::ACCEPTED, "somebody else may ask");
+}

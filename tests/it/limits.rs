@@ -1,0 +1,145 @@
+//! How often somebody may ask, and what it costs to be told that it is too often.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{Method, Request, StatusCode},
+};
+use postroom::ledger::{keys::Scope, people::MemberRole};
+
+use crate::{
+    console::{Browser, hidden},
+    support::{Answer, Door},
+};
+
+async fn from(door: &Door, address: &str, path: &str, bearer: &str) -> Answer {
+    let address: SocketAddr = address.parse().expect("an address");
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(path)
+        .header("authorization", format!("Bearer {bearer}"))
+        .extension(ConnectInfo(address));
+    door.send(request.body(Body::empty()).expect("a request")).await
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_when_to_go_on_and_others_are_not_held_up() {
+    let door = Door::open_with(|house| house.web.key_rate = 1).await;
+    let mut good = 0;
+    // one more comes free each second, while the machine takes its time
+    let told = loop {
+        let answer = door.get("/api/v1/posts").await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        good += 1;
+        assert!(good < 200, "nobody is ever refused");
+    };
+    assert!(good >= 10, "{good}");
+    assert_eq!(told.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(told.json()["type"], "urn:postroom:problem:too-often");
+    let seconds: u32 = told.header("retry-after").parse().expect("seconds");
+    assert!((1..=2).contains(&seconds));
+    let other = door.key_for(Some(door.workspace), &[Scope::PostsRead]).await;
+    assert_eq!(from(&door, "9.9.9.9:1", "/api/v1/posts", &other).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_refused_before_anything_is_looked_up() {
+    let door = Door::open_with(|house| house.web.address_rate = 1).await;
+    let mut unknown = 0;
+    while from(&door, &format!("9.9.9.9:{unknown}"), "/api/v1/posts", "pr_nobody").await.status
+        == StatusCode::UNAUTHORIZED
+    {
+        unknown += 1;
+        assert!(unknown < 200, "nobody is ever refused");
+    }
+    assert!(unknown >= 10, "{unknown}");
+    let refused = from(&door, "9.9.9.9:99", "/api/v1/posts", &door.key).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM api_key WHERE last_used_at IS NOT NULL").await, 0);
+    assert_eq!(from(&door, "[::ffff:9.9.9.9]:1", "/posts", "").await.status, StatusCode::TOO_MANY_REQUESTS);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(from(&door, "9.9.9.9:1", path, "").await.status, StatusCode::OK, "{path} is not counted");
+    }
+    assert_eq!(from(&door, "9.9.9.8:1", "/api/v1/posts", &door.key).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn somebody_who_clicks_too_often_is_told_so() {
+    let door = Door::open_with(|house| house.web.person_rate = 1).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let mut clicks = 0;
+    let told = loop {
+        let status = browser.get("/posts").await.status;
+        if status != StatusCode::OK {
+            break status;
+        }
+        clicks += 1;
+        assert!(clicks < 200, "nobody is ever refused");
+    };
+    assert_eq!((told, clicks >= 5), (StatusCode::TOO_MANY_REQUESTS, true), "{clicks}");
+    let mut other = Browser::of(&door, MemberRole::Viewer).await;
+    assert_eq!(other.get("/posts").await.status, StatusCode::OK);
+}
+
+/// Attempts to sign in from this address with these e-mail addresses; each one's answer and how long it took.
+async fn attempts(door: &Door, count: usize, email: impl Fn(usize) -> String) -> Vec<(StatusCode, Duration)> {
+    let page = door.send(Request::get("/sign-in").body(Body::empty()).expect("a request")).await;
+    let (token, cookie) = (hidden(&page.text, "token"), page.header("set-cookie").to_owned());
+    let cookie = cookie.split(';').next().expect("a cookie");
+    let mut seen = Vec::new();
+    for n in 0..count {
+        let address: SocketAddr = "9.9.9.9:1".parse().expect("an address");
+        let email = email(n);
+        let form = [("token", token.as_str()), ("email", email.as_str()), ("password", "guess")];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = Request::post("/sign-in")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("cookie", cookie)
+            .extension(ConnectInfo(address))
+            .body(Body::from(body))
+            .expect("a request");
+        let begun = Instant::now();
+        let status = door.send(request).await.status;
+        seen.push((status, begun.elapsed()));
+    }
+    seen
+}
+
+/// What it costs when nothing else on the machine is in the way: a tenth of them cost less.
+fn cost(mut spans: Vec<Duration>) -> Duration {
+    spans.sort_unstable();
+    spans[spans.len() / 10]
+}
+
+#[tokio::test]
+async fn attempts_to_sign_in_beyond_the_limit_cost_less_than_a_millisecond_each() {
+    let door = Door::open().await;
+    door.person("noa@example.org", MemberRole::Author).await;
+    let seen = attempts(&door, 206, |_| "noa@example.org".to_owned()).await;
+    assert!(seen[..6].iter().all(|it| it.0 == StatusCode::UNPROCESSABLE_ENTITY), "{seen:?}");
+    let beyond = &seen[6..];
+    assert!(beyond.iter().all(|it| it.0 == StatusCode::TOO_MANY_REQUESTS), "{seen:?}");
+    let cost = cost(beyond.iter().map(|it| it.1).collect());
+    println!("an attempt beyond the limit costs {cost:?}, one within it {:?}", seen[0].1);
+    assert!(cost < Duration::from_millis(1), "{cost:?}");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM audit WHERE action = 'sign_in_failed'").await, 1);
+}
+
+#[tokio::test]
+async fn who_guesses_with_many_names_is_slowed_by_the_address() {
+    let door = Door::open_with(|house| house.web.sign_in_rate = 1).await;
+    let seen = attempts(&door, 60, |n| format!("{n}@example.org")).await;
+    let refused = seen.iter().filter(|it| it.0 == StatusCode::TOO_MANY_REQUESTS).count();
+    assert!(seen[..10].iter().all(|it| it.0 == StatusCode::UNPROCESSABLE_ENTITY), "{seen:?}");
+    assert!(refused >= 30, "{refused} of 60 were refused");
+    let beyond = seen.iter().filter(|it| it.0 == StatusCode::TOO_MANY_REQUESTS).map(|it| it.1);
+    let cost = cost(beyond.collect());
+    assert!(cost < Duration::from_millis(1), "{cost:?}");
+}

@@ -1,0 +1,539 @@
+//! Who gets in where: every route that answers, with every scope and every role, with ids of its own workspace and with
+//! another's. What answers is asked of the router itself: a route that this table does not have fails a test.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use postroom::{
+    ledger::{keys::Scope, people::MemberRole},
+    web,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    console::Browser,
+    support::{Answer, Door, Part, house, multipart, png},
+};
+
+/// What a route wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// Nothing: it is public, or its address is the permission, or it checks a signature or a token of its own.
+    Nothing,
+    /// The key of a workspace, with this scope.
+    Key(Scope),
+    /// The key of a workspace, or an operator's, with this scope.
+    AnyKey(Scope),
+    /// Any key at all, and no token that stands for one.
+    Holder,
+    /// Somebody signed in who may at least this.
+    Role(MemberRole),
+    /// Somebody signed in, wherever.
+    SignedIn,
+}
+
+use Wants::{AnyKey, Holder, Key, Nothing, Role, SignedIn};
+
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+enum Sends {
+    None,
+    /// JSON; `{account}` and the like stand for ids.
+    Json(&'static str),
+    /// A picture.
+    File,
+    /// Fields of a form, besides its token.
+    Form(&'static [(&'static str, &'static str)]),
+    /// The same, as a form that may carry files.
+    Parts,
+}
+
+struct Line {
+    method: Method,
+    path: &'static str,
+    wants: Wants,
+    /// What goes into the path, in order; of another workspace each of them is nothing.
+    ids: &'static [&'static str],
+    sends: Sends,
+    /// What is true of one's own things before.
+    before: &'static str,
+    /// What whoever may is answered about one's own.
+    own: u16,
+}
+
+const FAILED: &str = "UPDATE publication SET state = 'failed' WHERE workspace_id = '{workspace}'";
+const PUBLIC: &str = "UPDATE publication SET state = 'published', public_id = '1', published_at = ledger_now() \
+                      WHERE workspace_id = '{workspace}'";
+const HELD: &str = "UPDATE publication SET state = 'held', hold_reason = 'h', handle_id = id::text, handle_kind = 'x', \
+                    armed_at = ledger_now() WHERE workspace_id = '{workspace}'";
+const STOPPED: &str = "INSERT INTO pause (scope, subject, reason, by_operator) \
+                       VALUES ('queue_of_workspace', 'publish/{workspace}', 'x', false) ON CONFLICT DO NOTHING";
+const GOES_ON: &str = "DELETE FROM pause";
+
+fn line(
+    method: Method,
+    path: &'static str,
+    wants: Wants,
+    ids: &'static [&'static str],
+    sends: Sends,
+    own: u16,
+) -> Line {
+    Line { method, path, wants, ids, sends, before: "", own }
+}
+
+fn get(path: &'static str, wants: Wants, ids: &'static [&'static str], own: u16) -> Line {
+    line(Method::GET, path, wants, ids, Sends::None, own)
+}
+
+fn post(path: &'static str, wants: Wants, ids: &'static [&'static str], sends: Sends, own: u16) -> Line {
+    line(Method::POST, path, wants, ids, sends, own)
+}
+
+impl Line {
+    const fn after(mut self, before: &'static str) -> Self {
+        self.before = before;
+        self
+    }
+}
+
+const NEW: &str = r#"{"caption": "new", "targets": [{"account_id": "{account}"}]}"#;
+
+fn of_the_api() -> Vec<Line> {
+    use Scope::{AccountsRead, AccountsWrite, JobsRead, JobsWrite, MediaWrite, PostsRead, PostsWrite};
+    vec![
+        get("/api/v1/posts", Key(PostsRead), &[], 200),
+        post("/api/v1/posts", Key(PostsWrite), &[], Sends::Json(NEW), 202),
+        post("/api/v1/posts:check", Key(PostsWrite), &[], Sends::Json(NEW), 200),
+        get("/api/v1/posts/{id}", Key(PostsRead), &["post"], 200),
+        line(
+            Method::PATCH,
+            "/api/v1/posts/{id}",
+            Key(PostsWrite),
+            &["post"],
+            Sends::Json(r#"{"caption": "other"}"#),
+            202,
+        ),
+        post("/api/v1/posts/{id}/cancel", Key(PostsWrite), &["post"], Sends::None, 202),
+        post("/api/v1/posts/{id}/retry", Key(PostsWrite), &["post"], Sends::None, 202).after(FAILED),
+        post(
+            "/api/v1/publications/{id}/verdict",
+            Key(PostsWrite),
+            &["publication"],
+            Sends::Json(r#"{"published": true}"#),
+            409,
+        )
+        .after(HELD),
+        post("/api/v1/publications/{id}/take-down", Key(PostsWrite), &["publication"], Sends::None, 202)
+            .after(PUBLIC),
+        post("/api/v1/media", Key(MediaWrite), &[], Sends::File, 201),
+        get("/api/v1/media/{id}", Key(MediaWrite), &["media"], 200),
+        post(
+            "/api/v1/media/uploads",
+            Key(MediaWrite),
+            &[],
+            Sends::Json(r#"{"name": "x", "type": "image/png", "bytes": 9}"#),
+            201,
+        ),
+        post("/api/v1/media/uploads/{id}/complete", Key(MediaWrite), &["upload"], Sends::None, 409),
+        get("/api/v1/accounts", Key(AccountsRead), &[], 200),
+        post("/api/v1/accounts/{id}/refresh", Key(AccountsWrite), &["account"], Sends::None, 202),
+        get("/api/v1/jobs", AnyKey(JobsRead), &[], 200),
+        post("/api/v1/jobs/{id}/retry", AnyKey(JobsWrite), &["job"], Sends::None, 409),
+        post("/api/v1/jobs/{id}/cancel", AnyKey(JobsWrite), &["job"], Sends::None, 202),
+        post(
+            "/api/v1/queues/{name}/pause",
+            AnyKey(JobsWrite),
+            &["queue"],
+            Sends::Json(r#"{"reason": "x"}"#),
+            200,
+        )
+        .after(GOES_ON),
+        post("/api/v1/queues/{name}/resume", AnyKey(JobsWrite), &["queue"], Sends::None, 200).after(STOPPED),
+        post("/api/v1/tokens", Holder, &[], Sends::None, 200),
+        line(Method::DELETE, "/api/v1/tokens/{id}", Holder, &["any"], Sends::None, 204),
+        get("/.well-known/jwks.json", Nothing, &[], 200),
+        get("/api/openapi.json", Nothing, &[], 200),
+        get("/healthz", Nothing, &[], 200),
+        get("/readyz", Nothing, &[], 200),
+        // wants a token of its own
+        get("/metrics", Nothing, &[], 401),
+        // wants a signature
+        post("/api/webhooks/tiktok", Nothing, &[], Sends::Json("{}"), 401),
+        // the address is the permission
+        get("/p/{call}/{file}", Nothing, &["any", "any"], 404),
+    ]
+}
+
+fn of_the_console() -> Vec<Line> {
+    use MemberRole::{Admin, Author, Viewer};
+    vec![
+        get("/", Nothing, &[], 303),
+        get("/sign-in", Nothing, &[], 200),
+        post("/sign-in", Nothing, &[], Sends::Form(&[]), 403),
+        get("/assets/{hash}/{name}", Nothing, &["any", "any"], 404),
+        post("/sign-out", SignedIn, &[], Sends::Form(&[]), 303),
+        post("/theme", SignedIn, &[], Sends::Form(&[("theme", "dark")]), 303),
+        post("/workspace", SignedIn, &[], Sends::Form(&[("workspace", "{workspace}")]), 303),
+        get("/posts", Role(Viewer), &[], 200),
+        get("/posts/new", Role(Author), &[], 200),
+        post("/posts/new", Role(Author), &[], Sends::Parts, 422),
+        get("/posts/new/check", Role(Author), &[], 200),
+        post("/posts/new/check", Role(Author), &[], Sends::Parts, 200),
+        get("/posts/new/arrange", Role(Author), &[], 200),
+        post("/posts/new/arrange", Role(Author), &[], Sends::Parts, 200),
+        get("/posts/{id}", Role(Viewer), &["post"], 200),
+        get("/posts/{id}/edit", Role(Author), &["post"], 200),
+        post("/posts/{id}/edit", Role(Author), &["post"], Sends::Form(&[("caption", "other")]), 303),
+        post("/posts/{id}/cancel", Role(Author), &["post"], Sends::Form(&[]), 303),
+        post("/posts/{id}/retry", Role(Author), &["post"], Sends::Form(&[]), 303).after(FAILED),
+        post(
+            "/posts/{id}/publications/{publication}/verdict",
+            Role(Author),
+            &["post", "publication"],
+            Sends::Form(&[("published", "yes")]),
+            409,
+        )
+        .after(HELD),
+        get("/posts/{id}/take-down/{publication}", Role(Author), &["post", "publication"], 200).after(PUBLIC),
+        post(
+            "/posts/{id}/take-down/{publication}",
+            Role(Author),
+            &["post", "publication"],
+            Sends::Form(&[]),
+            303,
+        )
+        .after(PUBLIC),
+        get("/media/{id}", Role(Viewer), &["media"], 307),
+        get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
+        get("/accounts", Role(Viewer), &[], 200),
+        get("/keys", Role(Admin), &[], 200),
+        post(
+            "/keys",
+            Role(Admin),
+            &[],
+            Sends::Form(&[("name", "a"), ("posts:read", "yes"), ("lasts", "30")]),
+            200,
+        ),
+        post("/keys/{id}/revoke", Role(Admin), &["key"], Sends::Form(&[]), 303),
+    ]
+}
+
+/// Things of one workspace, by their names in the table.
+type Things = BTreeMap<&'static str, String>;
+
+async fn things(door: &Door, workspace: Uuid) -> Things {
+    let account = door.account_of(workspace, "facebook_page", &json!({})).await;
+    let key = door.key_for(Some(workspace), Scope::ALL).await;
+    let send = async |path: &str, sends: Sends| {
+        let own = BTreeMap::from([("account", account.to_string())]);
+        let answer = ask(door, &Method::POST, path, Some(&key), sends, &own).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.text);
+        answer.json()
+    };
+    let text = |value: &Value| value.as_str().expect("an id").to_owned();
+    let post = send("/api/v1/posts", Sends::Json(NEW)).await;
+    let media = send("/api/v1/media", Sends::File).await;
+    let promise = Sends::Json(r#"{"name": "x", "type": "image/png", "bytes": 9}"#);
+    let upload = send("/api/v1/media/uploads", promise).await;
+    let job: Uuid = sqlx::query_scalar("SELECT id FROM job WHERE publication_id = $1")
+        .bind(Uuid::try_parse(post["publications"][0]["id"].as_str().expect("an id")).expect("an id"))
+        .fetch_one(&mut door.scratch.connection().await)
+        .await
+        .expect("a job");
+    let keys = door.scratch.ledger.api_keys(Some(workspace)).await.expect("keys");
+    BTreeMap::from([
+        ("workspace", workspace.to_string()),
+        ("account", account.to_string()),
+        ("post", text(&post["id"])),
+        ("publication", text(&post["publications"][0]["id"])),
+        ("media", text(&media["id"])),
+        ("upload", text(&upload["id"])),
+        ("job", job.to_string()),
+        ("key", keys[0].id.to_string()),
+        ("queue", "publish".to_owned()),
+        ("any", Uuid::now_v7().to_string()),
+    ])
+}
+
+fn filled(text: &str, things: &Things) -> String {
+    things.iter().fold(text.to_owned(), |text, (name, id)| text.replace(&format!("{{{name}}}"), id))
+}
+
+/// The path with these in the places that it leaves open.
+fn path_of(line: &Line, things: &Things) -> String {
+    let mut ids = line.ids.iter();
+    let part = |part: &str| match part.strip_prefix('{') {
+        Some(_) => things[*ids.next().expect("an id for each place")].clone(),
+        None => part.to_owned(),
+    };
+    line.path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+async fn ask(
+    door: &Door,
+    method: &Method,
+    path: &str,
+    bearer: Option<&str>,
+    sends: Sends,
+    things: &Things,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(bearer) = bearer {
+        request = request.header("authorization", format!("Bearer {bearer}"));
+    }
+    let request = match sends {
+        Sends::Json(text) => {
+            request.header("content-type", "application/json").body(Body::from(filled(text, things)))
+        }
+        Sends::File => {
+            let picture = png(40, 40);
+            let part = Part { name: "file", file_name: Some("x.png"), content: &picture };
+            let (kind, body) = multipart(&[part]);
+            request.header("content-type", kind).body(Body::from(body))
+        }
+        Sends::Form(_) => request
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from("token=x&email=x&password=x")),
+        Sends::None | Sends::Parts => request.body(Body::empty()),
+    };
+    door.send(request.expect("a request")).await
+}
+
+/// Every route that answers: the router's paths, each with the methods that it does not refuse.
+async fn routes(door: &Door) -> BTreeSet<(String, String)> {
+    let (shelf, hints) = (door.shelf.clone(), door.hints.clone());
+    let (_, paths) = web::with_paths(house(&door.scratch.ledger, "http://localhost:3000/", shelf, hints));
+    let mut routes = BTreeSet::new();
+    for path in paths {
+        let asked: Vec<String> = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { Uuid::nil().to_string() } else { part.to_owned() })
+            .collect();
+        let before = routes.len();
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let answer = ask(door, &method, &asked.join("/"), None, Sends::None, &Things::new()).await;
+            if answer.status != StatusCode::METHOD_NOT_ALLOWED {
+                routes.insert((method.to_string(), path.clone()));
+            }
+        }
+        assert!(routes.len() > before, "{path} answers to nothing");
+    }
+    routes
+}
+
+#[tokio::test]
+async fn every_route_that_answers_is_in_the_matrix_and_no_other() {
+    let door = Door::open().await;
+    let lines: Vec<Line> = of_the_api().into_iter().chain(of_the_console()).collect();
+    let listed: BTreeSet<_> = lines.iter().map(|it| (it.method.to_string(), it.path.to_owned())).collect();
+    assert_eq!(listed.len(), lines.len(), "no line stands there twice");
+    let answers = routes(&door).await;
+    let missing: Vec<_> = answers.difference(&listed).collect();
+    assert!(missing.is_empty(), "say in tests/it/matrix.rs who gets in at {missing:?}");
+    let gone: Vec<_> = listed.difference(&answers).collect();
+    assert!(gone.is_empty(), "nothing answers at {gone:?}");
+}
+
+#[tokio::test]
+async fn the_description_says_of_every_route_what_it_wants() {
+    let door = Door::open().await;
+    let described = door.get("/api/openapi.json").await.json();
+    for it in of_the_api() {
+        let operation = &described["paths"][it.path][it.method.as_str().to_lowercase()];
+        if operation.is_null() {
+            assert!(it.wants == Nothing, "{} is not described", it.path);
+            continue;
+        }
+        let said = &operation["security"];
+        let wanted = match it.wants {
+            Key(scope) | AnyKey(scope) => json!([{ "bearer": [scope.word()] }]),
+            Holder => json!([{ "bearer": [] }]),
+            Nothing | Role(_) | SignedIn => Value::Null,
+        };
+        assert_eq!(said, &wanted, "{} {}", it.method, it.path);
+    }
+}
+
+/// Notes an answer that is another than it should be.
+fn answered(wrong: &mut Vec<String>, answer: u16, expected: u16, what: impl Fn() -> String) {
+    if answer != expected {
+        let what: String = what().chars().take(300).collect();
+        wrong.push(format!("{answer} instead of {expected}: {what}"));
+    }
+}
+
+/// Whether a key of this one scope is let in, and an operator's.
+fn lets_in(wants: Wants, scope: Scope, operator: bool) -> bool {
+    let may = |asked: Scope| {
+        let key = postroom::ledger::keys::ApiKey { id: Uuid::nil(), workspace_id: None, scopes: vec![scope] };
+        key.may(asked)
+    };
+    match wants {
+        Nothing | Holder => true,
+        Key(asked) => may(asked) && !operator,
+        AnyKey(asked) => may(asked),
+        Role(_) | SignedIn => false,
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_api_lets_in_whom_it_should_with_every_scope_and_every_workspaces_ids() {
+    let door = Door::open().await;
+    let florist = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    let foreign = things(&door, florist).await;
+    let mut wrong = Vec::new();
+    for it in of_the_api() {
+        let named = format!("{} {}", it.method, it.path);
+        let own = things(&door, door.workspace).await;
+        let bare = ask(&door, &it.method, &path_of(&it, &own), None, it.sends, &own).await.status.as_u16();
+        answered(&mut wrong, bare, if it.wants == Nothing { it.own } else { 401 }, || {
+            format!("{named} without a key")
+        });
+        for scope in Scope::ALL {
+            let named = format!("{named} with {}", scope.word());
+            let key = door.key_for(Some(door.workspace), &[*scope]).await;
+            let lets_in = lets_in(it.wants, *scope, false);
+            // what is let in changes things: each time there are new ones
+            let own = if lets_in { things(&door, door.workspace).await } else { own.clone() };
+            if !it.before.is_empty() {
+                door.scratch.run(&filled(it.before, &own)).await;
+            }
+            let expected = if lets_in { it.own } else { 403 };
+            let answer = ask(&door, &it.method, &path_of(&it, &own), Some(&key), it.sends, &own).await;
+            answered(&mut wrong, answer.status.as_u16(), expected, || format!("{named}: {}", answer.text));
+            for id in foreign.values().filter(|id| id.len() == 36 && **id != foreign["any"]) {
+                assert!(!answer.text.contains(id.as_str()), "{named} tells of another workspace");
+            }
+            let mine = own_ids(&it);
+            let expected = match (lets_in, mine) {
+                (false, _) => 403,
+                (true, true) => 404,
+                (true, false) => continue,
+            };
+            let answer =
+                ask(&door, &it.method, &path_of(&it, &foreign), Some(&key), it.sends, &foreign).await;
+            answered(&mut wrong, answer.status.as_u16(), expected, || {
+                format!("{named} and another's ids: {}", answer.text)
+            });
+        }
+        for scope in Scope::ALL.iter().filter(|scope| !lets_in(it.wants, **scope, true)) {
+            let key = door.key_for(None, &[*scope]).await;
+            let answer = ask(&door, &it.method, &path_of(&it, &own), Some(&key), it.sends, &own).await;
+            let word = scope.word();
+            answered(&mut wrong, answer.status.as_u16(), 403, || {
+                format!("{named} with an operator's {word}: {}", answer.text)
+            });
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether its path names things that belong to a workspace.
+fn own_ids(line: &Line) -> bool {
+    line.ids.iter().any(|id| !["any", "queue"].contains(id))
+}
+
+#[tokio::test]
+async fn a_body_that_names_another_workspaces_things_names_nothing() {
+    let door = Door::open().await;
+    let florist = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    let foreign = things(&door, florist).await;
+    for (path, body) in [
+        ("/api/v1/posts", NEW),
+        ("/api/v1/posts:check", NEW),
+        ("/api/v1/queues/publish/pause", r#"{"reason": "x", "account_id": "{account}"}"#),
+        ("/api/v1/queues/publish/resume", r#"{"account_id": "{account}"}"#),
+    ] {
+        let answer = ask(&door, &Method::POST, path, Some(&door.key), Sends::Json(body), &foreign).await;
+        let named = answer.text.contains("account");
+        assert!(named && [200, 422].contains(&answer.status.as_u16()), "{path}: {}", answer.text);
+        if answer.status == StatusCode::OK {
+            assert!(path.ends_with(":check"), "{path} took it");
+            assert!(!answer.json()["data"].to_string().contains("\"ok\":true"), "{}", answer.text);
+        }
+    }
+    let ours = things(&door, door.workspace).await;
+    let mixed = r#"{"caption": "x", "media_ids": ["{media}"], "targets": [{"account_id": "ACCOUNT"}]}"#;
+    let body: &'static str = mixed.replace("ACCOUNT", &ours["account"]).leak();
+    let answer =
+        ask(&door, &Method::POST, "/api/v1/posts", Some(&door.key), Sends::Json(body), &foreign).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+}
+
+/// Sends what the line sends as somebody signed in.
+async fn as_member(browser: &mut Browser<'_>, line: &Line, path: &str, things: &Things) -> Answer {
+    let token = browser.token.clone();
+    match line.sends {
+        Sends::None | Sends::Json(_) | Sends::File => browser.get(path).await,
+        Sends::Parts => browser.compose_at(path, &[], &[]).await,
+        Sends::Form(fields) => {
+            let values: Vec<_> = fields.iter().map(|(name, value)| (*name, filled(value, things))).collect();
+            let mut all = vec![("token", token.as_str())];
+            all.extend(values.iter().map(|(name, value)| (*name, value.as_str())));
+            browser.form(path, &all).await
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_console_lets_in_whom_it_should_with_every_role_and_every_workspaces_ids() {
+    let door = Door::open().await;
+    let florist = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    let foreign = things(&door, florist).await;
+    let mut wrong = Vec::new();
+    for it in of_the_console() {
+        let named = format!("{} {}", it.method, it.path);
+        let own = things(&door, door.workspace).await;
+        let bare = ask(&door, &it.method, &path_of(&it, &own), None, it.sends, &own).await;
+        match it.wants {
+            Nothing => assert_eq!(bare.status.as_u16(), it.own, "{named}: {}", bare.text),
+            _ => {
+                let led = bare.header("location").starts_with("/sign-in");
+                assert!(led || bare.status == StatusCode::UNAUTHORIZED, "{named}: {}", bare.status);
+            }
+        }
+        let (Role(_) | SignedIn) = it.wants else { continue };
+        for role in MemberRole::ALL {
+            let named = format!("{named} as {}", role.word());
+            let lets_in = match it.wants {
+                Role(asked) => role.covers(asked),
+                _ => true,
+            };
+            let mut browser = Browser::of(&door, *role).await;
+            let own = if lets_in { things(&door, door.workspace).await } else { own.clone() };
+            if !it.before.is_empty() {
+                door.scratch.run(&filled(it.before, &own)).await;
+            }
+            let answer = as_member(&mut browser, &it, &path_of(&it, &own), &own).await;
+            let expected = if lets_in { it.own } else { 403 };
+            answered(&mut wrong, answer.status.as_u16(), expected, || format!("{named}: {}", answer.text));
+            for id in foreign.values().filter(|id| id.len() == 36 && **id != foreign["any"]) {
+                assert!(!answer.text.contains(id.as_str()), "{named} tells of another workspace");
+            }
+            if it.path == "/sign-out" {
+                continue;
+            }
+            let swapped = own_ids(&it) || it.path == "/workspace";
+            if swapped {
+                let answer = as_member(&mut browser, &it, &path_of(&it, &foreign), &foreign).await;
+                let expected = if lets_in { 404 } else { 403 };
+                answered(&mut wrong, answer.status.as_u16(), expected, || {
+                    format!("{named} and another's ids: {}", answer.text)
+                });
+            }
+            if it.ids.len() > 1 && own_ids(&it) && lets_in {
+                let mut mixed = own.clone();
+                mixed.insert("publication", foreign["publication"].clone());
+                let answer = as_member(&mut browser, &it, &path_of(&it, &mixed), &mixed).await;
+                answered(&mut wrong, answer.status.as_u16(), 404, || {
+                    format!("{named} and half another's: {}", answer.text)
+                });
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

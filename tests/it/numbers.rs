@@ -1,0 +1,236 @@
+//! Numbers as they are kept and shown: rolled up with age, told within their workspace, drawn and as tables.
+
+use std::time::Duration;
+
+use axum::http::{Method, Request, StatusCode, header};
+use jobs::metrics::packed::{pack, whole};
+use postroom::ledger::{Ledger, Role, keys::Scope, people::MemberRole};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{console::Browser, support::Door};
+
+const DAY: Duration = Duration::from_hours(24);
+/// Views, reach and likes of a picture on Instagram.
+const VIEWS: u16 = 40;
+const REACH: u16 = 41;
+const LIKES: u16 = 42;
+
+/// Makes the partitions of so many months that nobody has made because nobody was there.
+fn months(most: i32) -> String {
+    format!(
+        "DO $$ BEGIN SET LOCAL timezone = 'UTC'; FOR n IN 2..{most} LOOP
+             EXECUTE format('CREATE TABLE %I PARTITION OF snapshot FOR VALUES FROM (%L) TO (%L)',
+                 'snapshot_' || to_char(date_trunc('month', now()) - make_interval(months => n), 'YYYYMM'),
+                 date_trunc('month', now()) - make_interval(months => n),
+                 date_trunc('month', now()) - make_interval(months => n - 1));
+         END LOOP; END $$"
+    )
+}
+
+/// A post that came out `days` ago, with a plan, and its number there.
+async fn followed(door: &Door, account: Uuid, caption: &str, days: i32) -> (Uuid, i32) {
+    let id = Uuid::now_v7();
+    let mut connection = door.scratch.connection().await;
+    let number = sqlx::query_scalar(
+        "WITH p AS (
+             INSERT INTO post (id, workspace_id, kind, caption, scheduled_for, latest_after)
+             SELECT $1, workspace_id, 'post', $3, ledger_now(), '1 hour' FROM account WHERE id = $2
+             RETURNING id, workspace_id),
+              pub AS (
+             INSERT INTO publication (id, workspace_id, account_id, post_id, surface, state, scheduled_for, latest_at,
+                                      public_id, published_at)
+             SELECT $1, workspace_id, $2, id, 'image', 'published', ledger_now(), ledger_now(), $1::text,
+                    ledger_now() - make_interval(days => $4)
+             FROM p RETURNING id, workspace_id, published_at)
+         INSERT INTO metric_plan (workspace_id, account_id, publication_id, object, since, due_at)
+         SELECT workspace_id, $2, id, 'post', published_at, ledger_now() + '1 hour' FROM pub RETURNING number",
+    )
+    .bind(id)
+    .bind(account)
+    .bind(caption)
+    .bind(days)
+    .fetch_one(&mut connection)
+    .await
+    .expect("a plan");
+    (id, number)
+}
+
+/// What was said so many hours ago.
+async fn said(door: &Door, number: i32, hours: i32, points: &[(u16, Option<i64>)]) {
+    sqlx::query(
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT date_trunc('hour', ledger_now()) - make_interval(hours => $2), $1, $3",
+    )
+    .bind(number)
+    .bind(hours)
+    .bind(pack(&points.iter().map(|(metric, value)| whole(*metric, *value)).collect::<Vec<_>>()))
+    .execute(&mut door.scratch.connection().await)
+    .await
+    .expect("a snapshot");
+}
+
+#[tokio::test]
+async fn numbers_are_told_in_their_workspace_alone_and_to_who_may_read_them() {
+    // P-A5
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let (post, number) = followed(&door, account, "ours", 2).await;
+    said(&door, number, 2, &[(VIEWS, Some(10)), (REACH, None)]).await;
+    said(&door, number, 1, &[(VIEWS, Some(8)), (REACH, Some(0))]).await;
+    let told = door.get(&format!("/api/v1/posts/{post}/metrics")).await.json();
+    let series = &told["data"][0]["series"][0];
+    assert_eq!((&series["period"], series["at"].as_array().map(Vec::len)), (&json!("lifetime"), Some(2)));
+    // it went down; and nothing is not nought
+    assert_eq!(series["metrics"][0]["values"], json!([10, 8]));
+    assert_eq!(series["metrics"][1]["values"], json!([null, 0]));
+    let later = door.get(&format!("/api/v1/posts/{post}/metrics?from=2100-01-01T00:00:00Z")).await.json();
+    assert_eq!(later["data"][0]["series"], json!([]));
+    let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    for (key, status) in [
+        (door.key_for(Some(other), Scope::ALL).await, StatusCode::NOT_FOUND),
+        (door.key_for(Some(door.workspace), &[Scope::PostsRead]).await, StatusCode::FORBIDDEN),
+    ] {
+        for path in [format!("/api/v1/posts/{post}/metrics"), format!("/api/v1/accounts/{account}/metrics")] {
+            let request = Request::builder().uri(&path).header("authorization", format!("Bearer {key}"));
+            let answer = door.send(request.body(axum::body::Body::empty()).expect("a request")).await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn asking_now_makes_everything_that_is_followed_due_and_one_job() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    followed(&door, account, "due tomorrow", 2).await;
+    let path = format!("/api/v1/accounts/{account}/snapshot");
+    for _ in 0..2 {
+        let request = door.request(&Method::POST, &path).body(axum::body::Body::empty()).expect("a request");
+        let answer = door.send(request).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        assert_eq!(answer.json()["kind"], "metric_snapshot");
+    }
+    let due = "SELECT count(*) FROM metric_plan WHERE due_at <= ledger_now()";
+    assert_eq!(door.scratch.number(due).await, 2, "the post and the account");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM job WHERE kind = 'metric_snapshot'").await, 1);
+}
+
+#[tokio::test]
+async fn old_snapshots_are_rolled_up_to_one_a_day_and_their_months_are_dropped() {
+    // P-D13
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let (post, number) = followed(&door, account, "long ago", 100).await;
+    door.scratch.run(&months(5)).await;
+    for hours in 0..48 {
+        said(&door, number, 24 * 100 - hours, &[(VIEWS, Some(i64::from(hours)))]).await;
+    }
+    said(&door, number, 1, &[(VIEWS, Some(99))]).await;
+    let worker = Ledger::open(&door.scratch.url, Role::Worker, 2).expect("an address");
+    assert!(worker.keep_snapshots(40 * DAY).await.expect("rolled up") > 0);
+    assert_eq!(worker.keep_snapshots(40 * DAY).await.expect("nothing left"), 0);
+    let days = door.scratch.number("SELECT count(*) FROM snapshot_day").await;
+    assert!((2..=3).contains(&days), "{days} days of 48 hours");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 1, "what is young stays whole");
+    let told = door.get(&format!("/api/v1/posts/{post}/metrics")).await.json();
+    let values = told["data"][0]["series"][0]["metrics"][0]["values"].as_array().expect("values").clone();
+    assert_eq!(i64::try_from(values.len()), Ok(days + 1));
+    assert_eq!(values[values.len() - 2..], [json!(47), json!(99)], "of each day the last");
+    // and all of it goes with the post
+    door.scratch.run("DELETE FROM post").await;
+    assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot_day").await, 0);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 0);
+}
+
+#[tokio::test]
+async fn the_same_look_twice_is_one_row() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let (_, number) = followed(&door, account, "once", 1).await;
+    said(&door, number, 1, &[(VIEWS, Some(1))]).await;
+    let twice = format!(
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT captured_at, object, points FROM snapshot WHERE object = {number} ON CONFLICT DO NOTHING"
+    );
+    door.scratch.run(&twice).await;
+    assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 1);
+}
+
+#[tokio::test]
+async fn a_page_of_numbers_is_drawn_and_stands_there_as_a_table_and_as_a_file() {
+    // P-S9
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let (post, number) = followed(&door, account, "Opening <day>", 2).await;
+    for hours in 0..5 {
+        let views = (hours != 2).then_some(1_000 + i64::from(5 - hours));
+        said(&door, number, hours + 1, &[(VIEWS, views), (LIKES, Some(7))]).await;
+    }
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get(&format!("/posts/{post}/metrics")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(
+        page.text.contains("<svg class=\"chart\"") && page.text.contains("role=\"img\""),
+        "{}",
+        page.text
+    );
+    assert_eq!(page.text.matches("<polyline").count(), 3, "views break off once, likes do not");
+    assert!(page.text.contains("<td>1,005</td>") && page.text.contains("<td>–</td>"), "{}", page.text);
+    assert!(!page.text.contains("style="), "the policy allows no styles in the page");
+    let file = browser.get(&format!("/posts/{post}/metrics/file?as=csv")).await;
+    assert!(file.header(header::CONTENT_TYPE.as_str()).starts_with("text/csv"));
+    assert_eq!(file.text.lines().count(), 1 + 10);
+    let file = browser.get(&format!("/posts/{post}/metrics/file?as=json")).await;
+    assert_eq!(file.json()["data"][0]["publication_id"], json!(post));
+    let shown = browser.get(&format!("/posts/{post}")).await;
+    assert!(shown.text.contains(&format!("/posts/{post}/metrics")));
+    assert_eq!(browser.get("/posts/nobody/metrics").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_accounts_page_compares_its_posts_and_names_their_best_hours_with_how_many_there_were() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    for (n, views) in [900, 1_100, 50].into_iter().enumerate() {
+        let (_, number) = followed(&door, account, &format!("post {n}"), 7).await;
+        said(&door, number, 1, &[(VIEWS, Some(views))]).await;
+    }
+    let (_, young) = followed(&door, account, "of this hour", 0).await;
+    said(&door, young, 0, &[(VIEWS, Some(9_999))]).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get(&format!("/accounts/{account}/metrics")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(page.text.contains("post 1") && page.text.contains("<td>1,100</td>"), "{}", page.text);
+    assert!(page.text.contains("<td>900</td><td>3 posts</td>"), "the middle one of three: {}", page.text);
+    assert!(browser.get("/accounts").await.text.contains(&format!("/accounts/{account}/metrics")));
+}
+
+/// Two years of hourly snapshots of twelve metrics, answered whole. What it takes without optimisation is only bounded here;
+/// the bench `metrics` measures it.
+#[tokio::test]
+async fn two_years_of_hours_are_answered_whole() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let (post, number) = followed(&door, account, "two years of it", 731).await;
+    door.scratch.run(&months(26)).await;
+    let points: Vec<_> = (40..50).chain([60, 61]).map(|id| whole(id, Some(i64::from(id) * 1_000))).collect();
+    sqlx::query(
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT ledger_now() - make_interval(hours => n), $1, $2 FROM generate_series(1, 17520) AS n",
+    )
+    .bind(number)
+    .bind(pack(&points))
+    .execute(&mut door.scratch.connection().await)
+    .await
+    .expect("snapshots");
+    let begun = std::time::Instant::now();
+    let answer = door.get(&format!("/api/v1/posts/{post}/metrics")).await;
+    let took = begun.elapsed();
+    let told = answer.json();
+    let series = &told["data"][0]["series"][0];
+    assert_eq!(series["at"].as_array().map(Vec::len), Some(17_520));
+    assert_eq!(series["metrics"].as_array().map(Vec::len), Some(12));
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    println!("two years of hours, not optimised: {took:?}");
+}
