@@ -7,10 +7,14 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{contract::Job, hint::Hint, publish::Publish};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{
+    Ledger, LedgerError,
+    audit::{self, Action, Entry},
+};
 
 /// What becomes of a post's approval when somebody writes or changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +128,15 @@ impl Ledger {
         )
         .fetch_all(&mut *tx)
         .await?;
+        let entry = Entry {
+            who: self.who(),
+            action: Action::Approved,
+            object: "post",
+            object_id: post_id.to_string(),
+            workspace_id: Some(workspace_id),
+            detail: json!({ "digest": now.digest }),
+        };
+        audit::record(&mut tx, &entry).await?;
         tx.commit().await?;
         if !now.in_time {
             return Ok(Approved::TooLate);

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Actor, Entry, Who},
     claims::interval,
     mail::{self, NewMail},
+    members,
     people::MemberRole,
 };
 
@@ -144,12 +147,12 @@ impl Ledger {
         );
         let before = before.fetch_optional(&mut *tx).await?.flatten();
         mail::take_back(&mut tx, before).await?;
-        let mail_id = mail::put(&mut tx, letter).await?;
+        let (id, mail_id) = (Uuid::now_v7(), mail::put(&mut tx, letter).await?);
         sqlx::query!(
             "INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, invited_by, mail_id,
                                      expires_at)
              VALUES ($1, $2, $3, $4, $5, $6::text::member_role, $7, $8, $9, ledger_now() + $10)",
-            Uuid::now_v7(),
+            id,
             new.workspace_id,
             new.email,
             new.first_name,
@@ -162,8 +165,27 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        self.note_invitation(&mut tx, Action::Invited, (new.workspace_id, id), Some(new.role)).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    async fn note_invitation(
+        &self,
+        tx: &mut PgConnection,
+        action: Action,
+        (workspace_id, id): (Uuid, Uuid),
+        role: Option<MemberRole>,
+    ) -> Result<(), LedgerError> {
+        let entry = Entry {
+            who: self.who(),
+            action,
+            object: "invitation",
+            object_id: id.to_string(),
+            workspace_id: Some(workspace_id),
+            detail: role.map_or_else(|| json!({}), |role| json!({ "role": role.word() })),
+        };
+        audit::record(tx, &entry).await
     }
 
     /// The workspace's invitations that nobody has accepted, newest first; those that have ended are shown for a while.
@@ -210,6 +232,7 @@ impl Ledger {
         );
         let Some(row) = row.fetch_optional(&mut *tx).await? else { return Ok(false) };
         mail::take_back(&mut tx, row.mail_id).await?;
+        self.note_invitation(&mut tx, Action::InvitationWithdrawn, (workspace_id, id), None).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -243,7 +266,7 @@ impl Ledger {
         .await?;
         mail::take_back(&mut tx, row.mail_id).await?;
         let joined = Joined { person_id, workspace_id: row.workspace_id };
-        admit(&mut tx, joined, &row.role).await?;
+        admit(&mut tx, self.who(), joined, &row.role).await?;
         tx.commit().await?;
         Ok(Some(joined))
     }
@@ -266,22 +289,27 @@ impl Ledger {
         let Some(row) = row.fetch_optional(&mut *tx).await? else { return Ok(None) };
         mail::take_back(&mut tx, row.mail_id).await?;
         let joined = Joined { person_id, workspace_id: row.workspace_id };
-        admit(&mut tx, joined, &row.role).await?;
+        admit(&mut tx, self.who(), joined, &row.role).await?;
         tx.commit().await?;
         Ok(Some(joined))
     }
 }
 
-/// Who is a member already keeps the role they have.
-async fn admit(tx: &mut PgConnection, joined: Joined, role: &str) -> Result<(), LedgerError> {
-    sqlx::query!(
+/// Who is a member already keeps the role they have. It is their own deed.
+async fn admit(tx: &mut PgConnection, who: Who, joined: Joined, role: &str) -> Result<(), LedgerError> {
+    let done = sqlx::query!(
         "INSERT INTO membership (person_id, workspace_id, role) VALUES ($1, $2, $3::text::member_role)
          ON CONFLICT (person_id, workspace_id) DO NOTHING",
         joined.person_id,
         joined.workspace_id,
         role,
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    let who = Who { actor: Actor::Person(joined.person_id), ..who };
+    let about = (joined.workspace_id, joined.person_id);
+    members::note(tx, who, Action::MemberSet, about, json!({ "role": role })).await
 }

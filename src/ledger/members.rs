@@ -1,9 +1,14 @@
 //! Who belongs to a workspace, and as what. There is always somebody who manages it.
 
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, people::MemberRole};
+use super::{
+    Ledger, LedgerError,
+    audit::{self, Action, Entry, Who},
+    people::MemberRole,
+};
 
 /// A member, as whoever manages the workspace sees them.
 #[derive(Debug, Clone)]
@@ -69,6 +74,10 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         let came = came(&mut tx, done.rows_affected(), workspace_id, person_id).await?;
+        if came == Membership::Changed {
+            let (who, said) = (self.who(), json!({ "role": role.word() }));
+            note(&mut tx, who, Action::MemberSet, (workspace_id, person_id), said).await?;
+        }
         tx.commit().await?;
         Ok(came)
     }
@@ -95,6 +104,8 @@ impl Ledger {
         let came = came(&mut tx, done.rows_affected(), workspace_id, person_id).await?;
         if came == Membership::Changed {
             sqlx::query!("DELETE FROM session WHERE person_id = $1", person_id).execute(&mut *tx).await?;
+            let about = (workspace_id, person_id);
+            note(&mut tx, self.who(), Action::MemberRemoved, about, json!({})).await?;
         }
         tx.commit().await?;
         Ok(came)
@@ -107,6 +118,19 @@ async fn take_turns(tx: &mut PgConnection, workspace_id: Uuid) -> Result<(), Led
         .fetch_optional(tx)
         .await?;
     Ok(())
+}
+
+/// Writes down what was done about somebody's membership.
+pub(super) async fn note(
+    tx: &mut PgConnection,
+    who: Who,
+    action: Action,
+    (workspace_id, person_id): (Uuid, Uuid),
+    detail: Value,
+) -> Result<(), LedgerError> {
+    let (object, object_id) = ("person", person_id.to_string());
+    let entry = Entry { who, action, object, object_id, workspace_id: Some(workspace_id), detail };
+    audit::record(tx, &entry).await
 }
 
 async fn came(

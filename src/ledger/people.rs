@@ -3,10 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    Ledger, LedgerError,
-    audit::{self, Action, Entry},
-};
+use super::{Ledger, LedgerError, audit::Action, members};
 
 /// What a member of a workspace may do. Ordered: each may do what the one before may.
 ///
@@ -152,15 +149,8 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
-        let entry = Entry {
-            who: self.who(),
-            action: Action::MemberSet,
-            object: "person",
-            object_id: person_id.to_string(),
-            workspace_id: Some(workspace_id),
-            detail: json!({ "role": role.word() }),
-        };
-        audit::record(&mut tx, &entry).await?;
+        let (about, said) = ((workspace_id, person_id), json!({ "role": role.word() }));
+        members::note(&mut tx, self.who(), Action::MemberSet, about, said).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Actor, Entry, Who},
     claims::interval,
     mail::{self, NewMail},
 };
@@ -95,26 +96,31 @@ impl Ledger {
 
     /// Ends one of a person's sessions; `false` where they have no such.
     pub async fn end_session(&self, person_id: Uuid, handle: &str) -> Result<bool, LedgerError> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query!(
             "DELETE FROM session WHERE person_id = $1 AND id = $2",
             person_id,
             handle,
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
+        tx.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 
     /// Ends all of a person's sessions but one.
     pub async fn end_other_sessions(&self, person_id: Uuid, handle: &str) -> Result<(), LedgerError> {
-        sqlx::query!(
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query!(
             "DELETE FROM session WHERE person_id = $1 AND id <> $2",
             person_id,
             handle,
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Gives whoever has that address a link to a new password, with the letter that brings it. An address that nobody
@@ -172,14 +178,31 @@ impl Ledger {
             password_hash,
         );
         let Some(person) = person.fetch_optional(&mut *tx).await? else { return Ok(None) };
-        end_all(&mut tx, person.id).await?;
+        let ended = end_all(&mut tx, person.id).await?;
+        let who = Who { actor: Actor::Person(person.id), ..self.who() };
+        note_ended(&mut tx, who, Action::PasswordSet, person.id, ended).await?;
         mail::put(&mut tx, &letter(&person.email)).await?;
         tx.commit().await?;
         Ok(Some(person.id))
     }
 }
 
-async fn end_all(tx: &mut PgConnection, person_id: Uuid) -> Result<(), LedgerError> {
-    sqlx::query!("DELETE FROM session WHERE person_id = $1", person_id).execute(tx).await?;
-    Ok(())
+async fn end_all(tx: &mut PgConnection, person_id: Uuid) -> Result<u64, LedgerError> {
+    let done = sqlx::query!("DELETE FROM session WHERE person_id = $1", person_id).execute(tx).await?;
+    Ok(done.rows_affected())
+}
+
+/// Writes down what ended how many of a person's sessions; a wish that ended none is no deed.
+async fn note_ended(
+    tx: &mut PgConnection,
+    who: Who,
+    action: Action,
+    person_id: Uuid,
+    ended: u64,
+) -> Result<(), LedgerError> {
+    if ended == 0 && action == Action::SessionsEnded {
+        return Ok(());
+    }
+    let (object, object_id, detail) = ("person", person_id.to_string(), json!({ "ended": ended }));
+    audit::record(tx, &Entry { who, action, object, object_id, workspace_id: None, detail }).await
 }

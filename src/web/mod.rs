@@ -254,13 +254,14 @@ impl App {
     pub async fn approve(
         self: &Arc<Self>,
         about: (Uuid, Uuid),
-        by: Uuid,
+        by: (Uuid, Who),
         seen: String,
     ) -> Result<Approved, Problem> {
         let app = Arc::clone(self);
         let approving = tokio::spawn(async move {
             let ((workspace_id, post_id), ahead) = (about, app.rules.publishing.prepare_ahead);
-            let approved = app.house.ledger.approve_post(workspace_id, post_id, by, &seen, ahead).await?;
+            let ledger = app.house.ledger.of(by.1);
+            let approved = ledger.approve_post(workspace_id, post_id, by.0, &seen, ahead).await?;
             if let Approved::Now { due, .. } = &approved {
                 (app.house.nudge)(due.clone());
             }

@@ -312,6 +312,19 @@ pub const EMPTIED: &[Store] = &[
         purge: of_marked!("post_media", "post_id", "post"),
     },
     Store {
+        name: "approval",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: WHILE_POST,
+        personal: &[
+            ("asked_by", "who wrote it"),
+            ("approved_by", "who approved it"),
+            ("digest", "a digest of a post's words and files"),
+        ],
+        plain: &["post_id", "asked_at", "approved_at"],
+        purge: of_marked!("approval", "post_id", "post"),
+    },
+    Store {
         name: "post",
         place: Place::Table,
         whose: Whose::Connection,
@@ -424,7 +437,7 @@ pub const EMPTIED: &[Store] = &[
         place: Place::Table,
         whose: Whose::Staff,
         why: "who is signed in; web.session",
-        personal: &[("data", "who it is")],
+        personal: &[("data", "who it is"), ("person_id", "who it is")],
         plain: &["id", "expires_at"],
         purge: Purge::Rows {
             of: "EXISTS (SELECT FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'person' \
@@ -432,6 +445,52 @@ pub const EMPTIED: &[Store] = &[
             left: "SELECT count(*) FROM deletion_mark m JOIN session t ON t.data::text LIKE '%' || m.id::text || '%' \
                    WHERE m.request_id = $1 AND m.kind = 'person'",
         },
+    },
+    Store {
+        name: "invitation",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who is asked to join; until they have, or a month after it ended",
+        personal: &[
+            ("email", "an address"),
+            ("first_name", "a name"),
+            ("last_name", "a name"),
+            ("invited_by", "who asked them"),
+        ],
+        plain: &["id", "workspace_id", "role", "digest", "mail_id", "created_at", "expires_at"],
+        purge: of_marked!("invitation", "id", "invitation"),
+    },
+    Store {
+        name: "mail",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "letters to people on the staff; a month after they were sent, without their words",
+        personal: &[
+            ("to_address", "an address"),
+            ("subject", "what it is about"),
+            ("body", "what it says, until it is sent"),
+            ("error", "a mail server's words"),
+        ],
+        plain: &["id", "created_at", "worthless_at", "try_at", "tries", "sent_at"],
+        purge: of_marked!("mail", "id", "mail"),
+    },
+    Store {
+        name: "password_reset",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who has asked for a new password; until it is set, or an hour",
+        personal: &[("person_id", "who")],
+        plain: &["digest", "created_at", "expires_at"],
+        purge: of_marked!("password_reset", "person_id", "person"),
+    },
+    Store {
+        name: "person_identity",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who signs in elsewhere, and as whom; while they are on the staff",
+        personal: &[("subject", "what they are called there"), ("person_id", "who")],
+        plain: &["issuer", "created_at"],
+        purge: of_marked!("person_identity", "person_id", "person"),
     },
     Store {
         name: "membership",

@@ -51,7 +51,8 @@ pub async fn submit(
     let (t, missing) = (&ENGLISH, || Problem::not_found("post"));
     let id = Uuid::try_parse(&id).map_err(|_| missing())?;
     let about = (seat.member.workspace_id, id);
-    let (status, notice) = match app.approve(about, seat.member.person_id, form.seen).await? {
+    let by = (seat.member.person_id, seat.who);
+    let (status, notice) = match app.approve(about, by, form.seen).await? {
         Approved::Now { late: false, .. } | Approved::NotWaiting => {
             return Ok(Redirect::to(&format!("/posts/{id}")).into_response());
         }

@@ -118,6 +118,7 @@ pub async fn link(
 /// Sets the password, ends every session, and begins one.
 pub async fn renew(
     State(app): State<Arc<App>>,
+    from: stranger::From,
     session: Session,
     headers: HeaderMap,
     Path(link): Path<String>,
@@ -142,7 +143,8 @@ pub async fn renew(
         Problem::internal()
     })?;
     let letter = |email: &str| letters::password_changed(&app.house.public_url, email);
-    let Some(person) = app.house.ledger.set_password(&digest, &hash, letter).await? else {
+    let ledger = app.house.ledger.of(from.who());
+    let Some(person) = ledger.set_password(&digest, &hash, letter).await? else {
         return ended(&app, &headers);
     };
     session::begin(&session, person, &headers, app.house.clock.now()).await?;

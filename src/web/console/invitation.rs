@@ -80,13 +80,14 @@ pub async fn page(
 /// Accepts it.
 pub async fn submit(
     State(app): State<Arc<App>>,
+    from: stranger::From,
     session: Session,
     headers: HeaderMap,
     Path(link): Path<String>,
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
-    let digest = stranger::digest(&link);
-    let Some(it) = app.house.ledger.invitation(&digest).await? else { return ended(&app, &headers) };
+    let (digest, ledger) = (stranger::digest(&link), app.house.ledger.of(from.who()));
+    let Some(it) = ledger.invitation(&digest).await? else { return ended(&app, &headers) };
     let names = (written.first_name.clone(), written.last_name.clone());
     let again = |finding: &str| vec![finding.to_owned()];
     if !stranger::sent(&app, &headers, &written.token) {
@@ -96,7 +97,7 @@ pub async fn submit(
         if !seat::is(&session, &app, person).await? {
             return show(&app, &session, &headers, (&link, &it), names, Vec::new()).await;
         }
-        let joined = app.house.ledger.join_as_known(&digest, person).await?;
+        let joined = ledger.join_as_known(&digest, person).await?;
         return entered(&app, &session, &headers, joined, false).await;
     }
     let (first, last) = (stranger::name(&written.first_name), stranger::name(&written.last_name));
@@ -116,7 +117,7 @@ pub async fn submit(
         Problem::internal()
     })?;
     let joining = Joining { first_name, last_name, password_hash: Some(&hash) };
-    match app.house.ledger.join_as_new(&digest, &joining).await {
+    match ledger.join_as_new(&digest, &joining).await {
         // somebody of that address was let in a moment ago, and signs in
         Err(LedgerError::Refused { constraint }) if constraint == "person_email_key" => {
             Ok(Redirect::to(&format!("/invitation/{link}")).into_response())

@@ -69,7 +69,7 @@ pub async fn end(
     Form(form): Form<Button>,
 ) -> Result<Redirect, Problem> {
     seat.check(&form.token)?;
-    if !app.house.ledger.end_session(seat.member.person_id, &handle).await? {
+    if !app.house.ledger.of(seat.who).end_session(seat.member.person_id, &handle).await? {
         return Err(Problem::not_found("session"));
     }
     Ok(Redirect::to("/sessions"))
@@ -83,7 +83,7 @@ pub async fn end_others(
     Form(form): Form<Button>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    app.house.ledger.end_other_sessions(seat.member.person_id, &handle(&session)).await?;
+    app.house.ledger.of(seat.who).end_other_sessions(seat.member.person_id, &handle(&session)).await?;
     Ok(Redirect::to("/sessions").into_response())
 }
 

@@ -175,7 +175,7 @@ pub async fn invite(
     let who = format!("{} {}", member.first_name, member.last_name);
     let about = (who.as_str(), member.workspace_name.as_str(), words::role(t, role));
     let letter = letters::invitation(&app.house.public_url, email, about, &link);
-    if !app.house.ledger.invite(&new, &letter).await? {
+    if !app.house.ledger.of(seat.who).invite(&new, &letter).await? {
         return again(StatusCode::CONFLICT, Vec::new(), Some(fill(t.people_member, &[email]))).await;
     }
     Ok(Redirect::to("/people?done=invited").into_response())
@@ -204,7 +204,7 @@ pub async fn withdraw(
 ) -> Result<Redirect, Problem> {
     seat.check(&form.token)?;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("invitation"))?;
-    if !app.house.ledger.withdraw_invitation(seat.member.workspace_id, id).await? {
+    if !app.house.ledger.of(seat.who).withdraw_invitation(seat.member.workspace_id, id).await? {
         return Err(Problem::not_found("invitation"));
     }
     Ok(Redirect::to("/people?done=withdrawn"))
@@ -221,7 +221,7 @@ pub async fn change_role(
     seat.check(&form.token)?;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("member"))?;
     let role = MemberRole::parse(&form.role).ok_or_else(|| Problem::malformed(ENGLISH.people_wrong_role))?;
-    let came = app.house.ledger.change_role(seat.member.workspace_id, id, role).await?;
+    let came = app.house.ledger.of(seat.who).change_role(seat.member.workspace_id, id, role).await?;
     told(&app, &seat, &headers, came, "/people?done=changed").await
 }
 
@@ -250,7 +250,7 @@ pub async fn remove(
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("member"))?;
-    let came = app.house.ledger.remove_member(seat.member.workspace_id, id).await?;
+    let came = app.house.ledger.of(seat.who).remove_member(seat.member.workspace_id, id).await?;
     told(&app, &seat, &headers, came, "/people?done=removed").await
 }
 

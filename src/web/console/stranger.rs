@@ -11,7 +11,10 @@ use axum::{
 use sha2::{Digest, Sha256};
 
 use super::{Shell, cookie, render_as, session};
-use crate::web::{App, problem::Problem, whence};
+use crate::{
+    ledger::audit::{Actor, Who},
+    web::{App, problem::Problem, whence},
+};
 
 /// The longest address that mail is sent to.
 const EMAIL_MOST: usize = 254;
@@ -23,6 +26,11 @@ pub const NAME_MOST: usize = 100;
 pub struct From(pub Option<IpAddr>);
 
 impl From {
+    /// What a deed from there is written down under while nobody is known to have done it.
+    pub const fn who(self) -> Who {
+        Who { actor: Actor::Nobody, address: self.0 }
+    }
+
     /// The address, as text.
     pub fn text(self) -> String {
         self.0.map(|address| address.to_string()).unwrap_or_default()
