@@ -322,8 +322,12 @@ impl Graph {
         within: Duration,
     ) -> Result<Value, Fault> {
         let reply = http::send(phase, call, request, within).await?;
-        usage::asked(&reply, self.settings.usage).for_each(|notice| call.gate.notice(notice));
-        usage::used(&reply).into_iter().for_each(|percent| call.gate.notice(Notice::Used(percent)));
+        for notice in usage::asked(&reply, self.settings.usage) {
+            call.gate.notice(notice);
+        }
+        if let Some(percent) = usage::used(&reply) {
+            call.gate.notice(Notice::Used(percent));
+        }
         match reply.json() {
             Some(body) if body.get("error").is_some() => Err(self.refused(phase, call, &reply, body)),
             Some(body) if reply.status.is_success() => Ok(body),

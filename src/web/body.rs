@@ -268,13 +268,12 @@ pub fn pass(body: &Value, key: &ApiKey) -> (WishedPass, Vec<Finding>) {
     });
     let mut scopes = Vec::new();
     for (n, word) in words.iter().enumerate() {
-        match Scope::parse(word).filter(|scope| key.may(*scope)) {
-            Some(scope) => scopes.push(scope),
-            None => {
-                let detail = "The key may not do this, so nothing that stands for it may.";
-                let may = Scope::ALL.iter().filter(|scope| key.may(**scope)).map(|scope| scope.word());
-                findings.push(Finding::new(format!("scopes[{n}]"), "scope", detail).accepting(may));
-            }
+        if let Some(scope) = Scope::parse(word).filter(|scope| key.may(*scope)) {
+            scopes.push(scope);
+        } else {
+            let detail = "The key may not do this, so nothing that stands for it may.";
+            let may = Scope::ALL.iter().filter(|scope| key.may(**scope)).map(|scope| scope.word());
+            findings.push(Finding::new(format!("scopes[{n}]"), "scope", detail).accepting(may));
         }
     }
     (WishedPass { scopes: named.then_some(scopes), lasting }, findings.all())

@@ -62,10 +62,10 @@ pub struct Claims {
 
 impl Claims {
     /// What the key may do when it comes with this pass: no more than either.
-    pub fn narrow(&self, key: ApiKey) -> ApiKey {
-        let said: Vec<Scope> = self.scope.split(' ').filter_map(Scope::parse).collect();
-        let scopes = said.into_iter().filter(|scope| key.may(*scope)).collect();
-        ApiKey { scopes, ..key }
+    pub fn narrow(&self, mut key: ApiKey) -> ApiKey {
+        let said = self.scope.split(' ').filter_map(Scope::parse);
+        key.scopes = said.filter(|scope| key.may(*scope)).collect();
+        key
     }
 
     fn is_of(&self, now: DateTime<Utc>) -> bool {

@@ -105,7 +105,7 @@ fn of_page(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
         return Ok(json!({ "data": [], "paging": {} }));
     }
     // a Page's day ends at eight, as it does in California
-    by_day(sandbox, page, &names, &days, TimeDelta::hours(8))
+    Ok(by_day(sandbox, page, &names, &days, TimeDelta::hours(8)))
 }
 
 fn of_instagram(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
@@ -123,7 +123,7 @@ fn of_instagram(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
     let few = settings.followers < LEAST_FOLLOWERS;
     let names: Vec<_> = names.into_iter().filter(|name| !(few && name == "follower_count")).collect();
     if series {
-        return by_day(sandbox, account, &names, &days, TimeDelta::zero());
+        return Ok(by_day(sandbox, account, &names, &days, TimeDelta::zero()));
     }
     let total = |name: &String| {
         let of_day = |end: &DateTime<Utc>| numbers::of_day(&settings, account, name, *end);
@@ -145,7 +145,7 @@ fn of_object(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
         asked.params.only(&["metric", "period", "since", "until"])?;
         let names = named(sandbox, asked, if story { &[] } else { POST })?;
         period(asked, &["lifetime"])?;
-        return lifetime(sandbox, &effect, &names);
+        return Ok(lifetime(sandbox, &effect, &names));
     }
     allowed(sandbox, asked, &effect.account, "instagram_manage_insights")?;
     asked.params.only(&["metric", "period", "metric_type", "breakdown"])?;
@@ -164,7 +164,7 @@ fn of_object(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
             return Ok(json!({ "data": [], "paging": {} }));
         }
     }
-    lifetime(sandbox, &effect, &names)
+    Ok(lifetime(sandbox, &effect, &names))
 }
 
 /// What is public and was not removed.
@@ -229,7 +229,7 @@ fn by_day(
     names: &[String],
     days: &[DateTime<Utc>],
     ends_after: TimeDelta,
-) -> Outcome {
+) -> Value {
     let settings = sandbox.book().world.settings.clone();
     let item = |name: &String| {
         let value = |end: &DateTime<Utc>| {
@@ -239,13 +239,13 @@ fn by_day(
         let values: Vec<_> = days.iter().map(value).collect();
         json!({ "name": name, "period": "day", "values": values, "title": name, "id": id_of(account, name, "day") })
     };
-    Ok(json!({ "data": names.iter().map(item).collect::<Vec<_>>(), "paging": {} }))
+    json!({ "data": names.iter().map(item).collect::<Vec<_>>(), "paging": {} })
 }
 
-fn lifetime(sandbox: &Sandbox, effect: &Effect, names: &[String]) -> Outcome {
+fn lifetime(sandbox: &Sandbox, effect: &Effect, names: &[String]) -> Value {
     let (settings, now) = (sandbox.book().world.settings.clone(), sandbox.clock.now());
     if now < numbers::told_from(&settings, effect) {
-        return Ok(json!({ "data": [], "paging": {} }));
+        return json!({ "data": [], "paging": {} });
     }
     let item = |name: &String| {
         let whole = numbers::of_object(&settings, effect, name, now);
@@ -264,7 +264,7 @@ fn lifetime(sandbox: &Sandbox, effect: &Effect, names: &[String]) -> Outcome {
             "id": id_of(&effect.object_id, name, "lifetime"),
         })
     };
-    Ok(json!({ "data": names.iter().map(item).collect::<Vec<_>>(), "paging": {} }))
+    json!({ "data": names.iter().map(item).collect::<Vec<_>>(), "paging": {} })
 }
 
 fn id_of(object: &str, metric: &str, period: &str) -> String {

@@ -32,9 +32,9 @@ pub struct Line<'a> {
 pub fn draw(line: &Line<'_>) -> Option<String> {
     let points = thinned(line);
     let (first, last) = (points.first()?.0, points.last()?.0);
-    let most = points.iter().filter_map(|(_, value)| *value).max()?;
-    let least = points.iter().filter_map(|(_, value)| *value).min()?.min(0);
-    let (floor, step, ceiling) = scale(least, most);
+    let highest = points.iter().filter_map(|(_, value)| *value).max()?;
+    let lowest = points.iter().filter_map(|(_, value)| *value).min()?.min(0);
+    let (floor, step, ceiling) = scale(lowest, highest);
     let span = float((last - first).num_seconds().max(1));
     let x = |at: DateTime<Utc>| START + (WIDTH - START - END) * float((at - first).num_seconds()) / span;
     let high = float(ceiling - floor).max(1.0);

@@ -66,8 +66,8 @@ struct Page {
     held_after: String,
     media: Vec<Preview>,
     cards: Vec<Card>,
-    /// Something is public that networks count.
-    numbers: bool,
+    /// The page of its numbers, once something is public that networks count.
+    numbers: Option<String>,
 }
 
 /// A file to look at.
@@ -189,7 +189,9 @@ fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'
     let span = chrono::TimeDelta::from_std(post.latest_after).unwrap_or_default();
     let in_order = post.media_ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
     let card = |it: &Publication| card(app, t, now, post, it, known);
+    let public = post.publications.iter().any(|it| it.state == PublicationState::Published);
     Page {
+        numbers: public.then(|| format!("{}/metrics", shell.path)),
         shell,
         title: list::excerpt(&post.caption, t.untitled).chars().take(60).collect(),
         caption: post.caption.clone(),
@@ -215,7 +217,6 @@ fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'
         held_after: fill(t.held_after, &[&times::span(span)]),
         media: in_order.map(|file| preview(t, file)).collect(),
         cards: post.publications.iter().map(card).collect(),
-        numbers: post.publications.iter().any(|it| it.state == PublicationState::Published),
     }
 }
 
