@@ -228,7 +228,7 @@ pub(super) async fn of(
     posts: &[Uuid],
 ) -> Result<HashMap<Uuid, Approval>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT a.post_id, now.digest IS DISTINCT FROM a.digest AS "waits!", encode(now.digest, 'hex') AS "digest!",
+        r#"SELECT a.post_id AS "post_id!", now.digest IS DISTINCT FROM a.digest AS "waits!", encode(now.digest, 'hex') AS "digest!",
                   asker.first_name || ' ' || asker.last_name AS asked_by,
                   giver.first_name || ' ' || giver.last_name AS approved_by, a.approved_at
            FROM approval a CROSS JOIN LATERAL (SELECT post_digest(a.post_id) AS digest) now

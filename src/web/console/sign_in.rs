@@ -27,7 +27,7 @@ use crate::{
         LedgerError,
         audit::{Action, Actor, Entry, Who},
     },
-    web::{App, passwords, problem::Problem, whence},
+    web::{App, passwords, problem::Problem},
 };
 
 /// Where to go on.
