@@ -32,7 +32,7 @@ async fn main() {
     let old = system.environment["POSTROOM_KEYS"].clone();
     let both = format!("{},{old}", generate(Cipher::XChaCha20Poly1305));
     let accounts = seed(&system, &KeyRing::parse(&old).unwrap(), settings.jobs).await;
-    let load = Load::begin(&system, &both, accounts, settings.concurrency);
+    let load = Load::begin(&system, &both, &accounts, settings.concurrency);
     system.environment.insert("POSTROOM_KEYS".into(), both);
     let begun = Instant::now();
     let (status, out, err) = system.try_postroom(&["keys", "rotate", "--json"], "").await;
@@ -91,7 +91,7 @@ struct Load {
 }
 
 impl Load {
-    fn begin(system: &System, ring: &str, accounts: Arc<Vec<Uuid>>, many: usize) -> Self {
+    fn begin(system: &System, ring: &str, accounts: &Arc<Vec<Uuid>>, many: usize) -> Self {
         let url = SecretString::from(system.environment["DATABASE_URL"].clone());
         let ledger = Ledger::open(&url, Role::Worker, u32::try_from(many).unwrap()).unwrap();
         let ring = Arc::new(KeyRing::parse(ring).unwrap());
@@ -100,7 +100,7 @@ impl Load {
         let mut tasks = tokio::task::JoinSet::new();
         for n in 0..many {
             let (over, opened, refused) = (Arc::clone(&over), Arc::clone(&opened), Arc::clone(&refused));
-            let (ledger, ring, accounts) = (ledger.clone(), Arc::clone(&ring), Arc::clone(&accounts));
+            let (ledger, ring, accounts) = (ledger.clone(), Arc::clone(&ring), Arc::clone(accounts));
             tasks.spawn(async move {
                 let (mut at, mut slowest) = (n * 7919, 0.0);
                 while !over.load(Ordering::Relaxed) {

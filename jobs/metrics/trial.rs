@@ -250,7 +250,14 @@ impl Snapshots for World {
     async fn due(&self, account: Uuid, _: i64) -> Result<Option<Due>, JobError> {
         let account = Account { id: account, platform: self.platform.into(), external_id: "1".into() };
         let subjects = std::mem::take(&mut *locked(&self.due));
-        Ok(Some(Due { account, generation: 1, subjects, refused: Vec::new(), doubted: Vec::new(), now: now() }))
+        Ok(Some(Due {
+            account,
+            generation: 1,
+            subjects,
+            refused: Vec::new(),
+            doubted: Vec::new(),
+            now: now(),
+        }))
     }
 
     async fn take(&self, taken: &Taken<'_>) -> Result<(), JobError> {

@@ -159,7 +159,7 @@ impl Tokens {
         match step {
             Plan::Doubt => {
                 if fenced && worker.generation == world.generation {
-                    self.judge(world, world.current, Said::Unknown);
+                    Self::judge(world, world.current, Said::Unknown);
                 }
             }
             Plan::Send(turn) => {
@@ -196,7 +196,7 @@ impl Tokens {
     }
 
     /// Closes a call and takes the turn that follows.
-    pub fn judge(&self, world: &mut World, call: Option<u8>, said: Said) {
+    pub fn judge(world: &mut World, call: Option<u8>, said: Said) {
         let Some(call) = call else { return };
         let turn = tokens::after(said);
         world.calls[usize::from(call)].judged = Some(said);
@@ -253,13 +253,13 @@ impl Tokens {
             }
             Turn::GiveUp => {
                 if fenced && ((same && world.current == Some(call)) || self.has(Flaw::GiveUpUnguarded)) {
-                    self.judge(world, Some(call), said);
+                    Self::judge(world, Some(call), said);
                     world.reconnect = true;
                 }
             }
             Turn::Spare | Turn::Doubt => {
                 if fenced && same {
-                    self.judge(world, Some(call), said);
+                    Self::judge(world, Some(call), said);
                 }
             }
             Turn::Begin | Turn::Try => {}

@@ -185,11 +185,11 @@ async fn a_pass_that_is_wrong_in_any_way_opens_nothing() {
     wrong.push(("alg none, unsigned", format!("{}.", signed_part(&none, &claims))));
     wrong.push(("unsigned", format!("{}.", signed_part(&header, &claims))));
     for alg in ["HS256", "hs256"] {
-        let signed = signed_part(&changed(&header, "alg", json!(alg)), &claims);
+        let front = signed_part(&changed(&header, "alg", json!(alg)), &claims);
         let mut mac = Hmac::<Sha256>::new_from_slice(signer.pair.public_key().as_ref()).expect("a key");
-        mac.update(signed.as_bytes());
+        mac.update(front.as_bytes());
         let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-        wrong.push(("HS256 with the public key", format!("{signed}.{signature}")));
+        wrong.push(("HS256 with the public key", format!("{front}.{signature}")));
     }
     let stranger = Signer { pair: Ed25519KeyPair::generate().expect("a key"), ..Signer::of(&door).await };
     wrong.push(("another's signature", stranger.with(&stranger.header(), &claims)));
@@ -334,8 +334,8 @@ async fn an_administrator_makes_a_key_sees_it_once_and_takes_it_back() {
     assert!(again.text.contains("the shop") && !again.text.contains(&key));
     let keys = door.scratch.ledger.api_keys(Some(door.workspace)).await.expect("keys");
     let id = keys.iter().find(|it| it.name == "the shop").expect("it is listed").id;
-    let taken = browser.form(&format!("/keys/{id}/revoke"), &[("token", &token)]).await;
-    assert_eq!((taken.status, taken.header("location")), (StatusCode::SEE_OTHER, "/keys"));
+    let ended = browser.form(&format!("/keys/{id}/revoke"), &[("token", &token)]).await;
+    assert_eq!((ended.status, ended.header("location")), (StatusCode::SEE_OTHER, "/keys"));
     assert_eq!(asked(&door, &key).await, StatusCode::UNAUTHORIZED);
     // of another workspace there is none
     let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");

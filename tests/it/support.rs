@@ -364,14 +364,14 @@ impl Door {
     /// Another process on the same ledger, with the same key.
     pub fn another(&self) -> Self {
         let scratch = self.scratch.beside();
-        let (shelf, hints) = (Arc::clone(&self.shelf), Arc::clone(&self.hints));
+        let (files, hints) = (Arc::clone(&self.shelf), Arc::clone(&self.hints));
         let router = web::router(house(
             &scratch.ledger,
             "http://localhost:3000/",
-            Arc::clone(&shelf),
+            Arc::clone(&files),
             Arc::clone(&hints),
         ));
-        Self { scratch, router, shelf, hints, workspace: self.workspace, key: self.key.clone() }
+        Self { scratch, router, shelf: files, hints, workspace: self.workspace, key: self.key.clone() }
     }
 
     /// A key to a workspace, or an operator's.

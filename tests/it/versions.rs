@@ -38,10 +38,11 @@ async fn list(State(bucket): State<Shared>, Query(asked): Query<HashMap<String, 
     let prefix = asked.get("prefix").cloned().unwrap_or_default();
     if asked.contains_key("uploads") {
         let own = bucket.parts.iter().filter(|(key, _)| key.starts_with(&prefix));
-        let listed: String = own
-            .map(|(key, id)| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"))
-            .collect();
-        return format!("<ListMultipartUploadsResult>{listed}</ListMultipartUploadsResult>");
+        let one = |(key, id): &(String, String)| {
+            format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>")
+        };
+        let listed: Vec<_> = own.map(one).collect();
+        return format!("<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>", listed.concat());
     }
     let own: Vec<_> = bucket.versions.iter().filter(|(key, ..)| key.starts_with(&prefix)).collect();
     let after = asked.get("version-id-marker").filter(|marker| !marker.is_empty());
