@@ -29,6 +29,7 @@ pub mod publish;
 pub mod reach;
 pub mod removal;
 pub mod renewals;
+pub mod sign_in;
 pub mod store;
 pub mod surface;
 pub mod take_down;

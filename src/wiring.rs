@@ -9,6 +9,7 @@ use jobs::{
     gate::Open,
     hint::Hint,
     mail::Mail,
+    sign_in::SignIn,
     surface::Platform,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -74,6 +75,10 @@ fn connect_networks(settings: &Settings) -> Result<Connected, WiringError> {
 
 fn object_store() -> Result<S3, WiringError> {
     S3::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
+fn google() -> Result<Option<Box<dyn SignIn>>, WiringError> {
+    networks::google::from_environment(&config::optional).map_err(WiringError::Networks)
 }
 
 fn post_office() -> Result<Option<Box<dyn Mail>>, WiringError> {
@@ -209,6 +214,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         media,
         nudge: nudge(queue),
         mail: post_office()?.is_some(),
+        sign_in: google()?.map(Arc::from),
         clock,
         metrics: Arc::new(move || figures.render()),
         metrics_token: config::optional("METRICS_TOKEN").map(SecretString::from),

@@ -22,6 +22,7 @@ pub mod mail;
 pub mod media;
 pub mod model;
 pub mod numbers;
+pub mod oidc;
 pub mod s3;
 pub mod serve;
 pub mod state;

@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::media::MediaStore;
 use crate::model::Webhook;
 use crate::state::{Book, Rules, Sandbox};
-use crate::{control, duration, graph, mail, s3, tiktok, wall};
+use crate::{control, duration, graph, mail, oidc, s3, tiktok, wall};
 
 /// What `sandbox serve` is told.
 #[derive(Debug, Clone, Args)]
@@ -94,6 +94,8 @@ pub struct Addresses {
     pub bucket: String,
     /// The mail server.
     pub smtp: String,
+    /// The issuer of identities.
+    pub oidc: String,
     /// The wall.
     pub wall: String,
     /// The control API.
@@ -130,7 +132,9 @@ impl Running {
         let store = s3::router(&options.data.join("s3"), &options.s3_access_key, &options.s3_secret_key)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let room = Arc::new(mail::Mailroom::default());
-        let router = router(Arc::clone(&sandbox)).merge(mail::router(Arc::clone(&room)));
+        let provider = oidc::Provider::new(addresses.wall.trim_end_matches('/'))?;
+        let router =
+            router(Arc::clone(&sandbox)).merge(mail::router(Arc::clone(&room))).merge(oidc::router(provider));
         tasks.spawn(mail::serve(smtp_listener, room, stop.clone()));
         tasks.spawn(connection::serve(listener, router, stop.clone()));
         tasks.spawn(connection::serve(s3_listener, store, stop.clone()));
@@ -169,6 +173,7 @@ fn addresses(options: &Options, web: SocketAddr, s3: SocketAddr, smtp: SocketAdd
         s3: format!("http://{}", reachable(s3)),
         bucket: s3::BUCKET.into(),
         smtp: format!("smtp://{}", reachable(smtp)),
+        oidc: format!("{base}/oidc"),
         wall: format!("{base}/"),
         control: format!("{base}/_control"),
         access_key: options.s3_access_key.clone(),

@@ -24,6 +24,7 @@ mod freeze;
 pub mod group;
 pub mod history;
 pub mod idempotency;
+pub mod identities;
 pub mod invitations;
 pub mod jobs;
 pub mod keyring;

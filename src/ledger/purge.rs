@@ -206,7 +206,10 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    Ok([publications, posts, files, jobs, letters].iter().map(sqlx::postgres::PgQueryResult::rows_affected).sum())
+    Ok([publications, posts, files, jobs, letters]
+        .iter()
+        .map(sqlx::postgres::PgQueryResult::rows_affected)
+        .sum())
 }
 
 /// Whether files are to be erased. What another post has taken up since it was written down is spared.

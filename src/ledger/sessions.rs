@@ -97,13 +97,9 @@ impl Ledger {
     /// Ends one of a person's sessions; `false` where they have no such.
     pub async fn end_session(&self, person_id: Uuid, handle: &str) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query!(
-            "DELETE FROM session WHERE person_id = $1 AND id = $2",
-            person_id,
-            handle,
-        )
-        .execute(&mut *tx)
-        .await?;
+        let done = sqlx::query!("DELETE FROM session WHERE person_id = $1 AND id = $2", person_id, handle,)
+            .execute(&mut *tx)
+            .await?;
         note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
         tx.commit().await?;
         Ok(done.rows_affected() == 1)
@@ -112,13 +108,9 @@ impl Ledger {
     /// Ends all of a person's sessions but one.
     pub async fn end_other_sessions(&self, person_id: Uuid, handle: &str) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query!(
-            "DELETE FROM session WHERE person_id = $1 AND id <> $2",
-            person_id,
-            handle,
-        )
-        .execute(&mut *tx)
-        .await?;
+        let done = sqlx::query!("DELETE FROM session WHERE person_id = $1 AND id <> $2", person_id, handle,)
+            .execute(&mut *tx)
+            .await?;
         note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
         Ok(tx.commit().await?)
     }

@@ -5,6 +5,7 @@
 mod allowance;
 pub mod capabilities;
 mod facebook;
+pub mod google;
 mod graph;
 mod http;
 mod instagram;

@@ -41,7 +41,7 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use jobs::{desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
+use jobs::{desk::Clock, fp, hint::Hint, sign_in::SignIn, store::Uploads, surface::Platform};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -97,6 +97,8 @@ pub struct House {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Guards `/metrics` when set.
     pub metrics_token: Option<SecretString>,
+    /// What signs people in who are known elsewhere.
+    pub sign_in: Option<Arc<dyn SignIn>>,
     /// Whether mail is sent.
     pub mail: bool,
     /// Whether Redis answers.

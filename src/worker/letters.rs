@@ -9,7 +9,7 @@ use jobs::{
 };
 
 use super::Worker;
-use crate::ledger::{LedgerError, mail::Due};
+use crate::ledger::{LedgerError, letters::Taken, mail::Due};
 
 /// Letters taken in one look.
 const MOST: i64 = 4;
@@ -33,7 +33,9 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        if let Err(error) = worker.send_letters(&*mail).await {
+        let sent = worker.send_letters(&*mail).await;
+        let sealed = worker.send_sealed(&*mail).await;
+        for error in [sent.err(), sealed.err()].into_iter().flatten() {
             tracing::warn!(%error, "letters could not be looked for; it is tried again");
         }
     }
@@ -66,8 +68,7 @@ impl Worker {
             return self.in_time(ledger.end_mail(due, Some("it could not be sent in time"))).await;
         }
         let letter = Letter { id: due.id, to: &due.to, subject: &due.subject, body: &due.body };
-        let late = |_| Err(Failure::new(Class::Transient, "mail_slow", "the mail server took too long"));
-        match tokio::time::timeout(SLOWEST, mail.send(&letter)).await.unwrap_or_else(late) {
+        match hand_over(mail, &letter).await {
             Ok(()) => self.in_time(ledger.end_mail(due, None)).await,
             Err(failure) if failure.class == Class::Permanent => {
                 tracing::warn!(letter = %due.id, %failure, "a letter was refused");
@@ -79,6 +80,47 @@ impl Worker {
             }
         }
     }
+}
+
+impl Worker {
+    /// The same for mails about deletions, which lie sealed until they are sent.
+    async fn send_sealed(&self, mail: &dyn Mail) -> Result<(), LedgerError> {
+        let (ledger, ring) = (&self.parts.duties, &self.parts.ring);
+        loop {
+            let taken = self.in_time(ledger.take_letters(ring, MOST, LEASE)).await?;
+            if taken.is_empty() {
+                return Ok(());
+            }
+            for letter in taken {
+                if self.stop.is_cancelled() {
+                    self.in_time(ledger.put_off_letter(&letter, Duration::ZERO)).await?;
+                } else {
+                    self.send_sealed_one(mail, &letter).await?;
+                }
+            }
+        }
+    }
+
+    async fn send_sealed_one(&self, mail: &dyn Mail, taken: &Taken) -> Result<(), LedgerError> {
+        let (ledger, said) = (&self.parts.duties, &taken.letter);
+        let letter = Letter { id: taken.id, to: &said.to, subject: &said.subject, body: &said.text };
+        match hand_over(mail, &letter).await {
+            Ok(()) => self.in_time(ledger.sent_letter(taken.id)).await,
+            Err(failure) if failure.class == Class::Permanent => {
+                tracing::warn!(letter = %taken.id, %failure, "a mail about a deletion was refused");
+                self.in_time(ledger.sent_letter(taken.id)).await
+            }
+            Err(failure) => {
+                tracing::warn!(letter = %taken.id, %failure, "a mail about a deletion could not be sent; it is tried again");
+                self.in_time(ledger.put_off_letter(taken, again_after(taken.tries))).await
+            }
+        }
+    }
+}
+
+async fn hand_over(mail: &dyn Mail, letter: &Letter<'_>) -> Result<(), Failure> {
+    let late = |_| Err(Failure::new(Class::Transient, "mail_slow", "the mail server took too long"));
+    tokio::time::timeout(SLOWEST, mail.send(letter)).await.unwrap_or_else(late)
 }
 
 /// Twice as long each time.

@@ -15,6 +15,7 @@ mod console;
 mod control;
 mod deletions;
 mod doubts;
+mod elsewhere;
 mod explain;
 mod failures;
 mod faults;

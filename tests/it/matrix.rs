@@ -178,6 +178,9 @@ fn of_the_console() -> Vec<Line> {
         get("/sign-in", Nothing, &[], 200),
         post("/sign-in", Nothing, &[], Sends::Form(&[]), 403),
         get("/assets/{hash}/{name}", Nothing, &["any", "any"], 404),
+        // signing in elsewhere is off here
+        get("/sign-in/google", Nothing, &[], 404),
+        get("/sign-in/google/back", Nothing, &[], 404),
         post("/sign-out", SignedIn, &[], Sends::Form(&[]), 303),
         post("/theme", SignedIn, &[], Sends::Form(&[("theme", "dark")]), 303),
         post("/workspace", SignedIn, &[], Sends::Form(&[("workspace", "{workspace}")]), 303),
@@ -202,7 +205,8 @@ fn of_the_console() -> Vec<Line> {
             409,
         )
         .after(HELD),
-        get("/posts/{id}/take-down/{publication}", Role(Publisher), &["post", "publication"], 200).after(PUBLIC),
+        get("/posts/{id}/take-down/{publication}", Role(Publisher), &["post", "publication"], 200)
+            .after(PUBLIC),
         post(
             "/posts/{id}/take-down/{publication}",
             Role(Publisher),

@@ -534,6 +534,68 @@ async fn a_link_to_a_new_password_holds_for_an_hour_and_the_latest_only() {
     assert_eq!(browser.get(&second).await.status, StatusCode::GONE);
 }
 
+/// What was written down about people since the last look: the action, and who did it.
+async fn noted(door: &Door) -> Vec<(String, Option<Uuid>)> {
+    let rows = door.scratch.ledger.audit_entries(None, 50).await.expect("entries");
+    let rows = rows.into_iter().filter(|row| row.action != "signed_in" && row.actor == "person");
+    let mut noted: Vec<_> = rows.map(|row| (row.action, row.actor_id)).collect();
+    noted.reverse();
+    noted
+}
+
+#[tokio::test]
+async fn what_is_done_about_people_is_written_down_as_the_deed_of_whoever_did_it() {
+    let door = Door::open().await;
+    let admin = door.person("admin@example.org", MemberRole::Admin).await;
+    let mut browser = Browser::signed_in(&door, "admin@example.org").await;
+    let token = browser.token.clone();
+    invite(&mut browser, "dan@example.org", "author").await;
+    let people = browser.get("/people").await.text;
+    let withdraw = people.split('"').find(|part| part.ends_with("/withdraw")).expect("a button").to_owned();
+    browser.form(&withdraw, &[("token", &token)]).await;
+    assert_eq!(browser.form(&withdraw, &[("token", &token)]).await.status, StatusCode::NOT_FOUND);
+    invite(&mut browser, "dan@example.org", "author").await;
+    let invitation = link(&letter(&door, "dan@example.org").await.1);
+    let mut dan = Browser::fresh(&door);
+    let form = hidden(&dan.get(&invitation).await.text, "token");
+    let names = [("token", form.as_str()), ("first_name", "Dan"), ("last_name", "Cohen")];
+    dan.form(&invitation, &[&names[..], &[("password", "open sesame")]].concat()).await;
+    forget(&door, "dan@example.org").await;
+    eventually("a letter", || async {
+        let letters = "SELECT count(*) FROM mail WHERE subject = 'A new password for postroom'";
+        if door.scratch.number(letters).await == 1 { Ok(()) } else { Err("none yet".to_owned()) }
+    })
+    .await;
+    let password = link(&letter(&door, "dan@example.org").await.1);
+    let form = hidden(&dan.get(&password).await.text, "token");
+    dan.form(&password, &[("token", &form), ("password", "open barley")]).await;
+    dan.sign_in("dan@example.org", "open barley").await;
+    let own = hidden(&dan.get("/sessions").await.text, "token");
+    dan.form("/sessions/end-others", &[("token", &own)]).await;
+    let person: Uuid = sqlx::query_scalar("SELECT id FROM person WHERE email = 'dan@example.org'")
+        .fetch_one(&mut door.scratch.connection().await)
+        .await
+        .expect("a person");
+    let role = [("token", token.as_str()), ("role", "publisher")];
+    browser.form(&format!("/people/{person}/role"), &role).await;
+    browser.form(&format!("/people/{person}/remove"), &[("token", &token)]).await;
+    assert_eq!(browser.form(&format!("/people/{admin}/remove"), &[("token", &token)]).await.status, 409);
+    let deed = |action: &str, who| (action.to_owned(), Some(who));
+    assert_eq!(
+        noted(&door).await,
+        [
+            deed("invited", admin),
+            deed("invitation_withdrawn", admin),
+            deed("invited", admin),
+            deed("member_set", person),
+            deed("password_set", person),
+            deed("sessions_ended", person),
+            deed("member_set", admin),
+            deed("member_removed", admin),
+        ]
+    );
+}
+
 /// The letters that the sandbox's mail server has for somebody.
 async fn came(system: &System, to: &str) -> Vec<serde_json::Value> {
     let mail = system.control("mail").await;

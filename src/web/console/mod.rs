@@ -8,6 +8,7 @@ mod chart;
 mod compose;
 mod decide;
 mod desk;
+mod elsewhere;
 mod fields;
 mod forgotten;
 mod form;
@@ -102,6 +103,8 @@ fn table() -> Routes {
     Routes::default()
         .anybody("/", get(async || Redirect::to("/posts")))
         .anybody("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .anybody("/sign-in/google", get(elsewhere::leave))
+        .anybody(elsewhere::BACK, get(elsewhere::come_back))
         .post("/sign-out", sign_in::leave)
         .get("/posts", list::page)
         .get("/posts/new", compose::page)

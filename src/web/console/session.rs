@@ -11,6 +11,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
+use jobs::sign_in::Begun;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_sessions::{
@@ -36,6 +37,9 @@ const SEEN: &str = "seen";
 const BEGAN: &str = "began";
 const AGENT: &str = "agent";
 const ROLE: &str = "role";
+const LEFT: &str = "left";
+/// Whoever signs in elsewhere is back by then.
+const AWAY_FOR: time::Duration = time::Duration::minutes(10);
 /// A session is prolonged by being written, which each page need not do.
 const RENEWED_AFTER: i64 = 300;
 /// As much of what a browser calls itself is kept.
@@ -177,6 +181,31 @@ pub async fn know_role(session: &Session, workspace_id: Uuid, role: MemberRole) 
         session.cycle_id().await.map_err(away)?;
     }
     session.insert(ROLE, now).await.map_err(away)
+}
+
+/// Remembers a sign-in that was begun elsewhere, and where to go on after it. Who has not signed in yet comes back soon
+/// or begins anew.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn leave_for(session: &Session, begun: &Begun, next: &str) -> Result<(), Problem> {
+    let left = (&begun.state, &begun.nonce, &begun.verifier, next);
+    session.insert(LEFT, left).await.map_err(away)?;
+    if session.get::<Uuid>(PERSON).await.map_err(away)?.is_none() {
+        session.set_expiry(Some(Expiry::OnInactivity(AWAY_FOR)));
+    }
+    Ok(())
+}
+
+/// The sign-in that was begun elsewhere, and where to go on; it is forgotten by that.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn left_for(session: &Session) -> Result<Option<(Begun, String)>, Problem> {
+    let left: Option<(String, String, String, String)> = session.remove(LEFT).await.map_err(away)?;
+    Ok(left.map(|(state, nonce, verifier, next)| {
+        (Begun { address: String::new(), state, nonce, verifier }, next)
+    }))
 }
 
 /// Remembers which workspace the person looks at.

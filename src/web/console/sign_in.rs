@@ -59,6 +59,8 @@ struct Page {
     next: String,
     wrong: Option<String>,
     mail: bool,
+    /// Where signing in with Google begins, where that is on.
+    google: Option<String>,
 }
 
 /// The form.
@@ -81,7 +83,11 @@ fn form(
     let token = stranger::token(app, headers)?;
     let shell = Shell::anonymous(app, headers);
     let (email, next, mail) = (email.to_owned(), next.to_owned(), app.house.mail);
-    let page = Page { shell, token: token.clone(), email, next, wrong, mail };
+    let google = app.house.sign_in.as_ref().map(|_| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+        format!("/sign-in/google?{query}")
+    });
+    let page = Page { shell, token: token.clone(), email, next, wrong, mail, google };
     stranger::page(app, status, &token, &page)
 }
 
@@ -130,7 +136,7 @@ pub async fn submit(
 }
 
 /// Writes down who is in, or how often somebody was not: as the person that it would have been, if there is one.
-async fn note(
+pub async fn note(
     app: &App,
     action: Action,
     actor: Actor,

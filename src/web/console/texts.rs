@@ -50,6 +50,16 @@ catalogue! {
     link_ended: "This link holds no more",
     mail_off: "Nobody can be invited: no mail is sent from here. Whoever runs postroom sets SMTP_URL and MAIL_FROM.",
 
+    google: "Sign in with Google",
+    google_title: "Signing in with Google",
+    google_stale: "This sign-in was begun in another browser, or too long ago. Begin it anew.",
+    google_away: "Google cannot be reached. Try again in a moment, or sign in with your password.",
+    google_refused: "Google has not said who you are in a way that holds. Begin it anew.",
+    google_domain: "That account is not of the organisation that signs in here. Choose another one.",
+    google_unverified: "Google has not verified that account’s address, so nobody can be let in by it.",
+    google_nobody: "Nobody here has the address {}, and nobody has invited it. Ask an administrator for an invitation.",
+    google_other_account: "Whoever has the address {} here signs in with another account at Google. Choose that one.",
+
     forgotten: "Forgot your password?",
     forgotten_title: "A new password",
     forgotten_lead: "We send you a link with which you set one.",

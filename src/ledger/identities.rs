@@ -1,8 +1,14 @@
 //! People who sign in elsewhere: known by the provider's own name for them, and never by an address alone twice.
 
+use serde_json::json;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, mail};
+use super::{
+    Ledger, LedgerError,
+    audit::{self, Action, Actor, Entry, Who},
+    mail, members,
+};
 
 /// Somebody, as a provider knows them.
 pub struct Known<'a> {
@@ -59,7 +65,7 @@ impl Ledger {
         let person = match found.fetch_optional(&mut *tx).await? {
             Some(row) if row.other => return Ok(Recognised::OtherAccount),
             Some(row) => row.id,
-            None => match enter(&mut tx, known).await? {
+            None => match enter(&mut tx, self.who(), known).await? {
                 Some(person) => person,
                 None => return Ok(Recognised::Nobody),
             },
@@ -72,13 +78,22 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        let entry = Entry {
+            who: Who { actor: Actor::Person(person), ..self.who() },
+            action: Action::SignInLinked,
+            object: "person",
+            object_id: person.to_string(),
+            workspace_id: None,
+            detail: json!({ "issuer": known.issuer }),
+        };
+        audit::record(&mut tx, &entry).await?;
         tx.commit().await?;
         Ok(Recognised::Person(person))
     }
 }
 
 /// Lets somebody new in wherever they are invited: the provider has verified the address that the invitations went to.
-async fn enter(tx: &mut sqlx::PgConnection, known: &Known<'_>) -> Result<Option<Uuid>, LedgerError> {
+async fn enter(tx: &mut PgConnection, who: Who, known: &Known<'_>) -> Result<Option<Uuid>, LedgerError> {
     let invited = sqlx::query!(
         r#"DELETE FROM invitation WHERE email = $1 AND expires_at > ledger_now()
            RETURNING workspace_id, role::text AS "role!", mail_id"#,
@@ -99,6 +114,7 @@ async fn enter(tx: &mut sqlx::PgConnection, known: &Known<'_>) -> Result<Option<
     )
     .execute(&mut *tx)
     .await?;
+    let who = Who { actor: Actor::Person(person), ..who };
     for it in invited {
         mail::take_back(tx, it.mail_id).await?;
         sqlx::query!(
@@ -109,6 +125,8 @@ async fn enter(tx: &mut sqlx::PgConnection, known: &Known<'_>) -> Result<Option<
         )
         .execute(&mut *tx)
         .await?;
+        let said = json!({ "role": it.role });
+        members::note(tx, who, Action::MemberSet, (it.workspace_id, person), said).await?;
     }
     Ok(Some(person))
 }

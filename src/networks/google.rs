@@ -9,9 +9,9 @@ use jobs::{
 };
 use openidconnect::{
     AdditionalClaims, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IdTokenFields, IssuerUrl, Nonce,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse,
-    TokenResponse,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, IdTokenFields, IssuerUrl,
+    Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse,
+    StandardTokenResponse, TokenResponse,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim,
         CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata,
@@ -80,15 +80,17 @@ struct Google {
 pub fn from_environment(environment: Environment<'_>) -> Result<Option<Box<dyn SignIn>>, String> {
     let Some([id, secret]) = group(environment, ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"])? else {
         return match environment("GOOGLE_HOSTED_DOMAIN").or_else(|| environment("GOOGLE_ISSUER_URL")) {
-            Some(_) => Err("GOOGLE_CLIENT_ID: not set, but others of its group are; set it and GOOGLE_CLIENT_SECRET".into()),
+            Some(_) => {
+                Err("GOOGLE_CLIENT_ID: not set, but others of its group are; set it and GOOGLE_CLIENT_SECRET"
+                    .into())
+            }
             None => Ok(None),
         };
     };
     let issuer = environment("GOOGLE_ISSUER_URL").unwrap_or_else(|| ISSUER.to_owned());
     let wrong = || format!("GOOGLE_ISSUER_URL: found {issuer:?}; accepted is an http:// or https:// address");
-    // a redirect could lead the secret anywhere
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
+    // one that is led nowhere: a redirect could lead the secret anywhere
+    let http = super::http::plain()
         .retry(reqwest::retry::never())
         .timeout(TIMEOUT)
         .build()

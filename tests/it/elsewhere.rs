@@ -25,8 +25,10 @@ impl Walker {
     }
 
     async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let answer = request.header("cookie", cookies.join("; ")).header("accept", "text/html").send().await.unwrap();
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let answer =
+            request.header("cookie", cookies.join("; ")).header("accept", "text/html").send().await.unwrap();
         for set in answer.headers().get_all("set-cookie") {
             let pair = set.to_str().unwrap().split(';').next().unwrap();
             let (name, value) = pair.split_once('=').unwrap();
@@ -84,7 +86,8 @@ async fn who_is_known_signs_in_with_google_and_stays_who_they_are() {
     assert_eq!(again.status, 403, "it holds once");
 
     // the account is known by its own name from now on, whatever its address
-    let sub = "SELECT count(*) FROM person_identity WHERE subject = encode(sha256('Staff@Example.com'), 'hex')";
+    let sub =
+        "SELECT count(*) FROM person_identity WHERE subject = encode(sha256('Staff@Example.com'), 'hex')";
     assert_eq!(system.database.count(sub).await, 1);
     let other = Walker::fresh().sign_in(&system, &[&DANA[..], &[("sub", "somebody-else")]].concat()).await;
     assert_eq!(other.status, 403);
@@ -123,7 +126,9 @@ async fn an_identity_that_was_not_made_for_this_sign_in_opens_nothing() {
     // a code that was taken from another way back
     let mut dana = Walker::fresh();
     let mut own = Url::parse(&dana.way_back(&system, &DANA).await).unwrap();
-    let code = |url: &str| Url::parse(url).unwrap().query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
+    let code = |url: &str| {
+        Url::parse(url).unwrap().query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
+    };
     let state = own.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
     let stolen = code(&Walker::fresh().way_back(&system, &DANA).await);
     own.query_pairs_mut().clear().append_pair("code", &stolen).append_pair("state", &state);
@@ -141,7 +146,8 @@ async fn who_is_invited_joins_with_google_and_needs_no_password() {
                        FROM workspace RETURNING id)
                    SELECT count(*) FROM invited";
     assert_eq!(system.database.count(invited).await, 1);
-    let who = [&but(&DANA, "email", "new@example.com")[..], &[("given_name", "Noa"), ("family_name", "Bar")]].concat();
+    let who = [&but(&DANA, "email", "new@example.com")[..], &[("given_name", "Noa"), ("family_name", "Bar")]]
+        .concat();
     let mut noa = Walker::fresh();
     let signed = noa.sign_in(&system, &who).await;
     assert_eq!(signed.status, 303, "{}", signed.text);

@@ -7,24 +7,24 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
-use jobs::{
-    contract::{Class, Failure},
-    sign_in::Begun,
-};
+use jobs::contract::{Class, Failure};
 use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    desk, session, stranger,
+    desk, session, sign_in, stranger,
     texts::{ENGLISH, fill},
 };
 use crate::{
-    ledger::identities::{Known, Recognised},
+    ledger::{
+        audit::{Action, Actor},
+        identities::{Known, Recognised},
+    },
     web::{App, problem::Problem},
 };
 
 /// Where the browser comes back to.
-const BACK: &str = "/sign-in/google/back";
+pub const BACK: &str = "/sign-in/google/back";
 
 /// Where to go on.
 #[derive(Deserialize)]
@@ -51,8 +51,12 @@ pub async fn leave(
     Query(onward): Query<Onward>,
 ) -> Result<Response, Problem> {
     let Some(google) = &app.house.sign_in else { return Err(Problem::not_found("page")) };
+    if let Some(Err(seconds)) = from.0.map(|address| app.limits.of_sign_in(address)) {
+        let said = fill(ENGLISH.sign_in_throttled, &[&seconds.to_string()]);
+        return told(&app, &headers, StatusCode::TOO_MANY_REQUESTS, &said);
+    }
     let now = app.house.clock.monotonic();
-    if let Some(wait) = app.console.throttle.wait(&name(&from), now) {
+    if let Some(wait) = app.console.throttle.wait(&name(from), now) {
         let said = fill(ENGLISH.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return told(&app, &headers, StatusCode::TOO_MANY_REQUESTS, &said);
     }
@@ -86,7 +90,7 @@ pub async fn come_back(
         Ok(identity) => identity,
         Err(failure) => {
             if failure.class == Class::Permanent {
-                app.console.throttle.failed(&name(&from), app.house.clock.monotonic());
+                app.console.throttle.failed(&name(from), app.house.clock.monotonic());
             }
             return failed(&app, &headers, &failure);
         }
@@ -103,9 +107,11 @@ pub async fn come_back(
         first_name: &called(&identity.first_name).unwrap_or(local),
         last_name: &called(&identity.last_name).unwrap_or_else(|| "–".to_owned()),
     };
-    match app.house.ledger.recognise(&known).await? {
+    match app.house.ledger.of(from.who()).recognise(&known).await? {
         Recognised::Person(person) => {
-            app.console.throttle.passed(&name(&from));
+            let failures = app.console.throttle.passed(&name(from));
+            let actor = Actor::Person(person);
+            sign_in::note(&app, Action::SignedIn, actor, from.0, Some(person), failures).await?;
             session::begin(&session, person, &headers, app.house.clock.now()).await?;
             Ok(Redirect::to(desk::local(&next)).into_response())
         }
@@ -117,8 +123,8 @@ pub async fn come_back(
 }
 
 /// Under what name failures are counted.
-fn name(from: &stranger::From) -> String {
-    format!("google {}", stranger::address(from))
+fn name(from: stranger::From) -> String {
+    format!("google {}", from.text())
 }
 
 fn back(app: &App) -> String {

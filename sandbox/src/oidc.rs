@@ -96,8 +96,13 @@ impl Provider {
     fn identity(&self, grant: &Grant) -> Result<String, String> {
         let (person, now) = (&grant.person, Utc::now().timestamp());
         let is = |lie: &str| person.lie == lie;
-        let or = |lie: &str, wrong: &str, right: &str| if is(lie) { wrong.to_owned() } else { right.to_owned() };
-        let sub = if person.sub.is_empty() { hex::encode(Sha256::digest(&person.email)) } else { person.sub.clone() };
+        let or =
+            |lie: &str, wrong: &str, right: &str| if is(lie) { wrong.to_owned() } else { right.to_owned() };
+        let sub = if person.sub.is_empty() {
+            hex::encode(Sha256::digest(&person.email))
+        } else {
+            person.sub.clone()
+        };
         let mut claims = json!({
             "iss": or("issuer", "https://other.example", &self.issuer),
             "aud": or("audience", "another-client", &grant.asked.client_id),
@@ -200,7 +205,9 @@ async fn choose(State(_): Shared, Query(asked): Query<Asked>) -> Response {
 fn check(asked: &Asked) -> Result<(), &'static str> {
     match asked {
         _ if asked.response_type != "code" => Err("response_type must be code"),
-        _ if asked.code_challenge_method != "S256" || asked.code_challenge.len() != 43 => Err("PKCE with S256 is needed"),
+        _ if asked.code_challenge_method != "S256" || asked.code_challenge.len() != 43 => {
+            Err("PKCE with S256 is needed")
+        }
         _ if asked.nonce.len() < 16 || asked.state.len() < 16 => Err("nonce and state must be hard to guess"),
         _ if !asked.scope.split(' ').any(|scope| scope == "openid") => Err("the scope openid is needed"),
         _ => Ok(()),
@@ -212,7 +219,9 @@ async fn chosen(State(provider): Shared, Form(fields): Form<HashMap<String, Stri
     let fields = json!(fields);
     let read = (serde_json::from_value::<Asked>(fields.clone()), serde_json::from_value::<Person>(fields));
     let (Ok(asked), Ok(person)) = read else { return StatusCode::BAD_REQUEST.into_response() };
-    let Ok(mut back) = Url::parse(&asked.redirect_uri) else { return StatusCode::BAD_REQUEST.into_response() };
+    let Ok(mut back) = Url::parse(&asked.redirect_uri) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     if let Err(wrong) = check(&asked) {
         return (StatusCode::BAD_REQUEST, wrong).into_response();
     }
