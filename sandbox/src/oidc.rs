@@ -293,7 +293,7 @@ mod tests {
         let person = serde_json::from_value(json!({ "email": "a@b", "verified": "on" })).unwrap();
         let identity = provider.identity(&Grant { asked, person }).unwrap();
         let (text, signature) = identity.rsplit_once('.').unwrap();
-        let key = RsaPublicKeyComponents { n: &n, e: &vec![1, 0, 1] };
+        let key = RsaPublicKeyComponents { n: &n[..], e: &[1, 0, 1][..] };
         key.verify(&RSA_PKCS1_2048_8192_SHA256, text.as_bytes(), &part(signature)).unwrap();
         let claims: Value = serde_json::from_slice(&part(text.split('.').nth(1).unwrap())).unwrap();
         assert_eq!((&claims["aud"], &claims["email_verified"]), (&json!("c"), &json!(true)));
