@@ -1,5 +1,5 @@
-//! Mails about deletions, written and not yet sent: address, subject and words are sealed together, and whoever sends mails
-//! takes them from here.
+//! Mails about deletions, written and not yet sent: address, subject and words are sealed together until a worker sends
+//! them.
 
 use std::time::Duration;
 

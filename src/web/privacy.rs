@@ -3,12 +3,12 @@
 
 mod texts;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Extension, Form, Json,
-    extract::{ConnectInfo, Path, Query, State},
+    Form, Json,
+    extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -23,6 +23,7 @@ use super::{
     deletion::{self, Code, Wanted, Way},
     listed::Listed,
     problem::Problem,
+    whence::Whence,
 };
 use crate::ledger::{
     deletions::{Origin, Shown},
@@ -135,7 +136,7 @@ async fn form(
 /// Writes the mail with the link. The answer is the same for every address.
 async fn ask(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Whence,
     headers: HeaderMap,
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
@@ -147,7 +148,7 @@ async fn ask(
         return page.answer(StatusCode::UNPROCESSABLE_ENTITY);
     }
     // by address too: behind a proxy everybody comes from one
-    slowly(&app, address, &format!("asks for {email}"))?;
+    slowly(&app, from, &format!("asks for {email}"))?;
     let link = deletion::fresh_link();
     let base = app.house.public_url.as_str().trim_end_matches('/');
     let url = format!("{base}/privacy/delete/{link}?lang={}", t.lang);
@@ -217,13 +218,13 @@ fn stale(app: &App, t: &'static Texts) -> Result<Response, Problem> {
 
 async fn state(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Whence,
     headers: HeaderMap,
     Path(code): Path<String>,
     Query(language): Query<Language>,
 ) -> Result<Response, Problem> {
     let t = language.chosen(&headers);
-    let shown = find(&app, address, &code).await?;
+    let shown = find(&app, from, &code).await?;
     let (title, lead) = match shown.stage {
         Stage::Done => (t.done_title, t.done_lead),
         Stage::Draining
@@ -248,21 +249,17 @@ async fn state(
 
 async fn receipt(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Whence,
     Path(code): Path<String>,
 ) -> Result<Response, Problem> {
-    let shown = find(&app, address, &code).await?;
+    let shown = find(&app, from, &code).await?;
     let signed = shown.receipt.ok_or_else(|| Problem::not_found("receipt yet"))?;
     let name = format!("attachment; filename=\"receipt-{}.json\"", shown.id);
     Ok(([(header::CONTENT_DISPOSITION, name)], Json(signing::file(&signed))).into_response())
 }
 
 /// The request of a code. Who guesses has to wait ever longer.
-async fn find(
-    app: &App,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
-    code: &str,
-) -> Result<Shown, Problem> {
+async fn find(app: &App, from: From, code: &str) -> Result<Shown, Problem> {
     let found = match Code::parse(code) {
         Some(code) => app.house.ledger.deletion_by_code(&code.digest()).await?,
         None => None,
@@ -270,14 +267,13 @@ async fn find(
     if let Some(shown) = found {
         return Ok(shown);
     }
-    slowly(app, address, "guesses")?;
+    slowly(app, from, "guesses")?;
     Err(Problem::not_found("request"))
 }
 
 /// Slows down who does the same again and again.
-fn slowly(app: &App, address: Option<Extension<ConnectInfo<SocketAddr>>>, does: &str) -> Result<(), Problem> {
-    let from = address.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
-    match console::slow_down(app, &format!("{does} {from}")) {
+fn slowly(app: &App, from: Whence, does: &str) -> Result<(), Problem> {
+    match console::slow_down(app, &format!("{does} {}", from.text())) {
         None => Ok(()),
         Some(wait) => Err(Problem::throttled(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1))),
     }

@@ -1,13 +1,45 @@
 //! Where a request comes from: the address that is counted by and written down.
 
-use std::net::{IpAddr, SocketAddr};
-
-use axum::{
-    extract::ConnectInfo,
-    http::{Extensions, HeaderMap},
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
-use crate::config::ClientAddress;
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{Extensions, HeaderMap, request::Parts},
+};
+
+use super::App;
+use crate::{
+    config::ClientAddress,
+    ledger::audit::{Actor, Who},
+};
+
+/// Where a request comes from, as far as this process can tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Whence(pub Option<IpAddr>);
+
+impl Whence {
+    /// What a deed from there is written down under while nobody is known to have done it.
+    pub const fn who(self) -> Who {
+        Who { actor: Actor::Nobody, address: self.0 }
+    }
+
+    /// The address, as text.
+    pub fn text(self) -> String {
+        self.0.map(|address| address.to_string()).unwrap_or_default()
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Whence {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Self(address(app.house.web.client_address, &parts.headers, &parts.extensions)))
+    }
+}
 
 /// The address of whoever asks, as far as it can be believed. A header is read only where the settings say that a proxy
 /// in front sets it; anybody may write one otherwise.

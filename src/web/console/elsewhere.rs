@@ -20,7 +20,7 @@ use crate::{
         audit::{Action, Actor},
         identities::{Known, Recognised},
     },
-    web::{App, problem::Problem},
+    web::{App, problem::Problem, whence},
 };
 
 /// Where the browser comes back to.
@@ -45,7 +45,7 @@ pub struct Came {
 /// Sends the browser there.
 pub async fn leave(
     State(app): State<Arc<App>>,
-    from: stranger::From,
+    from: whence::Whence,
     session: Session,
     headers: HeaderMap,
     Query(onward): Query<Onward>,
@@ -72,7 +72,7 @@ pub async fn leave(
 /// Lets in who comes back, if they are known or invited.
 pub async fn come_back(
     State(app): State<Arc<App>>,
-    from: stranger::From,
+    from: whence::Whence,
     session: Session,
     headers: HeaderMap,
     Query(came): Query<Came>,
@@ -123,7 +123,7 @@ pub async fn come_back(
 }
 
 /// Under what name failures are counted.
-fn name(from: stranger::From) -> String {
+fn name(from: whence::Whence) -> String {
     format!("google {}", from.text())
 }
 

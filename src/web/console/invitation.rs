@@ -23,7 +23,7 @@ use crate::{
         LedgerError,
         invitations::{Invitation, Joined, Joining},
     },
-    web::{App, passwords, problem::Problem},
+    web::{App, passwords, problem::Problem, whence},
 };
 
 #[derive(Template)]
@@ -80,7 +80,7 @@ pub async fn page(
 /// Accepts it.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    from: stranger::From,
+    from: whence::Whence,
     session: Session,
     headers: HeaderMap,
     Path(link): Path<String>,

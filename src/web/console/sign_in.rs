@@ -27,7 +27,7 @@ use crate::{
         LedgerError,
         audit::{Action, Actor, Entry, Who},
     },
-    web::{App, passwords, problem::Problem},
+    web::{App, passwords, problem::Problem, whence},
 };
 
 /// Where to go on.
@@ -94,7 +94,7 @@ fn form(
 /// Lets somebody in.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    stranger::From(address): stranger::From,
+    whence::Whence(address): whence::Whence,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
@@ -109,7 +109,7 @@ pub async fn submit(
         let wrong = fill(t.sign_in_throttled, &[&seconds.to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    let who = format!("{} {email}", stranger::From(address).text());
+    let who = format!("{} {email}", whence::Whence(address).text());
     if let Some(wait) = app.console.throttle.wait(&who, app.house.clock.monotonic()) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);

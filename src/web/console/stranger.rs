@@ -1,49 +1,19 @@
 //! Forms of people who are not signed in: a cookie carries the same token as the form, for there is no session to keep
 //! one in.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
-
 use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 use sha2::{Digest, Sha256};
 
 use super::{Shell, cookie, render_as, session};
-use crate::{
-    ledger::audit::{Actor, Who},
-    web::{App, problem::Problem, whence},
-};
+use crate::web::{App, problem::Problem};
 
 /// The longest address that mail is sent to.
 const EMAIL_MOST: usize = 254;
 /// The longest name.
 pub const NAME_MOST: usize = 100;
-
-/// Where a request comes from, as far as this process can tell.
-#[derive(Debug, Clone, Copy)]
-pub struct From(pub Option<IpAddr>);
-
-impl From {
-    /// What a deed from there is written down under while nobody is known to have done it.
-    pub const fn who(self) -> Who {
-        Who { actor: Actor::Nobody, address: self.0 }
-    }
-
-    /// The address, as text.
-    pub fn text(self) -> String {
-        self.0.map(|address| address.to_string()).unwrap_or_default()
-    }
-}
-
-impl FromRequestParts<Arc<App>> for From {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        Ok(Self(whence::address(app.house.web.client_address, &parts.headers, &parts.extensions)))
-    }
-}
 
 /// The token that a form for this browser carries.
 ///
