@@ -259,7 +259,7 @@ async fn receipt(
 }
 
 /// The request of a code. Who guesses has to wait ever longer.
-async fn find(app: &App, from: From, code: &str) -> Result<Shown, Problem> {
+async fn find(app: &App, from: Whence, code: &str) -> Result<Shown, Problem> {
     let found = match Code::parse(code) {
         Some(code) => app.house.ledger.deletion_by_code(&code.digest()).await?,
         None => None,

@@ -366,6 +366,25 @@ async fn redis_dump(system: &System) -> String {
     all
 }
 
+/// Makes somebody a person of the staff, who is invited elsewhere, signs in elsewhere and has asked for a new password.
+async fn on_the_staff_too(system: &System, email: &str) {
+    let there = r"WITH p AS (INSERT INTO person (id, email, first_name, last_name)
+                     VALUES (gen_random_uuid(), $1, split_part($1, '@', 1), split_part($1, '@', 1)) RETURNING id),
+               i AS (INSERT INTO person_identity (issuer, subject, person_id)
+                     SELECT 'https://accounts.example', split_part($1, '@', 1), id FROM p),
+               r AS (INSERT INTO password_reset (person_id, digest, expires_at)
+                     SELECT id, '\x01', ledger_now() + interval '1 hour' FROM p),
+               m AS (INSERT INTO mail (id, to_address, subject, worthless_at)
+                     VALUES (gen_random_uuid(), $1, 'x', ledger_now()) RETURNING id),
+               v AS (INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, mail_id,
+                                             expires_at)
+                     SELECT gen_random_uuid(), w.id, $1, split_part($1, '@', 1), split_part($1, '@', 1), 'viewer', '\x02', m.id,
+                            ledger_now() + interval '1 day'
+                     FROM workspace w, m RETURNING id)
+          SELECT count(*) FROM v";
+    assert_eq!(system.database.count_of(there, email).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     // P-D5 P-D7 P-D8 P-D9 P-D10 P-D14
@@ -380,6 +399,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     later["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
     let (status, _) = system.api(Method::POST, "/api/v1/posts", Some(&later)).await;
     assert_eq!(status, 202);
+    on_the_staff_too(&system, &email).await;
     assert!(dump(&system).await.contains(CANARY) && !stored(&system).is_empty(), "it leaves traces");
     let (id, url) = deleted(&system, &["--email", &email, "--mail", "--reason", CANARY]).await;
     let receipt = verified(&system, &done(&system, &id).await).await;
@@ -404,6 +424,9 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     assert_eq!((&receipt["verified"]["left"], &receipt["publications"]["given_up"]), (&json!(0), &json!(1)));
     for clock in ["tokens", "everything"] {
         assert_eq!(receipt["clocks"][clock]["kept"], json!(true), "{receipt}");
+    }
+    for store in ["person", "person_identity", "password_reset", "invitation", "mail"] {
+        assert_eq!(erased(&receipt, store), 1, "{store}: {receipt}");
     }
     for (store, least) in
         [("account", 3), ("publication", 3), ("post", 2), ("media", 1), ("files", 1), ("remote_call", 3)]
