@@ -34,7 +34,7 @@ use self::film::Kind;
 use super::{
     Entry, Environment,
     graph::{self, Graph, comments, insights},
-    http::{Codes, Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
+    http::{Deadline, Fault, Phase, Row, Tables, id_of, no_evidence, unreadable},
 };
 
 /// This network's line in the registry.
@@ -169,7 +169,7 @@ const REEL: MediaRule = MediaRule {
 const STORY: MediaRule = MediaRule { ratio: None, most_duration_ms: Some(60_000), ..REEL };
 
 /// What a Page's codes mean.
-pub const TABLES: Tables = Tables { rows: &[FILMS, graph::ERRORS], definite_no: DEFINITE_NO };
+pub const TABLES: Tables = Tables { rows: &[FILMS, graph::ERRORS], definite_no: graph::DEFINITE_NO };
 
 /// What the upload address says.
 const FILMS: &[Row] = &[
@@ -177,14 +177,6 @@ const FILMS: &[Row] = &[
     Row::is("OffsetInvalidError", Class::Transient),
     Row::is("PartialRequestError", Class::Transient),
 ];
-
-/// The answers that prove that the call which makes a draft, a film or a story public had no effect.
-///
-/// Token and permission are looked at before anything is done. All of these rest the account rather than end
-/// the post, and what was prepared is read again before the next attempt: should one of them ever come after the
-/// effect, it is found. No parameter error (100), no limit and no 506 is here: 506 may well mean that the post
-/// is public already.
-const DEFINITE_NO: &[Codes] = &[Codes::Is("190"), Codes::Is("10"), Codes::Span(200, 299)];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -31,7 +31,8 @@ use super::{
     allowance::{self, RATES},
     base, group,
     http::{
-        self, Deadline, Fault, Http, Phase, Reply, Rest, Row, Said, Tables, classify, no_evidence, words,
+        self, Codes, Deadline, Fault, Http, Phase, Reply, Rest, Row, Said, Tables, classify, no_evidence,
+        words,
     },
     read,
 };
@@ -47,6 +48,15 @@ const MISSING: &str = "100/33";
 const DEFAULT_BASE: &str = "https://graph.facebook.com/v25.0";
 /// The host that films are uploaded to.
 const DEFAULT_UPLOADS: &str = "https://rupload.facebook.com";
+
+/// The answers that prove that the call which makes a Page's draft, film or story public, or which comments, had no
+/// effect.
+///
+/// Token and permission are looked at before anything is done. Of posts, all of these rest the account rather than end
+/// the post, and what was prepared is read again before the next attempt: should one of them ever come after the
+/// effect, it is found. No parameter error (100), no limit and no 506 is here: 506 may well mean that the post
+/// is public already.
+pub const DEFINITE_NO: &[Codes] = &[Codes::Is("190"), Codes::Is("10"), Codes::Span(200, 299)];
 
 /// What Graph's codes mean, for every product. From "Handling Errors", "Rate Limits" and "Video API: Error Codes" of
 /// Meta's documents; the subcodes of Pages that begin with 13 were seen in the field.
@@ -121,6 +131,7 @@ impl Settings {
 }
 
 /// The Graph API for one app.
+#[derive(Clone)]
 pub struct Graph {
     http: Http,
     base: Url,
@@ -163,6 +174,11 @@ impl Graph {
     #[must_use]
     pub fn needing(self, needed: &'static [&'static str]) -> Self {
         Self { needed, ..self }
+    }
+
+    /// The same, where only these codes prove that a commit had no effect.
+    fn refusing(&self, definite_no: &'static [Codes]) -> Self {
+        Self { tables: Tables { definite_no, ..self.tables }, ..self.clone() }
     }
 
     /// The version of the API, with which its addresses end.

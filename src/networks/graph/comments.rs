@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::http::{Deadline, Fault, Phase, id_of, unreadable},
-    Graph,
+    DEFINITE_NO, Graph,
 };
 
 /// The kind of a handle that is a comment's.
@@ -86,7 +86,7 @@ pub fn prepare(call: &Call<'_>, content: &Content) -> Result<(Handle, Readiness)
 
 impl Graph {
     /// Sends a comment, once. That the access lacks a permission for comments is no reason to rest the account, which
-    /// may publish posts all the same; and it is looked at before anything is done, so that nothing came of it.
+    /// may publish posts all the same.
     pub async fn comment(&self, dialect: &Dialect, call: &Call<'_>, handle: &Handle) -> Answer {
         let said = match Said::of(handle) {
             Ok(said) => said,
@@ -94,15 +94,11 @@ impl Graph {
         };
         let form = [("message", said.words.as_str())];
         let path = [said.under.as_str(), "comments"];
-        match self.post(Phase::Commit, call, Deadline::of(call), &path, &form).await {
+        match self.refusing(DEFINITE_NO).post(Phase::Commit, call, Deadline::of(call), &path, &form).await {
             Ok(body) => match id_of(&body["id"]) {
                 Some(id) => Answer::Published(Public { id: Some(id), url: None }),
                 None => unreadable(Phase::Commit, "the answer names no comment").into_answer(),
             },
-            Err(Fault::Unknown(failure)) if failure.meant == Some(Class::Permission) => {
-                let failure = Failure { class: Class::Permission, meant: None, ..failure };
-                Answer::Refused { failure: permitted(dialect, failure), handle_dead: false }
-            }
             Err(fault) => fault.map(|failure| permitted(dialect, failure)).into_answer(),
         }
     }
@@ -187,7 +183,15 @@ fn only_match(comments: &[Value], dialect: &Dialect, said: &Said, account: &str)
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use reqwest::StatusCode;
+
+    use super::{
+        super::{
+            super::http::{self, Rest, Tables, classify},
+            ERRORS,
+        },
+        *,
+    };
 
     const DIALECT: Dialect = Dialect {
         words: "message",
@@ -236,6 +240,24 @@ mod tests {
         assert!(said.message.contains("pages_manage_engagement"), "{}", said.message);
         let auth = Failure::new(Class::Auth, "190", "expired");
         assert_eq!(permitted(&DIALECT, auth.clone()), auth);
+    }
+
+    #[test]
+    fn a_missing_permission_is_no_answer_of_a_server_that_has_lost_its_way() {
+        let tables = Tables { rows: &[ERRORS], definite_no: DEFINITE_NO };
+        let of = |status, code: &str| {
+            let message = String::new();
+            classify(
+                Phase::Commit,
+                http::Said { status, code: code.into(), message, transient: false, rest: Rest::Unsaid },
+                &tables,
+            )
+        };
+        for code in ["10", "200", "294", "190/463"] {
+            assert!(matches!(of(StatusCode::FORBIDDEN, code), Fault::Refused(_)), "{code}");
+            assert!(matches!(of(StatusCode::INTERNAL_SERVER_ERROR, code), Fault::Unknown(_)), "{code}");
+        }
+        assert!(matches!(of(StatusCode::BAD_REQUEST, "368"), Fault::Unknown(_)));
     }
 
     #[test]
