@@ -16,7 +16,7 @@ pub enum MemberRole {
     Author,
     /// Schedules, approves, decides what is held, cancels and takes down.
     Publisher,
-    /// Connects accounts and manages people.
+    /// Connects accounts, manages people and API keys.
     Admin,
     /// Looks, and works on privacy requests.
     Privacy,

@@ -44,7 +44,7 @@ at_least! {
     Author
     /// Schedules, approves, decides what is held, cancels and takes down.
     Publisher
-    /// Connects accounts and manages people.
+    /// Connects accounts, manages people and API keys.
     Admin
 }
 

@@ -123,7 +123,7 @@ catalogue! {
     role_viewer_may: "looks at everything here",
     role_author_may: "writes posts; they wait for approval",
     role_publisher_may: "schedules, approves, decides what is held, cancels and takes down",
-    role_admin_may: "does all that, connects accounts and manages people",
+    role_admin_may: "does all that, connects accounts, manages people and API keys",
     role_privacy_may: "looks, and works on privacy requests",
 
     invitation_title: "Join {}",
