@@ -10,10 +10,19 @@ CREATE TABLE audit (
     object       text NOT NULL CONSTRAINT audit_object_length CHECK (length(object) BETWEEN 1 AND 60),
     object_id    text NOT NULL CONSTRAINT audit_object_id_length CHECK (length(object_id) <= 300),
     workspace_id uuid, -- no reference: what is written here outlives what it is about
-    address      text, -- where the request came from, as the door saw it
+    origin       bytea, -- of where the request came from: SHA-256 over the salt and the address in audit_address
     detail       jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX audit_by_workspace ON audit (workspace_id, at DESC);
+CREATE INDEX audit_by_actor ON audit (actor_id) WHERE actor_id IS NOT NULL;
+
+-- Where a request came from, as the door saw it. It is told apart from the row, which stays for ever: what tells of a
+-- person goes when they ask, and with the salt gone nobody finds the address from what is chained.
+CREATE TABLE audit_address (
+    audit_id uuid PRIMARY KEY REFERENCES audit ON DELETE CASCADE,
+    salt     bytea NOT NULL CONSTRAINT audit_address_salt_length CHECK (octet_length(salt) = 16),
+    address  text NOT NULL
+);
 
 -- The rows that no link holds yet. Found by this and not by "later than the last", for what began earlier may commit later.
 CREATE TABLE audit_waiting (
@@ -71,11 +80,12 @@ DECLARE
     worker text := current_database() || '_worker';
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = web) THEN
-        EXECUTE format('REVOKE UPDATE, DELETE ON audit, audit_link, audit_head, audit_waiting FROM %I', web);
+        EXECUTE format('REVOKE UPDATE, DELETE ON audit, audit_address, audit_link, audit_head, audit_waiting FROM %I', web);
         EXECUTE format('REVOKE INSERT ON audit_link, audit_head FROM %I', web);
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = worker) THEN
         EXECUTE format('REVOKE UPDATE, DELETE ON audit, audit_link FROM %I', worker);
+        EXECUTE format('REVOKE UPDATE ON audit_address FROM %I', worker);
         EXECUTE format('REVOKE INSERT, DELETE ON audit_head FROM %I', worker);
     END IF;
 END $$;

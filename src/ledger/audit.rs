@@ -156,8 +156,14 @@ pub struct Entry<'a> {
 /// The ledger is away.
 pub async fn record(tx: &mut PgConnection, entry: &Entry<'_>) -> Result<(), LedgerError> {
     sqlx::query!(
-        "INSERT INTO audit (id, actor, actor_id, action, object, object_id, workspace_id, address, detail)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "WITH known AS MATERIALIZED (
+             SELECT a.address, uuid_send(gen_random_uuid()) AS salt FROM (VALUES ($8::text)) AS a (address)
+             WHERE a.address IS NOT NULL),
+         entry AS (
+             INSERT INTO audit (id, actor, actor_id, action, object, object_id, workspace_id, origin, detail)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT sha256(salt || convert_to(address, 'UTF8')) FROM known), $9)
+             RETURNING id)
+         INSERT INTO audit_address (audit_id, salt, address) SELECT entry.id, salt, address FROM entry, known",
         Uuid::now_v7(),
         entry.who.actor.word(),
         entry.who.actor.id(),
@@ -192,7 +198,9 @@ pub struct Row {
     pub object_id: String,
     /// Whose it is.
     pub workspace_id: Option<Uuid>,
-    /// From where.
+    /// Of where it came from, salted; the chain holds this.
+    pub origin: Option<Vec<u8>>,
+    /// From where, unless whoever it was has had it deleted.
     pub address: Option<String>,
     /// What else is known, as the ledger writes it.
     pub detail: String,
@@ -218,9 +226,10 @@ impl Ledger {
     ) -> Result<Vec<Row>, LedgerError> {
         let rows = sqlx::query_as!(
             Row,
-            r#"SELECT id, at, actor, actor_id, action, object, object_id, workspace_id, address,
-                      detail::text AS "detail!"
-               FROM audit WHERE $1::uuid IS NULL OR workspace_id = $1 ORDER BY at DESC, id DESC LIMIT $2"#,
+            r#"SELECT a.id, a.at, a.actor, a.actor_id, a.action, a.object, a.object_id, a.workspace_id, a.origin,
+                      o.address AS "address?", a.detail::text AS "detail!"
+               FROM audit a LEFT JOIN audit_address o ON o.audit_id = a.id
+               WHERE $1::uuid IS NULL OR a.workspace_id = $1 ORDER BY a.at DESC, a.id DESC LIMIT $2"#,
             workspace_id,
             most,
         )

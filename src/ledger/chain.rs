@@ -25,6 +25,7 @@ impl Row {
         hash.update(self.id);
         hash.update(self.at.timestamp_micros().to_be_bytes());
         let ids = [self.actor_id, self.workspace_id].map(|id| id.map(|id| id.to_string()));
+        let origin = self.origin.as_ref().map(hex::encode);
         let texts = [
             Some(&self.actor),
             ids[0].as_ref(),
@@ -32,7 +33,7 @@ impl Row {
             Some(&self.object),
             Some(&self.object_id),
             ids[1].as_ref(),
-            self.address.as_ref(),
+            origin.as_ref(),
             Some(&self.detail),
         ];
         for text in texts {
@@ -124,8 +125,8 @@ impl Ledger {
         let before = head(&mut tx).await?;
         let rows = sqlx::query_as!(
             Row,
-            r#"SELECT a.id, a.at, a.actor, a.actor_id, a.action, a.object, a.object_id, a.workspace_id, a.address,
-                      a.detail::text AS "detail!"
+            r#"SELECT a.id, a.at, a.actor, a.actor_id, a.action, a.object, a.object_id, a.workspace_id, a.origin,
+                      NULL AS address, a.detail::text AS "detail!"
                FROM audit_waiting w JOIN audit a ON a.id = w.audit_id ORDER BY a.at, a.id LIMIT $1"#,
             PAGE,
         )
@@ -223,6 +224,8 @@ struct Link {
     id: Uuid,
     hash: Hash,
     row: Option<Row>,
+    /// The address that is kept beside the row is not the one that it was written with.
+    misplaced: bool,
 }
 
 impl Link {
@@ -233,7 +236,7 @@ impl Link {
             return Err(Broken::Missing(seq));
         }
         let row = self.row.ok_or(Broken::RowMissing(seq, self.id))?;
-        if row.link(seq, &before.hash) != self.hash {
+        if self.misplaced || row.link(seq, &before.hash) != self.hash {
             return Err(Broken::Changed(seq, self.id));
         }
         Ok(Head { seq, hash: self.hash })
@@ -243,9 +246,11 @@ impl Link {
 async fn links(tx: &mut PgConnection, after: i64) -> Result<Vec<Link>, LedgerError> {
     let rows = sqlx::query!(
         r#"SELECT l.seq, l.audit_id, l.hash, a.id AS "id?", a.at AS "at?", a.actor AS "actor?", a.actor_id,
-                  a.action AS "action?", a.object AS "object?", a.object_id AS "object_id?", a.workspace_id, a.address,
-                  a.detail::text AS detail
-           FROM audit_link l LEFT JOIN audit a ON a.id = l.audit_id
+                  a.action AS "action?", a.object AS "object?", a.object_id AS "object_id?", a.workspace_id, a.origin,
+                  o.address AS "address?", a.detail::text AS detail,
+                  o.audit_id IS NOT NULL
+                      AND a.origin IS DISTINCT FROM sha256(o.salt || convert_to(o.address, 'UTF8')) AS "misplaced!"
+           FROM audit_link l LEFT JOIN audit a ON a.id = l.audit_id LEFT JOIN audit_address o ON o.audit_id = a.id
            WHERE l.seq > $1 ORDER BY l.seq LIMIT $2"#,
         after,
         PAGE,
@@ -263,10 +268,11 @@ async fn links(tx: &mut PgConnection, after: i64) -> Result<Vec<Link>, LedgerErr
                 object: it.object.unwrap_or_default(),
                 object_id: it.object_id.unwrap_or_default(),
                 workspace_id: it.workspace_id,
+                origin: it.origin,
                 address: it.address,
                 detail: it.detail.unwrap_or_default(),
             });
-            Ok(Link { seq: it.seq, id: it.audit_id, hash: hash_of(&it.hash)?, row })
+            Ok(Link { seq: it.seq, id: it.audit_id, hash: hash_of(&it.hash)?, row, misplaced: it.misplaced })
         })
         .collect()
 }
@@ -287,6 +293,7 @@ mod tests {
             object: "post".into(),
             object_id: "x".into(),
             workspace_id: None,
+            origin: None,
             address: None,
             detail: "{}".into(),
         }
@@ -310,7 +317,7 @@ mod tests {
             other(|it| it.object = "job".into()),
             other(|it| it.object_id = "y".into()),
             other(|it| it.workspace_id = it.actor_id),
-            other(|it| it.address = Some(String::new())),
+            other(|it| it.origin = Some(Vec::new())),
             other(|it| it.detail = "{ }".into()),
             // what moves from one field to the next is not the same
             other(|it| (it.object, it.object_id) = ("postx".into(), String::new())),
@@ -319,6 +326,11 @@ mod tests {
         ];
         assert!(changed.iter().all(|changed| *changed != hash));
         assert_eq!(row().link(1, &zero), hash);
+        assert_eq!(
+            other(|it| it.address = Some("127.0.0.1".into())),
+            hash,
+            "it may go, and stands by its origin"
+        );
     }
 
     #[test]

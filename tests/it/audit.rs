@@ -61,6 +61,10 @@ async fn tamper(scratch: &Scratch, statements: &[&str]) {
 async fn a_chain_is_whole_until_a_row_is_changed_moved_or_taken_out() {
     let (scratch, ledger) = chained(5).await;
     assert_eq!(verified(&ledger).await, Ok(5));
+    scratch
+        .run("DELETE FROM audit_address WHERE audit_id IN (SELECT id FROM audit WHERE object_id = '3')")
+        .await;
+    assert_eq!(verified(&ledger).await, Ok(5), "where somebody was may be forgotten");
     drop((scratch, ledger));
     for (statements, found) in [
         (&["UPDATE audit SET object_id = 'another' WHERE object_id = '2'"][..], "link 3 was changed"),
@@ -70,6 +74,13 @@ async fn a_chain_is_whole_until_a_row_is_changed_moved_or_taken_out() {
         ),
         (&["UPDATE audit SET detail = '{}' WHERE object_id = '4'"], "link 5 was changed"),
         (&["UPDATE audit SET actor = 'system', actor_id = NULL WHERE object_id = '1'"], "link 2 was changed"),
+        (
+            &[
+                "UPDATE audit_address SET address = '10.0.0.9' WHERE audit_id IN (SELECT id FROM audit WHERE object_id = '3')",
+            ],
+            "link 4 was changed",
+        ),
+        (&["UPDATE audit SET origin = NULL WHERE object_id = '3'"], "link 4 was changed"),
         (&["DELETE FROM audit WHERE object_id = '2'"], "of link 3 is missing"),
         (&["DELETE FROM audit_link WHERE seq = 2"], "link 2 is missing"),
         (&["DELETE FROM audit WHERE object_id IN ('3', '4')"], "of link 4 is missing"),
@@ -310,6 +321,8 @@ async fn neither_web_nor_worker_may_change_what_was_written_down() {
     for (role, table, rights) in [
         ("web", "audit", "UPDATE"),
         ("web", "audit", "DELETE"),
+        ("web", "audit_address", "DELETE"),
+        ("worker", "audit_address", "UPDATE"),
         ("web", "audit_waiting", "DELETE"),
         ("web", "audit_link", "INSERT"),
         ("web", "audit_head", "UPDATE"),

@@ -69,7 +69,7 @@ struct Line {
 }
 
 const FAILED: &str = "UPDATE publication SET state = 'failed' WHERE workspace_id = '{workspace}'";
-const PUBLIC: &str = "UPDATE publication SET state = 'published', public_id = '1', published_at = ledger_now() \
+const PUBLIC: &str = "UPDATE publication SET state = 'published', public_id = id::text, published_at = ledger_now() \
                       WHERE workspace_id = '{workspace}'";
 const HELD: &str = "UPDATE publication SET state = 'held', hold_reason = 'h', handle_id = id::text, handle_kind = 'x', \
                     armed_at = ledger_now() WHERE workspace_id = '{workspace}'";
@@ -103,10 +103,15 @@ impl Line {
     }
 }
 
+/// Somebody of whom nothing is known.
+const FORGET: &str = r#"{"kind": "deletion", "email": "stranger@example.com"}"#;
 const NEW: &str = r#"{"caption": "new", "targets": [{"account_id": "{account}"}]}"#;
 
 fn of_the_api() -> Vec<Line> {
-    use Scope::{AccountsRead, AccountsWrite, JobsRead, JobsWrite, MediaWrite, PostsRead, PostsWrite};
+    use Scope::{
+        AccountsRead, AccountsWrite, JobsRead, JobsWrite, MediaWrite, MetricsRead, PostsRead, PostsWrite,
+        PrivacyWrite,
+    };
     vec![
         get("/api/v1/posts", Key(PostsRead), &[], 200),
         post("/api/v1/posts", Key(PostsWrite), &[], Sends::Json(NEW), 202),
@@ -144,6 +149,13 @@ fn of_the_api() -> Vec<Line> {
         post("/api/v1/media/uploads/{id}/complete", Key(MediaWrite), &["upload"], Sends::None, 409),
         get("/api/v1/accounts", Key(AccountsRead), &[], 200),
         post("/api/v1/accounts/{id}/refresh", Key(AccountsWrite), &["account"], Sends::None, 202),
+        get("/api/v1/posts/{id}/metrics", Key(MetricsRead), &["post"], 200),
+        get("/api/v1/accounts/{id}/metrics", Key(MetricsRead), &["account"], 200),
+        post("/api/v1/accounts/{id}/snapshot", Key(AccountsWrite), &["account"], Sends::None, 202),
+        post("/api/v1/privacy/requests", Key(PrivacyWrite), &[], Sends::Json(FORGET), 202),
+        get("/api/v1/privacy/requests/{id}", Key(PrivacyWrite), &["request"], 200),
+        // there is none before it is over
+        get("/api/v1/privacy/requests/{id}/receipt", Key(PrivacyWrite), &["request"], 404),
         get("/api/v1/jobs", AnyKey(JobsRead), &[], 200),
         post("/api/v1/jobs/{id}/retry", AnyKey(JobsWrite), &["job"], Sends::None, 409),
         post("/api/v1/jobs/{id}/cancel", AnyKey(JobsWrite), &["job"], Sends::None, 202),
@@ -164,8 +176,11 @@ fn of_the_api() -> Vec<Line> {
         get("/readyz", Nothing, &[], 200),
         // wants a token of its own
         get("/metrics", Nothing, &[], 401),
-        // wants a signature
+        // want a signature
         post("/api/webhooks/tiktok", Nothing, &[], Sends::Json("{}"), 401),
+        post("/api/delete-data", Nothing, &[], Sends::Form(&[]), 403),
+        get("/.well-known/receipt-keys", Nothing, &[], 200),
+        get("/.well-known/receipt-keys/{key}", Nothing, &["any"], 404),
         // the address is the permission
         get("/p/{call}/{file}", Nothing, &["any", "any"], 404),
     ]
@@ -192,6 +207,8 @@ fn of_the_console() -> Vec<Line> {
         get("/posts/new/arrange", Role(Author), &[], 200),
         post("/posts/new/arrange", Role(Author), &[], Sends::Parts, 200),
         get("/posts/{id}", Role(Viewer), &["post"], 200),
+        get("/posts/{id}/metrics", Role(Viewer), &["post"], 200),
+        get("/posts/{id}/metrics/file", Role(Viewer), &["post"], 200),
         get("/posts/{id}/edit", Role(Author), &["post"], 200),
         post("/posts/{id}/edit", Role(Author), &["post"], Sends::Form(&[("caption", "other")]), 303),
         post("/posts/{id}/approve", Role(Publisher), &["post"], Sends::Form(&[("seen", "x")]), 303),
@@ -218,6 +235,15 @@ fn of_the_console() -> Vec<Line> {
         get("/media/{id}", Role(Viewer), &["media"], 307),
         get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
         get("/accounts", Role(Viewer), &[], 200),
+        get("/accounts/{id}/metrics", Role(Viewer), &["account"], 200),
+        get("/accounts/{id}/metrics/file", Role(Viewer), &["account"], 200),
+        get("/privacy/delete", Nothing, &[], 200),
+        post("/privacy/delete", Nothing, &[], Sends::Form(&[]), 422),
+        // the address is the permission
+        get("/privacy/delete/{link}", Nothing, &["any"], 410),
+        post("/privacy/delete/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
+        get("/privacy/requests/{code}", Nothing, &["any"], 404),
+        get("/privacy/requests/{code}/receipt", Nothing, &["any"], 404),
         get("/keys", Role(Admin), &[], 200),
         post(
             "/keys",
@@ -275,6 +301,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
     let media = send("/api/v1/media", Sends::File).await;
     let promise = Sends::Json(r#"{"name": "x", "type": "image/png", "bytes": 9}"#);
     let upload = send("/api/v1/media/uploads", promise).await;
+    let request = send("/api/v1/privacy/requests", Sends::Json(FORGET)).await;
     let job: Uuid = sqlx::query_scalar("SELECT id FROM job WHERE publication_id = $1")
         .bind(Uuid::try_parse(post["publications"][0]["id"].as_str().expect("an id")).expect("an id"))
         .fetch_one(&mut door.scratch.connection().await)
@@ -289,6 +316,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         ("publication", text(&post["publications"][0]["id"])),
         ("media", text(&media["id"])),
         ("upload", text(&upload["id"])),
+        ("request", text(&request["id"])),
         ("job", job.to_string()),
         ("key", keys[0].id.to_string()),
         ("member", member.to_string()),

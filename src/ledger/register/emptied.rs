@@ -260,6 +260,63 @@ pub const EMPTIED: &[Store] = &[
         purge: of_account!("account_fact"),
     },
     Store {
+        name: "snapshot",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what a network counted of an account and its posts; while the connection lives",
+        personal: &[("points", "numbers about a post or an account")],
+        plain: &["captured_at", "object"],
+        purge: Purge::Rows {
+            of: "t.object IN (SELECT p.number FROM metric_plan p JOIN deletion_mark m ON m.id = p.account_id \
+                 WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM deletion_account d JOIN metric_plan p ON p.account_id = d.account_id \
+                   JOIN snapshot t ON t.object = p.number WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "snapshot_day",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what a network counted of an account and its posts; while the connection lives",
+        personal: &[("points", "numbers about a post or an account")],
+        plain: &["captured_at", "object"],
+        purge: Purge::Rows {
+            of: "t.object IN (SELECT p.number FROM metric_plan p JOIN deletion_mark m ON m.id = p.account_id \
+                 WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM deletion_account d JOIN metric_plan p ON p.account_id = d.account_id \
+                   JOIN snapshot_day t ON t.object = p.number WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "metric_plan",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what is counted and when; while the connection lives",
+        personal: &[("since", "when something was published")],
+        plain: &[
+            "number",
+            "workspace_id",
+            "account_id",
+            "publication_id",
+            "object",
+            "due_at",
+            "ended",
+            "captures",
+            "absent",
+            "captured_at",
+        ],
+        purge: of_account!("metric_plan"),
+    },
+    Store {
+        name: "metric_refusal",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what a network does not tell of an account; while the connection lives",
+        personal: &[("words", "a network's words")],
+        plain: &["account_id", "metric", "since", "tried_at", "code"],
+        purge: of_account!("metric_refusal"),
+    },
+    Store {
         name: "publication",
         place: Place::Table,
         whose: Whose::Connection,
@@ -374,7 +431,9 @@ pub const EMPTIED: &[Store] = &[
         purge: Purge::Rows {
             of: concat!(
                 marked!("id", "media"),
-                " AND NOT EXISTS (SELECT FROM post_media pm WHERE pm.media_id = t.id)"
+                " AND NOT EXISTS (SELECT FROM post_media pm WHERE pm.media_id = t.id \
+                      AND NOT EXISTS (SELECT FROM deletion_mark om \
+                                      WHERE om.request_id = $1 AND om.id = pm.post_id AND om.kind = 'post'))"
             ),
             left: "SELECT count(*) FROM deletion_mark m JOIN media t ON t.id = m.id \
                    LEFT JOIN post_media pm ON pm.media_id = t.id \
@@ -430,6 +489,20 @@ pub const EMPTIED: &[Store] = &[
                      SELECT m.id::text FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'account')",
             left: "SELECT count(*) FROM deletion_account d JOIN network_bucket t \
                    ON strpos(t.lane, d.account_id::text) > 0 WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "audit_address",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "where somebody acted from, to find out who did; while they are on the staff",
+        personal: &[("address", "an address on the internet")],
+        plain: &["audit_id", "salt"],
+        purge: Purge::Rows {
+            of: "t.audit_id IN (SELECT a.id FROM audit a JOIN deletion_mark m ON m.id = a.actor_id \
+                 WHERE m.request_id = $1 AND m.kind = 'person')",
+            left: "SELECT count(*) FROM deletion_mark m JOIN audit a ON a.actor_id = m.id \
+                   JOIN audit_address t ON t.audit_id = a.id WHERE m.request_id = $1 AND m.kind = 'person'",
         },
     },
     Store {
@@ -552,6 +625,8 @@ pub const EMPTIED: &[Store] = &[
             "refresh_state",
             "refresh_call",
             "refresh_due_at",
+            "refresh_wait",
+            "refresh_asked_at",
             "refreshed_at",
             "renewable",
             "renewable_until",
