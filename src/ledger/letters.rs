@@ -174,7 +174,11 @@ impl Ledger {
     ) -> Result<Vec<Taken>, LedgerError> {
         let rows = sqlx::query!(
             r#"UPDATE deletion_letter SET try_at = ledger_now() + $2, tries = tries + 1
-               WHERE id IN (SELECT id FROM deletion_letter WHERE try_at <= ledger_now() ORDER BY try_at LIMIT $1
+               WHERE id IN (SELECT l.id FROM deletion_letter l WHERE l.try_at <= ledger_now()
+                            -- while its step may be repeated, the row keeps it from being written twice
+                              AND NOT EXISTS (SELECT FROM deletion_request r
+                                              WHERE r.id = l.request_id AND r.stage = 'telling')
+                            ORDER BY l.try_at LIMIT $1
                             -- skip locked: two workers may look at once
                             FOR UPDATE SKIP LOCKED)
                RETURNING id, sealed, tries"#,

@@ -569,7 +569,7 @@ async fn what_is_done_about_people_is_written_down_as_the_deed_of_whoever_did_it
     let password = link(&letter(&door, "dan@example.org").await.1);
     let form = hidden(&dan.get(&password).await.text, "token");
     dan.form(&password, &[("token", &form), ("password", "open barley")]).await;
-    dan.sign_in("dan@example.org", "open barley").await;
+    Browser::fresh(&door).sign_in("dan@example.org", "open barley").await;
     let own = hidden(&dan.get("/sessions").await.text, "token");
     dan.form("/sessions/end-others", &[("token", &own)]).await;
     let person: Uuid = sqlx::query_scalar("SELECT id FROM person WHERE email = 'dan@example.org'")
