@@ -395,6 +395,15 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     let wish = system.wish(&format!("{CANARY} sings"), &[FACEBOOK, INSTAGRAM], std::slice::from_ref(&media));
     let (_, sung) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
     system.all_live_once(&[sung["id"].as_str().unwrap().to_owned()]).await;
+    let path = format!("/api/v1/accounts/{}/snapshot", system.account(FACEBOOK));
+    assert_eq!(system.api(Method::POST, &path, None).await.0, 202);
+    eventually("what the network counted", || async {
+        match system.database.count("SELECT count(*) FROM snapshot").await {
+            0 => Err("nothing"),
+            _ => Ok(()),
+        }
+    })
+    .await;
     let mut later = system.wish(&format!("{CANARY} will sing"), &[FACEBOOK], &[media]);
     later["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
     let (status, _) = system.api(Method::POST, "/api/v1/posts", Some(&later)).await;
@@ -428,9 +437,16 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     for store in ["person", "person_identity", "password_reset", "invitation", "mail"] {
         assert_eq!(erased(&receipt, store), 1, "{store}: {receipt}");
     }
-    for (store, least) in
-        [("account", 3), ("publication", 3), ("post", 2), ("media", 1), ("files", 1), ("remote_call", 3)]
-    {
+    for (store, least) in [
+        ("account", 3),
+        ("publication", 3),
+        ("post", 2),
+        ("media", 1),
+        ("files", 1),
+        ("remote_call", 3),
+        ("metric_plan", 3),
+        ("snapshot", 1),
+    ] {
         assert!(erased(&receipt, store) >= least, "{store}: {receipt}");
     }
     let answers: Vec<_> = receipt["grants"].as_array().unwrap().iter().map(|it| &it["answer"]).collect();
