@@ -399,7 +399,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     assert_eq!(system.api(Method::POST, &path, None).await.0, 202);
     eventually("what the network counted", || async {
         match system.database.count("SELECT count(*) FROM snapshot").await {
-            0 => Err("nothing"),
+            0 => Err("nothing".to_owned()),
             _ => Ok(()),
         }
     })

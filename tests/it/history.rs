@@ -75,7 +75,7 @@ async fn every_attempt_is_kept_by_day_with_its_reason_until_retention_drops_the_
     })
     .await;
     assert_eq!(system.database.count("SELECT count(*) FROM attempt WHERE outcome = 'retry'").await, 2);
-    assert_eq!(system.database.count("SELECT count(*) FROM job_history WHERE kind = 'publish'").await, 1);
+    assert_eq!(system.database.count("SELECT count(*) FROM job_history WHERE kind = 'probe'").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
