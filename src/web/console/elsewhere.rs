@@ -20,7 +20,7 @@ use crate::{
         audit::{Action, Actor},
         identities::{Known, Recognised},
     },
-    web::{App, problem::Problem, whence},
+    web::{App, problem::Problem, whence::Whence},
 };
 
 /// Where the browser comes back to.
@@ -45,7 +45,7 @@ pub struct Came {
 /// Sends the browser there.
 pub async fn leave(
     State(app): State<Arc<App>>,
-    from: whence::Whence,
+    from: Whence,
     session: Session,
     headers: HeaderMap,
     Query(onward): Query<Onward>,
@@ -72,7 +72,7 @@ pub async fn leave(
 /// Lets in who comes back, if they are known or invited.
 pub async fn come_back(
     State(app): State<Arc<App>>,
-    from: whence::Whence,
+    from: Whence,
     session: Session,
     headers: HeaderMap,
     Query(came): Query<Came>,
@@ -123,7 +123,7 @@ pub async fn come_back(
 }
 
 /// Under what name failures are counted.
-fn name(from: whence::Whence) -> String {
+fn name(from: Whence) -> String {
     format!("google {}", from.text())
 }
 

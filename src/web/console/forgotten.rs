@@ -17,7 +17,7 @@ use super::{
     Shell, letters, session, slow_down, stranger,
     texts::{ENGLISH, fill},
 };
-use crate::web::{App, passwords, problem::Problem, whence};
+use crate::web::{App, passwords, problem::Problem, whence::Whence};
 
 #[derive(Template)]
 #[template(path = "forgotten.html")]
@@ -68,7 +68,7 @@ pub async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Res
 /// Takes the form. The answer is the same for every address, and is given before anybody looks for it.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    from: whence::Whence,
+    from: Whence,
     headers: HeaderMap,
     Form(form): Form<Asked>,
 ) -> Result<Response, Problem> {
@@ -118,7 +118,7 @@ pub async fn link(
 /// Sets the password, ends every session, and begins one.
 pub async fn renew(
     State(app): State<Arc<App>>,
-    from: whence::Whence,
+    from: Whence,
     session: Session,
     headers: HeaderMap,
     Path(link): Path<String>,

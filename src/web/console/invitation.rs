@@ -23,7 +23,7 @@ use crate::{
         LedgerError,
         invitations::{Invitation, Joined, Joining},
     },
-    web::{App, passwords, problem::Problem, whence},
+    web::{App, passwords, problem::Problem, whence::Whence},
 };
 
 #[derive(Template)]
@@ -80,7 +80,7 @@ pub async fn page(
 /// Accepts it.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    from: whence::Whence,
+    from: Whence,
     session: Session,
     headers: HeaderMap,
     Path(link): Path<String>,

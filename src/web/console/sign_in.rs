@@ -27,7 +27,7 @@ use crate::{
         LedgerError,
         audit::{Action, Actor, Entry, Who},
     },
-    web::{App, passwords, problem::Problem, whence},
+    web::{App, passwords, problem::Problem, whence::Whence},
 };
 
 /// Where to go on.
@@ -94,12 +94,12 @@ fn form(
 /// Lets somebody in.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    whence::Whence(address): whence::Whence,
+    from: Whence,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
 ) -> Result<Response, Problem> {
-    let t = &ENGLISH;
+    let (t, address) = (&ENGLISH, from.0);
     let (email, next) = (form.email.trim().to_lowercase(), desk::local(&form.next));
     let again = |status, wrong: String| self::form(&app, &headers, status, &form.email, next, Some(wrong));
     if !stranger::sent(&app, &headers, &form.token) {
@@ -109,7 +109,7 @@ pub async fn submit(
         let wrong = fill(t.sign_in_throttled, &[&seconds.to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    let who = format!("{} {email}", whence::Whence(address).text());
+    let who = format!("{} {email}", from.text());
     if let Some(wait) = app.console.throttle.wait(&who, app.house.clock.monotonic()) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
