@@ -2,4 +2,5 @@
 ALTER TABLE deletion_mark
     DROP CONSTRAINT deletion_mark_kind_known,
     ADD CONSTRAINT deletion_mark_kind_known CHECK (
-        kind IN ('account', 'person', 'publication', 'post', 'media', 'upload', 'job', 'invitation', 'mail'));
+        kind IN ('account', 'person', 'publication', 'post', 'media', 'upload', 'job', 'connection',
+                 'invitation', 'mail'));
