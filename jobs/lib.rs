@@ -21,6 +21,7 @@ pub mod forgetting;
 pub mod gate;
 pub mod hint;
 pub mod machine;
+pub mod mail;
 pub mod metric_snapshot;
 pub mod metrics;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub mod publish;
 pub mod reach;
 pub mod removal;
 pub mod renewals;
+pub mod sign_in;
 pub mod store;
 pub mod surface;
 pub mod take_down;

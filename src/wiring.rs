@@ -8,6 +8,8 @@ use jobs::{
     desk::{Call, Media},
     gate::Open,
     hint::Hint,
+    mail::Mail,
+    sign_in::SignIn,
     surface::Platform,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -75,6 +77,14 @@ fn object_store() -> Result<S3, WiringError> {
     S3::from_environment(&config::optional).map_err(WiringError::Networks)
 }
 
+fn google() -> Result<Option<Box<dyn SignIn>>, WiringError> {
+    networks::google::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
+fn post_office() -> Result<Option<Box<dyn Mail>>, WiringError> {
+    networks::mail::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
 /// What is kept in a folder of the object store.
 ///
 /// # Errors
@@ -123,6 +133,7 @@ pub fn worker(
         networks: Arc::new(connect_networks(&settings)?),
         // what the origin writes is evidence, which does not wait for connections that jobs hold
         media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
+        mail: post_office()?.map(Arc::from),
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
         ledger,
@@ -207,6 +218,8 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         stand_ins: networks::stand_ins(&config::optional),
         media,
         nudge: nudge(queue),
+        mail: post_office()?.is_some(),
+        sign_in: google()?.map(Arc::from),
         clock,
         metrics: Arc::new(move || figures.render()),
         metrics_token: config::optional("METRICS_TOKEN").map(SecretString::from),

@@ -1,15 +1,13 @@
 //! `workspace add`, `workspace utm` and `user add`.
 
 use clap::{Args, Subcommand};
+use secrecy::SecretString;
 
 use super::{Failed, Output, explain, owned_ledger, stdin, workspace};
 use crate::{
     ledger::people::{MemberRole, NewPerson},
     web::{passwords, utm::Template},
 };
-
-/// The shortest password that is taken.
-const SHORTEST_PASSWORD: usize = 10;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkspaceVerb {
@@ -118,16 +116,17 @@ impl WorkspaceVerb {
 impl UserVerb {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let Self::Add(new) = self;
-        let secret = stdin()?;
-        if secret.chars().count() < SHORTEST_PASSWORD {
-            return Err(format!("the password on stdin has fewer than {SHORTEST_PASSWORD} characters").into());
+        let secret = SecretString::from(stdin()?);
+        if !passwords::fits(&secret) {
+            let (least, most) = (passwords::LENGTHS.start(), passwords::LENGTHS.end());
+            return Err(format!("the password on stdin needs {least} to {most} characters").into());
         }
         let ledger = owned_ledger()?;
         let workspace = match &new.workspace {
             Some(named) => Some(workspace(&ledger, named).await?),
             None => None,
         };
-        let hash = passwords::hash(secret.into()).await?;
+        let hash = passwords::hash(secret).await?;
         let person = NewPerson {
             email: &new.email,
             first_name: &new.first,

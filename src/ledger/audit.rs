@@ -123,6 +123,18 @@ actions! {
     MemberSet = "member_set",
     /// Somebody is no member any more.
     MemberRemoved = "member_removed",
+    /// Somebody was invited to a workspace.
+    Invited = "invited",
+    /// That was taken back.
+    InvitationWithdrawn = "invitation_withdrawn",
+    /// Somebody set a new password by a link from their mail.
+    PasswordSet = "password_set",
+    /// Somebody who is known signed in elsewhere for the first time, and may come in that way from then on.
+    SignInLinked = "sign_in_linked",
+    /// Somebody ended sessions of theirs: one, or all but that which they sat at.
+    SessionsEnded = "sessions_ended",
+    /// A post that somebody had to approve was approved.
+    Approved = "approved",
 }
 
 /// One thing that somebody did.

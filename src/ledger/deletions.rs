@@ -199,6 +199,7 @@ impl Ledger {
         }
         let covered = freeze::freeze(&mut tx, id, &asking.subject).await?;
         freeze::mark_person(&mut tx, id, &asking.subject).await?;
+        freeze::mark_invited(&mut tx, id, &asking.subject).await?;
         freeze::give_up(&mut tx, id, &covered).await?;
         if let Some(to) = address(&mut tx, id, &asking.subject).await? {
             let sealed = ring.seal(to.as_bytes(), &recipient_row(id));

@@ -206,7 +206,18 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    Ok([publications, posts, files, jobs, connections]
+    let letters = sqlx::query!(
+        r#"WITH people AS (SELECT p.email FROM deletion_mark m JOIN person p ON p.id = m.id
+                           WHERE m.request_id = $1 AND m.kind = 'person')
+           INSERT INTO deletion_mark (request_id, id, kind)
+           SELECT $1, t.id, 'mail' FROM mail t JOIN people p ON p.email = t.to_address
+           UNION ALL SELECT $1, i.id, 'invitation' FROM invitation i JOIN people p ON p.email = i.email
+           ON CONFLICT DO NOTHING"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok([publications, posts, files, jobs, connections, letters]
         .iter()
         .map(sqlx::postgres::PgQueryResult::rows_affected)
         .sum())

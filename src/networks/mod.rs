@@ -5,9 +5,11 @@
 mod allowance;
 pub mod capabilities;
 mod facebook;
+pub mod google;
 mod graph;
 mod http;
 mod instagram;
+pub mod mail;
 pub mod outbound;
 #[cfg(test)]
 mod proof;

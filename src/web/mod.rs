@@ -43,7 +43,9 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use jobs::{connections::Dialog, desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
+use jobs::{
+    connections::Dialog, desk::Clock, fp, hint::Hint, sign_in::SignIn, store::Uploads, surface::Platform,
+};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -54,6 +56,7 @@ use crate::{
     ledger::{
         Ledger, Sealer,
         accept::{Accepted, Question},
+        approval::{Approved, Word},
         audit::Who,
         edit::{About, Written},
         idempotency::{Asked, Once},
@@ -98,6 +101,10 @@ pub struct House {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Guards `/metrics` when set.
     pub metrics_token: Option<SecretString>,
+    /// What signs people in who are known elsewhere.
+    pub sign_in: Option<Arc<dyn SignIn>>,
+    /// Whether mail is sent.
+    pub mail: bool,
     /// Whether Redis answers.
     pub redis: Probe,
     /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.
@@ -206,14 +213,15 @@ impl App {
         found: Vec<Finding>,
         about: (Uuid, Uuid),
         asked: Option<Asked>,
-        changed_by: Uuid,
+        word: Word,
     ) -> Result<Written<Vec<Finding>>, Problem> {
         let app = Arc::clone(self);
         let editing = tokio::spawn(async move {
+            let (Word::Approves(changed_by) | Word::Asks(changed_by)) = word;
             let judge = |facts: &_, post: &_| patch.judge(facts, post, &app.rules, changed_by, found.clone());
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
             let written = app.house.ledger.edit_post(&about, &patch.files(), judge).await?;
             if let Once::Done(Ok(changed)) = &written {
                 (app.house.nudge)(changed.due.clone());
@@ -238,13 +246,40 @@ impl App {
         let acting = tokio::spawn(async move {
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            // what is acted on is not changed
+            let word = Word::Approves(Uuid::nil());
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
             match act {
                 Act::Cancel => ledger.cancel_post(&about).await,
                 Act::Retry => ledger.retry_post(&about).await,
             }
         });
         Ok(acting.await??)
+    }
+}
+
+impl App {
+    /// Approves a post as it was seen; likewise to its end.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn approve(
+        self: &Arc<Self>,
+        about: (Uuid, Uuid),
+        by: (Uuid, Who),
+        seen: String,
+    ) -> Result<Approved, Problem> {
+        let app = Arc::clone(self);
+        let approving = tokio::spawn(async move {
+            let ((workspace_id, post_id), ahead) = (about, app.rules.publishing.prepare_ahead);
+            let ledger = app.house.ledger.of(by.1);
+            let approved = ledger.approve_post(workspace_id, post_id, by.0, &seen, ahead).await?;
+            if let Approved::Now { due, .. } = &approved {
+                (app.house.nudge)(due.clone());
+            }
+            Ok::<_, Problem>(approved)
+        });
+        approving.await?
     }
 }
 

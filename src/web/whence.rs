@@ -28,11 +28,6 @@ impl Whence {
         Who { actor: Actor::Nobody, address: self.0 }
     }
 
-    /// The address, as text.
-    pub fn text(self) -> String {
-        self.0.map(|address| address.to_string()).unwrap_or_default()
-    }
-
     /// What is counted by, as text: nothing where nobody knows it.
     pub fn counted(self) -> String {
         self.0.map(|address| counted(address).to_string()).unwrap_or_default()

@@ -10,6 +10,7 @@ mod express;
 mod gauges;
 mod isolation;
 mod lease;
+mod letters;
 mod lookout;
 mod orphans;
 mod pump;
@@ -39,6 +40,7 @@ use jobs::{
     desk::{Limits, Media, Networks},
     hint::Hint,
     machine::Patience,
+    mail::Mail,
     metrics::Pace,
 };
 use secrecy::SecretString;
@@ -82,6 +84,8 @@ pub struct Parts {
     pub networks: Arc<dyn Networks>,
     /// Files.
     pub media: Arc<dyn Media>,
+    /// What brings letters out, where mail is on.
+    pub mail: Option<Arc<dyn Mail>>,
     /// What opens tokens.
     pub ring: KeyRing,
     /// The ledger's clock.
@@ -264,6 +268,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(sweeper::run(Arc::clone(worker)));
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
+    duties.spawn(letters::run(Arc::clone(worker)));
     duties.spawn(snapshots::run(Arc::clone(worker)));
     duties.spawn(chain::run(Arc::clone(worker)));
     duties

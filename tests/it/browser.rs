@@ -485,3 +485,50 @@ async fn accounts_are_connected_and_disconnected_without_a_mouse_or_a_script() {
     person.waits_for(&system, "by Dana Levi").await;
     person.look("accounts-disconnected").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_is_invited_joins_writes_a_post_and_another_one_approves_it() {
+    let system = System::with_workers(1).await;
+    let admin = Person::at(&system.url("/people")).await;
+    admin.write("#email", "staff@example.com").await;
+    admin.write("#password", "corner-bakery-demo").await;
+    admin.send("form button", "#invite").await;
+    admin.write("#first_name", "נועה").await;
+    admin.write("#last_name", "Bar-Lev").await;
+    admin.write("#email", "noa@example.org").await;
+    admin.send("form[action='/people/invitations'] button", ".alert.good").await;
+    admin.look("people").await;
+    admin.ask("document.documentElement.dir = 'rtl'").await;
+    admin.look("people-rtl").await;
+
+    let body = eventually("the letter", || async {
+        let mail = system.control("mail").await;
+        mail["data"][0]["body"].as_str().map(str::to_owned).ok_or_else(|| mail.to_string())
+    })
+    .await;
+    let link = body.split_whitespace().find(|word| word.contains("/invitation/")).expect("a link");
+    let noa = Person::at(link).await;
+    noa.look("invitation").await;
+    noa.write("#password", "a loaf a day keeps").await;
+    noa.send("form button", "a[href='/posts/new']").await;
+    noa.go(&system.url("/sessions")).await;
+    noa.look("sessions").await;
+    noa.go(&system.url("/people")).await;
+    assert!(noa.text().await.contains("This takes the role “Administrator”"), "{}", noa.text().await);
+    noa.look("refused").await;
+
+    noa.go(&system.url("/posts/new")).await;
+    noa.write("#caption", "written by an author").await;
+    noa.tick(&format!("#target-{}", system.account(FACEBOOK))).await;
+    noa.send("#send", "#approval").await;
+    noa.look("post-waits").await;
+    let address = noa.page.url().await.unwrap().expect("an address");
+    assert!(system.effects(FACEBOOK, "written by an author").await.is_empty());
+    admin.go(&system.url("/posts")).await;
+    assert!(admin.text().await.contains("Waits for approval"));
+    admin.go(&address).await;
+    admin.look("post-to-approve").await;
+    admin.send("#approval button", "#approval.good").await;
+    until_live(&system, 1).await;
+    assert_eq!(system.effects(FACEBOOK, "written by an author").await.len(), 1);
+}

@@ -1,6 +1,7 @@
 //! The one integration-test binary: real Postgres, real Redis, the binary itself, the networks over HTTP.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod approvals;
 mod audit;
 mod bounds;
 mod browser;
@@ -16,6 +17,7 @@ mod control;
 mod deletions;
 mod disconnect;
 mod doubts;
+mod elsewhere;
 mod explain;
 mod failures;
 mod faults;
@@ -40,6 +42,7 @@ mod orphans;
 mod overtaken;
 mod pages;
 mod passes;
+mod people;
 mod photos;
 mod preflight;
 mod queue;

@@ -514,6 +514,8 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         clock: Arc::new(Wall(Instant::now())),
         metrics: Arc::new(|| "up 1\n".to_owned()),
         metrics_token: Some(SecretString::from("measure")),
+        mail: true,
+        sign_in: None,
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
         tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
         deletions: Deletions { ring: Arc::new(ring()), meta_secret: Some(SecretString::from("app-secret")) },

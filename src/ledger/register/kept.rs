@@ -286,7 +286,7 @@ pub const KEPT: &[Store] = &[
         whose: Whose::Asker,
         why: "mails that wait to be sent; until they are, or a week",
         personal: &[("sealed", "an address and words, sealed")],
-        plain: &["id", "request_id", "kind", "created_at"],
+        plain: &["id", "request_id", "kind", "created_at", "try_at", "tries"],
         purge: Purge::Stays("the confirmation of the deletion itself"),
     },
     Store {

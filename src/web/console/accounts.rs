@@ -12,7 +12,7 @@ use jobs::{
 
 use super::{
     Shell, render,
-    session::{Seat, Viewer},
+    seat::{Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
 };
@@ -20,6 +20,7 @@ use crate::{
     ledger::{
         access::{Breaks, Broken},
         accounts::{Account, AccountState, By, Parted},
+        people::MemberRole,
     },
     web::{App, intake, problem::Problem},
 };
@@ -79,10 +80,10 @@ pub async fn page(
     let mut breaks = intake::accounts::breaks(&app, &accounts, NAMED).await?;
     let row = |account: Account| {
         let breaks = breaks.remove(&account.id).unwrap_or_default();
-        row(&app, account, &breaks, now, seat.may_connect())
+        row(&app, account, &breaks, now, seat.may(MemberRole::Admin))
     };
     let rows = accounts.into_iter().map(row).collect();
-    let connects = if seat.may_connect() { connects(&app) } else { Vec::new() };
+    let connects = if seat.may(MemberRole::Admin) { connects(&app) } else { Vec::new() };
     render(&Page { shell: Shell::seated(&app, &headers, &seat, "accounts", "/accounts"), rows, connects })
 }
 

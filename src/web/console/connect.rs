@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::{
     Shell, render,
-    session::{self, Admin, Seat},
+    seat::{Admin, Seat},
+    session,
     texts::{ENGLISH, Texts, fill},
     words,
 };

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Shell, accounts, render,
-    session::{Admin, Seat},
+    seat::{Admin, Seat},
     texts::{ENGLISH, Texts, fill},
     words,
 };

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{
     Form,
     extract::{Query, State},
-    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
 use secrecy::SecretString;
@@ -16,18 +16,18 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, cookie, desk, render_as,
-    session::{self, Seat, Viewer},
+    Shell, desk,
+    seat::{Seat, Viewer},
+    session, stranger,
     texts::{ENGLISH, fill},
     throttle::{FREE, FREE_TOGETHER},
-    today,
 };
 use crate::{
     ledger::{
         LedgerError,
         audit::{Action, Actor, Entry, Who},
     },
-    web::{App, passwords, problem::Problem, whence},
+    web::{App, passwords, problem::Problem, whence::Whence},
 };
 
 /// Where to go on.
@@ -58,6 +58,9 @@ struct Page {
     email: String,
     next: String,
     wrong: Option<String>,
+    mail: bool,
+    /// Where signing in with Google begins, where that is on.
+    google: Option<String>,
 }
 
 /// The form.
@@ -69,7 +72,6 @@ pub async fn page(
     form(&app, &headers, StatusCode::OK, "", desk::local(&onward.next), None)
 }
 
-/// The form with a token, which a cookie carries too: there is no session yet to keep it in.
 fn form(
     app: &App,
     headers: &HeaderMap,
@@ -78,53 +80,44 @@ fn form(
     next: &str,
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
-    let token = match cookie(headers, cookie_name(app)) {
-        Some(token) if token.len() == 43 => token.to_owned(),
-        _ => session::fresh_token()?,
-    };
+    let token = stranger::token(app, headers)?;
     let shell = Shell::anonymous(app, headers);
-    let page = Page { shell, token: token.clone(), email: email.to_owned(), next: next.to_owned(), wrong };
-    let mut response = render_as(status, &page)?;
-    let secure = if app.console.secure { "; Secure" } else { "" };
-    let set = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(app));
-    let value = HeaderValue::try_from(set).map_err(|_| Problem::internal())?;
-    response.headers_mut().append(header::SET_COOKIE, value);
-    Ok(response)
-}
-
-fn cookie_name(app: &App) -> &'static str {
-    if app.console.secure { "__Host-f" } else { "f" }
+    let (email, next, mail) = (email.to_owned(), next.to_owned(), app.house.mail);
+    let google = app.house.sign_in.as_ref().map(|_| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+        format!("/sign-in/google?{query}")
+    });
+    let page = Page { shell, token: token.clone(), email, next, wrong, mail, google };
+    stranger::page(app, status, &token, &page)
 }
 
 /// Lets somebody in.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    extensions: Extensions,
+    from: Whence,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
 ) -> Result<Response, Problem> {
-    let t = &ENGLISH;
+    let (t, address) = (&ENGLISH, from.0);
     // PostgreSQL takes no NUL; nobody's address has one, and nobody is somebody else by one
     let email = form.email.replace('\0', "").trim().to_lowercase();
     let next = desk::local(&form.next);
     let again = |status, wrong: String| self::form(&app, &headers, status, &form.email, next, Some(wrong));
-    let kept = cookie(&headers, cookie_name(&app)).unwrap_or_default();
-    if !session::same_token(&form.token, kept) {
+    if !stranger::sent(&app, &headers, &form.token) {
         return again(StatusCode::FORBIDDEN, t.sign_in_stale.to_owned());
     }
-    let address = whence::address(app.house.web.client_address, &headers, &extensions);
     if let Some(Err(seconds)) = address.map(|address| app.limits.of_sign_in(address)) {
         let wrong = fill(t.sign_in_throttled, &[&seconds.to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    let who = format!("{} {email}", whence::Whence(address).counted());
+    let who = format!("{} {email}", from.counted());
     if let Some(wait) = wait(&app, &who, &email) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
     let credential = app.house.ledger.credential(&email).await?;
-    let hash = credential.as_ref().map(|it| it.password_hash.clone());
+    let hash = credential.as_ref().and_then(|it| it.password_hash.clone());
     let right = passwords::matches(SecretString::from(form.password.clone()), hash).await;
     let person = credential.as_ref().map(|it| it.person_id);
     let Some(credential) = credential.filter(|_| right) else {
@@ -140,11 +133,15 @@ pub async fn submit(
     };
     let failures = app.console.throttle.passed(&who).max(app.console.by_email.passed(&email));
     let actor = Actor::Person(credential.person_id);
-    session::begin(&session, credential.person_id, today(&app)).await?;
-    // the layer would keep it only after this, and what is written down has happened
-    session.save().await.map_err(|_| Problem::away("ledger-away", ENGLISH.problem_unavailable_detail))?;
+    session::begin(&session, credential.person_id, &headers, app.house.clock.now()).await?;
+    keep(&session).await?;
     note(&app, Action::SignedIn, actor, address, person, failures).await?;
     Ok(Redirect::to(next).into_response())
+}
+
+/// Keeps a session at once: the layer would only when all is over, and what is written down has happened.
+pub async fn keep(session: &Session) -> Result<(), Problem> {
+    session.save().await.map_err(|_| Problem::away("ledger-away", ENGLISH.problem_unavailable_detail))
 }
 
 /// How long it is to wait for who tries as this person: here, or from anywhere.
@@ -154,7 +151,7 @@ fn wait(app: &App, who: &str, email: &str) -> Option<Duration> {
 }
 
 /// Writes down who is in, or how often somebody was not: as the person that it would have been, if there is one.
-async fn note(
+pub async fn note(
     app: &App,
     action: Action,
     actor: Actor,

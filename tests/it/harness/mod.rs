@@ -477,6 +477,12 @@ async fn environment(redis_url: &str, addresses: &Value) -> BTreeMap<String, Str
         ("TIKTOK_CLIENT_SECRET", "secret".into()),
         ("TIKTOK_API_URL", of("tiktok")),
         ("TIKTOK_AUTH_URL", of("tiktok")),
+        ("GOOGLE_CLIENT_ID", "client".into()),
+        ("GOOGLE_CLIENT_SECRET", "client-secret".into()),
+        ("GOOGLE_ISSUER_URL", of("oidc")),
+        ("GOOGLE_HOSTED_DOMAIN", "example.com".into()),
+        ("SMTP_URL", of("smtp")),
+        ("MAIL_FROM", "postroom@example.org".into()),
         ("LOG_FORMAT", "text".into()),
         ("POSTROOM__LEASE__LENGTH", "3s".into()),
         // a test asks as fast as it can
