@@ -145,6 +145,8 @@ pub trait Forgetting: Send + Sync {
     async fn doomed(&self, request: Uuid) -> Result<Vec<Doomed>, JobError>;
     /// These files are erased, with so many objects, versions and parts.
     async fn erased(&self, request: Uuid, keys: &[String], traces: u64) -> Result<(), JobError>;
+    /// The store does not erase this file: it is tried again after all others.
+    async fn not_erased(&self, request: Uuid, key: &str) -> Result<(), JobError>;
     /// Some of the files that were erased, after this key: to look whether they are.
     async fn gone(&self, request: Uuid, after: &str) -> Result<Vec<String>, JobError>;
     /// Looks at every table again, by other ways than it was emptied by, and tells how many rows are left.

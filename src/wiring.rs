@@ -203,11 +203,15 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     // it seals and opens addresses; the tokens are out of web's reach
     let ring = Arc::new(key_ring()?);
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
+    let public_url = public_url()?;
+    if let Some(doubt) = web::whence::doubt(settings.web.client_address, &public_url) {
+        tracing::warn!("{doubt}");
+    }
     Ok(web::router(House {
         ledger,
         web: settings.web,
         publishing: settings.publishing,
-        public_url: public_url()?,
+        public_url,
         media_origin: origin(&media).await,
         platforms: platforms(&connected),
         stand_ins: networks::stand_ins(&config::optional),

@@ -270,6 +270,10 @@ impl Forgetting for ClaimedForgetting<'_> {
         purge::erased(self, request, keys, traces).await
     }
 
+    async fn not_erased(&self, request: Uuid, key: &str) -> Result<(), JobError> {
+        purge::not_erased(self, request, key).await
+    }
+
     async fn gone(&self, request: Uuid, after: &str) -> Result<Vec<String>, JobError> {
         Ok(self.ledger.gone_files(request, after).await?)
     }

@@ -345,13 +345,13 @@ fn done(to: String, language: &str, request: Uuid) -> Letter {
         "he" => (
             "הנתונים שלך נמחקו",
             format!(
-                "כל מה שהיה ידוע עליך כאן נמחק, וההרשאות שנתת לרשתות בוטלו.\nמספר הבקשה: {request}.\nכתובת זו נמחקת יחד עם הודעה זו."
+                "כל מה שהבקשה שלך כללה נמחק כאן, והמפתחות שלנו לחשבונות שלך הושמדו; הקבלה מפרטת מה ענתה כל רשת.\nמספר הבקשה: {request}.\nכתובת זו נמחקת יחד עם הודעה זו."
             ),
         ),
         _ => (
             "Your data is deleted",
             format!(
-                "Everything that was known of you here is deleted, and what you had granted at the networks was taken back.\nThe request's number is {request}.\nThis address is forgotten with this mail."
+                "What your request covered is deleted here, and our keys to your accounts are destroyed; the receipt says what each network answered.\nThe request's number is {request}.\nThis address is forgotten with this mail."
             ),
         ),
     };

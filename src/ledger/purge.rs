@@ -145,38 +145,30 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    // a post that goes out elsewhere too stays there
+    // what goes out elsewhere too, or is shown there, is spared when its turn comes: another request may take that away
+    // meanwhile, and then somebody has to take away what is left
     let posts = sqlx::query!(
         r#"INSERT INTO deletion_mark (request_id, id, kind)
            SELECT DISTINCT $1::uuid, p.post_id, 'post'
            FROM deletion_mark m JOIN publication p ON p.id = m.id
            WHERE m.request_id = $1 AND m.kind = 'publication'
-             AND NOT EXISTS (SELECT FROM publication o
-                             WHERE o.post_id = p.post_id
-                               AND NOT EXISTS (SELECT FROM deletion_account d
-                                               WHERE d.request_id = $1 AND d.account_id = o.account_id))
            ON CONFLICT DO NOTHING"#,
         request,
     )
     .execute(&mut **tx)
     .await?;
-    // and so does a file that another post shows
     let files = sqlx::query!(
-        r#"WITH only_there AS (
+        r#"WITH shown AS (
                SELECT DISTINCT pm.media_id FROM deletion_mark m JOIN post_media pm ON pm.post_id = m.id
-               WHERE m.request_id = $1 AND m.kind = 'post'
-                 AND NOT EXISTS (SELECT FROM post_media o
-                                 WHERE o.media_id = pm.media_id
-                                   AND NOT EXISTS (SELECT FROM deletion_mark om
-                                                   WHERE om.request_id = $1 AND om.id = o.post_id AND om.kind = 'post'))),
-           brought AS (SELECT u.id, u.object_key, u.parts FROM upload u JOIN only_there f ON f.media_id = u.media_id),
+               WHERE m.request_id = $1 AND m.kind = 'post'),
+           brought AS (SELECT u.id, u.object_key, u.parts FROM upload u JOIN shown f ON f.media_id = u.media_id),
            objects AS (
                INSERT INTO deletion_object (request_id, object_key, parts)
-               SELECT $1, m.object_key, NULL FROM media m JOIN only_there f ON f.media_id = m.id
+               SELECT $1, m.object_key, NULL FROM media m JOIN shown f ON f.media_id = m.id
                UNION ALL SELECT $1, b.object_key, b.parts FROM brought b
                ON CONFLICT DO NOTHING)
            INSERT INTO deletion_mark (request_id, id, kind)
-           SELECT $1, f.media_id, 'media' FROM only_there f
+           SELECT $1, f.media_id, 'media' FROM shown f
            UNION ALL SELECT $1, b.id, 'upload' FROM brought b
            ON CONFLICT DO NOTHING"#,
         request,
@@ -212,11 +204,13 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
         .sum())
 }
 
-/// Whether files are to be erased. What another post has taken up since it was written down is spared.
+/// Whether files are to be erased. What is still somebody's is spared.
 async fn waiting(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<bool, LedgerError> {
     sqlx::query!(
-        r#"DELETE FROM deletion_object o USING media m
-           WHERE o.request_id = $1 AND NOT o.erased AND m.object_key = o.object_key"#,
+        r#"DELETE FROM deletion_object o
+           WHERE o.request_id = $1 AND NOT o.erased
+             AND (EXISTS (SELECT FROM media m WHERE m.object_key = o.object_key)
+                  OR EXISTS (SELECT FROM upload u WHERE u.object_key = o.object_key))"#,
         request,
     )
     .execute(&mut **tx)
@@ -227,6 +221,21 @@ async fn waiting(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<bool, Ledg
     );
     let there = there.fetch_one(&mut **tx).await?;
     Ok(there)
+}
+
+/// Counts a try at a file that the store does not erase: all others come before it.
+pub(super) async fn not_erased(it: &ClaimedForgetting<'_>, request: Uuid, key: &str) -> Result<(), JobError> {
+    let mut tx = it.fenced().await?;
+    sqlx::query!(
+        "UPDATE deletion_object SET attempts = attempts + 1 WHERE request_id = $1 AND object_key = $2",
+        request,
+        key,
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(LedgerError::from)?;
+    tx.commit().await.map_err(LedgerError::from)?;
+    Ok(())
 }
 
 /// Counts files that the store has erased.
@@ -259,7 +268,7 @@ impl Ledger {
         let rows = sqlx::query_as!(
             Doomed,
             "SELECT object_key AS key, parts FROM deletion_object WHERE request_id = $1 AND NOT erased
-             ORDER BY object_key LIMIT $2",
+             ORDER BY attempts, object_key LIMIT $2",
             request,
             FILES,
         );

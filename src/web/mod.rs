@@ -129,6 +129,8 @@ pub struct App {
     pub limits: limits::Limits,
     /// What stands for a key for a few minutes.
     pub passes: passes::Passes,
+    /// How often strangers may ask for their deletion.
+    pub patience: privacy::Patience,
     /// Lists of jobs that are made at once, for they may take long.
     pub job_lists: Semaphore,
 }
@@ -149,8 +151,8 @@ pub fn with_paths(house: House) -> (Router, Vec<String>) {
     let console = console::Console::new(&house);
     let limits = limits::Limits::new(&house.web);
     let passes = passes::Passes::new(&house.public_url);
-    let job_lists = Semaphore::new(JOB_LISTS);
-    let app = Arc::new(App { house, rules, console, limits, passes, job_lists });
+    let (patience, job_lists) = (privacy::Patience::default(), Semaphore::new(JOB_LISTS));
+    let app = Arc::new(App { house, rules, console, limits, passes, patience, job_lists });
     let listed =
         intake::routes().merge(console::routes(&app)).merge(pulls::routes()).merge(privacy::routes());
     let paths = listed.paths();

@@ -102,7 +102,7 @@ impl Worker {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
         let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
-        let gate = if attempt.kind.yields { self.last_gate() } else { self.gate(job.attempt > 0) };
+        let gate = if attempt.kind.yields { self.thrifty_gate() } else { self.gate(job.attempt > 0) };
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let vault = WatchedVault { vault, opened: &attempt.opened };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);

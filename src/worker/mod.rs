@@ -24,6 +24,7 @@ mod starter;
 mod sweeper;
 mod traffic;
 mod upkeep;
+mod usage;
 mod vault;
 mod window;
 

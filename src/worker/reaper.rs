@@ -97,6 +97,7 @@ impl Worker {
         let retention = &self.parts.settings.retention;
         self.parts.duties.forget(retention.history, retention.idempotency).await?;
         self.parts.duties.forget_letters().await?;
+        self.parts.duties.forget_addresses().await?;
         self.parts.duties.forget_traffic().await
     }
 }

@@ -189,8 +189,11 @@ async fn whoever_asks_on_the_public_page_proves_the_address_and_the_link_is_good
     assert_eq!(accepted.status, StatusCode::ACCEPTED);
     assert!(accepted.text.contains("http://localhost:3000/privacy/requests/"), "{}", accepted.text);
     assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
-    assert_eq!(send_form(&door, path, "lang=he").await.status, StatusCode::GONE);
-    assert_eq!(page(&door, &link).await.status, StatusCode::GONE);
+    // who follows it again is shown the same, and asks for nothing
+    for again in [send_form(&door, path, "lang=he").await, page(&door, &link).await] {
+        assert_eq!((again.status, &again.text), (StatusCode::ACCEPTED, &accepted.text));
+    }
+    assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
     assert_eq!(send_form(&door, "/privacy/delete/AAAAAAAAAAAAAAAAAAAAAA", "").await.status, StatusCode::GONE);
     // nothing that is kept of it is in the clear
     for table in ["deletion_ask", "deletion_letter", "deletion_request"] {
@@ -229,6 +232,11 @@ async fn the_staff_asks_within_its_workspace_alone() {
         (&asked["accounts"], &asked["state"], frozen(&door).await),
         (&json!(1), &json!("draining"), 1)
     );
+    let rows = door.scratch.ledger.audit_entries(Some(door.workspace), 10).await.unwrap();
+    let rows: Vec<_> = rows.iter().filter(|row| row.action == "deletion_asked").collect();
+    assert_eq!((rows.len(), rows[0].actor.as_str(), rows[0].object.as_str()), (2, "key", "deletion_request"));
+    assert_eq!(rows[0].object_id, asked["id"].as_str().unwrap());
+    assert!(rows[0].detail.contains("\"accounts\": 1"), "{}", rows[0].detail);
     let path = format!("/api/v1/privacy/requests/{}", asked["id"].as_str().unwrap());
     let own = door.request(&axum::http::Method::GET, &path).body(Body::empty()).unwrap();
     assert_eq!(door.send(own).await.status, StatusCode::OK);
@@ -709,6 +717,29 @@ async fn what_one_person_shares_with_another_account_stays_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_two_requests_share_goes_with_the_last_of_them() {
+    let mut system = System::start().await;
+    let media = system.upload("shared.jpg", picture()).await;
+    let mut wish = system.wish("shared by two", &PLATFORMS[..2], &[media]);
+    wish["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
+    assert_eq!(system.api(Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+    let mut requests = Vec::new();
+    for platform in &PLATFORMS[..2] {
+        let (id, _) = deleted(&system, &["--account", system.account(platform)]).await;
+        requests.push(id);
+    }
+    system.start_worker(&[]);
+    let mut posts = 0;
+    for id in &requests {
+        posts += erased(&verified(&system, &done(&system, id).await).await, "post");
+    }
+    assert_eq!(posts, 1, "one of them took it away");
+    let left = "SELECT (SELECT count(*) FROM post) + (SELECT count(*) FROM post_media) + (SELECT count(*) FROM media)";
+    assert_eq!(system.database.count(left).await, 0);
+    assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_cannot_be_emptied_holds_up_its_own_request_alone() {
     let system = System::with_workers(1).await;
     let (first, second) = (another_person(&system, 1).await, another_person(&system, 2).await);
@@ -833,6 +864,11 @@ async fn a_person_gets_a_copy_of_everything_and_nothing_is_changed_by_that() {
     assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'active'").await, 3);
     let nobody = system.postroom(&["export-subject", "--email", "nobody@example.com"], "").await;
     assert_eq!(nobody, "");
+    let listed = system.told(&["audit", "list"]).await;
+    let asked = listed["data"].as_array().unwrap().iter().filter(|it| it["action"] == "export_asked");
+    let asked: Vec<_> = asked.map(|it| (it["actor"].as_str().unwrap(), it["detail"].clone())).collect();
+    assert_eq!(asked, vec![("operator", json!({ "by": ["email"], "accounts": [] })); 2]);
+    assert!(!listed.to_string().to_lowercase().contains("@example.com"), "of whom is not written: {listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,8 @@ use uuid::Uuid;
 
 /// The narrower roles are named after their database, so a copy needs its own.
 const ROLES: &str = include_str!("../../migrations/20261121001400_roles_create.sql");
+/// What is granted to one of them by its name.
+const GRANTS: &str = include_str!("../../migrations/20261122000983_snapshot_functions_grant.sql");
 
 /// A database of its own, gone when dropped.
 pub struct Scratch {
@@ -77,6 +79,7 @@ impl Scratch {
         let url = at(&name);
         let mut owner = PgConnection::connect(url.expose_secret()).await.expect("the copy can be reached");
         run(&mut owner, ROLES).await;
+        run(&mut owner, GRANTS).await;
         let ledger = Ledger::open(&url, Role::Web, 8).expect("an address");
         Self { url, ledger, name, server }
     }

@@ -259,7 +259,7 @@ pub const KEPT: &[Store] = &[
         whose: Whose::Nobody,
         why: "which files a request covers; until it is done",
         personal: &[],
-        plain: &["request_id", "object_key", "parts", "erased"],
+        plain: &["request_id", "object_key", "parts", "erased", "attempts"],
         purge: Purge::Stays("the last step of a request removes them"),
     },
     Store {

@@ -110,9 +110,10 @@ pub async fn come_back(
     match app.house.ledger.of(from.who()).recognise(&known).await? {
         Recognised::Person(person) => {
             let failures = app.console.throttle.passed(&name(from));
+            session::begin(&session, person, &headers, app.house.clock.now()).await?;
+            session::keep(&session).await?;
             let actor = Actor::Person(person);
             sign_in::note(&app, Action::SignedIn, actor, from.0, Some(person), failures).await?;
-            session::begin(&session, person, &headers, app.house.clock.now()).await?;
             Ok(Redirect::to(desk::local(&next)).into_response())
         }
         Recognised::Nobody => told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_nobody, &[&email])),
@@ -124,7 +125,7 @@ pub async fn come_back(
 
 /// Under what name failures are counted.
 fn name(from: Whence) -> String {
-    format!("google {}", from.text())
+    format!("google {}", from.counted())
 }
 
 fn back(app: &App) -> String {

@@ -84,7 +84,7 @@ pub async fn submit(
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.people_wrong_email.to_owned());
     };
     // every wish counts, whether or not it comes to anything
-    if let Some(wait) = slow_down(&app, &format!("forgotten {}", from.text())) {
+    if let Some(wait) = slow_down(&app, &format!("forgotten {}", from.counted())) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }

@@ -28,7 +28,7 @@ mod sign_in;
 mod stranger;
 mod take_down;
 mod texts;
-mod throttle;
+pub mod throttle;
 mod thumbnail;
 mod told;
 mod words;
@@ -60,6 +60,8 @@ const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), ca
 pub struct Console {
     assets: assets::Assets,
     throttle: throttle::Throttle,
+    /// Whoever tries as one person, from wherever.
+    by_email: throttle::Throttle,
     policy: HeaderValue,
     secure: bool,
 }
@@ -70,6 +72,7 @@ impl Console {
         Self {
             assets: assets::Assets::new(),
             throttle: throttle::Throttle::default(),
+            by_email: throttle::Throttle::mild(),
             policy: policy(house.media_origin.as_deref()),
             secure: session::is_secure(&house.public_url),
         }

@@ -1,6 +1,6 @@
 //! Signing in and out.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -20,7 +20,7 @@ use super::{
     seat::{Seat, Viewer},
     session, stranger,
     texts::{ENGLISH, fill},
-    throttle::FREE,
+    throttle::{FREE, FREE_TOGETHER},
 };
 use crate::{
     ledger::{
@@ -100,7 +100,9 @@ pub async fn submit(
     Form(form): Form<Credentials>,
 ) -> Result<Response, Problem> {
     let (t, address) = (&ENGLISH, from.0);
-    let (email, next) = (form.email.trim().to_lowercase(), desk::local(&form.next));
+    // PostgreSQL takes no NUL; nobody's address has one, and nobody is somebody else by one
+    let email = form.email.replace('\0', "").trim().to_lowercase();
+    let next = desk::local(&form.next);
     let again = |status, wrong: String| self::form(&app, &headers, status, &form.email, next, Some(wrong));
     if !stranger::sent(&app, &headers, &form.token) {
         return again(StatusCode::FORBIDDEN, t.sign_in_stale.to_owned());
@@ -109,30 +111,38 @@ pub async fn submit(
         let wrong = fill(t.sign_in_throttled, &[&seconds.to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    let who = format!("{} {email}", from.text());
-    if let Some(wait) = app.console.throttle.wait(&who, app.house.clock.monotonic()) {
+    let who = format!("{} {email}", from.counted());
+    if let Some(wait) = wait(&app, &who, &email) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    // PostgreSQL takes no NUL; nobody's address has one.
-    let email = email.replace('\0', "");
     let credential = app.house.ledger.credential(&email).await?;
     let hash = credential.as_ref().and_then(|it| it.password_hash.clone());
     let right = passwords::matches(SecretString::from(form.password.clone()), hash).await;
     let person = credential.as_ref().map(|it| it.person_id);
     let Some(credential) = credential.filter(|_| right) else {
-        let failures = app.console.throttle.failed(&who, app.house.clock.monotonic());
-        // what is free is a slip of the finger; the throttle sees to it that there are few of the others
-        if failures > FREE {
+        let now = app.house.clock.monotonic();
+        let (here, anywhere) =
+            (app.console.throttle.failed(&who, now), app.console.by_email.failed(&email, now));
+        // what is free is a slip of the finger; the throttles see to it that there are few of the others
+        if here > FREE || anywhere > FREE_TOGETHER {
+            let failures = here.max(anywhere);
             note(&app, Action::SignInFailed, Actor::Nobody, address, person, failures).await?;
         }
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.sign_in_wrong.to_owned());
     };
-    let failures = app.console.throttle.passed(&who);
+    let failures = app.console.throttle.passed(&who).max(app.console.by_email.passed(&email));
     let actor = Actor::Person(credential.person_id);
-    note(&app, Action::SignedIn, actor, address, person, failures).await?;
     session::begin(&session, credential.person_id, &headers, app.house.clock.now()).await?;
+    session::keep(&session).await?;
+    note(&app, Action::SignedIn, actor, address, person, failures).await?;
     Ok(Redirect::to(next).into_response())
+}
+
+/// How long it is to wait for who tries as this person: here, or from anywhere.
+fn wait(app: &App, who: &str, email: &str) -> Option<Duration> {
+    let now = app.house.clock.monotonic();
+    app.console.throttle.wait(who, now).max(app.console.by_email.wait(email, now))
 }
 
 /// Writes down who is in, or how often somebody was not: as the person that it would have been, if there is one.
