@@ -110,9 +110,9 @@ pub async fn come_back(
     match app.house.ledger.of(from.who()).recognise(&known).await? {
         Recognised::Person(person) => {
             let failures = app.console.throttle.passed(&name(from));
-            let actor = Actor::Person(person);
             session::begin(&session, person, &headers, app.house.clock.now()).await?;
-            sign_in::keep(&session).await?;
+            session::keep(&session).await?;
+            let actor = Actor::Person(person);
             sign_in::note(&app, Action::SignedIn, actor, from.0, Some(person), failures).await?;
             Ok(Redirect::to(desk::local(&next)).into_response())
         }

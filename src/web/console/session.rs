@@ -140,6 +140,14 @@ pub async fn begin(
     Ok(())
 }
 
+/// Keeps a session at once, which the layer would do only after the answer: what is written down has happened.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn keep(session: &Session) -> Result<(), Problem> {
+    session.save().await.map_err(away)
+}
+
 /// Who is signed in.
 pub struct Signed {
     /// The person.

@@ -134,14 +134,9 @@ pub async fn submit(
     let failures = app.console.throttle.passed(&who).max(app.console.by_email.passed(&email));
     let actor = Actor::Person(credential.person_id);
     session::begin(&session, credential.person_id, &headers, app.house.clock.now()).await?;
-    keep(&session).await?;
+    session::keep(&session).await?;
     note(&app, Action::SignedIn, actor, address, person, failures).await?;
     Ok(Redirect::to(next).into_response())
-}
-
-/// Keeps a session at once: the layer would only when all is over, and what is written down has happened.
-pub async fn keep(session: &Session) -> Result<(), Problem> {
-    session.save().await.map_err(|_| Problem::away("ledger-away", ENGLISH.problem_unavailable_detail))
 }
 
 /// How long it is to wait for who tries as this person: here, or from anywhere.
