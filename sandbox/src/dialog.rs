@@ -67,7 +67,7 @@ struct Page {
 struct Ticked {
     id: String,
     name: String,
-    ticked: bool,
+    on: bool,
 }
 
 impl Asked {
@@ -163,7 +163,7 @@ fn show(sandbox: &Sandbox, network: Network, given: &[(String, String)]) -> Resu
         .map(|(n, account)| Ticked {
             id: account.external_id.clone(),
             name: account.name.clone(),
-            ticked: network != Network::Tiktok || n == 0,
+            on: network != Network::Tiktok || n == 0,
         })
         .collect();
     drop(book);

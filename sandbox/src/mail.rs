@@ -256,16 +256,9 @@ fn quoted_printable(text: &str) -> String {
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while at < bytes.len() {
         let code = (bytes[at] == b'=').then(|| joined.get(at + 1..at + 3)).flatten();
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        out.push(byte.unwrap_or(bytes[at]));
+        at += if byte.is_some() { 3 } else { 1 };
     }
     String::from_utf8_lossy(&out).into_owned()
 }
@@ -289,8 +282,8 @@ mod tests {
         let room = Mailroom::default();
         let said = "EHLO me\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nSubject: Hi\r\n\r\n..dot\r\n.\r\nQUIT\r\n";
         let mut answers = Vec::new();
-        talk(BufReader::new(said.as_bytes()), &mut answers, &room).await.unwrap();
-        let answers = String::from_utf8(answers).unwrap();
+        talk(BufReader::new(said.as_bytes()), &mut answers, &room).await.expect("it is there");
+        let answers = String::from_utf8(answers).expect("it is there");
         assert!(answers.contains("250 taken") && answers.ends_with("221 bye\r\n"), "{answers}");
         let letters = room.letters();
         assert_eq!((letters[0].to.as_slice(), letters[0].body.as_str()), (&["c@d".to_owned()][..], ".dot\n"));

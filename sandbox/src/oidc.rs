@@ -13,13 +13,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use chrono::Utc;
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 use uuid::Uuid;
+
+use crate::clock::Clock;
 
 /// How long an identity holds, in seconds.
 const LASTS: i64 = 600;
@@ -32,6 +33,7 @@ pub struct Provider {
     key: KeyPair,
     issuer: String,
     grants: Mutex<HashMap<String, Grant>>,
+    clock: Arc<Clock>,
 }
 
 /// What the browser brings.
@@ -80,9 +82,9 @@ impl Provider {
     ///
     /// # Errors
     /// The system has no randomness to give.
-    pub fn new(base: &str) -> std::io::Result<Arc<Self>> {
+    pub fn new(base: &str, clock: Arc<Clock>) -> std::io::Result<Arc<Self>> {
         let key = KeyPair::generate(KeySize::Rsa2048).map_err(std::io::Error::other)?;
-        Ok(Arc::new(Self { key, issuer: format!("{base}/oidc"), grants: Mutex::default() }))
+        Ok(Arc::new(Self { key, issuer: format!("{base}/oidc"), grants: Mutex::default(), clock }))
     }
 
     fn keys(&self) -> Result<Value, String> {
@@ -94,7 +96,7 @@ impl Provider {
     }
 
     fn identity(&self, grant: &Grant) -> Result<String, String> {
-        let (person, now) = (&grant.person, Utc::now().timestamp());
+        let (person, now) = (&grant.person, self.clock.now().timestamp());
         let is = |lie: &str| person.lie == lie;
         let or =
             |lie: &str, wrong: &str, right: &str| if is(lie) { wrong.to_owned() } else { right.to_owned() };
@@ -281,21 +283,24 @@ mod tests {
 
     #[test]
     fn an_identity_is_signed_with_the_key_that_is_shown() {
-        let provider = Provider::new("http://127.0.0.1:1").unwrap();
-        let keys = provider.keys().unwrap();
-        let part = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
-        let n = part(keys["keys"][0]["n"].as_str().unwrap());
+        let provider =
+            Provider::new("http://127.0.0.1:1", Arc::new(Clock::ahead_by(0))).expect("it is there");
+        let keys = provider.keys().expect("it is there");
+        let part = |text: &str| URL_SAFE_NO_PAD.decode(text).expect("it is there");
+        let n = part(keys["keys"][0]["n"].as_str().expect("it is there"));
         let asked: Asked = serde_json::from_value(json!({
             "client_id": "c", "redirect_uri": "http://x/", "state": "s", "nonce": "n", "code_challenge": "",
             "code_challenge_method": "S256", "response_type": "code", "scope": "openid",
         }))
-        .unwrap();
-        let person = serde_json::from_value(json!({ "email": "a@b", "verified": "on" })).unwrap();
-        let identity = provider.identity(&Grant { asked, person }).unwrap();
-        let (text, signature) = identity.rsplit_once('.').unwrap();
+        .expect("it is there");
+        let person =
+            serde_json::from_value(json!({ "email": "a@b", "verified": "on" })).expect("it is there");
+        let identity = provider.identity(&Grant { asked, person }).expect("it is there");
+        let (text, signature) = identity.rsplit_once('.').expect("it is there");
         let key = RsaPublicKeyComponents { n: &n[..], e: &[1, 0, 1][..] };
-        key.verify(&RSA_PKCS1_2048_8192_SHA256, text.as_bytes(), &part(signature)).unwrap();
-        let claims: Value = serde_json::from_slice(&part(text.split('.').nth(1).unwrap())).unwrap();
+        key.verify(&RSA_PKCS1_2048_8192_SHA256, text.as_bytes(), &part(signature)).expect("it is there");
+        let claims: Value =
+            serde_json::from_slice(&part(text.split('.').nth(1).expect("it is there"))).expect("it is there");
         assert_eq!((&claims["aud"], &claims["email_verified"]), (&json!("c"), &json!(true)));
     }
 }

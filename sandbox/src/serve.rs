@@ -135,7 +135,7 @@ impl Running {
         let store = s3::router(&options.data.join("s3"), &options.s3_access_key, &options.s3_secret_key)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let room = Arc::new(mail::Mailroom::default());
-        let provider = oidc::Provider::new(addresses.wall.trim_end_matches('/'))?;
+        let provider = oidc::Provider::new(addresses.wall.trim_end_matches('/'), Arc::clone(&sandbox.clock))?;
         let router =
             router(Arc::clone(&sandbox)).merge(mail::router(Arc::clone(&room))).merge(oidc::router(provider));
         tasks.spawn(mail::serve(smtp_listener, room, stop.clone()));

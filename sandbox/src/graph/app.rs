@@ -247,9 +247,8 @@ pub fn revoke(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let own = own.map(|account| account.subject_id.clone());
     let subject = match own {
         Some(own) if named == "me" || named == own => own,
-        Some(_) => return Err(GraphError::missing(&named)),
         None if book.world.accounts.values().filter(meta).any(|it| it.subject_id == named) => named,
-        None => return Err(GraphError::missing(&named)),
+        Some(_) | None => return Err(GraphError::missing(&named)),
     };
     book.record(Event::Removed { subject })?;
     Ok(json!({ "success": true }))

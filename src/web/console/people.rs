@@ -73,7 +73,7 @@ struct Pending {
 
 #[derive(Template)]
 #[template(path = "remove_member.html")]
-struct Sure {
+struct Removing {
     shell: Shell,
     sure: String,
     email: String,
@@ -237,7 +237,7 @@ pub async fn sure(
     let member = member.ok_or_else(|| Problem::not_found("member"))?;
     let shell = Shell::seated(&app, &headers, &seat, "people", &format!("{HERE}/{id}/remove"));
     let sure = fill(ENGLISH.people_remove_sure, &[&member.name, &seat.member.workspace_name]);
-    render(&Sure { shell, sure, email: member.email })
+    render(&Removing { shell, sure, email: member.email })
 }
 
 /// Takes a member out of the workspace.
