@@ -377,9 +377,9 @@ async fn the_ledger_refuses_to_arm_what_nobody_approved_whoever_has_its_job() {
 async fn an_approval_that_comes_too_late_sends_nothing_without_another_word() {
     let (system, author, admin) = with_author(1).await;
     let post = author.write(system.account("facebook_page"), "long past").await;
-    let past = "WITH past AS (UPDATE publication SET latest_at = ledger_now() - interval '1 minute' RETURNING id) \
+    let overdue = "WITH past AS (UPDATE publication SET latest_at = ledger_now() - interval '1 minute' RETURNING id) \
                 SELECT count(*) FROM past";
-    system.database.count(past).await;
+    system.database.count(overdue).await;
     let held = system.until(&id(&post), "held").await;
     assert_eq!(held["publications"][0]["error"]["code"], "too_late", "{held}");
     // nor is it tried again before somebody approves it

@@ -278,18 +278,18 @@ async fn who_is_known_already_joins_after_signing_in_and_nobody_in_their_place()
     let mut eve = Browser::signed_in(&door, "eve@example.org").await;
     let page = eve.get(&link).await;
     assert!(page.text.contains("/sign-in?next=%2Finvitation%2F"), "{}", page.text);
-    let token = hidden(&page.text, "token");
+    let key = hidden(&page.text, "token");
     eve.form(
         &link,
-        &[("token", &token), ("first_name", "E"), ("last_name", "E"), ("password", "open sesame")],
+        &[("token", &key), ("first_name", "E"), ("last_name", "E"), ("password", "open sesame")],
     )
     .await;
     assert_eq!(door.scratch.number("SELECT count(*) FROM invitation").await, 1, "it is not hers");
 
     let mut browser = Browser::fresh(&door);
     assert_eq!(browser.sign_in("dan@example.org", "open sesame").await.status, StatusCode::SEE_OTHER);
-    let token = hidden(&browser.get(&link).await.text, "token");
-    assert_eq!(browser.form(&link, &[("token", &token)]).await.header("location"), "/posts");
+    let theirs = hidden(&browser.get(&link).await.text, "token");
+    assert_eq!(browser.form(&link, &[("token", &theirs)]).await.header("location"), "/posts");
     assert_eq!(browser.get("/posts").await.status, StatusCode::OK);
     let role = format!("SELECT count(*) FROM membership WHERE person_id = '{dan}' AND role = 'author'");
     assert_eq!(door.scratch.number(&role).await, 1);

@@ -192,7 +192,7 @@ async fn again(
     notice: Option<String>,
 ) -> Result<Response, Problem> {
     let page = view(app, seat, headers, written).await?;
-    render_as(status, &Page { findings, notice, ..page })
+    render_as(status, &Page { notice, findings, ..page })
 }
 
 /// Takes an invitation back.

@@ -62,6 +62,7 @@ pub struct Routes {
 
 impl Routes {
     /// A page.
+    #[must_use]
     pub fn get<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
@@ -71,6 +72,7 @@ impl Routes {
     }
 
     /// What a form is sent to.
+    #[must_use]
     pub fn post<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
@@ -80,6 +82,7 @@ impl Routes {
     }
 
     /// What a form with files is sent to: they are limited by their type, while they come.
+    #[must_use]
     pub fn post_files<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
@@ -89,6 +92,7 @@ impl Routes {
     }
 
     /// What anybody may see, signed in or not.
+    #[must_use]
     pub fn anybody(self, path: &'static str, route: MethodRouter<Arc<App>>) -> Self {
         Self { listed: self.listed.route(path, route), ..self }
     }
