@@ -75,7 +75,7 @@ struct Pending {
 #[template(path = "remove_member.html")]
 struct Sure {
     shell: Shell,
-    sure: String,
+    title: String,
     email: String,
 }
 
@@ -192,7 +192,7 @@ async fn again(
     notice: Option<String>,
 ) -> Result<Response, Problem> {
     let page = view(app, seat, headers, written).await?;
-    render_as(status, &Page { findings, notice, ..page })
+    render_as(status, &Page { notice, findings, ..page })
 }
 
 /// Takes an invitation back.
@@ -236,8 +236,8 @@ pub async fn sure(
     let member = members.into_iter().find(|member| member.person_id.to_string() == id);
     let member = member.ok_or_else(|| Problem::not_found("member"))?;
     let shell = Shell::seated(&app, &headers, &seat, "people", &format!("{HERE}/{id}/remove"));
-    let sure = fill(ENGLISH.people_remove_sure, &[&member.name, &seat.member.workspace_name]);
-    render(&Sure { shell, sure, email: member.email })
+    let title = fill(ENGLISH.people_remove_sure, &[&member.name, &seat.member.workspace_name]);
+    render(&Sure { shell, title, email: member.email })
 }
 
 /// Takes a member out of the workspace.

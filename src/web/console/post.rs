@@ -171,7 +171,7 @@ pub async fn show_with<R: AtLeast>(
     let writing = seat.may(MemberRole::Publisher) && page.cards.iter().any(|card| card.deciding.is_some());
     let live = page.live && notice.is_none() && !writing;
     let approval = approve::notice(&ENGLISH, &post, seat.may(MemberRole::Publisher));
-    render_as(status, &Page { notice, live, approval, ..page })
+    render_as(status, &Page { approval, notice, live, ..page })
 }
 
 /// What there is to show beside the post.
