@@ -1,4 +1,4 @@
-//! A provider of OpenID Connect: it lets anybody be whoever they say, and can be told to lie about it.
+//! A provider of `OpenID` Connect: it lets anybody be whoever they say, and can be told to lie about it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
