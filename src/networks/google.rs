@@ -1,4 +1,4 @@
-//! Signing in with Google, or whoever speaks OpenID Connect in its place.
+//! Signing in with Google, or whoever speaks `OpenID` Connect in its place.
 
 use std::time::Duration;
 

@@ -55,6 +55,7 @@ pub struct Door {
 
 /// The console's routes.
 #[derive(Default)]
+#[must_use = "these are routes only once they are in the router"]
 pub struct Routes {
     listed: Listed<Arc<App>>,
     doors: Vec<Door>,
