@@ -63,7 +63,6 @@ pub struct Routes {
 
 impl Routes {
     /// A page.
-    #[must_use]
     pub fn get<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
@@ -73,7 +72,6 @@ impl Routes {
     }
 
     /// What a form is sent to.
-    #[must_use]
     pub fn post<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
@@ -83,7 +81,6 @@ impl Routes {
     }
 
     /// What a form with files is sent to: they are limited by their type, while they come.
-    #[must_use]
     pub fn post_files<H, T>(self, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, Arc<App>>,
@@ -93,7 +90,6 @@ impl Routes {
     }
 
     /// What anybody may see, signed in or not.
-    #[must_use]
     pub fn anybody(self, path: &'static str, route: MethodRouter<Arc<App>>) -> Self {
         Self { listed: self.listed.route(path, route), ..self }
     }
