@@ -279,11 +279,8 @@ async fn who_is_known_already_joins_after_signing_in_and_nobody_in_their_place()
     let page = eve.get(&link).await;
     assert!(page.text.contains("/sign-in?next=%2Finvitation%2F"), "{}", page.text);
     let key = hidden(&page.text, "token");
-    eve.form(
-        &link,
-        &[("token", &key), ("first_name", "E"), ("last_name", "E"), ("password", "open sesame")],
-    )
-    .await;
+    eve.form(&link, &[("token", &key), ("first_name", "E"), ("last_name", "E"), ("password", "open sesame")])
+        .await;
     assert_eq!(door.scratch.number("SELECT count(*) FROM invitation").await, 1, "it is not hers");
 
     let mut browser = Browser::fresh(&door);
