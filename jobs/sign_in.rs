@@ -26,6 +26,8 @@ pub struct Identity {
     pub subject: String,
     /// An address of theirs that the provider has verified.
     pub email: String,
+    /// Whether the provider manages that address itself, and so knows that it is still theirs.
+    pub vouched: bool,
     /// Given name, if it is told.
     pub first_name: Option<String>,
     /// Family name, likewise.

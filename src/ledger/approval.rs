@@ -7,13 +7,13 @@ use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{contract::Job, hint::Hint, publish::Publish};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
-    audit::{self, Action, Entry},
+    audit::{self, Action, Entry, Who},
 };
 
 /// What becomes of a post's approval when somebody writes or changes it.
@@ -105,7 +105,10 @@ impl Ledger {
                       encode(post_digest($1), 'hex') AS "digest!",
                       EXISTS (SELECT FROM publication WHERE post_id = $1
                                 AND state NOT IN ('published', 'failed', 'cancelled', 'held')
-                                AND latest_at >= ledger_now()) AS "in_time!""#,
+                                AND latest_at >= ledger_now())
+                      -- what has ended is tried again by whoever wants it, in its own time
+                      OR NOT EXISTS (SELECT FROM publication WHERE post_id = $1
+                                       AND state NOT IN ('published', 'failed', 'cancelled')) AS "in_time!""#,
             post_id,
         )
         .fetch_one(&mut *tx)
@@ -128,15 +131,8 @@ impl Ledger {
         )
         .fetch_all(&mut *tx)
         .await?;
-        let entry = Entry {
-            who: self.who(),
-            action: Action::Approved,
-            object: "post",
-            object_id: post_id.to_string(),
-            workspace_id: Some(workspace_id),
-            detail: json!({ "digest": now.digest }),
-        };
-        audit::record(&mut tx, &entry).await?;
+        let approved = note(self.who(), workspace_id, post_id, json!({ "digest": now.digest }));
+        audit::record(&mut tx, &approved).await?;
         tx.commit().await?;
         if !now.in_time {
             return Ok(Approved::TooLate);
@@ -149,6 +145,18 @@ impl Ledger {
         };
         let due = jobs.into_iter().filter(|_| run_at <= now.now).map(|row| hint((row.id, row.workspace_id)));
         Ok(Approved::Now { late: post.timed && post.scheduled_for < now.now, due: due.collect() })
+    }
+}
+
+/// What is written down of an approval.
+pub(super) fn note(who: Who, workspace_id: Uuid, post_id: Uuid, detail: Value) -> Entry<'static> {
+    Entry {
+        who,
+        action: Action::Approved,
+        object: "post",
+        object_id: post_id.to_string(),
+        workspace_id: Some(workspace_id),
+        detail,
     }
 }
 

@@ -72,6 +72,12 @@ pub enum Refusal {
     /// Somebody has to approve it.
     #[error("it waits for approval; once somebody has approved it, it can be tried again")]
     Unapproved,
+    /// Somebody's words wait in it for a look that this change would spare them.
+    #[error("it waits for approval; once somebody has approved it on its page, it can be changed")]
+    Unseen,
+    /// It is not any more what was looked at.
+    #[error("somebody changed it since this form was opened; look at the post, then open the form again")]
+    Overtaken,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),

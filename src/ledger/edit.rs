@@ -45,6 +45,8 @@ pub struct About<'a> {
     pub answer: fn(&Post) -> Answer,
     /// What whoever asks may say to a change of it.
     pub word: Word,
+    /// The digest of what they looked at before, where it is a post that has to be approved.
+    pub seen: Option<&'a str>,
 }
 
 /// A post after such a write.
@@ -127,6 +129,9 @@ impl Ledger {
         let Some((facts, post)) = lock(&mut tx, about, media_ids).await? else {
             return Ok(Once::Done(Err(Unchanged::Refused(Refusal::Missing))));
         };
+        if let Some(refusal) = overlooked(about, &post) {
+            return Ok(Once::Done(Err(Unchanged::Refused(refusal))));
+        }
         let new = match judge(&facts, &post) {
             Ok(new) => new,
             Err(bad) => return Ok(Once::Done(Err(Unchanged::Bad(bad)))),
@@ -135,6 +140,11 @@ impl Ledger {
             Ok(None) => Vec::new(),
             Ok(Some(due)) => {
                 approval::changed(&mut tx, post.id, about.word).await?;
+                if !about.word.waits() && post.approval.as_ref().is_some_and(|approval| approval.waits) {
+                    let approved =
+                        approval::note(self.who(), about.workspace_id, post.id, json!({ "by": "edit" }));
+                    audit::record(&mut tx, &approved).await?;
+                }
                 if about.word.waits() { Vec::new() } else { due }
             }
             Err(refusal) => return Ok(Once::Done(Err(Unchanged::Refused(refusal)))),
@@ -214,6 +224,16 @@ enum Verb {
     Retry,
 }
 
+/// Why a change would approve, or undo, what its writer has not looked at.
+fn overlooked(about: &About<'_>, post: &Post) -> Option<Refusal> {
+    let approval = post.approval.as_ref()?;
+    match about.seen {
+        Some(seen) if seen != approval.digest => Some(Refusal::Overtaken),
+        None if approval.waits && !about.word.waits() => Some(Refusal::Unseen),
+        _ => None,
+    }
+}
+
 /// Of several refusals the weightiest is told.
 fn weight(refusal: &Refusal) -> u8 {
     match refusal {
@@ -222,7 +242,12 @@ fn weight(refusal: &Refusal) -> u8 {
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,
-        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows | Refusal::Unapproved => 3,
+        Refusal::UnderWay(_)
+        | Refusal::Running
+        | Refusal::Follows
+        | Refusal::Unapproved
+        | Refusal::Unseen
+        | Refusal::Overtaken => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,
         Refusal::Missing => 0,

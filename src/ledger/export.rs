@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Columns that are no use to anybody but whoever would do harm with them.
-const SECRET: &[&str] = &["sealed", "password_hash", "data"];
+const SECRET: &[&str] = &["sealed", "password_hash", "data", "digest", "body"];
 
 impl Ledger {
     /// Gives each row of a person's to `each`, with its store; one row is in memory at a time.

@@ -107,7 +107,10 @@ pub(super) async fn mark_invited(
                           WHERE i.email = lower($2) AND ($3::uuid IS NULL OR i.workspace_id = $3))
            INSERT INTO deletion_mark (request_id, id, kind)
            SELECT $1::uuid, a.id, 'invitation' FROM asked a
-           UNION ALL SELECT $1, a.mail_id, 'mail' FROM asked a WHERE a.mail_id IS NOT NULL"#,
+           UNION ALL SELECT $1, m.id, 'mail' FROM mail m
+           WHERE m.id IN (SELECT a.mail_id FROM asked a)
+              -- also of what was taken back or offered anew since
+              OR m.to_address = lower($2) AND $3::uuid IS NULL"#,
         id,
         of.email,
         of.workspace_id,

@@ -18,6 +18,8 @@ pub struct Known<'a> {
     pub subject: &'a str,
     /// An address that they have verified, in lower case.
     pub email: &'a str,
+    /// Whether the provider knows that it is still theirs.
+    pub vouched: bool,
     /// Given name.
     pub first_name: &'a str,
     /// Family name.
@@ -31,13 +33,15 @@ pub enum Recognised {
     Person(Uuid),
     /// Nobody here has that account or that address, and nobody has invited them.
     Nobody,
+    /// The provider does not know whether the address is still theirs, so it links them with nobody here.
+    Unproved,
     /// Who has that address signs in with another account there.
     OtherAccount,
 }
 
 impl Ledger {
-    /// Who that is: whoever is linked with the account; else who has its address, and is linked from now on; else
-    /// somebody new, where they are invited.
+    /// Who that is: whoever is linked with the account; else, where the provider vouches for it, who has its address, and
+    /// is linked from now on; else somebody new, where they are invited.
     pub async fn recognise(&self, known: &Known<'_>) -> Result<Recognised, LedgerError> {
         match self.recognise_once(known).await {
             // two sign-ins of one person at once: the other has linked them
@@ -55,6 +59,10 @@ impl Ledger {
         );
         if let Some(person) = linked.fetch_optional(&mut *tx).await? {
             return Ok(Recognised::Person(person));
+        }
+        // whoever had the address once may keep their account there for ever
+        if !known.vouched {
+            return Ok(Recognised::Unproved);
         }
         let found = sqlx::query!(
             r#"SELECT p.id, EXISTS (SELECT FROM person_identity i WHERE i.person_id = p.id AND i.issuer = $2) AS "other!"

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     audit::{self, Action, Entry, Who},
+    mail,
     people::MemberRole,
 };
 
@@ -104,6 +105,14 @@ impl Ledger {
         let came = came(&mut tx, done.rows_affected(), workspace_id, person_id).await?;
         if came == Membership::Changed {
             sqlx::query!("DELETE FROM session WHERE person_id = $1", person_id).execute(&mut *tx).await?;
+            let sent = sqlx::query_scalar!(
+                "DELETE FROM invitation WHERE workspace_id = $1 AND invited_by = $2 RETURNING mail_id",
+                workspace_id,
+                person_id,
+            );
+            for letter in sent.fetch_all(&mut *tx).await? {
+                mail::take_back(&mut tx, letter).await?;
+            }
             let about = (workspace_id, person_id);
             note(&mut tx, self.who(), Action::MemberRemoved, about, json!({})).await?;
         }

@@ -251,7 +251,9 @@ impl Ledger {
         )
         .fetch_all(&mut *connection)
         .await?;
-        complete(&mut connection, rows).await
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let approvals = approval::of(&mut connection, &ids).await?;
+        complete(&mut connection, rows, approvals).await
     }
 
     /// How many of the workspace's newest [`COUNTED`] posts have each of the API's words.
@@ -370,6 +372,8 @@ pub(super) async fn select(
     workspace_id: Uuid,
     id: Uuid,
 ) -> Result<Option<Post>, LedgerError> {
+    // before what it is of: what changes in between is not what was looked at, and so not what is approved
+    let approvals = approval::of(connection, &[id]).await?;
     let rows = sqlx::query_as!(
         PostRow,
         r#"SELECT id, kind::text AS "kind!", caption, link, wall_time, time_zone, fold, scheduled_for,
@@ -380,16 +384,19 @@ pub(super) async fn select(
     )
     .fetch_all(&mut *connection)
     .await?;
-    Ok(complete(connection, rows).await?.pop())
+    Ok(complete(connection, rows, approvals).await?.pop())
 }
 
-/// Fills in files, publications with attempts, and approvals: three statements, however many posts.
-async fn complete(connection: &mut PgConnection, rows: Vec<PostRow>) -> Result<Vec<Post>, LedgerError> {
+/// Fills in files and publications with attempts: two statements, however many posts.
+async fn complete(
+    connection: &mut PgConnection,
+    rows: Vec<PostRow>,
+    mut approvals: HashMap<Uuid, Approval>,
+) -> Result<Vec<Post>, LedgerError> {
     let Some(since) = rows.iter().map(|row| row.created_at).min() else { return Ok(Vec::new()) };
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let mut files = files_of(connection, &ids).await?;
     let mut publications = publications_of(connection, &ids, since).await?;
-    let mut approvals = approval::of(connection, &ids).await?;
     let post = |row: PostRow| Post {
         approval: approvals.remove(&row.id),
         media_ids: files.remove(&row.id).unwrap_or_default(),

@@ -116,7 +116,8 @@ impl Ledger {
     }
 
     /// Gives whoever has that address a link to a new password, with the letter that brings it. An address that nobody
-    /// has gets nothing, and who has asked within the minute has a link already.
+    /// has gets nothing, and who has asked within a quarter of an hour has a link
+    /// already: nobody ends it by asking in their place.
     pub async fn ask_for_password(
         &self,
         email: &str,
@@ -130,7 +131,7 @@ impl Ledger {
              SELECT id, $2, ledger_now() + $3 FROM person WHERE email = $1
              ON CONFLICT (person_id) DO UPDATE
              SET digest = excluded.digest, created_at = excluded.created_at, expires_at = excluded.expires_at
-             WHERE password_reset.created_at < ledger_now() - interval '1 minute'",
+             WHERE password_reset.created_at < ledger_now() - interval '15 minutes'",
             email,
             &digest[..],
             interval(lasts),

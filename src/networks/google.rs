@@ -214,10 +214,15 @@ impl SignIn for Google {
         }
         let email = claims.email().filter(|_| claims.email_verified() == Some(true));
         let email = email.ok_or_else(|| nobody("email_unverified", "the address is not verified"))?;
+        let email = email.to_lowercase();
+        // of any other address Google knows only that somebody answered there once
+        // (developers.google.com/identity/openid-connect/openid-connect, "hd" and "email_verified")
+        let vouched = hosted.is_some() || email.ends_with("@gmail.com");
         Ok(Identity {
             issuer: claims.issuer().to_string(),
             subject: claims.subject().to_string(),
-            email: email.to_lowercase(),
+            email,
+            vouched,
             first_name: claims.given_name().and_then(|name| name.get(None)).map(|name| name.to_string()),
             last_name: claims.family_name().and_then(|name| name.get(None)).map(|name| name.to_string()),
         })

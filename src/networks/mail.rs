@@ -13,6 +13,7 @@ use lettre::{
     transport::smtp::{
         authentication::Credentials,
         client::{Tls, TlsParameters},
+        response::Category,
     },
 };
 use url::{Host, Url};
@@ -139,7 +140,9 @@ impl PostOffice {
 }
 
 fn refused(error: &lettre::transport::smtp::Error) -> Failure {
-    let class = if error.is_permanent() { Class::Permanent } else { Class::Transient };
+    // what the server has against this house (53x: who it is, 5x4: what it may) is no word about the letter
+    let of_the_letter = error.status().is_some_and(|code| code.category == Category::MailSystem);
+    let class = if error.is_permanent() && of_the_letter { Class::Permanent } else { Class::Transient };
     let told: String = error.to_string().chars().filter(|c| !c.is_control()).take(TOLD_MOST).collect();
     Failure::new(class, "mail_refused", told)
 }

@@ -213,16 +213,19 @@ impl App {
         found: Vec<Finding>,
         about: (Uuid, Uuid),
         asked: Option<Asked>,
-        word: Word,
+        by: Editor,
     ) -> Result<Written<Vec<Finding>>, Problem> {
         let app = Arc::clone(self);
+        let ledger = self.house.ledger.of(by.who);
         let editing = tokio::spawn(async move {
+            let word = by.word;
             let (Word::Approves(changed_by) | Word::Asks(changed_by)) = word;
             let judge = |facts: &_, post: &_| patch.judge(facts, post, &app.rules, changed_by, found.clone());
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
-            let written = app.house.ledger.edit_post(&about, &patch.files(), judge).await?;
+            let seen = by.seen.as_deref();
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word, seen };
+            let written = ledger.edit_post(&about, &patch.files(), judge).await?;
             if let Once::Done(Ok(changed)) = &written {
                 (app.house.nudge)(changed.due.clone());
             }
@@ -248,7 +251,8 @@ impl App {
             let asked = asked.as_ref();
             // what is acted on is not changed
             let word = Word::Approves(Uuid::nil());
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
+            let about =
+                About { workspace_id, post_id, asked, answer: intake::posts::answer, word, seen: None };
             match act {
                 Act::Cancel => ledger.cancel_post(&about).await,
                 Act::Retry => ledger.retry_post(&about).await,
@@ -281,6 +285,17 @@ impl App {
         });
         approving.await?
     }
+}
+
+/// Who changes a post.
+#[derive(Debug, Clone)]
+pub struct Editor {
+    /// What they may say to what they change.
+    pub word: Word,
+    /// What their deeds are written down under.
+    pub who: Who,
+    /// The digest of what they looked at, where it has to be approved.
+    pub seen: Option<String>,
 }
 
 /// What people do about a whole post.

@@ -20,8 +20,10 @@ const LEASE: Duration = Duration::from_mins(3);
 /// The wait after the first try, and the longest.
 const AGAIN_FIRST: Duration = Duration::from_secs(2);
 const AGAIN_MOST: Duration = Duration::from_mins(15);
+/// A letter that is refused so often is given up: once may be a server's mistake, or this house's.
+const REFUSED_MOST: i32 = 10;
 /// What is over is forgotten after so long.
-const KEEP: Duration = Duration::from_hours(30 * 24);
+pub(super) const KEEP: Duration = Duration::from_hours(30 * 24);
 
 /// Looks at the pace at which everything is mended, until the worker stops. Without mail there is nothing to do.
 pub(super) async fn run(worker: Arc<Worker>) {
@@ -45,10 +47,10 @@ impl Worker {
     /// One look: sends what is due, until nothing is.
     async fn send_letters(&self, mail: &dyn Mail) -> Result<(), LedgerError> {
         let ledger = &self.parts.duties;
-        loop {
+        while !self.stop.is_cancelled() {
             let due = self.in_time(ledger.take_mail(MOST, LEASE)).await?;
             if due.is_empty() {
-                return self.in_time(ledger.forget_mail(KEEP)).await;
+                return Ok(());
             }
             for letter in due {
                 if self.stop.is_cancelled() {
@@ -59,6 +61,7 @@ impl Worker {
                 }
             }
         }
+        Ok(())
     }
 
     async fn send_letter(&self, mail: &dyn Mail, due: &Due) -> Result<(), LedgerError> {
@@ -70,7 +73,7 @@ impl Worker {
         let letter = Letter { id: due.id, to: &due.to, subject: &due.subject, body: &due.body };
         match hand_over(mail, &letter).await {
             Ok(()) => self.in_time(ledger.end_mail(due, None)).await,
-            Err(failure) if failure.class == Class::Permanent => {
+            Err(failure) if is_final(&failure, due.tries) => {
                 tracing::warn!(letter = %due.id, %failure, "a letter was refused");
                 self.in_time(ledger.end_mail(due, Some(&failure.message))).await
             }
@@ -86,7 +89,7 @@ impl Worker {
     /// The same for mails about deletions, which lie sealed until they are sent.
     async fn send_sealed(&self, mail: &dyn Mail) -> Result<(), LedgerError> {
         let (ledger, ring) = (&self.parts.duties, &self.parts.ring);
-        loop {
+        while !self.stop.is_cancelled() {
             let taken = self.in_time(ledger.take_letters(ring, MOST, LEASE)).await?;
             if taken.is_empty() {
                 return Ok(());
@@ -99,6 +102,7 @@ impl Worker {
                 }
             }
         }
+        Ok(())
     }
 
     async fn send_sealed_one(&self, mail: &dyn Mail, taken: &Taken) -> Result<(), LedgerError> {
@@ -106,7 +110,7 @@ impl Worker {
         let letter = Letter { id: taken.id, to: &said.to, subject: &said.subject, body: &said.text };
         match hand_over(mail, &letter).await {
             Ok(()) => self.in_time(ledger.sent_letter(taken.id)).await,
-            Err(failure) if failure.class == Class::Permanent => {
+            Err(failure) if is_final(&failure, taken.tries) => {
                 tracing::warn!(letter = %taken.id, %failure, "a mail about a deletion was refused");
                 self.in_time(ledger.sent_letter(taken.id)).await
             }
@@ -121,6 +125,11 @@ impl Worker {
 async fn hand_over(mail: &dyn Mail, letter: &Letter<'_>) -> Result<(), Failure> {
     let late = |_| Err(Failure::new(Class::Transient, "mail_slow", "the mail server took too long"));
     tokio::time::timeout(SLOWEST, mail.send(letter)).await.unwrap_or_else(late)
+}
+
+/// Whether a letter was refused for good.
+fn is_final(failure: &Failure, tries: i32) -> bool {
+    failure.class == Class::Permanent && tries >= REFUSED_MOST
 }
 
 /// Twice as long each time.

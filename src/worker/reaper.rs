@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Worker;
+use super::{Worker, letters};
 use crate::ledger::LedgerError;
 
 /// A claim without a running job is given up after this: until then its answer may be on its way.
@@ -97,6 +97,7 @@ impl Worker {
         let retention = &self.parts.settings.retention;
         self.parts.duties.forget(retention.history, retention.idempotency).await?;
         self.parts.duties.forget_letters().await?;
+        self.parts.duties.forget_mail(letters::KEEP).await?;
         self.parts.duties.forget_addresses().await?;
         self.parts.duties.forget_traffic().await
     }

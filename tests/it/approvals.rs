@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Method, StatusCode},
+};
 use postroom::ledger::{approval::Approved, people::MemberRole};
 use serde_json::json;
 use uuid::Uuid;
@@ -131,11 +134,59 @@ async fn what_was_not_seen_is_not_approved_and_any_edit_voids_it() {
     assert_eq!(claimable(&door).await, 1, "what a publisher writes is approved by that");
 }
 
+/// Opens the form and sends it.
 async fn edit(browser: &mut Browser<'_>, post: &str, caption: &str) -> crate::support::Answer {
+    let form = browser.get(&format!("{post}/edit")).await.text;
+    let seen = if form.contains("name=\"seen\"") { hidden(&form, "seen") } else { String::new() };
+    send_edit(browser, post, caption, &seen).await
+}
+
+async fn send_edit(
+    browser: &mut Browser<'_>,
+    post: &str,
+    caption: &str,
+    seen: &str,
+) -> crate::support::Answer {
     let (token, key) = (browser.token.clone(), Uuid::now_v7().to_string());
-    let fields =
-        [("token", token.as_str()), ("key", &key), ("caption", caption), ("link", ""), ("when", "keep")];
+    let fields = [
+        ("token", token.as_str()),
+        ("key", &key),
+        ("caption", caption),
+        ("link", ""),
+        ("when", "keep"),
+        ("seen", seen),
+    ];
     browser.form(&format!("{post}/edit"), &fields).await
+}
+
+#[tokio::test]
+async fn a_change_neither_approves_nor_undoes_what_its_writer_has_not_seen() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let mut author = Browser::of(&door, MemberRole::Author).await;
+    let mut publisher = Browser::of(&door, MemberRole::Publisher).await;
+    let post = write(&mut author, account, "bread", &NOW).await;
+    let opened = hidden(&publisher.get(&format!("{post}/edit")).await.text, "seen");
+    edit(&mut author, &post, "cake").await;
+    let stale = send_edit(&mut publisher, &post, "bread, fresh", &opened).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT);
+    assert!(stale.text.contains("somebody changed it since this form was opened"), "{}", stale.text);
+    assert!(stale.text.contains("bread, fresh"), "what was written is kept: {}", stale.text);
+    let blind = send_edit(&mut publisher, &post, "bread, fresh", "").await;
+    assert_eq!(blind.status, StatusCode::CONFLICT, "{}", blind.text);
+    let path = format!("/api/v1{post}");
+    let request = door.request(&Method::PATCH, &path).header("content-type", "application/json");
+    let change = json!({ "caption": "bread" }).to_string();
+    let by_key = door.send(request.body(Body::from(change)).expect("a request")).await;
+    assert_eq!(by_key.status, StatusCode::CONFLICT, "{}", by_key.text);
+    assert!(by_key.text.contains("it waits for approval"), "{}", by_key.text);
+    let cake = "SELECT count(*) FROM post WHERE caption = 'cake'";
+    assert_eq!((door.scratch.number(cake).await, claimable(&door).await), (1, 0));
+
+    let approvals = "SELECT count(*) FROM audit WHERE action = 'approved'";
+    assert_eq!(door.scratch.number(approvals).await, 0);
+    assert_eq!(edit(&mut publisher, &post, "tart").await.status, StatusCode::SEE_OTHER);
+    assert_eq!((door.scratch.number(approvals).await, claimable(&door).await), (1, 1));
 }
 
 #[tokio::test]
@@ -153,6 +204,26 @@ async fn an_authors_change_of_a_publishers_post_lets_it_wait() {
     assert_eq!(claimable(&door).await, 1);
     let on_time = "SELECT count(*) FROM job WHERE run_at BETWEEN '2027-06-01 08:50Z' AND '2027-06-01 09:00Z'";
     assert_eq!(door.scratch.number(on_time).await, 1);
+}
+
+#[tokio::test]
+async fn what_failed_and_was_changed_by_an_author_is_approved_before_it_is_tried_again() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let mut author = Browser::of(&door, MemberRole::Author).await;
+    let mut publisher = Browser::of(&door, MemberRole::Publisher).await;
+    let post = write(&mut publisher, account, "bread", &NOW).await;
+    door.scratch.run("DELETE FROM job").await;
+    door.scratch.run("UPDATE publication SET state = 'failed'").await;
+    assert_eq!(edit(&mut author, &post, "cake").await.status, StatusCode::SEE_OTHER);
+    let token = publisher.token.clone();
+    let retry = publisher.form(&format!("{post}/retry"), &[("token", &token)]).await;
+    assert_eq!(retry.status, StatusCode::CONFLICT, "{}", retry.text);
+    let approved = approve(&mut publisher, &post).await;
+    assert_eq!(approved.status, StatusCode::SEE_OTHER, "{}", approved.text);
+    let retry = publisher.form(&format!("{post}/retry"), &[("token", &token)]).await;
+    assert_eq!(retry.status, StatusCode::SEE_OTHER, "{}", retry.text);
+    assert_eq!(claimable(&door).await, 1);
 }
 
 #[tokio::test]

@@ -159,6 +159,24 @@ async fn who_is_invited_joins_with_google_and_needs_no_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_the_provider_does_not_manage_links_nobody() {
+    let mut system = System::start().await;
+    system.environment.remove("GOOGLE_HOSTED_DOMAIN");
+    let web: Option<Process> = system.web.take();
+    web.unwrap().kill9().await;
+    system.start_web().await;
+    let former = Walker::fresh().sign_in(&system, &but(&DANA, "hd", "")).await;
+    assert_eq!(former.status, 403, "{}", former.text);
+    assert!(former.text.contains("Google does not manage the address staff@example.com"), "{}", former.text);
+    let failed = "SELECT count(*) FROM audit WHERE action = 'sign_in_failed'";
+    assert_eq!(system.database.count(failed).await, 1);
+    assert_eq!(system.database.count("SELECT count(*) FROM person_identity").await, 0);
+    // who was linked while it did manage it is known by their account
+    assert_eq!(Walker::fresh().sign_in(&system, &DANA).await.status, 303);
+    assert_eq!(Walker::fresh().sign_in(&system, &but(&DANA, "hd", "")).await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_leads_elsewhere_is_not_followed() {
     let mut system = System::start().await;
     let moved = system.environment["GOOGLE_ISSUER_URL"].replace("/oidc", "/oidc-moved");

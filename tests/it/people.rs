@@ -117,6 +117,43 @@ async fn a_person_may_be_somebody_else_in_another_workspace() {
     assert_eq!(browser.get("/people").await.status, StatusCode::OK, "Agency comes first by name");
     browser.form("/workspace", &[("token", &token), ("workspace", &here)]).await;
     assert_eq!(browser.get("/people").await.status, StatusCode::FORBIDDEN);
+    // a page of the other workspace that was still open changes nothing here
+    let stale = browser.form("/posts/new", &[("token", &token)]).await;
+    assert_eq!(stale.status, StatusCode::FORBIDDEN, "{}", stale.text);
+    let left = browser.form("/sign-out", &[("token", &token)]).await;
+    assert_eq!((left.status, left.header("location")), (StatusCode::SEE_OTHER, "/sign-in"), "but to leave");
+}
+
+#[tokio::test]
+async fn a_page_that_was_open_of_another_workspace_invites_nobody_here() {
+    let door = Door::open().await;
+    let person = door.person("noa@example.org", MemberRole::Admin).await;
+    let other = door.scratch.ledger.add_workspace("Agency").await.expect("a workspace");
+    door.scratch.ledger.add_membership(person, other, MemberRole::Admin).await.expect("a membership");
+    let mut browser = Browser::signed_in(&door, "noa@example.org").await;
+    let (agency, here) = (browser.token.clone(), door.workspace.to_string());
+    browser.form("/workspace", &[("token", &agency), ("workspace", &here)]).await;
+    let stale = invite(&mut browser, "eve@example.org", "admin").await;
+    assert_eq!(stale.status, StatusCode::FORBIDDEN, "{}", stale.text);
+    browser.token = hidden(&browser.get("/people").await.text, "token");
+    assert_eq!(invite(&mut browser, "eve@example.org", "admin").await.status, StatusCode::SEE_OTHER);
+    let of_here = format!("SELECT count(*) FROM invitation WHERE workspace_id = '{here}'");
+    assert_eq!(door.scratch.number(&of_here).await, 1);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM invitation").await, 1);
+}
+
+#[tokio::test]
+async fn who_belongs_to_no_workspace_any_more_can_still_leave() {
+    let door = Door::open().await;
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    door.scratch.run("DELETE FROM membership").await;
+    let page = browser.get("/posts").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.text.contains("You belong to no workspace"), "{}", page.text);
+    let token = hidden(&page.text, "token");
+    let left = browser.form("/sign-out", &[("token", &token)]).await;
+    assert_eq!((left.status, left.header("location")), (StatusCode::SEE_OTHER, "/sign-in"), "{}", left.text);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM session WHERE person_id IS NOT NULL").await, 0);
 }
 
 /// The newest letter to somebody: its subject and what it says.
@@ -627,11 +664,35 @@ async fn a_letter_that_is_refused_and_then_lost_on_the_way_arrives_under_one_nam
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_that_does_not_take_this_houses_word_costs_no_letter() {
+    let system = System::with_workers(1).await;
+    system.tell("mail", &serde_json::json!({ "refuse_next": 1, "code": 535 })).await;
+    let put = "INSERT INTO mail (id, to_address, subject, body, worthless_at, try_at, tries)
+               VALUES (gen_random_uuid(), 'dan@example.org', 'Hello', 'x', ledger_now() + interval '1 hour', ledger_now(), 20)";
+    sqlx::query(put).execute(&system.database.pool).await.unwrap();
+    let refused =
+        "SELECT count(*) FROM mail WHERE error LIKE '%535%' AND body IS NOT NULL AND try_at > ledger_now()";
+    eventually("the refusal", || async {
+        if system.database.count(refused).await == 1 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+    system
+        .database
+        .count("WITH now AS (UPDATE mail SET try_at = ledger_now() RETURNING id) SELECT count(*) FROM now")
+        .await;
+    eventually("the letter", || async {
+        if came(&system, "dan@example.org").await.len() == 1 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_will_never_be_taken_is_given_up_and_says_why() {
     let system = System::with_workers(1).await;
     system.tell("mail", &serde_json::json!({ "refuse_next": 1, "code": 550 })).await;
-    let put = "INSERT INTO mail (id, to_address, subject, body, worthless_at, try_at)
-               SELECT gen_random_uuid(), 'dan@example.org', 'Hello', 'x', ledger_now() + late, ledger_now()
+    // it was refused nine times before: once may be a server's mistake
+    let put = "INSERT INTO mail (id, to_address, subject, body, worthless_at, try_at, tries)
+               SELECT gen_random_uuid(), 'dan@example.org', 'Hello', 'x', ledger_now() + late, ledger_now(), 9
                FROM (VALUES (interval '1 hour'), (interval '-1 second')) AS t (late)";
     sqlx::query(put).execute(&system.database.pool).await.unwrap();
     eventually("both to be given up", || async {

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
+use jobs::machine::State as PublicationState;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -18,7 +19,10 @@ use super::{
     words,
 };
 use crate::{
-    ledger::{approval::Approved, posts::Post},
+    ledger::{
+        approval::Approved,
+        posts::{Post, Publication},
+    },
     web::{App, problem::Problem},
 };
 
@@ -64,11 +68,16 @@ pub async fn submit(
     post::show(&app, &seat, &headers, id, status, Some(notice.to_owned())).await
 }
 
+fn still_open(it: &Publication) -> bool {
+    !matches!(it.state, PublicationState::Published | PublicationState::Cancelled)
+}
+
 /// Where a post's approval stands, if it needs one.
 pub fn notice(t: &Texts, post: &Post, may_approve: bool) -> Option<Notice> {
     let approval = post.approval.as_ref()?;
     let somebody = |name: &Option<String>| name.clone().unwrap_or_else(|| t.verdict_by_somebody.to_owned());
-    if post.unapproved() {
+    // also of what failed: it is not tried again before somebody has approved what it says now
+    if approval.waits && post.publications.iter().any(still_open) {
         let text = if may_approve { t.approve_wanted } else { t.approve_awaited };
         let says = fill(text, &[&somebody(&approval.asked_by)]);
         return Some(Notice { tone: "act", says, seen: Some(approval.digest.clone()) });

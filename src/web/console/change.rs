@@ -24,7 +24,8 @@ use super::{
 use crate::{
     ledger::{edit::Unchanged, idempotency::Asked, idempotency::Once, posts::Post},
     web::{
-        Act, App, finding::Finding, intake::jobs::sentence, patch::Patch, problem::Problem, wish::WishedTime,
+        Act, App, Editor, finding::Finding, intake::jobs::sentence, patch::Patch, problem::Problem,
+        wish::WishedTime,
     },
 };
 
@@ -112,6 +113,7 @@ pub async fn page(
         caption: post.caption.clone(),
         link: post.link.clone().unwrap_or_default(),
         when: "keep".into(),
+        seen: post.approval.as_ref().map(|approval| approval.digest.clone()).unwrap_or_default(),
         ..Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()))
     };
     render(&view(&app, &seat, &headers, &post, written, &[], None))
@@ -139,7 +141,9 @@ pub async fn submit(
     }
     let (patch, found) = read(&written, &post);
     let (about, asked) = ((seat.member.workspace_id, post.id), asked(&written, &seat, post.id));
-    let edited = match app.edit(patch, found, about, Some(asked), seat.word()).await {
+    let seen = Some(written.seen.clone()).filter(|seen| !seen.is_empty());
+    let by = Editor { word: seat.word(), who: seat.who, seen };
+    let edited = match app.edit(patch, found, about, Some(asked), by).await {
         Ok(edited) => edited,
         Err(problem) => return again(written, problem),
     };

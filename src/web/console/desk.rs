@@ -32,7 +32,7 @@ pub async fn switch_workspace(
     session: Session,
     Form(form): Form<Workspace>,
 ) -> Result<Redirect, Problem> {
-    seat.check(&form.token)?;
+    seat.check_own(&form.token)?;
     if !seat.memberships.iter().any(|member| member.workspace_id == form.workspace) {
         return Err(Problem::not_found("workspace"));
     }
@@ -56,7 +56,7 @@ pub async fn choose_theme(
     seat: Seat<Viewer>,
     Form(form): Form<Theme>,
 ) -> Result<Response, Problem> {
-    seat.check(&form.token)?;
+    seat.check_own(&form.token)?;
     let theme = THEMES.iter().find(|theme| **theme == form.chosen).copied().unwrap_or("auto");
     let secure = if app.console.secure { "; Secure" } else { "" };
     let cookie = format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly{secure}");

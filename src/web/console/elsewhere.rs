@@ -90,7 +90,7 @@ pub async fn come_back(
         Ok(identity) => identity,
         Err(failure) => {
             if failure.class == Class::Permanent {
-                app.console.throttle.failed(&name(from), app.house.clock.monotonic());
+                refused(&app, from).await?;
             }
             return failed(&app, &headers, &failure);
         }
@@ -104,23 +104,35 @@ pub async fn come_back(
         issuer: &identity.issuer,
         subject: &identity.subject,
         email: &email,
+        vouched: identity.vouched,
         first_name: &called(&identity.first_name).unwrap_or(local),
         last_name: &called(&identity.last_name).unwrap_or_else(|| "–".to_owned()),
     };
     match app.house.ledger.of(from.who()).recognise(&known).await? {
         Recognised::Person(person) => {
             let failures = app.console.throttle.passed(&name(from));
-            session::begin(&session, person, &headers, app.house.clock.now()).await?;
-            session::keep(&session).await?;
-            let actor = Actor::Person(person);
-            sign_in::note(&app, Action::SignedIn, actor, from.0, Some(person), failures).await?;
+            sign_in::begin(&app, &session, &headers, (person, from.0), failures).await?;
             Ok(Redirect::to(desk::local(&next)).into_response())
         }
-        Recognised::Nobody => told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_nobody, &[&email])),
+        Recognised::Unproved => {
+            refused(&app, from).await?;
+            told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_unproved, &[&email]))
+        }
+        Recognised::Nobody => {
+            refused(&app, from).await?;
+            told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_nobody, &[&email]))
+        }
         Recognised::OtherAccount => {
+            refused(&app, from).await?;
             told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_other_account, &[&email]))
         }
     }
+}
+
+/// Counts somebody who was not let in, and writes it down.
+async fn refused(app: &App, from: Whence) -> Result<(), Problem> {
+    let failures = app.console.throttle.failed(&name(from), app.house.clock.monotonic());
+    Ok(sign_in::note(app, Action::SignInFailed, Actor::Nobody, from.0, None, failures).await?)
 }
 
 /// Under what name failures are counted.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    Shell, letters, session, slow_down, stranger,
+    Shell, letters, session, sign_in, slow_down, stranger,
     texts::{ENGLISH, fill},
 };
 use crate::web::{App, passwords, problem::Problem, whence::Whence};
@@ -147,7 +147,7 @@ pub async fn renew(
     let Some(person) = ledger.set_password(&digest, &hash, letter).await? else {
         return ended(&app, &headers);
     };
-    session::begin(&session, person, &headers, app.house.clock.now()).await?;
+    sign_in::begin(&app, &session, &headers, (person, from.0), 0).await?;
     Ok(Redirect::to("/posts").into_response())
 }
 

@@ -25,6 +25,8 @@ pub struct Written {
     pub token: String,
     /// Makes a double click harmless.
     pub key: String,
+    /// The digest of the post as it was when the form was opened, where it has to be approved.
+    pub seen: String,
     pub caption: String,
     pub kind: String,
     pub link: String,
@@ -104,6 +106,7 @@ impl Written {
         let slot = match name {
             "token" => &mut self.token,
             "key" => &mut self.key,
+            "seen" => &mut self.seen,
             // Browsers send line ends as CR LF, which no network counts as two.
             "caption" => {
                 self.caption = value.replace("\r\n", "\n");

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    Shell, seat, session, stranger,
+    Shell, seat, session, sign_in, stranger,
     texts::{ENGLISH, fill},
     words,
 };
@@ -98,7 +98,7 @@ pub async fn submit(
             return show(&app, &session, &headers, (&link, &it), names, Vec::new()).await;
         }
         let joined = ledger.join_as_known(&digest, person).await?;
-        return entered(&app, &session, &headers, joined, false).await;
+        return entered(&app, &session, &headers, from, joined, false).await;
     }
     let (first, last) = (stranger::name(&written.first_name), stranger::name(&written.last_name));
     let password = SecretString::from(written.password);
@@ -122,7 +122,7 @@ pub async fn submit(
         Err(LedgerError::Refused { constraint }) if constraint == "person_email_key" => {
             Ok(Redirect::to(&format!("/invitation/{link}")).into_response())
         }
-        joined => entered(&app, &session, &headers, joined?, true).await,
+        joined => entered(&app, &session, &headers, from, joined?, true).await,
     }
 }
 
@@ -131,12 +131,13 @@ async fn entered(
     app: &App,
     session: &Session,
     headers: &HeaderMap,
+    from: Whence,
     joined: Option<Joined>,
     new: bool,
 ) -> Result<Response, Problem> {
     let Some(joined) = joined else { return ended(app, headers) };
     if new {
-        session::begin(session, joined.person_id, headers, app.house.clock.now()).await?;
+        sign_in::begin(app, session, headers, (joined.person_id, from.0), 0).await?;
     }
     session::look_at(session, joined.workspace_id).await?;
     Ok(Redirect::to("/posts").into_response())

@@ -43,7 +43,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Redirect, Response},
-    routing::get,
+    routing::{get, post as posted},
 };
 
 use super::{App, House, listed::Listed, problem::Problem};
@@ -110,7 +110,7 @@ fn table() -> Routes {
         .anybody("/sign-in", get(sign_in::page).post(sign_in::submit))
         .anybody("/sign-in/google", get(elsewhere::leave))
         .anybody(elsewhere::BACK, get(elsewhere::come_back))
-        .post("/sign-out", sign_in::leave)
+        .anybody("/sign-out", posted(sign_in::leave))
         .get("/posts", list::page)
         .get("/posts/new", compose::page)
         .post_files("/posts/new", compose::submit)

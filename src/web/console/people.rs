@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     ledger::{
+        LedgerError,
         invitations::{Invitation, NewInvitation},
         members::{Listed, Membership},
         people::MemberRole,
@@ -175,7 +176,12 @@ pub async fn invite(
     let who = format!("{} {}", member.first_name, member.last_name);
     let about = (who.as_str(), member.workspace_name.as_str(), words::role(t, role));
     let letter = letters::invitation(&app.house.public_url, email, about, &link);
-    if !app.house.ledger.of(seat.who).invite(&new, &letter).await? {
+    let invited = match app.house.ledger.of(seat.who).invite(&new, &letter).await {
+        // the same form a moment ago
+        Err(LedgerError::Refused { constraint }) if constraint == "invitation_email_key" => true,
+        other => other?,
+    };
+    if !invited {
         return again(StatusCode::CONFLICT, Vec::new(), Some(fill(t.people_member, &[email]))).await;
     }
     Ok(Redirect::to("/people?done=invited").into_response())

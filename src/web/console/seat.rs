@@ -2,15 +2,18 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
+use askama::Template;
 use axum::{
     extract::FromRequestParts,
-    http::{Method, request::Parts},
+    http::{HeaderMap, Method, StatusCode, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
+use sha2::{Digest, Sha256};
 use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
+    Shell, render_as,
     session::{self, Signed},
     texts::{ENGLISH, fill},
     words,
@@ -54,17 +57,27 @@ pub struct Seat<R: AtLeast> {
     pub member: Member,
     /// Everywhere they are a member.
     pub memberships: Vec<Member>,
-    /// What a form of theirs carries.
+    /// What a form of theirs carries that is about this workspace.
     pub token: String,
     /// What their deeds are written down under.
     pub who: Who,
+    session_token: String,
     needs: PhantomData<R>,
+}
+
+#[derive(Template)]
+#[template(path = "no_workspace.html")]
+struct NoWorkspace {
+    shell: Shell,
+    token: String,
 }
 
 /// Why somebody gets no seat.
 pub enum Turned {
     /// They are not signed in.
     ToSignIn(String),
+    /// They belong to no workspace.
+    Out(Response),
     /// They may not, or the house is not ready.
     Away(Problem),
 }
@@ -79,6 +92,7 @@ impl IntoResponse for Turned {
     fn into_response(self) -> Response {
         match self {
             Self::ToSignIn(address) => Redirect::to(&address).into_response(),
+            Self::Out(page) => page,
             Self::Away(problem) => problem.into_response(),
         }
     }
@@ -91,6 +105,15 @@ impl<R: AtLeast> Seat<R> {
     /// 403: it does not.
     pub fn check(&self, token: &str) -> Result<(), Problem> {
         if session::same_token(token, &self.token) { Ok(()) } else { Err(Problem::forbidden(ENGLISH.csrf)) }
+    }
+
+    /// Whether a form that is about no workspace carries a token of theirs, whichever workspace its page showed.
+    ///
+    /// # Errors
+    /// 403: it does not.
+    pub fn check_own(&self, token: &str) -> Result<(), Problem> {
+        let own = is_own(token, &self.session_token, &self.memberships);
+        if own { Ok(()) } else { Err(Problem::forbidden(ENGLISH.csrf)) }
     }
 
     /// What they may say to what they write: whoever publishes approves it by writing it.
@@ -116,15 +139,34 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         let memberships = app.house.ledger.memberships(person).await.map_err(Problem::from)?;
         let chosen = memberships.iter().find(|member| Some(member.workspace_id) == workspace);
         let member = chosen.or(memberships.first()).cloned();
-        let member = member.ok_or_else(|| Problem::forbidden(ENGLISH.no_workspace))?;
+        let Some(member) = member else { return Err(homeless(app, &parts.headers, token)) };
         session::know_role(&session, member.workspace_id, member.role).await?;
         if !member.role.covers(R::ROLE) {
             return Err(lacking(app, &member, R::ROLE).await.into());
         }
         let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
         let who = Who { actor: Actor::Person(person), address };
-        Ok(Self { member, memberships, token, who, needs: PhantomData })
+        let session_token = token;
+        let token = token_there(&session_token, &member);
+        Ok(Self { member, memberships, token, who, session_token, needs: PhantomData })
     }
+}
+
+/// What a form about that workspace carries: one that was open while they went on to another changes nothing there.
+fn token_there(session_token: &str, member: &Member) -> String {
+    hex::encode(Sha256::new().chain_update(session_token).chain_update(member.workspace_id).finalize())
+}
+
+/// Whether a form is of this session, whichever page it stood on.
+pub fn is_own(given: &str, session_token: &str, memberships: &[Member]) -> bool {
+    let is_of = |member: &Member| session::same_token(given, &token_there(session_token, member));
+    session::same_token(given, session_token) || memberships.iter().any(is_of)
+}
+
+/// Who belongs nowhere can only leave.
+fn homeless(app: &App, headers: &HeaderMap, token: String) -> Turned {
+    let page = NoWorkspace { shell: Shell::anonymous(app, headers), token };
+    render_as(StatusCode::FORBIDDEN, &page).map_or_else(Turned::Away, Turned::Out)
 }
 
 /// Says which role it takes, and who can give it.

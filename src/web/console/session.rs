@@ -185,10 +185,13 @@ pub async fn know_role(session: &Session, workspace_id: Uuid, role: MemberRole) 
     if kept.as_ref() == Some(&now) {
         return Ok(());
     }
-    if kept.is_some_and(|(workspace, word)| workspace == workspace_id && word != role.word()) {
+    let changed = kept.is_some_and(|(workspace, word)| workspace == workspace_id && word != role.word());
+    if changed {
         session.cycle_id().await.map_err(away)?;
     }
-    session.insert(ROLE, now).await.map_err(away)
+    session.insert(ROLE, now).await.map_err(away)?;
+    // the old one is gone already: whatever the answer will be, this person stays signed in
+    if changed { keep(session).await } else { Ok(()) }
 }
 
 /// Remembers a sign-in that was begun elsewhere, and where to go on after it. Who has not signed in yet comes back soon

@@ -16,9 +16,9 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, desk,
-    seat::{Seat, Viewer},
-    session, stranger,
+    Shell, desk, seat,
+    session::{self, Signed},
+    stranger,
     texts::{ENGLISH, fill},
     throttle::{FREE, FREE_TOGETHER},
 };
@@ -132,10 +132,7 @@ pub async fn submit(
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.sign_in_wrong.to_owned());
     };
     let failures = app.console.throttle.passed(&who).max(app.console.by_email.passed(&email));
-    let actor = Actor::Person(credential.person_id);
-    session::begin(&session, credential.person_id, &headers, app.house.clock.now()).await?;
-    session::keep(&session).await?;
-    note(&app, Action::SignedIn, actor, address, person, failures).await?;
+    begin(&app, &session, &headers, (credential.person_id, address), failures).await?;
     Ok(Redirect::to(next).into_response())
 }
 
@@ -165,6 +162,22 @@ pub async fn note(
     app.house.ledger.audit(&entry).await
 }
 
+/// Begins somebody's session, and writes down that they came in, after so many who did not.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn begin(
+    app: &App,
+    session: &Session,
+    headers: &HeaderMap,
+    (person, address): (Uuid, Option<IpAddr>),
+    failures: u32,
+) -> Result<(), Problem> {
+    session::begin(session, person, headers, app.house.clock.now()).await?;
+    session::keep(session).await?;
+    Ok(note(app, Action::SignedIn, Actor::Person(person), address, Some(person), failures).await?)
+}
+
 /// What the form to leave sends.
 #[derive(Deserialize)]
 pub struct Leaving {
@@ -174,11 +187,17 @@ pub struct Leaving {
 
 /// Ends the session.
 pub async fn leave(
-    seat: Seat<Viewer>,
+    State(app): State<Arc<App>>,
     session: Session,
     Form(form): Form<Leaving>,
 ) -> Result<Redirect, Problem> {
-    seat.check(&form.token)?;
+    // who was taken out of their last workspace leaves too: no seat is asked for
+    let signed = session::signed(&session, app.house.clock.now()).await?;
+    let Some(Signed { person, token, .. }) = signed else { return Ok(Redirect::to("/sign-in")) };
+    let memberships = app.house.ledger.memberships(person).await?;
+    if !seat::is_own(&form.token, &token, &memberships) {
+        return Err(Problem::forbidden(ENGLISH.csrf));
+    }
     session.flush().await.map_err(|_| Problem::away("ledger-away", ENGLISH.problem_unavailable_detail))?;
     Ok(Redirect::to("/sign-in"))
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     ledger::{approval::Word, control::Refusal, edit::Unchanged, idempotency::Once},
     web::{
-        Act, App,
+        Act, App, Editor,
         access::{Caller, PostsWrite},
         body,
         problem::{Problem, ProblemDocument},
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Changes a post: what it says, what it shows, when it goes out. All of it is changed, or nothing. `409` while what
-/// was sent before may be public, or may become so.
+/// was sent before may be public, or may become so, and while it waits for somebody to approve it.
 #[utoipa::path(
     patch,
     path = "/api/v1/posts/{id}",
@@ -61,7 +61,8 @@ pub async fn edit(
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.workspace_id, &format!("PATCH /api/v1/posts/{}", about.1), &bytes)?;
     let (patch, found) = body::patch(&body::json(&bytes)?);
-    match app.edit(patch, found, about, asked, Word::Approves(caller.key_id)).await? {
+    let by = Editor { word: Word::Approves(caller.key_id), who: caller.who, seen: None };
+    match app.edit(patch, found, about, asked, by).await? {
         Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
         Once::Done(Err(Unchanged::Bad(findings))) => Err(Problem::invalid(findings)),
         Once::Done(Err(Unchanged::Refused(refusal))) => Err(refused(&refusal)),
