@@ -108,6 +108,8 @@ impl Ledger {
                    -- an epoch is left out for what is told here: whoever holds the job may tell of its own
                    UPDATE job SET standing = 'paused', epoch = job.epoch + 2
                    FROM it WHERE job.account_id = it.id AND job.kind = 'publish'
+                     -- what has to be approved first goes on waiting for that
+                     AND job.standing <> 'waits'
                      -- what was committed is still asked about
                      AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
                                        AND p.state = 'waiting' AND p.handle_state = 'spent')
@@ -186,7 +188,7 @@ impl Ledger {
                    RETURNING id, workspace_id),
                rested AS (
                    UPDATE job SET standing = 'paused', epoch = job.epoch + 2
-                   FROM it WHERE job.account_id = it.id AND job.kind = 'publish'
+                   FROM it WHERE job.account_id = it.id AND job.kind = 'publish' AND job.standing <> 'waits'
                      AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
                                        AND p.state = 'waiting' AND p.handle_state = 'spent')
                    RETURNING job.id, job.publication_id, job.epoch),

@@ -7,6 +7,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use jobs::failpoint::Point;
+use postroom::ledger::{Ledger, Role, accounts::NewAccount, vault::TokenPair};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -14,7 +15,7 @@ use sha2::Sha256;
 use crate::{
     connect::{Person, key, page, shown, token},
     harness::{FACEBOOK, System, TIKTOK, eventually},
-    support::Door,
+    support::{Door, ring},
 };
 
 const ID: &str = "104000000000951";
@@ -411,4 +412,73 @@ async fn an_account_is_disconnected_through_the_api_by_its_own_workspace_once() 
     assert_eq!(door.scratch.number("SELECT count(*) FROM job WHERE kind = 'disconnect'").await, 1);
     let nobody = door.request(&Verb::DELETE, "/api/v1/accounts/0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b");
     assert_eq!(door.send(nobody.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_FOUND);
+}
+
+/// Connects an account again, as whoever goes through its dialog does.
+async fn again(door: &Door, account: &str) {
+    let mut connection = door.scratch.connection().await;
+    let (platform, external_id, name): (String, String, String) =
+        sqlx::query_as("SELECT platform, external_id, name FROM account WHERE id::text = $1")
+            .bind(account)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    let new = NewAccount {
+        workspace_id: door.workspace,
+        platform: &platform,
+        external_id: &external_id,
+        name: &name,
+        token_expires_at: None,
+        defaults: &json!({}),
+        subject_id: None,
+        subject_email: None,
+    };
+    let pair = TokenPair {
+        access: "anew".into(),
+        refresh: None,
+        issued_at: None,
+        expires_at: None,
+        refresh_expires_at: None,
+    };
+    let owner = Ledger::open(&door.scratch.url, Role::Owner, 1).expect("an address");
+    owner.connect(&new, &ring(), &pair).await.expect("it is connected");
+    owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_approval_still_waits_once_its_account_is_connected_again() {
+    let door = Door::open().await;
+    let account = door.account(FACEBOOK).await.to_string();
+    for caption in ["approved", "not yet"] {
+        let wish = json!({ "caption": caption, "kind": "post", "targets": [{ "account_id": account }] });
+        assert_eq!(door.post(&wish).await.status, StatusCode::ACCEPTED);
+    }
+    let unapproved =
+        "(SELECT p.id FROM publication p JOIN post ON post.id = p.post_id WHERE post.caption = 'not yet')";
+    door.scratch.run("INSERT INTO approval (post_id) SELECT id FROM post WHERE caption = 'not yet'").await;
+    door.scratch
+        .run(&format!("UPDATE job SET standing = 'waits' WHERE publication_id IN {unapproved}"))
+        .await;
+    let standing = async |standing: &str| {
+        door.scratch
+            .number(&format!("SELECT count(*) FROM job WHERE kind = 'publish' AND standing = '{standing}'"))
+            .await
+    };
+    let still =
+        format!("SELECT count(*) FROM job WHERE standing = 'waits' AND publication_id IN {unapproved}");
+    let path = format!("/api/v1/accounts/{account}");
+    let parting = door.request(&Verb::DELETE, &path).body(Body::empty()).unwrap();
+    assert_eq!(door.send(parting).await.status, StatusCode::ACCEPTED);
+    assert_eq!((standing("paused").await, door.scratch.number(&still).await), (1, 1));
+    again(&door, &account).await;
+    assert_eq!((standing("active").await, door.scratch.number(&still).await), (1, 1));
+    // and so it is where its owner takes the access away at the network
+    door.scratch.run("UPDATE account SET subject_id = '7001'").await;
+    let payload = json!({ "algorithm": "HMAC-SHA256", "user_id": "7001", "issued_at": now() + 60 });
+    let body = format!("signed_request={}", signed("app-secret", &payload));
+    let told = Request::post("/api/deauthorize").header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(door.send(told.body(Body::from(body)).unwrap()).await.status, StatusCode::OK);
+    assert_eq!((standing("paused").await, door.scratch.number(&still).await), (1, 1));
+    again(&door, &account).await;
+    assert_eq!((standing("active").await, door.scratch.number(&still).await), (1, 1));
 }
