@@ -332,8 +332,10 @@ impl Farewell {
 pub enum Logged {
     /// This call was written down.
     Call(Uuid),
-    /// Another account that is connected, or is being connected, rests on the same grant.
+    /// Another account that is connected rests on the same grant.
     Shared,
+    /// The same person's accounts are being connected: what will rest on the grant shows when that is over.
+    Coming,
 }
 
 /// What the ledger keeps of accounts that are disconnected, bound to one claim.

@@ -26,6 +26,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 /// How often that is looked at.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(2);
+/// How often it is looked whether somebody is through with connecting.
+const COMING_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// From then on the token is shredded whatever the network says: it is gone within a day of the wish.
 const SHRED_AFTER: TimeDelta = TimeDelta::hours(23);
 
@@ -122,6 +124,13 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
         desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
         let call = match ledger.log(it, CALL_TIMEOUT).await? {
             Logged::Shared => return part(ledger, it, None, Farewell::Kept).await,
+            Logged::Coming if it.now >= it.asked_at + SHRED_AFTER => {
+                return part(ledger, it, None, Farewell::Unproved).await;
+            }
+            Logged::Coming => {
+                let reason = "the same person is connecting accounts".into();
+                return Ok(Done::Waiting { until: it.now + COMING_AGAIN, reason });
+            }
             Logged::Call(call) => call,
         };
         let said = ask(it, desk, revoking, token, call).await;

@@ -113,7 +113,7 @@ impl Partings for ClaimedPartings<'_> {
                    SELECT id, workspace_id, platform, external_id, subject_id FROM account
                    WHERE id = $4 AND parting = 'asked' AND disconnected_at = $5 AND EXISTS (SELECT FROM fence) FOR SHARE),
                shared AS MATERIALIZED (
-                   SELECT 1 AS one FROM it JOIN account o ON o.id <> it.id
+                   SELECT false AS coming FROM it JOIN account o ON o.id <> it.id
                    WHERE o.parting IS NULL AND o.state IN ('active', 'paused', 'reconnect')
                      AND (o.platform = it.platform AND o.external_id = it.external_id
                           OR it.platform = ANY ($8) AND o.platform = ANY ($8)
@@ -121,14 +121,14 @@ impl Partings for ClaimedPartings<'_> {
                                   -- who granted it nobody wrote down: it may be the same person
                                   OR o.workspace_id = it.workspace_id AND (o.subject_id IS NULL OR it.subject_id IS NULL)))
                    UNION ALL
-                   SELECT 1 FROM it JOIN connection c ON c.subject_id = it.subject_id
+                   SELECT true FROM it JOIN connection c ON c.subject_id = it.subject_id
                    WHERE c.ended_at IS NULL AND c.expires_at > ledger_now()
-                     AND (c.platform = ANY ($8)) = (it.platform = ANY ($8))),
+                     AND (c.platform = it.platform OR c.platform = ANY ($8) AND it.platform = ANY ($8))),
                logged AS (
                    INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
                    SELECT $6, id, $1, $2, $3, 'revoke', ledger_now() + $7 FROM it WHERE NOT EXISTS (SELECT FROM shared)
                    RETURNING call_id)
-               SELECT (SELECT call_id FROM logged) AS call_id FROM it"#,
+               SELECT (SELECT call_id FROM logged) AS call_id, (SELECT bool_and(coming) FROM shared) AS coming FROM it"#,
             self.claim.job_id,
             self.claim.epoch,
             self.claim.worker_inc,
@@ -143,7 +143,11 @@ impl Partings for ClaimedPartings<'_> {
         .map_err(LedgerError::from)?;
         tx.commit().await.map_err(LedgerError::from)?;
         let row = row.ok_or(JobError::Fenced)?;
-        Ok(row.call_id.map_or(Logged::Shared, Logged::Call))
+        Ok(match (row.call_id, row.coming) {
+            (Some(call), _) => Logged::Call(call),
+            (None, Some(true)) => Logged::Coming,
+            (None, Some(false) | None) => Logged::Shared,
+        })
     }
 
     async fn part(&self, it: &Parting, call: Option<Uuid>, how: Farewell) -> Result<(), JobError> {

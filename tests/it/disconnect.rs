@@ -139,6 +139,32 @@ async fn access_that_others_rest_on_is_taken_back_with_the_last_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dialog_that_nobody_goes_on_with_only_puts_off_that_access_is_taken_back() {
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    // the same person goes through the dialog again, and leaves the page where something is to be chosen
+    let staff = Person::admin(&system).await;
+    let at = staff.goes(FACEBOOK, &[ID], &[]).await;
+    staff.rests(&at).await;
+    disconnect(&system, &id).await;
+    eventually("the job to wait", || async {
+        let waits = "SELECT count(*) FROM attempt WHERE outcome = 'waiting' AND reason = 'the same person is connecting accounts'";
+        let waits = system.database.count(waits).await;
+        if waits > 0 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (2, 0), "nothing is lost meanwhile");
+    for late in [
+        "UPDATE connection SET expires_at = ledger_now() WHERE ended_at IS NULL",
+        "UPDATE job SET run_at = ledger_now(), epoch = epoch + 1 WHERE kind = 'disconnect'",
+    ] {
+        sqlx::query(late).execute(&system.database.pool).await.unwrap();
+    }
+    parted(&system, ID, "revoked").await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_disconnects_from_the_console_and_nobody_else() {
     let system = start(1).await;
     let account = json!({
