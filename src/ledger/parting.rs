@@ -2,7 +2,11 @@
 //! is `partings`' business.
 
 use chrono::{DateTime, Utc};
-use jobs::{contract::Job, disconnect::Disconnect, hint::Hint};
+use jobs::{
+    contract::{Class, Failure, Job},
+    disconnect::Disconnect,
+    hint::Hint,
+};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,6 +17,7 @@ use super::{
     audit::{self, Action, Entry},
     deletions::META,
     idempotency::{Answer, Asked, Once},
+    settle::kept,
 };
 
 /// What people read of an account, and of its posts, from then on.
@@ -81,6 +86,7 @@ impl Ledger {
             Once::Before(answer) => return Ok(Once::Before(answer)),
             Once::KeyReused => return Ok(Once::KeyReused),
         };
+        end_choices(&mut tx, wish.workspace_id, wish.account_id).await?;
         let actor = self.who().actor;
         let due = sqlx::query!(
             r#"WITH it AS (
@@ -224,4 +230,22 @@ impl Ledger {
         };
         audit::record(tx, &entry).await
     }
+}
+
+/// Ends what somebody chose to connect before this wish and no worker has connected yet: the later word counts. Whoever
+/// connects holds the choice before the account, and so does this.
+async fn end_choices(tx: &mut PgConnection, workspace_id: Uuid, account: Uuid) -> Result<(), LedgerError> {
+    let why = Failure::new(Class::Permanent, "disconnected", BY_STAFF);
+    sqlx::query!(
+        "UPDATE connection SET state = 'refused', why = $3, ended_at = ledger_now()
+         WHERE workspace_id = $1 AND state = 'chosen' AND ended_at IS NULL
+           AND chosen @> ARRAY[(SELECT a.platform || '/' || a.external_id FROM account a
+                                WHERE a.id = $2 AND a.workspace_id = $1)]",
+        workspace_id,
+        account,
+        kept(&why),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }

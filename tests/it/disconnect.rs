@@ -165,6 +165,35 @@ async fn a_dialog_that_nobody_goes_on_with_only_puts_off_that_access_is_taken_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_chosen_before_an_account_was_disconnected_does_not_connect_it_again() {
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    let staff = Person::admin(&system).await;
+    let at = staff.goes(FACEBOOK, &[ID], &[]).await;
+    let text = staff.rests(&at).await;
+    let pause = json!({ "reason": "until the test goes on" });
+    system.api(Method::POST, "/api/v1/queues/connect/pause", Some(&pause)).await;
+    assert_eq!(staff.chooses(&at, &text, &[&key(FACEBOOK, ID)]).await.status, 303);
+    disconnect(&system, &id).await;
+    parted(&system, ID, "revoked").await;
+    system.api(Method::POST, "/api/v1/queues/connect/resume", None).await;
+    eventually("the choice to be passed over", || async {
+        let left = system.database.count("SELECT count(*) FROM job WHERE kind = 'connect'").await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} jobs")) }
+    })
+    .await;
+    assert!(staff.rests(&at).await.contains("was disconnected after it was chosen"));
+    assert_eq!(shown(&system, ID).await.unwrap()["disconnected"]["access"], "revoked");
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+    let secrets = "SELECT count(*) FROM vault.connection_secret";
+    eventually("what the dialog gave to be shredded", || async {
+        let left = system.database.count(secrets).await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} secrets")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_disconnects_from_the_console_and_nobody_else() {
     let system = start(1).await;
     let account = json!({
