@@ -22,7 +22,7 @@ use crate::{
 
 /// One request to a network.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// For so long what is on its way at the network, or is being renewed, is waited for.
+/// For so long what was sent and is not public yet, or is being renewed, is waited for.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 /// How often that is looked at.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(2);
@@ -53,9 +53,8 @@ impl Job for Disconnect {
         if it.told {
             return part(ledger, &it, None, Farewell::Told).await;
         }
-        if it.busy && it.now < it.asked_at + PATIENCE {
-            let reason = "what is on its way to the network is waited for".into();
-            return Ok(Done::Waiting { until: it.now + LOOK_AGAIN, reason });
+        if it.wire || it.busy && it.now < it.asked_at + PATIENCE {
+            return Ok(on_its_way(&it));
         }
         match revoke(&it, desk, ledger).await {
             Err(error) if it.now >= it.asked_at + SHRED_AFTER && is_of_the_network(&error) => {
@@ -65,6 +64,12 @@ impl Job for Disconnect {
             Ok(done) => Ok(done),
         }
     }
+}
+
+/// It is looked at again in a moment.
+fn on_its_way(it: &Parting) -> Done {
+    let reason = "what is on its way to the network is waited for".into();
+    Done::Waiting { until: it.now + LOOK_AGAIN, reason }
 }
 
 /// Whether the network, and not our own house, is what stands in the way.
@@ -124,6 +129,7 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
         desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
         let call = match ledger.log(it, CALL_TIMEOUT).await? {
             Logged::Shared => return part(ledger, it, None, Farewell::Kept).await,
+            Logged::Wire => return Ok(on_its_way(it)),
             Logged::Coming if it.now >= it.asked_at + SHRED_AFTER => {
                 return part(ledger, it, None, Farewell::Unproved).await;
             }

@@ -73,6 +73,10 @@ impl Partings for ClaimedPartings<'_> {
         let row = sqlx::query!(
             r#"SELECT a.id, a.platform, a.external_id, a.subject_id, a.disconnected_at AS "asked_at!",
                       a.disconnected_how = 'network' AS "told!", ledger_now() AS "now!",
+                      EXISTS (SELECT FROM publication p
+                              WHERE p.account_id = a.id
+                                AND (p.state = 'armed' OR p.state = 'unknown' AND p.quarantine_until > ledger_now()))
+                          AS "wire!",
                       a.refresh_state <> 'idle'
                       OR EXISTS (SELECT FROM publication p
                                  WHERE p.account_id = a.id
@@ -90,6 +94,7 @@ impl Partings for ClaimedPartings<'_> {
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
             subject_id: row.subject_id,
             told: row.told,
+            wire: row.wire,
             busy: row.busy,
             asked_at: row.asked_at,
             now: row.now,
@@ -124,9 +129,17 @@ impl Partings for ClaimedPartings<'_> {
                    SELECT true FROM it JOIN connection c ON c.subject_id = it.subject_id
                    WHERE c.ended_at IS NULL AND c.expires_at > ledger_now()
                      AND (c.platform = it.platform OR c.platform = ANY ($8) AND it.platform = ANY ($8))),
+               -- I9: of whichever of its accounts, nothing is on the wire that needs the grant
+               wire AS MATERIALIZED (
+                   SELECT 1 AS one FROM it
+                   JOIN account o ON o.platform = it.platform AND o.external_id = it.external_id
+                     OR o.platform = ANY ($8) AND it.platform = ANY ($8) AND o.subject_id = it.subject_id
+                   JOIN publication p ON p.account_id = o.id
+                   WHERE p.state = 'armed' OR p.state = 'unknown' AND p.quarantine_until > ledger_now()),
                logged AS (
                    INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
-                   SELECT $6, id, $1, $2, $3, 'revoke', ledger_now() + $7 FROM it WHERE NOT EXISTS (SELECT FROM shared)
+                   SELECT $6, id, $1, $2, $3, 'revoke', ledger_now() + $7
+                   FROM it WHERE NOT EXISTS (SELECT FROM shared) AND NOT EXISTS (SELECT FROM wire)
                    RETURNING call_id)
                SELECT (SELECT call_id FROM logged) AS call_id, (SELECT bool_and(coming) FROM shared) AS coming FROM it"#,
             self.claim.job_id,
@@ -145,8 +158,10 @@ impl Partings for ClaimedPartings<'_> {
         let row = row.ok_or(JobError::Fenced)?;
         Ok(match (row.call_id, row.coming) {
             (Some(call), _) => Logged::Call(call),
+            (None, Some(false)) => Logged::Shared,
             (None, Some(true)) => Logged::Coming,
-            (None, Some(false) | None) => Logged::Shared,
+            // nobody else rests on it: what is in the way is on the wire
+            (None, None) => Logged::Wire,
         })
     }
 

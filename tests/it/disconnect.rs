@@ -194,6 +194,42 @@ async fn what_was_chosen_before_an_account_was_disconnected_does_not_connect_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_access_is_taken_back_while_what_needs_it_may_be_on_the_wire() {
+    // I9
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    let wish = json!({
+        "caption": "nobody knows yet", "kind": "post", "targets": [{ "account_id": id }],
+        "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" },
+    });
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    let sent = "UPDATE publication SET state = 'unknown', quarantine_until = ledger_now() + interval '1 day',
+                                       next_check_at = ledger_now() + interval '1 day'
+                WHERE account_id::text = $1";
+    sqlx::query(sent).bind(&id).execute(&system.database.pool).await.unwrap();
+    disconnect(&system, &id).await;
+    let waited = async |times: i64| {
+        eventually("the job to wait", || async {
+            let waits = "SELECT count(*) FROM attempt WHERE outcome = 'waiting' AND reason = 'what is on its way to the network is waited for'";
+            let waits = system.database.count(waits).await;
+            if waits >= times { Ok(waits) } else { Err(format!("{waits} times")) }
+        })
+        .await
+    };
+    let before = waited(1).await;
+    let long =
+        "UPDATE account SET disconnected_at = disconnected_at - interval '1 hour' WHERE parting = 'asked'";
+    sqlx::query(long).execute(&system.database.pool).await.unwrap();
+    waited(before + 2).await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (2, 0), "however long it takes");
+    let over = "UPDATE publication SET quarantine_until = ledger_now() WHERE account_id::text = $1";
+    sqlx::query(over).bind(&id).execute(&system.database.pool).await.unwrap();
+    parted(&system, ID, "revoked").await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_disconnects_from_the_console_and_nobody_else() {
     let system = start(1).await;
     let account = json!({
