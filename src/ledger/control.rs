@@ -72,6 +72,9 @@ pub enum Refusal {
     /// Somebody has to approve it.
     #[error("it waits for approval; once somebody has approved it, it can be tried again")]
     Unapproved,
+    /// Whoever disconnected an account was promised that its access is taken back.
+    #[error("it takes back the access of an account that was disconnected, and goes on until that is done")]
+    Promised,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),

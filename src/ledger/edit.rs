@@ -222,7 +222,11 @@ fn weight(refusal: &Refusal) -> u8 {
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,
-        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows | Refusal::Unapproved => 3,
+        Refusal::UnderWay(_)
+        | Refusal::Running
+        | Refusal::Follows
+        | Refusal::Unapproved
+        | Refusal::Promised => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,
         Refusal::Missing => 0,

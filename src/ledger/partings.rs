@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
     connections::{Farewell, Logged, Parting, Partings},
-    contract::JobError,
+    contract::{Job, JobError},
     desk::Account,
+    disconnect::Disconnect,
     forgetting::Revocation,
 };
 use secrecy::SecretString;
@@ -20,6 +21,26 @@ use super::{
 };
 
 impl Ledger {
+    /// Gives its job back to each account whose access is to be taken back and that has none; returns how many there were.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn mend_partings(&self) -> Result<u64, LedgerError> {
+        let made = sqlx::query!(
+            r#"INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+               SELECT gen_random_uuid(), $1, a.workspace_id, a.id, ledger_now(), jsonb_build_object('account_id', a.id)
+               FROM account a
+               -- what is being deleted is parted from its access by that
+               WHERE a.parting = 'asked' AND a.state NOT IN ('frozen', 'erased')
+                 AND NOT EXISTS (SELECT FROM job j WHERE j.account_id = a.id AND j.kind = 'disconnect')
+               ON CONFLICT DO NOTHING"#,
+            Disconnect::KIND,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(made.rows_affected())
+    }
+
     /// Shreds an account's access in the statement that records how it was parted from it. Nothing happens where the account
     /// was connected anew meanwhile, or parted before.
     async fn part(

@@ -230,6 +230,31 @@ async fn no_access_is_taken_back_while_what_needs_it_may_be_on_the_wire() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wish_to_disconnect_is_not_cancelled_and_one_that_lost_its_job_gets_another() {
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    let pause = json!({ "reason": "until the test goes on" });
+    system.api(Method::POST, "/api/v1/queues/disconnect/pause", Some(&pause)).await;
+    disconnect(&system, &id).await;
+    let job = "SELECT id::text FROM job WHERE kind = 'disconnect'";
+    let lost: String = sqlx::query_scalar(job).fetch_one(&system.database.pool).await.unwrap();
+    let (status, refused) = system.api(Method::POST, &format!("/api/v1/jobs/{lost}/cancel"), None).await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("goes on until that is done"), "{refused}");
+    sqlx::query("DELETE FROM job WHERE kind = 'disconnect'").execute(&system.database.pool).await.unwrap();
+    eventually("another job", || async {
+        let found: Option<String> =
+            sqlx::query_scalar(job).fetch_optional(&system.database.pool).await.unwrap();
+        if found.as_ref().is_some_and(|found| *found != lost) { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    system.api(Method::POST, "/api/v1/queues/disconnect/resume", None).await;
+    parted(&system, ID, "revoked").await;
+    no_jobs(&system).await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_disconnects_from_the_console_and_nobody_else() {
     let system = start(1).await;
     let account = json!({
