@@ -22,8 +22,9 @@ use super::{
     audit::{Actor, Who},
     claims::interval,
     connections::{CHOICE_LASTS, row_name},
+    freeze,
     keyring::KeyError,
-    offers::{end, is_being_revoked, known, lock_accounts, ours, pair},
+    offers::{end, is_being_deleted, is_being_revoked, known, lock_accounts, ours, pair},
     settle::kept,
     vault::{VaultError, connect_in},
 };
@@ -239,6 +240,9 @@ impl Connections for ClaimedConnections<'_> {
         let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
         let it = &Standing { stage: Stage::Granted, ..it.clone() };
         self.hold(&mut tx, it).await?;
+        if is_being_deleted(&mut tx, it.id, offers.subject_id.as_deref()).await? {
+            return Err(JobError::Refused(freeze::deleting()));
+        }
         let mut found: Vec<Offer> = offers.offered.into_iter().map(|offered| offered.offer).collect();
         ours(&mut tx, it.workspace_id, &mut found, false).await?;
         sqlx::query!(

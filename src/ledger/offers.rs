@@ -8,7 +8,7 @@ use serde_json::json;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
-use super::{LedgerError, grants, vault::TokenPair};
+use super::{LedgerError, deletions::META, grants, vault::TokenPair};
 
 /// The most accounts that a workspace may have: as many as its page shows.
 const MOST_ACCOUNTS: i64 = 500;
@@ -51,6 +51,28 @@ pub(super) async fn is_being_revoked(
         platform,
     );
     Ok(open.fetch_one(tx).await?)
+}
+
+/// Whether all that is known of whoever granted it is to be deleted since this was begun. Before the network has said who that
+/// is, no request could find it.
+pub(super) async fn is_being_deleted(
+    tx: &mut PgConnection,
+    connection: Uuid,
+    subject: Option<&str>,
+) -> Result<bool, LedgerError> {
+    let asked = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM connection c
+               JOIN account a ON a.subject_id = $2
+                             AND (a.platform = c.platform OR a.platform = ANY ($3) AND c.platform = ANY ($3))
+               JOIN deletion_request r ON r.id = a.deletion_id
+               WHERE c.id = $1 AND r.received_at >= c.created_at
+                 AND (r.workspace_id IS NULL OR r.workspace_id = c.workspace_id)) AS "asked!""#,
+        connection,
+        subject,
+        &META.map(str::to_owned),
+    );
+    Ok(asked.fetch_one(tx).await?)
 }
 
 /// Two workspaces that connect the same account at once go one after the other, in one order for all.

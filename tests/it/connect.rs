@@ -678,3 +678,36 @@ async fn a_connection_that_nobody_goes_on_with_ends_and_its_secrets_are_shredded
     staff.chooses(&at, &text, &[&key(FACEBOOK, "104000000000921")]).await;
     assert_eq!(shown(&system, "104000000000921").await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_when_a_deletion_is_asked_for_connects_nothing_after_it() {
+    let mut system = System::start().await;
+    // nobody carries the deletion out meanwhile
+    system.start_worker_on("connect");
+    let system = system;
+    page(&system, "104000000000931", json!({})).await;
+    let staff = Person::admin(&system).await;
+    let keys = [key(FACEBOOK, "104000000000931")];
+    staff.connects(FACEBOOK, &["104000000000931"], &[&keys[0]]).await;
+    let id = shown(&system, "104000000000931").await.unwrap()["id"].as_str().unwrap().to_owned();
+    // one waits for a choice, and of the other nobody knows yet who grants it
+    let at = staff.goes(FACEBOOK, &["104000000000931"], &[]).await;
+    let text = staff.rests(&at).await;
+    let pause = json!({ "reason": "until the test goes on" });
+    system.api(Method::POST, "/api/v1/queues/connect/pause", Some(&pause)).await;
+    let unread = staff.goes(FACEBOOK, &["104000000000931"], &[]).await;
+    system.told(&["delete-subject", "--account", &id]).await;
+    let open = "SELECT count(*) FROM connection WHERE ended_at IS NULL";
+    assert_eq!(system.database.count(open).await, 1, "only what nobody could know of is left");
+    assert!(staff.rests(&at).await.contains("is being deleted"));
+    staff.chooses(&at, &text, &[&keys[0]]).await;
+    system.api(Method::POST, "/api/v1/queues/connect/resume", None).await;
+    assert!(staff.rests(&unread).await.contains("is being deleted"));
+    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE subject_id = '7001'").await, 1);
+    eventually("the secrets to be gone", || async {
+        let left = secrets(&system).await;
+        if left == 0 { Ok(()) } else { Err(left.to_string()) }
+    })
+    .await;
+    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
+}

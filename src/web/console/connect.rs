@@ -271,6 +271,7 @@ fn refused(t: &Texts, why: Option<&Failure>, network: &str) -> String {
         "denied" => fill(t.connect_denied, &[network]),
         "dialog" => fill(t.connect_dialog_failed, &[network, &why.message]),
         "too_late" => t.connect_too_late.to_owned(),
+        "deleting" => t.connect_deleting.to_owned(),
         "disconnected" => t.connect_disconnected.to_owned(),
         "given_up" => fill(t.connect_given_up, &[network]),
         "other_app" => fill(t.connect_other_app, &[network]),
