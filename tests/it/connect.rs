@@ -1,10 +1,14 @@
 //! Accounts that are connected through their network's dialog: once, by whoever began, and with nothing left over.
 
 use jobs::failpoint::Point;
+use postroom::ledger::accounts::{NewAccount, connect_account};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually};
+use crate::{
+    harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually},
+    support::Door,
+};
 
 /// A browser without a script, in somebody's hands.
 pub struct Person<'a> {
@@ -684,7 +688,6 @@ async fn what_is_on_its_way_when_a_deletion_is_asked_for_connects_nothing_after_
     let mut system = System::start().await;
     // nobody carries the deletion out meanwhile
     system.start_worker_on("connect");
-    let system = system;
     page(&system, "104000000000931", json!({})).await;
     let staff = Person::admin(&system).await;
     let keys = [key(FACEBOOK, "104000000000931")];
@@ -710,4 +713,34 @@ async fn what_is_on_its_way_when_a_deletion_is_asked_for_connects_nothing_after_
     })
     .await;
     assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_somebody_else_connects_keeps_no_address_of_who_did_before() {
+    let door = Door::open().await;
+    let mut connection = door.scratch.connection().await;
+    let (defaults, known) = (json!({}), "SELECT coalesce(subject_email, 'nobody') FROM account");
+    for (subject_id, subject_email, kept) in [
+        (Some("7001"), Some("dana@example.com"), "dana@example.com"),
+        // what is not said anew stays, as long as it may be the same person
+        (None, None, "dana@example.com"),
+        (Some("7001"), None, "dana@example.com"),
+        (Some("7002"), None, "nobody"),
+        (Some("7002"), Some("noa@example.com"), "noa@example.com"),
+        (Some("7001"), Some("dana@example.com"), "dana@example.com"),
+    ] {
+        let new = NewAccount {
+            workspace_id: door.workspace,
+            platform: FACEBOOK,
+            external_id: "104000000000941",
+            name: "Bakery",
+            token_expires_at: None,
+            defaults: &defaults,
+            subject_id,
+            subject_email,
+        };
+        connect_account(&mut connection, &new).await.unwrap();
+        let email: String = sqlx::query_scalar(known).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(email, kept, "{subject_id:?} {subject_email:?}");
+    }
 }
