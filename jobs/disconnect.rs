@@ -125,6 +125,7 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
         tokens.push(SecretString::from(""));
     }
     let (account, allowance, calls) = (it.account.id, network.allowance(), revoking.calls());
+    let mut gone = false;
     for token in &tokens {
         desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
         let call = match ledger.log(it, CALL_TIMEOUT).await? {
@@ -144,12 +145,14 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
             return part(ledger, it, Some(call), Farewell::Revoked).await;
         }
         ledger.not_revoked(call, &said).await?;
-        if let Revocation::Not(failure) = said {
-            return Err(failure.into_error());
+        match said {
+            Revocation::Not(failure) => return Err(failure.into_error()),
+            Revocation::Already(refusal) => gone |= revoking.proves(&refusal),
+            Revocation::Revoked => {}
         }
     }
-    // no token that is kept was any good any more: nothing is left that could be taken back
-    part(ledger, it, None, Farewell::Revoked).await
+    // no token that is kept was any good any more: what that says of the grant is another matter
+    part(ledger, it, None, if gone { Farewell::Revoked } else { Farewell::Unproved }).await
 }
 
 async fn ask(

@@ -343,6 +343,32 @@ async fn a_grant_whose_token_has_ended_is_taken_back_by_the_app() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_no_good_any_more_do_not_prove_that_the_grant_is_gone() {
+    let system = start(1).await;
+    let account = json!({
+        "platform": TIKTOK, "external_id": "open-8", "name": "eight", "access_token": "act-8", "refresh_token": "rft-8",
+    });
+    system.tell("accounts", &account).await;
+    Person::admin(&system).await.connects(TIKTOK, &["open-8"], &[&key(TIKTOK, "open-8")]).await;
+    let other = shown(&system, "open-8").await.unwrap()["id"].as_str().unwrap().to_owned();
+    let ended = json!({ "tiktok": { "code": "access_token_invalid", "http": 401, "effect": false } });
+    system.fault(json!({ "call": "revoke", "fault": ended })).await;
+    let id = system.account(TIKTOK).to_owned();
+    disconnect(&system, &id).await;
+    parted(&system, "sandbox-open-id", "unproved").await;
+    assert_eq!(tokens(&system, &id).await, 0);
+    assert!(
+        Person::admin(&system).await.get("/accounts").await.text.contains("Its owner can remove the app")
+    );
+    system.calm().await;
+    let removed = json!({ "tiktok": { "code": "auth_removed", "http": 401, "effect": false } });
+    system.fault(json!({ "call": "revoke", "fault": removed })).await;
+    disconnect(&system, &other).await;
+    parted(&system, "open-8", "revoked").await;
+    assert_eq!(tokens(&system, &other).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_was_disconnected_keeps_no_deletion_from_taking_the_grant_back() {
     let system = start(1).await;
     let (one, other) = ("104000000000954", "104000000000955");

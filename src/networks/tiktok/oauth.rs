@@ -19,6 +19,8 @@ use crate::networks::http::{self, Fault, Phase, Reply, words};
 
 const TOKEN: &str = "/v2/oauth/token/";
 const REVOKE: &str = "/v2/oauth/revoke/";
+/// The person has taken the app off.
+const REMOVED: &str = "auth_removed";
 /// What publishing needs of a grant.
 const NEEDED: [&str; 1] = ["video.publish"];
 
@@ -55,7 +57,7 @@ impl Renewing for TikTok {
     fn mend(&self, failure: &Failure) -> Mend {
         match failure.code.as_str() {
             "access_token_invalid" => Mend::Refresh,
-            "auth_removed" => Mend::Disconnect,
+            REMOVED => Mend::Disconnect,
             _ => Mend::of(failure),
         }
     }
@@ -63,6 +65,10 @@ impl Renewing for TikTok {
 
 #[async_trait]
 impl Revoking for TikTok {
+    fn proves(&self, refusal: &Failure) -> bool {
+        refusal.code == REMOVED
+    }
+
     async fn revoke(&self, call: &Call<'_>, _: Option<&str>) -> Revocation {
         let form = [
             ("client_key", self.app.key.as_str()),
@@ -101,7 +107,7 @@ fn taken_back(reply: &Reply, call: &Call<'_>) -> Revocation {
         words(body["error_description"].as_str().unwrap_or_default(), call),
     );
     match code {
-        "invalid_grant" | "access_token_invalid" | "auth_removed" => Revocation::Already(failure),
+        "invalid_grant" | "access_token_invalid" | REMOVED => Revocation::Already(failure),
         _ => Revocation::Not(failure),
     }
 }
