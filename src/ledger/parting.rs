@@ -92,7 +92,7 @@ impl Ledger {
             r#"WITH it AS (
                    UPDATE account
                    SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_by = $4,
-                       disconnected_how = $5, parting = 'asked'
+                       disconnected_how = $5, parting = 'asked', refresh_asked_at = NULL
                    WHERE id = $1 AND workspace_id = $2 AND state NOT IN ('frozen', 'erased') AND parting IS NULL
                    RETURNING id, workspace_id),
                rested AS (
@@ -171,7 +171,7 @@ impl Ledger {
             r#"WITH it AS (
                    UPDATE account
                    SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_how = 'network',
-                       parting = 'asked'
+                       parting = 'asked', refresh_asked_at = NULL
                    WHERE (platform = 'tiktok' AND external_id = $1 OR platform = ANY ($5) AND subject_id = $2)
                      AND state NOT IN ('frozen', 'erased') AND parting IS NULL
                      -- networks tell their time in whole seconds

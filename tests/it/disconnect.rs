@@ -369,6 +369,33 @@ async fn tokens_that_are_no_good_any_more_do_not_prove_that_the_grant_is_gone() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_was_asked_for_before_ends_and_says_nothing_of_its_own() {
+    let system = start(1).await;
+    let id = system.account(TIKTOK).to_owned();
+    let pause = json!({ "reason": "until the test goes on" });
+    system.api(Method::POST, "/api/v1/queues/token_refresh/pause", Some(&pause)).await;
+    for _ in 0..2 {
+        let (status, asked) = system.api(Method::POST, &format!("/api/v1/accounts/{id}/refresh"), None).await;
+        assert_eq!(status, 202, "{asked}");
+    }
+    disconnect(&system, &id).await;
+    let wished = "SELECT count(*) FROM account WHERE refresh_asked_at IS NOT NULL";
+    assert_eq!(system.database.count(wished).await, 0);
+    parted(&system, "sandbox-open-id", "revoked").await;
+    system.api(Method::POST, "/api/v1/queues/token_refresh/resume", None).await;
+    eventually("the renewal to end", || async {
+        let left = "SELECT count(*) FROM job WHERE kind = 'token_refresh' AND account_id::text = $1";
+        let left = system.database.count_of(left, &id).await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} jobs")) }
+    })
+    .await;
+    let account = shown(&system, "sandbox-open-id").await.unwrap();
+    assert_eq!(account["state_reason"], "the account was disconnected");
+    let calls = system.control("calls?call=token").await;
+    assert_eq!(calls["data"].as_array().unwrap().len(), 0, "nothing was renewed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_account_that_was_disconnected_keeps_no_deletion_from_taking_the_grant_back() {
     let system = start(1).await;
     let (one, other) = ("104000000000954", "104000000000955");
