@@ -26,6 +26,7 @@ use super::{
     keyring::KeyError,
     offers::{end, is_being_deleted, is_being_revoked, known, lock_accounts, ours, pair},
     settle::kept,
+    telling::until_heard,
     vault::{VaultError, connect_in},
 };
 
@@ -110,6 +111,41 @@ impl Held {
     }
 }
 
+impl Ledger {
+    /// Keeps a grant: no fence, as long as the connection still waits for it. Kept again, it is kept.
+    async fn keep_grant(
+        &self,
+        connection: Uuid,
+        job: Uuid,
+        key: &str,
+        sealed: &[u8],
+        call: Uuid,
+    ) -> Result<bool, LedgerError> {
+        let kept = sqlx::query_scalar!(
+            r#"WITH moved AS (
+                   UPDATE connection SET state = 'granted' WHERE id = $1 AND job_id = $2 AND state = 'coded' RETURNING id),
+               gone AS (
+                   DELETE FROM vault.connection_secret s USING moved
+                   WHERE s.connection_id = moved.id AND s.field IN ('code', 'verifier')),
+               stored AS (
+                   INSERT INTO vault.connection_secret (connection_id, field, key_id, sealed)
+                   SELECT id, 'grant', $3, $4 FROM moved),
+               closed AS (
+                   UPDATE remote_call SET verdict = 'ok', finished_at = ledger_now() WHERE call_id = $5 AND verdict IS NULL)
+               -- where only the answer was lost it stands already
+               SELECT EXISTS (SELECT FROM moved)
+                      OR EXISTS (SELECT FROM vault.connection_secret s
+                                 WHERE s.connection_id = $1 AND s.field = 'grant' AND s.sealed = $4) AS "kept!""#,
+            connection,
+            job,
+            key,
+            sealed,
+            call,
+        );
+        Ok(kept.fetch_one(&self.pool).await?)
+    }
+}
+
 #[async_trait]
 impl Connections for ClaimedConnections<'_> {
     async fn look(&self, connection: Uuid) -> Result<Option<Standing>, JobError> {
@@ -178,29 +214,14 @@ impl Connections for ClaimedConnections<'_> {
             .to_string(),
         );
         let sealed = self.ring.seal(whole.as_bytes(), &row_name(it.id, "grant"));
-        // the only copy of it: no fence, as long as the connection still waits for it
-        let kept = sqlx::query_scalar!(
-            r#"WITH moved AS (
-                   UPDATE connection SET state = 'granted' WHERE id = $1 AND job_id = $2 AND state = 'coded' RETURNING id),
-               gone AS (
-                   DELETE FROM vault.connection_secret s USING moved
-                   WHERE s.connection_id = moved.id AND s.field IN ('code', 'verifier')),
-               stored AS (
-                   INSERT INTO vault.connection_secret (connection_id, field, key_id, sealed)
-                   SELECT id, 'grant', $3, $4 FROM moved),
-               closed AS (
-                   UPDATE remote_call SET verdict = 'ok', finished_at = ledger_now() WHERE call_id = $5 AND verdict IS NULL)
-               SELECT EXISTS (SELECT FROM moved) AS "kept!""#,
-            it.id,
-            self.claim.job_id,
-            self.ring.sealing_key(),
-            &sealed,
-            begun.call,
-        )
-        .fetch_one(&self.ledger.pool)
-        .await
-        .map_err(LedgerError::from)?;
-        if kept { Ok(()) } else { Err(JobError::Fenced) }
+        let (ledger, connection, call) = (self.ledger.clone(), it.id, begun.call);
+        let (job, key) = (self.claim.job_id, self.ring.sealing_key().to_owned());
+        // the only copy of it: told until it is heard
+        let keep = move || {
+            let (ledger, key, sealed) = (ledger.clone(), key.clone(), sealed.clone());
+            async move { ledger.keep_grant(connection, job, &key, &sealed, call).await }
+        };
+        if until_heard(keep).await? { Ok(()) } else { Err(JobError::Fenced) }
     }
 
     async fn not_granted(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError> {

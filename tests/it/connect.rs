@@ -662,6 +662,35 @@ async fn a_worker_that_dies_while_it_connects_leaves_one_connection_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_kept_though_the_ledger_was_away_and_the_network_hesitated() {
+    let system = System::with_workers(1).await;
+    // both come when the code is spent already
+    for statement in [
+        "CREATE SEQUENCE tries",
+        "CREATE FUNCTION away_once() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+             IF NEW.field = 'grant' AND nextval('public.tries') = 1 THEN
+                 RAISE EXCEPTION 'no room' USING ERRCODE = '53300';
+             END IF;
+             RETURN NEW;
+         END $$",
+        "CREATE TRIGGER away_once BEFORE INSERT ON vault.connection_secret FOR EACH ROW EXECUTE FUNCTION away_once()",
+    ] {
+        sqlx::query(statement).execute(&system.database.pool).await.unwrap();
+    }
+    let hesitates = json!({ "call": "oauth", "caption_contains": "fb_exchange_token", "times": 2, "fault": "no_effect_then_500" });
+    system.fault(hesitates).await;
+    page(&system, "104000000000951", json!({})).await;
+    let staff = Person::admin(&system).await;
+    staff.connects(FACEBOOK, &["104000000000951"], &[&key(FACEBOOK, "104000000000951")]).await;
+    assert_eq!(system.database.count("SELECT last_value FROM tries").await, 2);
+    let exchanges = "SELECT count(*) FROM remote_call WHERE kind = 'connect'";
+    assert_eq!(system.database.count(exchanges).await, 1, "the code was sent once");
+    let calls = system.control("calls?call=oauth").await;
+    assert_eq!(calls["data"].as_array().unwrap().len(), 4);
+    system.every_call_was_logged_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_nobody_goes_on_with_ends_and_its_secrets_are_shredded() {
     let system = System::with_workers(1).await;
     page(&system, "104000000000921", json!({})).await;
