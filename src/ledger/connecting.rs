@@ -24,7 +24,7 @@ use super::{
     connections::{CHOICE_LASTS, row_name},
     freeze,
     keyring::KeyError,
-    offers::{end, is_being_deleted, is_being_revoked, known, lock_accounts, ours, pair},
+    offers::{end, is_being_deleted, is_being_revoked, known, ours, pair},
     settle::kept,
     telling::until_heard,
     vault::{VaultError, connect_in},
@@ -285,7 +285,7 @@ impl Connections for ClaimedConnections<'_> {
         let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
         let held = self.hold(&mut tx, it).await?;
         let subject = offers.subject_id.as_deref().or(held.subject_id.as_deref());
-        if is_being_revoked(&mut tx, &it.platform, subject).await? {
+        if is_being_revoked(&mut tx, &it.platform, subject, &held.chosen).await? {
             return Ok(Taken::NotNow);
         }
         let (mut found, mut own): (Vec<Offer>, HashMap<String, Option<SecretString>>) = Default::default();
@@ -293,7 +293,6 @@ impl Connections for ClaimedConnections<'_> {
             own.insert(offer.key(), token);
             found.push(offer);
         }
-        lock_accounts(&mut tx, &held.chosen).await?;
         found.retain(|offer| held.wants(offer));
         found.extend(held.lost(&found));
         ours(&mut tx, it.workspace_id, &mut found, true).await?;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use jobs::connections::{Granted, Missing, Offer};
 use secrecy::SecretString;
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{LedgerError, deletions::META, grants, vault::TokenPair};
@@ -34,21 +34,29 @@ pub(super) fn pair(granted: &Granted, own: Option<SecretString>) -> TokenPair {
     }
 }
 
-/// Whether access that this person granted is being taken back at this moment: a new one would go with it.
+/// Whether access that this person granted, or that one of these accounts rests on, is being taken back at this moment: a
+/// new one would go with it. Whoever takes it back waits from here on until the transaction is over.
 pub(super) async fn is_being_revoked(
     tx: &mut PgConnection,
     platform: &str,
     subject: Option<&str>,
+    keys: &[String],
 ) -> Result<bool, LedgerError> {
-    let Some(subject) = subject else { return Ok(false) };
-    grants::lock(tx, platform, subject).await?;
+    if let Some(subject) = subject {
+        grants::lock(&mut *tx, platform, subject).await?;
+    }
+    lock_accounts(&mut *tx, keys).await?;
     let open = sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM remote_call c JOIN account a ON a.id = c.account_id
-               WHERE c.kind = 'revoke' AND c.verdict IS NULL AND c.deadline_at > ledger_now() AND a.subject_id = $1
-                 AND (a.platform = 'tiktok') = ($2 = 'tiktok')) AS "open!""#,
+               WHERE c.kind = 'revoke' AND c.verdict IS NULL AND c.deadline_at > ledger_now()
+                 AND (a.platform || '/' || a.external_id = ANY ($3)
+                      OR a.subject_id = $1
+                         AND (a.platform = $2 OR a.platform = ANY ($4) AND $2 = ANY ($4)))) AS "open!""#,
         subject,
         platform,
+        keys,
+        &META.map(str::to_owned),
     );
     Ok(open.fetch_one(tx).await?)
 }
@@ -75,12 +83,12 @@ pub(super) async fn is_being_deleted(
     Ok(asked.fetch_one(tx).await?)
 }
 
-/// Two workspaces that connect the same account at once go one after the other, in one order for all.
-pub(super) async fn lock_accounts(tx: &mut PgTransaction<'_>, keys: &[String]) -> Result<(), LedgerError> {
+/// All of them in one order for all.
+async fn lock_accounts(tx: &mut PgConnection, keys: &[String]) -> Result<(), LedgerError> {
     let mut keys = keys.to_vec();
     keys.sort();
     for key in keys {
-        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 8))", key).execute(&mut **tx).await?;
+        grants::lock_account(&mut *tx, &key).await?;
     }
     Ok(())
 }

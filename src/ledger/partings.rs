@@ -129,9 +129,7 @@ impl Partings for ClaimedPartings<'_> {
 
     async fn log(&self, it: &Parting, limit: Duration) -> Result<Logged, JobError> {
         let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
-        if let Some(subject) = &it.subject_id {
-            grants::lock(&mut tx, &it.account.platform, subject).await?;
-        }
+        grants::lock_of(&mut tx, it.account.id).await?;
         let row = sqlx::query!(
             r#"WITH fence AS MATERIALIZED (
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
@@ -147,9 +145,11 @@ impl Partings for ClaimedPartings<'_> {
                                   -- who granted it nobody wrote down: it may be the same person
                                   OR o.workspace_id = it.workspace_id AND (o.subject_id IS NULL OR it.subject_id IS NULL)))
                    UNION ALL
-                   SELECT true FROM it JOIN connection c ON c.subject_id = it.subject_id
-                   WHERE c.ended_at IS NULL AND c.expires_at > ledger_now()
-                     AND (c.platform = it.platform OR c.platform = ANY ($8) AND it.platform = ANY ($8))),
+                   SELECT true FROM it JOIN connection c
+                     ON c.subject_id = it.subject_id
+                        AND (c.platform = it.platform OR c.platform = ANY ($8) AND it.platform = ANY ($8))
+                     OR c.chosen @> ARRAY[it.platform || '/' || it.external_id]
+                   WHERE c.ended_at IS NULL AND c.expires_at > ledger_now()),
                -- I9: of whichever of its accounts, nothing is on the wire that needs the grant
                wire AS MATERIALIZED (
                    SELECT 1 AS one FROM it

@@ -691,6 +691,41 @@ async fn a_grant_is_kept_though_the_ledger_was_away_and_the_network_hesitated() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_whose_access_is_being_taken_back_is_connected_after_that_whoever_had_granted_it() {
+    let system = System::with_workers(1).await;
+    page(&system, "104000000000961", json!({})).await;
+    let staff = Person::admin(&system).await;
+    let keys = [key(FACEBOOK, "104000000000961")];
+    staff.connects(FACEBOOK, &["104000000000961"], &[&keys[0]]).await;
+    // of one that was connected long ago nobody knows who granted it, and a call is on its way that takes that back
+    for statement in [
+        "UPDATE account SET subject_id = NULL WHERE external_id = '104000000000961'",
+        "INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
+         SELECT gen_random_uuid(), id, gen_random_uuid(), 1, gen_random_uuid(), 'revoke', ledger_now() + interval '1 day'
+         FROM account WHERE external_id = '104000000000961'",
+    ] {
+        sqlx::query(statement).execute(&system.database.pool).await.unwrap();
+    }
+    let at = staff.goes(FACEBOOK, &["104000000000961"], &[]).await;
+    let text = staff.rests(&at).await;
+    assert_eq!(staff.chooses(&at, &text, &[&keys[0]]).await.status, 303);
+    eventually("the choice to wait", || async {
+        let waits =
+            "SELECT count(*) FROM attempt WHERE reason LIKE '%is being taken back; it is tried again%'";
+        let waits = system.database.count(waits).await;
+        if waits > 0 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    let generation = "SELECT token_generation FROM account WHERE external_id = '104000000000961'";
+    assert_eq!(system.database.count(generation).await, 1);
+    let over =
+        "UPDATE remote_call SET verdict = 'ambiguous', finished_at = ledger_now() WHERE kind = 'revoke'";
+    sqlx::query(over).execute(&system.database.pool).await.unwrap();
+    assert!(staff.rests(&at).await.contains(">Connected</p>"));
+    assert_eq!(system.database.count(generation).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_nobody_goes_on_with_ends_and_its_secrets_are_shredded() {
     let system = System::with_workers(1).await;
     page(&system, "104000000000921", json!({})).await;
