@@ -64,6 +64,16 @@ pub enum Whose<'a> {
     Meta(&'a str),
 }
 
+impl<'a> Whose<'a> {
+    /// The account's id at TikTok, and the person's at Meta.
+    const fn ids(self) -> (Option<&'a str>, Option<&'a str>) {
+        match self {
+            Self::Tiktok(id) => (Some(id), None),
+            Self::Meta(id) => (None, Some(id)),
+        }
+    }
+}
+
 impl Ledger {
     /// Disconnects an account, as a deed of whose ledger this is: it rests at once, its posts are told, and a job takes its
     /// access back. Who wishes it again gets the same.
@@ -145,7 +155,8 @@ impl Ledger {
     }
 
     /// A network says that access was taken away there, at that time. Accounts that were connected again since stay as they
-    /// are, and told again it changes nothing more. Returns the jobs that may run now.
+    /// are, and told again it changes nothing more. Where it does not say when, nobody knows whether they were: then it is
+    /// asked what is left of their access. Returns the jobs that may run now.
     ///
     /// # Errors
     /// The ledger is away; nothing was taken in.
@@ -154,18 +165,34 @@ impl Ledger {
         whose: Whose<'_>,
         at: Option<DateTime<Utc>>,
     ) -> Result<Vec<Hint>, LedgerError> {
-        self.kept_by_day(|| self.access_removed_once(whose, at)).await
+        match at {
+            Some(at) => self.kept_by_day(|| self.access_removed_once(whose, at)).await,
+            None => self.examine_soon(whose).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// Brings the turn of these accounts' access forward.
+    async fn examine_soon(&self, whose: Whose<'_>) -> Result<(), LedgerError> {
+        let (tiktok, meta) = whose.ids();
+        sqlx::query!(
+            r#"UPDATE account SET refresh_due_at = ledger_now()
+               WHERE (platform = 'tiktok' AND external_id = $1 OR platform = ANY ($3) AND subject_id = $2)
+                 AND state IN ('active', 'paused') AND parting IS NULL"#,
+            tiktok,
+            meta,
+            &META.map(str::to_owned),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     async fn access_removed_once(
         &self,
         whose: Whose<'_>,
-        at: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
     ) -> Result<Vec<Hint>, LedgerError> {
-        let (tiktok, meta) = match whose {
-            Whose::Tiktok(id) => (Some(id), None),
-            Whose::Meta(id) => (None, Some(id)),
-        };
+        let (tiktok, meta) = whose.ids();
         let mut tx = self.pool.begin().await?;
         let rows = sqlx::query!(
             r#"WITH it AS (
@@ -175,7 +202,7 @@ impl Ledger {
                    WHERE (platform = 'tiktok' AND external_id = $1 OR platform = ANY ($5) AND subject_id = $2)
                      AND state NOT IN ('frozen', 'erased') AND parting IS NULL
                      -- networks tell their time in whole seconds
-                     AND date_trunc('second', connected_at) <= coalesce($4, ledger_now())
+                     AND date_trunc('second', connected_at) <= $4
                    RETURNING id, workspace_id),
                rested AS (
                    UPDATE job SET standing = 'paused', epoch = job.epoch + 2

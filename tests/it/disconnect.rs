@@ -525,6 +525,28 @@ async fn what_meta_did_not_sign_disconnects_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_word_of_no_time_is_only_a_hint_that_access_was_taken_away() {
+    let door = Door::open().await;
+    let account = door.account(FACEBOOK).await;
+    door.account(FACEBOOK).await;
+    let known = "UPDATE account SET refresh_due_at = ledger_now() + interval '1 day'";
+    door.scratch.run(known).await;
+    door.scratch.run(&format!("UPDATE account SET subject_id = '7001' WHERE id = '{account}'")).await;
+    let payload = json!({ "algorithm": "HMAC-SHA256", "user_id": "7001", "profile_id": "7" });
+    let body = format!("signed_request={}", signed("app-secret", &payload));
+    let told = Request::post("/api/deauthorize").header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(door.send(told.body(Body::from(body)).unwrap()).await.status, StatusCode::OK);
+    let parted = "SELECT count(*) FROM account WHERE parting IS NOT NULL OR state <> 'active'";
+    assert_eq!(door.scratch.number(parted).await, 0, "it may have been connected since");
+    let due = "SELECT count(*) FROM account WHERE refresh_due_at <= ledger_now() AND subject_id = '7001'";
+    assert_eq!(door.scratch.number(due).await, 1, "its network is asked");
+    assert_eq!(
+        door.scratch.number("SELECT count(*) FROM account WHERE refresh_due_at > ledger_now()").await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tiktoks_word_that_access_was_removed_shreds_it_without_a_call() {
     let system = start(1).await;
     let id = system.account(TIKTOK).to_owned();
