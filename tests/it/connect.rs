@@ -1,7 +1,10 @@
 //! Accounts that are connected through their network's dialog: once, by whoever began, and with nothing left over.
 
 use jobs::failpoint::Point;
-use postroom::ledger::accounts::{NewAccount, connect_account};
+use postroom::ledger::{
+    accounts::{NewAccount, connect_account},
+    keyring::{Cipher, generate},
+};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
@@ -724,6 +727,28 @@ async fn an_account_whose_access_is_being_taken_back_is_connected_after_that_who
     sqlx::query(over).execute(&system.database.pool).await.unwrap();
     assert!(staff.rests(&at).await.contains(">Connected</p>"));
     assert_eq!(system.database.count(generation).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_its_way_goes_on_under_a_new_key() {
+    let mut system = System::start().await;
+    page(&system, "104000000000971", json!({})).await;
+    let (at, cookie) = {
+        let staff = Person::admin(&system).await;
+        (staff.goes(FACEBOOK, &["104000000000971"], &[]).await, staff.cookie)
+    };
+    let (old, new) = (system.environment["POSTROOM_KEYS"].clone(), generate(Cipher::Aes256Gcm));
+    system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
+    let done = system.told(&["keys", "rotate"]).await;
+    // the tokens of the accounts there are, and the code
+    assert_eq!((&done["resealed"], &done["left"]), (&json!(5), &json!(0)), "{done}");
+    // the old one is not needed any more
+    system.environment.insert("POSTROOM_KEYS".into(), new);
+    system.start_worker(&[]);
+    let mut staff = Person::admin(&system).await;
+    staff.cookie = cookie;
+    let text = staff.rests(&at).await;
+    assert!(text.contains("id=\"connect\""), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
