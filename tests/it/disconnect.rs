@@ -366,6 +366,27 @@ async fn tokens_that_are_no_good_any_more_do_not_prove_that_the_grant_is_gone() 
     disconnect(&system, &other).await;
     parted(&system, "open-8", "revoked").await;
     assert_eq!(tokens(&system, &other).await, 0);
+    system.every_call_was_logged_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_whose_access_has_ended_is_taken_back_by_what_renews_it() {
+    let system = start(1).await;
+    let account = json!({
+        "platform": TIKTOK, "external_id": "open-7", "name": "seven", "access_token": "act-7", "refresh_token": "rft-7",
+    });
+    system.tell("accounts", &account).await;
+    Person::admin(&system).await.connects(TIKTOK, &["open-7"], &[&key(TIKTOK, "open-7")]).await;
+    let id = shown(&system, "open-7").await.unwrap()["id"].as_str().unwrap().to_owned();
+    // neither of the two that are kept takes it back
+    let ended = json!({ "tiktok": { "code": "access_token_invalid", "http": 401, "effect": false } });
+    system.fault(json!({ "call": "revoke", "times": 2, "fault": ended })).await;
+    disconnect(&system, &id).await;
+    parted(&system, "open-7", "revoked").await;
+    assert_eq!(tokens(&system, &id).await, 0);
+    let calls = system.control("calls?call=revoke").await;
+    assert_eq!(calls["data"].as_array().unwrap().len(), 3);
+    system.every_call_was_logged_first().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
