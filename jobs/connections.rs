@@ -286,7 +286,9 @@ pub struct Parting {
     pub subject_id: Option<String>,
     /// The network has taken the access back itself.
     pub told: bool,
-    /// Something of it may be on its way to the network, or its access is being renewed.
+    /// What publishes may be on its way to the network with this access: until that is over nothing is taken back (I9).
+    pub wire: bool,
+    /// What was sent is not known to be public yet, or the access is being renewed.
     pub busy: bool,
     /// When it was wished.
     pub asked_at: DateTime<Utc>,
@@ -332,8 +334,12 @@ impl Farewell {
 pub enum Logged {
     /// This call was written down.
     Call(Uuid),
-    /// Another account that is connected, or is being connected, rests on the same grant.
+    /// Another account that is connected rests on the same grant.
     Shared,
+    /// The same person's accounts are being connected: what will rest on the grant shows when that is over.
+    Coming,
+    /// What publishes may be on its way to the network with this grant.
+    Wire,
 }
 
 /// What the ledger keeps of accounts that are disconnected, bound to one claim.
@@ -346,7 +352,7 @@ pub trait Partings: Send + Sync {
     async fn look(&self, account: Uuid) -> Result<Option<Parting>, JobError>;
     /// Opens what its access is taken back by, one after the other until one is taken.
     async fn tokens(&self, it: &Parting) -> Result<Vec<SecretString>, JobError>;
-    /// Logs a call before it is sent, unless others rest on the same grant.
+    /// Logs a call before it is sent, unless others rest on the same grant, or something on the wire needs it.
     async fn log(&self, it: &Parting, limit: Duration) -> Result<Logged, JobError>;
     /// The access is gone here, in the step that records how. Evidence where the network has taken it back: not fenced,
     /// told until it is heard.

@@ -22,10 +22,12 @@ use crate::{
 
 /// One request to a network.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// For so long what is on its way at the network, or is being renewed, is waited for.
+/// For so long what was sent and is not public yet, or is being renewed, is waited for.
 const PATIENCE: TimeDelta = TimeDelta::minutes(2);
 /// How often that is looked at.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(2);
+/// How often it is looked whether somebody is through with connecting.
+const COMING_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// From then on the token is shredded whatever the network says: it is gone within a day of the wish.
 const SHRED_AFTER: TimeDelta = TimeDelta::hours(23);
 
@@ -51,9 +53,8 @@ impl Job for Disconnect {
         if it.told {
             return part(ledger, &it, None, Farewell::Told).await;
         }
-        if it.busy && it.now < it.asked_at + PATIENCE {
-            let reason = "what is on its way to the network is waited for".into();
-            return Ok(Done::Waiting { until: it.now + LOOK_AGAIN, reason });
+        if it.wire || it.busy && it.now < it.asked_at + PATIENCE {
+            return Ok(on_its_way(&it));
         }
         match revoke(&it, desk, ledger).await {
             Err(error) if it.now >= it.asked_at + SHRED_AFTER && is_of_the_network(&error) => {
@@ -63,6 +64,12 @@ impl Job for Disconnect {
             Ok(done) => Ok(done),
         }
     }
+}
+
+/// It is looked at again in a moment.
+fn on_its_way(it: &Parting) -> Done {
+    let reason = "what is on its way to the network is waited for".into();
+    Done::Waiting { until: it.now + LOOK_AGAIN, reason }
 }
 
 /// Whether the network, and not our own house, is what stands in the way.
@@ -118,10 +125,19 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
         tokens.push(SecretString::from(""));
     }
     let (account, allowance, calls) = (it.account.id, network.allowance(), revoking.calls());
+    let mut gone = false;
     for token in &tokens {
         desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
         let call = match ledger.log(it, CALL_TIMEOUT).await? {
             Logged::Shared => return part(ledger, it, None, Farewell::Kept).await,
+            Logged::Wire => return Ok(on_its_way(it)),
+            Logged::Coming if it.now >= it.asked_at + SHRED_AFTER => {
+                return part(ledger, it, None, Farewell::Unproved).await;
+            }
+            Logged::Coming => {
+                let reason = "the same person is connecting accounts".into();
+                return Ok(Done::Waiting { until: it.now + COMING_AGAIN, reason });
+            }
             Logged::Call(call) => call,
         };
         let said = ask(it, desk, revoking, token, call).await;
@@ -129,12 +145,14 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
             return part(ledger, it, Some(call), Farewell::Revoked).await;
         }
         ledger.not_revoked(call, &said).await?;
-        if let Revocation::Not(failure) = said {
-            return Err(failure.into_error());
+        match said {
+            Revocation::Not(failure) => return Err(failure.into_error()),
+            Revocation::Already(refusal) => gone |= revoking.proves(&refusal),
+            Revocation::Revoked => {}
         }
     }
-    // no token that is kept was any good any more: nothing is left that could be taken back
-    part(ledger, it, None, Farewell::Revoked).await
+    // no token that is kept was any good any more: what that says of the grant is another matter
+    part(ledger, it, None, if gone { Farewell::Revoked } else { Farewell::Unproved }).await
 }
 
 async fn ask(

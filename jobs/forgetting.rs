@@ -38,6 +38,11 @@ pub trait Revoking: Send + Sync {
         false
     }
 
+    /// Whether that refusal says that the grant itself is gone, and not only the token that asked.
+    fn proves(&self, _refusal: &Failure) -> bool {
+        false
+    }
+
     /// Asks for the grant to be taken back, of the token of the call; an empty one is none. `subject` is the person who
     /// gave it, by the network's app-scoped id, where that is known.
     async fn revoke(&self, call: &Call<'_>, subject: Option<&str>) -> Revocation;

@@ -43,15 +43,6 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     RETURNING true
 $$;
 
--- A code is exchanged before there is an account.
-ALTER TABLE remote_call
-    ALTER COLUMN account_id DROP NOT NULL,
-    ADD CONSTRAINT remote_call_is_about_an_account CHECK (account_id IS NOT NULL OR kind = 'connect');
-CREATE INDEX remote_call_by_job ON remote_call (job_id) WHERE kind = 'connect' AND verdict IS NULL;
-CREATE INDEX remote_call_revoking ON remote_call (account_id) WHERE kind = 'revoke' AND verdict IS NULL;
-CREATE INDEX remote_call_of_grants_over ON remote_call (finished_at)
-    WHERE kind IN ('connect', 'revoke') AND verdict IS NOT NULL;
-
 -- What became of the access of an account that was disconnected.
 CREATE TYPE parting_state AS ENUM (
     'asked',    -- it is to be taken back at the network, and is shredded here in the step that says so

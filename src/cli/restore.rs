@@ -71,6 +71,9 @@ fn print(restored: &Restored, risen: &[Tombstone], check: bool) {
     }
     println!("{later} publications are due later, and go out as they stood when the backup was made");
     println!("{} deletions were carried out since the backup and {are} carried out again", risen.len());
+    println!(
+        "Accounts that were disconnected since the backup stand as connected again: disconnect them once more"
+    );
     println!("Redis needs nothing: workers fill it again.");
     if let Some(until) = leased_until {
         println!("A worker holds a lease until {}: stop all workers first.", until.to_rfc3339());

@@ -53,6 +53,7 @@ impl Rotate {
         for _ in 0..MOST_WALKS {
             tally.stuck.clear();
             self.walk(&ledger, &ring, &mut tally, &mut progress).await?;
+            tally.resealed += ledger.reseal_connections(&ring).await?;
             if ledger.sealed_otherwise(&ring).await?.1 == tally.stuck.len() as u64 {
                 break;
             }

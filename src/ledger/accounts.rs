@@ -170,7 +170,9 @@ pub async fn connect_account(
          SET name = excluded.name, token_expires_at = excluded.token_expires_at,
              defaults = account.defaults || excluded.defaults,
              subject_id = coalesce(excluded.subject_id, account.subject_id),
-             subject_email = coalesce(excluded.subject_email, account.subject_email),
+             -- an address is a person's: of whoever granted it before nothing stays
+             subject_email = CASE WHEN excluded.subject_email IS NULL AND excluded.subject_id <> account.subject_id THEN NULL
+                                  ELSE coalesce(excluded.subject_email, account.subject_email) END,
              token_generation = account.token_generation + 1,
              connected_at = ledger_now(),
              -- what is being deleted, or was, does not come back to life by connecting

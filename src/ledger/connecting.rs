@@ -22,9 +22,11 @@ use super::{
     audit::{Actor, Who},
     claims::interval,
     connections::{CHOICE_LASTS, row_name},
+    freeze,
     keyring::KeyError,
-    offers::{end, is_being_revoked, known, lock_accounts, ours, pair},
+    offers::{end, is_being_deleted, is_being_revoked, known, ours, pair},
     settle::kept,
+    telling::until_heard,
     vault::{VaultError, connect_in},
 };
 
@@ -109,6 +111,41 @@ impl Held {
     }
 }
 
+impl Ledger {
+    /// Keeps a grant: no fence, as long as the connection still waits for it. Kept again, it is kept.
+    async fn keep_grant(
+        &self,
+        connection: Uuid,
+        job: Uuid,
+        key: &str,
+        sealed: &[u8],
+        call: Uuid,
+    ) -> Result<bool, LedgerError> {
+        let kept = sqlx::query_scalar!(
+            r#"WITH moved AS (
+                   UPDATE connection SET state = 'granted' WHERE id = $1 AND job_id = $2 AND state = 'coded' RETURNING id),
+               gone AS (
+                   DELETE FROM vault.connection_secret s USING moved
+                   WHERE s.connection_id = moved.id AND s.field IN ('code', 'verifier')),
+               stored AS (
+                   INSERT INTO vault.connection_secret (connection_id, field, key_id, sealed)
+                   SELECT id, 'grant', $3, $4 FROM moved),
+               closed AS (
+                   UPDATE remote_call SET verdict = 'ok', finished_at = ledger_now() WHERE call_id = $5 AND verdict IS NULL)
+               -- where only the answer was lost it stands already
+               SELECT EXISTS (SELECT FROM moved)
+                      OR EXISTS (SELECT FROM vault.connection_secret s
+                                 WHERE s.connection_id = $1 AND s.field = 'grant' AND s.sealed = $4) AS "kept!""#,
+            connection,
+            job,
+            key,
+            sealed,
+            call,
+        );
+        Ok(kept.fetch_one(&self.pool).await?)
+    }
+}
+
 #[async_trait]
 impl Connections for ClaimedConnections<'_> {
     async fn look(&self, connection: Uuid) -> Result<Option<Standing>, JobError> {
@@ -177,29 +214,14 @@ impl Connections for ClaimedConnections<'_> {
             .to_string(),
         );
         let sealed = self.ring.seal(whole.as_bytes(), &row_name(it.id, "grant"));
-        // the only copy of it: no fence, as long as the connection still waits for it
-        let kept = sqlx::query_scalar!(
-            r#"WITH moved AS (
-                   UPDATE connection SET state = 'granted' WHERE id = $1 AND job_id = $2 AND state = 'coded' RETURNING id),
-               gone AS (
-                   DELETE FROM vault.connection_secret s USING moved
-                   WHERE s.connection_id = moved.id AND s.field IN ('code', 'verifier')),
-               stored AS (
-                   INSERT INTO vault.connection_secret (connection_id, field, key_id, sealed)
-                   SELECT id, 'grant', $3, $4 FROM moved),
-               closed AS (
-                   UPDATE remote_call SET verdict = 'ok', finished_at = ledger_now() WHERE call_id = $5 AND verdict IS NULL)
-               SELECT EXISTS (SELECT FROM moved) AS "kept!""#,
-            it.id,
-            self.claim.job_id,
-            self.ring.sealing_key(),
-            &sealed,
-            begun.call,
-        )
-        .fetch_one(&self.ledger.pool)
-        .await
-        .map_err(LedgerError::from)?;
-        if kept { Ok(()) } else { Err(JobError::Fenced) }
+        let (ledger, connection, call) = (self.ledger.clone(), it.id, begun.call);
+        let (job, key) = (self.claim.job_id, self.ring.sealing_key().to_owned());
+        // the only copy of it: told until it is heard
+        let keep = move || {
+            let (ledger, key, sealed) = (ledger.clone(), key.clone(), sealed.clone());
+            async move { ledger.keep_grant(connection, job, &key, &sealed, call).await }
+        };
+        if until_heard(keep).await? { Ok(()) } else { Err(JobError::Fenced) }
     }
 
     async fn not_granted(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError> {
@@ -239,6 +261,9 @@ impl Connections for ClaimedConnections<'_> {
         let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
         let it = &Standing { stage: Stage::Granted, ..it.clone() };
         self.hold(&mut tx, it).await?;
+        if is_being_deleted(&mut tx, it.id, offers.subject_id.as_deref()).await? {
+            return Err(JobError::Refused(freeze::deleting()));
+        }
         let mut found: Vec<Offer> = offers.offered.into_iter().map(|offered| offered.offer).collect();
         ours(&mut tx, it.workspace_id, &mut found, false).await?;
         sqlx::query!(
@@ -260,7 +285,7 @@ impl Connections for ClaimedConnections<'_> {
         let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
         let held = self.hold(&mut tx, it).await?;
         let subject = offers.subject_id.as_deref().or(held.subject_id.as_deref());
-        if is_being_revoked(&mut tx, &it.platform, subject).await? {
+        if is_being_revoked(&mut tx, &it.platform, subject, &held.chosen).await? {
             return Ok(Taken::NotNow);
         }
         let (mut found, mut own): (Vec<Offer>, HashMap<String, Option<SecretString>>) = Default::default();
@@ -268,7 +293,6 @@ impl Connections for ClaimedConnections<'_> {
             own.insert(offer.key(), token);
             found.push(offer);
         }
-        lock_accounts(&mut tx, &held.chosen).await?;
         found.retain(|offer| held.wants(offer));
         found.extend(held.lost(&found));
         ours(&mut tx, it.workspace_id, &mut found, true).await?;

@@ -78,6 +78,9 @@ pub enum Refusal {
     /// It is not any more what was looked at.
     #[error("somebody changed it since this form was opened; look at the post, then open the form again")]
     Overtaken,
+    /// Whoever disconnected an account was promised that its access is taken back.
+    #[error("it takes back the access of an account that was disconnected, and goes on until that is done")]
+    Promised,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),

@@ -247,7 +247,8 @@ fn weight(refusal: &Refusal) -> u8 {
         | Refusal::Follows
         | Refusal::Unapproved
         | Refusal::Unseen
-        | Refusal::Overtaken => 3,
+        | Refusal::Overtaken
+        | Refusal::Promised => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,
         Refusal::Missing => 0,

@@ -19,6 +19,7 @@ pub(super) async fn freeze(
     id: Uuid,
     of: &Subject<'_>,
 ) -> Result<Vec<Uuid>, LedgerError> {
+    end_connections(tx, of).await?;
     let accounts = sqlx::query_scalar!(
         r#"SELECT id FROM account
            WHERE (subject_id = $1 AND platform = ANY ($2) OR lower(subject_email) = lower($3) OR id = ANY ($4))
@@ -43,11 +44,45 @@ pub(super) async fn freeze_again(
     id: Uuid,
     accounts: &[Uuid],
 ) -> Result<Vec<Uuid>, LedgerError> {
+    end_connections(tx, &Subject { accounts, ..Subject::default() }).await?;
     let there =
         sqlx::query_scalar!("SELECT id FROM account WHERE id = ANY ($1) ORDER BY id FOR UPDATE", accounts);
     let there = there.fetch_all(&mut **tx).await?;
     cover(tx, id, &there).await?;
     Ok(there)
+}
+
+/// Why nothing more is connected of somebody.
+pub(super) fn deleting() -> Failure {
+    Failure::new(Class::Permanent, "deleting", "all that is known of whoever granted it is being deleted")
+}
+
+/// Ends what the same people have on its way to being connected: it was begun before. Whoever connects holds the connection
+/// before the accounts, and so does this. What is secret of it is shredded by whoever may enter the vault.
+async fn end_connections(tx: &mut PgTransaction<'_>, of: &Subject<'_>) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"UPDATE connection c SET state = 'refused', why = $6, ended_at = ledger_now()
+           WHERE c.ended_at IS NULL AND ($5::uuid IS NULL OR c.workspace_id = $5)
+             AND (c.subject_id = $1 AND c.platform = ANY ($2)
+                  OR EXISTS (
+                      SELECT FROM account a
+                      WHERE (a.subject_id = $1 AND a.platform = ANY ($2) OR lower(a.subject_email) = lower($3)
+                             OR a.id = ANY ($4))
+                        AND ($5 IS NULL OR a.workspace_id = $5)
+                        AND (c.subject_id = a.subject_id
+                             AND (c.platform = a.platform OR c.platform = ANY ($2) AND a.platform = ANY ($2))
+                             OR c.offers @> jsonb_build_array(
+                                 jsonb_build_object('platform', a.platform, 'external_id', a.external_id)))))"#,
+        of.meta_user_id,
+        &META.map(str::to_owned),
+        of.email,
+        of.accounts,
+        of.workspace_id,
+        kept(&deleting()),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn cover(tx: &mut PgTransaction<'_>, id: Uuid, accounts: &[Uuid]) -> Result<(), LedgerError> {

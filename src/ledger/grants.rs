@@ -16,15 +16,23 @@ pub(super) async fn lock(tx: &mut PgConnection, platform: &str, subject: &str) -
     Ok(())
 }
 
-/// The same, of the grant that an account rests on; of somebody who is not known there is none.
+/// The lock of an account at its network: two workspaces that connect it at once go one after the other, and so does
+/// whoever takes its access back where nobody knows who granted it.
+pub(super) async fn lock_account(tx: &mut PgConnection, key: &str) -> Result<(), LedgerError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 8))", key).execute(tx).await?;
+    Ok(())
+}
+
+/// Both, of the grant that an account rests on; of somebody who is not known there is only the account's.
 pub(super) async fn lock_of(tx: &mut PgConnection, account: Uuid) -> Result<(), LedgerError> {
-    let row = sqlx::query!("SELECT platform, subject_id FROM account WHERE id = $1", account)
+    let row = sqlx::query!("SELECT platform, external_id, subject_id FROM account WHERE id = $1", account)
         .fetch_optional(&mut *tx)
         .await?;
-    match row.and_then(|row| row.subject_id.map(|subject| (row.platform, subject))) {
-        Some((platform, subject)) => lock(tx, &platform, &subject).await,
-        None => Ok(()),
+    let Some(row) = row else { return Ok(()) };
+    if let Some(subject) = &row.subject_id {
+        lock(&mut *tx, &row.platform, subject).await?;
     }
+    lock_account(tx, &format!("{}/{}", row.platform, row.external_id)).await
 }
 
 /// Writes down what a network has said to the wish that a grant be taken back.

@@ -4,7 +4,8 @@ use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jobs::{
-    contract::{Class, Failure},
+    contract::{Class, Failure, Job},
+    disconnect::Disconnect,
     machine::State,
 };
 use serde_json::json;
@@ -345,6 +346,9 @@ async fn cancel(tx: &mut PgConnection, row: &JobRow) -> Result<Result<(), Refusa
     }
     if row.state.is_over() {
         return Ok(Err(Refusal::Over(row.state.word().to_owned())));
+    }
+    if row.kind == Disconnect::KIND {
+        return Ok(Err(Refusal::Promised));
     }
     // who has the claim has the job: a worker that is about to take it waits, and finds it gone
     let taken = sqlx::query!(

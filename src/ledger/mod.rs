@@ -42,6 +42,7 @@ pub mod origin;
 pub mod orphans;
 mod pair;
 pub mod parting;
+mod partings;
 pub mod passes;
 pub mod pauses;
 pub mod people;
@@ -93,7 +94,7 @@ use pool::{Plans, Pool};
 pub use claims::{Back, Claim, Claimed, PutBack};
 pub use connecting::ClaimedConnections;
 pub use keyring::{KeyRing, Sealer};
-pub use parting::ClaimedPartings;
+pub use partings::ClaimedPartings;
 pub use removals::ClaimedTakeDowns;
 
 /// The longest that a connection which is taken or given back may need to answer.

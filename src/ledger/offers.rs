@@ -5,10 +5,10 @@ use chrono::{DateTime, Utc};
 use jobs::connections::{Granted, Missing, Offer};
 use secrecy::SecretString;
 use serde_json::json;
-use sqlx::{PgConnection, PgTransaction};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{LedgerError, grants, vault::TokenPair};
+use super::{LedgerError, deletions::META, grants, vault::TokenPair};
 
 /// The most accounts that a workspace may have: as many as its page shows.
 const MOST_ACCOUNTS: i64 = 500;
@@ -34,31 +34,61 @@ pub(super) fn pair(granted: &Granted, own: Option<SecretString>) -> TokenPair {
     }
 }
 
-/// Whether access that this person granted is being taken back at this moment: a new one would go with it.
+/// Whether access that this person granted, or that one of these accounts rests on, is being taken back at this moment: a
+/// new one would go with it. Whoever takes it back waits from here on until the transaction is over.
 pub(super) async fn is_being_revoked(
     tx: &mut PgConnection,
     platform: &str,
     subject: Option<&str>,
+    keys: &[String],
 ) -> Result<bool, LedgerError> {
-    let Some(subject) = subject else { return Ok(false) };
-    grants::lock(tx, platform, subject).await?;
+    if let Some(subject) = subject {
+        grants::lock(&mut *tx, platform, subject).await?;
+    }
+    lock_accounts(&mut *tx, keys).await?;
     let open = sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM remote_call c JOIN account a ON a.id = c.account_id
-               WHERE c.kind = 'revoke' AND c.verdict IS NULL AND c.deadline_at > ledger_now() AND a.subject_id = $1
-                 AND (a.platform = 'tiktok') = ($2 = 'tiktok')) AS "open!""#,
+               WHERE c.kind = 'revoke' AND c.verdict IS NULL AND c.deadline_at > ledger_now()
+                 AND (a.platform || '/' || a.external_id = ANY ($3)
+                      OR a.subject_id = $1
+                         AND (a.platform = $2 OR a.platform = ANY ($4) AND $2 = ANY ($4)))) AS "open!""#,
         subject,
         platform,
+        keys,
+        &META.map(str::to_owned),
     );
     Ok(open.fetch_one(tx).await?)
 }
 
-/// Two workspaces that connect the same account at once go one after the other, in one order for all.
-pub(super) async fn lock_accounts(tx: &mut PgTransaction<'_>, keys: &[String]) -> Result<(), LedgerError> {
+/// Whether all that is known of whoever granted it is to be deleted since this was begun. Before the network has said who that
+/// is, no request could find it.
+pub(super) async fn is_being_deleted(
+    tx: &mut PgConnection,
+    connection: Uuid,
+    subject: Option<&str>,
+) -> Result<bool, LedgerError> {
+    let asked = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM connection c
+               JOIN account a ON a.subject_id = $2
+                             AND (a.platform = c.platform OR a.platform = ANY ($3) AND c.platform = ANY ($3))
+               JOIN deletion_request r ON r.id = a.deletion_id
+               WHERE c.id = $1 AND r.received_at >= c.created_at
+                 AND (r.workspace_id IS NULL OR r.workspace_id = c.workspace_id)) AS "asked!""#,
+        connection,
+        subject,
+        &META.map(str::to_owned),
+    );
+    Ok(asked.fetch_one(tx).await?)
+}
+
+/// All of them in one order for all.
+async fn lock_accounts(tx: &mut PgConnection, keys: &[String]) -> Result<(), LedgerError> {
     let mut keys = keys.to_vec();
     keys.sort();
     for key in keys {
-        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 8))", key).execute(&mut **tx).await?;
+        grants::lock_account(&mut *tx, &key).await?;
     }
     Ok(())
 }

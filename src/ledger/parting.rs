@@ -1,33 +1,23 @@
-//! Disconnecting accounts: wished at the door or told by a network, carried out by a job of its own. The account rests from
-//! the wish on; its token goes last, in the statement that records how.
+//! Disconnecting accounts: wished at the door or told by a network. The account rests from the wish on; what carries it out
+//! is `partings`' business.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
-    connections::{Farewell, Logged, Parting, Partings},
-    contract::{Job, JobError},
-    desk::Account as Named,
+    contract::{Class, Failure, Job},
     disconnect::Disconnect,
-    forgetting::Revocation,
     hint::Hint,
 };
-use secrecy::SecretString;
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    Claim, KeyRing, Ledger, LedgerError,
+    Ledger, LedgerError,
     accounts::{Account, By, lock_accounts},
     audit::{self, Action, Entry},
-    claims::interval,
     deletions::META,
-    grants,
     idempotency::{Answer, Asked, Once},
-    telling::until_heard,
-    vault::VaultError,
+    settle::kept,
 };
 
 /// What people read of an account, and of its posts, from then on.
@@ -74,6 +64,16 @@ pub enum Whose<'a> {
     Meta(&'a str),
 }
 
+impl<'a> Whose<'a> {
+    /// The account's id at TikTok, and the person's at Meta.
+    const fn ids(self) -> (Option<&'a str>, Option<&'a str>) {
+        match self {
+            Self::Tiktok(id) => (Some(id), None),
+            Self::Meta(id) => (None, Some(id)),
+        }
+    }
+}
+
 impl Ledger {
     /// Disconnects an account, as a deed of whose ledger this is: it rests at once, its posts are told, and a job takes its
     /// access back. Who wishes it again gets the same.
@@ -96,18 +96,21 @@ impl Ledger {
             Once::Before(answer) => return Ok(Once::Before(answer)),
             Once::KeyReused => return Ok(Once::KeyReused),
         };
+        end_choices(&mut tx, wish.workspace_id, wish.account_id).await?;
         let actor = self.who().actor;
         let due = sqlx::query!(
             r#"WITH it AS (
                    UPDATE account
                    SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_by = $4,
-                       disconnected_how = $5, parting = 'asked'
+                       disconnected_how = $5, parting = 'asked', refresh_asked_at = NULL
                    WHERE id = $1 AND workspace_id = $2 AND state NOT IN ('frozen', 'erased') AND parting IS NULL
                    RETURNING id, workspace_id),
                rested AS (
                    -- an epoch is left out for what is told here: whoever holds the job may tell of its own
                    UPDATE job SET standing = 'paused', epoch = job.epoch + 2
                    FROM it WHERE job.account_id = it.id AND job.kind = 'publish'
+                     -- what has to be approved first goes on waiting for that
+                     AND job.standing <> 'waits'
                      -- what was committed is still asked about
                      AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
                                        AND p.state = 'waiting' AND p.handle_state = 'spent')
@@ -152,7 +155,8 @@ impl Ledger {
     }
 
     /// A network says that access was taken away there, at that time. Accounts that were connected again since stay as they
-    /// are, and told again it changes nothing more. Returns the jobs that may run now.
+    /// are, and told again it changes nothing more. Where it does not say when, nobody knows whether they were: then it is
+    /// asked what is left of their access. Returns the jobs that may run now.
     ///
     /// # Errors
     /// The ledger is away; nothing was taken in.
@@ -161,32 +165,48 @@ impl Ledger {
         whose: Whose<'_>,
         at: Option<DateTime<Utc>>,
     ) -> Result<Vec<Hint>, LedgerError> {
-        self.kept_by_day(|| self.access_removed_once(whose, at)).await
+        match at {
+            Some(at) => self.kept_by_day(|| self.access_removed_once(whose, at)).await,
+            None => self.examine_soon(whose).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// Brings the turn of these accounts' access forward.
+    async fn examine_soon(&self, whose: Whose<'_>) -> Result<(), LedgerError> {
+        let (tiktok, meta) = whose.ids();
+        sqlx::query!(
+            r#"UPDATE account SET refresh_due_at = ledger_now()
+               WHERE (platform = 'tiktok' AND external_id = $1 OR platform = ANY ($3) AND subject_id = $2)
+                 AND state IN ('active', 'paused') AND parting IS NULL"#,
+            tiktok,
+            meta,
+            &META.map(str::to_owned),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     async fn access_removed_once(
         &self,
         whose: Whose<'_>,
-        at: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
     ) -> Result<Vec<Hint>, LedgerError> {
-        let (tiktok, meta) = match whose {
-            Whose::Tiktok(id) => (Some(id), None),
-            Whose::Meta(id) => (None, Some(id)),
-        };
+        let (tiktok, meta) = whose.ids();
         let mut tx = self.pool.begin().await?;
         let rows = sqlx::query!(
             r#"WITH it AS (
                    UPDATE account
                    SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_how = 'network',
-                       parting = 'asked'
+                       parting = 'asked', refresh_asked_at = NULL
                    WHERE (platform = 'tiktok' AND external_id = $1 OR platform = ANY ($5) AND subject_id = $2)
                      AND state NOT IN ('frozen', 'erased') AND parting IS NULL
                      -- networks tell their time in whole seconds
-                     AND date_trunc('second', connected_at) <= coalesce($4, ledger_now())
+                     AND date_trunc('second', connected_at) <= $4
                    RETURNING id, workspace_id),
                rested AS (
                    UPDATE job SET standing = 'paused', epoch = job.epoch + 2
-                   FROM it WHERE job.account_id = it.id AND job.kind = 'publish'
+                   FROM it WHERE job.account_id = it.id AND job.kind = 'publish' AND job.standing <> 'waits'
                      AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
                                        AND p.state = 'waiting' AND p.handle_state = 'spent')
                    RETURNING job.id, job.publication_id, job.epoch),
@@ -237,146 +257,22 @@ impl Ledger {
         };
         audit::record(tx, &entry).await
     }
-
-    /// Shreds an account's access in the statement that records how it was parted from it. Nothing happens where the account
-    /// was connected anew meanwhile, or parted before.
-    async fn part(
-        &self,
-        account: Uuid,
-        asked_at: DateTime<Utc>,
-        call: Option<Uuid>,
-        how: Farewell,
-    ) -> Result<(), LedgerError> {
-        sqlx::query!(
-            r#"WITH parted AS (
-                   UPDATE account
-                   SET parting = $4::text::parting_state, token_generation = token_generation + 1, token_expires_at = NULL,
-                       renewable = false, renewable_until = NULL, data_access_expires_at = NULL, missing_scopes = '{}',
-                       refresh_state = 'idle', refresh_call = NULL
-                   WHERE id = $1 AND parting = 'asked' AND disconnected_at = $2
-                   RETURNING id),
-               shredded AS (DELETE FROM vault.token t USING parted WHERE t.account_id = parted.id)
-               UPDATE remote_call c
-               SET verdict = CASE WHEN c.call_id = $3 THEN 'ok' ELSE 'ambiguous' END::call_verdict,
-                   finished_at = ledger_now()
-               FROM parted WHERE c.account_id = parted.id AND c.kind IN ('revoke', 'refresh') AND c.verdict IS NULL"#,
-            account,
-            asked_at,
-            call,
-            how.word(),
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
 }
 
-/// Accounts that are disconnected, as the holder of one claim may touch them.
-pub struct ClaimedPartings<'a> {
-    ledger: &'a Ledger,
-    ring: &'a KeyRing,
-    claim: Claim,
-}
-
-impl<'a> ClaimedPartings<'a> {
-    /// What the holder of `claim` may do.
-    pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim) -> Self {
-        Self { ledger, ring, claim }
-    }
-}
-
-#[async_trait]
-impl Partings for ClaimedPartings<'_> {
-    async fn look(&self, account: Uuid) -> Result<Option<Parting>, JobError> {
-        let row = sqlx::query!(
-            r#"SELECT a.id, a.platform, a.external_id, a.subject_id, a.disconnected_at AS "asked_at!",
-                      a.disconnected_how = 'network' AS "told!", ledger_now() AS "now!",
-                      a.refresh_state <> 'idle'
-                      OR EXISTS (SELECT FROM publication p
-                                 WHERE p.account_id = a.id
-                                   AND (p.state IN ('armed', 'unknown') OR p.state = 'waiting' AND p.handle_state = 'spent'))
-                          AS "busy!"
-               FROM account a
-               -- what is being deleted is parted from its access by that
-               WHERE a.id = $1 AND a.parting = 'asked' AND a.state NOT IN ('frozen', 'erased')"#,
-            account,
-        )
-        .fetch_optional(&self.ledger.pool)
-        .await
-        .map_err(LedgerError::from)?;
-        Ok(row.map(|row| Parting {
-            account: Named { id: row.id, platform: row.platform, external_id: row.external_id },
-            subject_id: row.subject_id,
-            told: row.told,
-            busy: row.busy,
-            asked_at: row.asked_at,
-            now: row.now,
-        }))
-    }
-
-    async fn tokens(&self, it: &Parting) -> Result<Vec<SecretString>, JobError> {
-        let opened = self.ledger.tokens_of_grant(self.ring, it.account.id, &it.account.platform).await;
-        opened.map_err(VaultError::into_job_error)
-    }
-
-    async fn log(&self, it: &Parting, limit: Duration) -> Result<Logged, JobError> {
-        let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
-        if let Some(subject) = &it.subject_id {
-            grants::lock(&mut tx, &it.account.platform, subject).await?;
-        }
-        let row = sqlx::query!(
-            r#"WITH fence AS MATERIALIZED (
-                   SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
-               it AS MATERIALIZED (
-                   SELECT id, workspace_id, platform, external_id, subject_id FROM account
-                   WHERE id = $4 AND parting = 'asked' AND disconnected_at = $5 AND EXISTS (SELECT FROM fence) FOR SHARE),
-               shared AS MATERIALIZED (
-                   SELECT 1 AS one FROM it JOIN account o ON o.id <> it.id
-                   WHERE o.parting IS NULL AND o.state IN ('active', 'paused', 'reconnect')
-                     AND (o.platform = it.platform AND o.external_id = it.external_id
-                          OR it.platform = ANY ($8) AND o.platform = ANY ($8)
-                             AND (o.subject_id = it.subject_id
-                                  -- who granted it nobody wrote down: it may be the same person
-                                  OR o.workspace_id = it.workspace_id AND (o.subject_id IS NULL OR it.subject_id IS NULL)))
-                   UNION ALL
-                   SELECT 1 FROM it JOIN connection c ON c.subject_id = it.subject_id
-                   WHERE c.ended_at IS NULL AND c.expires_at > ledger_now()
-                     AND (c.platform = ANY ($8)) = (it.platform = ANY ($8))),
-               logged AS (
-                   INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
-                   SELECT $6, id, $1, $2, $3, 'revoke', ledger_now() + $7 FROM it WHERE NOT EXISTS (SELECT FROM shared)
-                   RETURNING call_id)
-               SELECT (SELECT call_id FROM logged) AS call_id FROM it"#,
-            self.claim.job_id,
-            self.claim.epoch,
-            self.claim.worker_inc,
-            it.account.id,
-            it.asked_at,
-            Uuid::now_v7(),
-            interval(limit),
-            &META.map(str::to_owned),
-        )
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(LedgerError::from)?;
-        tx.commit().await.map_err(LedgerError::from)?;
-        let row = row.ok_or(JobError::Fenced)?;
-        Ok(row.call_id.map_or(Logged::Shared, Logged::Call))
-    }
-
-    async fn part(&self, it: &Parting, call: Option<Uuid>, how: Farewell) -> Result<(), JobError> {
-        let (ledger, account, asked_at) = (self.ledger.clone(), it.account.id, it.asked_at);
-        tracing::info!(%account, how = how.word(), "an account was parted from its access");
-        let tell = move || {
-            let ledger = ledger.clone();
-            async move { ledger.part(account, asked_at, call, how).await }
-        };
-        Ok(until_heard(tell).await?)
-    }
-
-    async fn not_revoked(&self, call: Uuid, said: &Revocation) -> Result<(), JobError> {
-        let mut connection = self.ledger.pool.acquire().await.map_err(LedgerError::from)?;
-        grants::close_call(&mut connection, call, said).await?;
-        Ok(())
-    }
+/// Ends what somebody chose to connect before this wish and no worker has connected yet: the later word counts. Whoever
+/// connects holds the choice before the account, and so does this.
+async fn end_choices(tx: &mut PgConnection, workspace_id: Uuid, account: Uuid) -> Result<(), LedgerError> {
+    let why = Failure::new(Class::Permanent, "disconnected", BY_STAFF);
+    sqlx::query!(
+        "UPDATE connection SET state = 'refused', why = $3, ended_at = ledger_now()
+         WHERE workspace_id = $1 AND state = 'chosen' AND ended_at IS NULL
+           AND chosen @> ARRAY[(SELECT a.platform || '/' || a.external_id FROM account a
+                                WHERE a.id = $2 AND a.workspace_id = $1)]",
+        workspace_id,
+        account,
+        kept(&why),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }

@@ -88,7 +88,8 @@ impl Renewals for ClaimedRenewals<'_> {
                LEFT JOIN vault.token access ON access.account_id = a.id AND access.field = 'access'
                LEFT JOIN vault.token refresh ON refresh.account_id = a.id AND refresh.field = 'refresh'
                LEFT JOIN remote_call c ON c.call_id = a.refresh_call AND c.verdict IS NULL
-               WHERE a.id = $1"#,
+               -- nothing renews what is to be taken back
+               WHERE a.id = $1 AND a.parting IS NULL"#,
             account,
         )
         .fetch_optional(&self.ledger.pool)
@@ -245,10 +246,11 @@ impl Renewals for ClaimedRenewals<'_> {
                broken AS (
                    UPDATE account
                    SET refresh_state = 'idle', refresh_call = NULL, refresh_asked_at = NULL, state = 'reconnect',
-                       state_reason = $8
+                       -- whoever disconnected it has said why it rests
+                       state_reason = CASE WHEN parting IS NULL THEN $8 ELSE state_reason END
                    WHERE id = $4 AND refresh_call = $5 AND token_generation = $6 AND state NOT IN ('frozen', 'erased')
                      AND EXISTS (SELECT FROM fence)
-                   RETURNING id),
+                   RETURNING id, parting),
                closed AS (
                    UPDATE remote_call c
                    SET verdict = 'definite_no', finished_at = ledger_now(), remote_code = $7, remote_message = $8
@@ -258,7 +260,7 @@ impl Renewals for ClaimedRenewals<'_> {
                    FROM broken WHERE job.account_id = broken.id AND job.kind = 'publish' AND job.standing = 'active'
                      AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
                                        AND p.state = 'waiting' AND p.handle_state = 'spent'))
-               SELECT id FROM broken"#,
+               SELECT id FROM broken WHERE parting IS NULL"#,
             self.claim.job_id,
             self.claim.epoch,
             self.claim.worker_inc,

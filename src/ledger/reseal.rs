@@ -1,11 +1,11 @@
-//! Moving every token under the first key of the ring, beside the work that goes on.
+//! Moving every token under the first key of the ring, and what connections on their way keep, beside the work that goes on.
 //!
 //! Which key a token is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
 //! is written only where it is still what was read: a refresh that came in between has sealed its own.
 
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, keyring::KeyError, vault::row_name};
+use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name};
 
 /// How far a walk over all tokens has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,18 +60,52 @@ struct Columns {
 }
 
 impl Ledger {
-    /// How many tokens there are, and how many of them are not sealed under the first key of the ring.
+    /// How many tokens there are, those of connections on their way among them, and how many of them are not sealed under the
+    /// first key of the ring.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(u64, u64), LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE key_id <> $1) AS "otherwise!" FROM vault.token"#,
+            r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE key_id <> $1) AS "otherwise!"
+               FROM (SELECT key_id FROM vault.token UNION ALL SELECT key_id FROM vault.connection_secret) kept"#,
             ring.sealing_key(),
         )
         .fetch_one(&self.pool)
         .await?;
         Ok((row.all.unsigned_abs(), row.otherwise.unsigned_abs()))
+    }
+
+    /// Seals what connections on their way keep under the first key of the ring, and tells how much that was. There is little
+    /// of it: all at once. What does not open stays as it is, and ends with its connection.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn reseal_connections(&self, ring: &KeyRing) -> Result<u64, LedgerError> {
+        let rows = sqlx::query!(
+            "SELECT connection_id, field, sealed FROM vault.connection_secret WHERE key_id <> $1",
+            ring.sealing_key(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut resealed = 0;
+        for row in rows {
+            let name = connections::row_name(row.connection_id, &row.field);
+            let Ok(opened) = ring.open(&row.sealed, &name) else { continue };
+            let done = sqlx::query!(
+                "UPDATE vault.connection_secret SET key_id = $3, sealed = $4
+                 WHERE connection_id = $1 AND field = $2 AND sealed = $5",
+                row.connection_id,
+                row.field,
+                ring.sealing_key(),
+                ring.seal(&opened, &name),
+                row.sealed,
+            )
+            .execute(&self.pool)
+            .await?;
+            resealed += done.rows_affected();
+        }
+        Ok(resealed)
     }
 
     /// Seals up to `most` tokens behind `after` anew, those that are not sealed under the first key.

@@ -14,9 +14,10 @@ pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The ledger has heard it, and refused it.
-pub(super) async fn until_heard<F>(tell: impl Fn() -> F + Send + 'static) -> Result<(), LedgerError>
+pub(super) async fn until_heard<T, F>(tell: impl Fn() -> F + Send + 'static) -> Result<T, LedgerError>
 where
-    F: Future<Output = Result<(), LedgerError>> + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = Result<T, LedgerError>> + Send + 'static,
 {
     let telling = tokio::spawn(async move {
         loop {

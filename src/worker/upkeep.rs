@@ -1,7 +1,7 @@
-//! Sees to it that accounts' access is renewed in time, and that every deletion goes on: makes the job of each whose turn
-//! it is. And ends the connections that nobody went on with, with everything secret of them.
+//! Sees to it that accounts' access is renewed in time, that access which is to be taken back is, and that every deletion
+//! goes on: makes the job of each whose turn it is. And ends the connections that nobody went on with, with everything secret of them.
 //!
-//! Both are found by their state, never by a message: whatever becomes of a job, the turn comes again.
+//! All are found by their state, never by a message: whatever becomes of a job, the turn comes again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +23,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
         }
         end_connections(&worker).await;
         while renew(&worker).await && !worker.stop.is_cancelled() {}
+        mend_partings(&worker).await;
         mend_deletions(&worker).await;
     }
 }
@@ -49,6 +50,22 @@ async fn renew(worker: &Worker) -> bool {
         Err(error) => {
             tracing::warn!(%error, "whose access ends could not be looked for; it is tried again");
             false
+        }
+    }
+}
+
+async fn mend_partings(worker: &Worker) {
+    match worker.in_time(worker.parts.duties.mend_partings()).await {
+        Ok(0) => {}
+        Ok(jobs) => {
+            tracing::info!(
+                jobs,
+                "gave a job to accounts whose access is to be taken back, and that had lost theirs"
+            );
+            worker.due.notify_one();
+        }
+        Err(error) => {
+            tracing::warn!(%error, "disconnected accounts could not be looked for; it is tried again")
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use jobs::failpoint::Point;
+use postroom::ledger::{Ledger, Role, accounts::NewAccount, vault::TokenPair};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -14,7 +15,7 @@ use sha2::Sha256;
 use crate::{
     connect::{Person, key, page, shown, token},
     harness::{FACEBOOK, System, TIKTOK, eventually},
-    support::Door,
+    support::{Door, ring},
 };
 
 const ID: &str = "104000000000951";
@@ -138,6 +139,122 @@ async fn access_that_others_rest_on_is_taken_back_with_the_last_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dialog_that_nobody_goes_on_with_only_puts_off_that_access_is_taken_back() {
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    // the same person goes through the dialog again, and leaves the page where something is to be chosen
+    let staff = Person::admin(&system).await;
+    let at = staff.goes(FACEBOOK, &[ID], &[]).await;
+    staff.rests(&at).await;
+    disconnect(&system, &id).await;
+    eventually("the job to wait", || async {
+        let waits = "SELECT count(*) FROM attempt WHERE outcome = 'waiting' AND reason = 'the same person is connecting accounts'";
+        let waits = system.database.count(waits).await;
+        if waits > 0 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (2, 0), "nothing is lost meanwhile");
+    for late in [
+        "UPDATE connection SET expires_at = ledger_now() WHERE ended_at IS NULL",
+        "UPDATE job SET run_at = ledger_now(), epoch = epoch + 1 WHERE kind = 'disconnect'",
+    ] {
+        sqlx::query(late).execute(&system.database.pool).await.unwrap();
+    }
+    parted(&system, ID, "revoked").await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_chosen_before_an_account_was_disconnected_does_not_connect_it_again() {
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    let staff = Person::admin(&system).await;
+    let at = staff.goes(FACEBOOK, &[ID], &[]).await;
+    let text = staff.rests(&at).await;
+    let pause = json!({ "reason": "until the test goes on" });
+    system.api(Method::POST, "/api/v1/queues/connect/pause", Some(&pause)).await;
+    assert_eq!(staff.chooses(&at, &text, &[&key(FACEBOOK, ID)]).await.status, 303);
+    disconnect(&system, &id).await;
+    parted(&system, ID, "revoked").await;
+    system.api(Method::POST, "/api/v1/queues/connect/resume", None).await;
+    eventually("the choice to be passed over", || async {
+        let left = system.database.count("SELECT count(*) FROM job WHERE kind = 'connect'").await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} jobs")) }
+    })
+    .await;
+    assert!(staff.rests(&at).await.contains("was disconnected after it was chosen"));
+    assert_eq!(shown(&system, ID).await.unwrap()["disconnected"]["access"], "revoked");
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+    let secrets = "SELECT count(*) FROM vault.connection_secret";
+    eventually("what the dialog gave to be shredded", || async {
+        let left = system.database.count(secrets).await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} secrets")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_access_is_taken_back_while_what_needs_it_may_be_on_the_wire() {
+    // I9
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    let wish = json!({
+        "caption": "nobody knows yet", "kind": "post", "targets": [{ "account_id": id }],
+        "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" },
+    });
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    let sent = "UPDATE publication SET state = 'unknown', quarantine_until = ledger_now() + interval '1 day',
+                                       next_check_at = ledger_now() + interval '1 day'
+                WHERE account_id::text = $1";
+    sqlx::query(sent).bind(&id).execute(&system.database.pool).await.unwrap();
+    disconnect(&system, &id).await;
+    let waited = async |times: i64| {
+        eventually("the job to wait", || async {
+            let waits = "SELECT count(*) FROM attempt WHERE outcome = 'waiting' AND reason = 'what is on its way to the network is waited for'";
+            let waits = system.database.count(waits).await;
+            if waits >= times { Ok(waits) } else { Err(format!("{waits} times")) }
+        })
+        .await
+    };
+    let before = waited(1).await;
+    let long =
+        "UPDATE account SET disconnected_at = disconnected_at - interval '1 hour' WHERE parting = 'asked'";
+    sqlx::query(long).execute(&system.database.pool).await.unwrap();
+    waited(before + 2).await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (2, 0), "however long it takes");
+    let over = "UPDATE publication SET quarantine_until = ledger_now() WHERE account_id::text = $1";
+    sqlx::query(over).bind(&id).execute(&system.database.pool).await.unwrap();
+    parted(&system, ID, "revoked").await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_to_disconnect_is_not_cancelled_and_one_that_lost_its_job_gets_another() {
+    let system = start(1).await;
+    let id = connected(&system, ID).await;
+    let pause = json!({ "reason": "until the test goes on" });
+    system.api(Method::POST, "/api/v1/queues/disconnect/pause", Some(&pause)).await;
+    disconnect(&system, &id).await;
+    let job = "SELECT id::text FROM job WHERE kind = 'disconnect'";
+    let lost: String = sqlx::query_scalar(job).fetch_one(&system.database.pool).await.unwrap();
+    let (status, refused) = system.api(Method::POST, &format!("/api/v1/jobs/{lost}/cancel"), None).await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("goes on until that is done"), "{refused}");
+    sqlx::query("DELETE FROM job WHERE kind = 'disconnect'").execute(&system.database.pool).await.unwrap();
+    eventually("another job", || async {
+        let found: Option<String> =
+            sqlx::query_scalar(job).fetch_optional(&system.database.pool).await.unwrap();
+        if found.as_ref().is_some_and(|found| *found != lost) { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    system.api(Method::POST, "/api/v1/queues/disconnect/resume", None).await;
+    parted(&system, ID, "revoked").await;
+    no_jobs(&system).await;
+    assert_eq!((tokens(&system, &id).await, asked(&system).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_disconnects_from_the_console_and_nobody_else() {
     let system = start(1).await;
     let account = json!({
@@ -223,6 +340,80 @@ async fn a_grant_whose_token_has_ended_is_taken_back_by_the_app() {
         "SELECT count(*) FROM remote_call WHERE kind = 'revoke' AND verdict = 'ok' AND remote_code IS NULL";
     assert_eq!(system.database.count(said).await, 1, "the app was told that it is gone");
     system.every_call_was_logged_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_no_good_any_more_do_not_prove_that_the_grant_is_gone() {
+    let system = start(1).await;
+    let account = json!({
+        "platform": TIKTOK, "external_id": "open-8", "name": "eight", "access_token": "act-8", "refresh_token": "rft-8",
+    });
+    system.tell("accounts", &account).await;
+    Person::admin(&system).await.connects(TIKTOK, &["open-8"], &[&key(TIKTOK, "open-8")]).await;
+    let other = shown(&system, "open-8").await.unwrap()["id"].as_str().unwrap().to_owned();
+    let ended = json!({ "tiktok": { "code": "access_token_invalid", "http": 401, "effect": false } });
+    system.fault(json!({ "call": "revoke", "fault": ended })).await;
+    let id = system.account(TIKTOK).to_owned();
+    disconnect(&system, &id).await;
+    parted(&system, "sandbox-open-id", "unproved").await;
+    assert_eq!(tokens(&system, &id).await, 0);
+    assert!(
+        Person::admin(&system).await.get("/accounts").await.text.contains("Its owner can remove the app")
+    );
+    system.calm().await;
+    let removed = json!({ "tiktok": { "code": "auth_removed", "http": 401, "effect": false } });
+    system.fault(json!({ "call": "revoke", "fault": removed })).await;
+    disconnect(&system, &other).await;
+    parted(&system, "open-8", "revoked").await;
+    assert_eq!(tokens(&system, &other).await, 0);
+    system.every_call_was_logged_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_whose_access_has_ended_is_taken_back_by_what_renews_it() {
+    let system = start(1).await;
+    let account = json!({
+        "platform": TIKTOK, "external_id": "open-7", "name": "seven", "access_token": "act-7", "refresh_token": "rft-7",
+    });
+    system.tell("accounts", &account).await;
+    Person::admin(&system).await.connects(TIKTOK, &["open-7"], &[&key(TIKTOK, "open-7")]).await;
+    let id = shown(&system, "open-7").await.unwrap()["id"].as_str().unwrap().to_owned();
+    // neither of the two that are kept takes it back
+    let ended = json!({ "tiktok": { "code": "access_token_invalid", "http": 401, "effect": false } });
+    system.fault(json!({ "call": "revoke", "times": 2, "fault": ended })).await;
+    disconnect(&system, &id).await;
+    parted(&system, "open-7", "revoked").await;
+    assert_eq!(tokens(&system, &id).await, 0);
+    let calls = system.control("calls?call=revoke").await;
+    assert_eq!(calls["data"].as_array().unwrap().len(), 3);
+    system.every_call_was_logged_first().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_that_was_asked_for_before_ends_and_says_nothing_of_its_own() {
+    let system = start(1).await;
+    let id = system.account(TIKTOK).to_owned();
+    let pause = json!({ "reason": "until the test goes on" });
+    system.api(Method::POST, "/api/v1/queues/token_refresh/pause", Some(&pause)).await;
+    for _ in 0..2 {
+        let (status, asked) = system.api(Method::POST, &format!("/api/v1/accounts/{id}/refresh"), None).await;
+        assert_eq!(status, 202, "{asked}");
+    }
+    disconnect(&system, &id).await;
+    let wished = "SELECT count(*) FROM account WHERE refresh_asked_at IS NOT NULL";
+    assert_eq!(system.database.count(wished).await, 0);
+    parted(&system, "sandbox-open-id", "revoked").await;
+    system.api(Method::POST, "/api/v1/queues/token_refresh/resume", None).await;
+    eventually("the renewal to end", || async {
+        let left = "SELECT count(*) FROM job WHERE kind = 'token_refresh' AND account_id::text = $1";
+        let left = system.database.count_of(left, &id).await;
+        if left == 0 { Ok(()) } else { Err(format!("{left} jobs")) }
+    })
+    .await;
+    let account = shown(&system, "sandbox-open-id").await.unwrap();
+    assert_eq!(account["state_reason"], "the account was disconnected");
+    let calls = system.control("calls?call=token").await;
+    assert_eq!(calls["data"].as_array().unwrap().len(), 0, "nothing was renewed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -355,6 +546,28 @@ async fn what_meta_did_not_sign_disconnects_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_word_of_no_time_is_only_a_hint_that_access_was_taken_away() {
+    let door = Door::open().await;
+    let account = door.account(FACEBOOK).await;
+    door.account(FACEBOOK).await;
+    let known = "UPDATE account SET refresh_due_at = ledger_now() + interval '1 day'";
+    door.scratch.run(known).await;
+    door.scratch.run(&format!("UPDATE account SET subject_id = '7001' WHERE id = '{account}'")).await;
+    let payload = json!({ "algorithm": "HMAC-SHA256", "user_id": "7001", "profile_id": "7" });
+    let body = format!("signed_request={}", signed("app-secret", &payload));
+    let told = Request::post("/api/deauthorize").header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(door.send(told.body(Body::from(body)).unwrap()).await.status, StatusCode::OK);
+    let parted = "SELECT count(*) FROM account WHERE parting IS NOT NULL OR state <> 'active'";
+    assert_eq!(door.scratch.number(parted).await, 0, "it may have been connected since");
+    let due = "SELECT count(*) FROM account WHERE refresh_due_at <= ledger_now() AND subject_id = '7001'";
+    assert_eq!(door.scratch.number(due).await, 1, "its network is asked");
+    assert_eq!(
+        door.scratch.number("SELECT count(*) FROM account WHERE refresh_due_at > ledger_now()").await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tiktoks_word_that_access_was_removed_shreds_it_without_a_call() {
     let system = start(1).await;
     let id = system.account(TIKTOK).to_owned();
@@ -411,4 +624,73 @@ async fn an_account_is_disconnected_through_the_api_by_its_own_workspace_once() 
     assert_eq!(door.scratch.number("SELECT count(*) FROM job WHERE kind = 'disconnect'").await, 1);
     let nobody = door.request(&Verb::DELETE, "/api/v1/accounts/0193a5b2-7c1e-7d3f-9a4b-5c6d7e8f9a0b");
     assert_eq!(door.send(nobody.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_FOUND);
+}
+
+/// Connects an account again, as whoever goes through its dialog does.
+async fn again(door: &Door, account: &str) {
+    let mut connection = door.scratch.connection().await;
+    let (platform, external_id, name): (String, String, String) =
+        sqlx::query_as("SELECT platform, external_id, name FROM account WHERE id::text = $1")
+            .bind(account)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    let new = NewAccount {
+        workspace_id: door.workspace,
+        platform: &platform,
+        external_id: &external_id,
+        name: &name,
+        token_expires_at: None,
+        defaults: &json!({}),
+        subject_id: None,
+        subject_email: None,
+    };
+    let pair = TokenPair {
+        access: "anew".into(),
+        refresh: None,
+        issued_at: None,
+        expires_at: None,
+        refresh_expires_at: None,
+    };
+    let owner = Ledger::open(&door.scratch.url, Role::Owner, 1).expect("an address");
+    owner.connect(&new, &ring(), &pair).await.expect("it is connected");
+    owner.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_approval_still_waits_once_its_account_is_connected_again() {
+    let door = Door::open().await;
+    let account = door.account(FACEBOOK).await.to_string();
+    for caption in ["approved", "not yet"] {
+        let wish = json!({ "caption": caption, "kind": "post", "targets": [{ "account_id": account }] });
+        assert_eq!(door.post(&wish).await.status, StatusCode::ACCEPTED);
+    }
+    let unapproved =
+        "(SELECT p.id FROM publication p JOIN post ON post.id = p.post_id WHERE post.caption = 'not yet')";
+    door.scratch.run("INSERT INTO approval (post_id) SELECT id FROM post WHERE caption = 'not yet'").await;
+    door.scratch
+        .run(&format!("UPDATE job SET standing = 'waits' WHERE publication_id IN {unapproved}"))
+        .await;
+    let standing = async |standing: &str| {
+        door.scratch
+            .number(&format!("SELECT count(*) FROM job WHERE kind = 'publish' AND standing = '{standing}'"))
+            .await
+    };
+    let still =
+        format!("SELECT count(*) FROM job WHERE standing = 'waits' AND publication_id IN {unapproved}");
+    let path = format!("/api/v1/accounts/{account}");
+    let parting = door.request(&Verb::DELETE, &path).body(Body::empty()).unwrap();
+    assert_eq!(door.send(parting).await.status, StatusCode::ACCEPTED);
+    assert_eq!((standing("paused").await, door.scratch.number(&still).await), (1, 1));
+    again(&door, &account).await;
+    assert_eq!((standing("active").await, door.scratch.number(&still).await), (1, 1));
+    // and so it is where its owner takes the access away at the network
+    door.scratch.run("UPDATE account SET subject_id = '7001'").await;
+    let payload = json!({ "algorithm": "HMAC-SHA256", "user_id": "7001", "issued_at": now() + 60 });
+    let body = format!("signed_request={}", signed("app-secret", &payload));
+    let told = Request::post("/api/deauthorize").header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(door.send(told.body(Body::from(body)).unwrap()).await.status, StatusCode::OK);
+    assert_eq!((standing("paused").await, door.scratch.number(&still).await), (1, 1));
+    again(&door, &account).await;
+    assert_eq!((standing("active").await, door.scratch.number(&still).await), (1, 1));
 }

@@ -267,7 +267,8 @@ impl Operation {
     pub fn call(&self, sandbox: &Sandbox, asked: &Asked, path: String) -> Call {
         let book = sandbox.book();
         let (account, handle) = self.objects(&book.world, asked);
-        let caption = ["message", "caption", "description"]
+        // an exchange has no words: what tells it from another is of which kind it is
+        let caption = ["message", "caption", "description", "grant_type"]
             .iter()
             .find_map(|name| asked.params.text(name))
             .or_else(|| handle.as_deref().and_then(|handle| caption_of(&book.world, handle)));

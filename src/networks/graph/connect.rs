@@ -45,6 +45,8 @@ const BUSINESSES: &str = "business_management";
 const PUBLISHES: &str = "CREATE_CONTENT";
 /// What is read of a Page.
 const FIELDS: &str = "id,name,access_token,tasks,instagram_business_account{id,username}";
+/// The wait before a token is prolonged again.
+const PROLONG_AGAIN: Duration = Duration::from_millis(500);
 /// The most pages of one list, and the most businesses, that are read.
 const MOST_PAGES: usize = 20;
 const MOST_BUSINESSES: usize = 50;
@@ -59,7 +61,7 @@ impl Connecting for Graph {
             Err(failure) => return unexchanged(failure),
         };
         let as_person = Call { token: &short, ..*call };
-        match self.prolong(&as_person, deadline).await {
+        match self.prolong_surely(&as_person, deadline).await {
             Ok((access, access_life)) => Exchange::Granted(Fresh {
                 access,
                 refresh: None,
@@ -137,6 +139,25 @@ impl Graph {
             Failure::new(Class::Transient, "unreadable", "the answer to an exchange names no token")
         })?;
         Ok((SecretString::from(token), said["expires_in"].as_u64().map(Duration::from_secs)))
+    }
+
+    /// A person's token that lives on. The code is spent by now, so what passes is waited out as long as there is time.
+    async fn prolong_surely(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+    ) -> Result<(SecretString, Option<Duration>), Failure> {
+        loop {
+            let failure = match self.prolong(call, deadline).await {
+                Ok(prolonged) => return Ok(prolonged),
+                Err(failure) => failure,
+            };
+            let passes = matches!(failure.class, Class::Transient | Class::Unknown);
+            if !passes || deadline.left(PROLONG_AGAIN) < PROLONG_AGAIN {
+                return Err(failure);
+            }
+            tokio::time::sleep(PROLONG_AGAIN).await;
+        }
     }
 
     /// What Meta tells of the token of the call. One of another app opens nothing here.

@@ -24,6 +24,10 @@ impl Revoking for Graph {
         true
     }
 
+    fn proves(&self, refusal: &Failure) -> bool {
+        refusal.code == REMOVED
+    }
+
     async fn revoke(&self, call: &Call<'_>, subject: Option<&str>) -> Revocation {
         let deadline = Deadline::of(call);
         let by_token = if call.token.expose_secret().is_empty() {

@@ -1,4 +1,4 @@
-//! TikTok's dialog: a code, and the verifier that only whoever began can know, become a pair of tokens of one account.
+//! TikTok's dialog: a code, with the app's own secret, becomes a pair of tokens of one account.
 //! "Manage User Access Tokens" of TikTok's documents.
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! TikTok's tokens: a refresh gives a new pair and voids the old one, so a pair whose answer is lost is lost. A grant is
-//! taken back by its access token.
+//! taken back by its access token, and where that has ended by the one that the refresh token brings.
 
 use std::time::Duration;
 
@@ -15,10 +15,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::TikTok;
-use crate::networks::http::{self, Fault, Phase, Reply, words};
+use crate::networks::http::{self, Deadline, Fault, Phase, Reply, words};
 
 const TOKEN: &str = "/v2/oauth/token/";
 const REVOKE: &str = "/v2/oauth/revoke/";
+/// The person has taken the app off.
+const REMOVED: &str = "auth_removed";
 /// What publishing needs of a grant.
 const NEEDED: [&str; 1] = ["video.publish"];
 
@@ -55,7 +57,7 @@ impl Renewing for TikTok {
     fn mend(&self, failure: &Failure) -> Mend {
         match failure.code.as_str() {
             "access_token_invalid" => Mend::Refresh,
-            "auth_removed" => Mend::Disconnect,
+            REMOVED => Mend::Disconnect,
             _ => Mend::of(failure),
         }
     }
@@ -63,7 +65,24 @@ impl Renewing for TikTok {
 
 #[async_trait]
 impl Revoking for TikTok {
+    fn proves(&self, refusal: &Failure) -> bool {
+        refusal.code == REMOVED
+    }
+
     async fn revoke(&self, call: &Call<'_>, _: Option<&str>) -> Revocation {
+        let deadline = Deadline::of(call);
+        match self.take_back(call).await {
+            Revocation::Already(refusal) if refusal.code != REMOVED => {
+                let rest = Call { timeout: deadline.left(call.timeout), ..*call };
+                self.take_back_anew(&rest, deadline, refusal).await
+            }
+            said => said,
+        }
+    }
+}
+
+impl TikTok {
+    async fn take_back(&self, call: &Call<'_>) -> Revocation {
         let form = [
             ("client_key", self.app.key.as_str()),
             ("client_secret", self.app.secret.expose_secret()),
@@ -77,6 +96,20 @@ impl Revoking for TikTok {
         match sent {
             Ok(reply) => taken_back(&reply, call),
             Err(fault) => Revocation::Not(fault.into_failure()),
+        }
+    }
+
+    /// A grant outlives its access tokens. Where the token of the call is what gives another, that one takes it back; nobody
+    /// needs the pair for anything else any more, so it is kept nowhere.
+    async fn take_back_anew(&self, call: &Call<'_>, deadline: Deadline, refusal: Failure) -> Revocation {
+        match self.renew(call).await {
+            Renewal::Renewed(Pair { access: Some(access), .. }) => {
+                let with = Call { token: &access, timeout: deadline.left(call.timeout), ..*call };
+                self.take_back(&with).await
+            }
+            Renewal::Refused(failure) if failure.class == Class::Rate => Revocation::Not(failure),
+            Renewal::Unknown(failure) => Revocation::Not(failure),
+            Renewal::Renewed(_) | Renewal::Dead(_) | Renewal::Refused(_) => Revocation::Already(refusal),
         }
     }
 }
@@ -101,7 +134,7 @@ fn taken_back(reply: &Reply, call: &Call<'_>) -> Revocation {
         words(body["error_description"].as_str().unwrap_or_default(), call),
     );
     match code {
-        "invalid_grant" | "access_token_invalid" | "auth_removed" => Revocation::Already(failure),
+        "invalid_grant" | "access_token_invalid" | REMOVED => Revocation::Already(failure),
         _ => Revocation::Not(failure),
     }
 }

@@ -54,7 +54,7 @@ struct Row {
     id: String,
     name: String,
     network: &'static str,
-    about: Option<String>,
+    about: Vec<String>,
     /// It can be connected.
     ready: bool,
     /// What became of it.
@@ -222,12 +222,9 @@ fn lacks(it: &Connection) -> bool {
 fn row(app: &App, it: &Connection, offer: &Offer) -> Row {
     let t = &ENGLISH;
     let title = app.rules.platforms.iter().find(|known| known.name == offer.platform);
-    let about = match (&offer.page, offer.alone, offer.known) {
-        (Some(page), ..) => Some(fill(t.connect_behind, &[page])),
-        (None, true, _) => Some(t.connect_alone.to_owned()),
-        (None, false, true) => Some(t.connect_known.to_owned()),
-        (None, false, false) => None,
-    };
+    let behind = offer.page.as_ref().map(|page| fill(t.connect_behind, &[page]));
+    let alone = offer.alone.then(|| t.connect_alone.to_owned());
+    let known = offer.known.then(|| t.connect_known.to_owned());
     let wanted = it.chosen.contains(&offer.key());
     let done = match (it.stage, wanted, offer.missing.is_empty()) {
         (Stage::Done, true, true) => Some(t.connect_now),
@@ -239,7 +236,7 @@ fn row(app: &App, it: &Connection, offer: &Offer) -> Row {
         key: offer.key(),
         name: offer.name.clone(),
         network: title.map_or("", |it| it.title),
-        about,
+        about: [behind, alone, known].into_iter().flatten().collect(),
         ready: it.stage == Stage::Offered && offer.missing.is_empty(),
         done,
         missing: offer.missing.iter().map(|missing| lack(t, missing)).collect(),
@@ -271,6 +268,8 @@ fn refused(t: &Texts, why: Option<&Failure>, network: &str) -> String {
         "denied" => fill(t.connect_denied, &[network]),
         "dialog" => fill(t.connect_dialog_failed, &[network, &why.message]),
         "too_late" => t.connect_too_late.to_owned(),
+        "deleting" => t.connect_deleting.to_owned(),
+        "disconnected" => t.connect_disconnected.to_owned(),
         "given_up" => fill(t.connect_given_up, &[network]),
         "other_app" => fill(t.connect_other_app, &[network]),
         "no_list" => t.connect_no_list.to_owned(),

@@ -438,6 +438,8 @@ catalogue! {
     connect_denied: "The access was declined in the dialog of {}, so nothing was connected. Begin again if that was not meant.",
     connect_dialog_failed: "The dialog of {} ended with an error ({}). Begin again.",
     connect_too_late: "It took too long, so everything that was granted is forgotten here. Begin again.",
+    connect_deleting: "Everything about whoever granted it is being deleted, and what was granted is forgotten here.",
+    connect_disconnected: "One of these accounts was disconnected after it was chosen, so nothing was connected. Begin again.",
     connect_given_up: "{} did not answer, or a worker has to be looked after. Begin again in a while.",
     connect_other_app: "What {} gave belongs to another app. Whoever runs postroom has to compare the app’s id and secret.",
     connect_no_list: "The permission pages_show_list was declined, and without it Facebook names no Page. Begin again and grant it.",
