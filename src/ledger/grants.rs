@@ -30,7 +30,7 @@ pub(super) async fn lock_of(tx: &mut PgConnection, account: Uuid) -> Result<(), 
         .await?;
     let Some(row) = row else { return Ok(()) };
     if let Some(subject) = &row.subject_id {
-        lock(&mut *tx, &row.platform, subject).await?;
+        lock(tx, &row.platform, subject).await?;
     }
     lock_account(tx, &format!("{}/{}", row.platform, row.external_id)).await
 }

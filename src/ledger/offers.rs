@@ -43,9 +43,9 @@ pub(super) async fn is_being_revoked(
     keys: &[String],
 ) -> Result<bool, LedgerError> {
     if let Some(subject) = subject {
-        grants::lock(&mut *tx, platform, subject).await?;
+        grants::lock(tx, platform, subject).await?;
     }
-    lock_accounts(&mut *tx, keys).await?;
+    lock_accounts(tx, keys).await?;
     let open = sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM remote_call c JOIN account a ON a.id = c.account_id
@@ -88,7 +88,7 @@ async fn lock_accounts(tx: &mut PgConnection, keys: &[String]) -> Result<(), Led
     let mut keys = keys.to_vec();
     keys.sort();
     for key in keys {
-        grants::lock_account(&mut *tx, &key).await?;
+        grants::lock_account(tx, &key).await?;
     }
     Ok(())
 }
