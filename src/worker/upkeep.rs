@@ -65,7 +65,7 @@ async fn mend_partings(worker: &Worker) {
             worker.due.notify_one();
         }
         Err(error) => {
-            tracing::warn!(%error, "disconnected accounts could not be looked for; it is tried again")
+            tracing::warn!(%error, "disconnected accounts could not be looked for; it is tried again");
         }
     }
 }

@@ -170,7 +170,7 @@ async fn a_change_neither_approves_nor_undoes_what_its_writer_has_not_seen() {
     edit(&mut author, &post, "cake").await;
     let stale = send_edit(&mut publisher, &post, "bread, fresh", &opened).await;
     assert_eq!(stale.status, StatusCode::CONFLICT);
-    assert!(stale.text.contains("somebody changed it since this form was opened"), "{}", stale.text);
+    assert!(stale.text.contains("Somebody changed it since this form was opened"), "{}", stale.text);
     assert!(stale.text.contains("bread, fresh"), "what was written is kept: {}", stale.text);
     let blind = send_edit(&mut publisher, &post, "bread, fresh", "").await;
     assert_eq!(blind.status, StatusCode::CONFLICT, "{}", blind.text);
@@ -179,7 +179,11 @@ async fn a_change_neither_approves_nor_undoes_what_its_writer_has_not_seen() {
     let change = json!({ "caption": "bread" }).to_string();
     let by_key = door.send(request.body(Body::from(change)).expect("a request")).await;
     assert_eq!(by_key.status, StatusCode::CONFLICT, "{}", by_key.text);
-    assert!(by_key.text.contains("it waits for approval"), "{}", by_key.text);
+    assert!(
+        by_key.text.contains("waits for approval; once somebody has approved it on its page"),
+        "{}",
+        by_key.text
+    );
     let cake = "SELECT count(*) FROM post WHERE caption = 'cake'";
     assert_eq!((door.scratch.number(cake).await, claimable(&door).await), (1, 0));
 
