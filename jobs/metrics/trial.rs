@@ -93,6 +93,8 @@ impl World {
             renewals: None,
             snapshots: Some(self),
             forgetting: None,
+            analyses: None,
+            analyst: None,
             media: self,
             leased: &|| true,
             limits,

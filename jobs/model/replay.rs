@@ -53,6 +53,8 @@ pub fn replay(script: &[Reply]) -> Request {
         renewals: None,
         snapshots: None,
         forgetting: None,
+        analyses: None,
+        analyst: None,
         media: &desk,
         leased: &|| true,
         limits,

@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod media;
 pub mod model;
 pub mod numbers;
+pub mod openai;
 pub mod s3;
 pub mod serve;
 pub mod state;

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::ledger::{
     Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
+    analysis_calls::ClaimedAnalyses,
     effects::ClaimedEffects,
     flight::Flight,
     forgetting::ClaimedForgetting,
@@ -108,6 +109,8 @@ impl Worker {
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
         let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
+        let defaults = parts.settings.analysis.policy();
+        let analyses = ClaimedAnalyses { ledger: &parts.ledger, claim: job.claim, defaults };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -118,6 +121,8 @@ impl Worker {
             renewals: Some(&renewals),
             snapshots: Some(&snapshots),
             forgetting: Some(&forgetting),
+            analyses: Some(&analyses),
+            analyst: parts.analyst.as_deref(),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

@@ -198,6 +198,8 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterRefreshLogged
         | Point::AfterRefreshAnswer
         | Point::AfterRefreshSaved
+        | Point::AfterAnalysisReserved
+        | Point::AfterAnalysisAnswer
         | Point::AfterDeletionTurn
         | Point::AfterRevokeLogged
         | Point::AfterRevokeAnswer
@@ -218,7 +220,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("cancels.rs"),
         include_str!("take_downs.rs"),
         include_str!("tokens.rs"),
-        include_str!("deletions.rs")
+        include_str!("deletions.rs"),
+        include_str!("analyses.rs")
     );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))

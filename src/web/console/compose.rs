@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Choice, Shell,
+    Choice, Shell, analyses,
     fields::{self, Limit, Offer, Target},
     form::{Way, Written},
     post::{self, Preview},
@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-const MOST_ACCOUNTS: i64 = 500;
+pub const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "compose.html")]
@@ -61,6 +61,10 @@ struct Page {
     accept: &'static str,
     /// The link as each account's followers get it.
     links: Vec<Longer>,
+    /// What suggestions can be written in; empty where nobody writes any.
+    languages: Vec<Choice>,
+    /// Where to look for those that were asked for.
+    suggested: Option<String>,
 }
 
 /// A link that the workspace's parameters were added to.
@@ -116,6 +120,8 @@ struct Said<'a> {
     fresh: bool,
     /// What each target would become.
     targets: &'a [OnTarget],
+    /// Where suggestions will be.
+    suggested: Option<String>,
 }
 
 /// An empty form.
@@ -207,6 +213,27 @@ pub async fn arrange(
     render(&sheet.page(written, said).await?)
 }
 
+/// Asks for captions for what is written so far; the form stays as it is, and says where they will be.
+pub async fn suggest(
+    State(app): State<Arc<App>>,
+    seat: Seat<Author>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    let sheet = Sheet { app: &app, seat: &seat, headers: &headers };
+    let Sent { written, found, trouble } = read(&app, &seat, Form::open(&headers, request).await?).await?;
+    if let Some(problem) = trouble {
+        return sheet.again(written, found, problem).await;
+    }
+    let (suggested, notice) = match analyses::ask(&app, &seat, &written).await? {
+        Ok(href) => (Some(href), None),
+        Err(why) => (None, Some(why)),
+    };
+    let findings: Vec<Noted> = found.into_iter().map(Noted::from).collect();
+    let said = Said { findings: &findings, notice, suggested, ..Said::default() };
+    render(&sheet.page(written, said).await?)
+}
+
 fn asked(written: &Written, seat: &Seat<Author>) -> Asked {
     let digest = Sha256::new().chain_update("POST /posts/new\n").chain_update(written.content()).finalize();
     // A form's key is its own and its writer's: it must not meet a machine's.
@@ -276,6 +303,12 @@ impl Sheet<'_> {
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
             links: longer(t, said.targets, &accounts),
+            languages: if self.app.house.analyses.is_some() {
+                analyses::languages(&written.language)
+            } else {
+                Vec::new()
+            },
+            suggested: said.suggested,
             written,
         })
     }

@@ -1,6 +1,7 @@
 //! The staff console: pages that read the ledger, and the form that writes a post. Works without a script.
 
 mod accounts;
+mod analyses;
 mod assets;
 mod change;
 mod chart;
@@ -92,6 +93,11 @@ pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
             "/posts/new/arrange",
             get(compose::page).post(compose::arrange).layer(DefaultBodyLimit::disable()),
         )
+        .route(
+            "/posts/new/suggest",
+            get(compose::page).post(compose::suggest).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/analyses/{id}", get(analyses::page))
         .route("/posts/{id}", get(post::page))
         .route("/posts/{id}/edit", get(change::page).post(change::submit))
         .route("/posts/{id}/cancel", posting(change::cancel))

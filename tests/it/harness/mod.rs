@@ -475,6 +475,8 @@ async fn environment(redis_url: &str, addresses: &Value) -> BTreeMap<String, Str
         ("TIKTOK_CLIENT_KEY", "key".into()),
         ("TIKTOK_CLIENT_SECRET", "secret".into()),
         ("TIKTOK_API_URL", of("tiktok")),
+        ("OPENAI_API_KEY", "sk-sandbox".into()),
+        ("OPENAI_BASE_URL", of("openai")),
         ("LOG_FORMAT", "text".into()),
         ("POSTROOM__LEASE__LENGTH", "3s".into()),
         // a test asks as fast as it can

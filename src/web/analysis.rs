@@ -1,0 +1,134 @@
+//! A wish for help in writing, read at the door.
+
+use jobs::analysis::{Kind, Language};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    App,
+    body::Fields,
+    finding::{Finding, Findings},
+    text,
+};
+use crate::ledger::analyses::{NewAnalysis, NotTaken};
+
+/// The longest brief, in characters; the ledger's too.
+pub const BRIEF_MOST: usize = 5_000;
+/// The most files that it may be about.
+pub const MOST_FILES: usize = 10;
+/// More networks than there are.
+const MOST_PLATFORMS: usize = 20;
+
+/// An analysis as somebody wishes it, as far as it can be read, and what cannot.
+pub fn wished(body: &Value, app: &App, created_by: Uuid) -> (NewAnalysis, Vec<Finding>) {
+    let mut findings = Findings::default();
+    let mut at = Fields::open("", body, &mut findings);
+    at.only(&["kind", "media_ids", "brief", "language", "platforms"]);
+    let (kind, language) = (at.text("kind"), at.text("language"));
+    let brief = at.text("brief").unwrap_or_default();
+    let media_ids = at.texts("media_ids", MOST_FILES, too_many_files);
+    let platforms = at.texts("platforms", MOST_PLATFORMS, too_many_platforms);
+    let mut found = findings.all();
+    let kind = word(kind.as_deref(), "kind", Kind::parse, &mut found, Kind::ALL.iter().map(|it| it.word()));
+    let language = word(
+        language.as_deref(),
+        "language",
+        Language::parse,
+        &mut found,
+        Language::ALL.iter().map(|it| it.word()),
+    );
+    found.extend(brief_finding(&brief, kind));
+    if kind == Some(Kind::VideoReview)
+        && media_ids.is_empty()
+        && found.iter().all(|it| it.field != "media_ids")
+    {
+        found.push(Finding::new("media_ids", "required", "Say which film, or which pictures, to look at."));
+    }
+    let media_ids = ids(&media_ids, &mut found);
+    for (n, name) in platforms.iter().enumerate() {
+        found.extend(platform_finding(app, &platforms[..n], n, name));
+    }
+    let (kind, language) = (kind.unwrap_or(Kind::Caption), language.unwrap_or(Language::English));
+    (NewAnalysis { kind, language, platforms, brief: brief.trim().to_owned(), media_ids, created_by }, found)
+}
+
+/// A word of a closed set, which has to be there.
+fn word<T>(
+    given: Option<&str>,
+    field: &str,
+    parse: fn(&str) -> Option<T>,
+    found: &mut Vec<Finding>,
+    all: impl Iterator<Item = &'static str>,
+) -> Option<T> {
+    let parsed = given.and_then(parse);
+    if parsed.is_none() && found.iter().all(|finding| finding.field != field) {
+        let finding = match given {
+            None => Finding::new(field, "required", "Say which."),
+            Some(other) => Finding::new(field, "unknown", format!("“{}” is none here.", text::shown(other))),
+        };
+        found.push(finding.accepting(all));
+    }
+    parsed
+}
+
+/// A film speaks for itself; words have to be about something.
+fn brief_finding(brief: &str, kind: Option<Kind>) -> Option<Finding> {
+    let least = usize::from(kind != Some(Kind::VideoReview));
+    let length = brief.trim().chars().count();
+    (!(least..=BRIEF_MOST).contains(&length)).then(|| {
+        let detail =
+            format!("Say in {least} to {BRIEF_MOST} characters what it is about; there are {length}.");
+        Finding::new("brief", "length", detail)
+    })
+}
+
+fn ids(named: &[String], found: &mut Vec<Finding>) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    for (n, name) in named.iter().enumerate() {
+        match Uuid::try_parse(name) {
+            Ok(id) if ids.contains(&id) => {
+                found.push(Finding::new(format!("media_ids[{n}]"), "repeated", "This file is named twice."));
+            }
+            Ok(id) => ids.push(id),
+            Err(_) => found.push(no_media(n)),
+        }
+    }
+    ids
+}
+
+fn platform_finding(app: &App, before: &[String], n: usize, name: &String) -> Option<Finding> {
+    let known = || app.house.platforms.iter().map(|platform| platform.name);
+    let field = format!("platforms[{n}]");
+    if before.contains(name) {
+        return Some(Finding::new(field, "repeated", "This network is named twice."));
+    }
+    let unknown = known().all(|platform| platform != name);
+    unknown.then(|| {
+        Finding::new(field, "unknown", format!("“{}” is no network here.", text::shown(name)))
+            .accepting(known())
+    })
+}
+
+fn no_media(n: usize) -> Finding {
+    Finding::new(format!("media_ids[{n}]"), "media_unknown", "There is no such file: upload it first.")
+}
+
+fn too_many_files() -> Finding {
+    Finding::new("media_ids", "too_many", format!("At most {MOST_FILES} files are looked at."))
+}
+
+fn too_many_platforms() -> Finding {
+    Finding::new("platforms", "too_many", "There are not that many networks.")
+}
+
+/// What is said of one that is not taken, unless it is only the workspace's wish.
+pub fn not_taken(why: &NotTaken, media_ids: &[Uuid]) -> Option<Finding> {
+    match why {
+        NotTaken::Off => None,
+        NotTaken::NoMedia(id) => Some(no_media(media_ids.iter().position(|it| it == id).unwrap_or_default())),
+        NotTaken::NoNetwork => {
+            let detail = "The workspace has no account on any network: say for which networks to write.";
+            Some(Finding::new("platforms", "required", detail))
+        }
+    }
+}
