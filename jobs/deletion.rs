@@ -15,7 +15,7 @@ use crate::{
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::{Call, Desk},
     erasure::{self, Step, Turn},
-    forgetting::{Answered, Deletion, Forgetting, Grant, Purged, Revocation, Revoking},
+    forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation, Revoking},
     fp,
     gate::Visit,
 };
@@ -69,10 +69,12 @@ impl At<'_> {
         match step {
             Step::End | Step::WaitUntil(_) => Ok(()),
             Step::Turn(turn) => {
-                // before anything is destroyed
+                // no token is kept for a store that is away: it has to be there later, and is complained about then
                 if turn == Turn::Drained {
-                    let (key, stone) = forgetting.tombstone(id).await?;
-                    self.desk.media.write(&key, "application/json", stone).await.map_err(store)?;
+                    match self.lay_stone().await {
+                        Ok(()) | Err(JobError::Unavailable(_)) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
                 forgetting.turn(id, turn).await?;
                 fp!(AfterDeletionTurn);
@@ -82,6 +84,8 @@ impl At<'_> {
             Step::Shred => {
                 forgetting.shred(id).await?;
                 fp!(AfterShredded);
+                // before anything is destroyed that a restore from a backup would bring back for good
+                self.lay_stone().await?;
                 forgetting.turn(id, Turn::Shredded).await
             }
             Step::Purge => self.purge().await,
@@ -97,6 +101,12 @@ impl At<'_> {
                 forgetting.turn(id, Turn::Forgot).await
             }
         }
+    }
+
+    /// Keeps outside of the ledger what the request covers.
+    async fn lay_stone(&self) -> Result<(), JobError> {
+        let (key, stone) = self.forgetting.tombstone(self.it.id).await?;
+        self.desk.media.write(&key, "application/json", stone).await.map_err(store)
     }
 
     /// One network that is away keeps no other grant from being taken back.
@@ -182,18 +192,34 @@ impl At<'_> {
         }
     }
 
-    /// A file that is erased twice is erased; only then it counts as such.
+    /// A file that is erased twice is erased; only then it counts as such. One that the store does not erase keeps no
+    /// other from being erased.
     async fn erase(&self) -> Result<(), JobError> {
-        let (mut keys, mut traces) = (Vec::new(), 0);
+        let (mut keys, mut traces, mut refused) = (Vec::new(), 0, None);
         for doomed in self.forgetting.doomed(self.it.id).await? {
-            if let Some(parts) = &doomed.parts {
-                self.desk.media.abandon(&doomed.key, parts).await.map_err(store)?;
+            match self.erase_one(&doomed).await {
+                Ok(found) => {
+                    traces += found;
+                    keys.push(doomed.key);
+                }
+                Err(failure) => {
+                    self.forgetting.not_erased(self.it.id, &doomed.key).await?;
+                    refused = Some(failure);
+                }
             }
-            traces += self.desk.media.erase(&doomed.key).await.map_err(store)?;
-            keys.push(doomed.key);
         }
         fp!(AfterFilesErased);
-        self.forgetting.erased(self.it.id, &keys, traces).await
+        match refused {
+            Some(failure) if keys.is_empty() => Err(store(failure)),
+            Some(_) | None => self.forgetting.erased(self.it.id, &keys, traces).await,
+        }
+    }
+
+    async fn erase_one(&self, doomed: &Doomed) -> Result<u64, Failure> {
+        if let Some(parts) = &doomed.parts {
+            self.desk.media.abandon(&doomed.key, parts).await?;
+        }
+        self.desk.media.erase(&doomed.key).await
     }
 
     async fn verify(&self) -> Result<(), JobError> {

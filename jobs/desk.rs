@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     analysis::{Analyses, Analyst, Cuts, Film},
+    connections::{Connecting, Connections, Partings},
     contract::{Class, Failure, JobError},
     forgetting::{Forgetting, Revoking},
     gate::{Allowance, Errand, Gate},
@@ -38,6 +39,10 @@ pub struct Desk<'a> {
     pub vault: &'a dyn Vault,
     /// What is kept of an account's access, and wishes for it to be renewed; a worker has it.
     pub renewals: Option<&'a dyn Renewals>,
+    /// What is kept of connections on their way; a worker has it.
+    pub connections: Option<&'a dyn Connections>,
+    /// What is kept of accounts that are disconnected; a worker has it.
+    pub partings: Option<&'a dyn Partings>,
     /// What is kept of metrics; a worker has it.
     pub snapshots: Option<&'a dyn Snapshots>,
     /// What is kept of requests for deletion, bound to this job's claim; a worker has it.
@@ -79,6 +84,22 @@ impl<'a> Desk<'a> {
     /// Nobody here keeps any.
     pub fn renewals(&self) -> Result<&'a dyn Renewals, JobError> {
         self.renewals.ok_or_else(|| JobError::Infrastructure("nobody here keeps access alive".into()))
+    }
+
+    /// What is kept of connections on their way.
+    ///
+    /// # Errors
+    /// Nobody here keeps any.
+    pub fn connections(&self) -> Result<&'a dyn Connections, JobError> {
+        self.connections.ok_or_else(|| JobError::Infrastructure("nobody here connects accounts".into()))
+    }
+
+    /// What is kept of accounts that are disconnected.
+    ///
+    /// # Errors
+    /// Nobody here keeps any.
+    pub fn partings(&self) -> Result<&'a dyn Partings, JobError> {
+        self.partings.ok_or_else(|| JobError::Infrastructure("nobody here disconnects accounts".into()))
     }
 
     /// What is kept of metrics.
@@ -284,6 +305,11 @@ pub trait Network: Send + Sync {
 
     /// How its access is kept alive, where that can be done.
     fn renewing(&self) -> Option<&dyn Renewing> {
+        None
+    }
+
+    /// How its accounts are connected, where that can be done through a dialog of its own.
+    fn connecting(&self) -> Option<&dyn Connecting> {
         None
     }
 

@@ -64,6 +64,20 @@ points! {
     AfterAnalysisReserved = "after_analysis_reserved",
     /// The provider has answered; nothing is stored.
     AfterAnalysisAnswer = "after_analysis_answer",
+    /// The exchange of a code is logged; nothing was sent.
+    AfterCodeLogged = "after_code_logged",
+    /// The network has answered it; nothing is stored.
+    AfterCodeAnswer = "after_code_answer",
+    /// The grant is sealed and stored, and the code is gone.
+    AfterGranted = "after_granted",
+    /// What there is to choose from is stored; the job is not settled.
+    AfterOffered = "after_offered",
+    /// What was chosen has been read again at the network; nothing is connected.
+    BeforeConnected = "before_connected",
+    /// The chosen accounts are connected; the job is not settled.
+    AfterConnected = "after_connected",
+    /// The access is shredded and that is recorded; the job is not settled.
+    AfterParted = "after_parted",
     /// A request for deletion has gone on to its next stage.
     AfterDeletionTurn = "after_deletion_turn",
     /// The request that a grant be taken back is logged; nothing was sent.

@@ -33,8 +33,13 @@ pub trait Revoking: Send + Sync {
         1
     }
 
-    /// Asks for the grant to be taken back, of the token of the call. `subject` is the person who gave it, by the
-    /// network's app-scoped id, where that is known.
+    /// Whether it takes back the grant of a person whom it knows by the app-scoped id where no token of theirs is left.
+    fn knows_people(&self) -> bool {
+        false
+    }
+
+    /// Asks for the grant to be taken back, of the token of the call; an empty one is none. `subject` is the person who
+    /// gave it, by the network's app-scoped id, where that is known.
     async fn revoke(&self, call: &Call<'_>, subject: Option<&str>) -> Revocation;
 }
 
@@ -145,6 +150,8 @@ pub trait Forgetting: Send + Sync {
     async fn doomed(&self, request: Uuid) -> Result<Vec<Doomed>, JobError>;
     /// These files are erased, with so many objects, versions and parts.
     async fn erased(&self, request: Uuid, keys: &[String], traces: u64) -> Result<(), JobError>;
+    /// The store does not erase this file: it is tried again after all others.
+    async fn not_erased(&self, request: Uuid, key: &str) -> Result<(), JobError>;
     /// Some of the files that were erased, after this key: to look whether they are.
     async fn gone(&self, request: Uuid, after: &str) -> Result<Vec<String>, JobError>;
     /// Looks at every table again, by other ways than it was emptied by, and tells how many rows are left.

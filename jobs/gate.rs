@@ -94,7 +94,7 @@ pub enum Notice {
     /// short.
     Strike(Duration),
     /// So many percent of a limit are used.
-    Used(u8),
+    Used(Lane, u8),
 }
 
 /// The way to the networks, for one attempt.

@@ -6,6 +6,8 @@
 pub mod ai_analysis;
 pub mod analysis;
 pub mod comment;
+pub mod connect;
+pub mod connections;
 pub mod contract;
 pub mod control;
 pub mod cron_line;
@@ -13,6 +15,7 @@ pub mod deletion;
 #[cfg(test)]
 mod deletion_model;
 pub mod desk;
+pub mod disconnect;
 pub mod erasure;
 pub mod failpoint;
 pub mod forecast;
@@ -20,6 +23,7 @@ pub mod forgetting;
 pub mod gate;
 pub mod hint;
 pub mod machine;
+pub mod mail;
 pub mod metric_snapshot;
 pub mod metrics;
 #[cfg(test)]
@@ -30,6 +34,7 @@ pub mod publish;
 pub mod reach;
 pub mod removal;
 pub mod renewals;
+pub mod sign_in;
 pub mod store;
 pub mod surface;
 pub mod take_down;
@@ -54,6 +59,8 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<ai_analysis::AiAnalysis>(),
     Kind::of::<token_refresh::TokenRefresh>(),
     Kind::of::<deletion::DeletionJob>(),
+    Kind::of::<connect::Connect>(),
+    Kind::of::<disconnect::Disconnect>(),
 ];
 
 /// What the engine is tried with.

@@ -15,6 +15,8 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_workspace ON audit (workspace_id, at DESC);
 CREATE INDEX audit_by_actor ON audit (actor_id) WHERE actor_id IS NOT NULL;
+CREATE INDEX audit_by_person ON audit (object_id) WHERE object = 'person';
+CREATE INDEX audit_by_age ON audit (at);
 
 -- Where a request came from, as the door saw it. It is told apart from the row, which stays for ever: what tells of a
 -- person goes when they ask, and with the salt gone nobody finds the address from what is chained.

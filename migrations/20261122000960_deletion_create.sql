@@ -74,6 +74,7 @@ CREATE TABLE deletion_object (
     object_key text NOT NULL,
     parts      text,
     erased     boolean NOT NULL DEFAULT false,
+    attempts   integer NOT NULL DEFAULT 0, -- in vain
     PRIMARY KEY (request_id, object_key)
 );
 

@@ -10,8 +10,8 @@ CREATE TABLE metric_plan (
     due_at         timestamptz,                -- null: it is asked about no more
     ended          text,                       -- why not
     captures       integer NOT NULL DEFAULT 0, -- how often there was an answer
-    absent         smallint NOT NULL DEFAULT 0, -- how often in succession it was left out of one
-    captured_at    timestamptz,                -- the last time
+    absent_since   timestamptz,                -- since when each answer that could have had it has left it out
+    captured_at    timestamptz,                -- the last time there was an answer
     CONSTRAINT metric_plan_publication_key UNIQUE (publication_id),
     CONSTRAINT metric_plan_ended CHECK ((due_at IS NULL) = (ended IS NOT NULL))
 );

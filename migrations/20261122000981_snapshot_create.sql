@@ -37,29 +37,28 @@ BEGIN
 END $$;
 SELECT make_snapshot_partitions();
 
--- Keeps of each month that lies wholly before that the last look of each day, and drops the rest with its table. One at
--- a time, and whoever comes meanwhile leaves it to the other. Returns how many months there were.
+-- Keeps of the first month that lies wholly before that the last look of each day, and drops the rest with its table. One
+-- month a call, so that no call takes long, and whoever comes meanwhile leaves it to the other. Returns how many months it
+-- was.
 CREATE FUNCTION roll_up_snapshots(keep interval) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 DECLARE
     month text;
-    done  integer := 0;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('roll_up_snapshots')) THEN
         RETURN 0;
     END IF;
-    FOR month IN
-        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'snapshot'::regclass AND c.relname < 'snapshot_' || to_char(ledger_now() - keep, 'YYYYMM')
-        ORDER BY 1
-    LOOP
-        EXECUTE format(
-            'INSERT INTO snapshot_day (captured_at, object, points)
-             SELECT DISTINCT ON (object, date_trunc(''day'', captured_at)) captured_at, object, points FROM %I
-             ORDER BY object, date_trunc(''day'', captured_at), captured_at DESC
-             ON CONFLICT DO NOTHING', month);
-        EXECUTE format('DROP TABLE %I', month);
-        done := done + 1;
-    END LOOP;
-    RETURN done;
+    SELECT c.relname INTO month FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'snapshot'::regclass AND c.relname < 'snapshot_' || to_char(ledger_now() - keep, 'YYYYMM')
+    ORDER BY c.relname LIMIT 1;
+    IF month IS NULL THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format(
+        'INSERT INTO snapshot_day (captured_at, object, points)
+         SELECT DISTINCT ON (object, date_trunc(''day'', captured_at)) captured_at, object, points FROM %I
+         ORDER BY object, date_trunc(''day'', captured_at), captured_at DESC
+         ON CONFLICT DO NOTHING', month);
+    EXECUTE format('DROP TABLE %I', month);
+    RETURN 1;
 END $$;

@@ -13,7 +13,7 @@ CREATE TABLE metric_refusal (
 CREATE TABLE notice (
     topic   text NOT NULL CONSTRAINT notice_topic_word CHECK (topic ~ '^[a-z][a-z_]{1,39}$'),
     subject text NOT NULL, -- what it is about; nobody is told twice of the same
-    detail  text NOT NULL,
+    detail  text NOT NULL, -- the network's code; its words may be of somebody, and this stays
     told_at timestamptz NOT NULL DEFAULT ledger_now(),
     CONSTRAINT notice_key PRIMARY KEY (topic, subject)
 );

@@ -224,6 +224,8 @@ pub struct Web {
     pub address_rate: u32,
     /// Requests a second with one key.
     pub key_rate: u32,
+    /// Tokens a second that one key is given or takes back.
+    pub token_rate: u32,
     /// Requests a second of one person.
     pub person_rate: u32,
     /// Attempts to sign in a second from one address.

@@ -9,6 +9,8 @@ use jobs::{
     desk::{Call, Media},
     gate::Open,
     hint::Hint,
+    mail::Mail,
+    sign_in::SignIn,
     surface::Platform,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -18,7 +20,7 @@ use url::Url;
 
 use crate::{
     config::{self, ConfigError, Settings},
-    ledger::{KeyRing, Ledger, LedgerError, Role, clock::LedgerClock, origin::LedgerOrigin},
+    ledger::{KeyRing, Ledger, LedgerError, Role, Sealer, clock::LedgerClock, origin::LedgerOrigin},
     networks::{
         self, Connected, NETWORKS,
         openai::{self, OpenAi},
@@ -84,6 +86,14 @@ fn object_store() -> Result<S3, WiringError> {
     S3::from_environment(&config::optional).map_err(WiringError::Networks)
 }
 
+fn google() -> Result<Option<Box<dyn SignIn>>, WiringError> {
+    networks::google::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
+fn post_office() -> Result<Option<Box<dyn Mail>>, WiringError> {
+    networks::mail::from_environment(&config::optional).map_err(WiringError::Networks)
+}
+
 /// What is kept in a folder of the object store.
 ///
 /// # Errors
@@ -133,6 +143,7 @@ pub fn worker(
         analyst: analyst(&settings)?.map(|openai| Arc::new(openai) as Arc<dyn Analyst>),
         // what the origin writes is evidence, which does not wait for connections that jobs hold
         media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
+        mail: post_office()?.map(Arc::from),
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
         ledger,
@@ -202,18 +213,25 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
     // it seals and opens addresses; the tokens are out of web's reach
     let ring = Arc::new(key_ring()?);
+    let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
+    let public_url = public_url()?;
+    if let Some(doubt) = web::whence::doubt(settings.web.client_address, &public_url) {
+        tracing::warn!("{doubt}");
+    }
     Ok(web::router(House {
         ledger,
         web: settings.web,
         publishing: settings.publishing,
-        public_url: public_url()?,
+        public_url,
         media_origin: origin(&media).await,
         platforms: platforms(&connected),
         stand_ins: networks::stand_ins(&config::optional),
         analyses,
         media,
         nudge: nudge(queue),
+        mail: post_office()?.is_some(),
+        sign_in: google()?.map(Arc::from),
         clock,
         metrics: Arc::new(move || figures.render()),
         metrics_token: config::optional("METRICS_TOKEN").map(SecretString::from),
@@ -222,6 +240,8 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
             Box::pin(async move { queue.ping().await.map_err(|e| e.to_string()) })
         }),
         tiktok: tiktok_app(),
+        dialogs,
+        sealer: Sealer::new(Arc::clone(&ring)),
         deletions: Deletions {
             ring,
             meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),

@@ -101,6 +101,8 @@ impl World {
             gate: &Open,
             vault: self,
             renewals: None,
+            connections: None,
+            partings: None,
             snapshots: None,
             forgetting: None,
             analyses: Some(self),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Metric, Via};
+use super::{Metric, Via, ports::LATEST_DAYS};
 use crate::contract::Failure;
 
 /// The sets that are still to be asked.
@@ -28,6 +28,14 @@ impl Sets {
         let mut open: Vec<_> = sets.chain(alone).collect();
         open.reverse();
         Self { open }
+    }
+
+    /// How many calls they take where none is refused: what comes as one number is asked for day by day.
+    pub fn calls(&self) -> u32 {
+        let by_day = |set: &&Vec<&'static Metric>| set.iter().any(|metric| metric.via == Via::DayTotal);
+        let days = self.open.iter().filter(by_day).count();
+        let more = days * usize::from(LATEST_DAYS.saturating_sub(1));
+        u32::try_from(self.open.len() + more).unwrap_or(u32::MAX)
     }
 
     /// The next set.
@@ -116,6 +124,11 @@ mod tests {
         let day = NaiveDate::from_ymd_opt(2026, 11, 23).expect("a day");
         let all: Vec<_> = asked("instagram_business", Object::Account, day).collect();
         let mut sets = Sets::of(&all, &[92], 20);
+        assert_eq!(
+            sets.calls(),
+            1 + 3 + 1 + 3,
+            "days, three totals, fields, and three totals of what is doubted"
+        );
         while let Some(set) = sets.next_set() {
             assert!(set.iter().all(|metric| metric.via == set[0].via));
             assert_eq!(set.iter().any(|metric| metric.id == 92), set.len() == 1 && set[0].id == 92);

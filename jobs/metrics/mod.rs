@@ -109,7 +109,7 @@ pub enum Via {
     Insights,
     /// Among the insights, day by day.
     Days,
-    /// Among the insights, as one number for the last whole day.
+    /// Among the insights, as one number for one whole day.
     DayTotal,
     /// Among the fields of the object itself.
     Fields,

@@ -9,6 +9,11 @@ use crate::{
     desk::{Account, Call},
 };
 
+/// So many of the latest days are asked about again: networks revise them.
+pub const LATEST_DAYS: u8 = 3;
+/// No answer reaches back further than so many days.
+const MOST_DAYS: i64 = 30;
+
 /// What a network is asked in one call: the same of all objects, and in one way.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
@@ -22,6 +27,8 @@ pub struct Question<'a> {
     pub metrics: &'a [&'static Metric],
     /// Now: days are asked about up to the last midnight.
     pub now: DateTime<Utc>,
+    /// When there was an answer last: what is told day by day is asked from there.
+    pub captured_at: Option<DateTime<Utc>>,
 }
 
 impl Question<'_> {
@@ -30,11 +37,14 @@ impl Question<'_> {
         self.now.date_naive().and_time(NaiveTime::MIN).and_utc()
     }
 
-    /// The beginning of the first day that is asked about: networks revise the latest days, so that those are asked again.
+    /// The beginning of the first day that is asked about: the latest are asked about again, and none between the last
+    /// answer and now is left out. What comes as one number is of one day.
     pub fn since(&self) -> DateTime<Utc> {
+        let latest = i64::from(LATEST_DAYS);
+        let missed = self.captured_at.map_or(0, |captured| (self.until() - captured).num_days());
         let days = match self.via {
             Via::DayTotal => 1,
-            Via::Days | Via::Insights | Via::Fields => 2,
+            Via::Days | Via::Insights | Via::Fields => (missed + latest).clamp(latest, MOST_DAYS),
         };
         self.until() - TimeDelta::days(days)
     }
@@ -100,8 +110,10 @@ pub struct Subject {
     pub since: DateTime<Utc>,
     /// How often it was asked about with an answer.
     pub captures: i32,
-    /// How often in succession it was left out among others.
-    pub absent: i16,
+    /// Since when it was left out of every answer that could have had it.
+    pub absent_since: Option<DateTime<Utc>>,
+    /// When there was an answer last.
+    pub captured_at: Option<DateTime<Utc>>,
 }
 
 /// An account's objects whose turn it is, the longest due first.
@@ -159,8 +171,8 @@ pub struct Taken<'a> {
     pub subject: &'a Subject,
     /// What the network said; empty: nothing is kept of this look.
     pub points: Vec<Point>,
-    /// It was left out among others.
-    pub absent: bool,
+    /// Whether it was left out among others; none: that was not found out, and what was known of it stays.
+    pub absent: Option<bool>,
     /// What becomes of its plan.
     pub next: Next,
 }

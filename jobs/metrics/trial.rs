@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Due, Ending, Heard, Insights, Metric, Next, Object, Pace, Plan, Point, Question, Snapshots, Subject,
-    Taken, Trouble,
+    Taken, Trouble, Via,
 };
 use crate::{
     contract::{Class, Done, Failure, Job, JobError},
@@ -20,7 +20,7 @@ use crate::{
         Account, Call, Clock, Content, Desk, File, Handle, KeepHandle, Limits, Media, Network, Networks,
         Readiness, Vault,
     },
-    gate::{Allowance, Errand, Notice, Open},
+    gate::{Allowance, Errand, Lane, Notice, Open},
     machine::{Answer, Public, Sight},
     metric_snapshot::MetricSnapshot,
     removal::Presence,
@@ -40,9 +40,17 @@ struct World {
     pace: Pace,
     /// Number, how many points and how many of them with a value, what becomes of the plan.
     taken: Mutex<Vec<(i32, usize, usize, Next)>>,
+    /// Whether an object was left out, by its number.
+    absent: Mutex<Vec<(i32, Option<bool>)>>,
     refused: Mutex<Vec<&'static str>>,
     put_off: Mutex<Vec<Object>>,
+    /// How the network was asked, and from when until when.
+    asked: Mutex<Vec<Window>>,
+    off: bool,
 }
+
+/// The way, and from when until when.
+type Window = (Via, DateTime<Utc>, DateTime<Utc>);
 
 fn now() -> DateTime<Utc> {
     "2026-11-23T12:00:00Z".parse().expect("a time")
@@ -68,8 +76,11 @@ impl World {
             due: Mutex::new(subjects),
             pace,
             taken: Mutex::default(),
+            absent: Mutex::default(),
             refused: Mutex::default(),
             put_off: Mutex::default(),
+            asked: Mutex::default(),
+            off: false,
         }
     }
 
@@ -91,6 +102,8 @@ impl World {
             gate: &Open,
             vault: self,
             renewals: None,
+            connections: None,
+            partings: None,
             snapshots: Some(self),
             forgetting: None,
             analyses: None,
@@ -114,7 +127,15 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn post(number: i32) -> Subject {
     let since = now() - TimeDelta::hours(30);
     let remote_id = Some(format!("post-{number}"));
-    Subject { number, object: Object::Post, remote_id, since, captures: 3, absent: 0 }
+    Subject {
+        number,
+        object: Object::Post,
+        remote_id,
+        since,
+        captures: 3,
+        absent_since: None,
+        captured_at: None,
+    }
 }
 
 fn told(metrics: &[&'static Metric]) -> Heard {
@@ -139,7 +160,7 @@ impl Clock for World {
 
 impl Networks for World {
     fn of(&self, _: &str) -> Option<&dyn Network> {
-        Some(self)
+        if self.off { None } else { Some(self) }
     }
 
     fn surface(&self, _: &str, _: &str) -> Option<&'static crate::surface::Surface> {
@@ -204,7 +225,8 @@ impl Insights for World {
     }
 
     async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
-        self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(used)));
+        self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(Lane::App, used)));
+        locked(&self.asked).push((question.via, question.since(), question.until()));
         question.ids.iter().map(|id| (self.says)(id, question.metrics)).collect()
     }
 }
@@ -264,6 +286,7 @@ impl Snapshots for World {
 
     async fn take(&self, taken: &Taken<'_>) -> Result<(), JobError> {
         let told = taken.points.iter().filter(|point| point.value.is_some()).count();
+        locked(&self.absent).push((taken.subject.number, taken.absent));
         locked(&self.taken).push((taken.subject.number, taken.points.len(), told, taken.next));
         Ok(())
     }
@@ -304,7 +327,8 @@ async fn one_metric_that_is_refused_leaves_the_others_and_is_remembered() {
     });
     world.run().await.expect("done");
     assert_eq!(world.taken(), [(1, 9, 9, tomorrow()), (2, 9, 9, tomorrow())]);
-    assert_eq!(*locked(&world.refused), ["saved", "saved"]);
+    assert_eq!(*locked(&world.refused), ["saved"], "it is not asked of the second post again");
+    assert_eq!(locked(&world.asked).len(), 7 + 1, "and the second takes one call");
 }
 
 #[tokio::test]
@@ -314,6 +338,31 @@ async fn an_object_of_which_nothing_is_told_holds_nothing_against_the_metrics() 
     world.run().await.expect("done");
     assert_eq!(world.taken(), [(1, 0, 0, tomorrow())]);
     assert!(locked(&world.refused).is_empty());
+}
+
+#[tokio::test]
+async fn where_a_network_tells_nothing_in_one_way_nothing_is_held_against_those_metrics() {
+    let world = World::of("facebook_page", vec![post(1)], |_, metrics| {
+        let insights = metrics.iter().any(|metric| metric.via == Via::Insights);
+        if insights { Err(Trouble::Metric(no(Class::Permanent))) } else { Ok(told(metrics)) }
+    });
+    world.run().await.expect("done");
+    assert_eq!(world.taken(), [(1, 3, 3, tomorrow())]);
+    assert!(locked(&world.refused).is_empty());
+}
+
+#[tokio::test]
+async fn days_are_asked_about_from_the_last_answer_on_and_the_latest_each_time() {
+    let day = |text: &str| -> DateTime<Utc> { format!("2026-11-{text}T00:00:00Z").parse().expect("a time") };
+    let captured_at = Some(now() - TimeDelta::days(5));
+    let account = Subject { object: Object::Account, captured_at, ..post(1) };
+    let world = World::of("instagram_business", vec![account], |_, metrics| Ok(told(metrics)));
+    world.run().await.expect("done");
+    let asked = locked(&world.asked).clone();
+    let of = |via: Via| -> Vec<_> { asked.iter().filter(|(its, ..)| *its == via).copied().collect() };
+    assert_eq!(of(Via::Days), [(Via::Days, day("16"), day("23"))]);
+    let totals = [("22", "23"), ("21", "22"), ("20", "21")];
+    assert_eq!(of(Via::DayTotal), totals.map(|(since, until)| (Via::DayTotal, day(since), day(until))));
 }
 
 #[tokio::test]
@@ -338,10 +387,16 @@ async fn what_is_missing_is_gone_only_where_its_account_can_be_read() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_among_others_is_gone_the_second_time() {
-    let (first, second) = (post(1), Subject { absent: 1, ..post(2) });
-    let never_seen = Subject { absent: 7, captures: 0, ..post(3) };
-    let world = World::of("tiktok", vec![first, second, never_seen, post(4)], |id, metrics| {
+async fn what_is_left_out_among_others_for_two_days_is_gone() {
+    let since = |hours| Some(now() - TimeDelta::hours(hours));
+    let subjects = vec![
+        post(1),
+        Subject { absent_since: since(48), ..post(2) },
+        Subject { absent_since: since(900), captures: 0, ..post(3) },
+        post(4),
+        Subject { absent_since: since(47), ..post(5) },
+    ];
+    let world = World::of("tiktok", subjects, |id, metrics| {
         Ok(if id == "post-4" { told(metrics) } else { Heard::Absent })
     });
     world.run().await.expect("done");
@@ -350,8 +405,22 @@ async fn what_is_left_out_among_others_is_gone_the_second_time() {
         (2, 0, 0, Next::Never(Ending::Gone)),
         (3, 0, 0, tomorrow()),
         (4, 4, 4, tomorrow()),
+        (5, 0, 0, tomorrow()),
     ];
     assert_eq!(world.taken(), expected);
+    assert_eq!(locked(&world.absent)[3..], [(4, Some(false)), (5, Some(true))]);
+}
+
+#[tokio::test]
+async fn an_answer_that_leaves_out_all_of_several_is_believed_of_none() {
+    let long = |number| Subject { absent_since: Some(now() - TimeDelta::days(9)), ..post(number) };
+    let world = World::of("tiktok", vec![long(1), long(2)], |_, _| Ok(Heard::Absent));
+    world.run().await.expect("done");
+    assert_eq!(world.taken(), [(1, 0, 0, tomorrow()), (2, 0, 0, tomorrow())]);
+    assert_eq!(*locked(&world.absent), [(1, None), (2, None)]);
+    let alone = World::of("tiktok", vec![long(1)], |_, _| Ok(Heard::Absent));
+    alone.run().await.expect("done");
+    assert_eq!(alone.taken(), [(1, 0, 0, Next::Never(Ending::Gone))]);
 }
 
 #[tokio::test]
@@ -370,11 +439,67 @@ async fn one_object_that_fails_stands_in_nobodys_way_and_a_network_that_is_away_
 }
 
 #[tokio::test]
+async fn what_fails_draws_no_plan_out() {
+    let old = Subject { since: now() - TimeDelta::days(91), ..post(1) };
+    let says: Says = |id, metrics| match id {
+        "post-1" => Err(Trouble::Other(no(Class::Transient))),
+        _ => Ok(told(metrics)),
+    };
+    let world = World::of("facebook_page", vec![old.clone(), post(2)], says);
+    world.run().await.expect("done");
+    assert_eq!(world.taken(), [(2, 8, 8, tomorrow()), (1, 0, 0, Next::Never(Ending::Over))]);
+    let refused = World::of("facebook_page", vec![old], |_, _| Err(Trouble::Other(no(Class::Permission))));
+    refused.run().await.expect("done");
+    assert_eq!(refused.taken(), [(1, 0, 0, Next::Never(Ending::Over))]);
+}
+
+#[tokio::test]
+async fn a_network_that_is_switched_off_puts_the_account_off() {
+    let mut world = World::of("facebook_page", vec![post(1)], |_, metrics| Ok(told(metrics)));
+    world.off = true;
+    assert!(matches!(world.run().await, Ok(Done::Finished { .. })));
+    assert_eq!(*locked(&world.put_off), Object::ALL);
+}
+
+#[tokio::test]
+async fn an_object_that_is_refused_alone_comes_back_and_puts_no_other_off() {
+    let world = World::of("facebook_page", vec![post(1), post(2), post(3)], |id, metrics| match id {
+        "post-2" => Ok(told(metrics)),
+        _ => Err(Trouble::Other(no(Class::Permanent))),
+    });
+    assert!(matches!(world.run().await, Ok(Done::Finished { .. })));
+    assert_eq!(world.taken(), [(1, 0, 0, tomorrow()), (2, 8, 8, tomorrow()), (3, 0, 0, tomorrow())]);
+    assert!(locked(&world.put_off).is_empty());
+}
+
+#[tokio::test]
+async fn a_story_that_is_refused_comes_back_before_it_has_ended() {
+    let story = |number, hours| Subject {
+        object: Object::Story,
+        since: now() - TimeDelta::hours(hours),
+        ..post(number)
+    };
+    let mut world = World::of("instagram_business", vec![story(1, 1), story(2, 22), story(3, 24)], |_, _| {
+        Err(Trouble::Other(no(Class::Permission)))
+    });
+    world.pace.plan.stories = [1, 6, 23].map(Duration::from_hours).to_vec();
+    world.run().await.expect("done");
+    let hours = |hours| Next::At(now() + TimeDelta::hours(hours));
+    let over = Next::Never(Ending::Over);
+    assert_eq!(world.taken(), [(1, 0, 0, hours(5)), (2, 0, 0, hours(1)), (3, 0, 0, over)]);
+    assert_eq!(*locked(&world.put_off), [Object::Story]);
+}
+
+#[tokio::test]
 async fn a_missing_permission_puts_off_objects_of_the_kind_and_rests_no_account() {
     let world =
         World::of("facebook_page", vec![post(1), post(2)], |_, _| Err(Trouble::Other(no(Class::Permission))));
     assert!(matches!(world.run().await, Ok(Done::Finished { .. })));
     assert_eq!(*locked(&world.put_off), [Object::Post]);
+    assert_eq!(world.taken(), [(1, 0, 0, tomorrow())], "the second like it is a word on all of them");
+    let alone = World::of("facebook_page", vec![post(1)], |_, _| Err(Trouble::Other(no(Class::Permission))));
+    alone.run().await.expect("done");
+    assert_eq!(*locked(&alone.put_off), [Object::Post]);
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ pub fn replay(script: &[Reply]) -> Request {
         gate: &Open,
         vault: &desk,
         renewals: None,
+        connections: None,
+        partings: None,
         snapshots: None,
         forgetting: None,
         analyses: None,

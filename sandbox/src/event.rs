@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::effects::Effect;
 use crate::model::{
-    Account, Comment, Container, ContainerState, Photo, Post, Settings, TokenState, Upload, Video,
+    Account, Code, Comment, Container, ContainerState, Photo, Post, Settings, TokenState, Upload, Video,
 };
 
 /// One change of the networks' state. Replaying all of them gives the state back.
@@ -43,6 +43,20 @@ pub enum Event {
         new: String,
         /// New tokens of that person's Pages, for those that did not work any more, by external id.
         pages: Vec<(String, String)>,
+    },
+    /// A dialog gave a code.
+    Code(Code),
+    /// A code was exchanged for a person's token, which opens what that person had ticked.
+    CodeUsed {
+        /// The code.
+        code: String,
+        /// The new token.
+        token: String,
+    },
+    /// A person has taken an app off, and with it every token that it was given.
+    Removed {
+        /// The person, by Meta's app-scoped id.
+        subject: String,
     },
     /// A photo was uploaded to a Page.
     Photo(Photo),

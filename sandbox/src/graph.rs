@@ -27,6 +27,7 @@ use crate::answer::{Answer, Reply};
 use crate::gate;
 use crate::state::Sandbox;
 
+pub use app::SCOPES;
 pub use error::GraphError;
 use operation::Operation;
 use params::Params;
@@ -119,6 +120,8 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::ReadAccount { account } => app::read_account(sandbox, &account, asked),
         Operation::Me => app::me(sandbox, asked),
         Operation::MyPages => app::pages(sandbox, asked),
+        Operation::MyBusinesses => app::businesses(sandbox, asked),
+        Operation::BusinessPages { business } => app::business_pages(sandbox, &business, asked),
         Operation::DebugToken => app::debug_token(sandbox, asked),
         Operation::Exchange => app::exchange(sandbox, asked),
         Operation::Permissions => app::permissions(sandbox, asked),

@@ -1,6 +1,7 @@
 //! The things that exist at the networks.
 
 mod account;
+mod code;
 mod comment;
 mod facebook;
 mod instagram;
@@ -8,6 +9,7 @@ mod settings;
 mod tiktok;
 
 pub use account::{Account, Network, TokenState};
+pub use code::Code;
 pub use comment::Comment;
 pub use facebook::{Finished, Photo, Post, PostKind, Video, VideoKind};
 pub use instagram::{Container, ContainerState, IgMedia};

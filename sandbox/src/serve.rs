@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::media::MediaStore;
 use crate::model::Webhook;
 use crate::state::{Book, Rules, Sandbox};
-use crate::{control, duration, graph, openai, s3, tiktok, wall};
+use crate::{control, dialog, duration, graph, mail, oidc, openai, s3, tiktok, wall};
 
 /// What `sandbox serve` is told.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +37,9 @@ pub struct Options {
     /// Where S3 listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub s3_listen: SocketAddr,
+    /// Where the mail server listens, which delivers to nobody.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub smtp_listen: SocketAddr,
     /// Postroom's database: every call's id is looked up there when it arrives.
     #[arg(long, value_name = "DATABASE_URL")]
     pub ledger: Option<String>,
@@ -81,6 +84,9 @@ impl Options {
 pub struct Addresses {
     /// The Graph API with its version.
     pub graph: String,
+    /// Meta's dialog, with the version.
+    #[serde(default)]
+    pub dialog: String,
     /// Meta's resumable uploads.
     pub rupload: String,
     /// TikTok's API; its paths begin with `/v2`.
@@ -91,6 +97,10 @@ pub struct Addresses {
     pub s3: String,
     /// The bucket.
     pub bucket: String,
+    /// The mail server.
+    pub smtp: String,
+    /// The issuer of identities.
+    pub oidc: String,
     /// The wall.
     pub wall: String,
     /// The control API.
@@ -118,12 +128,20 @@ impl Running {
         std::fs::create_dir_all(&options.data)?;
         let listener = TcpListener::bind(options.listen).await?;
         let s3_listener = TcpListener::bind(options.s3_listen).await?;
-        let addresses = addresses(&options, listener.local_addr()?, s3_listener.local_addr()?);
+        let smtp_listener = TcpListener::bind(options.smtp_listen).await?;
+        let (web, s3_at, smtp) =
+            (listener.local_addr()?, s3_listener.local_addr()?, smtp_listener.local_addr()?);
+        let addresses = addresses(&options, web, s3_at, smtp);
 
         let sandbox = open(&options, &addresses)?;
         let store = s3::router(&options.data.join("s3"), &options.s3_access_key, &options.s3_secret_key)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(connection::serve(listener, router(Arc::clone(&sandbox)), stop.clone()));
+        let room = Arc::new(mail::Mailroom::default());
+        let provider = oidc::Provider::new(addresses.wall.trim_end_matches('/'), Arc::clone(&sandbox.clock))?;
+        let router =
+            router(Arc::clone(&sandbox)).merge(mail::router(Arc::clone(&room))).merge(oidc::router(provider));
+        tasks.spawn(mail::serve(smtp_listener, room, stop.clone()));
+        tasks.spawn(connection::serve(listener, router, stop.clone()));
         tasks.spawn(connection::serve(s3_listener, store, stop.clone()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(settle(sandbox)));
         tasks.close();
@@ -151,15 +169,18 @@ pub async fn run(options: Options) -> io::Result<()> {
     Ok(())
 }
 
-fn addresses(options: &Options, web: SocketAddr, s3: SocketAddr) -> Addresses {
+fn addresses(options: &Options, web: SocketAddr, s3: SocketAddr, smtp: SocketAddr) -> Addresses {
     let base = format!("http://{}", reachable(web));
     Addresses {
         graph: format!("{base}/graph/{}", graph::VERSION),
+        dialog: format!("{base}/facebook/{}", graph::VERSION),
         rupload: format!("{base}/rupload"),
         tiktok: format!("{base}/tiktok"),
         openai: format!("{base}/openai/v1"),
         s3: format!("http://{}", reachable(s3)),
         bucket: s3::BUCKET.into(),
+        smtp: format!("smtp://{}", reachable(smtp)),
+        oidc: format!("{base}/oidc"),
         wall: format!("{base}/"),
         control: format!("{base}/_control"),
         access_key: options.s3_access_key.clone(),
@@ -214,6 +235,7 @@ fn router(sandbox: Arc<Sandbox>) -> Router {
         .route("/tiktok/{*path}", any(at_tiktok))
         .route("/openai/{*path}", any(at_openai))
         .nest("/_control", control::router())
+        .merge(dialog::router())
         .merge(wall::router())
         .layer(DefaultBodyLimit::disable())
         .with_state(sandbox)

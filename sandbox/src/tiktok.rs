@@ -20,7 +20,7 @@ use crate::model::{Account, Network, TokenState};
 use crate::state::Sandbox;
 
 pub use error::TiktokError;
-pub use oauth::refused_with as refused;
+pub use oauth::{SCOPES, refused_with as refused};
 
 /// The largest body: the last chunk may be 128 MB.
 const LIMIT: usize = 160 << 20;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::effects::Effect;
 use crate::event::Event;
 use crate::model::{
-    Account, Comment, Container, Finished, IgMedia, Network, Photo, Post, PostKind, Settings, TokenState,
-    Upload, UploadState, Video, VideoKind,
+    Account, Code, Comment, Container, Finished, IgMedia, Network, Photo, Post, PostKind, Settings,
+    TokenState, Upload, UploadState, Video, VideoKind,
 };
 
 /// Everything that exists at the networks.
@@ -23,6 +23,8 @@ pub struct World {
     pub spent_refresh: HashMap<String, String>,
     /// What each exchanged person's token was exchanged for.
     pub exchanged: HashMap<String, String>,
+    /// What dialogs gave.
+    pub codes: HashMap<String, Code>,
     /// Photos on Pages.
     pub photos: HashMap<String, Photo>,
     /// The photos that a public post shows.
@@ -111,6 +113,11 @@ impl World {
             }
             Event::GrantEnded { account } => self.end_grant(&account),
             Event::Exchanged { old, new, pages } => self.exchange(&old, &new, pages),
+            Event::Code(code) => {
+                self.codes.insert(code.code.clone(), code);
+            }
+            Event::CodeUsed { code, token } => self.grant(&code, &token),
+            Event::Removed { subject } => self.remove(&subject),
             Event::Photo(photo) => {
                 self.photos.insert(photo.id.clone(), photo);
             }
@@ -228,6 +235,40 @@ impl World {
                 account.access_token = token;
             }
         }
+    }
+
+    /// What was ticked opens with the person's new token; what had a token that does not work any more gets another one.
+    fn grant(&mut self, code: &str, token: &str) {
+        let Some(code) = self.codes.get_mut(code) else { return };
+        code.used = true;
+        let code = code.clone();
+        let ticked = |it: &Account| code.accounts.contains(&it.external_id);
+        let reached: Vec<String> =
+            self.accounts.values().filter(|it| ticked(it)).map(|it| it.access_token.clone()).collect();
+        for account in self.accounts.values_mut().filter(|it| it.platform != Network::Tiktok) {
+            // a Page and the Instagram account behind it share a token
+            let Some(n) = reached.iter().position(|token| *token == account.access_token) else { continue };
+            if let Some(old) = account.user_token.replace(token.to_owned()) {
+                self.exchanged.insert(old, token.to_owned());
+            }
+            account.withheld.clone_from(&code.declined);
+            account.app_id = Some(code.client.clone());
+            if self.tokens.get(&account.access_token).is_some_and(|state| *state != TokenState::Valid) {
+                account.access_token = format!("EAAP{n}-{token}");
+            }
+        }
+    }
+
+    fn remove(&mut self, subject: &str) {
+        let of_person = |it: &&Account| it.platform != Network::Tiktok && it.subject_id == subject;
+        let tokens: Vec<String> = self
+            .accounts
+            .values()
+            .filter(of_person)
+            .flat_map(|it| [Some(it.access_token.clone()), it.user_token.clone()])
+            .flatten()
+            .collect();
+        self.tokens.extend(tokens.into_iter().map(|token| (token, TokenState::Revoked)));
     }
 
     /// The accounts of the person whom a token was given to, by that token or one that it was exchanged for.

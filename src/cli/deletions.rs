@@ -11,6 +11,7 @@ use crate::{
     config,
     ledger::{
         Ledger,
+        audit::{Action, Entry},
         deletions::{Asking, Origin, Shown, Subject},
         signing,
     },
@@ -107,8 +108,9 @@ impl New {
             reason: self.reason.as_deref(),
             asked_by: None,
         };
-        let (accepted, _) = ledger.accept_deletion(&ring, &asking).await?;
+        // the code is kept nowhere: what shows it has to be there before
         let base = config::required("PUBLIC_URL", "the address the outside sees")?;
+        let (accepted, _) = ledger.accept_deletion(&ring, &asking).await?;
         let url = format!("{}/privacy/requests/{}", base.trim_end_matches('/'), code.as_str());
         if self.output.json {
             let accounts = accepted.accounts;
@@ -214,12 +216,37 @@ impl ExportSubject {
             accounts: &self.account,
             workspace_id,
         };
+        // it is written down before anything is given out
+        ledger.audit(&asked(&ledger, &subject).await?).await?;
         let rows = ledger
             .export(&subject, |store, row| println!("{}", json!({ "store": store, "row": row })))
             .await?;
         eprintln!("{rows} rows; the files are in the object store under the keys of `media`");
         Ok(())
     }
+}
+
+/// What is written down of an export: of somebody on the staff, who it is; of others, the accounts that were named. The
+/// address is not kept.
+async fn asked(ledger: &Ledger, of: &Subject<'_>) -> Result<Entry<'static>, Failed> {
+    let person = match of.email {
+        Some(email) => ledger.credential(email).await?.map(|it| it.person_id),
+        None => None,
+    };
+    let given = [
+        ("email", of.email.is_some()),
+        ("account", !of.accounts.is_empty()),
+        ("meta_user_id", of.meta_user_id.is_some()),
+    ];
+    let by: Vec<&str> = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
+    Ok(Entry {
+        who: ledger.who(),
+        action: Action::ExportAsked,
+        object: "person",
+        object_id: person.map_or_else(|| "unknown".to_owned(), |id| id.to_string()),
+        workspace_id: of.workspace_id,
+        detail: json!({ "by": by, "accounts": of.accounts }),
+    })
 }
 
 #[derive(Debug, Args)]

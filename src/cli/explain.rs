@@ -97,8 +97,14 @@ fn explain(post: &Post, it: &Publication, grounds: &Grounds, stops: &Stops, even
     let waits = it.state == State::Scheduled && post.waits(it);
     let error = ErrorShape::of(it);
     let told = error.as_ref().map(ErrorShape::told);
-    let stopped_by = stopped_by(it.state, grounds, stops);
-    let (next, next_at) = if waits {
+    let mut stopped_by = stopped_by(it.state, grounds, stops);
+    if post.unapproved() && !is_over(it.state) {
+        stopped_by.insert(0, "it waits for approval".to_owned());
+    }
+    let unapproved = post.unapproved() && !is_over(it.state);
+    let (next, next_at) = if unapproved {
+        ("somebody who publishes approves it in the console".to_owned(), None)
+    } else if waits {
         ("its post is to be public first".to_owned(), None)
     } else {
         next(it, grounds, !stopped_by.is_empty())
@@ -115,7 +121,11 @@ fn explain(post: &Post, it: &Publication, grounds: &Grounds, stops: &Stops, even
         },
         cause: told.map(|(_, code, _)| code.to_owned()),
         message: told.map(|(message, _, _)| message.to_owned()),
-        who_acts: who_acts(it.state, grounds, &stops.pauses, told.map(|(_, _, who)| who)),
+        who_acts: if unapproved {
+            "staff"
+        } else {
+            who_acts(it.state, grounds, &stops.pauses, told.map(|(_, _, who)| who))
+        },
         stopped_by,
         next,
         next_at,

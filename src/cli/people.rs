@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use secrecy::SecretString;
 
 use super::{Failed, Output, analyses::Analyses, explain, owned_ledger, stdin, workspace};
 use crate::{
     ledger::people::{MemberRole, NewPerson},
     web::{passwords, utm::Template},
 };
-
-/// The shortest password that is taken.
-const SHORTEST_PASSWORD: usize = 10;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkspaceVerb {
@@ -127,16 +125,17 @@ impl WorkspaceVerb {
 impl UserVerb {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let Self::Add(new) = self;
-        let secret = stdin()?;
-        if secret.chars().count() < SHORTEST_PASSWORD {
-            return Err(format!("the password on stdin has fewer than {SHORTEST_PASSWORD} characters").into());
+        let secret = SecretString::from(stdin()?);
+        if !passwords::fits(&secret) {
+            let (least, most) = (passwords::LENGTHS.start(), passwords::LENGTHS.end());
+            return Err(format!("the password on stdin needs {least} to {most} characters").into());
         }
         let ledger = owned_ledger()?;
         let workspace = match &new.workspace {
             Some(named) => Some(workspace(&ledger, named).await?),
             None => None,
         };
-        let hash = passwords::hash(secret.into()).await?;
+        let hash = passwords::hash(secret).await?;
         let person = NewPerson {
             email: &new.email,
             first_name: &new.first,

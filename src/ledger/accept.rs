@@ -30,6 +30,8 @@ pub struct Question {
     pub account_ids: Vec<Uuid>,
     /// The files it names.
     pub media_ids: Vec<Uuid>,
+    /// Somebody else has to approve it before anything is done for it.
+    pub waits: bool,
 }
 
 /// What the ledger knows, true until the transaction ends.
@@ -181,7 +183,7 @@ impl Ledger {
             Ok(new) => new,
             Err(refusal) => return Ok(Accepted::Refused(refusal)),
         };
-        let rows = Rows::of(id, question.workspace_id, new, facts.now);
+        let rows = Rows::of(id, question, new, facts.now);
         let twins = rows.insert(&mut tx, facts.now).await?;
         let due = rows.due(facts.now);
         let mut post = rows.into_post(facts.now);
@@ -237,6 +239,7 @@ async fn warn_of(
 struct Rows {
     id: Uuid,
     workspace_id: Uuid,
+    waits: bool,
     new: NewPost,
     latest_at: DateTime<Utc>,
     run_at: DateTime<Utc>,
@@ -247,14 +250,15 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(id: Uuid, workspace_id: Uuid, new: NewPost, now: DateTime<Utc>) -> Self {
+    fn of(id: Uuid, question: &Question, new: NewPost, now: DateTime<Utc>) -> Self {
         let span = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
         let later = new.scheduled_for.checked_add_signed(span(new.latest_after));
         let ahead = new.scheduled_for.checked_sub_signed(span(new.prepare_ahead));
         let fresh = || new.targets.iter().map(|_| Uuid::now_v7()).collect();
         Self {
             id,
-            workspace_id,
+            workspace_id: question.workspace_id,
+            waits: question.waits,
             latest_at: later.unwrap_or(DateTime::<Utc>::MAX_UTC),
             run_at: ahead.map_or(now, |at| at.max(now)),
             publications: fresh(),
@@ -297,9 +301,11 @@ impl Rows {
                  FROM unnest($14::uuid[], $15::uuid[], $16::text[], $17::text[], $18::jsonb[], $25::text[])
                       AS t (id, account, surface, caption, options, link)),
              the_jobs AS (
-                 INSERT INTO job (id, kind, ver, workspace_id, account_id, publication_id, run_at, payload)
-                 SELECT t.id, $19, $20, $2, t.account, t.publication, $21, t.payload
+                 INSERT INTO job (id, kind, ver, workspace_id, account_id, publication_id, run_at, payload, standing)
+                 SELECT t.id, $19, $20, $2, t.account, t.publication, $21, t.payload,
+                        CASE WHEN $30 THEN 'waits' ELSE 'active' END::job_standing
                  FROM unnest($22::uuid[], $15::uuid[], $14::uuid[], $23::jsonb[]) AS t (id, account, publication, payload)),
+             the_approval AS (INSERT INTO approval (post_id, asked_by) SELECT $1, $11 WHERE $30),
              the_content AS (
                  INSERT INTO publication_content (publication_id, account_id, digest)
                  SELECT t.id, t.account, content_digest(coalesce(t.caption, $4), $5, $12::uuid[])
@@ -342,6 +348,7 @@ impl Rows {
             comment::SURFACE.name,
             &self.comments,
             &words as &[Option<String>],
+            self.waits,
         )
         .fetch_all(connection)
         .await?;
@@ -355,7 +362,7 @@ impl Rows {
             job_id: *job_id,
             run_at: self.run_at,
         };
-        if self.run_at > now { Vec::new() } else { self.jobs.iter().map(hint).collect() }
+        if self.waits || self.run_at > now { Vec::new() } else { self.jobs.iter().map(hint).collect() }
     }
 
     fn into_post(self, now: DateTime<Utc>) -> Post {
@@ -387,6 +394,7 @@ impl Rows {
             latest_after: new.latest_after,
             created_at: now,
             publications,
+            approval: None,
         }
     }
 }

@@ -177,7 +177,7 @@ impl Ledger {
 
 async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid, Refusal>, LedgerError> {
     let account = sqlx::query!(
-        r#"SELECT workspace_id, state::text AS "state!" FROM account
+        r#"SELECT workspace_id, CASE WHEN parting IS NULL THEN state::text ELSE 'disconnected' END AS "state!" FROM account
            WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND state <> 'erased' FOR NO KEY UPDATE"#,
         write.id,
         write.workspace_id,
@@ -185,7 +185,7 @@ async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid,
     .fetch_optional(&mut *tx)
     .await?;
     let Some(account) = account else { return Ok(Err(Refusal::Missing)) };
-    if account.state == "frozen" {
+    if ["frozen", "disconnected"].contains(&account.state.as_str()) {
         return Ok(Err(Refusal::Account(account.state)));
     }
     let new = Uuid::now_v7();

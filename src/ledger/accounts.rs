@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 pub use jobs::preflight::AccountState;
 use jobs::{
+    connections::Farewell,
     forecast::{self, Connection, End},
     preflight::Subject,
 };
@@ -10,7 +11,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, audit::Actor};
 
 /// A connected account of a network.
 #[derive(Debug, Clone)]
@@ -43,6 +44,49 @@ pub struct Account {
     pub defaults: Value,
     /// When it was connected.
     pub created_at: DateTime<Utc>,
+    /// That somebody has disconnected it.
+    pub parted: Option<Parted>,
+}
+
+/// How an account was disconnected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parted {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: By,
+    /// What became of its access; none: it is being taken back.
+    pub access: Option<Farewell>,
+}
+
+/// Who disconnected an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// Somebody of the staff, by name; none: they are known no more.
+    Staff(Option<String>),
+    /// A program with an API key.
+    Key,
+    /// Its owner, at the network.
+    Network,
+}
+
+impl By {
+    /// Who disconnects it that acts as this. Whoever has the operator's shell is of the staff.
+    pub const fn of(actor: Actor) -> Self {
+        match actor {
+            Actor::Key(_) => Self::Key,
+            Actor::Person(_) | Actor::Operator | Actor::System | Actor::Nobody => Self::Staff(None),
+        }
+    }
+
+    /// The API's and the ledger's word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Staff(_) => "staff",
+            Self::Key => "key",
+            Self::Network => "network",
+        }
+    }
 }
 
 impl Account {
@@ -173,7 +217,9 @@ impl Ledger {
             AccountRow,
             r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
                       renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
-                      greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!"
+                      greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
+                      disconnected_at, disconnected_how, parting::text,
+                      (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
                FROM account
                WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
                ORDER BY id LIMIT $3"#,
@@ -197,7 +243,9 @@ pub(super) async fn lock_accounts(
         AccountRow,
         r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
                   renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
-                  greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!"
+                  greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
+                  disconnected_at, disconnected_how, parting::text,
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
            FROM account
            WHERE workspace_id = $1 AND id = ANY ($2) AND state <> 'erased'
            ORDER BY id -- one order for all, or two posts could wait for each other
@@ -226,6 +274,22 @@ struct AccountRow {
     created_at: DateTime<Utc>,
     renewed_at: DateTime<Utc>,
     now: DateTime<Utc>,
+    disconnected_at: Option<DateTime<Utc>>,
+    disconnected_how: Option<String>,
+    parting: Option<String>,
+    disconnected_name: Option<String>,
+}
+
+impl AccountRow {
+    fn parted(&self) -> Option<Parted> {
+        let by = match self.disconnected_how.as_deref() {
+            Some("key") => By::Key,
+            Some("network") => By::Network,
+            Some(_) | None => By::Staff(self.disconnected_name.clone()),
+        };
+        let access = self.parting.as_deref().and_then(Farewell::parse);
+        Some(Parted { at: self.disconnected_at?, by, access })
+    }
 }
 
 impl TryFrom<AccountRow> for Account {
@@ -234,7 +298,9 @@ impl TryFrom<AccountRow> for Account {
     fn try_from(row: AccountRow) -> Result<Self, LedgerError> {
         let state = AccountState::parse(&row.state)
             .ok_or_else(|| LedgerError::Unreadable(format!("the account state {}", row.state)))?;
+        let parted = row.parted();
         Ok(Self {
+            parted,
             id: row.id,
             platform: row.platform,
             external_id: row.external_id,

@@ -113,12 +113,28 @@ actions! {
     Decided = "decided",
     /// A published post is to be taken down.
     TakeDownAsked = "take_down_asked",
+    /// Somebody on the staff asked for the deletion of all that is known of a person.
+    DeletionAsked = "deletion_asked",
+    /// All that is known of a person was asked for, to be given out.
+    ExportAsked = "export_asked",
     /// Tokens were sealed anew under another key.
     RingRotated = "ring_rotated",
     /// Somebody became a member of a workspace, or may do something else there.
     MemberSet = "member_set",
     /// Somebody is no member any more.
     MemberRemoved = "member_removed",
+    /// Somebody was invited to a workspace.
+    Invited = "invited",
+    /// That was taken back.
+    InvitationWithdrawn = "invitation_withdrawn",
+    /// Somebody set a new password by a link from their mail.
+    PasswordSet = "password_set",
+    /// Somebody who is known signed in elsewhere for the first time, and may come in that way from then on.
+    SignInLinked = "sign_in_linked",
+    /// Somebody ended sessions of theirs: one, or all but that which they sat at.
+    SessionsEnded = "sessions_ended",
+    /// A post that somebody had to approve was approved.
+    Approved = "approved",
 }
 
 /// One thing that somebody did.
@@ -201,6 +217,18 @@ impl Ledger {
     /// The ledger is away.
     pub async fn audit(&self, entry: &Entry<'_>) -> Result<(), LedgerError> {
         record(&mut *self.pool.acquire().await?, entry).await
+    }
+
+    /// Forgets where people were a year ago. What they did stays.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn forget_addresses(&self) -> Result<u64, LedgerError> {
+        let gone = sqlx::query!(
+            "DELETE FROM audit_address o USING audit a
+             WHERE a.id = o.audit_id AND a.at < ledger_now() - interval '12 months'",
+        );
+        Ok(gone.execute(&self.pool).await?.rows_affected())
     }
 
     /// The newest entries, of one workspace or of all.

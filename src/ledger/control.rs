@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    LedgerError, comments,
+    LedgerError, approval, comments,
     reconcile::{After, insert_publish_job},
     settle::{Outcome, bury, kept, words},
 };
@@ -69,6 +69,9 @@ pub enum Refusal {
         "it is the first comment of a post that is not public; it goes out after that, so see to the post first"
     )]
     Follows,
+    /// Somebody has to approve it.
+    #[error("it waits for approval; once somebody has approved it, it can be tried again")]
+    Unapproved,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),
@@ -84,6 +87,7 @@ pub(super) async fn retry_publication(
     let it = stand(tx, id).await?;
     let refusal = match control::retry(&it) {
         control::Retry::Now if account != "active" => Refusal::Account(account),
+        control::Retry::Now if approval::waits(tx, id).await? => Refusal::Unapproved,
         control::Retry::Now if comments::waits(tx, id).await? => Refusal::Follows,
         control::Retry::Now => return Ok(Ok(redrive(tx, id).await?)),
         control::Retry::UnderWay => Refusal::UnderWay(it.state.shown().to_owned()),

@@ -16,7 +16,12 @@ use serde_json::json;
 use sqlx::{PgTransaction, postgres::types::PgInterval};
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, claims::interval, freeze};
+use super::{
+    KeyRing, Ledger, LedgerError,
+    audit::{self, Action, Entry},
+    claims::interval,
+    freeze,
+};
 
 /// The platforms of Meta, whose person has one grant for all of them.
 pub(super) const META: [&str; 2] = ["facebook_page", "instagram_business"];
@@ -48,6 +53,11 @@ impl Origin {
             Self::Staff => "staff",
             Self::Account => "account",
         }
+    }
+
+    /// Whether somebody on the staff made it, and not the person or their network.
+    const fn is_of_staff(self) -> bool {
+        matches!(self, Self::Mail | Self::Staff | Self::Account)
     }
 
     /// The origin of that word.
@@ -189,6 +199,7 @@ impl Ledger {
         }
         let covered = freeze::freeze(&mut tx, id, &asking.subject).await?;
         freeze::mark_person(&mut tx, id, &asking.subject).await?;
+        freeze::mark_invited(&mut tx, id, &asking.subject).await?;
         freeze::give_up(&mut tx, id, &covered).await?;
         if let Some(to) = address(&mut tx, id, &asking.subject).await? {
             let sealed = ring.seal(to.as_bytes(), &recipient_row(id));
@@ -201,10 +212,26 @@ impl Ledger {
             .await?;
         }
         let hint = insert_job(&mut tx, id).await?;
+        if asking.origin.is_of_staff() {
+            audit::record(&mut tx, &self.about_deletion(id, asking, covered.len())).await?;
+        }
         tx.commit().await?;
         tracing::info!(request = %id, origin = asking.origin.word(), accounts = covered.len(), "a deletion was asked for");
         metrics::counter!("postroom_deletions_asked_total", "origin" => asking.origin.word()).increment(1);
         Ok((Accepted { id, again: false, accounts: covered.len() }, Some(hint)))
+    }
+
+    /// What is written down of a request that the staff makes: whom it is about stands in the request, as long as it is
+    /// needed there.
+    fn about_deletion(&self, id: Uuid, asking: &Asking<'_>, accounts: usize) -> Entry<'static> {
+        Entry {
+            who: self.who(),
+            action: Action::DeletionAsked,
+            object: "deletion_request",
+            object_id: id.to_string(),
+            workspace_id: asking.subject.workspace_id,
+            detail: json!({ "origin": asking.origin.word(), "accounts": accounts }),
+        }
     }
 
     /// What is shown of the request of this code.

@@ -21,6 +21,7 @@ use super::{
     Ledger, LedgerError,
     accept::{Facts, NewPost, NewTarget},
     accounts,
+    approval::{self, Word},
     audit::{self, Action, Entry},
     comments,
     control::{self, Refusal},
@@ -42,6 +43,8 @@ pub struct About<'a> {
     pub asked: Option<&'a Asked>,
     /// What it is answered with.
     pub answer: fn(&Post) -> Answer,
+    /// What whoever asks may say to a change of it.
+    pub word: Word,
 }
 
 /// A post after such a write.
@@ -129,7 +132,11 @@ impl Ledger {
             Err(bad) => return Ok(Once::Done(Err(Unchanged::Bad(bad)))),
         };
         let due = match write(&mut tx, &post, &new, &facts).await? {
-            Ok(due) => due,
+            Ok(None) => Vec::new(),
+            Ok(Some(due)) => {
+                approval::changed(&mut tx, post.id, about.word).await?;
+                if about.word.waits() { Vec::new() } else { due }
+            }
             Err(refusal) => return Ok(Once::Done(Err(Unchanged::Refused(refusal)))),
         };
         let changed = self.done(tx, about, due).await?;
@@ -215,7 +222,7 @@ fn weight(refusal: &Refusal) -> u8 {
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,
-        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows => 3,
+        Refusal::UnderWay(_) | Refusal::Running | Refusal::Follows | Refusal::Unapproved => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,
         Refusal::Missing => 0,
@@ -266,13 +273,13 @@ async fn lock(
     Ok(Some((facts, post)))
 }
 
-/// Writes what is new, or nothing. Returns the jobs that may run now.
+/// Writes what is new, or nothing. Returns the jobs that may run now; `None`: nothing is new.
 async fn write(
     tx: &mut PgConnection,
     post: &Post,
     new: &NewPost,
     facts: &Facts,
-) -> Result<Result<Vec<Hint>, Refusal>, LedgerError> {
+) -> Result<Result<Option<Vec<Hint>>, Refusal>, LedgerError> {
     let targets: HashMap<Uuid, &NewTarget> = new.targets.iter().map(|it| (it.account_id, it)).collect();
     let change = Change { post, new };
     let mut changed = Vec::new();
@@ -295,7 +302,7 @@ async fn write(
             .iter()
             .filter(|it| it.parent_id.is_none())
             .all(|it| matches!(it.state, State::Published | State::Cancelled));
-        return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(Vec::new()) });
+        return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(None) });
     }
     update_post(tx, post, new).await?;
     let mut due = Vec::new();
@@ -305,7 +312,7 @@ async fn write(
         due.extend(wake(tx, it, &change, facts.now).await?);
     }
     repeats::take_down(tx, post.id, facts, new.repeat_within).await?;
-    Ok(Ok(due))
+    Ok(Ok(Some(due)))
 }
 
 fn refused(it: wishes::Stand) -> Option<Refusal> {

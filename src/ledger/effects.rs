@@ -138,6 +138,7 @@ impl Effects for ClaimedEffects<'_> {
                        handle_version = NULL, handle_detail = '{}', updated_at = ledger_now()
                    WHERE id = $4 AND state = ANY($5::text[]::publication_state[]) AND version = $7
                      AND cancel_requested_at IS NULL AND EXISTS (SELECT FROM fence)
+                     AND NOT waits_for_approval(post_id)
                      -- what was armed is replaced only once the network has proved it dead
                      AND (handle_state = 'dead' OR NOT EXISTS (
                          SELECT FROM remote_call c WHERE c.publication_id = publication.id AND c.kind = 'commit'
@@ -418,7 +419,7 @@ impl ClaimedEffects<'_> {
                      AND EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $9)
                      AND handle_state = 'ready' AND handle_version = version AND cancel_requested_at IS NULL
                      AND scheduled_for <= ledger_now() AND ledger_now() <= latest_at
-                     AND NOT waits_for_parent(parent_id)
+                     AND NOT waits_for_parent(parent_id) AND NOT waits_for_approval(post_id)
                      -- no other handle of it may still become public
                      AND NOT EXISTS (
                          SELECT FROM remote_call c WHERE c.publication_id = publication.id AND c.kind = 'commit'
@@ -452,7 +453,8 @@ impl ClaimedEffects<'_> {
                       a.state = 'active' AND a.frozen_at IS NULL AS "active!",
                       a.token_expires_at IS NULL OR a.token_expires_at >= ledger_now() + $6 AS "token!",
                       EXISTS (SELECT FROM remote_call c WHERE c.publication_id = p.id AND c.kind = 'commit'
-                                AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes'))) AS "open!"
+                                AND (c.verdict IS NULL OR c.verdict IN ('ok', 'ambiguous', 'resolved_yes'))) AS "open!",
+                      waits_for_approval(p.post_id) AS "unapproved!"
                FROM publication p JOIN account a ON a.id = p.account_id WHERE p.id = $4"#,
             self.claim.job_id,
             self.claim.epoch,
@@ -464,7 +466,8 @@ impl ClaimedEffects<'_> {
         .fetch_one(&self.ledger.pool)
         .await
         .map_err(LedgerError::from)?;
-        match (row.claimed, row.leased, row.active, row.token, row.open) {
+        match (row.claimed && !row.unapproved, row.leased, row.active, row.token, row.open) {
+            // nobody may go on with what somebody has to approve first: its job waits, whoever had it
             (false, _, _, _, _) => Err(JobError::Fenced),
             (true, false, _, _, _) => Ok(NotArmed::LeaseShort),
             (true, true, false, _, _) => Ok(NotArmed::AccountInactive),

@@ -99,7 +99,7 @@ impl Ledger {
             r#"SELECT extract(epoch FROM ledger_now() - scheduled_for)::float8 AS "lag!" FROM publication
                WHERE state NOT IN ('published', 'failed', 'cancelled', 'held')
                  AND state NOT IN ('armed', 'unknown') AND handle_state <> 'spent' -- those are sent
-                 AND scheduled_for <= ledger_now()
+                 AND scheduled_for <= ledger_now() AND NOT waits_for_approval(post_id) -- people are late, not we
                ORDER BY scheduled_for LIMIT 1"#,
         )
         .fetch_optional(&self.pool)

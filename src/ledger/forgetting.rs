@@ -11,12 +11,11 @@ use jobs::{
     erasure::{Stage, Standing, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation},
 };
-use secrecy::SecretString;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
-    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, purge, receipts, stages,
+    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, grants, purge, receipts, stages,
     vault::VaultError,
 };
 
@@ -62,21 +61,6 @@ impl<'a> ClaimedForgetting<'a> {
         .await
         .map_err(LedgerError::from)?;
         if held.is_none() { Err(JobError::Fenced) } else { Ok(tx) }
-    }
-
-    /// Opens what a grant is taken back by. At Meta the person's own token reaches further than that of one Page; elsewhere
-    /// the one that calls carry is asked for, and may have ended while the other has not.
-    async fn tokens(&self, account: Uuid, platform: &str) -> Result<Vec<SecretString>, JobError> {
-        let mut tokens = Vec::new();
-        let of_meta = deletions::META.contains(&platform);
-        for field in if of_meta { ["refresh", "access"] } else { ["access", "refresh"] } {
-            match self.ledger.open_field(self.ring, account, field).await {
-                Ok(token) => tokens.push(token.0),
-                Err(VaultError::Missing | VaultError::Key(super::keyring::KeyError::DoesNotOpen)) => {}
-                Err(error) => return Err(error.into_job_error()),
-            }
-        }
-        Ok(tokens)
     }
 }
 
@@ -157,8 +141,12 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         let mut grants = Vec::new();
         for row in rows {
-            let tokens =
-                if row.there { self.tokens(row.account_id, &row.platform).await? } else { Vec::new() };
+            let tokens = if row.there {
+                let opened = self.ledger.tokens_of_grant(self.ring, row.account_id, &row.platform).await;
+                opened.map_err(VaultError::into_job_error)?
+            } else {
+                Vec::new()
+            };
             grants.push(Grant {
                 account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
                 subject: row.subject_id,
@@ -172,6 +160,8 @@ impl Forgetting for ClaimedForgetting<'_> {
 
     async fn ask(&self, request: Uuid, account: Uuid, limit: Duration) -> Result<Uuid, JobError> {
         let mut tx = self.fenced().await?;
+        // whoever connects with the same person's grant goes before or after this
+        grants::lock_of(&mut tx, account).await?;
         let call = sqlx::query_scalar!(
             r#"INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
                SELECT $3, a.id, $4, $5, $6, 'revoke', ledger_now() + $7
@@ -202,7 +192,7 @@ impl Forgetting for ClaimedForgetting<'_> {
         let mut tx = self.fenced().await?;
         if let Answered::Network(calls) = answer {
             for (call, said) in calls {
-                close_call(&mut tx, *call, said).await?;
+                grants::close_call(&mut tx, *call, said).await?;
             }
         }
         sqlx::query!(
@@ -270,6 +260,10 @@ impl Forgetting for ClaimedForgetting<'_> {
         purge::erased(self, request, keys, traces).await
     }
 
+    async fn not_erased(&self, request: Uuid, key: &str) -> Result<(), JobError> {
+        purge::not_erased(self, request, key).await
+    }
+
     async fn gone(&self, request: Uuid, after: &str) -> Result<Vec<String>, JobError> {
         Ok(self.ledger.gone_files(request, after).await?)
     }
@@ -319,23 +313,6 @@ fn said(answer: &Answered) -> (&'static str, Option<&Failure>) {
         Answered::Superseded => ("superseded", None),
         Answered::Unasked(failure) => ("open", Some(failure)),
     }
-}
-
-async fn close_call(tx: &mut PgTransaction<'_>, call: Uuid, said: &Revocation) -> Result<(), LedgerError> {
-    let failure = said.failure();
-    sqlx::query!(
-        r#"UPDATE remote_call
-           SET verdict = CASE WHEN $4 THEN 'ambiguous' ELSE 'ok' END::call_verdict, finished_at = ledger_now(),
-               remote_code = $2, remote_message = $3
-           WHERE call_id = $1 AND kind = 'revoke' AND verdict IS NULL"#,
-        call,
-        failure.map(|failure| failure.code.as_str()),
-        failure.map(|failure| failure.message.as_str()),
-        matches!(said, Revocation::Not(_)),
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 #[cfg(test)]

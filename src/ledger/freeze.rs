@@ -96,6 +96,27 @@ pub(super) async fn mark_person(
     Ok(())
 }
 
+/// Somebody who was asked to join and has not yet, likewise.
+pub(super) async fn mark_invited(
+    tx: &mut PgTransaction<'_>,
+    id: Uuid,
+    of: &Subject<'_>,
+) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"WITH asked AS (SELECT i.id, i.mail_id FROM invitation i
+                          WHERE i.email = lower($2) AND ($3::uuid IS NULL OR i.workspace_id = $3))
+           INSERT INTO deletion_mark (request_id, id, kind)
+           SELECT $1::uuid, a.id, 'invitation' FROM asked a
+           UNION ALL SELECT $1, a.mail_id, 'mail' FROM asked a WHERE a.mail_id IS NOT NULL"#,
+        id,
+        of.email,
+        of.workspace_id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Gives up what has not been sent. What may have been keeps its way to an end, and is waited for.
 pub(super) async fn give_up(
     tx: &mut PgTransaction<'_>,

@@ -48,6 +48,14 @@ impl Ledger {
         self.forget_ticks(history).await?;
         self.forget_answers(idempotency).await?;
         self.forget_refreshes(history, PAGE).await?;
+        // these are few
+        sqlx::query!(
+            r#"DELETE FROM remote_call
+               WHERE kind IN ('connect', 'revoke') AND verdict IS NOT NULL AND finished_at < ledger_now() - $1::interval"#,
+            interval(history),
+        )
+        .execute(&self.pool)
+        .await?;
         sqlx::query!("DELETE FROM pause WHERE ends_at <= ledger_now()").execute(&self.pool).await?;
         sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
         sqlx::query!(

@@ -391,7 +391,7 @@ async fn select(
                 FROM job j
                 CROSS JOIN LATERAL (
                     SELECT CASE WHEN EXISTS (SELECT FROM claim c WHERE c.job_id = j.id) THEN 'running'
-                                WHEN j.standing = 'paused' OR is_paused(j.kind, j.workspace_id, j.account_id) THEN 'paused'
+                                WHEN j.standing <> 'active' OR is_paused(j.kind, j.workspace_id, j.account_id) THEN 'paused'
                                 WHEN j.run_at > ledger_now() THEN 'waiting'
                                 ELSE 'ready' END AS state) now
                 LEFT JOIN LATERAL (

@@ -4,7 +4,7 @@
 //! row it belongs to, so a blob moved to another row does not open; the key check ties it to one key, which
 //! neither cipher does by itself.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aes_gcm::Aes256Gcm;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -37,6 +37,22 @@ pub enum Cipher {
     XChaCha20Poly1305,
     /// For those who must; 96-bit random nonces allow 2^32 messages a key.
     Aes256Gcm,
+}
+
+/// Seals, and cannot open: for who has to put something away that is not theirs to read.
+#[derive(Debug)]
+pub struct Sealer(Arc<KeyRing>);
+
+impl Sealer {
+    /// What the ring seals with.
+    pub const fn new(ring: Arc<KeyRing>) -> Self {
+        Self(ring)
+    }
+
+    /// Seals `secret` for the row that `row` names; the id of the key comes with it.
+    pub fn seal(&self, secret: &[u8], row: &str) -> (String, Vec<u8>) {
+        (self.0.sealing_key().to_owned(), self.0.seal(secret, row))
+    }
 }
 
 /// Why a ring cannot be read, or a blob not be opened. Never says more than it must.

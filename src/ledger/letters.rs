@@ -1,5 +1,5 @@
-//! Mails about deletions, written and not yet sent: address, subject and words are sealed together, and whoever sends mails
-//! takes them from here.
+//! Mails about deletions, written and not yet sent: address, subject and words are sealed together until a worker sends
+//! them.
 
 use std::time::Duration;
 
@@ -26,6 +26,16 @@ pub struct Letter {
     pub subject: String,
     /// Its words.
     pub text: String,
+}
+
+/// A mail that was taken to be sent.
+pub struct Taken {
+    /// Its name, the same however often it is sent.
+    pub id: Uuid,
+    /// It, opened.
+    pub letter: Letter,
+    /// The how manieth try this is: what puts another try off does not put this one off.
+    pub tries: i32,
 }
 
 /// What a mail is about.
@@ -150,6 +160,57 @@ impl Ledger {
         };
         let all = rows.fetch_all(&self.pool).await?.into_iter().map(|row| open(row.id, &row.sealed));
         all.collect::<Result<_, String>>().map_err(LedgerError::Unreadable)
+    }
+
+    /// Takes mails whose turn it is; others do not for `lease`. One that does not open stays until it is forgotten.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn take_letters(
+        &self,
+        ring: &KeyRing,
+        most: i64,
+        lease: Duration,
+    ) -> Result<Vec<Taken>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"UPDATE deletion_letter SET try_at = ledger_now() + $2, tries = tries + 1
+               WHERE id IN (SELECT l.id FROM deletion_letter l WHERE l.try_at <= ledger_now()
+                            -- while its step may be repeated, the row keeps it from being written twice
+                              AND NOT EXISTS (SELECT FROM deletion_request r
+                                              WHERE r.id = l.request_id AND r.stage = 'telling')
+                            ORDER BY l.try_at LIMIT $1
+                            -- skip locked: two workers may look at once
+                            FOR UPDATE SKIP LOCKED)
+               RETURNING id, sealed, tries"#,
+            most,
+            interval(lease),
+        );
+        let open = |id: Uuid, sealed: &[u8]| {
+            let opened = ring.open(sealed, &row_name(id)).map_err(|error| error.to_string())?;
+            serde_json::from_slice::<Letter>(&opened).map_err(|error| error.to_string())
+        };
+        let opened = rows.fetch_all(&self.pool).await?.into_iter().filter_map(|row| {
+            let letter = open(row.id, &row.sealed)
+                .inspect_err(|error| tracing::error!(letter = %row.id, %error, "a mail does not open"));
+            letter.ok().map(|letter| Taken { id: row.id, letter, tries: row.tries })
+        });
+        Ok(opened.collect())
+    }
+
+    /// A mail could not be sent, and is tried again after so long.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn put_off_letter(&self, taken: &Taken, wait: Duration) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "UPDATE deletion_letter SET try_at = ledger_now() + $3 WHERE id = $1 AND tries = $2",
+            taken.id,
+            taken.tries,
+            interval(wait),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Forgets a mail that was handed on.
@@ -284,13 +345,13 @@ fn done(to: String, language: &str, request: Uuid) -> Letter {
         "he" => (
             "הנתונים שלך נמחקו",
             format!(
-                "כל מה שהיה ידוע עליך כאן נמחק, וההרשאות שנתת לרשתות בוטלו.\nמספר הבקשה: {request}.\nכתובת זו נמחקת יחד עם הודעה זו."
+                "כל מה שהבקשה שלך כללה נמחק כאן, והמפתחות שלנו לחשבונות שלך הושמדו; הקבלה מפרטת מה ענתה כל רשת.\nמספר הבקשה: {request}.\nכתובת זו נמחקת יחד עם הודעה זו."
             ),
         ),
         _ => (
             "Your data is deleted",
             format!(
-                "Everything that was known of you here is deleted, and what you had granted at the networks was taken back.\nThe request's number is {request}.\nThis address is forgotten with this mail."
+                "What your request covered is deleted here, and our keys to your accounts are destroyed; the receipt says what each network answered.\nThe request's number is {request}.\nThis address is forgotten with this mail."
             ),
         ),
     };

@@ -97,7 +97,8 @@ impl Ledger {
         Ok(made.len())
     }
 
-    /// Makes the partitions of the months around this one, and rolls up what is older than `keep`.
+    /// Makes the partitions of the months around this one, and rolls up the oldest month of those that are older than
+    /// `keep`. Returns how many months that was: none, or one.
     ///
     /// # Errors
     /// The ledger is away.

@@ -90,8 +90,8 @@ impl Ledger {
                        refresh_due_at = $4, refresh_wait = DEFAULT, token_expires_at = $5, renewable_until = $6,
                        missing_scopes = coalesce($7, missing_scopes),
                        -- a pair is proof: whoever was told to connect the account need not
-                       state = CASE WHEN state = 'reconnect' THEN 'active' ELSE state END,
-                       state_reason = CASE WHEN state = 'reconnect' THEN NULL ELSE state_reason END
+                       state = CASE WHEN state = 'reconnect' AND parting IS NULL THEN 'active' ELSE state END,
+                       state_reason = CASE WHEN state = 'reconnect' AND parting IS NULL THEN NULL ELSE state_reason END
                    WHERE a.id = $1 AND a.token_generation = $3::bigint - 1
                      AND a.refresh_state = ANY ($8::text[]::refresh_state[])
                      -- of an account that is being deleted too: its grant is taken back by the newest pair
@@ -101,7 +101,7 @@ impl Ledger {
                      AND (a.refresh_call = $2
                           OR EXISTS (SELECT FROM remote_call c
                                      WHERE c.call_id = $2 AND c.account_id = a.id AND c.verdict = 'ambiguous'))
-                   RETURNING a.id),
+                   RETURNING a.id, a.parting),
                closed AS (
                    UPDATE remote_call c
                    SET verdict = CASE WHEN c.call_id = $2 THEN 'ok'::call_verdict ELSE 'ambiguous' END,
@@ -117,7 +117,8 @@ impl Ledger {
                        expires_at = excluded.expires_at),
                awake AS (
                    UPDATE job SET standing = 'active', epoch = job.epoch + 1
-                   FROM won WHERE job.account_id = won.id AND job.kind = 'publish' AND job.standing = 'paused')
+                   FROM won WHERE job.account_id = won.id AND job.kind = 'publish' AND job.standing = 'paused'
+                     AND won.parting IS NULL)
                SELECT EXISTS (SELECT FROM won) AS "won!""#,
             new.account,
             new.call,

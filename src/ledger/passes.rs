@@ -77,8 +77,8 @@ impl Ledger {
         self.audit(&self.about_key(Action::PassIssued, key_id, workspace_id, detail)).await
     }
 
-    /// Takes back a pass of this key, whatever pass that is, for as long as one can last; those that have ended since
-    /// are forgotten.
+    /// Takes back a pass of this key, whether or not there is one of that name, for as long as one can last; those that
+    /// have ended since are forgotten.
     ///
     /// # Errors
     /// The ledger is away.

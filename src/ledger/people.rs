@@ -1,13 +1,9 @@
-//! Staff, what they may do where, and their sessions.
+//! Staff, and what they may do where.
 
-use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{
-    Ledger, LedgerError,
-    audit::{self, Action, Entry},
-};
+use super::{Ledger, LedgerError, audit::Action, members};
 
 /// What a member of a workspace may do. Ordered: each may do what the one before may.
 ///
@@ -16,11 +12,11 @@ use super::{
 pub enum MemberRole {
     /// Looks.
     Viewer,
-    /// Writes and schedules posts.
+    /// Writes posts, which wait for approval.
     Author,
-    /// Decides held posts.
+    /// Schedules, approves, decides what is held, cancels and takes down.
     Publisher,
-    /// Connects accounts and manages people.
+    /// Connects accounts, manages people and API keys.
     Admin,
     /// Looks, and works on privacy requests.
     Privacy,
@@ -45,6 +41,11 @@ impl MemberRole {
     /// The role of that word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|role| role.word() == word)
+    }
+
+    /// The role of a word that stands in a row.
+    pub(super) fn read(word: &str) -> Result<Self, LedgerError> {
+        Self::parse(word).ok_or_else(|| LedgerError::Unreadable(format!("the role {word}")))
     }
 
     /// Whether this role may do what `asked` may.
@@ -86,8 +87,8 @@ pub struct NewPerson<'a> {
 pub struct Credential {
     /// Whose.
     pub person_id: Uuid,
-    /// Argon2id, in the PHC form.
-    pub password_hash: String,
+    /// Argon2id, in the PHC form; none of who signs in elsewhere.
+    pub password_hash: Option<String>,
 }
 
 /// A person in one workspace.
@@ -105,15 +106,6 @@ pub struct Member {
     pub workspace_name: String,
     /// What the person may do there.
     pub role: MemberRole,
-}
-
-/// A session as it is kept.
-#[derive(Debug, Clone)]
-pub struct StoredSession {
-    /// What it remembers.
-    pub data: Value,
-    /// When it ends.
-    pub expires_at: DateTime<Utc>,
 }
 
 impl Ledger {
@@ -157,15 +149,8 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
-        let entry = Entry {
-            who: self.who(),
-            action: Action::MemberSet,
-            object: "person",
-            object_id: person_id.to_string(),
-            workspace_id: Some(workspace_id),
-            detail: json!({ "role": role.word() }),
-        };
-        audit::record(&mut tx, &entry).await?;
+        let (about, said) = ((workspace_id, person_id), json!({ "role": role.word() }));
+        members::note(&mut tx, self.who(), Action::MemberSet, about, said).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -195,8 +180,7 @@ impl Ledger {
         .await?;
         rows.into_iter()
             .map(|row| {
-                let role = MemberRole::parse(&row.role)
-                    .ok_or_else(|| LedgerError::Unreadable(format!("the role {}", row.role)))?;
+                let role = MemberRole::read(&row.role)?;
                 Ok(Member {
                     person_id,
                     first_name: row.first_name,
@@ -209,50 +193,15 @@ impl Ledger {
             .collect()
     }
 
-    /// Keeps a new session; `false` where the id is taken.
-    pub async fn create_session(&self, id: &str, session: &StoredSession) -> Result<bool, LedgerError> {
-        let done = sqlx::query!(
-            "INSERT INTO session (id, data, expires_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
-            id,
-            session.data,
-            session.expires_at,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Replaces what a session remembers. One that was signed out meanwhile stays gone.
-    pub async fn save_session(&self, id: &str, session: &StoredSession) -> Result<(), LedgerError> {
-        sqlx::query!(
-            "UPDATE session SET data = $2, expires_at = $3 WHERE id = $1",
-            id,
-            session.data,
-            session.expires_at,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// The session of that id, unless it has ended.
-    pub async fn load_session(&self, id: &str) -> Result<Option<StoredSession>, LedgerError> {
-        let found = sqlx::query_as!(
-            StoredSession,
-            "SELECT data, expires_at FROM session WHERE id = $1 AND expires_at > ledger_now()",
-            id,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(found)
-    }
-
-    /// Ends a session; and, since somebody is here anyway, forgets those that have ended by themselves.
-    pub async fn delete_session(&self, id: &str) -> Result<(), LedgerError> {
-        sqlx::query!("DELETE FROM session WHERE id = $1 OR expires_at < ledger_now()", id)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+    /// What those are called who manage a workspace, the first few by name.
+    pub async fn administrators(&self, workspace_id: Uuid) -> Result<Vec<String>, LedgerError> {
+        let names = sqlx::query_scalar!(
+            r#"SELECT p.first_name || ' ' || p.last_name AS "name!"
+               FROM membership m JOIN person p ON p.id = m.person_id
+               WHERE m.workspace_id = $1 AND m.role = 'admin' ORDER BY 1 LIMIT 3"#,
+            workspace_id,
+        );
+        Ok(names.fetch_all(&self.pool).await?)
     }
 }
 

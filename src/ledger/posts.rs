@@ -12,7 +12,12 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, accept::NewTarget, take_down::TakenDown};
+use super::{
+    Ledger, LedgerError,
+    accept::NewTarget,
+    approval::{self, Approval},
+    take_down::TakenDown,
+};
 
 /// Counting stops here, so that the list's page stays quick.
 pub const COUNTED: i64 = 10_000;
@@ -44,6 +49,8 @@ pub struct Post {
     pub created_at: DateTime<Utc>,
     /// One for each account.
     pub publications: Vec<Publication>,
+    /// Where it stands, if somebody has to approve it. Not told of a post that was accepted just now.
+    pub approval: Option<Approval>,
 }
 
 impl Post {
@@ -53,6 +60,13 @@ impl Post {
         let posts = || self.publications.iter().filter(|it| it.parent_id.is_none());
         let has = |word: &&&str| posts().any(|it| it.state.shown() == **word);
         State::SHOWN.iter().find(has).copied().unwrap_or("cancelled")
+    }
+
+    /// Whether it waits for somebody to approve it.
+    pub fn unapproved(&self) -> bool {
+        let open =
+            |it: &Publication| !matches!(it.state, State::Published | State::Failed | State::Cancelled);
+        self.approval.as_ref().is_some_and(|approval| approval.waits) && self.publications.iter().any(open)
     }
 
     /// Whether it is a comment whose post is not public yet, or has no name yet.
@@ -369,13 +383,15 @@ pub(super) async fn select(
     Ok(complete(connection, rows).await?.pop())
 }
 
-/// Fills in files, publications and attempts: three statements, however many posts.
+/// Fills in files, publications with attempts, and approvals: three statements, however many posts.
 async fn complete(connection: &mut PgConnection, rows: Vec<PostRow>) -> Result<Vec<Post>, LedgerError> {
     let Some(since) = rows.iter().map(|row| row.created_at).min() else { return Ok(Vec::new()) };
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let mut files = files_of(connection, &ids).await?;
     let mut publications = publications_of(connection, &ids, since).await?;
+    let mut approvals = approval::of(connection, &ids).await?;
     let post = |row: PostRow| Post {
+        approval: approvals.remove(&row.id),
         media_ids: files.remove(&row.id).unwrap_or_default(),
         publications: publications.remove(&row.id).unwrap_or_default(),
         id: row.id,

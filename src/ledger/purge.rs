@@ -145,38 +145,30 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    // a post that goes out elsewhere too stays there
+    // what goes out elsewhere too, or is shown there, is spared when its turn comes: another request may take that away
+    // meanwhile, and then somebody has to take away what is left
     let posts = sqlx::query!(
         r#"INSERT INTO deletion_mark (request_id, id, kind)
            SELECT DISTINCT $1::uuid, p.post_id, 'post'
            FROM deletion_mark m JOIN publication p ON p.id = m.id
            WHERE m.request_id = $1 AND m.kind = 'publication'
-             AND NOT EXISTS (SELECT FROM publication o
-                             WHERE o.post_id = p.post_id
-                               AND NOT EXISTS (SELECT FROM deletion_account d
-                                               WHERE d.request_id = $1 AND d.account_id = o.account_id))
            ON CONFLICT DO NOTHING"#,
         request,
     )
     .execute(&mut **tx)
     .await?;
-    // and so does a file that another post shows
     let files = sqlx::query!(
-        r#"WITH only_there AS (
+        r#"WITH shown AS (
                SELECT DISTINCT pm.media_id FROM deletion_mark m JOIN post_media pm ON pm.post_id = m.id
-               WHERE m.request_id = $1 AND m.kind = 'post'
-                 AND NOT EXISTS (SELECT FROM post_media o
-                                 WHERE o.media_id = pm.media_id
-                                   AND NOT EXISTS (SELECT FROM deletion_mark om
-                                                   WHERE om.request_id = $1 AND om.id = o.post_id AND om.kind = 'post'))),
-           brought AS (SELECT u.id, u.object_key, u.parts FROM upload u JOIN only_there f ON f.media_id = u.media_id),
+               WHERE m.request_id = $1 AND m.kind = 'post'),
+           brought AS (SELECT u.id, u.object_key, u.parts FROM upload u JOIN shown f ON f.media_id = u.media_id),
            objects AS (
                INSERT INTO deletion_object (request_id, object_key, parts)
-               SELECT $1, m.object_key, NULL FROM media m JOIN only_there f ON f.media_id = m.id
+               SELECT $1, m.object_key, NULL FROM media m JOIN shown f ON f.media_id = m.id
                UNION ALL SELECT $1, b.object_key, b.parts FROM brought b
                ON CONFLICT DO NOTHING)
            INSERT INTO deletion_mark (request_id, id, kind)
-           SELECT $1, f.media_id, 'media' FROM only_there f
+           SELECT $1, f.media_id, 'media' FROM shown f
            UNION ALL SELECT $1, b.id, 'upload' FROM brought b
            ON CONFLICT DO NOTHING"#,
         request,
@@ -204,17 +196,49 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    Ok([publications, posts, files, analyses, jobs]
+    // what a dialog offered names the accounts, also where nobody chose them; it lasts a day
+    let connections = sqlx::query!(
+        r#"INSERT INTO deletion_mark (request_id, id, kind)
+           SELECT $1, c.id, 'connection' FROM connection c
+           WHERE EXISTS (
+                   SELECT FROM deletion_account d
+                   JOIN account a ON a.id = d.account_id
+                   JOIN deletion_request r ON r.id = d.request_id
+                   WHERE d.request_id = $1 AND (r.workspace_id IS NULL OR c.workspace_id = a.workspace_id)
+                     AND (c.subject_id = a.subject_id
+                          OR c.offers @> jsonb_build_array(
+                              jsonb_build_object('platform', a.platform, 'external_id', a.external_id))))
+              OR EXISTS (SELECT FROM deletion_mark m
+                         WHERE m.request_id = $1 AND m.kind = 'person' AND m.id = c.person_id)
+           ON CONFLICT DO NOTHING"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
+    let letters = sqlx::query!(
+        r#"WITH people AS (SELECT p.email FROM deletion_mark m JOIN person p ON p.id = m.id
+                           WHERE m.request_id = $1 AND m.kind = 'person')
+           INSERT INTO deletion_mark (request_id, id, kind)
+           SELECT $1, t.id, 'mail' FROM mail t JOIN people p ON p.email = t.to_address
+           UNION ALL SELECT $1, i.id, 'invitation' FROM invitation i JOIN people p ON p.email = i.email
+           ON CONFLICT DO NOTHING"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok([publications, posts, files, analyses, jobs, connections, letters]
         .iter()
         .map(sqlx::postgres::PgQueryResult::rows_affected)
         .sum())
 }
 
-/// Whether files are to be erased. What another post has taken up since it was written down is spared.
+/// Whether files are to be erased. What is still somebody's is spared.
 async fn waiting(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<bool, LedgerError> {
     sqlx::query!(
-        r#"DELETE FROM deletion_object o USING media m
-           WHERE o.request_id = $1 AND NOT o.erased AND m.object_key = o.object_key"#,
+        r#"DELETE FROM deletion_object o
+           WHERE o.request_id = $1 AND NOT o.erased
+             AND (EXISTS (SELECT FROM media m WHERE m.object_key = o.object_key)
+                  OR EXISTS (SELECT FROM upload u WHERE u.object_key = o.object_key))"#,
         request,
     )
     .execute(&mut **tx)
@@ -225,6 +249,21 @@ async fn waiting(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<bool, Ledg
     );
     let there = there.fetch_one(&mut **tx).await?;
     Ok(there)
+}
+
+/// Counts a try at a file that the store does not erase: all others come before it.
+pub(super) async fn not_erased(it: &ClaimedForgetting<'_>, request: Uuid, key: &str) -> Result<(), JobError> {
+    let mut tx = it.fenced().await?;
+    sqlx::query!(
+        "UPDATE deletion_object SET attempts = attempts + 1 WHERE request_id = $1 AND object_key = $2",
+        request,
+        key,
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(LedgerError::from)?;
+    tx.commit().await.map_err(LedgerError::from)?;
+    Ok(())
 }
 
 /// Counts files that the store has erased.
@@ -257,7 +296,7 @@ impl Ledger {
         let rows = sqlx::query_as!(
             Doomed,
             "SELECT object_key AS key, parts FROM deletion_object WHERE request_id = $1 AND NOT erased
-             ORDER BY object_key LIMIT $2",
+             ORDER BY attempts, object_key LIMIT $2",
             request,
             FILES,
         );

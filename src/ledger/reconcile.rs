@@ -345,9 +345,11 @@ pub(super) async fn insert_publish_job(
     let job = sqlx::query_scalar!(
         r#"WITH made AS (
                INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload,
-                                attempt, crash_count, troubled_at)
+                                attempt, crash_count, troubled_at, standing)
                SELECT $2, 'publish', p.workspace_id, p.account_id, p.id, ledger_now(), $3,
-                      coalesce(last.attempt + $4, 0), coalesce(last.crash_count, 0), last.troubled_at
+                      coalesce(last.attempt + $4, 0), coalesce(last.crash_count, 0), last.troubled_at,
+                      CASE WHEN p.handle_state <> 'spent' AND waits_for_approval(p.post_id)
+                           THEN 'waits' ELSE 'active' END::job_standing
                FROM publication p LEFT JOIN LATERAL (
                    SELECT attempt, crash_count, troubled_at FROM job_history h
                    WHERE h.publication_id = p.id AND h.kind = 'publish' AND h.outcome = 'unknown'

@@ -131,7 +131,8 @@ impl Renewals for ClaimedRenewals<'_> {
                moved AS (
                    UPDATE account SET refresh_state = $6::text::refresh_state, refresh_call = $7
                    WHERE id = $4 AND token_generation = $8 AND refresh_state = ANY ($5::text[]::refresh_state[])
-                     AND state NOT IN ('frozen', 'erased') AND EXISTS (SELECT FROM fence)
+                     -- nothing renews what is to be taken back
+                     AND state NOT IN ('frozen', 'erased') AND parting IS NULL AND EXISTS (SELECT FROM fence)
                      -- nobody else may take it up while this call can still be on its way
                      AND EXISTS (SELECT FROM worker WHERE inc = $3 AND lease_until >= ledger_now() + $9)
                    RETURNING id)
@@ -298,7 +299,7 @@ impl Renewals for ClaimedRenewals<'_> {
                        -- only the network's word mends what its owner was told to mend
                        state = CASE WHEN $7 AND state = 'reconnect' THEN 'active' ELSE state END,
                        state_reason = CASE WHEN $7 AND state = 'reconnect' THEN NULL ELSE state_reason END
-                   WHERE id = $4 AND token_generation = $5 AND EXISTS (SELECT FROM fence)
+                   WHERE id = $4 AND parting IS NULL AND token_generation = $5 AND EXISTS (SELECT FROM fence)
                    RETURNING id, state)
                UPDATE job SET standing = 'active', epoch = job.epoch + 1
                FROM seen WHERE job.account_id = seen.id AND job.kind = 'publish' AND job.standing = 'paused'

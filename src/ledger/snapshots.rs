@@ -65,8 +65,7 @@ impl Snapshots for ClaimedSnapshots<'_> {
         .await
         .map_err(LedgerError::from)?;
         let subject = format!("{}/{}/{}", account.platform, metric.object.word(), metric.remote);
-        let detail = format!("{} ({})", failure.message, failure.code);
-        if self.ledger.tell_once(REFUSED, &subject, &detail).await? {
+        if self.ledger.tell_once(REFUSED, &subject, &failure.code).await? {
             tracing::warn!(metric = subject, %failure, "a network does not tell a metric; the others are told as before");
         }
         Ok(())
@@ -108,7 +107,7 @@ impl Snapshots for ClaimedSnapshots<'_> {
         .await
         .map_err(LedgerError::from)?;
         let subject = format!("{}/{}/{}", account.platform, words.join("+"), failure.code);
-        if self.ledger.tell_once(PUT_OFF, &subject, &failure.message).await? {
+        if self.ledger.tell_once(PUT_OFF, &subject, &failure.code).await? {
             tracing::warn!(account = %account.id, %failure, "metrics cannot be asked for; it is tried again later");
         }
         Ok(())
@@ -127,7 +126,9 @@ impl ClaimedSnapshots<'_> {
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
                moved AS (
                    UPDATE metric_plan
-                   SET due_at = $5, ended = $6, absent = CASE WHEN $7 THEN absent + 1 ELSE 0 END,
+                   SET due_at = $5, ended = $6,
+                       absent_since = CASE WHEN $7::boolean IS NULL THEN absent_since
+                                           WHEN $7 THEN coalesce(absent_since, ledger_now()) END,
                        captures = captures + CASE WHEN $8::bytea IS NULL THEN 0 ELSE 1 END,
                        captured_at = CASE WHEN $8 IS NULL THEN captured_at ELSE ledger_now() END
                    WHERE number = $4 AND EXISTS (SELECT FROM fence)
@@ -193,7 +194,7 @@ impl Ledger {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let subjects = sqlx::query!(
-            r#"SELECT m.number, m.object, m.since, m.captures, m.absent,
+            r#"SELECT m.number, m.object, m.since, m.captures, m.absent_since, m.captured_at,
                       CASE WHEN m.publication_id IS NULL THEN $3 ELSE p.public_id END AS remote_id
                FROM metric_plan m LEFT JOIN publication p ON p.id = m.publication_id
                WHERE m.account_id = $1 AND m.due_at <= ledger_now()
@@ -212,7 +213,8 @@ impl Ledger {
                 remote_id: it.remote_id,
                 since: it.since,
                 captures: it.captures,
-                absent: it.absent,
+                absent_since: it.absent_since,
+                captured_at: it.captured_at,
             })
         });
         Ok(Some(Due {
@@ -225,7 +227,8 @@ impl Ledger {
         }))
     }
 
-    /// Tells operators something once. Whether this was the time.
+    /// Tells operators something once. Whether this was the time. The detail is a code, never a network's words: those may
+    /// be of somebody, and notices stay.
     ///
     /// # Errors
     /// The ledger is away.

@@ -111,29 +111,4 @@ impl Ledger {
             |id, workspace_id, run_at| Hint { kind: "publish".into(), workspace_id, job_id: id, run_at };
         Ok(rows.into_iter().map(|row| hint(row.id, row.workspace_id, row.run_at)).collect())
     }
-
-    /// The owner of a TikTok account has taken our access away, at that time. Where the account was connected again
-    /// since, it stays as it is.
-    ///
-    /// # Errors
-    /// The ledger is away; nothing was taken in.
-    pub async fn access_removed_at_tiktok(&self, open_id: &str, seconds: i64) -> Result<(), LedgerError> {
-        sqlx::query!(
-            r#"WITH rested AS (
-                   UPDATE account SET state = 'reconnect', state_reason = 'its owner has taken the access away at TikTok'
-                   WHERE platform = 'tiktok' AND external_id = $1 AND state = 'active'
-                     AND connected_at <= to_timestamp($2::bigint)
-                   RETURNING id)
-               UPDATE job SET standing = 'paused', epoch = job.epoch + 1
-               FROM rested WHERE job.account_id = rested.id AND job.kind = 'publish' AND job.standing = 'active'
-                 -- what was committed is still asked about
-                 AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
-                                   AND p.state = 'waiting' AND p.handle_state = 'spent')"#,
-            open_id,
-            seconds,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     KeyRing, Ledger, LedgerError,
     accounts::{Connected, NewAccount, connect_account},
-    audit::{self, Action, Entry},
+    audit::{self, Action, Entry, Who},
     keyring::KeyError,
 };
 
@@ -94,41 +94,53 @@ impl Ledger {
         pair: &TokenPair,
     ) -> Result<Uuid, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let account = connect_account(&mut tx, new).await?;
-        let (now, kept) = (renewed_anew(&mut tx, account.id, pair).await?, pair.refresh.is_some());
-        // of both the same moment: what is older than the other stayed as it was when that was renewed
-        let issued = pair.issued_at.unwrap_or(now);
-        let fields = [("access", Some(&pair.access)), ("refresh", pair.refresh.as_ref())];
-        for (field, secret) in fields.into_iter().filter_map(|(field, secret)| secret.map(|s| (field, s))) {
-            let name = row_name(new.workspace_id, account.id, field, account.token_generation);
-            let sealed = ring.seal(secret.expose_secret().as_bytes(), &name);
-            let of = Stored { field, key_id: ring.sealing_key(), sealed: &sealed, issued };
-            store(&mut tx, &account, &of, pair).await?;
-        }
-        let from = renew_new_from(issued, [pair.expires_at, pair.refresh_expires_at]);
-        let due = look_after(kept.then_some(from), now);
-        sqlx::query!("UPDATE account SET refresh_due_at = $2 WHERE id = $1", account.id, due)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query!(
-            r#"UPDATE job SET standing = 'active', epoch = epoch + 1
-               WHERE account_id = $1 AND kind = 'publish' AND standing = 'paused'"#,
-            account.id,
-        )
-        .execute(&mut *tx)
-        .await?;
-        let entry = Entry {
-            who: self.who(),
-            action: Action::AccountConnected,
-            object: "account",
-            object_id: account.id.to_string(),
-            workspace_id: Some(new.workspace_id),
-            detail: json!({ "platform": new.platform }),
-        };
-        audit::record(&mut tx, &entry).await?;
+        let id = connect_in(&mut tx, self.who(), new, ring, pair).await?;
         tx.commit().await?;
-        Ok(account.id)
+        Ok(id)
     }
+}
+
+/// The same, as a part of more: no account stands without its tokens, whatever ends this transaction.
+pub(super) async fn connect_in(
+    tx: &mut PgTransaction<'_>,
+    who: Who,
+    new: &NewAccount<'_>,
+    ring: &KeyRing,
+    pair: &TokenPair,
+) -> Result<Uuid, LedgerError> {
+    let account = connect_account(tx, new).await?;
+    let (now, kept) = (renewed_anew(tx, account.id, pair).await?, pair.refresh.is_some());
+    // of both the same moment: what is older than the other stayed as it was when that was renewed
+    let issued = pair.issued_at.unwrap_or(now);
+    let fields = [("access", Some(&pair.access)), ("refresh", pair.refresh.as_ref())];
+    for (field, secret) in fields.into_iter().filter_map(|(field, secret)| secret.map(|s| (field, s))) {
+        let name = row_name(new.workspace_id, account.id, field, account.token_generation);
+        let sealed = ring.seal(secret.expose_secret().as_bytes(), &name);
+        let of = Stored { field, key_id: ring.sealing_key(), sealed: &sealed, issued };
+        store(tx, &account, &of, pair).await?;
+    }
+    let from = renew_new_from(issued, [pair.expires_at, pair.refresh_expires_at]);
+    let due = look_after(kept.then_some(from), now);
+    sqlx::query!("UPDATE account SET refresh_due_at = $2 WHERE id = $1", account.id, due)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query!(
+        r#"UPDATE job SET standing = 'active', epoch = epoch + 1
+           WHERE account_id = $1 AND kind = 'publish' AND standing = 'paused'"#,
+        account.id,
+    )
+    .execute(&mut **tx)
+    .await?;
+    let entry = Entry {
+        who,
+        action: Action::AccountConnected,
+        object: "account",
+        object_id: account.id.to_string(),
+        workspace_id: Some(new.workspace_id),
+        detail: json!({ "platform": new.platform }),
+    };
+    audit::record(tx, &entry).await?;
+    Ok(account.id)
 }
 
 /// Whatever was being renewed before is not of these tokens; one that is left over of others is dropped.
@@ -141,7 +153,8 @@ async fn renewed_anew(
         r#"WITH anew AS (
                UPDATE account
                SET refresh_state = 'idle', refresh_call = NULL, refresh_wait = DEFAULT, renewable = $2, renewable_until = $3,
-                   data_access_expires_at = NULL, missing_scopes = '{}'
+                   data_access_expires_at = NULL, missing_scopes = '{}',
+                   disconnected_at = NULL, disconnected_by = NULL, disconnected_how = NULL, parting = NULL
                WHERE id = $1 RETURNING id, token_generation),
            dropped AS (
                DELETE FROM vault.token t USING anew

@@ -205,9 +205,11 @@ impl Ledger {
             return Ok(0);
         }
         let orphans = sqlx::query!(
-            r#"INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload)
+            r#"INSERT INTO job (id, kind, workspace_id, account_id, publication_id, run_at, payload, standing)
                SELECT gen_random_uuid(), 'publish', workspace_id, account_id, id, ledger_now(),
-                      jsonb_build_object('publication_id', id)
+                      jsonb_build_object('publication_id', id),
+                      CASE WHEN handle_state <> 'spent' AND waits_for_approval(post_id)
+                           THEN 'waits' ELSE 'active' END::job_standing
                FROM publication p
                WHERE state = ANY($1::text[]::publication_state[])
                  AND state NOT IN ('published', 'failed', 'cancelled', 'held') -- as the index has it

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jobs::{
     comment::{self, Comments},
+    connections::Connecting,
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     forgetting::Revoking,
@@ -188,7 +189,7 @@ struct Settings {
 }
 
 /// The scopes that publishing needs.
-const NEEDED: &[&str] = &["pages_manage_posts", "pages_read_engagement"];
+pub(super) const NEEDED: &[&str] = &["pages_manage_posts", "pages_read_engagement"];
 
 fn check(table: &Value) -> Result<(), String> {
     graph::Settings::split::<Settings>(table).map(|_| ())
@@ -350,6 +351,10 @@ impl Network for Facebook {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(&self.graph)
+    }
+
+    fn connecting(&self) -> Option<&dyn Connecting> {
         Some(&self.graph)
     }
 

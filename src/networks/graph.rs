@@ -2,6 +2,7 @@
 
 mod access;
 pub mod comments;
+pub mod connect;
 pub mod insights;
 mod revoke;
 mod usage;
@@ -341,8 +342,8 @@ impl Graph {
         for notice in usage::asked(&reply, self.settings.usage) {
             call.gate.notice(notice);
         }
-        if let Some(percent) = usage::used(&reply) {
-            call.gate.notice(Notice::Used(percent));
+        for notice in usage::used(&reply) {
+            call.gate.notice(notice);
         }
         match reply.json() {
             Some(body) if body.get("error").is_some() => Err(self.refused(phase, call, &reply, body)),

@@ -98,7 +98,8 @@ impl Http {
     }
 }
 
-fn plain() -> ClientBuilder {
+/// What every client of a known host is made of: it is led nowhere, and tells nobody where it came from.
+pub(super) fn plain() -> ClientBuilder {
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_WITHIN)

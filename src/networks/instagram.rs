@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use jobs::{
     comment::{self, Comments},
+    connections::Connecting,
     contract::{Class, Failure},
     desk::{Call, Content, Handle, KeepHandle, Network, Readiness},
     forgetting::Revoking,
@@ -146,7 +147,7 @@ struct Settings {
 }
 
 /// The scopes that publishing needs.
-const NEEDED: &[&str] = &["instagram_basic", "instagram_content_publish"];
+pub(super) const NEEDED: &[&str] = &["instagram_basic", "instagram_content_publish"];
 
 fn check(table: &Value) -> Result<(), String> {
     graph::Settings::split::<Settings>(table).map(|_| ())
@@ -293,6 +294,10 @@ impl Network for Instagram {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(&self.graph)
+    }
+
+    fn connecting(&self) -> Option<&dyn Connecting> {
         Some(&self.graph)
     }
 

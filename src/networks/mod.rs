@@ -5,9 +5,11 @@
 mod allowance;
 pub mod capabilities;
 mod facebook;
+pub mod google;
 mod graph;
 mod http;
 mod instagram;
+pub mod mail;
 pub mod openai;
 pub mod outbound;
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod tiktok;
 use std::collections::BTreeMap;
 
 use jobs::{
+    connections::Dialog,
     desk::{Network, Networks},
     gate::{Allowance, Rate},
     surface::{Platform, Surface},
@@ -111,6 +114,32 @@ pub fn stand_ins(environment: Environment<'_>) -> Vec<(&'static str, Url)> {
         (!real && url.host_str() != Some("graph.facebook.com")).then_some((entry.platform.name, url))
     };
     NETWORKS.iter().filter_map(stands).collect()
+}
+
+/// The dialogs of the networks that are switched on.
+///
+/// # Errors
+/// An address that cannot be used; the message names the key.
+pub fn dialogs(environment: Environment<'_>) -> Result<Vec<Dialog>, String> {
+    let mut dialogs = Vec::new();
+    if let Some([id, _]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? {
+        let mut address = base(environment, "META_DIALOG_URL", "https://www.facebook.com/v25.0")?;
+        if let Ok(mut path) = address.path_segments_mut() {
+            path.pop_if_empty().extend(["dialog", "oauth"]);
+        }
+        let (address, client, scopes) = (address.into(), ("client_id", id), graph::connect::SCOPES);
+        let also = &["instagram_business"];
+        dialogs.push(Dialog { platform: "facebook_page", also, address, client, scopes, challenged: false });
+    }
+    if let Some([key, _]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? {
+        let mut address = base(environment, "TIKTOK_AUTH_URL", "https://www.tiktok.com")?;
+        if let Ok(mut path) = address.path_segments_mut() {
+            path.pop_if_empty().extend(["v2", "auth", "authorize", ""]);
+        }
+        let (address, client, scopes) = (address.into(), ("client_key", key), tiktok::connect::SCOPES);
+        dialogs.push(Dialog { platform: "tiktok", also: &[], address, client, scopes, challenged: true });
+    }
+    Ok(dialogs)
 }
 
 /// Networks of one app draw from one rate.
@@ -296,6 +325,19 @@ mod tests {
         assert!(error.starts_with("META_APP_SECRET: not set"), "{error}");
         let error = connect(&[("TIKTOK_CLIENT_SECRET", "1")]).expect_err("refused");
         assert!(error.starts_with("TIKTOK_CLIENT_KEY: not set"), "{error}");
+    }
+
+    #[test]
+    fn a_dialog_is_where_its_network_is_and_asks_for_what_publishing_needs() {
+        let all = dialogs(&|name| (!name.ends_with("_URL")).then(|| "1".to_owned())).expect("addresses");
+        let [meta, tiktok] = &all[..] else { panic!("two dialogs") };
+        assert_eq!(meta.address, "https://www.facebook.com/v25.0/dialog/oauth");
+        assert_eq!(tiktok.address, "https://www.tiktok.com/v2/auth/authorize/");
+        for needed in facebook::NEEDED.iter().chain(instagram::NEEDED) {
+            assert!(meta.scopes.contains(needed), "{needed}");
+        }
+        let wrong = |name: &str| Some(if name == "META_DIALOG_URL" { "facebook" } else { "1" }.to_owned());
+        assert!(dialogs(&wrong).expect_err("refused").starts_with("META_DIALOG_URL"));
     }
 
     #[test]

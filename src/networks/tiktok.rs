@@ -5,6 +5,7 @@
 //! moderates and shows the film, and says so under the `publish_id` that it named at the start. Of photos `photos`
 //! tells.
 
+pub mod connect;
 mod insights;
 mod oauth;
 mod photos;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobs::{
+    connections::Connecting,
     contract::{Class, Failure},
     desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
     forgetting::Revoking,
@@ -385,6 +387,10 @@ impl Network for TikTok {
     }
 
     fn renewing(&self) -> Option<&dyn Renewing> {
+        Some(self)
+    }
+
+    fn connecting(&self) -> Option<&dyn Connecting> {
         Some(self)
     }
 

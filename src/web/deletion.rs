@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{App, problem::Problem, signed_request::SignedRequest};
 use crate::ledger::{
     KeyRing, LedgerError,
+    audit::Who,
     deletions::{Accepted, Asking, Origin, Subject},
 };
 
@@ -34,6 +35,11 @@ impl Code {
     /// A fresh one.
     pub fn fresh() -> Self {
         Self::of(&rand::random())
+    }
+
+    /// That of the request that a mailed link leads to: who opens it twice is shown the same.
+    pub fn of_link(link: &str) -> Self {
+        Self::of(&Sha256::digest(format!("postroom deletion code|{link}")).into())
     }
 
     fn of(random: &[u8; 32]) -> Self {
@@ -103,6 +109,8 @@ pub struct Wanted {
     pub reason: Option<String>,
     /// Who asks for somebody else.
     pub asked_by: Option<uuid::Uuid>,
+    /// What that is written down under.
+    pub who: Option<Who>,
 }
 
 /// What stands besides in a request.
@@ -143,7 +151,8 @@ pub async fn accept(app: &Arc<App>, way: Way, wanted: Wanted) -> Result<Accepted
             reason: wanted.reason.as_deref(),
             asked_by: wanted.asked_by,
         };
-        let (accepted, due) = app.house.ledger.accept_deletion(&app.house.deletions.ring, &asking).await?;
+        let ledger = app.house.ledger.of(wanted.who.unwrap_or(app.house.ledger.who()));
+        let (accepted, due) = ledger.accept_deletion(&app.house.deletions.ring, &asking).await?;
         (app.house.nudge)(due.into_iter().collect());
         Ok::<_, LedgerError>(accepted)
     });

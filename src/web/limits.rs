@@ -61,6 +61,7 @@ impl<K: Hash + Eq + Clone> Limit<K> {
 pub struct Limits {
     address: Limit<IpAddr>,
     key: Limit<Uuid>,
+    token: Limit<Uuid>,
     person: Limit<Uuid>,
     sign_in: Limit<IpAddr>,
 }
@@ -71,6 +72,7 @@ impl Limits {
         Self {
             address: Limit::new(web.address_rate),
             key: Limit::new(web.key_rate),
+            token: Limit::new(web.token_rate),
             person: Limit::new(web.person_rate),
             sign_in: Limit::new(web.sign_in_rate),
         }
@@ -82,6 +84,14 @@ impl Limits {
     /// 429: too many.
     pub fn of_key(&self, id: Uuid) -> Result<(), Problem> {
         self.key.take(&id).map_err(too_many)
+    }
+
+    /// One pass that is issued or taken back: each is written down for good.
+    ///
+    /// # Errors
+    /// 429: too many.
+    pub fn of_tokens(&self, key: Uuid) -> Result<(), Problem> {
+        self.token.take(&key).map_err(too_many)
     }
 
     /// One request of somebody signed in.

@@ -5,9 +5,11 @@ pub mod access;
 pub mod analysis;
 pub mod body;
 pub mod check;
+pub mod connect;
 pub mod console;
 pub mod counted;
 pub mod deletion;
+pub mod disconnect;
 pub mod finding;
 pub mod inspect;
 pub mod intake;
@@ -42,7 +44,10 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use jobs::{analysis::Policy, desk::Clock, fp, hint::Hint, store::Uploads, surface::Platform};
+use jobs::{
+    analysis::Policy, connections::Dialog, desk::Clock, fp, hint::Hint, sign_in::SignIn, store::Uploads,
+    surface::Platform,
+};
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -51,8 +56,9 @@ use uuid::Uuid;
 use crate::{
     config,
     ledger::{
-        Ledger,
+        Ledger, Sealer,
         accept::{Accepted, Question},
+        approval::{Approved, Word},
         audit::Who,
         edit::{About, Written},
         idempotency::{Asked, Once},
@@ -99,12 +105,20 @@ pub struct House {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Guards `/metrics` when set.
     pub metrics_token: Option<SecretString>,
+    /// What signs people in who are known elsewhere.
+    pub sign_in: Option<Arc<dyn SignIn>>,
+    /// Whether mail is sent.
+    pub mail: bool,
     /// Whether Redis answers.
     pub redis: Probe,
     /// The app at TikTok, which signs what TikTok tells; none where TikTok is off.
     pub tiktok: Option<TiktokApp>,
     /// What requests for deletion need.
     pub deletions: deletion::Deletions,
+    /// Where people grant access to their accounts.
+    pub dialogs: Vec<Dialog>,
+    /// What a dialog gave is put away with it.
+    pub sealer: Sealer,
 }
 
 /// Our app at TikTok.
@@ -127,6 +141,8 @@ pub struct App {
     pub limits: limits::Limits,
     /// What stands for a key for a few minutes.
     pub passes: passes::Passes,
+    /// How often strangers may ask for their deletion.
+    pub patience: privacy::Patience,
     /// Lists of jobs that are made at once, for they may take long.
     pub job_lists: Semaphore,
 }
@@ -147,8 +163,8 @@ pub fn with_paths(house: House) -> (Router, Vec<String>) {
     let console = console::Console::new(&house);
     let limits = limits::Limits::new(&house.web);
     let passes = passes::Passes::new(&house.public_url);
-    let job_lists = Semaphore::new(JOB_LISTS);
-    let app = Arc::new(App { house, rules, console, limits, passes, job_lists });
+    let (patience, job_lists) = (privacy::Patience::default(), Semaphore::new(JOB_LISTS));
+    let app = Arc::new(App { house, rules, console, limits, passes, patience, job_lists });
     let listed =
         intake::routes().merge(console::routes(&app)).merge(pulls::routes()).merge(privacy::routes());
     let paths = listed.paths();
@@ -201,14 +217,15 @@ impl App {
         found: Vec<Finding>,
         about: (Uuid, Uuid),
         asked: Option<Asked>,
-        changed_by: Uuid,
+        word: Word,
     ) -> Result<Written<Vec<Finding>>, Problem> {
         let app = Arc::clone(self);
         let editing = tokio::spawn(async move {
+            let (Word::Approves(changed_by) | Word::Asks(changed_by)) = word;
             let judge = |facts: &_, post: &_| patch.judge(facts, post, &app.rules, changed_by, found.clone());
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
             let written = app.house.ledger.edit_post(&about, &patch.files(), judge).await?;
             if let Once::Done(Ok(changed)) = &written {
                 (app.house.nudge)(changed.due.clone());
@@ -233,13 +250,40 @@ impl App {
         let acting = tokio::spawn(async move {
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
-            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer };
+            // what is acted on is not changed
+            let word = Word::Approves(Uuid::nil());
+            let about = About { workspace_id, post_id, asked, answer: intake::posts::answer, word };
             match act {
                 Act::Cancel => ledger.cancel_post(&about).await,
                 Act::Retry => ledger.retry_post(&about).await,
             }
         });
         Ok(acting.await??)
+    }
+}
+
+impl App {
+    /// Approves a post as it was seen; likewise to its end.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn approve(
+        self: &Arc<Self>,
+        about: (Uuid, Uuid),
+        by: (Uuid, Who),
+        seen: String,
+    ) -> Result<Approved, Problem> {
+        let app = Arc::clone(self);
+        let approving = tokio::spawn(async move {
+            let ((workspace_id, post_id), ahead) = (about, app.rules.publishing.prepare_ahead);
+            let ledger = app.house.ledger.of(by.1);
+            let approved = ledger.approve_post(workspace_id, post_id, by.0, &seen, ahead).await?;
+            if let Approved::Now { due, .. } = &approved {
+                (app.house.nudge)(due.clone());
+            }
+            Ok::<_, Problem>(approved)
+        });
+        approving.await?
     }
 }
 

@@ -20,7 +20,7 @@ use jsonwebtoken::{
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::problem::Problem;
 use crate::ledger::{
@@ -83,12 +83,27 @@ struct Signing {
     until: Duration,
 }
 
+/// What checks signatures, and when the last of them has ended.
+#[derive(Clone)]
+struct Known {
+    key: DecodingKey,
+    ends_at: DateTime<Utc>,
+}
+
+impl Known {
+    /// The key, in its time: that it was looked up once does not keep it good for ever.
+    fn at(self, now: DateTime<Utc>) -> Option<DecodingKey> {
+        let ends = self.ends_at.timestamp().saturating_add(LEEWAY);
+        (now.timestamp() < ends).then_some(self.key)
+    }
+}
+
 /// Issues and reads passes.
 pub struct Passes {
     issuer: String,
     audience: String,
     signing: tokio::sync::Mutex<Option<Arc<Signing>>>,
-    known: RwLock<HashMap<Uuid, DecodingKey>>,
+    known: RwLock<HashMap<Uuid, Known>>,
 }
 
 /// A pass that was issued.
@@ -129,7 +144,7 @@ impl Passes {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
             sub: key.id,
-            jti: Uuid::now_v7(),
+            jti: name(now),
             iat: now.timestamp(),
             exp: now.timestamp() + lasts,
             scope: words.join(" "),
@@ -171,7 +186,7 @@ impl Passes {
         token: &str,
     ) -> Result<Option<Claims>, LedgerError> {
         let Some(kid) = named(token) else { return Ok(None) };
-        let Some(key) = self.checks(ledger, kid).await? else { return Ok(None) };
+        let Some(key) = self.checks(ledger, now, kid).await? else { return Ok(None) };
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[&self.audience]);
         validation.set_issuer(&[&self.issuer]);
@@ -183,19 +198,42 @@ impl Passes {
     }
 
     /// What checks the signatures of that name, if anything does.
-    async fn checks(&self, ledger: &Ledger, kid: Uuid) -> Result<Option<DecodingKey>, LedgerError> {
-        if let Some(key) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&kid) {
-            return Ok(Some(key.clone()));
+    async fn checks(
+        &self,
+        ledger: &Ledger,
+        now: DateTime<Utc>,
+        kid: Uuid,
+    ) -> Result<Option<DecodingKey>, LedgerError> {
+        let kept = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&kid).cloned();
+        if let Some(kept) = kept {
+            return Ok(kept.at(now));
         }
         let Some(found) = ledger.pass_keys(Some(kid)).await?.pop() else { return Ok(None) };
-        let key = DecodingKey::from_ed_der(&found.public);
+        let fresh = Known { key: DecodingKey::from_ed_der(&found.public), ends_at: found.ends_at };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        known.insert(kid, key.clone());
-        Ok(Some(key))
+        known.insert(kid, fresh.clone());
+        Ok(fresh.at(now))
     }
+}
+
+/// A fresh name for a pass. It tells when it was issued, by the ledger's clock: this machine's may be wrong.
+fn name(now: DateTime<Utc>) -> Uuid {
+    let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
+}
+
+/// Whether a pass of this name can have been issued here so lately that it may still open something.
+pub fn may_be_in_use(pass: Uuid, now: DateTime<Utc>) -> bool {
+    let issued = pass.get_timestamp().filter(|_| pass.get_version_num() == 7).map(|at| at.to_unix().0);
+    let now = now.timestamp();
+    // twice as long as one lasts: clocks may differ a little
+    let longest = i64::try_from(LONGEST.as_secs() * 2).unwrap_or(i64::MAX);
+    issued
+        .and_then(|at| i64::try_from(at).ok())
+        .is_some_and(|at| (now - longest..=now + LEEWAY).contains(&at))
 }
 
 /// The name of the key that signed what looks like a pass of ours.
@@ -281,6 +319,25 @@ mod tests {
         ] {
             assert_eq!(claims(iat, exp).is_of(now), good, "{iat} {exp}");
         }
+    }
+
+    #[test]
+    fn a_name_tells_whether_a_pass_may_still_be_in_use() {
+        let now = DateTime::from_timestamp(100_000, 0).expect("a time");
+        let at = |seconds: i64| name(DateTime::from_timestamp(seconds, 999_000_000).expect("a time"));
+        for (pass, may) in [
+            (at(100_000), true),
+            (at(98_800), true),
+            (at(98_799), false),
+            (at(100_030), true),
+            (at(100_031), false),
+            (Uuid::new_v4(), false),
+            (Uuid::nil(), false),
+            (Uuid::max(), false),
+        ] {
+            assert_eq!(may_be_in_use(pass, now), may, "{pass}");
+        }
+        assert_ne!(at(100_000), at(100_000), "each has its own");
     }
 
     #[test]

@@ -17,6 +17,14 @@ const LANES: u32 = 1;
 /// Each takes 19 MiB and a core: a crowd at the door must not take the house.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
+/// The shortest and the longest password that is taken, in characters.
+pub const LENGTHS: std::ops::RangeInclusive<usize> = 10..=1000;
+
+/// Whether a password can be taken.
+pub fn fits(password: &SecretString) -> bool {
+    LENGTHS.contains(&password.expose_secret().chars().count())
+}
+
 /// Compared with where there is no such person, so that the answer takes as long.
 static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| hash_now("nobody has this password").ok());
 

@@ -3,12 +3,12 @@
 
 mod texts;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
-    Extension, Form, Json,
-    extract::{ConnectInfo, Path, Query, State},
+    Form, Json,
+    extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -19,10 +19,12 @@ use serde::Deserialize;
 
 use self::texts::{Texts, of};
 use super::{
-    App, console,
+    App,
+    console::{self, throttle::Throttle},
     deletion::{self, Code, Wanted, Way},
     listed::Listed,
     problem::Problem,
+    whence::Whence,
 };
 use crate::ledger::{
     deletions::{Origin, Shown},
@@ -37,6 +39,53 @@ pub fn routes() -> Listed<Arc<App>> {
         .route("/privacy/delete/{link}", get(proof).post(prove))
         .route("/privacy/requests/{code}", get(state))
         .route("/privacy/requests/{code}/receipt", get(receipt))
+}
+
+/// Slows down who asks again and again. Its memory is its own: strangers are many, and must not push out of another's who
+/// guesses passwords.
+#[derive(Debug)]
+pub struct Patience {
+    emails: Throttle,
+    addresses: Throttle,
+    guesses: Throttle,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { emails: Throttle::default(), addresses: Throttle::of_many(), guesses: Throttle::default() }
+    }
+}
+
+impl Patience {
+    /// Somebody asks for a link to be mailed: to whom counts, whoever asks, and who asks, for whomever.
+    fn asks(&self, email: &str, from: Whence, now: Duration) -> Result<(), Problem> {
+        let (email, from) = (email.to_lowercase(), from.counted());
+        // who is nobody knows where is counted by the e-mail address alone
+        let from = Some(from.as_str()).filter(|from| !from.is_empty());
+        let by_address = from.and_then(|from| self.addresses.wait(from, now));
+        if let Some(wait) = self.emails.wait(&email, now).max(by_address) {
+            return Err(slower(wait));
+        }
+        self.emails.failed(&email, now);
+        if let Some(from) = from {
+            self.addresses.failed(from, now);
+        }
+        Ok(())
+    }
+
+    /// Somebody has a code that there is none of.
+    fn guesses(&self, from: Whence, now: Duration) -> Result<(), Problem> {
+        let from = from.counted();
+        if let Some(wait) = self.guesses.wait(&from, now) {
+            return Err(slower(wait));
+        }
+        self.guesses.failed(&from, now);
+        Ok(())
+    }
+}
+
+fn slower(wait: Duration) -> Problem {
+    Problem::throttled(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1))
 }
 
 /// Which language a page is asked for in.
@@ -135,7 +184,7 @@ async fn form(
 /// Writes the mail with the link. The answer is the same for every address.
 async fn ask(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Whence,
     headers: HeaderMap,
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
@@ -146,8 +195,7 @@ async fn ask(
         (page.asks, page.wrong) = (true, Some(t.ask_wrong));
         return page.answer(StatusCode::UNPROCESSABLE_ENTITY);
     }
-    // by address too: behind a proxy everybody comes from one
-    slowly(&app, address, &format!("asks for {email}"))?;
+    app.patience.asks(email, from, app.house.clock.monotonic())?;
     let link = deletion::fresh_link();
     let base = app.house.public_url.as_str().trim_end_matches('/');
     let url = format!("{base}/privacy/delete/{link}?lang={}", t.lang);
@@ -171,7 +219,7 @@ async fn proof(
     let t = language.chosen(&headers);
     let path = format!("/privacy/delete/{link}");
     if app.house.ledger.asker(&app.house.deletions.ring, &deletion::link_digest(&link)).await?.is_none() {
-        return stale(&app, t);
+        return followed(&app, t, &link).await;
     }
     let mut page = Page::new(&app, t, &path, t.prove_title, t.prove_lead);
     page.confirms = true;
@@ -188,42 +236,47 @@ async fn prove(
     let t = Language { lang: asked.lang }.chosen(&headers);
     let digest = deletion::link_digest(&link);
     let Some(proved) = app.house.ledger.asker(&app.house.deletions.ring, &digest).await? else {
-        return stale(&app, t);
+        return followed(&app, t, &link).await;
     };
     let language = of(&proved.language).unwrap_or(t).lang;
-    let code = Code::fresh();
     let way = Way {
         origin: Origin::Page,
-        code: code.clone(),
+        code: Code::of_link(&link),
         // who follows the link twice at once has asked once
         asked_digest: Some(digest),
         signed: (None, None),
         language,
     };
     let wanted = Wanted { email: Some(proved.email), ..Wanted::default() };
-    let accepted = deletion::accept(&app, way, wanted).await?;
+    deletion::accept(&app, way, wanted).await?;
     app.house.ledger.used_ask(&digest).await?;
-    if accepted.again {
-        return stale(&app, t);
-    }
-    let mut page = Page::new(&app, t, "/privacy/delete", t.accepted_title, t.accepted_lead);
-    page.notes.push(code.address(&app));
+    accepted(&app, t, &Code::of_link(&link))
+}
+
+fn accepted(app: &App, t: &'static Texts, code: &Code) -> Result<Response, Problem> {
+    let mut page = Page::new(app, t, "/privacy/delete", t.accepted_title, t.accepted_lead);
+    page.notes.push(code.address(app));
     page.answer(StatusCode::ACCEPTED)
 }
 
-fn stale(app: &App, t: &'static Texts) -> Result<Response, Problem> {
+/// A link that asks for nothing any more: whoever has followed it sees once more where the state is shown.
+async fn followed(app: &App, t: &'static Texts, link: &str) -> Result<Response, Problem> {
+    let code = Code::of_link(link);
+    if app.house.ledger.deletion_by_code(&code.digest()).await?.is_some() {
+        return accepted(app, t, &code);
+    }
     Page::new(app, t, "/privacy/delete", t.stale_title, t.stale_lead).answer(StatusCode::GONE)
 }
 
 async fn state(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Whence,
     headers: HeaderMap,
     Path(code): Path<String>,
     Query(language): Query<Language>,
 ) -> Result<Response, Problem> {
     let t = language.chosen(&headers);
-    let shown = find(&app, address, &code).await?;
+    let shown = find(&app, from, &code).await?;
     let (title, lead) = match shown.stage {
         Stage::Done => (t.done_title, t.done_lead),
         Stage::Draining
@@ -248,21 +301,17 @@ async fn state(
 
 async fn receipt(
     State(app): State<Arc<App>>,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
+    from: Whence,
     Path(code): Path<String>,
 ) -> Result<Response, Problem> {
-    let shown = find(&app, address, &code).await?;
+    let shown = find(&app, from, &code).await?;
     let signed = shown.receipt.ok_or_else(|| Problem::not_found("receipt yet"))?;
     let name = format!("attachment; filename=\"receipt-{}.json\"", shown.id);
     Ok(([(header::CONTENT_DISPOSITION, name)], Json(signing::file(&signed))).into_response())
 }
 
 /// The request of a code. Who guesses has to wait ever longer.
-async fn find(
-    app: &App,
-    address: Option<Extension<ConnectInfo<SocketAddr>>>,
-    code: &str,
-) -> Result<Shown, Problem> {
+async fn find(app: &App, from: Whence, code: &str) -> Result<Shown, Problem> {
     let found = match Code::parse(code) {
         Some(code) => app.house.ledger.deletion_by_code(&code.digest()).await?,
         None => None,
@@ -270,17 +319,8 @@ async fn find(
     if let Some(shown) = found {
         return Ok(shown);
     }
-    slowly(app, address, "guesses")?;
+    app.patience.guesses(from, app.house.clock.monotonic())?;
     Err(Problem::not_found("request"))
-}
-
-/// Slows down who does the same again and again.
-fn slowly(app: &App, address: Option<Extension<ConnectInfo<SocketAddr>>>, does: &str) -> Result<(), Problem> {
-    let from = address.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
-    match console::slow_down(app, &format!("{does} {from}")) {
-        None => Ok(()),
-        Some(wait) => Err(Problem::throttled(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1))),
-    }
 }
 
 fn steps(t: &'static Texts, it: &Shown) -> Vec<Line> {
@@ -306,6 +346,8 @@ fn is_address(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
@@ -316,6 +358,22 @@ mod tests {
         {
             assert!(!is_address(none), "{none:?}");
         }
+    }
+
+    #[test]
+    fn who_asks_again_and_again_waits_by_the_mail_and_by_the_network() {
+        let now = Duration::from_secs(100);
+        let at = |n: u16| Whence(Some(IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, n])));
+        let patience = Patience::default();
+        let asked = (0..9).filter(|n| patience.asks("dana@example.com", at(*n), now).is_ok()).count();
+        assert_eq!(asked, 6, "one mailbox is not filled from everywhere");
+        assert!(patience.asks("DANA@example.com", at(10), now).is_err(), "nor under other letters");
+        let patience = Patience::default();
+        let from = |n: u16| Whence(Some(IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n])));
+        let ask = |n: &u16| patience.asks(&format!("{n}@example.com"), from(*n), now).is_ok();
+        assert_eq!((0..50).filter(ask).count(), 21, "nor many from one network");
+        assert!(patience.asks("noa@example.com", at(2), now).is_ok());
+        assert!(patience.guesses(at(1), now).is_ok(), "who has asked has guessed nothing");
     }
 
     #[test]

@@ -1,13 +1,57 @@
 //! Where a request comes from: the address that is counted by and written down.
 
-use std::net::{IpAddr, SocketAddr};
-
-use axum::{
-    extract::ConnectInfo,
-    http::{Extensions, HeaderMap},
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
-use crate::config::ClientAddress;
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{Extensions, HeaderMap, request::Parts},
+};
+use url::Url;
+
+use super::App;
+use crate::{
+    config::ClientAddress,
+    ledger::audit::{Actor, Who},
+};
+
+/// Where a request comes from, as far as this process can tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Whence(pub Option<IpAddr>);
+
+impl Whence {
+    /// What a deed from there is written down under while nobody is known to have done it.
+    pub const fn who(self) -> Who {
+        Who { actor: Actor::Nobody, address: self.0 }
+    }
+
+    /// What is counted by, as text: nothing where nobody knows it.
+    pub fn counted(self) -> String {
+        self.0.map(|address| counted(address).to_string()).unwrap_or_default()
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Whence {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
+        Ok(Self(address(app.house.web.client_address, &parts.headers, &parts.extensions)))
+    }
+}
+
+/// What is wrong with counting by this where the outside sees that address, if anything.
+pub fn doubt(by: ClientAddress, public_url: &Url) -> Option<&'static str> {
+    // `web` speaks no TLS: what does stands in front, and every connection comes from there
+    let behind = public_url.scheme() == "https" && by == ClientAddress::Socket;
+    behind.then_some(
+        "web.client_address: found socket, while PUBLIC_URL is https and so a proxy stands in front: everybody comes \
+         from its address, shares one limit and is written down as it; accepted is x-real-ip or x-forwarded-for, \
+         whichever the proxy sets",
+    )
+}
 
 /// The address of whoever asks, as far as it can be believed. A header is read only where the settings say that a proxy
 /// in front sets it; anybody may write one otherwise.
@@ -60,6 +104,15 @@ mod tests {
         assert_eq!(asked(XRealIp, &[("x-real-ip", "nobody")]).as_deref(), Some("127.0.0.1"));
         let chain = [("x-forwarded-for", "9.9.9.9"), ("x-forwarded-for", "9.9.9.9, 8.8.8.8")];
         assert_eq!(asked(XForwardedFor, &chain).as_deref(), Some("8.8.8.8"));
+    }
+
+    #[test]
+    fn a_proxy_that_is_not_heeded_is_told() {
+        let told = |by, url: &str| doubt(by, &url.parse().expect("an address")).is_some();
+        assert!(told(ClientAddress::Socket, "https://post.example/"));
+        assert!(!told(ClientAddress::Socket, "http://localhost:3000/"));
+        assert!(!told(ClientAddress::XRealIp, "https://post.example/"));
+        assert!(!told(ClientAddress::XForwardedFor, "https://post.example/"));
     }
 
     #[test]

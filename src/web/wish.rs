@@ -125,7 +125,7 @@ impl Wish {
         let accounts: Vec<&String> =
             self.targets.iter().map(|it| &it.account_id).take(MOST_TARGETS).collect();
         let media: Vec<&String> = self.media_ids.iter().take(MOST_FILES).collect();
-        Question { workspace_id, asked, account_ids: ids(&accounts), media_ids: ids(&media) }
+        Question { workspace_id, asked, account_ids: ids(&accounts), media_ids: ids(&media), waits: false }
     }
 
     /// The post it makes, or everything that is wrong with it; `found` is what its reader has found already.

@@ -25,7 +25,7 @@ use super::{
     vault::{LedgerVault, WatchedVault},
 };
 use crate::ledger::{
-    Back, Claimed, ClaimedTakeDowns, LedgerError, PutBack,
+    Back, Claimed, ClaimedConnections, ClaimedPartings, ClaimedTakeDowns, LedgerError, PutBack,
     analysis_calls::ClaimedAnalyses,
     effects::ClaimedEffects,
     flight::Flight,
@@ -103,10 +103,12 @@ impl Worker {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });
         let take_downs = ClaimedTakeDowns { ledger: &parts.ledger, claim: job.claim };
-        let gate = if attempt.kind.yields { self.last_gate() } else { self.gate(job.attempt > 0) };
+        let gate = if attempt.kind.yields { self.thrifty_gate() } else { self.gate(job.attempt > 0) };
         let vault = LedgerVault { ledger: &parts.ledger, ring: &parts.ring };
         let vault = WatchedVault { vault, opened: &attempt.opened };
         let renewals = ClaimedRenewals::new(&parts.ledger, &parts.ring, job.claim, flight);
+        let connections = ClaimedConnections::new(&parts.ledger, &parts.ring, job.claim);
+        let partings = ClaimedPartings::new(&parts.ledger, &parts.ring, job.claim);
         let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
         let defaults = parts.settings.analysis.policy();
@@ -119,6 +121,8 @@ impl Worker {
             gate: &gate,
             vault: &vault,
             renewals: Some(&renewals),
+            connections: Some(&connections),
+            partings: Some(&partings),
             snapshots: Some(&snapshots),
             forgetting: Some(&forgetting),
             analyses: Some(&analyses),

@@ -10,6 +10,7 @@ mod express;
 mod gauges;
 mod isolation;
 mod lease;
+mod letters;
 mod lookout;
 mod orphans;
 mod pump;
@@ -23,6 +24,7 @@ mod starter;
 mod sweeper;
 mod traffic;
 mod upkeep;
+mod usage;
 mod vault;
 mod window;
 
@@ -39,6 +41,7 @@ use jobs::{
     desk::{Limits, Media, Networks},
     hint::Hint,
     machine::Patience,
+    mail::Mail,
     metrics::Pace,
 };
 use secrecy::SecretString;
@@ -84,6 +87,8 @@ pub struct Parts {
     pub analyst: Option<Arc<dyn Analyst>>,
     /// Files.
     pub media: Arc<dyn Media>,
+    /// What brings letters out, where mail is on.
+    pub mail: Option<Arc<dyn Mail>>,
     /// What opens tokens.
     pub ring: KeyRing,
     /// The ledger's clock.
@@ -266,6 +271,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(sweeper::run(Arc::clone(worker)));
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
+    duties.spawn(letters::run(Arc::clone(worker)));
     duties.spawn(snapshots::run(Arc::clone(worker)));
     duties.spawn(chain::run(Arc::clone(worker)));
     duties

@@ -98,6 +98,7 @@ impl Worker {
         self.parts.duties.forget(retention.history, retention.idempotency).await?;
         self.parts.duties.forget_analyses(retention.analyses).await?;
         self.parts.duties.forget_letters().await?;
+        self.parts.duties.forget_addresses().await?;
         self.parts.duties.forget_traffic().await
     }
 }

@@ -19,6 +19,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
     let mut tick = tokio::time::interval(worker.parts.settings.metrics.look_every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut all_at = tokio::time::Instant::now();
+    let mut keep_at = all_at;
     loop {
         tokio::select! {
             () = worker.stop.cancelled() => return,
@@ -32,16 +33,18 @@ pub(super) async fn run(worker: Arc<Worker>) {
                 tracing::warn!(%error, "whose numbers are due could not be looked for; it is tried again");
             }
         }
+        // after all that is due, and whatever comes of it not before the next hour: nothing waits for what is old
+        let now = tokio::time::Instant::now();
+        if now >= keep_at {
+            keep_at = now + ALL_EVERY;
+            worker.keep_snapshots().await;
+        }
     }
 }
 
 impl Worker {
     async fn make_snapshots(&self, all: bool) -> Result<(), LedgerError> {
-        let (duties, settings) = (&self.parts.duties, &self.parts.settings);
-        let plan = &self.pace.plan;
-        if all {
-            self.in_time(duties.keep_snapshots(settings.retention.snapshots)).await?;
-        }
+        let (duties, plan) = (&self.parts.duties, &self.pace.plan);
         let reach = if all { plan.until } else { LATELY };
         while self.in_time(duties.open_metric_plans(plan, reach)).await? > 0 {}
         let accounts = self.in_time(duties.snapshots_due(MOST)).await?;
@@ -53,5 +56,20 @@ impl Worker {
         #[expect(clippy::cast_precision_loss, reason = "there are a hundred of them")]
         metrics::gauge!("postroom_metrics_refused").set(duties.refused_metrics().await? as f64);
         Ok(())
+    }
+
+    /// Rolls up what is old, one month after the other.
+    async fn keep_snapshots(&self) {
+        let keep = self.parts.settings.retention.snapshots;
+        while !self.stop.is_cancelled() {
+            match self.in_time(self.parts.duties.keep_snapshots(keep)).await {
+                Ok(0) => return,
+                Ok(months) => tracing::info!(months, "old snapshots are rolled up to one a day"),
+                Err(error) => {
+                    tracing::warn!(%error, "old snapshots could not be rolled up; it is tried again in an hour");
+                    return;
+                }
+            }
+        }
     }
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{
     Worker,
+    usage::{Usage, Whose},
     window::{Counts, Window},
 };
 use crate::{
@@ -35,7 +36,9 @@ const PROBING: Duration = Duration::from_secs(45);
 
 /// The causes for which jobs are sent away at the gate, besides those the ledger has words for.
 const RETRY_BUDGET: &str = "retry_budget";
-const CAUSES: [&str; 6] = ["app_rest", "breaker", "app_rate", "workspace_rate", "account_rate", RETRY_BUDGET];
+const NEAR_LIMIT: &str = "near_limit";
+const CAUSES: [&str; 7] =
+    ["app_rest", "breaker", "app_rate", "workspace_rate", "account_rate", RETRY_BUDGET, NEAR_LIMIT];
 
 /// The word under which a snooze is counted: the gate's, or that the network itself asked for it.
 pub(super) fn cause(failure: &Failure) -> &'static str {
@@ -56,6 +59,7 @@ enum Told {
 /// How the networks have lately answered this worker.
 pub(super) struct Traffic {
     windows: Mutex<HashMap<String, Window>>,
+    usage: Usage,
     told: mpsc::Sender<Told>,
 }
 
@@ -65,7 +69,7 @@ pub(super) struct Notices(mpsc::Receiver<Told>);
 impl Traffic {
     pub fn new() -> (Self, Notices) {
         let (told, notices) = mpsc::channel(WAITING);
-        (Self { windows: Mutex::default(), told }, Notices(notices))
+        (Self { windows: Mutex::default(), usage: Usage::default(), told }, Notices(notices))
     }
 
     fn tell(&self, told: Told) {
@@ -108,8 +112,16 @@ impl Worker {
         self.gate_for(true, true)
     }
 
+    /// The same of one that stays away where a limit is nearly used up, besides.
+    pub(super) fn thrifty_gate(&self) -> AttemptGate<'_> {
+        let mut gate = self.last_gate();
+        gate.thrifty = true;
+        gate
+    }
+
     fn gate_for(&self, again: bool, last: bool) -> AttemptGate<'_> {
-        AttemptGate { worker: self, again, last, at: OnceLock::new(), probing: Mutex::default() }
+        let (at, probing) = (OnceLock::new(), Mutex::default());
+        AttemptGate { worker: self, again, last, thrifty: false, at, probing }
     }
 
     async fn note(&self, told: &Told) -> Result<(), LedgerError> {
@@ -178,6 +190,8 @@ pub(super) struct AttemptGate<'a> {
     again: bool,
     /// Anything else goes before.
     last: bool,
+    /// It stays away where a limit is nearly used up.
+    thrifty: bool,
     at: OnceLock<At>,
     /// Its next answer tells whether a broken network is well again.
     probing: Mutex<Option<DateTime<Utc>>>,
@@ -204,6 +218,17 @@ impl AttemptGate<'_> {
         })
     }
 
+    /// How long it stays away from limits that are nearly used up, by what was heard before it came: what it hears itself is
+    /// for it to heed, between one look and the next.
+    fn spared(&self, visit: &Visit<'_>) -> Option<Duration> {
+        if !self.thrifty || self.at.get().is_some() {
+            return None;
+        }
+        let limits = [Whose::App(visit.allowance.app), Whose::Account(visit.account)];
+        let now = self.worker.parts.clock.monotonic();
+        self.worker.traffic.usage.rest(&limits, self.worker.pace.usage_rest, now)
+    }
+
     /// Counts a visit that takes place.
     fn visits(&self, network: &str) {
         self.window(network, |window, now| {
@@ -220,6 +245,7 @@ impl AttemptGate<'_> {
             "app_rest" => "the network wants to be left alone by the app",
             "breaker" => "the network is broken at present",
             RETRY_BUDGET => "the network fails often: what is tried again waits for what is new",
+            NEAR_LIMIT => "most of what it allows is used; the rest is for what is published",
             "app_rate" => "the app's calls to the network are used up for now",
             "workspace_rate" => "the workspace's calls to the network are used up for now",
             _ => "the account's calls to the network are used up for now",
@@ -232,6 +258,9 @@ impl AttemptGate<'_> {
 impl Gate for AttemptGate<'_> {
     async fn enter(&self, visit: Visit<'_>) -> Result<(), JobError> {
         let (settings, network) = (self.settings(), visit.network);
+        if let Some(wait) = self.spared(&visit) {
+            return Err(Self::away(NEAR_LIMIT, network, wait, wait / 4));
+        }
         self.at.get_or_init(|| At {
             network: network.to_owned(),
             app: visit.allowance.app,
@@ -280,7 +309,14 @@ impl Gate for AttemptGate<'_> {
             Notice::Rest(Lane::App, rest) => traffic.tell(Told::Rest { app, rest }),
             Notice::Rest(Lane::Account, rest) => traffic.tell(Told::Alone { account: *account, rest }),
             Notice::Strike(first) => traffic.tell(Told::Strike { app, first }),
-            Notice::Used(_) => {} // for whoever goes last
+            Notice::Used(lane, percent) => {
+                let whose = match lane {
+                    Lane::App => Whose::App(app),
+                    Lane::Account => Whose::Account(*account),
+                };
+                let near = percent >= self.worker.pace.usage_most;
+                traffic.usage.heard(whose, near, self.worker.parts.clock.monotonic());
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Sees to it that accounts' access is renewed in time, and that every deletion goes on: makes the job of each whose turn
-//! it is.
+//! it is. And ends the connections that nobody went on with, with everything secret of them.
 //!
 //! Both are found by their state, never by a message: whatever becomes of a job, the turn comes again.
 
@@ -21,8 +21,19 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
+        end_connections(&worker).await;
         while renew(&worker).await && !worker.stop.is_cancelled() {}
         mend_deletions(&worker).await;
+    }
+}
+
+async fn end_connections(worker: &Worker) {
+    match worker.in_time(worker.parts.duties.end_connections()).await {
+        Ok(0) => {}
+        Ok(connections) => {
+            tracing::info!(connections, "connections were not gone on with, and have ended");
+        }
+        Err(error) => tracing::warn!(%error, "connections could not be ended; it is tried again"),
     }
 }
 

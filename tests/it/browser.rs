@@ -10,7 +10,10 @@ use chromiumoxide::{
     browser::{Browser, BrowserConfig},
     cdp::browser_protocol::{
         dom::SetFileInputFilesParams,
-        emulation::{MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams},
+        emulation::{
+            MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams,
+            SetScriptExecutionDisabledParams,
+        },
         input::InsertTextParams,
     },
     element::Element,
@@ -20,7 +23,10 @@ use chrono::{DateTime, TimeDelta, Timelike, Utc};
 use futures_util::StreamExt;
 use tempfile::TempDir;
 
-use crate::harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually, eventually_within};
+use crate::{
+    disconnect::{deauthorizes, now},
+    harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually, eventually_within},
+};
 
 /// The widths that pages are looked at in, in pixels.
 const WIDTHS: [u32; 2] = [1280, 390];
@@ -142,6 +148,28 @@ impl Person {
             }
         }
         self.page.execute(SetDeviceMetricsOverrideParams::new(1280, 1000, 1.0, false)).await.unwrap();
+    }
+
+    /// Goes through Facebook's dialog from the page of the accounts, and connects a Page that it leads to.
+    async fn connects_a_page(&self, id: &str) {
+        self.send("a[href='/connect/facebook_page']", "#allow").await;
+        assert!(self.text().await.contains("asks for access"), "{}", self.text().await);
+        self.send("#allow", "#connect").await;
+        self.look("connect-choose").await;
+        self.tick(&format!("#offer-facebook_page-{id}")).await;
+        self.send("#connect", "p.note.strong").await;
+        assert!(self.text().await.contains("Connected"), "{}", self.text().await);
+        self.look("connect-done").await;
+    }
+
+    /// Looks at the accounts until one says that it was disconnected, in these words.
+    async fn waits_for(&self, system: &System, words: &str) {
+        eventually("the row to say so", || async {
+            self.go(&system.url("/accounts")).await;
+            let text = self.text().await;
+            if text.contains("Disconnected on") && text.contains(words) { Ok(()) } else { Err(text) }
+        })
+        .await;
     }
 
     async fn sign_in(&self) {
@@ -420,4 +448,87 @@ async fn a_post_is_taken_down_by_two_clicks_where_the_network_allows_it() {
     })
     .await;
     person.look("take-down-refused").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_connected_and_disconnected_without_a_mouse_or_a_script() {
+    let system = System::with_workers(1).await;
+    let page = serde_json::json!({
+        "platform": FACEBOOK, "external_id": "104000000000999", "name": "Bakery am Markt", "access_token": "token-999",
+    });
+    system.tell("accounts", &page).await;
+    let person = Person::at(&system.url("/sign-in")).await;
+    person.sign_in().await;
+    person.page.execute(SetScriptExecutionDisabledParams::new(true)).await.unwrap();
+    person.go(&system.url("/accounts")).await;
+    person.connects_a_page("104000000000999").await;
+    person.go(&system.url("/accounts")).await;
+    assert!(person.text().await.contains("Bakery am Markt"));
+    person.look("accounts-connected").await;
+    let id: String = sqlx::query_scalar("SELECT id::text FROM account WHERE external_id = '104000000000999'")
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    let wish =
+        serde_json::json!({ "caption": "fresh bread", "kind": "post", "targets": [{ "account_id": id }] });
+    let (_, post) = system.api(reqwest::Method::POST, "/api/v1/posts", Some(&wish)).await;
+    system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
+    // its owner takes the app off at the network, and thinks better of it
+    assert_eq!(deauthorizes(&system, "1000218475", now()).await, 200);
+    person.waits_for(&system, "by its owner, at the network").await;
+    person.look("accounts-removed").await;
+    person.connects_a_page("104000000000999").await;
+    person.go(&system.url("/accounts")).await;
+    person.send(&format!("a[href='/accounts/{id}/disconnect']"), "#disconnect").await;
+    person.look("disconnect").await;
+    person.send("#disconnect", "a[href='/connect/facebook_page']").await;
+    person.waits_for(&system, "by Dana Levi").await;
+    person.look("accounts-disconnected").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_is_invited_joins_writes_a_post_and_another_one_approves_it() {
+    let system = System::with_workers(1).await;
+    let admin = Person::at(&system.url("/people")).await;
+    admin.write("#email", "staff@example.com").await;
+    admin.write("#password", "corner-bakery-demo").await;
+    admin.send("form button", "#invite").await;
+    admin.write("#first_name", "נועה").await;
+    admin.write("#last_name", "Bar-Lev").await;
+    admin.write("#email", "noa@example.org").await;
+    admin.send("form[action='/people/invitations'] button", ".alert.good").await;
+    admin.look("people").await;
+    admin.ask("document.documentElement.dir = 'rtl'").await;
+    admin.look("people-rtl").await;
+
+    let body = eventually("the letter", || async {
+        let mail = system.control("mail").await;
+        mail["data"][0]["body"].as_str().map(str::to_owned).ok_or_else(|| mail.to_string())
+    })
+    .await;
+    let link = body.split_whitespace().find(|word| word.contains("/invitation/")).expect("a link");
+    let noa = Person::at(link).await;
+    noa.look("invitation").await;
+    noa.write("#password", "a loaf a day keeps").await;
+    noa.send("form button", "a[href='/posts/new']").await;
+    noa.go(&system.url("/sessions")).await;
+    noa.look("sessions").await;
+    noa.go(&system.url("/people")).await;
+    assert!(noa.text().await.contains("This takes the role “Administrator”"), "{}", noa.text().await);
+    noa.look("refused").await;
+
+    noa.go(&system.url("/posts/new")).await;
+    noa.write("#caption", "written by an author").await;
+    noa.tick(&format!("#target-{}", system.account(FACEBOOK))).await;
+    noa.send("#send", "#approval").await;
+    noa.look("post-waits").await;
+    let address = noa.page.url().await.unwrap().expect("an address");
+    assert!(system.effects(FACEBOOK, "written by an author").await.is_empty());
+    admin.go(&system.url("/posts")).await;
+    assert!(admin.text().await.contains("Waits for approval"));
+    admin.go(&address).await;
+    admin.look("post-to-approve").await;
+    admin.send("#approval button", "#approval.good").await;
+    until_live(&system, 1).await;
+    assert_eq!(system.effects(FACEBOOK, "written by an author").await.len(), 1);
 }

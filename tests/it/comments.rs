@@ -214,7 +214,7 @@ async fn the_form_has_a_field_for_it_where_the_network_takes_one() {
     let door = Door::open().await;
     let [facebook, tiktok] =
         [door.account("facebook_page").await.to_string(), door.account("tiktok").await.to_string()];
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fresh = browser.get("/posts/new").await.text;
     assert!(fresh.contains(&format!("id=\"comment-{facebook}\"")) && fresh.contains("data-most=\"8000\""));
     assert!(!fresh.contains(&format!("id=\"comment-{tiktok}\"")));

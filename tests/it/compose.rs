@@ -32,7 +32,7 @@ async fn a_check_shows_each_finding_beside_its_field_and_sends_nothing() {
     door.scratch
         .run("UPDATE account SET token_expires_at = now() WHERE platform = 'instagram_business'")
         .await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let caption = "#bread ".repeat(31);
     let fields = [
         ("key", "k-1"),
@@ -79,7 +79,7 @@ async fn a_check_shows_each_finding_beside_its_field_and_sends_nothing() {
 async fn a_check_that_finds_nothing_says_so_and_one_that_only_warns_can_be_sent() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fields = [("key", "k-1"), ("caption", "bread"), ("target", account.as_str()), ("when", "now")];
     let page = browser.compose_at(CHECK, &fields, &[]).await;
     assert!(page.text.contains("Nothing stands in the way") && !page.text.contains("id=\"summary\""));
@@ -94,7 +94,7 @@ async fn a_check_that_finds_nothing_says_so_and_one_that_only_warns_can_be_sent(
 async fn slides_are_put_in_order_and_everything_else_of_the_form_stays() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let mut fields = vec![
         ("key", "k-1"),
         ("caption", "three slides"),
@@ -147,7 +147,7 @@ async fn slides_are_put_in_order_and_everything_else_of_the_form_stays() {
 async fn what_a_check_before_its_time_found_stands_on_the_posts_page_while_it_can_be_mended() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let body = json!({
         "caption": "x", "targets": [{ "account_id": account }],
         "schedule": { "at": "2027-05-05T09:30:00", "time_zone": "UTC" },
@@ -177,7 +177,7 @@ async fn what_a_check_before_its_time_found_stands_on_the_posts_page_while_it_ca
 async fn a_repetition_is_shown_with_a_way_to_the_other_post_before_and_after_it_is_sent() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let body = json!({ "caption": "bread", "targets": [{ "account_id": account }] });
     let first = door.post(&body).await.json()["id"].as_str().expect("an id").to_owned();
     let fields = [("key", "k-1"), ("caption", "bread"), ("target", account.as_str()), ("when", "now")];

@@ -15,13 +15,15 @@ use crate::support::{Answer, Door, Part, jpeg, multipart};
 /// A browser with its cookies.
 pub struct Browser<'a> {
     door: &'a Door,
-    cookies: BTreeMap<String, String>,
+    /// Its cookies.
+    pub cookies: BTreeMap<String, String>,
     /// What its forms carry.
     pub token: String,
 }
 
 impl<'a> Browser<'a> {
-    fn fresh(door: &'a Door) -> Self {
+    /// A browser that nobody has used.
+    pub fn fresh(door: &'a Door) -> Self {
         Self { door, cookies: BTreeMap::new(), token: String::new() }
     }
 
@@ -29,15 +31,21 @@ impl<'a> Browser<'a> {
     pub async fn of(door: &'a Door, role: MemberRole) -> Self {
         let email = format!("{}@example.org", Uuid::now_v7());
         door.person(&email, role).await;
+        Self::signed_in(door, &email).await
+    }
+
+    /// A browser of somebody known, who has signed in.
+    pub async fn signed_in(door: &'a Door, email: &str) -> Self {
         let mut browser = Self::fresh(door);
-        let answer = browser.sign_in(&email, "open sesame").await;
+        let answer = browser.sign_in(email, "open sesame").await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let page = browser.get("/posts").await;
         browser.token = hidden(&page.text, "token");
         browser
     }
 
-    async fn sign_in(&mut self, email: &str, password: &str) -> Answer {
+    /// Signs in with what the page has.
+    pub async fn sign_in(&mut self, email: &str, password: &str) -> Answer {
         let page = self.get("/sign-in").await;
         let token = hidden(&page.text, "token");
         self.form("/sign-in", &[("token", &token), ("email", email), ("password", password)]).await
@@ -128,7 +136,7 @@ pub fn hidden(page: &str, name: &str) -> String {
 #[tokio::test]
 async fn a_stranger_is_led_to_the_sign_in_and_back() {
     let door = Door::open().await;
-    door.person("noa@example.org", MemberRole::Author).await;
+    door.person("noa@example.org", MemberRole::Publisher).await;
     let mut browser = Browser::fresh(&door);
     let answer = browser.get("/posts?state=held").await;
     assert_eq!(
@@ -151,7 +159,7 @@ async fn a_stranger_is_led_to_the_sign_in_and_back() {
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
     let door = Door::open().await;
-    door.person("noa@example.org", MemberRole::Author).await;
+    door.person("noa@example.org", MemberRole::Publisher).await;
     let mut browser = Browser::fresh(&door);
     let wrong = browser.sign_in("noa@example.org", "wrong").await;
     let unknown = browser.sign_in("who@example.org", "wrong").await;
@@ -166,7 +174,7 @@ async fn a_wrong_password_and_an_unknown_address_are_answered_alike() {
 #[tokio::test]
 async fn guessing_passwords_gets_slow() {
     let door = Door::open().await;
-    door.person("noa@example.org", MemberRole::Author).await;
+    door.person("noa@example.org", MemberRole::Publisher).await;
     let mut browser = Browser::fresh(&door);
     for _ in 0..6 {
         assert_eq!(
@@ -180,7 +188,7 @@ async fn guessing_passwords_gets_slow() {
 #[tokio::test]
 async fn signing_in_changes_the_session_and_signing_out_ends_it() {
     let door = Door::open().await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let stolen = browser.cookies["s"].clone();
     let token = browser.token.clone();
     assert_eq!(browser.form("/sign-out", &[("token", &token)]).await.header("location"), "/sign-in");
@@ -192,7 +200,7 @@ async fn signing_in_changes_the_session_and_signing_out_ends_it() {
 #[tokio::test]
 async fn on_https_the_cookie_is_bound_to_host_and_transport() {
     let door = Door::open_at("https://post.example/").await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     assert!(browser.cookies.contains_key("__Host-s"), "{:?}", browser.cookies);
     let page = browser.get("/posts").await;
     assert!(page.header("strict-transport-security").starts_with("max-age=63072000"));
@@ -201,7 +209,7 @@ async fn on_https_the_cookie_is_bound_to_host_and_transport() {
 #[tokio::test]
 async fn every_page_carries_the_headers_that_keep_it_safe() {
     let door = Door::open().await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     for path in ["/posts", "/posts/new", "/accounts", "/sign-in", "/nothing"] {
         let page = browser.get(path).await;
         let policy = page.header("content-security-policy");
@@ -246,7 +254,7 @@ async fn assets_are_kept_by_browsers_because_their_names_change_with_them() {
 #[tokio::test]
 async fn a_write_from_another_site_is_refused() {
     let door = Door::open().await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
         let body = format!("token={}&theme=dark", browser.token);
         let request = browser.request(&Method::POST, "/theme").header(name, value);
@@ -294,7 +302,7 @@ async fn a_viewer_may_look_and_not_write() {
 async fn a_post_is_written_with_its_files_and_looked_at() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fields = [
         ("key", "k-1"),
         ("caption", "<b>Fresh</b> \"bread\"\r\ntoday"),
@@ -329,7 +337,7 @@ async fn a_post_is_written_with_its_files_and_looked_at() {
 async fn a_double_click_makes_one_post_and_other_content_under_its_key_asks_first() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fields =
         |caption| [("key", "k-1"), ("caption", caption), ("target", account.as_str()), ("when", "now")];
     let first = browser.compose(&fields("bread"), &[]).await;
@@ -346,7 +354,7 @@ async fn a_double_click_makes_one_post_and_other_content_under_its_key_asks_firs
 async fn a_double_click_on_a_form_with_a_file_makes_one_post() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fields = [("key", "k-1"), ("caption", "bread"), ("target", account.as_str()), ("when", "now")];
     let picture = jpeg(400, 400);
     let first = browser.compose(&fields, &[("loaf.jpg", &picture)]).await;
@@ -359,7 +367,7 @@ async fn a_double_click_on_a_form_with_a_file_makes_one_post() {
 async fn a_refused_form_comes_back_with_everything_that_was_written() {
     let door = Door::open().await;
     let tiktok = door.account("tiktok").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fields = [
         ("key", "k-1"),
         ("caption", "Sourdough"),
@@ -409,7 +417,7 @@ async fn a_refused_form_comes_back_with_everything_that_was_written() {
 async fn a_time_that_does_not_exist_is_answered_with_a_choice() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fields = |more: &[(&'static str, &'static str)]| {
         let mut fields = vec![
             ("key", "k-1"),
@@ -525,7 +533,7 @@ async fn the_history_is_told_in_plain_words() {
 #[tokio::test]
 async fn with_the_ledger_away_a_page_says_so() {
     let door = Door::open().await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     door.scratch.ledger.close().await;
     let page = browser.get("/posts").await;
     assert_eq!((page.status, page.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "5"));
@@ -541,7 +549,7 @@ async fn a_post_is_changed_rescheduled_and_cancelled_without_a_script() {
                        "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" } });
     let post = door.post(&wish).await.json()["id"].as_str().expect("an id").to_owned();
     let address = format!("/posts/{post}");
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let page = browser.get(&address).await;
     assert!(page.text.contains(&format!("href=\"{address}/edit\"")), "{}", page.text);
     let form = browser.get(&format!("{address}/edit")).await;
@@ -604,7 +612,7 @@ async fn the_accounts_page_tells_when_a_connection_ends_and_what_that_breaks() {
     let scheduled = json!({ "caption": "later", "kind": "post", "targets": [{ "account_id": account }],
                             "schedule": { "at": "2027-12-01T09:30", "time_zone": "UTC" } });
     let post = door.post(&scheduled).await.json();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let page = browser.get("/accounts").await;
     assert!(
         !page.text.contains("do not go out") && !page.text.contains("renewed by itself"),

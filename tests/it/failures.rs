@@ -200,6 +200,13 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterRefreshSaved
         | Point::AfterAnalysisReserved
         | Point::AfterAnalysisAnswer
+        | Point::AfterCodeLogged
+        | Point::AfterCodeAnswer
+        | Point::AfterGranted
+        | Point::AfterOffered
+        | Point::BeforeConnected
+        | Point::AfterConnected
+        | Point::AfterParted
         | Point::AfterDeletionTurn
         | Point::AfterRevokeLogged
         | Point::AfterRevokeAnswer
@@ -219,6 +226,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("failures.rs"),
         include_str!("cancels.rs"),
         include_str!("take_downs.rs"),
+        include_str!("connect.rs"),
+        include_str!("disconnect.rs"),
         include_str!("tokens.rs"),
         include_str!("deletions.rs"),
         include_str!("analyses.rs")

@@ -53,7 +53,7 @@ fn has_it_all(page: &Answer, account: &str) {
 async fn a_form_that_was_open_for_too_long_comes_back_as_it_was_with_a_good_token() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let good = std::mem::replace(&mut browser.token, "stale".to_owned());
     let fields = written(&account);
     for path in ["/posts/new", "/posts/new/check", "/posts/new/arrange"] {
@@ -72,7 +72,7 @@ async fn a_form_that_was_open_for_too_long_comes_back_as_it_was_with_a_good_toke
 async fn a_form_whose_files_cannot_be_stored_comes_back_as_it_was() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     door.shelf.away.store(true, Ordering::SeqCst);
     // the fields behind the files are read as well, however large those are
     let mut fields = written(&account);
@@ -105,7 +105,7 @@ async fn a_form_whose_files_cannot_be_stored_comes_back_as_it_was() {
 async fn who_is_signed_out_meanwhile_is_told_how_to_get_back_what_was_written() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await.to_string();
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     door.scratch.run("DELETE FROM session").await;
     let page = browser.compose(&borrowed(&written(&account)), &[]).await;
     assert_eq!(page.status, StatusCode::UNAUTHORIZED);
@@ -129,7 +129,7 @@ async fn posted(door: &Door, caption: &str) -> String {
 async fn a_change_that_was_open_for_too_long_comes_back_as_it_was() {
     let door = Door::open().await;
     let edit = posted(&door, "before").await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let fields = [("token", "stale"), ("key", "k"), ("caption", "Words that took long"), ("when", "keep")];
     let page = browser.form(&edit, &fields).await;
     assert_eq!(page.status, StatusCode::FORBIDDEN);
@@ -143,7 +143,7 @@ async fn words_come_back_from_a_form_as_they_were() {
     let door = Door::open().await;
     for caption in ["\nfrom the second line on", "one\r\ntwo", "plain"] {
         let edit = posted(&door, caption).await;
-        let mut browser = Browser::of(&door, MemberRole::Author).await;
+        let mut browser = Browser::of(&door, MemberRole::Publisher).await;
         let page = browser.get(&edit).await.text;
         let area = page.split("<textarea id=\"caption\"").nth(1).expect("a field");
         let area = area.split_once('>').expect("its end").1.split("</textarea>").next().expect("its text");
@@ -165,7 +165,7 @@ async fn words_come_back_from_a_form_as_they_were() {
 async fn a_post_that_went_out_at_once_offers_the_zone_that_was_last_written_in() {
     let door = Door::open().await;
     let edit = posted(&door, "at once").await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     assert!(browser.get(&edit).await.text.contains("value=\"UTC\" selected"), "there is no other");
     let account = door.account("facebook_page").await;
     for schedule in [
@@ -185,7 +185,7 @@ async fn a_post_that_was_written_with_an_offset_is_rescheduled_in_it() {
     let wish = json!({ "caption": "x", "targets": [{ "account_id": account }], "schedule": { "at": "2027-12-01T09:30Z" } });
     let post = door.post(&wish).await.json()["id"].as_str().expect("an id").to_owned();
     let edit = format!("/posts/{post}/edit");
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     assert!(browser.get(&edit).await.text.contains("value=\"+00:00\" selected"));
     let token = browser.token.clone();
     let fields = [
@@ -206,7 +206,7 @@ async fn a_post_that_was_written_with_an_offset_is_rescheduled_in_it() {
 #[tokio::test]
 async fn what_cannot_be_read_is_told_as_everything_else() {
     let door = Door::open().await;
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     for path in ["/api/v1/posts/%FF", "/api/v1/media/%ff%fe", "/api/v1/%C0%80"] {
         let answer = door.get(path).await;
         assert_eq!(

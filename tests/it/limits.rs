@@ -50,6 +50,34 @@ async fn a_key_that_asks_too_often_is_told_when_to_go_on_and_others_are_not_held
 }
 
 #[tokio::test]
+async fn a_key_that_asks_for_token_after_token_waits_and_does_all_else_meanwhile() {
+    let door = Door::open().await;
+    let token = async || {
+        let request = door.request(&Method::POST, "/api/v1/tokens").body(Body::empty());
+        door.send(request.expect("a request")).await
+    };
+    let mut issued = 0;
+    // one more comes free each second, while the machine takes its time
+    let told = loop {
+        let answer = token().await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        issued += 1;
+        assert!(issued < 200, "nobody is ever refused");
+    };
+    assert!(issued >= 10, "{issued}");
+    assert_eq!(told.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(told.json()["type"], "urn:postroom:problem:too-often");
+    assert_eq!(
+        door.scratch.number("SELECT count(*) FROM audit WHERE action = 'pass_issued'").await,
+        issued,
+        "what is refused is not written down"
+    );
+    assert_eq!(door.get("/api/v1/posts").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn an_address_that_asks_too_often_is_refused_before_anything_is_looked_up() {
     let door = Door::open_with(|house| house.web.address_rate = 1).await;
     let mut unknown = 0;
@@ -88,14 +116,24 @@ async fn somebody_who_clicks_too_often_is_told_so() {
     assert_eq!(other.get("/posts").await.status, StatusCode::OK);
 }
 
-/// Attempts to sign in from this address with these e-mail addresses; each one's answer and how long it took.
+/// Attempts to sign in from one address with these e-mail addresses; each one's answer and how long it took.
 async fn attempts(door: &Door, count: usize, email: impl Fn(usize) -> String) -> Vec<(StatusCode, Duration)> {
+    attempts_from(door, count, |_| "9.9.9.9:1".to_owned(), email).await
+}
+
+/// The same, from these addresses.
+async fn attempts_from(
+    door: &Door,
+    count: usize,
+    from: impl Fn(usize) -> String,
+    email: impl Fn(usize) -> String,
+) -> Vec<(StatusCode, Duration)> {
     let page = door.send(Request::get("/sign-in").body(Body::empty()).expect("a request")).await;
     let (token, cookie) = (hidden(&page.text, "token"), page.header("set-cookie").to_owned());
     let cookie = cookie.split(';').next().expect("a cookie");
     let mut seen = Vec::new();
     for n in 0..count {
-        let address: SocketAddr = "9.9.9.9:1".parse().expect("an address");
+        let address: SocketAddr = from(n).parse().expect("an address");
         let email = email(n);
         let form = [("token", token.as_str()), ("email", email.as_str()), ("password", "guess")];
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
@@ -142,4 +180,32 @@ async fn who_guesses_with_many_names_is_slowed_by_the_address() {
     let beyond = seen.iter().filter(|it| it.0 == StatusCode::TOO_MANY_REQUESTS).map(|it| it.1);
     let cost = cost(beyond.collect());
     assert!(cost < Duration::from_millis(1), "{cost:?}");
+}
+
+#[tokio::test]
+async fn who_guesses_from_many_addresses_of_one_network_is_slowed_as_from_one() {
+    let door = Door::open().await;
+    door.person("noa@example.org", MemberRole::Author).await;
+    let from = |n: usize| format!("[2001:db8:1:2::{n:x}]:1");
+    // neither another address, nor other letters, nor what is left out of them make another attempt of it
+    let email = |n: usize| ["noa@example.org", "NOA@example.org", "noa\0@example.org"][n % 3].to_owned();
+    let seen = attempts_from(&door, 12, from, email).await;
+    assert!(seen[..6].iter().all(|it| it.0 == StatusCode::UNPROCESSABLE_ENTITY), "{seen:?}");
+    assert_eq!(seen[6].0, StatusCode::TOO_MANY_REQUESTS, "{seen:?}");
+}
+
+#[tokio::test]
+async fn who_guesses_one_password_from_everywhere_is_slowed_by_the_name_and_written_down() {
+    let door = Door::open().await;
+    let person = door.person("noa@example.org", MemberRole::Author).await;
+    let from = |n: usize| format!("10.0.{n}.1:1");
+    let seen = attempts_from(&door, 30, from, |_| "noa@example.org".to_owned()).await;
+    assert!(seen[..21].iter().all(|it| it.0 == StatusCode::UNPROCESSABLE_ENTITY), "{seen:?}");
+    assert_eq!(seen[21].0, StatusCode::TOO_MANY_REQUESTS, "{seen:?}");
+    let written = format!(
+        "SELECT count(*) FROM audit WHERE action = 'sign_in_failed' AND object_id = '{person}' AND detail = '{{\"failures\": 21}}'"
+    );
+    assert_eq!(door.scratch.number(&written).await, 1);
+    let other = attempts_from(&door, 1, from, |_| "dana@example.org".to_owned()).await;
+    assert_eq!(other[0].0, StatusCode::UNPROCESSABLE_ENTITY, "others are not held up");
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod analyses;
+mod approvals;
 mod audit;
 mod bounds;
 mod browser;
@@ -11,10 +12,13 @@ mod changes;
 mod chaos;
 mod comments;
 mod compose;
+mod connect;
 mod console;
 mod control;
 mod deletions;
+mod disconnect;
 mod doubts;
+mod elsewhere;
 mod explain;
 mod failures;
 mod faults;
@@ -39,6 +43,7 @@ mod orphans;
 mod overtaken;
 mod pages;
 mod passes;
+mod people;
 mod photos;
 mod preflight;
 mod queue;

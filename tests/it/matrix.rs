@@ -8,7 +8,10 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use postroom::{
-    ledger::{keys::Scope, people::MemberRole},
+    ledger::{
+        keys::Scope,
+        people::{MemberRole, NewPerson},
+    },
     web,
 };
 use serde_json::{Value, json};
@@ -147,6 +150,7 @@ fn of_the_api() -> Vec<Line> {
         post("/api/v1/media/uploads/{id}/complete", Key(MediaWrite), &["upload"], Sends::None, 409),
         get("/api/v1/accounts", Key(AccountsRead), &[], 200),
         post("/api/v1/accounts/{id}/refresh", Key(AccountsWrite), &["account"], Sends::None, 202),
+        line(Method::DELETE, "/api/v1/accounts/{id}", Key(AccountsWrite), &["account"], Sends::None, 202),
         get("/api/v1/posts/{id}/metrics", Key(MetricsRead), &["post"], 200),
         get("/api/v1/accounts/{id}/metrics", Key(MetricsRead), &["account"], 200),
         post("/api/v1/accounts/{id}/snapshot", Key(AccountsWrite), &["account"], Sends::None, 202),
@@ -182,18 +186,22 @@ fn of_the_api() -> Vec<Line> {
         post("/api/delete-data", Nothing, &[], Sends::Form(&[]), 403),
         get("/.well-known/receipt-keys", Nothing, &[], 200),
         get("/.well-known/receipt-keys/{key}", Nothing, &["any"], 404),
+        post("/api/deauthorize", Nothing, &[], Sends::Form(&[]), 403),
         // the address is the permission
         get("/p/{call}/{file}", Nothing, &["any", "any"], 404),
     ]
 }
 
 fn of_the_console() -> Vec<Line> {
-    use MemberRole::{Admin, Author, Viewer};
+    use MemberRole::{Admin, Author, Publisher, Viewer};
     vec![
         get("/", Nothing, &[], 303),
         get("/sign-in", Nothing, &[], 200),
         post("/sign-in", Nothing, &[], Sends::Form(&[]), 403),
         get("/assets/{hash}/{name}", Nothing, &["any", "any"], 404),
+        // signing in elsewhere is off here
+        get("/sign-in/google", Nothing, &[], 404),
+        get("/sign-in/google/back", Nothing, &[], 404),
         post("/sign-out", SignedIn, &[], Sends::Form(&[]), 303),
         post("/theme", SignedIn, &[], Sends::Form(&[("theme", "dark")]), 303),
         post("/workspace", SignedIn, &[], Sends::Form(&[("workspace", "{workspace}")]), 303),
@@ -212,20 +220,22 @@ fn of_the_console() -> Vec<Line> {
         get("/posts/{id}/metrics/file", Role(Viewer), &["post"], 200),
         get("/posts/{id}/edit", Role(Author), &["post"], 200),
         post("/posts/{id}/edit", Role(Author), &["post"], Sends::Form(&[("caption", "other")]), 303),
-        post("/posts/{id}/cancel", Role(Author), &["post"], Sends::Form(&[]), 303),
-        post("/posts/{id}/retry", Role(Author), &["post"], Sends::Form(&[]), 303).after(FAILED),
+        post("/posts/{id}/approve", Role(Publisher), &["post"], Sends::Form(&[("seen", "x")]), 303),
+        post("/posts/{id}/cancel", Role(Publisher), &["post"], Sends::Form(&[]), 303),
+        post("/posts/{id}/retry", Role(Publisher), &["post"], Sends::Form(&[]), 303).after(FAILED),
         post(
             "/posts/{id}/publications/{publication}/verdict",
-            Role(Author),
+            Role(Publisher),
             &["post", "publication"],
             Sends::Form(&[("published", "yes")]),
             409,
         )
         .after(HELD),
-        get("/posts/{id}/take-down/{publication}", Role(Author), &["post", "publication"], 200).after(PUBLIC),
+        get("/posts/{id}/take-down/{publication}", Role(Publisher), &["post", "publication"], 200)
+            .after(PUBLIC),
         post(
             "/posts/{id}/take-down/{publication}",
-            Role(Author),
+            Role(Publisher),
             &["post", "publication"],
             Sends::Form(&[]),
             303,
@@ -234,6 +244,14 @@ fn of_the_console() -> Vec<Line> {
         get("/media/{id}", Role(Viewer), &["media"], 307),
         get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
         get("/accounts", Role(Viewer), &[], 200),
+        get("/accounts/{id}/disconnect", Role(Admin), &["account"], 200),
+        post("/accounts/{id}/disconnect", Role(Admin), &["account"], Sends::Form(&[]), 303),
+        get("/connect/{platform}", Role(Admin), &["platform"], 303),
+        // it brings nothing
+        get("/connect/{platform}/callback", Role(Admin), &["platform"], 400),
+        // only whoever began it has it
+        get("/accounts/connect/{id}", Role(Admin), &["any"], 404),
+        post("/accounts/connect/{id}", Role(Admin), &["any"], Sends::Form(&[]), 404),
         get("/accounts/{id}/metrics", Role(Viewer), &["account"], 200),
         get("/accounts/{id}/metrics/file", Role(Viewer), &["account"], 200),
         get("/privacy/delete", Nothing, &[], 200),
@@ -252,6 +270,34 @@ fn of_the_console() -> Vec<Line> {
             200,
         ),
         post("/keys/{id}/revoke", Role(Admin), &["key"], Sends::Form(&[]), 303),
+        get("/people", Role(Admin), &[], 200),
+        post(
+            "/people/invitations",
+            Role(Admin),
+            &[],
+            Sends::Form(&[
+                ("first_name", "A"),
+                ("last_name", "B"),
+                ("email", "{any}@example.org"),
+                ("role", "viewer"),
+            ]),
+            303,
+        ),
+        post("/people/invitations/{id}/withdraw", Role(Admin), &["invitation"], Sends::Form(&[]), 303),
+        post("/people/{id}/role", Role(Admin), &["member"], Sends::Form(&[("role", "author")]), 303),
+        get("/people/{id}/remove", Role(Admin), &["member"], 200),
+        post("/people/{id}/remove", Role(Admin), &["member"], Sends::Form(&[]), 303),
+        get("/sessions", Role(Viewer), &[], 200),
+        // nobody ends what is not theirs
+        post("/sessions/{handle}/end", Role(Viewer), &["any"], Sends::Form(&[]), 404),
+        post("/sessions/end-others", Role(Viewer), &[], Sends::Form(&[]), 303),
+        // the address is the permission
+        get("/invitation/{link}", Nothing, &["any"], 410),
+        post("/invitation/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
+        get("/password/{link}", Nothing, &["any"], 410),
+        post("/password/{link}", Nothing, &["any"], Sends::Form(&[]), 403),
+        get("/forgot", Nothing, &[], 200),
+        post("/forgot", Nothing, &[], Sends::Form(&[]), 403),
     ]
 }
 
@@ -280,6 +326,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         .await
         .expect("a job");
     let keys = door.scratch.ledger.api_keys(Some(workspace)).await.expect("keys");
+    let (member, invitation) = people(door, workspace).await;
     BTreeMap::from([
         ("workspace", workspace.to_string()),
         ("account", account.to_string()),
@@ -291,9 +338,28 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         ("analysis", text(&analysis["id"])),
         ("job", job.to_string()),
         ("key", keys[0].id.to_string()),
+        ("member", member.to_string()),
+        ("invitation", invitation.to_string()),
         ("queue", "publish".to_owned()),
+        ("platform", "tiktok".to_owned()),
         ("any", Uuid::now_v7().to_string()),
     ])
+}
+
+/// A member of a workspace who never signs in, and somebody who is invited to it.
+async fn people(door: &Door, workspace: Uuid) -> (Uuid, Uuid) {
+    let (ledger, invitation) = (&door.scratch.ledger, Uuid::now_v7());
+    let email = format!("{invitation}@example.org");
+    let new = NewPerson { email: &email, first_name: "Mia", last_name: "Bar", password_hash: "none" };
+    let member = ledger.add_person(&new).await.expect("a person");
+    ledger.add_membership(member, workspace, MemberRole::Author).await.expect("a membership");
+    let invited = format!(
+        "INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, expires_at) \
+         VALUES ('{invitation}', '{workspace}', 'to-{email}', 'A', 'B', 'viewer', '{invitation}'::text::bytea, \
+                 ledger_now() + interval '1 day')"
+    );
+    door.scratch.run(&invited).await;
+    (member, invitation)
 }
 
 fn filled(text: &str, things: &Things) -> String {
@@ -373,6 +439,20 @@ async fn every_route_that_answers_is_in_the_matrix_and_no_other() {
     assert!(missing.is_empty(), "say in tests/it/matrix.rs who gets in at {missing:?}");
     let gone: Vec<_> = listed.difference(&answers).collect();
     assert!(gone.is_empty(), "nothing answers at {gone:?}");
+}
+
+#[test]
+fn each_route_of_the_console_names_in_its_arguments_the_role_that_the_matrix_says() {
+    let doors = web::console::doors();
+    for it in of_the_console() {
+        let door = doors.iter().find(|door| door.method == it.method && door.path == it.path);
+        let wanted = match it.wants {
+            Role(role) => Some(role),
+            SignedIn => Some(MemberRole::Viewer),
+            Nothing | Key(_) | AnyKey(_) | Holder => None,
+        };
+        assert_eq!(door.map(|door| door.role), wanted, "{} {}", it.method, it.path);
+    }
 }
 
 #[tokio::test]
@@ -471,7 +551,7 @@ async fn every_route_of_the_api_lets_in_whom_it_should_with_every_scope_and_ever
 
 /// Whether its path names things that belong to a workspace.
 fn own_ids(line: &Line) -> bool {
-    line.ids.iter().any(|id| !["any", "queue"].contains(id))
+    line.ids.iter().any(|id| !["any", "queue", "platform"].contains(id))
 }
 
 #[tokio::test]

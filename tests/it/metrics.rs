@@ -61,6 +61,13 @@ async fn captured(system: &System, post: &str, platforms: &[&str], times: usize)
 async fn published(system: &System, caption: &str, platforms: &[&str]) -> String {
     let post = system.post(caption, platforms).await;
     system.until(&post, "published").await;
+    // time goes on once it is followed
+    let followed = "SELECT count(*) FROM metric_plan m JOIN publication p ON p.id = m.publication_id WHERE p.post_id::text = $1";
+    eventually("the plan", || async {
+        let plans = system.database.count_of(followed, &post).await;
+        if plans == i64::try_from(platforms.len()).unwrap() { Ok(()) } else { Err(format!("{plans} plans")) }
+    })
+    .await;
     post
 }
 

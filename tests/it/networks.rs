@@ -249,7 +249,7 @@ impl Heard {
     fn wishes(&self) -> Vec<Notice> {
         let all = std::mem::take(&mut *self.0.lock().expect("a lock"));
         all.into_iter()
-            .filter(|notice| !matches!(notice, Notice::Well | Notice::Ill | Notice::Used(_)))
+            .filter(|notice| !matches!(notice, Notice::Well | Notice::Ill | Notice::Used(..)))
             .collect()
     }
 }

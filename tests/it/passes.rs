@@ -231,6 +231,24 @@ async fn a_pass_that_was_taken_back_or_whose_key_was_opens_nothing_from_then_on(
 }
 
 #[tokio::test]
+async fn what_can_be_no_token_in_use_is_not_taken_back_and_nothing_is_written_down() {
+    let door = Door::open().await;
+    let issued = jsonwebtoken::get_current_timestamp() - 21 * 60;
+    let old = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, issued, 0));
+    let ahead = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, issued + 22 * 60, 0));
+    for pass in [Uuid::new_v4(), old, ahead] {
+        let path = format!("/api/v1/tokens/{pass}");
+        let denied = send(&door, &Method::DELETE, &path, &door.key, None).await;
+        assert_eq!(denied.status, StatusCode::NOT_FOUND, "{pass}");
+    }
+    let kept = "SELECT (SELECT count(*) FROM denied_pass) + (SELECT count(*) FROM audit WHERE action = 'pass_denied')";
+    assert_eq!(door.scratch.number(kept).await, 0);
+    let path = format!("/api/v1/tokens/{}", Uuid::now_v7());
+    let denied = send(&door, &Method::DELETE, &path, &door.key, None).await;
+    assert_eq!((denied.status, door.scratch.number(kept).await), (StatusCode::NO_CONTENT, 2));
+}
+
+#[tokio::test]
 async fn a_key_that_has_expired_takes_its_passes_along_and_less_scope_narrows_them() {
     let door = Door::open().await;
     let pass = issue(&door, &door.key, None).await.json();
@@ -282,6 +300,24 @@ async fn a_process_signs_with_a_fresh_key_every_day_and_what_it_signed_before_go
         assert!(passes.read(ledger, now, token).await.expect("it answers").is_some());
     }
     assert_eq!(ledger.pass_keys(None).await.expect("it answers").len(), 2, "both are published");
+}
+
+#[tokio::test]
+async fn what_was_signed_after_its_keys_time_opens_nothing_although_the_key_is_still_remembered() {
+    let door = Door::open().await;
+    let signer = Signer::of(&door).await;
+    let (passes, ledger) = (Passes::new(&ISSUER.parse().expect("an address")), &door.scratch.ledger);
+    let now = i64::try_from(jsonwebtoken::get_current_timestamp()).expect("a time");
+    let opens = async |minutes: i64| {
+        let at = now + minutes * 60;
+        let claims = changed(&changed(&signer.claims(), "iat", json!(at)), "exp", json!(at + 300));
+        let token = signer.with(&signer.header(), &claims);
+        let at = DateTime::from_timestamp(at, 0).expect("a time");
+        passes.read(ledger, at, &token).await.expect("it answers").is_some()
+    };
+    // it was published for half an hour
+    assert!(opens(0).await && opens(29).await, "in its time it checks");
+    assert!(!opens(32).await, "and not after it");
 }
 
 #[tokio::test]

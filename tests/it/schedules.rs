@@ -71,13 +71,13 @@ async fn until_ticked(system: &System, name: &str, expected: &BTreeSet<DateTime<
 /// Every tick has one job, every job a tick, and all of them are done.
 async fn each_tick_was_one_job(system: &System) {
     eventually("the jobs", || async {
-        let left = system.database.count("SELECT count(*) FROM job").await;
+        let left = system.database.count("SELECT count(*) FROM job WHERE kind = 'probe'").await;
         if left == 0 { Ok(()) } else { Err(format!("{left} left: {}", system.workers[0].log())) }
     })
     .await;
     let counts: (i64, i64, i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM cron_tick), (SELECT count(*) FROM job_history),
-                (SELECT count(DISTINCT id) FROM job_history),
+        "SELECT (SELECT count(*) FROM cron_tick), (SELECT count(*) FROM job_history WHERE kind = 'probe'),
+                (SELECT count(DISTINCT id) FROM job_history WHERE kind = 'probe'),
                 (SELECT count(*) FROM cron_tick t JOIN job_history h ON h.id = t.job_id
                  WHERE h.outcome = 'done' AND h.workspace_id = '00000000-0000-0000-0000-000000000000')",
     )
@@ -318,8 +318,9 @@ async fn a_year_of_missed_minutes_comes_back_a_thousand_at_a_time() {
             if here == ticked { Ok(()) } else { Err(format!("{here} ticks: {}", system.workers[0].log())) }
         })
         .await;
-        assert_eq!(system.database.count("SELECT count(*) FROM job").await, 1_000);
-        let finish = "DELETE FROM job WHERE id IN (SELECT id FROM job ORDER BY run_at LIMIT $1)";
+        assert_eq!(system.database.count("SELECT count(*) FROM job WHERE kind = 'probe'").await, 1_000);
+        let finish =
+            "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE kind = 'probe' ORDER BY run_at LIMIT $1)";
         sqlx::query(finish).bind(done).execute(&system.database.pool).await.unwrap();
     }
     let last = ticks(&system, "minutely").await.into_iter().next_back();
@@ -333,7 +334,7 @@ async fn a_tick_is_there_before_its_moment_and_starts_on_it() {
     restart(&mut system, &file, &settings).await;
     system.database.set_clock(at("2026-12-01T06:10:55Z")).await;
     eventually("the tick's job", || async {
-        let done = system.database.count("SELECT count(*) FROM job_history").await;
+        let done = system.database.count("SELECT count(*) FROM job_history WHERE kind = 'probe'").await;
         if done > 0 { Ok(()) } else { Err(system.workers[0].log()) }
     })
     .await;

@@ -20,6 +20,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use jobs::{
     comment::Comments,
+    connections::Dialog,
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
@@ -30,7 +31,7 @@ use jobs::{
 use postroom::{
     config,
     ledger::{
-        KeyRing, Ledger, Role,
+        KeyRing, Ledger, Role, Sealer,
         accounts::{self, NewAccount},
         keys::{self, NewKey, Scope},
         people::{MemberRole, NewPerson},
@@ -46,6 +47,8 @@ use uuid::Uuid;
 
 /// The narrower roles are named after their database, so a copy needs its own.
 const ROLES: &str = include_str!("../../migrations/20261121001400_roles_create.sql");
+/// What is granted to one of them by its name.
+const GRANTS: &str = include_str!("../../migrations/20261122000983_snapshot_functions_grant.sql");
 
 /// A database of its own, gone when dropped.
 pub struct Scratch {
@@ -77,6 +80,7 @@ impl Scratch {
         let url = at(&name);
         let mut owner = PgConnection::connect(url.expose_secret()).await.expect("the copy can be reached");
         run(&mut owner, ROLES).await;
+        run(&mut owner, GRANTS).await;
         let ledger = Ledger::open(&url, Role::Web, 8).expect("an address");
         Self { url, ledger, name, server }
     }
@@ -511,9 +515,20 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         clock: Arc::new(Wall(Instant::now())),
         metrics: Arc::new(|| "up 1\n".to_owned()),
         metrics_token: Some(SecretString::from("measure")),
+        mail: true,
+        sign_in: None,
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
         tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
         deletions: Deletions { ring: Arc::new(ring()), meta_secret: Some(SecretString::from("app-secret")) },
+        dialogs: vec![Dialog {
+            platform: "tiktok",
+            also: &[],
+            address: "https://www.tiktok.com/v2/auth/authorize/".into(),
+            client: ("client_key", "key".into()),
+            scopes: &["user.info.basic", "video.publish"],
+            challenged: true,
+        }],
+        sealer: Sealer::new(Arc::new(ring())),
     }
 }
 

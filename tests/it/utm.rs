@@ -83,7 +83,7 @@ async fn a_check_and_the_form_show_the_link_as_it_will_be() {
     let report = door.send(request.body(Body::from(body)).expect("a request")).await.json();
     let link = "https://example.org/a?utm_source=facebook&utm_medium=social&utm_campaign=2027-03-11&p=post_id&a=Bakery+on+facebook_page";
     assert_eq!(report["targets"][0]["link"], link, "{report}");
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let id = account.to_string();
     let fields = [
         ("key", "k-1"),

@@ -410,7 +410,7 @@ async fn the_posts_page_shows_the_evidence_and_takes_the_decision_without_a_scri
     let answer = viewer.form(&decide, &[("token", &token), ("published", "yes")]).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
 
-    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
     let page = browser.get(&address).await.text;
     assert!(
         page.contains(&format!("action=\"{decide}\"")) && !page.contains("http-equiv=\"refresh\""),

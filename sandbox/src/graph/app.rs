@@ -11,7 +11,7 @@ use crate::state::{Book, Sandbox};
 /// How long a person's long-lived token lives, in seconds.
 const LONG_SECONDS: u64 = 5_183_944;
 /// Everything a Page's token may do here, unless its owner has declined some of it.
-const SCOPES: [&str; 13] = [
+pub const SCOPES: [&str; 13] = [
     "pages_show_list",
     "pages_manage_posts",
     "pages_read_engagement",
@@ -78,15 +78,68 @@ pub fn debug_token(sandbox: &Sandbox, asked: &Asked) -> Outcome {
         let scopes = account.scopes.iter().flatten().map(String::as_str);
         let scopes = if account.scopes.is_some() { scopes.collect::<Vec<_>>() } else { SCOPES.to_vec() };
         data["scopes"] = json!(scopes.into_iter().filter(|scope| !withheld(scope)).collect::<Vec<_>>());
-        data["granular_scopes"] =
-            json!([{ "scope": "pages_manage_posts", "target_ids": [account.external_id] }]);
+        if let Some(app) = book.world.settings.graph_app_id.as_ref().or(account.app_id.as_ref()) {
+            data["app_id"] = app.clone().into();
+        }
+        let of_token: Vec<&Account> = match granted {
+            Some(_) => book.world.granted_by(&input).collect(),
+            None => vec![account],
+        };
+        data["granular_scopes"] = granular(&of_token);
     }
     Ok(json!({ "data": data }))
+}
+
+/// The accounts that each permission was granted for.
+fn granular(accounts: &[&Account]) -> Value {
+    let of = |scope: &str| {
+        let platform =
+            if scope.starts_with("pages_") { Network::FacebookPage } else { Network::InstagramBusiness };
+        let granted = accounts
+            .iter()
+            .filter(|it| it.platform == platform && !it.left_out.iter().any(|left| left == scope));
+        let ids: Vec<&str> = granted.map(|it| it.external_id.as_str()).collect();
+        // none at all would read as all there are
+        json!({ "scope": scope, "target_ids": if ids.is_empty() { vec!["0"] } else { ids } })
+    };
+    let scopes =
+        ["pages_manage_posts", "pages_read_engagement", "instagram_basic", "instagram_content_publish"];
+    scopes.map(of).to_vec().into()
+}
+
+/// `GET /oauth/access_token code=`: a code for a person's token, once, by the app and for the address that it was given to.
+fn by_code(sandbox: &Sandbox, code: &str, asked: &Asked) -> Outcome {
+    let (client, secret) = (asked.params.required("client_id")?, asked.params.required("client_secret")?);
+    let redirect_uri = asked.params.required("redirect_uri")?;
+    if sandbox.rules.meta_app_secret.as_ref().is_some_and(|own| *own != secret) {
+        return Err(GraphError::new(1, "Error validating client secret."));
+    }
+    let mut book = sandbox.book();
+    let known = book.world.codes.get(code).filter(|code| code.network == Network::FacebookPage);
+    let Some(known) = known else {
+        return Err(GraphError::new(100, "Invalid verification code format."));
+    };
+    if known.client != client {
+        return Err(GraphError::new(100, "This code was issued to another app.").with_subcode(36_007));
+    }
+    if known.redirect_uri != redirect_uri {
+        let message = "Error validating verification code. Please make sure your redirect_uri is identical.";
+        return Err(GraphError::new(100, message).with_subcode(36_008));
+    }
+    if known.used {
+        return Err(GraphError::new(100, "This authorization code has been used.").with_subcode(36_009));
+    }
+    let token = format!("EAAC{}", Uuid::new_v4().simple());
+    book.record(Event::CodeUsed { code: code.to_owned(), token: token.clone() })?;
+    Ok(json!({ "access_token": token, "token_type": "bearer", "expires_in": 5_400 }))
 }
 
 /// `GET /oauth/access_token grant_type=fb_exchange_token`: a token that works is prolonged, a person's by a new one. What
 /// the person's Pages are reached by is renewed where it did not work any more.
 pub fn exchange(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    if let Some(code) = asked.params.text("code") {
+        return by_code(sandbox, &code, asked);
+    }
     let token = asked
         .params
         .text("fb_exchange_token")
@@ -114,7 +167,8 @@ pub fn pages(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let limit =
         asked.params.text("limit").and_then(|text| text.parse().ok()).unwrap_or(25_usize).clamp(1, 100);
     let after = asked.params.text("after").unwrap_or_default();
-    let pages = mine.iter().filter(|it| it.platform == Network::FacebookPage && it.external_id > after);
+    let listed_here = |it: &&&Account| it.platform == Network::FacebookPage && it.business.is_none();
+    let pages = mine.iter().filter(listed_here).filter(|it| it.external_id > after);
     let pages: Vec<&Account> = pages.copied().collect();
     let shown: Vec<Value> = pages.iter().take(limit).map(|page| listed(page, &mine)).collect();
     let mut answer = json!({ "data": shown });
@@ -125,6 +179,32 @@ pub fn pages(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     Ok(answer)
 }
 
+/// `GET /me/businesses`: those that the person has a Page through.
+pub fn businesses(sandbox: &Sandbox, asked: &Asked) -> Outcome {
+    let token = auth::any(sandbox, asked)?;
+    let book = sandbox.book();
+    let ids: std::collections::BTreeSet<&String> =
+        book.world.granted_by(&token).filter_map(|it| it.business.as_ref()).collect();
+    let shown: Vec<Value> =
+        ids.iter().map(|id| json!({ "id": id, "name": format!("Business {id}") })).collect();
+    Ok(json!({ "data": shown }))
+}
+
+/// `GET /{business}/owned_pages` and `/client_pages`. All are owned here.
+pub fn business_pages(sandbox: &Sandbox, edge: &str, asked: &Asked) -> Outcome {
+    let token = auth::any(sandbox, asked)?;
+    let book = sandbox.book();
+    let mine: Vec<&Account> = book.world.granted_by(&token).collect();
+    let (business, edge) = edge.split_once('/').unwrap_or((edge, ""));
+    let of_business = |it: &&&Account| {
+        it.platform == Network::FacebookPage
+            && it.business.as_deref() == Some(business)
+            && edge == "owned_pages"
+    };
+    let shown: Vec<Value> = mine.iter().filter(of_business).map(|page| listed(page, &mine)).collect();
+    Ok(json!({ "data": shown }))
+}
+
 fn listed(page: &Account, mine: &[&Account]) -> Value {
     let of_page =
         |it: &&&Account| it.platform == Network::InstagramBusiness && it.access_token == page.access_token;
@@ -132,8 +212,9 @@ fn listed(page: &Account, mine: &[&Account]) -> Value {
         "id": page.external_id,
         "name": page.name,
         "access_token": page.access_token,
-        "tasks": ["CREATE_CONTENT", "MODERATE", "MANAGE"],
-        "instagram_business_account": mine.iter().find(of_page).map(|it| json!({ "id": it.external_id })),
+        "tasks": page.tasks.clone().unwrap_or_else(|| ["CREATE_CONTENT", "MODERATE", "MANAGE"].map(String::from).to_vec()),
+        "instagram_business_account":
+            mine.iter().find(of_page).map(|it| json!({ "id": it.external_id, "username": it.name })),
     })
 }
 
@@ -152,10 +233,24 @@ pub fn permissions(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     Ok(json!({ "data": SCOPES.iter().map(answered).collect::<Vec<_>>() }))
 }
 
-/// `DELETE /{user}/permissions`: the token, and with it all that it reached, is revoked.
+/// `DELETE /{user}/permissions`: everything that this person gave the app is revoked. The person's own token may ask, and the
+/// app's.
 pub fn revoke(sandbox: &Sandbox, asked: &Asked) -> Outcome {
-    let access_token = auth::any(sandbox, asked)?;
-    sandbox.book().record(Event::Token { access_token, state: TokenState::Revoked })?;
+    let token = auth::any(sandbox, asked)?;
+    let named = asked.path.first().cloned().unwrap_or_default();
+    let mut book = sandbox.book();
+    let meta = |it: &&Account| it.platform != Network::Tiktok;
+    let own =
+        book.world.granted_by(&token).next().or_else(|| {
+            book.world.accounts.values().filter(meta).find(|account| account.access_token == token)
+        });
+    let own = own.map(|account| account.subject_id.clone());
+    let subject = match own {
+        Some(own) if named == "me" || named == own => own,
+        None if book.world.accounts.values().filter(meta).any(|it| it.subject_id == named) => named,
+        Some(_) | None => return Err(GraphError::missing(&named)),
+    };
+    book.record(Event::Removed { subject })?;
     Ok(json!({ "success": true }))
 }
 

@@ -14,6 +14,10 @@ pub fn any(sandbox: &Sandbox, asked: &Asked) -> Result<String, GraphError> {
         .token
         .clone()
         .ok_or_else(|| GraphError::new(190, "An access token is required to request this resource."))?;
+    // an app's own token is its id and its secret; it reaches no account
+    if token.contains('|') {
+        return Ok(token);
+    }
     let state = state_of(&sandbox.book().world, &token);
     check_state(state)?;
     check_proof(sandbox, asked, &token)?;

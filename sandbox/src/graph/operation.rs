@@ -38,6 +38,8 @@ pub enum Operation {
     ReadAccount { account: String },
     Me,
     MyPages,
+    MyBusinesses,
+    BusinessPages { business: String },
     DebugToken,
     Exchange,
     Permissions,
@@ -69,6 +71,10 @@ impl Operation {
             (&Method::GET, ["debug_token"]) => Self::DebugToken,
             (&Method::GET, ["me"]) => Self::Me,
             (&Method::GET, ["me", "accounts"]) => Self::MyPages,
+            (&Method::GET, ["me", "businesses"]) => Self::MyBusinesses,
+            (&Method::GET, [business, "owned_pages" | "client_pages"]) => {
+                Self::BusinessPages { business: format!("{business}/{}", path[1]) }
+            }
             (&Method::GET, [_, "permissions"]) => Self::Permissions,
             (&Method::DELETE, [_, "permissions"]) => Self::RevokePermissions,
             (&Method::POST, [id]) => Self::update((*id).into(), asked),
@@ -190,7 +196,7 @@ impl Operation {
             Self::ReadComment { .. } => "comment",
             Self::Insights { .. } => "insights",
             Self::ReadAccount { .. } => "page",
-            Self::Me | Self::MyPages => "me",
+            Self::Me | Self::MyPages | Self::MyBusinesses | Self::BusinessPages { .. } => "me",
             Self::DebugToken => "debug_token",
             Self::Exchange => "oauth",
             Self::Permissions | Self::RevokePermissions => "permissions",
@@ -238,6 +244,8 @@ impl Operation {
             | Self::ReadAccount { .. }
             | Self::Me
             | Self::MyPages
+            | Self::MyBusinesses
+            | Self::BusinessPages { .. }
             | Self::DebugToken
             | Self::Permissions
             | Self::ReadContainer { .. }
@@ -283,7 +291,15 @@ impl Operation {
 
     /// The network of calls whose object does not exist.
     fn network(&self) -> Option<Network> {
-        let nobodys = matches!(self, Self::Nothing { .. } | Self::Me | Self::MyPages | Self::DebugToken);
+        let nobodys = matches!(
+            self,
+            Self::Nothing { .. }
+                | Self::Me
+                | Self::MyPages
+                | Self::MyBusinesses
+                | Self::BusinessPages { .. }
+                | Self::DebugToken
+        );
         let instagrams = matches!(self, Self::FillContainer { .. } | Self::ReadContainer { .. });
         if nobodys {
             None
@@ -337,6 +353,8 @@ impl Operation {
             Self::Exchange => (granted(world, asked), None),
             Self::Me
             | Self::MyPages
+            | Self::MyBusinesses
+            | Self::BusinessPages { .. }
             | Self::DebugToken
             | Self::Permissions
             | Self::RevokePermissions

@@ -66,6 +66,18 @@ pub struct Account {
     /// The permissions that this person did not grant, of those that an app asks for.
     #[serde(default)]
     pub withheld: Vec<String>,
+    /// What that person may do on the Page; everything unless set.
+    #[serde(default)]
+    pub tasks: Option<Vec<String>>,
+    /// The business that the person has the Page through, and that alone.
+    #[serde(default)]
+    pub business: Option<String>,
+    /// The permissions that were granted for other accounts and not for this one.
+    #[serde(default)]
+    pub left_out: Vec<String>,
+    /// The app that the access was granted to.
+    #[serde(default)]
+    pub app_id: Option<String>,
 }
 
 impl Account {
@@ -90,6 +102,10 @@ impl Account {
             privacy_options: Self::privacy_levels(),
             subject_id: Self::subject(),
             withheld: Vec::new(),
+            tasks: None,
+            business: None,
+            left_out: Vec::new(),
+            app_id: None,
         };
         [
             seeded(Network::FacebookPage, "104000000000001", "Corner Bakery", "sandbox-page-token", None),

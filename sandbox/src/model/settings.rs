@@ -30,6 +30,8 @@ pub struct Settings {
     pub tiktok_punishes_reuse: bool,
     /// For how long Graph gives data to a token, in seconds.
     pub graph_data_access_seconds: i64,
+    /// The app that Graph says every token is of, whichever it was given to.
+    pub graph_app_id: Option<String>,
     /// How many people may come to see a post.
     pub audience: u64,
     /// How many follow an account: of one with fewer than a hundred the networks tell next to nothing.
@@ -69,6 +71,7 @@ impl Default for Settings {
             tiktok_access_seconds: 86_400,
             tiktok_punishes_reuse: true,
             graph_data_access_seconds: 90 * 86_400,
+            graph_app_id: None,
             audience: 5_000,
             followers: 1_500,
             insights_after_ms: 0,

@@ -1,6 +1,9 @@
 //! TikTok's tokens: a refresh gives a new pair and voids the old one. A refresh token that comes twice ends the grant.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::error::log_id;
@@ -11,6 +14,16 @@ use crate::model::{Account, Network, TokenState};
 use crate::state::{Book, Sandbox};
 use crate::world::World;
 
+/// Everything that a person may grant.
+pub const SCOPES: &[&str] = &[
+    "user.info.basic",
+    "user.info.profile",
+    "user.info.stats",
+    "video.publish",
+    "video.upload",
+    "video.list",
+];
+
 /// How long a refresh token lives, in seconds.
 const REFRESH_SECONDS: u64 = 31_536_000;
 
@@ -18,7 +31,10 @@ const REFRESH_SECONDS: u64 = 31_536_000;
 pub fn token(sandbox: &Sandbox, asked: &Asked) -> Answer {
     match asked.form("grant_type").as_deref() {
         Some("refresh_token") => refresh(sandbox, asked),
-        Some(_) => refused("unsupported_grant_type", "Only refresh_token is served here."),
+        Some("authorization_code") => by_code(sandbox, asked),
+        Some(_) => {
+            refused("unsupported_grant_type", "Only refresh_token and authorization_code are served here.")
+        }
         None => refused("invalid_request", "The grant_type is missing."),
     }
 }
@@ -28,8 +44,44 @@ pub fn revoke(sandbox: &Sandbox, asked: &Asked) -> Answer {
     let Some(access_token) = asked.form("token") else {
         return refused("invalid_request", "The token is missing.");
     };
+    if asked.form("client_key").is_none() || asked.form("client_secret").is_none() {
+        return refused("invalid_client", "Client key or secret is incorrect.");
+    }
     match sandbox.book().record(Event::Token { access_token, state: TokenState::Revoked }) {
         Ok(()) => Answer::ok(json!({})),
+        Err(error) => TiktokError::from(error).into(),
+    }
+}
+
+/// A code for a pair, once, by the app and for the address that it was given to, and by whoever can meet the challenge.
+fn by_code(sandbox: &Sandbox, asked: &Asked) -> Answer {
+    let given = |name: &str| asked.form(name).unwrap_or_default();
+    if given("client_secret").is_empty() {
+        return refused("invalid_client", "Client key or secret is incorrect.");
+    }
+    let mut book = sandbox.book();
+    let known = book.world.codes.get(&given("code")).filter(|code| code.network == Network::Tiktok).cloned();
+    let Some(code) = known.filter(|code| !code.used) else {
+        return refused("invalid_grant", "Authorization code is expired or was used.");
+    };
+    if code.client != given("client_key") {
+        return refused("invalid_client", "The code was given to another app.");
+    }
+    if code.redirect_uri != given("redirect_uri") {
+        return refused("invalid_request", "Redirect_uri is not matched with the uri when requesting code.");
+    }
+    let met = URL_SAFE_NO_PAD.encode(Sha256::digest(given("code_verifier")));
+    if code.challenge.as_ref().is_some_and(|challenge| *challenge != met) {
+        return refused("invalid_grant", "Code verifier or code challenge is invalid.");
+    }
+    let account = code.accounts.first().and_then(|id| book.world.accounts.get(id)).cloned();
+    let Some(account) = account else { return refused("invalid_grant", "The user granted nothing.") };
+    let used = book.record(Event::CodeUsed { code: code.code, token: String::new() });
+    match used.and_then(|()| rotate(&mut book, &account)) {
+        Ok(mut pair) => {
+            pair["scope"] = code.granted.join(",").into();
+            Answer::ok(pair)
+        }
         Err(error) => TiktokError::from(error).into(),
     }
 }
@@ -88,7 +140,7 @@ fn rotate(book: &mut Book, account: &Account) -> std::io::Result<Value> {
     })?;
     Ok(json!({
         "open_id": account.external_id,
-        "scope": "user.info.basic,user.info.profile,user.info.stats,video.publish,video.upload,video.list",
+        "scope": SCOPES.join(","),
         "access_token": access_token,
         "expires_in": book.world.settings.tiktok_access_seconds,
         "refresh_token": refresh_token,

@@ -237,6 +237,7 @@ fn options(data: PathBuf) -> Options {
         data,
         listen: any,
         s3_listen: any,
+        smtp_listen: any,
         ledger: None,
         processing: Some(std::time::Duration::ZERO),
         meta_app_secret: None,

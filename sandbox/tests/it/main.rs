@@ -3,6 +3,7 @@
 mod comments;
 mod control;
 mod demo;
+mod dialogs;
 mod facebook;
 mod faults;
 mod harness;

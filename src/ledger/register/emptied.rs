@@ -65,25 +65,26 @@ macro_rules! of_analysis {
     };
 }
 
+/// A condition: a post that is marked, and has no publication but those that the request covers.
+macro_rules! going {
+    ($post:literal) => {
+        concat!(
+            $post,
+            " IN (SELECT m.id FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'post') \
+             AND NOT EXISTS (SELECT FROM publication o WHERE o.post_id = ",
+            $post,
+            " AND NOT EXISTS (SELECT FROM deletion_account d \
+                              WHERE d.request_id = $1 AND d.account_id = o.account_id))"
+        )
+    };
+}
+
 const HISTORY: &str = "what happened and why, for whoever has to explain it; retention.history";
 const WHILE_CONNECTED: &str = "to publish for the account; while the connection lives";
 const WHILE_POST: &str = "to publish, and to prove what became of it; while the post is kept";
 
 /// What refers to something goes before it.
 pub const EMPTIED: &[Store] = &[
-    Store {
-        name: "attempt",
-        place: Place::Table,
-        whose: Whose::Connection,
-        why: HISTORY,
-        personal: &[("reason", "a network's words about an account or a post")],
-        plain: &["job_id", "publication_id", "epoch", "started_at", "ended_at", "outcome"],
-        purge: Purge::Rows {
-            of: marked!("job_id", "job"),
-            left: "SELECT count(*) FROM attempt t JOIN deletion_mark m ON m.id = t.publication_id \
-                   WHERE m.request_id = $1 AND m.kind = 'publication'",
-        },
-    },
     Store {
         name: "claim",
         place: Place::Table,
@@ -119,6 +120,19 @@ pub const EMPTIED: &[Store] = &[
             of: marked!("id", "job"),
             left: "SELECT count(*) FROM deletion_account d JOIN job t ON t.account_id = d.account_id \
                    WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "attempt",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: HISTORY,
+        personal: &[("reason", "a network's words about an account or a post")],
+        plain: &["job_id", "publication_id", "epoch", "started_at", "ended_at", "outcome"],
+        purge: Purge::Rows {
+            of: marked!("job_id", "job"),
+            left: "SELECT count(*) FROM attempt t JOIN deletion_mark m ON m.id IN (t.publication_id, t.job_id) \
+                   WHERE m.request_id = $1 AND m.kind IN ('publication', 'job')",
         },
     },
     Store {
@@ -320,7 +334,7 @@ pub const EMPTIED: &[Store] = &[
             "due_at",
             "ended",
             "captures",
-            "absent",
+            "absent_since",
             "captured_at",
         ],
         purge: of_account!("metric_plan"),
@@ -448,7 +462,25 @@ pub const EMPTIED: &[Store] = &[
         why: WHILE_POST,
         personal: &[],
         plain: &["post_id", "position", "media_id"],
-        purge: of_marked!("post_media", "post_id", "post"),
+        purge: Purge::Rows {
+            of: going!("t.post_id"),
+            left: "SELECT count(*) FROM deletion_mark m JOIN post_media t ON t.post_id = m.id \
+                   LEFT JOIN publication p ON p.post_id = m.id \
+                   WHERE m.request_id = $1 AND m.kind = 'post' AND p.id IS NULL",
+        },
+    },
+    Store {
+        name: "approval",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: WHILE_POST,
+        personal: &[
+            ("asked_by", "who wrote it"),
+            ("approved_by", "who approved it"),
+            ("digest", "a digest of a post's words and files"),
+        ],
+        plain: &["post_id", "asked_at", "approved_at"],
+        purge: of_marked!("approval", "post_id", "post"),
     },
     Store {
         name: "post",
@@ -467,7 +499,13 @@ pub const EMPTIED: &[Store] = &[
             "latest_after",
             "created_at",
         ],
-        purge: of_marked!("post", "id", "post"),
+        // one that goes out elsewhere too stays there, until that goes too: whoever is the last takes it away
+        purge: Purge::Rows {
+            of: going!("t.id"),
+            left: "SELECT count(*) FROM deletion_mark m JOIN post t ON t.id = m.id \
+                   LEFT JOIN publication p ON p.post_id = m.id \
+                   WHERE m.request_id = $1 AND m.kind = 'post' AND p.id IS NULL",
+        },
     },
     Store {
         name: "upload",
@@ -476,7 +514,17 @@ pub const EMPTIED: &[Store] = &[
         why: "a file that was promised; retention.unfinished_uploads",
         personal: &[("name", "a file's name")],
         plain: &["id", "workspace_id", "object_key", "type", "bytes", "media_id", "created_at", "parts"],
-        purge: of_marked!("upload", "id", "upload"),
+        purge: Purge::Rows {
+            of: concat!(
+                marked!("id", "upload"),
+                " AND NOT EXISTS (SELECT FROM post_media pm WHERE pm.media_id = t.media_id AND NOT (",
+                going!("pm.post_id"),
+                "))"
+            ),
+            left: "SELECT count(*) FROM deletion_mark m JOIN upload t ON t.id = m.id \
+                   LEFT JOIN post_media pm ON pm.media_id = t.media_id \
+                   WHERE m.request_id = $1 AND m.kind = 'upload' AND pm.post_id IS NULL",
+        },
     },
     Store {
         name: "media",
@@ -496,39 +544,17 @@ pub const EMPTIED: &[Store] = &[
             "state",
             "created_at",
         ],
-        // what another post has taken up meanwhile is that one's
+        // what another post shows too is that one's
         purge: Purge::Rows {
             of: concat!(
                 marked!("id", "media"),
-                " AND NOT EXISTS (SELECT FROM post_media pm WHERE pm.media_id = t.id \
-                      AND NOT EXISTS (SELECT FROM deletion_mark om \
-                                      WHERE om.request_id = $1 AND om.id = pm.post_id AND om.kind = 'post'))"
+                " AND NOT EXISTS (SELECT FROM post_media pm WHERE pm.media_id = t.id AND NOT (",
+                going!("pm.post_id"),
+                "))"
             ),
             left: "SELECT count(*) FROM deletion_mark m JOIN media t ON t.id = m.id \
                    LEFT JOIN post_media pm ON pm.media_id = t.id \
                    WHERE m.request_id = $1 AND m.kind = 'media' AND pm.post_id IS NULL",
-        },
-    },
-    Store {
-        name: "files",
-        place: Place::Bucket,
-        whose: Whose::Connection,
-        why: "pictures and films of posts, and what is made of them; as long as their rows",
-        personal: &[],
-        plain: &[],
-        purge: Purge::Objects,
-    },
-    Store {
-        name: "spare_object",
-        place: Place::Table,
-        whose: Whose::Nobody,
-        why: "files that are to be removed; until they are",
-        personal: &[],
-        plain: &["object_key", "remove_at", "taken", "parts"],
-        purge: Purge::Rows {
-            of: "t.object_key IN (SELECT o.object_key FROM deletion_object o WHERE o.request_id = $1 AND o.erased)",
-            left: "SELECT count(*) FROM deletion_object o JOIN spare_object t ON t.object_key = o.object_key \
-                   WHERE o.request_id = $1 AND o.erased",
         },
     },
     Store {
@@ -564,13 +590,16 @@ pub const EMPTIED: &[Store] = &[
         name: "audit_address",
         place: Place::Table,
         whose: Whose::Staff,
-        why: "where somebody acted from, to find out who did; while they are on the staff",
+        why: "where somebody acted from, to find out who did; 12 months",
         personal: &[("address", "an address on the internet")],
         plain: &["audit_id", "salt"],
         purge: Purge::Rows {
             of: "t.audit_id IN (SELECT a.id FROM audit a JOIN deletion_mark m ON m.id = a.actor_id \
-                 WHERE m.request_id = $1 AND m.kind = 'person')",
-            left: "SELECT count(*) FROM deletion_mark m JOIN audit a ON a.actor_id = m.id \
+                                WHERE m.request_id = $1 AND m.kind = 'person' \
+                                UNION ALL SELECT a.id FROM audit a JOIN deletion_mark m ON m.id::text = a.object_id \
+                                WHERE m.request_id = $1 AND m.kind = 'person' AND a.object = 'person')",
+            left: "SELECT count(*) FROM deletion_mark m JOIN audit a \
+                   ON a.actor_id = m.id OR a.object = 'person' AND a.object_id = m.id::text \
                    JOIN audit_address t ON t.audit_id = a.id WHERE m.request_id = $1 AND m.kind = 'person'",
         },
     },
@@ -579,7 +608,7 @@ pub const EMPTIED: &[Store] = &[
         place: Place::Table,
         whose: Whose::Staff,
         why: "who is signed in; web.session",
-        personal: &[("data", "who it is")],
+        personal: &[("data", "who it is"), ("person_id", "who it is")],
         plain: &["id", "expires_at"],
         purge: Purge::Rows {
             of: "EXISTS (SELECT FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'person' \
@@ -587,6 +616,88 @@ pub const EMPTIED: &[Store] = &[
             left: "SELECT count(*) FROM deletion_mark m JOIN session t ON t.data::text LIKE '%' || m.id::text || '%' \
                    WHERE m.request_id = $1 AND m.kind = 'person'",
         },
+    },
+    Store {
+        name: "vault.connection_secret",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what a network's dialog gave; until the accounts are connected, half an hour at most",
+        personal: &[("sealed", "a code or a token, sealed")],
+        plain: &["connection_id", "field", "key_id"],
+        purge: of_marked!("vault.connection_secret", "connection_id", "connection"),
+    },
+    Store {
+        name: "connection",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "accounts on their way from a network's dialog; a day",
+        personal: &[
+            ("person_id", "who connects them"),
+            ("subject_id", "the network's id of the person who granted them"),
+            ("offers", "names and ids of accounts"),
+            ("chosen", "ids of accounts"),
+            ("why", "a network's words"),
+        ],
+        plain: &[
+            "id",
+            "workspace_id",
+            "platform",
+            "state",
+            "state_digest",
+            "session_digest",
+            "redirect_uri",
+            "job_id",
+            "created_at",
+            "expires_at",
+            "ended_at",
+        ],
+        purge: of_marked!("connection", "id", "connection"),
+    },
+    Store {
+        name: "invitation",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who is asked to join; until they have, or a month after it ended",
+        personal: &[
+            ("email", "an address"),
+            ("first_name", "a name"),
+            ("last_name", "a name"),
+            ("invited_by", "who asked them"),
+        ],
+        plain: &["id", "workspace_id", "role", "digest", "mail_id", "created_at", "expires_at"],
+        purge: of_marked!("invitation", "id", "invitation"),
+    },
+    Store {
+        name: "mail",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "letters to people on the staff; a month after they were sent, without their words",
+        personal: &[
+            ("to_address", "an address"),
+            ("subject", "what it is about"),
+            ("body", "what it says, until it is sent"),
+            ("error", "a mail server's words"),
+        ],
+        plain: &["id", "created_at", "worthless_at", "try_at", "tries", "sent_at"],
+        purge: of_marked!("mail", "id", "mail"),
+    },
+    Store {
+        name: "password_reset",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who has asked for a new password; until it is set, or an hour",
+        personal: &[("person_id", "who")],
+        plain: &["digest", "created_at", "expires_at"],
+        purge: of_marked!("password_reset", "person_id", "person"),
+    },
+    Store {
+        name: "person_identity",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who signs in elsewhere, and as whom; while they are on the staff",
+        personal: &[("subject", "what they are called there"), ("person_id", "who")],
+        plain: &["issuer", "created_at"],
+        purge: of_marked!("person_identity", "person_id", "person"),
     },
     Store {
         name: "membership",
@@ -632,6 +743,8 @@ pub const EMPTIED: &[Store] = &[
             ("subject_id", "the network's id of the person who connected it"),
             ("subject_email", "that person's address"),
             ("defaults", "what posts leave out"),
+            ("connected_by", "who on the staff connected it"),
+            ("disconnected_by", "who on the staff, or which key, disconnected it"),
         ],
         plain: &[
             "id",
@@ -656,11 +769,36 @@ pub const EMPTIED: &[Store] = &[
             "data_access_expires_at",
             "missing_scopes",
             "deletion_id",
+            "disconnected_at",
+            "disconnected_how",
+            "parting",
         ],
         purge: Purge::Rows {
             of: marked!("id", "account"),
             left: "SELECT count(*) FROM deletion_account d JOIN account t ON t.id = d.account_id \
                    WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "files",
+        place: Place::Bucket,
+        whose: Whose::Connection,
+        why: "pictures and films of posts, and what is made of them; as long as their rows",
+        personal: &[],
+        plain: &[],
+        purge: Purge::Objects,
+    },
+    Store {
+        name: "spare_object",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "files that are to be removed; until they are",
+        personal: &[],
+        plain: &["object_key", "remove_at", "taken", "parts"],
+        purge: Purge::Rows {
+            of: "t.object_key IN (SELECT o.object_key FROM deletion_object o WHERE o.request_id = $1 AND o.erased)",
+            left: "SELECT count(*) FROM deletion_object o JOIN spare_object t ON t.object_key = o.object_key \
+                   WHERE o.request_id = $1 AND o.erased",
         },
     },
 ];

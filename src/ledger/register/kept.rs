@@ -277,7 +277,7 @@ pub const KEPT: &[Store] = &[
         whose: Whose::Nobody,
         why: "which files a request covers; until it is done",
         personal: &[],
-        plain: &["request_id", "object_key", "parts", "erased"],
+        plain: &["request_id", "object_key", "parts", "erased", "attempts"],
         purge: Purge::Stays("the last step of a request removes them"),
     },
     Store {
@@ -304,7 +304,7 @@ pub const KEPT: &[Store] = &[
         whose: Whose::Asker,
         why: "mails that wait to be sent; until they are, or a week",
         personal: &[("sealed", "an address and words, sealed")],
-        plain: &["id", "request_id", "kind", "created_at"],
+        plain: &["id", "request_id", "kind", "created_at", "try_at", "tries"],
         purge: Purge::Stays("the confirmation of the deletion itself"),
     },
     Store {

@@ -31,7 +31,7 @@ impl Renewing for Graph {
 
     async fn renew(&self, call: &Call<'_>) -> Renewal {
         let deadline = Deadline::of(call);
-        let (user, refresh_life) = match self.exchange(call, deadline).await {
+        let (user, refresh_life) = match self.prolong(call, deadline).await {
             Ok(exchanged) => exchanged,
             Err(failure) => return of_failure(failure),
         };
@@ -49,14 +49,8 @@ impl Renewing for Graph {
     }
 
     async fn examine(&self, call: &Call<'_>) -> Result<Option<Grant>, Failure> {
-        let url = below(&self.base, &["debug_token"]);
-        let request = self.http.request(Phase::Read, call, Method::GET, url).map_err(Fault::into_failure)?;
-        let request = request
-            .bearer_auth(self.app.expose_secret())
-            .query(&[("input_token", call.token.expose_secret())]);
-        let told = self.send(Phase::Read, call, request, Deadline::of(call).left(self.timeout)).await;
-        let told = told.map_err(Fault::into_failure).map_err(of_the_app)?;
-        self.grant(call, &told["data"]).map(Some)
+        let told = self.inspected(call, Deadline::of(call)).await?;
+        self.grant(call, &told).map(Some)
     }
 
     fn outlives(&self) -> bool {
@@ -75,28 +69,26 @@ impl Renewing for Graph {
 }
 
 impl Graph {
-    async fn exchange(
+    /// A person's token for the one of the call, which lives on.
+    pub(super) async fn prolong(
         &self,
         call: &Call<'_>,
         deadline: Deadline,
     ) -> Result<(SecretString, Option<Duration>), Failure> {
-        let (id, secret) = self.app.expose_secret().split_once('|').unwrap_or_default();
-        let form = [
-            ("grant_type", "fb_exchange_token"),
-            ("client_id", id),
-            ("client_secret", secret),
-            ("fb_exchange_token", call.token.expose_secret()),
-        ];
-        let url = below(&self.base, &["oauth", "access_token"]);
-        let request =
-            self.http.request(Phase::Prepare, call, Method::POST, url).map_err(Fault::into_failure)?;
-        let said = self.send(Phase::Prepare, call, request.form(&form), deadline.left(self.timeout)).await;
-        let said = said.map_err(Fault::into_failure)?;
-        let token = said["access_token"].as_str().filter(|token| !token.is_empty());
-        let token = token.ok_or_else(|| {
-            Failure::new(Class::Transient, "unreadable", "the answer to an exchange names no token")
-        })?;
-        Ok((SecretString::from(token), said["expires_in"].as_u64().map(Duration::from_secs)))
+        let form = [("grant_type", "fb_exchange_token"), ("fb_exchange_token", call.token.expose_secret())];
+        self.token(call, deadline, &form).await
+    }
+
+    /// What Meta tells of the token of the call. Whatever stands in the way of asking is the app's.
+    pub(super) async fn inspected(&self, call: &Call<'_>, deadline: Deadline) -> Result<Value, Failure> {
+        let url = below(&self.base, &["debug_token"]);
+        let request = self.http.request(Phase::Read, call, Method::GET, url).map_err(Fault::into_failure)?;
+        let request = request
+            .bearer_auth(self.app.expose_secret())
+            .query(&[("input_token", call.token.expose_secret())]);
+        let told = self.send(Phase::Read, call, request, deadline.left(self.timeout)).await;
+        let mut told = told.map_err(Fault::into_failure).map_err(of_the_app)?;
+        Ok(told.get_mut("data").map(Value::take).unwrap_or_default())
     }
 
     /// The token of the call's account in the list of Pages that a user token opens.
@@ -153,7 +145,7 @@ impl Graph {
     }
 
     /// What an inspected token is refused with. Whatever it is, the token is no good.
-    fn invalid(&self, call: &Call<'_>, error: &Value) -> Failure {
+    pub(super) fn invalid(&self, call: &Call<'_>, error: &Value) -> Failure {
         let code = match (error["code"].as_i64(), error["subcode"].as_i64()) {
             (Some(code), Some(sub)) => format!("{code}/{sub}"),
             (Some(code), None) => code.to_string(),

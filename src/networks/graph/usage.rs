@@ -28,16 +28,20 @@ pub fn asked(reply: &Reply, patience: Patience) -> impl Iterator<Item = Notice> 
     app.into_iter().chain(account.map(|rest| Notice::Rest(Lane::Account, rest)))
 }
 
-/// The most that is used of any limit, in percent.
-pub fn used(reply: &Reply) -> Option<u8> {
+/// How much is used of the app's limit, and the most of any of the account's.
+pub fn used(reply: &Reply) -> impl Iterator<Item = Notice> {
     let read = |name: &str| serde_json::from_str::<Value>(reply.header(name)?).ok();
-    let plain = ["x-app-usage", "x-page-usage"].into_iter().filter_map(read).map(|usage| percent(&usage));
+    let plain = |name: &str| read(name).map(|usage| percent(&usage));
     let business = read("x-business-use-case-usage");
-    let of_items = business.iter().flat_map(items).map(percent);
-    let most = plain.chain(of_items).reduce(f64::max)?;
-    // whole percents, and no more than there are
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 and 100")]
-    Some(most.clamp(0.0, 100.0) as u8)
+    let account = business.iter().flat_map(items).map(percent).chain(plain("x-page-usage")).reduce(f64::max);
+    let app = plain("x-app-usage").map(|percent| Notice::Used(Lane::App, whole(percent)));
+    app.into_iter().chain(account.map(|percent| Notice::Used(Lane::Account, whole(percent))))
+}
+
+/// Whole percents, and no more than there are.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within 0 and 100")]
+fn whole(percent: f64) -> u8 {
+    percent.clamp(0.0, 100.0) as u8
 }
 
 /// Whether Graph speaks of its limits at all.
@@ -103,6 +107,21 @@ mod tests {
         for (name, value, expected) in cases {
             assert_eq!(notices(&[(name, value)]), *expected, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn how_much_is_used_is_told_of_the_app_and_of_the_account_apart() {
+        let all = [
+            ("x-app-usage", r#"{"call_count":76.9,"total_time":25,"total_cputime":25}"#),
+            ("x-page-usage", r#"{"call_count":12,"total_time":1,"total_cputime":3}"#),
+            ("x-business-use-case-usage", r#"{"1":[{"type":"pages","call_count":40}]}"#),
+        ];
+        let told = |headers: &[(&'static str, &str)]| -> Vec<Notice> {
+            used(&Reply::with_headers(headers)).collect()
+        };
+        assert_eq!(told(&all), [Notice::Used(Lane::App, 76), Notice::Used(Lane::Account, 40)]);
+        assert_eq!(told(&all[1..2]), [Notice::Used(Lane::Account, 12)]);
+        assert!(told(&[("x-app-usage", "nonsense")]).is_empty());
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn pair(body: &Value, call: &Call<'_>) -> Option<Renewal> {
     }))
 }
 
-fn missing(granted: &str) -> Vec<String> {
+pub(super) fn missing(granted: &str) -> Vec<String> {
     let has = |needed: &str| granted.split([',', ' ']).any(|scope| scope == needed);
     NEEDED.into_iter().filter(|needed| !has(needed)).map(str::to_owned).collect()
 }

@@ -5,23 +5,28 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::forecast::{Because, End};
+use jobs::{
+    connections::{Dialog, Farewell},
+    forecast::{Because, End},
+};
 
 use super::{
     Shell, render,
-    session::{Seat, Viewer},
+    seat::{Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
 };
 use crate::{
     ledger::{
         access::{Breaks, Broken},
-        accounts::Account,
+        accounts::{Account, AccountState, By, Parted},
+        people::MemberRole,
     },
     web::{App, intake, problem::Problem},
 };
 
-const MOST: i64 = 500;
+/// The most accounts of a page.
+pub(super) const MOST: i64 = 500;
 /// The posts that are named of those which the end of a connection breaks.
 const NAMED: i64 = 3;
 /// An end that is farther away than this is not pressing, unless it breaks something.
@@ -32,6 +37,8 @@ const SOON: TimeDelta = TimeDelta::days(14);
 struct Page {
     shell: Shell,
     rows: Vec<Row>,
+    /// Where accounts are connected, for whoever may.
+    connects: Vec<Link>,
 }
 
 struct Row {
@@ -50,6 +57,10 @@ struct Row {
     end: Option<String>,
     breaks: Option<String>,
     broken: Vec<Link>,
+    /// That it was disconnected, and by whom.
+    parted: Option<String>,
+    again: Option<String>,
+    disconnect: Option<String>,
 }
 
 /// A post that does not go out.
@@ -69,15 +80,54 @@ pub async fn page(
     let mut breaks = intake::accounts::breaks(&app, &accounts, NAMED).await?;
     let row = |account: Account| {
         let breaks = breaks.remove(&account.id).unwrap_or_default();
-        row(&app, account, &breaks, now)
+        row(&app, account, &breaks, now, seat.may(MemberRole::Admin))
     };
     let rows = accounts.into_iter().map(row).collect();
-    render(&Page { shell: Shell::seated(&app, &headers, &seat, "accounts", "/accounts"), rows })
+    let connects = if seat.may(MemberRole::Admin) { connects(&app) } else { Vec::new() };
+    render(&Page { shell: Shell::seated(&app, &headers, &seat, "accounts", "/accounts"), rows, connects })
 }
 
-fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>) -> Row {
+/// The dialogs there are, each by what it connects.
+fn connects(app: &App) -> Vec<Link> {
+    let link = |dialog: &Dialog| {
+        let all = std::iter::once(&dialog.platform).chain(dialog.also);
+        let names: Vec<_> = all.map(|platform| words::network(app, platform)).collect();
+        Link {
+            href: format!("/connect/{}", dialog.platform),
+            text: fill(ENGLISH.accounts_connect, &[&names.join(" + ")]),
+        }
+    };
+    app.house.dialogs.iter().map(link).collect()
+}
+
+/// That it was disconnected, when, by whom, and what became of its access.
+fn parted(t: &Texts, it: &Parted) -> String {
+    let by = match &it.by {
+        By::Staff(Some(name)) => name.as_str(),
+        By::Staff(None) => t.verdict_by_somebody,
+        By::Key => t.verdict_by_key,
+        By::Network => t.account_parted_owner,
+    };
+    let access = match it.access {
+        None => t.account_parted_asked,
+        Some(Farewell::Revoked) => t.account_parted_revoked,
+        Some(Farewell::Kept) => t.account_parted_kept,
+        Some(Farewell::Told) => t.account_parted_told,
+        Some(Farewell::Unproved) => t.account_parted_unproved,
+    };
+    let at = it.at.format("%-d %b %Y, %H:%M UTC").to_string();
+    format!("{} {access}", fill(t.account_parted, &[&at, by]))
+}
+
+fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bool) -> Row {
     let t = &ENGLISH;
-    let end = account.end(now).filter(|end| end.at <= now + SOON || breaks.total > 0);
+    let broken = account.state == AccountState::Reconnect;
+    let whole =
+        !matches!(account.state, AccountState::Frozen | AccountState::Erased) && account.parted.is_none();
+    let end = account
+        .end(now)
+        .filter(|_| account.parted.is_none())
+        .filter(|end| end.at <= now + SOON || breaks.total > 0);
     let count = usize::try_from(breaks.total).unwrap_or(usize::MAX);
     Row {
         network: words::network(app, &account.platform).to_owned(),
@@ -89,10 +139,14 @@ fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>) -> Row 
         end: end.map(|end| ending(t, end, &account.missing_scopes, now)),
         breaks: (count > 0).then(|| Texts::count(count, t.account_breaks_one, t.account_breaks_many)),
         broken: breaks.first.iter().map(Link::of).collect(),
+        parted: account.parted.as_ref().map(|it| parted(t, it)),
+        again: (may && broken && app.dialog(&account.platform).is_some())
+            .then(|| format!("/connect/{}", account.platform)),
+        disconnect: (may && whole).then(|| format!("/accounts/{}/disconnect", account.id)),
         numbers: format!("/accounts/{}/metrics", account.id),
         name: account.name,
         external_id: account.external_id,
-        reason: account.state_reason,
+        reason: account.state_reason.filter(|_| account.parted.is_none()),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     Choice, Shell,
     form::Written,
     render,
-    session::{Author, Seat, Viewer},
+    seat::{Author, Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words,
 };

@@ -17,7 +17,7 @@ use super::{
     Choice, Shell, fields,
     form::Written,
     post, render, render_as,
-    session::{Author, Seat},
+    seat::{AtLeast, Author, Publisher, Seat},
     texts::{ENGLISH, fill},
     told, words,
 };
@@ -51,7 +51,7 @@ pub struct Button {
 /// Cancels what is not out yet.
 pub async fn cancel(
     app: State<Arc<App>>,
-    seat: Seat<Author>,
+    seat: Seat<Publisher>,
     headers: HeaderMap,
     id: Path<String>,
     form: Form<Button>,
@@ -62,7 +62,7 @@ pub async fn cancel(
 /// Tries again what failed.
 pub async fn retry(
     app: State<Arc<App>>,
-    seat: Seat<Author>,
+    seat: Seat<Publisher>,
     headers: HeaderMap,
     id: Path<String>,
     form: Form<Button>,
@@ -73,7 +73,7 @@ pub async fn retry(
 /// What can be pressed twice without harm needs no key.
 async fn press(
     State(app): State<Arc<App>>,
-    seat: Seat<Author>,
+    seat: Seat<Publisher>,
     headers: HeaderMap,
     Path(id): Path<String>,
     Form(form): Form<Button>,
@@ -139,7 +139,7 @@ pub async fn submit(
     }
     let (patch, found) = read(&written, &post);
     let (about, asked) = ((seat.member.workspace_id, post.id), asked(&written, &seat, post.id));
-    let edited = match app.edit(patch, found, about, Some(asked), seat.member.person_id).await {
+    let edited = match app.edit(patch, found, about, Some(asked), seat.word()).await {
         Ok(edited) => edited,
         Err(problem) => return again(written, problem),
     };
@@ -159,7 +159,7 @@ pub async fn submit(
     render_as(status, &view(&app, &seat, &headers, &post, written, &findings, notice))
 }
 
-async fn known(app: &App, seat: &Seat<Author>, id: &str) -> Result<Post, Problem> {
+async fn known<R: AtLeast>(app: &App, seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
     let missing = || Problem::not_found("post");
     let id = Uuid::try_parse(id).map_err(|_| missing())?;
     app.house.ledger.post(seat.member.workspace_id, id).await?.ok_or_else(missing)

@@ -17,14 +17,14 @@ use super::{
     form::{Way, Written},
     post::{self, Preview},
     render, render_as,
+    seat::{Author, Seat},
     sent::{Sent, read},
-    session::{Author, Seat},
     texts::{ENGLISH, Texts, fill},
     told::{self, Told},
 };
 use crate::{
     ledger::{
-        accept::Accepted,
+        accept::{Accepted, Question},
         accounts::Account,
         idempotency::{Answer, Asked},
     },
@@ -152,7 +152,8 @@ pub async fn submit(
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
     let asked = asked(&written, &seat);
-    let question = wish.question(seat.member.workspace_id, Some(asked));
+    let waits = seat.word().waits();
+    let question = Question { waits, ..wish.question(seat.member.workspace_id, Some(asked)) };
     let accepted = match app.accept(wish.clone(), found.clone(), question, seat.member.person_id).await {
         Ok(accepted) => accepted,
         Err(problem) => return sheet.again(written, found, problem).await,

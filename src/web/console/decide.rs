@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     post,
-    session::{Author, Seat},
+    seat::{Publisher, Seat},
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -89,7 +89,7 @@ pub struct Fact {
 /// Takes the form.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    seat: Seat<Author>,
+    seat: Seat<Publisher>,
     headers: HeaderMap,
     Path((post, publication)): Path<(String, String)>,
     Form(written): Form<Written>,
@@ -135,7 +135,7 @@ impl Written {
         }
     }
 
-    fn asked(&self, seat: &Seat<Author>, publication: Uuid) -> Asked {
+    fn asked(&self, seat: &Seat<Publisher>, publication: Uuid) -> Asked {
         let content = serde_json::json!([self.published, self.permalink, self.reason]).to_string();
         let digest =
             Sha256::new().chain_update(format!("POST verdict {publication}\n")).chain_update(content);

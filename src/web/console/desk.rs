@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::{
     THEMES,
-    session::{self, Seat, Viewer},
+    seat::{Seat, Viewer},
+    session,
 };
 use crate::web::{App, problem::Problem};
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Choice, Shell, render_as,
-    session::{Admin, Seat},
+    seat::{Admin, Seat},
     texts::{ENGLISH, Texts, fill},
 };
 use crate::{

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Choice, Shell, render,
-    session::{Seat, Viewer},
+    seat::{Seat, Viewer},
     texts::{ENGLISH, Texts},
     words::{self, Chip},
 };
@@ -178,7 +178,7 @@ fn row(app: &App, t: &'static Texts, post: &Post, accounts: &[Account]) -> Row {
         first_file: post.media_ids.first().copied(),
         when: words::when(t, post),
         relative: words::relative(t, post.scheduled_for, now),
-        chip: words::chip(t, post.shown()),
+        chip: words::post_chip(t, post),
         accounts: post.publications.iter().filter(|it| it.parent_id.is_none()).map(short).collect(),
     }
 }

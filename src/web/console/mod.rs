@@ -2,24 +2,36 @@
 
 mod accounts;
 mod analyses;
+mod approve;
 mod assets;
 mod change;
 mod chart;
 mod compose;
+mod connect;
 mod decide;
 mod desk;
+mod disconnect;
+mod elsewhere;
 mod fields;
+mod forgotten;
 mod form;
+mod invitation;
 mod keys;
+mod letters;
 mod list;
 mod numbers;
+mod own_sessions;
+mod people;
 mod post;
+pub mod routes;
+pub mod seat;
 mod sent;
 mod session;
 mod sign_in;
+mod stranger;
 mod take_down;
 mod texts;
-mod throttle;
+pub mod throttle;
 mod thumbnail;
 mod told;
 mod words;
@@ -28,16 +40,17 @@ use std::{sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Redirect, Response},
-    routing::{get, post as posting},
+    routing::get,
 };
 
 use super::{App, House, listed::Listed, problem::Problem};
 use crate::ledger::people::MemberRole;
-use session::{AtLeast, Seat};
+use routes::{Door, Routes};
+use seat::{AtLeast, Seat};
 use texts::{ENGLISH, Texts};
 
 const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), display-capture=(), \
@@ -50,6 +63,8 @@ const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), ca
 pub struct Console {
     assets: assets::Assets,
     throttle: throttle::Throttle,
+    /// Whoever tries as one person, from wherever.
+    by_email: throttle::Throttle,
     policy: HeaderValue,
     secure: bool,
 }
@@ -60,6 +75,7 @@ impl Console {
         Self {
             assets: assets::Assets::new(),
             throttle: throttle::Throttle::default(),
+            by_email: throttle::Throttle::mild(),
             policy: policy(house.media_origin.as_deref()),
             secure: session::is_secure(&house.public_url),
         }
@@ -77,47 +93,75 @@ fn policy(media_origin: Option<&str>) -> HeaderValue {
 
 /// The console's routes.
 pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
-    Listed::new()
-        .route("/", get(async || Redirect::to("/posts")))
-        .route("/sign-in", get(sign_in::page).post(sign_in::submit))
-        .route("/sign-out", posting(sign_in::leave))
-        .route("/posts", get(list::page))
-        .route(
-            "/posts/new",
-            // Files are limited by their type, while they come.
-            get(compose::page).post(compose::submit).layer(DefaultBodyLimit::disable()),
-        )
-        // Whoever asks for these again by their address gets an empty form.
-        .route("/posts/new/check", get(compose::page).post(compose::check).layer(DefaultBodyLimit::disable()))
-        .route(
-            "/posts/new/arrange",
-            get(compose::page).post(compose::arrange).layer(DefaultBodyLimit::disable()),
-        )
-        .route(
-            "/posts/new/suggest",
-            get(compose::page).post(compose::suggest).layer(DefaultBodyLimit::disable()),
-        )
-        .route("/analyses/{id}", get(analyses::page))
-        .route("/posts/{id}", get(post::page))
-        .route("/posts/{id}/edit", get(change::page).post(change::submit))
-        .route("/posts/{id}/cancel", posting(change::cancel))
-        .route("/posts/{id}/retry", posting(change::retry))
-        .route("/posts/{id}/publications/{publication}/verdict", posting(decide::submit))
-        .route("/posts/{id}/take-down/{publication}", get(take_down::page).post(take_down::submit))
-        .route("/media/{id}", get(post::media))
-        .route("/media/{id}/thumbnail", get(thumbnail::one))
-        .route("/posts/{id}/metrics", get(numbers::of_a_post))
-        .route("/posts/{id}/metrics/file", get(numbers::post_file))
-        .route("/accounts", get(accounts::page))
-        .route("/accounts/{id}/metrics", get(numbers::of_an_account))
-        .route("/accounts/{id}/metrics/file", get(numbers::account_file))
-        .route("/keys", get(keys::page).post(keys::make))
-        .route("/keys/{id}/revoke", posting(keys::revoke))
-        .route("/workspace", posting(desk::switch_workspace))
-        .route("/theme", posting(desk::choose_theme))
+    table()
+        .listed()
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
         .layer(session::layer(&app.house))
         .route("/assets/{hash}/{name}", get(assets::one))
+}
+
+/// Every route of the console that asks for a role, and for which.
+pub fn doors() -> Vec<Door> {
+    table().doors()
+}
+
+fn table() -> Routes {
+    Routes::default()
+        .anybody("/", get(async || Redirect::to("/posts")))
+        .anybody("/sign-in", get(sign_in::page).post(sign_in::submit))
+        .anybody("/sign-in/google", get(elsewhere::leave))
+        .anybody(elsewhere::BACK, get(elsewhere::come_back))
+        .post("/sign-out", sign_in::leave)
+        .get("/posts", list::page)
+        .get("/posts/new", compose::page)
+        .post_files("/posts/new", compose::submit)
+        // Whoever asks for these again by their address gets an empty form.
+        .get("/posts/new/check", compose::page)
+        .post_files("/posts/new/check", compose::check)
+        .get("/posts/new/arrange", compose::page)
+        .post_files("/posts/new/arrange", compose::arrange)
+        .get("/posts/new/suggest", compose::page)
+        .post_files("/posts/new/suggest", compose::suggest)
+        .get("/analyses/{id}", analyses::page)
+        .get("/posts/{id}", post::page)
+        .get("/posts/{id}/edit", change::page)
+        .post("/posts/{id}/edit", change::submit)
+        .post("/posts/{id}/approve", approve::submit)
+        .post("/posts/{id}/cancel", change::cancel)
+        .post("/posts/{id}/retry", change::retry)
+        .post("/posts/{id}/publications/{publication}/verdict", decide::submit)
+        .get("/posts/{id}/take-down/{publication}", take_down::page)
+        .post("/posts/{id}/take-down/{publication}", take_down::submit)
+        .get("/media/{id}", post::media)
+        .get("/media/{id}/thumbnail", thumbnail::one)
+        .get("/posts/{id}/metrics", numbers::of_a_post)
+        .get("/posts/{id}/metrics/file", numbers::post_file)
+        .get("/accounts", accounts::page)
+        .get("/connect/{platform}", connect::begin)
+        .get("/connect/{platform}/callback", connect::back)
+        .get("/accounts/connect/{id}", connect::page)
+        .post("/accounts/connect/{id}", connect::choose)
+        .get("/accounts/{id}/disconnect", disconnect::page)
+        .post("/accounts/{id}/disconnect", disconnect::submit)
+        .get("/accounts/{id}/metrics", numbers::of_an_account)
+        .get("/accounts/{id}/metrics/file", numbers::account_file)
+        .get("/keys", keys::page)
+        .post("/keys", keys::make)
+        .post("/keys/{id}/revoke", keys::revoke)
+        .get("/people", people::page)
+        .post("/people/invitations", people::invite)
+        .post("/people/invitations/{id}/withdraw", people::withdraw)
+        .post("/people/{id}/role", people::change_role)
+        .get("/people/{id}/remove", people::sure)
+        .post("/people/{id}/remove", people::remove)
+        .anybody("/invitation/{link}", get(invitation::page).post(invitation::submit))
+        .anybody("/forgot", get(forgotten::page).post(forgotten::submit))
+        .anybody("/password/{link}", get(forgotten::link).post(forgotten::renew))
+        .get("/sessions", own_sessions::page)
+        .post("/sessions/{handle}/end", own_sessions::end)
+        .post("/sessions/end-others", own_sessions::end_others)
+        .post("/workspace", desk::switch_workspace)
+        .post("/theme", desk::choose_theme)
 }
 
 /// The headers that every answer carries, and those of a page.
@@ -159,11 +203,6 @@ pub fn slow_down(app: &App, who: &str) -> Option<Duration> {
     wait
 }
 
-/// Days since the epoch, by the clock that was handed in.
-fn today(app: &App) -> i64 {
-    app.house.clock.now().timestamp() / 86_400
-}
-
 /// What surrounds every page.
 struct Shell {
     t: &'static Texts,
@@ -183,6 +222,7 @@ struct Who {
     name: String,
     token: String,
     may_write: bool,
+    may_publish: bool,
     may_manage: bool,
     workspace: String,
     workspaces: Vec<Choice>,
@@ -225,8 +265,9 @@ impl Shell {
         let who = Who {
             name: format!("{} {}", seat.member.first_name, seat.member.last_name),
             token: seat.token.clone(),
-            may_write: seat.may_write(),
-            may_manage: seat.member.role.covers(MemberRole::Admin),
+            may_write: seat.may(MemberRole::Author),
+            may_publish: seat.may(MemberRole::Publisher),
+            may_manage: seat.may(MemberRole::Admin),
             workspace: seat.member.workspace_name.clone(),
             workspaces: workspaces.collect(),
         };

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Shell, chart, render,
-    session::{Seat, Viewer},
+    seat::{Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words,
 };

@@ -13,10 +13,10 @@ use jobs::machine::State as PublicationState;
 use uuid::Uuid;
 
 use super::{
-    Shell,
+    Shell, approve,
     decide::{Back, Deciding, Scene},
     list, render_as,
-    session::{AtLeast, Seat, Viewer},
+    seat::{AtLeast, Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip, Line},
 };
@@ -24,6 +24,7 @@ use crate::{
     ledger::{
         accounts::Account,
         media::Media,
+        people::MemberRole,
         posts::{Event, Post, Publication},
         take_down::{self, TakeDownState},
         verdict::Evidence,
@@ -48,6 +49,8 @@ struct Page {
     link: Option<String>,
     kind: &'static str,
     chip: Chip,
+    /// Where its approval stands.
+    approval: Option<approve::Notice>,
     /// Why something was not done.
     notice: Option<String>,
     /// What may be done about it: nothing is promised, the ledger decides.
@@ -165,9 +168,10 @@ pub async fn show_with<R: AtLeast>(
     let known = Known { files: &files, events: &events, accounts: &accounts, evidence: &evidence, back };
     let page = view(app, &ENGLISH, shell, &post, &known);
     // what somebody writes into a form is not taken away from under their hands
-    let writing = seat.may_write() && page.cards.iter().any(|card| card.deciding.is_some());
+    let writing = seat.may(MemberRole::Publisher) && page.cards.iter().any(|card| card.deciding.is_some());
     let live = page.live && notice.is_none() && !writing;
-    render_as(status, &Page { notice, live, ..page })
+    let approval = approve::notice(&ENGLISH, &post, seat.may(MemberRole::Publisher));
+    render_as(status, &Page { approval, notice, live, ..page })
 }
 
 /// What there is to show beside the post.
@@ -193,7 +197,8 @@ fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'
         caption: post.caption.clone(),
         link: post.link.clone(),
         kind: list::kind(t, &post.kind),
-        chip: words::chip(t, post.shown()),
+        chip: words::post_chip(t, post),
+        approval: None,
         notice: None,
         changeable: post
             .publications
@@ -218,7 +223,7 @@ fn view(app: &App, t: &'static Texts, shell: Shell, post: &Post, known: &Known<'
 /// Whether something may change while somebody looks: work is under way, or begins within minutes.
 fn is_live(post: &Post, now: DateTime<Utc>) -> bool {
     post.publications.iter().any(|it| match it.state {
-        PublicationState::Scheduled if post.waits(it) => false,
+        PublicationState::Scheduled if post.waits(it) || post.unapproved() => false,
         PublicationState::Scheduled => it.scheduled_for - now < chrono::TimeDelta::minutes(10),
         PublicationState::Preparing
         | PublicationState::Prepared
@@ -276,6 +281,8 @@ fn card(
         chip: words::chip(t, it.state.shown()),
         says: if post.waits(it) && it.state == PublicationState::Scheduled {
             t.says_follows.to_owned()
+        } else if post.unapproved() && it.state == PublicationState::Scheduled {
+            fill(t.says_unapproved, &[network])
         } else {
             words::says(t, it, network, now)
         },

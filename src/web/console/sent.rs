@@ -6,7 +6,7 @@ use axum::extract::multipart::Field;
 
 use super::{
     form::{LONGEST_FIELD, LONGEST_FORM, MOST_FIELDS, Written},
-    session::{Author, Seat},
+    seat::{Author, Seat},
     texts::ENGLISH,
 };
 use crate::{

@@ -1,16 +1,17 @@
-//! Sessions, who sits at the desk, and whether a form is really theirs.
+//! Sessions, and whether a form comes from here.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::{
-    extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, Method, header, request::Parts},
+    extract::{Request, State},
+    http::{HeaderMap, Method, header},
     middleware::Next,
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
+use jobs::sign_in::Begun;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_sessions::{
@@ -22,20 +23,27 @@ use tower_sessions::{
 use url::Url;
 use uuid::Uuid;
 
-use super::texts::{ENGLISH, fill};
+use super::texts::ENGLISH;
 use crate::{
-    ledger::{
-        Ledger, LedgerError,
-        audit::{Actor, Who},
-        people::{Member, MemberRole, StoredSession},
-    },
-    web::{App, House, problem::Problem, whence},
+    ledger::{Ledger, LedgerError, people::MemberRole, sessions::StoredSession},
+    web::{App, House, problem::Problem},
 };
 
 const PERSON: &str = "person";
 const WORKSPACE: &str = "workspace";
 const TOKEN: &str = "token";
+/// In seconds since the epoch, as all that is kept of time here.
 const SEEN: &str = "seen";
+const BEGAN: &str = "began";
+const AGENT: &str = "agent";
+const ROLE: &str = "role";
+const LEFT: &str = "left";
+/// Whoever signs in elsewhere is back by then.
+const AWAY_FOR: time::Duration = time::Duration::minutes(10);
+/// A session is prolonged by being written, which each page need not do.
+const RENEWED_AFTER: i64 = 300;
+/// As much of what a browser calls itself is kept.
+const AGENT_MOST: usize = 300;
 
 /// Sessions in the ledger.
 #[derive(Debug, Clone)]
@@ -72,7 +80,7 @@ fn stored(record: &Record) -> session_store::Result<StoredSession> {
 }
 
 /// What the ledger knows a session by: who reads it there cannot come in with it.
-fn kept_as(id: &Id) -> String {
+pub fn kept_as(id: &Id) -> String {
     hex::encode(Sha256::digest(id.to_string()))
 }
 
@@ -114,12 +122,98 @@ fn away(_: tower_sessions::session::Error) -> Problem {
 ///
 /// # Errors
 /// The ledger is away, or the system has no randomness.
-pub async fn begin(session: &Session, person_id: Uuid, today: i64) -> Result<(), Problem> {
+pub async fn begin(
+    session: &Session,
+    person_id: Uuid,
+    headers: &HeaderMap,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let agent: String = agent.chars().take(AGENT_MOST).collect();
+    session.clear().await;
     session.cycle_id().await.map_err(away)?;
     session.insert(PERSON, person_id).await.map_err(away)?;
     session.insert(TOKEN, fresh_token()?).await.map_err(away)?;
-    session.insert(SEEN, today).await.map_err(away)?;
+    session.insert(BEGAN, now.timestamp()).await.map_err(away)?;
+    session.insert(SEEN, now.timestamp()).await.map_err(away)?;
+    session.insert(AGENT, agent).await.map_err(away)?;
     Ok(())
+}
+
+/// Keeps a session at once, which the layer would do only after the answer: what is written down has happened.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn keep(session: &Session) -> Result<(), Problem> {
+    session.save().await.map_err(away)
+}
+
+/// Who is signed in.
+pub struct Signed {
+    /// The person.
+    pub person: Uuid,
+    /// What a form of theirs carries.
+    pub token: String,
+    /// Where they look, if they have chosen.
+    pub workspace: Option<Uuid>,
+}
+
+/// Who is signed in with this session, if anybody.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn signed(session: &Session, now: DateTime<Utc>) -> Result<Option<Signed>, Problem> {
+    let person: Option<Uuid> = session.get(PERSON).await.map_err(away)?;
+    let Some(person) = person else { return Ok(None) };
+    let token = session.get(TOKEN).await.map_err(away)?.unwrap_or_default();
+    let workspace: Option<Uuid> = session.get(WORKSPACE).await.map_err(away)?;
+    let seen: Option<i64> = session.get(SEEN).await.map_err(away)?;
+    if seen.is_none_or(|seen| (now.timestamp() - seen).abs() >= RENEWED_AFTER) {
+        session.insert(SEEN, now.timestamp()).await.map_err(away)?;
+    }
+    Ok(Some(Signed { person, token, workspace }))
+}
+
+/// Gives the session a new id where its person has another role now than when it was last looked at: what could do
+/// less, or more, is not the same session.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn know_role(session: &Session, workspace_id: Uuid, role: MemberRole) -> Result<(), Problem> {
+    let kept: Option<(Uuid, String)> = session.get(ROLE).await.map_err(away)?;
+    let now = (workspace_id, role.word().to_owned());
+    if kept.as_ref() == Some(&now) {
+        return Ok(());
+    }
+    if kept.is_some_and(|(workspace, word)| workspace == workspace_id && word != role.word()) {
+        session.cycle_id().await.map_err(away)?;
+    }
+    session.insert(ROLE, now).await.map_err(away)
+}
+
+/// Remembers a sign-in that was begun elsewhere, and where to go on after it. Who has not signed in yet comes back soon
+/// or begins anew.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn leave_for(session: &Session, begun: &Begun, next: &str) -> Result<(), Problem> {
+    let left = (&begun.state, &begun.nonce, &begun.verifier, next);
+    session.insert(LEFT, left).await.map_err(away)?;
+    if session.get::<Uuid>(PERSON).await.map_err(away)?.is_none() {
+        session.set_expiry(Some(Expiry::OnInactivity(AWAY_FOR)));
+    }
+    Ok(())
+}
+
+/// The sign-in that was begun elsewhere, and where to go on; it is forgotten by that.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn left_for(session: &Session) -> Result<Option<(Begun, String)>, Problem> {
+    let left: Option<(String, String, String, String)> = session.remove(LEFT).await.map_err(away)?;
+    Ok(left.map(|(state, nonce, verifier, next)| {
+        (Begun { address: String::new(), state, nonce, verifier }, next)
+    }))
 }
 
 /// Remembers which workspace the person looks at.
@@ -143,136 +237,6 @@ pub fn fresh_token() -> Result<String, Problem> {
 /// Whether two tokens are the same, without telling how far.
 pub fn same_token(given: &str, kept: &str) -> bool {
     !kept.is_empty() && bool::from(given.as_bytes().ct_eq(kept.as_bytes()))
-}
-
-/// What a page needs its reader to be. A page names it in its arguments, or gets no workspace.
-pub trait AtLeast: Send + Sync + 'static {
-    /// The role.
-    const ROLE: MemberRole;
-}
-
-/// May look.
-pub struct Viewer;
-/// May write posts.
-pub struct Author;
-/// May manage keys.
-pub struct Admin;
-
-impl AtLeast for Viewer {
-    const ROLE: MemberRole = MemberRole::Viewer;
-}
-
-impl AtLeast for Admin {
-    const ROLE: MemberRole = MemberRole::Admin;
-}
-
-impl AtLeast for Author {
-    const ROLE: MemberRole = MemberRole::Author;
-}
-
-/// Somebody signed in, in one workspace, who may do what the page needs.
-pub struct Seat<R: AtLeast> {
-    /// The person there.
-    pub member: Member,
-    /// Everywhere they are a member.
-    pub memberships: Vec<Member>,
-    /// What a form of theirs carries.
-    pub token: String,
-    /// What their deeds are written down under.
-    pub who: Who,
-    needs: PhantomData<R>,
-}
-
-/// Why somebody gets no seat.
-pub enum Turned {
-    /// They are not signed in.
-    ToSignIn(String),
-    /// They may not, or the house is not ready.
-    Away(Problem),
-}
-
-impl From<Problem> for Turned {
-    fn from(problem: Problem) -> Self {
-        Self::Away(problem)
-    }
-}
-
-impl IntoResponse for Turned {
-    fn into_response(self) -> Response {
-        match self {
-            Self::ToSignIn(address) => Redirect::to(&address).into_response(),
-            Self::Away(problem) => problem.into_response(),
-        }
-    }
-}
-
-impl<R: AtLeast> Seat<R> {
-    /// Whether a form carries this person's token.
-    ///
-    /// # Errors
-    /// 403: it does not.
-    pub fn check(&self, token: &str) -> Result<(), Problem> {
-        if same_token(token, &self.token) { Ok(()) } else { Err(Problem::forbidden(ENGLISH.csrf)) }
-    }
-
-    /// Whether they may write posts.
-    pub fn may_write(&self) -> bool {
-        self.member.role.covers(MemberRole::Author)
-    }
-}
-
-impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
-    type Rejection = Turned;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Turned> {
-        let session = parts.extensions.get::<Session>().cloned().ok_or_else(Problem::internal)?;
-        let person: Option<Uuid> = session.get(PERSON).await.map_err(away)?;
-        let Some(person) = person else { return Err(turned(parts)) };
-        app.limits.of_person(person)?;
-        let token = session.get(TOKEN).await.map_err(away)?.unwrap_or_default();
-        let workspace: Option<Uuid> = session.get(WORKSPACE).await.map_err(away)?;
-        renew(&session, super::today(app)).await?;
-        let memberships = app.house.ledger.memberships(person).await.map_err(Problem::from)?;
-        let chosen = memberships.iter().find(|member| Some(member.workspace_id) == workspace);
-        let member = chosen.or(memberships.first()).cloned();
-        let member = member.ok_or_else(|| Problem::forbidden(ENGLISH.no_workspace))?;
-        if !member.role.covers(R::ROLE) {
-            return Err(Problem::forbidden(fill(ENGLISH.role_lacks, &[R::ROLE.word()])).into());
-        }
-        let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
-        let who = Who { actor: Actor::Person(person), address };
-        Ok(Self { member, memberships, token, who, needs: PhantomData })
-    }
-}
-
-/// A session is prolonged by being written; once a day is enough.
-async fn renew(session: &Session, today: i64) -> Result<(), Problem> {
-    let seen: Option<i64> = session.get(SEEN).await.map_err(away)?;
-    if seen != Some(today) {
-        session.insert(SEEN, today).await.map_err(away)?;
-    }
-    Ok(())
-}
-
-/// What is written is not taken along to the sign-in: its writer is told how to get it back.
-fn turned(parts: &Parts) -> Turned {
-    if parts.method == Method::POST && parts.uri.path().starts_with("/posts/") {
-        return Problem::unauthenticated(ENGLISH.problem_signed_out_detail).into();
-    }
-    Turned::ToSignIn(sign_in_address(parts))
-}
-
-fn sign_in_address(parts: &Parts) -> String {
-    let wanted =
-        if parts.method == Method::GET { parts.uri.path_and_query().map(ToString::to_string) } else { None };
-    match wanted.filter(|path| path != "/") {
-        None => "/sign-in".to_owned(),
-        Some(path) => {
-            let query =
-                url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &path).finish();
-            format!("/sign-in?{query}")
-        }
-    }
 }
 
 /// Refuses a write that a browser says comes from another site. The token of each form comes on top.

@@ -1,12 +1,12 @@
 //! Signing in and out.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
     Form,
     extract::{Query, State},
-    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
 use secrecy::SecretString;
@@ -16,18 +16,18 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, cookie, desk, render_as,
-    session::{self, Seat, Viewer},
+    Shell, desk,
+    seat::{Seat, Viewer},
+    session, stranger,
     texts::{ENGLISH, fill},
-    throttle::FREE,
-    today,
+    throttle::{FREE, FREE_TOGETHER},
 };
 use crate::{
     ledger::{
         LedgerError,
         audit::{Action, Actor, Entry, Who},
     },
-    web::{App, passwords, problem::Problem, whence},
+    web::{App, passwords, problem::Problem, whence::Whence},
 };
 
 /// Where to go on.
@@ -58,6 +58,9 @@ struct Page {
     email: String,
     next: String,
     wrong: Option<String>,
+    mail: bool,
+    /// Where signing in with Google begins, where that is on.
+    google: Option<String>,
 }
 
 /// The form.
@@ -69,7 +72,6 @@ pub async fn page(
     form(&app, &headers, StatusCode::OK, "", desk::local(&onward.next), None)
 }
 
-/// The form with a token, which a cookie carries too: there is no session yet to keep it in.
 fn form(
     app: &App,
     headers: &HeaderMap,
@@ -78,73 +80,73 @@ fn form(
     next: &str,
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
-    let token = match cookie(headers, cookie_name(app)) {
-        Some(token) if token.len() == 43 => token.to_owned(),
-        _ => session::fresh_token()?,
-    };
+    let token = stranger::token(app, headers)?;
     let shell = Shell::anonymous(app, headers);
-    let page = Page { shell, token: token.clone(), email: email.to_owned(), next: next.to_owned(), wrong };
-    let mut response = render_as(status, &page)?;
-    let secure = if app.console.secure { "; Secure" } else { "" };
-    let set = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(app));
-    let value = HeaderValue::try_from(set).map_err(|_| Problem::internal())?;
-    response.headers_mut().append(header::SET_COOKIE, value);
-    Ok(response)
-}
-
-fn cookie_name(app: &App) -> &'static str {
-    if app.console.secure { "__Host-f" } else { "f" }
+    let (email, next, mail) = (email.to_owned(), next.to_owned(), app.house.mail);
+    let google = app.house.sign_in.as_ref().map(|_| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
+        format!("/sign-in/google?{query}")
+    });
+    let page = Page { shell, token: token.clone(), email, next, wrong, mail, google };
+    stranger::page(app, status, &token, &page)
 }
 
 /// Lets somebody in.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    extensions: Extensions,
+    from: Whence,
     headers: HeaderMap,
     session: Session,
     Form(form): Form<Credentials>,
 ) -> Result<Response, Problem> {
-    let t = &ENGLISH;
-    let (email, next) = (form.email.trim().to_lowercase(), desk::local(&form.next));
+    let (t, address) = (&ENGLISH, from.0);
+    // PostgreSQL takes no NUL; nobody's address has one, and nobody is somebody else by one
+    let email = form.email.replace('\0', "").trim().to_lowercase();
+    let next = desk::local(&form.next);
     let again = |status, wrong: String| self::form(&app, &headers, status, &form.email, next, Some(wrong));
-    let kept = cookie(&headers, cookie_name(&app)).unwrap_or_default();
-    if !session::same_token(&form.token, kept) {
+    if !stranger::sent(&app, &headers, &form.token) {
         return again(StatusCode::FORBIDDEN, t.sign_in_stale.to_owned());
     }
-    let address = whence::address(app.house.web.client_address, &headers, &extensions);
     if let Some(Err(seconds)) = address.map(|address| app.limits.of_sign_in(address)) {
         let wrong = fill(t.sign_in_throttled, &[&seconds.to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    let from = address.map(|address| address.to_string()).unwrap_or_default();
-    let who = format!("{from} {email}");
-    if let Some(wait) = app.console.throttle.wait(&who, app.house.clock.monotonic()) {
+    let who = format!("{} {email}", from.counted());
+    if let Some(wait) = wait(&app, &who, &email) {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    // PostgreSQL takes no NUL; nobody's address has one.
-    let email = email.replace('\0', "");
     let credential = app.house.ledger.credential(&email).await?;
-    let hash = credential.as_ref().map(|it| it.password_hash.clone());
+    let hash = credential.as_ref().and_then(|it| it.password_hash.clone());
     let right = passwords::matches(SecretString::from(form.password.clone()), hash).await;
     let person = credential.as_ref().map(|it| it.person_id);
     let Some(credential) = credential.filter(|_| right) else {
-        let failures = app.console.throttle.failed(&who, app.house.clock.monotonic());
-        // what is free is a slip of the finger; the throttle sees to it that there are few of the others
-        if failures > FREE {
+        let now = app.house.clock.monotonic();
+        let (here, anywhere) =
+            (app.console.throttle.failed(&who, now), app.console.by_email.failed(&email, now));
+        // what is free is a slip of the finger; the throttles see to it that there are few of the others
+        if here > FREE || anywhere > FREE_TOGETHER {
+            let failures = here.max(anywhere);
             note(&app, Action::SignInFailed, Actor::Nobody, address, person, failures).await?;
         }
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.sign_in_wrong.to_owned());
     };
-    let failures = app.console.throttle.passed(&who);
+    let failures = app.console.throttle.passed(&who).max(app.console.by_email.passed(&email));
     let actor = Actor::Person(credential.person_id);
+    session::begin(&session, credential.person_id, &headers, app.house.clock.now()).await?;
+    session::keep(&session).await?;
     note(&app, Action::SignedIn, actor, address, person, failures).await?;
-    session::begin(&session, credential.person_id, today(&app)).await?;
     Ok(Redirect::to(next).into_response())
 }
 
+/// How long it is to wait for who tries as this person: here, or from anywhere.
+fn wait(app: &App, who: &str, email: &str) -> Option<Duration> {
+    let now = app.house.clock.monotonic();
+    app.console.throttle.wait(who, now).max(app.console.by_email.wait(email, now))
+}
+
 /// Writes down who is in, or how often somebody was not: as the person that it would have been, if there is one.
-async fn note(
+pub async fn note(
     app: &App,
     action: Action,
     actor: Actor,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Shell, list, post, render,
-    session::{Author, Seat},
+    seat::{Publisher, Seat},
     texts::{ENGLISH, fill},
     words,
 };
@@ -58,7 +58,7 @@ pub struct Sure {
 /// The page that asks once more.
 pub async fn page(
     State(app): State<Arc<App>>,
-    seat: Seat<Author>,
+    seat: Seat<Publisher>,
     headers: HeaderMap,
     Path((post_id, publication_id)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
@@ -75,7 +75,7 @@ pub async fn page(
 /// Takes the wish. Pressed twice it is one.
 pub async fn submit(
     State(app): State<Arc<App>>,
-    seat: Seat<Author>,
+    seat: Seat<Publisher>,
     headers: HeaderMap,
     Path((post_id, publication_id)): Path<(String, String)>,
     Form(form): Form<Sure>,
@@ -104,7 +104,7 @@ pub async fn submit(
 /// The post, and where in it the publication is.
 async fn known(
     app: &App,
-    seat: &Seat<Author>,
+    seat: &Seat<Publisher>,
     post: &str,
     publication: &str,
 ) -> Result<(Post, usize), Problem> {
@@ -118,7 +118,7 @@ async fn known(
 
 fn view(
     app: &App,
-    seat: &Seat<Author>,
+    seat: &Seat<Publisher>,
     headers: &HeaderMap,
     post: &Post,
     it: &Publication,

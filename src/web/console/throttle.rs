@@ -1,4 +1,4 @@
-//! Slows down whoever guesses passwords: by address and e-mail, in memory.
+//! Slows down whoever does the same again and again, such as guessing passwords; in memory.
 
 use std::{
     collections::HashMap,
@@ -6,16 +6,32 @@ use std::{
     time::Duration,
 };
 
+use sha2::{Digest, Sha256};
+
 /// So many failures are free.
 pub const FREE: u32 = 5;
-const FIRST_WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_mins(15);
+/// So many are free in all where many may fail: with one e-mail address from everywhere, at one network with all.
+pub const FREE_TOGETHER: u32 = 20;
 /// Beyond this the oldest are forgotten: memory must not grow with the crowd.
 const MOST: usize = 10_000;
+/// After so long without a failure nothing is held against anybody.
+const KEPT: Duration = Duration::from_mins(15);
+
+/// How failures slow somebody down: the first that is not free costs a wait, and each further one twice as much.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    free: u32,
+    first: Duration,
+    longest: Duration,
+}
 
 /// Failures, by who.
-#[derive(Debug, Default)]
-pub struct Throttle(Mutex<HashMap<String, Failures>>);
+#[derive(Debug)]
+pub struct Throttle {
+    pace: Pace,
+    // by a digest, which is short whatever somebody calls themselves, and names nobody
+    all: Mutex<HashMap<[u8; 32], Failures>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -24,39 +40,68 @@ struct Failures {
 }
 
 impl Failures {
-    fn free_at(self) -> Duration {
-        let over = self.number.saturating_sub(FREE);
+    fn free_at(self, pace: Pace) -> Duration {
+        let over = self.number.saturating_sub(pace.free);
         if over == 0 {
             return Duration::ZERO;
         }
-        self.last + FIRST_WAIT.saturating_mul(2_u32.saturating_pow(over - 1)).min(LONGEST_WAIT)
+        self.last + pace.first.saturating_mul(2_u32.saturating_pow(over - 1)).min(pace.longest)
+    }
+}
+
+fn digest(who: &str) -> [u8; 32] {
+    Sha256::digest(who).into()
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self::of(Pace { free: FREE, first: Duration::from_secs(5), longest: KEPT })
     }
 }
 
 impl Throttle {
+    fn of(pace: Pace) -> Self {
+        Self { pace, all: Mutex::default() }
+    }
+
+    /// For what many may do: as strict in the end, and later.
+    pub fn of_many() -> Self {
+        Self::of(Pace { free: FREE_TOGETHER, first: Duration::from_secs(5), longest: KEPT })
+    }
+
+    /// For what others may do in somebody's name: a slow pace, and never so slow that they are locked out.
+    pub fn mild() -> Self {
+        Self::of(Pace {
+            free: FREE_TOGETHER,
+            first: Duration::from_secs(5),
+            longest: Duration::from_secs(10),
+        })
+    }
+
     /// How long they still have to wait; `now` only grows.
     pub fn wait(&self, who: &str, now: Duration) -> Option<Duration> {
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(who).copied()?;
-        failures.free_at().checked_sub(now).filter(|wait| !wait.is_zero())
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let free_at = all.get(&digest(who))?.free_at(self.pace);
+        free_at.checked_sub(now).filter(|wait| !wait.is_zero())
     }
 
     /// They failed, as often by now.
     pub fn failed(&self, who: &str, now: Duration) -> u32 {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, it| it.last + LONGEST_WAIT > now);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, it| it.last + KEPT > now);
         if all.len() >= MOST
-            && let Some(oldest) = all.iter().min_by_key(|(_, it)| it.last).map(|(who, _)| who.clone())
+            && let Some(oldest) = all.iter().min_by_key(|(_, it)| it.last).map(|(who, _)| *who)
         {
             all.remove(&oldest);
         }
-        let failures = all.entry(who.to_owned()).or_insert(Failures { number: 0, last: now });
+        let failures = all.entry(digest(who)).or_insert(Failures { number: 0, last: now });
         *failures = Failures { number: failures.number + 1, last: now };
         failures.number
     }
 
     /// They are in, after so many failures.
     pub fn passed(&self, who: &str) -> u32 {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(who);
+        let before = self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest(who));
         before.map_or(0, |it| it.number)
     }
 }
@@ -74,13 +119,27 @@ mod tests {
             throttle.failed("a", now);
         }
         throttle.failed("a", now);
-        assert_eq!(throttle.wait("a", now), Some(FIRST_WAIT));
+        assert_eq!(throttle.wait("a", now), Some(Duration::from_secs(5)));
         throttle.failed("a", now);
-        assert_eq!(throttle.wait("a", now), Some(FIRST_WAIT * 2));
+        assert_eq!(throttle.wait("a", now), Some(Duration::from_secs(10)));
         assert_eq!(throttle.wait("b", now), None);
         assert_eq!(throttle.wait("a", now + Duration::from_secs(10)), None);
         throttle.passed("a");
         assert_eq!(throttle.wait("a", now), None);
+    }
+
+    #[test]
+    fn what_others_do_in_somebodys_name_slows_them_down_and_never_locks_them_out() {
+        let (throttle, now) = (Throttle::mild(), Duration::from_secs(100));
+        for _ in 0..FREE_TOGETHER {
+            assert_eq!(throttle.wait("a", now), None);
+            throttle.failed("a", now);
+        }
+        for _ in 0..100 {
+            throttle.failed("a", now);
+            assert!(throttle.wait("a", now).is_some());
+            assert_eq!(throttle.wait("a", now + Duration::from_secs(10)), None);
+        }
     }
 
     #[test]
@@ -89,6 +148,6 @@ mod tests {
         for n in 0..MOST + 50 {
             throttle.failed(&n.to_string(), Duration::from_secs(1));
         }
-        assert_eq!(throttle.0.lock().expect("unpoisoned").len(), MOST);
+        assert_eq!(throttle.all.lock().expect("unpoisoned").len(), MOST);
     }
 }

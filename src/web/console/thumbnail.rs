@@ -10,7 +10,7 @@ use axum::{
 use jobs::{contract::Class, desk::File};
 use uuid::Uuid;
 
-use super::session::{Seat, Viewer};
+use super::seat::{Seat, Viewer};
 use crate::web::{App, problem::Problem};
 
 /// Leads to a small JPEG of the file, at the object store, for a while.

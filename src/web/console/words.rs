@@ -8,6 +8,7 @@ use super::texts::{Texts, fill};
 use crate::{
     ledger::{
         accounts::AccountState,
+        people::MemberRole,
         posts::{Event, Happening, Post, Publication},
         take_down::{TakeDownState, TakenDown},
     },
@@ -38,6 +39,15 @@ pub fn chip(t: &Texts, shown: &'static str) -> Chip {
         _ => (t.state_cancelled, "calm", "minus"),
     };
     Chip { word: shown, label, tone, icon }
+}
+
+/// The chip of a post.
+pub fn post_chip(t: &Texts, post: &Post) -> Chip {
+    if post.unapproved() {
+        Chip { word: "unapproved", label: t.waits_for_approval, tone: "act", icon: "hand" }
+    } else {
+        chip(t, post.shown())
+    }
 }
 
 /// The chip of an account.
@@ -95,6 +105,28 @@ pub fn who(t: &Texts, word: &str) -> &'static str {
         "staff" => t.who_staff,
         "operator" => t.who_operator,
         _ => t.who_postroom,
+    }
+}
+
+/// What a role is called.
+pub const fn role(t: &Texts, role: MemberRole) -> &'static str {
+    match role {
+        MemberRole::Viewer => t.role_viewer,
+        MemberRole::Author => t.role_author,
+        MemberRole::Publisher => t.role_publisher,
+        MemberRole::Admin => t.role_admin,
+        MemberRole::Privacy => t.role_privacy,
+    }
+}
+
+/// What somebody of a role may do.
+pub const fn role_may(t: &Texts, role: MemberRole) -> &'static str {
+    match role {
+        MemberRole::Viewer => t.role_viewer_may,
+        MemberRole::Author => t.role_author_may,
+        MemberRole::Publisher => t.role_publisher_may,
+        MemberRole::Admin => t.role_admin_may,
+        MemberRole::Privacy => t.role_privacy_may,
     }
 }
 

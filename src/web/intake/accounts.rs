@@ -30,6 +30,7 @@ use crate::{
         App,
         access::{AccountsRead, AccountsWrite, Caller},
         body,
+        disconnect::{Wish, refused},
         problem::{Problem, ProblemDocument},
     },
 };
@@ -80,6 +81,57 @@ pub async fn breaks(
         .filter_map(|account| account.end(now).map(|end| (account.id, end.breaks_from())))
         .collect();
     if ends.is_empty() { Ok(HashMap::new()) } else { app.house.ledger.breaks(&ends, named).await }
+}
+
+/// What a disconnection is answered with.
+pub fn disconnected(account: &Account) -> Answer {
+    let shape = AccountShape::of(account, None, &Breaks::default());
+    Answer { status: 202, body: serde_json::to_string(&shape).unwrap_or_default() }
+}
+
+/// Disconnects an account. It rests at once, and its scheduled posts wait; its access is taken back at its network by a job
+/// and shredded here in the step that records it. Connected again, it goes on where it was. Who asks again gets the same.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/accounts/{id}",
+    tag = "accounts",
+    security(("bearer" = ["accounts:write"])),
+    params(
+        ("id" = String, Path, description = "The account"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters; repeats get the first answer"),
+    ),
+    responses(
+        (status = 202, description = "Committed; disconnected tells what became of its access", body = AccountShape),
+        (status = 404, description = "No such account in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn disconnect(
+    State(app): State<Arc<App>>,
+    caller: Caller<AccountsWrite>,
+    headers: HeaderMap,
+    Path(account): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let account_id = id(&account, "account")?;
+    // of another workspace there is none, whatever else is wrong
+    if !app.house.ledger.has_account(account_id, Some(caller.workspace_id)).await? {
+        return Err(Problem::not_found("account"));
+    }
+    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
+    let asked =
+        asked(&headers, caller.workspace_id, &format!("DELETE /api/v1/accounts/{account_id}"), &bytes)?;
+    let findings = body::nothing(&body::json(&bytes)?);
+    if !findings.is_empty() {
+        return Err(Problem::invalid(findings));
+    }
+    let wish = Wish { workspace_id: caller.workspace_id, account_id, who: caller.who };
+    match app.disconnect(wish, asked).await? {
+        Once::Done(Ok(done)) => Ok(give(disconnected(&done.account), false)),
+        Once::Done(Err(why)) => Err(refused(why)),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
 }
 
 /// Renews an account's access now instead of at its half life, or asks its network what is left of it where nothing is

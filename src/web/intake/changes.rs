@@ -16,7 +16,7 @@ use super::{
     shapes::{ChangeBody, PostShape},
 };
 use crate::{
-    ledger::{control::Refusal, edit::Unchanged, idempotency::Once},
+    ledger::{approval::Word, control::Refusal, edit::Unchanged, idempotency::Once},
     web::{
         Act, App,
         access::{Caller, PostsWrite},
@@ -61,7 +61,7 @@ pub async fn edit(
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.workspace_id, &format!("PATCH /api/v1/posts/{}", about.1), &bytes)?;
     let (patch, found) = body::patch(&body::json(&bytes)?);
-    match app.edit(patch, found, about, asked, caller.key_id).await? {
+    match app.edit(patch, found, about, asked, Word::Approves(caller.key_id)).await? {
         Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
         Once::Done(Err(Unchanged::Bad(findings))) => Err(Problem::invalid(findings)),
         Once::Done(Err(Unchanged::Refused(refusal))) => Err(refused(&refusal)),

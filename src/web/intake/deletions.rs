@@ -149,7 +149,7 @@ pub async fn create(
         language: "en",
     };
     let workspace_id = Some(caller.workspace_id);
-    let wanted = Wanted { workspace_id, asked_by: Some(caller.key_id), ..wanted };
+    let wanted = Wanted { workspace_id, asked_by: Some(caller.key_id), who: Some(caller.who), ..wanted };
     let accepted = deletion::accept(&app, way, wanted).await?;
     let shown = app.house.ledger.deletion(accepted.id).await?.ok_or_else(|| Problem::not_found("request"))?;
     Ok((StatusCode::ACCEPTED, Json(RequestShape::of(&shown, Some(code.address(&app))))).into_response())

@@ -21,7 +21,7 @@ use crate::{
         App,
         access::Holder,
         body,
-        passes::LONGEST,
+        passes::{self, LONGEST},
         problem::{Problem, ProblemDocument},
     },
 };
@@ -66,6 +66,7 @@ pub struct PassShape {
         (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "A token instead of the key", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "One entry in errors for each field", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "More tokens than one key is given in so short a time; Retry-After says when to go on", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn issue(
@@ -74,6 +75,7 @@ pub async fn issue(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    app.limits.of_tokens(holder.key.id)?;
     let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let (wish, findings) = body::pass(&body::json(&bytes)?, &holder.key);
     if !findings.is_empty() {
@@ -108,7 +110,8 @@ pub async fn issue(
         (status = 204, description = "It opens nothing any more"),
         (status = 401, description = "No key, or none that opens anything", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "A token instead of the key", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "That is no id", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "That is no id of a token that could still open anything", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "More tokens than one key takes back in so short a time; Retry-After says when to go on", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn deny(
@@ -116,7 +119,11 @@ pub async fn deny(
     holder: Holder,
     Path(pass): Path<String>,
 ) -> Result<StatusCode, Problem> {
+    app.limits.of_tokens(holder.key.id)?;
     let pass = id(&pass, "token")?;
+    if !passes::may_be_in_use(pass, app.house.clock.now()) {
+        return Err(Problem::not_found("token"));
+    }
     let ledger = app.house.ledger.of(holder.who);
     // twice as long as one can last: clocks may differ a little
     ledger.deny_pass(holder.key.id, holder.key.workspace_id, pass, LONGEST * 2).await?;

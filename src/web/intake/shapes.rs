@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use jobs::{contract::Failure, forecast::End, machine::State, preflight};
+use jobs::{connections::Farewell, contract::Failure, forecast::End, machine::State, preflight};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     ledger::{
         access::{Breaks, Broken},
-        accounts::Account,
+        accounts::{Account, Parted},
         media::Media,
         posts,
         take_down::TakenDown,
@@ -307,6 +307,28 @@ pub struct AccountShape {
     #[schema(value_type = Object)]
     defaults: Value,
     created_at: DateTime<Utc>,
+    /// That somebody has disconnected it; `null`: it is connected.
+    disconnected: Option<DisconnectedShape>,
+}
+
+/// How an account was disconnected.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Disconnected)]
+pub struct DisconnectedShape {
+    /// When.
+    at: DateTime<Utc>,
+    /// `staff`, `key` (a program), `network` (its owner, there).
+    by: &'static str,
+    /// What became of its access: `asked` (it is being taken back), `revoked`, `kept` (others rest on the same grant; shredded
+    /// here alone), `told` (the network said itself that it is gone), `unproved` (shredded here, and the network could not be
+    /// brought to say that it took it back).
+    access: &'static str,
+}
+
+impl DisconnectedShape {
+    fn of(it: &Parted) -> Self {
+        Self { at: it.at, by: it.by.word(), access: it.access.map_or("asked", Farewell::word) }
+    }
 }
 
 /// The end of a connection.
@@ -534,6 +556,7 @@ impl AccountShape {
             token_expires_at: account.token_expires_at,
             defaults: account.defaults.clone(),
             created_at: account.created_at,
+            disconnected: account.parted.as_ref().map(DisconnectedShape::of),
         }
     }
 }

@@ -8,15 +8,16 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
+use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    ledger::tidings::News,
+    ledger::{parting::Whose, tidings::News},
     web::{
         App, body,
         problem::{Problem, ProblemDocument},
-        signed,
+        signed, signed_request,
     },
 };
 
@@ -78,6 +79,31 @@ pub async fn tiktok(
     Ok(StatusCode::OK)
 }
 
+/// Takes in Meta's word that a person has removed the app: what that person had connected is disconnected, and what is kept
+/// of its access is shredded. It may come any number of times; of somebody who is not known it changes nothing.
+#[utoipa::path(
+    post,
+    path = "/api/deauthorize",
+    tag = "webhooks",
+    request_body(content_type = "application/x-www-form-urlencoded", description = "signed_request, as Meta documents it", content = String),
+    responses(
+        (status = 200, description = "Taken in, or of nobody who is known here"),
+        (status = 403, description = "Not signed by the app's secret", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn deauthorize(State(app): State<Arc<App>>, body: Body) -> Result<StatusCode, Problem> {
+    let bytes = body::bytes(body, app.house.web.body_limit).await?;
+    let unsigned = || Problem::forbidden("This is not signed by Meta for this app.");
+    let secret = app.house.deletions.meta_secret.as_ref().ok_or_else(unsigned)?;
+    let request = signed_request::of_form(&bytes).ok_or_else(unsigned)?;
+    let told = signed_request::read(secret, &request).ok_or_else(unsigned)?;
+    let due = app.house.ledger.access_removed(Whose::Meta(&told.user_id), told.issued_at).await?;
+    tracing::info!(accounts = due.len(), "Meta tells that somebody has removed the app");
+    (app.house.nudge)(due);
+    Ok(StatusCode::OK)
+}
+
 impl App {
     async fn take_in(&self, event: &Event) -> Result<(), Problem> {
         let news = match event.name.as_str() {
@@ -86,8 +112,11 @@ impl App {
             | "post.publish.inbox_delivered"
             | "post.publish.no_longer_publicaly_available" => News::Moved,
             "authorization.removed" => {
-                let ledger = &self.house.ledger;
-                return Ok(ledger.access_removed_at_tiktok(&event.user_openid, event.create_time).await?);
+                let at = DateTime::from_timestamp(event.create_time, 0);
+                let whose = Whose::Tiktok(&event.user_openid);
+                let due = self.house.ledger.access_removed(whose, at).await?;
+                (self.house.nudge)(due);
+                return Ok(());
             }
             // of no concern here, now or not yet
             _ => return Ok(()),

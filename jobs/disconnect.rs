@@ -1,0 +1,171 @@
+//! Disconnecting an account: its access is taken back at its network, and shredded here in the step that records it.
+//!
+//! Taking back needs the token, so the token goes last; and taking back twice takes back once, so a call whose answer
+//! was lost is simply made again. What the network could not be brought to say within a day is shredded all the same.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    connections::{Farewell, Logged, Parting, Partings},
+    contract::{Class, Done, Failure, Job, JobError, Retry},
+    desk::{Call, Desk},
+    forgetting::{Revocation, Revoking},
+    fp,
+    gate::Visit,
+};
+
+/// One request to a network.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// For so long what is on its way at the network, or is being renewed, is waited for.
+const PATIENCE: TimeDelta = TimeDelta::minutes(2);
+/// How often that is looked at.
+const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(2);
+/// From then on the token is shredded whatever the network says: it is gone within a day of the wish.
+const SHRED_AFTER: TimeDelta = TimeDelta::hours(23);
+
+/// The payload: which account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Disconnect {
+    /// The account.
+    pub account_id: Uuid,
+}
+
+impl Job for Disconnect {
+    const KIND: &'static str = "disconnect";
+    const RETRY: Retry = Retry {
+        base: Duration::from_secs(2),
+        cap: Duration::from_mins(5),
+        attempts: 2_000,
+        within: Duration::from_hours(72),
+    };
+
+    async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
+        let ledger = desk.partings()?;
+        let Some(it) = ledger.look(self.account_id).await? else { return Ok(Done::nothing()) };
+        if it.told {
+            return part(ledger, &it, None, Farewell::Told).await;
+        }
+        if it.busy && it.now < it.asked_at + PATIENCE {
+            let reason = "what is on its way to the network is waited for".into();
+            return Ok(Done::Waiting { until: it.now + LOOK_AGAIN, reason });
+        }
+        match revoke(&it, desk, ledger).await {
+            Err(error) if it.now >= it.asked_at + SHRED_AFTER && is_of_the_network(&error) => {
+                part(ledger, &it, None, Farewell::Unproved).await
+            }
+            Err(error) => Err(patient(error)),
+            Ok(done) => Ok(done),
+        }
+    }
+}
+
+/// Whether the network, and not our own house, is what stands in the way.
+fn is_of_the_network(error: &JobError) -> bool {
+    match error {
+        JobError::Unavailable(_)
+        | JobError::Throttled(..)
+        | JobError::Unauthorised(_)
+        | JobError::Unknown(_)
+        | JobError::Refused(_) => true,
+        JobError::Infrastructure(_) | JobError::Malformed(_) | JobError::Fenced => false,
+    }
+}
+
+/// Nothing ends the wish before its time, and nothing of it rests the account.
+fn patient(error: JobError) -> JobError {
+    match error {
+        JobError::Unauthorised(failure) | JobError::Unknown(failure) | JobError::Refused(failure) => {
+            JobError::Unavailable(failure)
+        }
+        JobError::Unavailable(_)
+        | JobError::Infrastructure(_)
+        | JobError::Throttled(..)
+        | JobError::Malformed(_)
+        | JobError::Fenced => error,
+    }
+}
+
+async fn part(
+    ledger: &dyn Partings,
+    it: &Parting,
+    call: Option<Uuid>,
+    how: Farewell,
+) -> Result<Done, JobError> {
+    ledger.part(it, call, how).await?;
+    fp!(AfterParted);
+    Ok(Done::Finished { output: json!({ "access": how.word() }), then: vec![] })
+}
+
+async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<Done, JobError> {
+    let platform = &it.account.platform;
+    let off = || {
+        let why = format!("{platform} is not switched on here: set its variables and start again");
+        JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
+    };
+    let network = desk.networks.of(platform).ok_or_else(off)?;
+    let revoking = network.revoking().ok_or_else(off)?;
+    let mut tokens = ledger.tokens(it).await?;
+    if tokens.is_empty() {
+        if !revoking.knows_people() || it.subject_id.is_none() {
+            return part(ledger, it, None, Farewell::Unproved).await;
+        }
+        tokens.push(SecretString::from(""));
+    }
+    let (account, allowance, calls) = (it.account.id, network.allowance(), revoking.calls());
+    for token in &tokens {
+        desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
+        let call = match ledger.log(it, CALL_TIMEOUT).await? {
+            Logged::Shared => return part(ledger, it, None, Farewell::Kept).await,
+            Logged::Call(call) => call,
+        };
+        let said = ask(it, desk, revoking, token, call).await;
+        if said == Revocation::Revoked {
+            return part(ledger, it, Some(call), Farewell::Revoked).await;
+        }
+        ledger.not_revoked(call, &said).await?;
+        if let Revocation::Not(failure) = said {
+            return Err(failure.into_error());
+        }
+    }
+    // no token that is kept was any good any more: nothing is left that could be taken back
+    part(ledger, it, None, Farewell::Revoked).await
+}
+
+async fn ask(
+    it: &Parting,
+    desk: &Desk<'_>,
+    revoking: &dyn Revoking,
+    token: &SecretString,
+    call: Uuid,
+) -> Revocation {
+    fp!(AfterRevokeLogged);
+    let (media, gate) = (desk.media, desk.gate);
+    let call =
+        Call { id: Some(call), account: &it.account.external_id, token, media, gate, timeout: CALL_TIMEOUT };
+    let said = revoking.revoke(&call, it.subject_id.as_deref()).await;
+    fp!(AfterRevokeAnswer);
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_network_says_ends_the_wish_or_rests_the_account() {
+        let failure = || Failure::new(Class::Auth, "190", "no");
+        for error in
+            [JobError::Unauthorised(failure()), JobError::Refused(failure()), JobError::Unknown(failure())]
+        {
+            assert!(is_of_the_network(&error));
+            assert!(matches!(patient(error), JobError::Unavailable(_)));
+        }
+        assert!(!is_of_the_network(&JobError::Infrastructure("away".into())));
+    }
+}

@@ -1,0 +1,138 @@
+//! What stands between a connection and its accounts: whose locks are taken, what is in the way on our side, and what is
+//! written of an account beside its tokens.
+
+use chrono::{DateTime, Utc};
+use jobs::connections::{Granted, Missing, Offer};
+use secrecy::SecretString;
+use serde_json::json;
+use sqlx::{PgConnection, PgTransaction};
+use uuid::Uuid;
+
+use super::{LedgerError, grants, vault::TokenPair};
+
+/// The most accounts that a workspace may have: as many as its page shows.
+const MOST_ACCOUNTS: i64 = 500;
+
+/// An account that has a token of its own is renewed by what the person granted; any other is the grant itself.
+pub(super) fn pair(granted: &Granted, own: Option<SecretString>) -> TokenPair {
+    let issued_at = Some(granted.issued_at);
+    match own {
+        Some(access) => TokenPair {
+            access,
+            refresh: Some(granted.access.clone()),
+            issued_at,
+            expires_at: None,
+            refresh_expires_at: granted.access_ends,
+        },
+        None => TokenPair {
+            access: granted.access.clone(),
+            refresh: granted.refresh.clone(),
+            issued_at,
+            expires_at: granted.access_ends,
+            refresh_expires_at: granted.refresh_ends,
+        },
+    }
+}
+
+/// Whether access that this person granted is being taken back at this moment: a new one would go with it.
+pub(super) async fn is_being_revoked(
+    tx: &mut PgConnection,
+    platform: &str,
+    subject: Option<&str>,
+) -> Result<bool, LedgerError> {
+    let Some(subject) = subject else { return Ok(false) };
+    grants::lock(tx, platform, subject).await?;
+    let open = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM remote_call c JOIN account a ON a.id = c.account_id
+               WHERE c.kind = 'revoke' AND c.verdict IS NULL AND c.deadline_at > ledger_now() AND a.subject_id = $1
+                 AND (a.platform = 'tiktok') = ($2 = 'tiktok')) AS "open!""#,
+        subject,
+        platform,
+    );
+    Ok(open.fetch_one(tx).await?)
+}
+
+/// Two workspaces that connect the same account at once go one after the other, in one order for all.
+pub(super) async fn lock_accounts(tx: &mut PgTransaction<'_>, keys: &[String]) -> Result<(), LedgerError> {
+    let mut keys = keys.to_vec();
+    keys.sort();
+    for key in keys {
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 8))", key).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Adds what stands in the way on our side: another workspace has it, or there is no room. What is being deleted stands in
+/// nobody's way: another row takes its place. Where they are connected now, each takes room from the next.
+pub(super) async fn ours(
+    tx: &mut PgConnection,
+    workspace: Uuid,
+    found: &mut [Offer],
+    now: bool,
+) -> Result<(), LedgerError> {
+    let column = |of: fn(&Offer) -> &String| found.iter().map(|it| of(it).clone()).collect::<Vec<_>>();
+    let rows = sqlx::query!(
+        r#"SELECT own.id IS NOT NULL AS "known!", own.id IS NOT NULL AND own.parting IS NULL AS "counted!",
+                  EXISTS (SELECT FROM account o
+                          WHERE o.platform = x.platform AND o.external_id = x.external_id AND o.workspace_id <> $1
+                            AND o.deletion_id IS NULL AND o.parting IS NULL) AS "elsewhere!",
+                  (SELECT count(*) FROM account o WHERE o.workspace_id = $1 AND o.deletion_id IS NULL AND o.parting IS NULL)
+                      AS "there!"
+           FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS x (platform, external_id, n)
+           LEFT JOIN account own
+             ON own.workspace_id = $1 AND own.platform = x.platform AND own.external_id = x.external_id
+            AND own.deletion_id IS NULL
+           ORDER BY x.n"#,
+        workspace,
+        &column(|it| &it.platform),
+        &column(|it| &it.external_id),
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut room = rows.first().map_or(0, |row| MOST_ACCOUNTS - row.there);
+    for (offer, row) in found.iter_mut().zip(rows) {
+        offer.known = row.known;
+        if row.elsewhere {
+            offer.missing.push(Missing::Elsewhere);
+        } else if !row.counted && offer.missing.is_empty() {
+            if room < 1 {
+                offer.missing.push(Missing::Limit);
+            }
+            room -= i64::from(now);
+        }
+    }
+    Ok(())
+}
+
+/// Who connected it, and until when the network gives its data.
+pub(super) async fn known(
+    tx: &mut PgConnection,
+    account: Uuid,
+    person: Uuid,
+    data_access_ends: Option<DateTime<Utc>>,
+) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE account SET connected_by = $2, data_access_expires_at = $3 WHERE id = $1",
+        account,
+        person,
+        data_access_ends,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The connection is done, and everything secret of it is gone.
+pub(super) async fn end(tx: &mut PgConnection, connection: Uuid, found: &[Offer]) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "WITH over AS (
+             UPDATE connection SET state = 'done', offers = $2, ended_at = ledger_now() WHERE id = $1 RETURNING id)
+         DELETE FROM vault.connection_secret s USING over WHERE s.connection_id = over.id",
+        connection,
+        json!(found),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Sessions of people, and links to a new password, which ends them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    Ledger, LedgerError,
+    audit::{self, Action, Actor, Entry, Who},
+    claims::interval,
+    mail::{self, NewMail},
+};
+
+/// A session as it is kept.
+#[derive(Debug, Clone)]
+pub struct StoredSession {
+    /// What it remembers.
+    pub data: Value,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A session as its person sees it.
+#[derive(Debug, Clone)]
+pub struct OwnSession {
+    /// What the ledger knows it by. Nobody comes in with it.
+    pub handle: String,
+    /// When it began, in seconds since the epoch.
+    pub began: Option<i64>,
+    /// When it was last looked at, likewise.
+    pub seen: Option<i64>,
+    /// What the browser calls itself.
+    pub agent: Option<String>,
+}
+
+impl Ledger {
+    /// Keeps a new session; `false` where the id is taken.
+    pub async fn create_session(&self, id: &str, session: &StoredSession) -> Result<bool, LedgerError> {
+        let done = sqlx::query!(
+            "INSERT INTO session (id, data, expires_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+            id,
+            session.data,
+            session.expires_at,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Replaces what a session remembers. One that was signed out meanwhile stays gone.
+    pub async fn save_session(&self, id: &str, session: &StoredSession) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "UPDATE session SET data = $2, expires_at = $3 WHERE id = $1",
+            id,
+            session.data,
+            session.expires_at,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The session of that id, unless it has ended.
+    pub async fn load_session(&self, id: &str) -> Result<Option<StoredSession>, LedgerError> {
+        let found = sqlx::query_as!(
+            StoredSession,
+            "SELECT data, expires_at FROM session WHERE id = $1 AND expires_at > ledger_now()",
+            id,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(found)
+    }
+
+    /// Ends a session; and, since somebody is here anyway, forgets those that have ended by themselves.
+    pub async fn delete_session(&self, id: &str) -> Result<(), LedgerError> {
+        sqlx::query!("DELETE FROM session WHERE id = $1 OR expires_at < ledger_now()", id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Where a person is signed in, the latest first.
+    pub async fn sessions_of(&self, person_id: Uuid) -> Result<Vec<OwnSession>, LedgerError> {
+        let own = sqlx::query_as!(
+            OwnSession,
+            r#"SELECT id AS handle, (data ->> 'began')::bigint AS began, (data ->> 'seen')::bigint AS seen, data ->> 'agent' AS agent
+               FROM session WHERE person_id = $1 AND expires_at > ledger_now() ORDER BY 3 DESC NULLS LAST"#,
+            person_id,
+        );
+        Ok(own.fetch_all(&self.pool).await?)
+    }
+
+    /// Ends one of a person's sessions; `false` where they have no such.
+    pub async fn end_session(&self, person_id: Uuid, handle: &str) -> Result<bool, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query!("DELETE FROM session WHERE person_id = $1 AND id = $2", person_id, handle,)
+            .execute(&mut *tx)
+            .await?;
+        note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Ends all of a person's sessions but one.
+    pub async fn end_other_sessions(&self, person_id: Uuid, handle: &str) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query!("DELETE FROM session WHERE person_id = $1 AND id <> $2", person_id, handle,)
+            .execute(&mut *tx)
+            .await?;
+        note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Gives whoever has that address a link to a new password, with the letter that brings it. An address that nobody
+    /// has gets nothing, and who has asked within the minute has a link already.
+    pub async fn ask_for_password(
+        &self,
+        email: &str,
+        digest: &[u8; 32],
+        lasts: Duration,
+        letter: &NewMail,
+    ) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let asked = sqlx::query!(
+            "INSERT INTO password_reset (person_id, digest, expires_at)
+             SELECT id, $2, ledger_now() + $3 FROM person WHERE email = $1
+             ON CONFLICT (person_id) DO UPDATE
+             SET digest = excluded.digest, created_at = excluded.created_at, expires_at = excluded.expires_at
+             WHERE password_reset.created_at < ledger_now() - interval '1 minute'",
+            email,
+            &digest[..],
+            interval(lasts),
+        )
+        .execute(&mut *tx)
+        .await?;
+        if asked.rows_affected() == 1 {
+            mail::put(&mut tx, letter).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Whether a link to a new password still holds.
+    pub async fn password_link_holds(&self, digest: &[u8; 32]) -> Result<bool, LedgerError> {
+        let holds = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM password_reset WHERE digest = $1 AND expires_at > ledger_now()) AS "holds!""#,
+            &digest[..],
+        );
+        Ok(holds.fetch_one(&self.pool).await?)
+    }
+
+    /// Sets the password of whoever has that link, ends all their sessions, and lets them be told by the letter that
+    /// `letter` makes for their address. `None`: the link holds no more.
+    pub async fn set_password(
+        &self,
+        digest: &[u8; 32],
+        password_hash: &str,
+        letter: impl FnOnce(&str) -> NewMail,
+    ) -> Result<Option<Uuid>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let person = sqlx::query!(
+            "WITH used AS (DELETE FROM password_reset WHERE digest = $1 AND expires_at > ledger_now() RETURNING person_id)
+             UPDATE person SET password_hash = $2 FROM used WHERE person.id = used.person_id
+             RETURNING person.id, person.email",
+            &digest[..],
+            password_hash,
+        );
+        let Some(person) = person.fetch_optional(&mut *tx).await? else { return Ok(None) };
+        let ended = end_all(&mut tx, person.id).await?;
+        let who = Who { actor: Actor::Person(person.id), ..self.who() };
+        note_ended(&mut tx, who, Action::PasswordSet, person.id, ended).await?;
+        mail::put(&mut tx, &letter(&person.email)).await?;
+        tx.commit().await?;
+        Ok(Some(person.id))
+    }
+}
+
+async fn end_all(tx: &mut PgConnection, person_id: Uuid) -> Result<u64, LedgerError> {
+    let done = sqlx::query!("DELETE FROM session WHERE person_id = $1", person_id).execute(tx).await?;
+    Ok(done.rows_affected())
+}
+
+/// Writes down what ended how many of a person's sessions; a wish that ended none is no deed.
+async fn note_ended(
+    tx: &mut PgConnection,
+    who: Who,
+    action: Action,
+    person_id: Uuid,
+    ended: u64,
+) -> Result<(), LedgerError> {
+    if ended == 0 && action == Action::SessionsEnded {
+        return Ok(());
+    }
+    let (object, object_id, detail) = ("person", person_id.to_string(), json!({ "ended": ended }));
+    audit::record(tx, &Entry { who, action, object, object_id, workspace_id: None, detail }).await
+}

@@ -1,0 +1,348 @@
+//! Facebook Login: a code becomes a person's long-lived token, and that opens Pages, each with a token of its own, and the
+//! Instagram accounts behind them. "Manually Build a Login Flow", "Debug Token" and "User Permissions" of Meta's documents.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use jobs::{
+    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    contract::{Class, Failure},
+    desk::Call,
+};
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::{Graph, below};
+use crate::networks::{
+    facebook,
+    http::{Deadline, Fault, Phase, id_of},
+    instagram,
+};
+
+/// What is asked for in the dialog. Whoever declines some of it connects what the rest allows.
+pub const SCOPES: &[&str] = &[
+    "pages_show_list",
+    "pages_manage_posts",
+    "pages_read_engagement",
+    "pages_manage_engagement",
+    "pages_read_user_content",
+    "publish_video",
+    "read_insights",
+    "business_management",
+    "instagram_basic",
+    "instagram_content_publish",
+    "instagram_manage_insights",
+    "instagram_manage_comments",
+    "instagram_manage_contents",
+];
+/// Without it Meta lists no Page at all.
+const LISTS: &str = "pages_show_list";
+/// With it the Pages can be listed that a person has through a business alone.
+const BUSINESSES: &str = "business_management";
+/// What a person must be able to do on a Page.
+const PUBLISHES: &str = "CREATE_CONTENT";
+/// What is read of a Page.
+const FIELDS: &str = "id,name,access_token,tasks,instagram_business_account{id,username}";
+/// The most pages of one list, and the most businesses, that are read.
+const MOST_PAGES: usize = 20;
+const MOST_BUSINESSES: usize = 50;
+
+#[async_trait]
+impl Connecting for Graph {
+    async fn exchange(&self, call: &Call<'_>, code: Code<'_>) -> Exchange {
+        let deadline = Deadline::of(call);
+        let form = [("redirect_uri", code.redirect_uri), ("code", call.token.expose_secret())];
+        let short = match self.token(call, deadline, &form).await {
+            Ok((short, _)) => short,
+            Err(failure) => return unexchanged(failure),
+        };
+        let as_person = Call { token: &short, ..*call };
+        match self.prolong(&as_person, deadline).await {
+            Ok((access, access_life)) => Exchange::Granted(Fresh {
+                access,
+                refresh: None,
+                access_life,
+                refresh_life: None,
+                scopes: None,
+            }),
+            Err(failure) => unexchanged(failure),
+        }
+    }
+
+    async fn offers(&self, call: &Call<'_>, _granted: &Granted) -> Result<Offers, Failure> {
+        let deadline = Deadline::of(call);
+        let told = self.told(call, deadline).await?;
+        let pages = self.pages(call, deadline, &told).await?;
+        if pages.is_empty() && !told.has(LISTS) {
+            let why = format!("{LISTS} was declined, and without it Meta names no Page");
+            return Err(Failure::new(Class::Permanent, "no_list", why));
+        }
+        Ok(Offers {
+            subject_id: told.subject_id.clone(),
+            data_access_ends: told.data_access_ends,
+            offered: pages.values().flat_map(|page| offered(page, &told)).collect(),
+        })
+    }
+}
+
+/// What Meta tells of a person's token.
+struct Told {
+    subject_id: Option<String>,
+    data_access_ends: Option<DateTime<chrono::Utc>>,
+    scopes: Vec<String>,
+    /// The objects that a scope was granted for; a scope that is not here was granted for all.
+    granular: BTreeMap<String, Vec<String>>,
+}
+
+impl Told {
+    fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|it| it == scope)
+    }
+
+    /// What is missing of these scopes for an object that goes by any of these ids.
+    fn missing(&self, scopes: &[&str], ids: &[&str]) -> Vec<Missing> {
+        let judge = |scope: &&str| {
+            let scope = (*scope).to_owned();
+            if !self.has(&scope) {
+                return Some(Missing::Scope { scope });
+            }
+            let targets = self.granular.get(&scope)?;
+            let chosen = targets.iter().any(|target| ids.contains(&target.as_str()));
+            (!chosen).then_some(Missing::NotChosen { scope })
+        };
+        scopes.iter().filter_map(judge).collect()
+    }
+}
+
+impl Graph {
+    /// A token for this form, with which the app's own secret goes.
+    pub(super) async fn token(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        form: &[(&str, &str)],
+    ) -> Result<(SecretString, Option<Duration>), Failure> {
+        let (id, secret) = self.app.expose_secret().split_once('|').unwrap_or_default();
+        let own = [("client_id", id), ("client_secret", secret)];
+        let form: Vec<_> = own.iter().chain(form).collect();
+        let url = below(&self.base, &["oauth", "access_token"]);
+        let request =
+            self.http.request(Phase::Prepare, call, Method::POST, url).map_err(Fault::into_failure)?;
+        let said = self.send(Phase::Prepare, call, request.form(&form), deadline.left(self.timeout)).await;
+        let said = said.map_err(Fault::into_failure)?;
+        let token = said["access_token"].as_str().filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| {
+            Failure::new(Class::Transient, "unreadable", "the answer to an exchange names no token")
+        })?;
+        Ok((SecretString::from(token), said["expires_in"].as_u64().map(Duration::from_secs)))
+    }
+
+    /// What Meta tells of the token of the call. One of another app opens nothing here.
+    async fn told(&self, call: &Call<'_>, deadline: Deadline) -> Result<Told, Failure> {
+        let data = self.inspected(call, deadline).await?;
+        let Some(valid) = data["is_valid"].as_bool() else {
+            let why = "the answer does not say whether the token is good";
+            return Err(Failure::new(Class::Transient, "unreadable", why));
+        };
+        let own = self.app.expose_secret().split_once('|').map(|(id, _)| id.to_owned());
+        if id_of(&data["app_id"]) != own {
+            let why = "the access that the network gave is another app's";
+            return Err(Failure { operator: true, ..Failure::new(Class::Permanent, "other_app", why) });
+        }
+        if valid { Ok(read(&data)) } else { Err(self.invalid(call, &data["error"])) }
+    }
+
+    /// The person's Pages: those Meta lists, and those that a business of theirs owns or works on. One that is in both lists
+    /// is one, with the token of whichever has it.
+    async fn pages(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        told: &Told,
+    ) -> Result<BTreeMap<String, Value>, Failure> {
+        let mut found = BTreeMap::new();
+        add(&mut found, self.list(call, deadline, &["me", "accounts"], FIELDS).await?);
+        if !told.has(BUSINESSES) {
+            return Ok(found);
+        }
+        let businesses = self.list(call, deadline, &["me", "businesses"], "id,name").await?;
+        for id in businesses.iter().filter_map(|it| id_of(&it["id"])).take(MOST_BUSINESSES) {
+            for edge in ["owned_pages", "client_pages"] {
+                match self.list(call, deadline, &[&id, edge], FIELDS).await {
+                    Ok(pages) => add(&mut found, pages),
+                    // of this business the person may not list that; the others stand
+                    Err(failure) if matches!(failure.class, Class::Permission | Class::Permanent) => {
+                        tracing::info!(business = id, edge, %failure, "the Pages of a business are not shown");
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// A whole list, as far as its pages go.
+    async fn list(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        path: &[&str],
+        fields: &str,
+    ) -> Result<Vec<Value>, Failure> {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        for _ in 0..MOST_PAGES {
+            let mut query = vec![("fields", fields), ("limit", "100")];
+            if !after.is_empty() {
+                query.push(("after", &after));
+            }
+            let page = self.get(call, deadline, path, &query).await.map_err(Fault::into_failure)?;
+            found.extend(page["data"].as_array().into_iter().flatten().cloned());
+            match (&page["paging"]["next"], page["paging"]["cursors"]["after"].as_str()) {
+                (Value::String(_), Some(cursor)) => cursor.clone_into(&mut after),
+                (_, _) => break,
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn add(found: &mut BTreeMap<String, Value>, pages: Vec<Value>) {
+    for page in pages {
+        let Some(id) = id_of(&page["id"]) else { continue };
+        let better = page["access_token"].is_string();
+        found
+            .entry(id)
+            .and_modify(|known| {
+                if better && !known["access_token"].is_string() {
+                    *known = page.clone();
+                }
+            })
+            .or_insert(page);
+    }
+}
+
+fn read(data: &Value) -> Told {
+    let texts =
+        |list: &Value| -> Vec<String> { list.as_array().into_iter().flatten().filter_map(id_of).collect() };
+    let granular = data["granular_scopes"].as_array().into_iter().flatten().filter_map(|it| {
+        let targets = texts(&it["target_ids"]);
+        // without targets it was granted for all there are
+        (!targets.is_empty()).then(|| Some((it["scope"].as_str()?.to_owned(), targets))).flatten()
+    });
+    Told {
+        subject_id: id_of(&data["user_id"]),
+        data_access_ends: data["data_access_expires_at"]
+            .as_i64()
+            .filter(|at| *at > 0)
+            .and_then(|at| DateTime::from_timestamp(at, 0)),
+        scopes: texts(&data["scopes"]),
+        granular: granular.collect(),
+    }
+}
+
+/// What a Page offers: itself, and the Instagram account behind it.
+fn offered(page: &Value, told: &Told) -> Vec<Offered> {
+    let Some(id) = id_of(&page["id"]) else { return Vec::new() };
+    let own = page["access_token"].as_str().filter(|token| !token.is_empty()).map(SecretString::from);
+    let publishes = page["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(|it| it == PUBLISHES));
+    let of_page = [(!publishes).then_some(Missing::Task), own.is_none().then_some(Missing::NoToken)];
+    let name = page["name"].as_str().unwrap_or(&id).to_owned();
+    let offer = |platform: &str, external_id: &str, name: &str, scopes: &[&str], ids: &[&str]| Offer {
+        platform: platform.to_owned(),
+        external_id: external_id.to_owned(),
+        name: name.to_owned(),
+        page: None,
+        alone: false,
+        known: false,
+        missing: told.missing(scopes, ids).into_iter().chain(of_page.iter().flatten().cloned()).collect(),
+    };
+    let behind = &page["instagram_business_account"];
+    let instagram = id_of(&behind["id"]).map(|its| {
+        let called = behind["username"].as_str().unwrap_or(&its);
+        let scopes = instagram::NEEDED;
+        let offer = offer("instagram_business", &its, called, scopes, &[&its, &id]);
+        Offered { offer: Offer { page: Some(name.clone()), ..offer }, own: own.clone() }
+    });
+    let itself = offer("facebook_page", &id, &name, facebook::NEEDED, &[&id]);
+    let itself = Offered { offer: Offer { alone: instagram.is_none(), ..itself }, own };
+    std::iter::once(itself).chain(instagram).collect()
+}
+
+/// A code that was refused was used before, is too old, or belongs elsewhere; what passes says nothing of it.
+fn unexchanged(failure: Failure) -> Exchange {
+    match failure.class {
+        Class::Auth | Class::Permission | Class::Permanent => Exchange::Refused(failure),
+        Class::Rate | Class::Transient | Class::Unknown => Exchange::Unknown(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told() -> Told {
+        let scopes: Vec<_> = SCOPES.iter().filter(|scope| **scope != "instagram_content_publish").collect();
+        read(&json!({
+            "user_id": "7",
+            "scopes": scopes,
+            "granular_scopes": [
+                { "scope": "pages_manage_posts", "target_ids": ["1", "3"] },
+                { "scope": "pages_read_engagement" },
+            ],
+        }))
+    }
+
+    fn page(id: &str) -> Value {
+        json!({ "id": id, "name": "Bakery", "access_token": "t", "tasks": ["MANAGE", "CREATE_CONTENT"] })
+    }
+
+    fn missing(page: &Value) -> Vec<Missing> {
+        offered(page, &told()).remove(0).offer.missing
+    }
+
+    #[test]
+    fn a_page_with_everything_is_offered_and_what_is_missing_is_named() {
+        assert_eq!(missing(&page("1")), []);
+        let left_out = Missing::NotChosen { scope: "pages_manage_posts".into() };
+        assert_eq!(missing(&page("2")), [left_out]);
+        let mut poor = page("3");
+        poor["tasks"] = json!(["ANALYZE"]);
+        poor["access_token"] = Value::Null;
+        assert_eq!(missing(&poor), [Missing::Task, Missing::NoToken]);
+    }
+
+    #[test]
+    fn the_instagram_account_behind_a_page_is_offered_with_its_token() {
+        assert!(offered(&page("1"), &told()).remove(0).offer.alone, "none is behind it");
+        let mut page = page("1");
+        page["instagram_business_account"] = json!({ "id": "17", "username": "bakery" });
+        let all = offered(&page, &told());
+        let [itself, behind] = &all[..] else { panic!("two") };
+        assert!(!itself.offer.alone);
+        assert_eq!((behind.offer.name.as_str(), behind.offer.page.as_deref()), ("bakery", Some("Bakery")));
+        assert_eq!(behind.own.as_ref().map(ExposeSecret::expose_secret), Some("t"));
+        let declined = Missing::Scope { scope: "instagram_content_publish".into() };
+        assert_eq!(behind.offer.missing, [declined]);
+    }
+
+    #[test]
+    fn a_page_of_two_lists_is_one_with_the_token_that_there_is() {
+        let mut found = BTreeMap::new();
+        let bare = json!({ "id": "1", "name": "Bakery" });
+        add(&mut found, vec![bare.clone()]);
+        add(&mut found, vec![page("1")]);
+        add(&mut found, vec![bare]);
+        assert_eq!((found.len(), &found["1"]["access_token"]), (1, &json!("t")));
+    }
+
+    #[test]
+    fn only_what_passes_leaves_a_code_to_be_tried_again() {
+        let of = |class| unexchanged(Failure::new(class, "100", "no"));
+        assert!(matches!(of(Class::Permanent), Exchange::Refused(_)));
+        assert!(matches!(of(Class::Transient), Exchange::Unknown(_)));
+    }
+}

@@ -1,0 +1,151 @@
+//! TikTok's dialog: a code, and the verifier that only whoever began can know, become a pair of tokens of one account.
+//! "Manage User Access Tokens" of TikTok's documents.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jobs::{
+    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    contract::{Class, Failure},
+    desk::Call,
+};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::{PLATFORM, TikTok, oauth::missing};
+use crate::networks::http::{self, Deadline, Fault, Phase, Reply, id_of, words};
+
+const TOKEN: &str = "/v2/oauth/token/";
+const PERSON: &str = "/v2/user/info/?fields=open_id,display_name,username";
+const NAMELESS: &str = "/v2/user/info/?fields=open_id,display_name";
+/// With it the name can be read that stands in addresses.
+const PROFILE: &str = "user.info.profile";
+
+/// What is asked for in the dialog.
+pub const SCOPES: &[&str] = &[
+    "user.info.basic",
+    "user.info.profile",
+    "user.info.stats",
+    "video.publish",
+    "video.upload",
+    "video.list",
+];
+
+#[async_trait]
+impl Connecting for TikTok {
+    async fn exchange(&self, call: &Call<'_>, code: Code<'_>) -> Exchange {
+        let mut form = vec![
+            ("code", call.token.expose_secret()),
+            ("grant_type", "authorization_code"),
+            ("redirect_uri", code.redirect_uri),
+        ];
+        form.extend(code.verifier.map(|it| ("code_verifier", it.expose_secret())));
+        match self.oauth(call, TOKEN, &form).await {
+            Ok(reply) => granted(&reply, call),
+            Err(failure) => Exchange::Unknown(failure),
+        }
+    }
+
+    async fn offers(&self, call: &Call<'_>, granted: &Granted) -> Result<Offers, Failure> {
+        let scopes = granted.scopes.as_deref();
+        let named = scopes.is_none_or(|scopes| scopes.iter().any(|scope| scope == PROFILE));
+        let path = if named { PERSON } else { NAMELESS };
+        let seen = self.ask(Phase::Read, call, Deadline::of(call), Method::GET, path, None).await;
+        let user = &seen.map_err(Fault::into_failure)?["user"];
+        let id = id_of(&user["open_id"])
+            .ok_or_else(|| Failure::new(Class::Transient, "unreadable", "the answer names no account"))?;
+        let name = [&user["username"], &user["display_name"]].into_iter().find_map(id_of);
+        // a list that did not come says nothing
+        let lacks = scopes.map_or_else(Vec::new, |scopes| missing(&scopes.join(",")));
+        let offer = Offer {
+            platform: PLATFORM.name.to_owned(),
+            name: name.unwrap_or_else(|| id.clone()),
+            external_id: id.clone(),
+            page: None,
+            alone: false,
+            known: false,
+            missing: lacks.into_iter().map(|scope| Missing::Scope { scope }).collect(),
+        };
+        let offered = vec![Offered { offer, own: None }];
+        Ok(Offers { subject_id: Some(id), data_access_ends: None, offered })
+    }
+}
+
+impl TikTok {
+    /// Sends a form with which the app's own secret goes. The phase of a prepare: nobody sees what comes of it, and it may be
+    /// asked again.
+    async fn oauth(&self, call: &Call<'_>, path: &str, form: &[(&str, &str)]) -> Result<Reply, Failure> {
+        let own = [("client_key", self.app.key.as_str()), ("client_secret", self.app.secret.expose_secret())];
+        let form: Vec<_> = own.iter().chain(form).collect();
+        let url = format!("{}{path}", self.base);
+        let request =
+            self.http.request(Phase::Prepare, call, Method::POST, url).map_err(Fault::into_failure)?;
+        http::send(Phase::Prepare, call, request.form(&form), call.timeout).await.map_err(Fault::into_failure)
+    }
+}
+
+fn granted(reply: &Reply, call: &Call<'_>) -> Exchange {
+    let Some(body) = reply.json() else { return Exchange::Unknown(unclear(reply)) };
+    if let Some(code) = body["error"].as_str() {
+        return match refusal(code, &body, call) {
+            Ok(failure) => Exchange::Refused(failure),
+            Err(failure) => Exchange::Unknown(failure),
+        };
+    }
+    let secret = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).map(SecretString::from);
+    let life = |name: &str| body[name].as_u64().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let (Some(access), Some(refresh)) = (secret("access_token"), secret("refresh_token")) else {
+        return Exchange::Unknown(unclear(reply));
+    };
+    let scopes = body["scope"].as_str().map(|text| text.split([',', ' ']).map(str::to_owned).collect());
+    Exchange::Granted(Fresh {
+        access,
+        refresh: Some(refresh),
+        access_life: life("expires_in"),
+        refresh_life: life("refresh_expires_in"),
+        scopes,
+    })
+}
+
+/// A no, or else what passes.
+fn refusal(code: &str, body: &Value, call: &Call<'_>) -> Result<Failure, Failure> {
+    tracing::debug!(code, log_id = body["log_id"].as_str(), "TikTok refused");
+    let said = words(body["error_description"].as_str().unwrap_or_default(), call);
+    match code {
+        "invalid_grant" | "access_denied" => Ok(Failure::new(Class::Permanent, code, said)),
+        "invalid_request"
+        | "invalid_client"
+        | "invalid_scope"
+        | "unauthorized_client"
+        | "unsupported_grant_type" => {
+            Ok(Failure { operator: true, ..Failure::new(Class::Permanent, code, said) })
+        }
+        _ => Err(Failure::new(Class::Transient, code, said)),
+    }
+}
+
+fn unclear(reply: &Reply) -> Failure {
+    if reply.status == StatusCode::TOO_MANY_REQUESTS {
+        let failure = Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
+        return failure.resting(reply.retry_after());
+    }
+    let code = format!("http_{}", reply.status.as_u16());
+    Failure::new(Class::Transient, code, "TikTok did not say what came of it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::doubles::{NoMedia, call};
+
+    #[test]
+    fn a_code_that_is_spent_is_refused_and_an_app_at_fault_is_its_operators() {
+        let token = SecretString::from("code");
+        let call = call(&token, &NoMedia);
+        let said = |code: &str| refusal(code, &serde_json::json!({}), &call);
+        assert!(said("invalid_grant").is_ok_and(|failure| !failure.operator));
+        assert!(said("invalid_client").is_ok_and(|failure| failure.operator));
+        assert!(said("internal_error").is_err());
+    }
+}

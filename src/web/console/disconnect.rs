@@ -1,0 +1,102 @@
+//! Disconnecting an account: a page that asks once more, and the button on it. Works without a script.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{
+    Shell, accounts, render,
+    seat::{Admin, Seat},
+    texts::{ENGLISH, Texts, fill},
+    words,
+};
+use crate::{
+    ledger::{accounts::Account, idempotency::Once},
+    web::{
+        App,
+        disconnect::{Wish, refused},
+        problem::Problem,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "disconnect.html")]
+struct Page {
+    shell: Shell,
+    sure: String,
+    name: String,
+    network: String,
+    external_id: String,
+    stays: Option<String>,
+}
+
+/// What the page sends.
+#[derive(Deserialize)]
+pub struct Sure {
+    #[serde(default)]
+    token: String,
+}
+
+/// The page that asks once more.
+pub async fn page(
+    State(app): State<Arc<App>>,
+    seat: Seat<Admin>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let account = known(&app, &seat, &id).await?;
+    if account.parted.is_some() {
+        return Ok(Redirect::to("/accounts").into_response());
+    }
+    let ahead = app.house.ledger.breaks(&[(account.id, app.house.clock.now())], 1).await?;
+    let total = ahead.get(&account.id).map_or(0, |breaks| breaks.total);
+    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    let t = &ENGLISH;
+    render(&Page {
+        shell: Shell::seated(
+            &app,
+            &headers,
+            &seat,
+            "accounts",
+            &format!("/accounts/{}/disconnect", account.id),
+        ),
+        sure: fill(t.disconnect_sure, &[&account.name]),
+        network: words::network(&app, &account.platform).to_owned(),
+        name: account.name,
+        external_id: account.external_id,
+        stays: (total > 0).then(|| Texts::count(total, t.disconnect_stays_one, t.disconnect_stays_many)),
+    })
+}
+
+/// Takes the wish. Pressed twice it is one.
+pub async fn submit(
+    State(app): State<Arc<App>>,
+    seat: Seat<Admin>,
+    Path(id): Path<String>,
+    Form(form): Form<Sure>,
+) -> Result<Response, Problem> {
+    seat.check(&form.token)?;
+    let account_id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;
+    let wish = Wish { workspace_id: seat.member.workspace_id, account_id, who: seat.who };
+    match app.disconnect(wish, None).await? {
+        Once::Done(Err(why)) => Err(refused(why)),
+        Once::Done(Ok(_)) | Once::Before(_) | Once::KeyReused => {
+            Ok(Redirect::to("/accounts").into_response())
+        }
+    }
+}
+
+async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
+    let missing = || Problem::not_found("account");
+    let id = Uuid::try_parse(id).map_err(|_| missing())?;
+    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, accounts::MOST).await?;
+    accounts.into_iter().find(|account| account.id == id).ok_or_else(missing)
+}

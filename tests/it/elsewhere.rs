@@ -1,0 +1,175 @@
+//! Signing in with Google, which the sandbox plays.
+
+use std::collections::BTreeMap;
+
+use url::Url;
+
+use crate::harness::{Process, System, eventually};
+
+/// A browser that follows nothing by itself.
+struct Walker {
+    http: reqwest::Client,
+    cookies: BTreeMap<String, String>,
+}
+
+struct Page {
+    status: u16,
+    location: String,
+    text: String,
+}
+
+impl Walker {
+    fn fresh() -> Self {
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        Self { http: http.build().unwrap(), cookies: BTreeMap::new() }
+    }
+
+    async fn send(&mut self, request: reqwest::RequestBuilder) -> Page {
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let answer =
+            request.header("cookie", cookies.join("; ")).header("accept", "text/html").send().await.unwrap();
+        for set in answer.headers().get_all("set-cookie") {
+            let pair = set.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        let location = answer.headers().get("location").map(|it| it.to_str().unwrap().to_owned());
+        let (status, location) = (answer.status().as_u16(), location.unwrap_or_default());
+        Page { status, location, text: answer.text().await.unwrap() }
+    }
+
+    async fn get(&mut self, url: &str) -> Page {
+        let request = self.http.get(url);
+        self.send(request).await
+    }
+
+    /// Goes to the provider, says who it is there, and gives the address that it is sent back to.
+    async fn way_back(&mut self, system: &System, who: &[(&str, &str)]) -> String {
+        let out = self.get(&system.url("/sign-in/google?next=%2Faccounts")).await;
+        assert_eq!(out.status, 303, "{}", out.text);
+        let asked = Url::parse(&out.location).unwrap();
+        let mut fields: Vec<(String, String)> = asked.query_pairs().into_owned().collect();
+        fields.extend(who.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut provider = asked.clone();
+        provider.set_query(None);
+        let form = Self::fresh().http.post(provider).form(&fields).send().await.unwrap();
+        assert_eq!(form.status(), 303, "{}", form.text().await.unwrap());
+        form.headers()["location"].to_str().unwrap().to_owned()
+    }
+
+    async fn sign_in(&mut self, system: &System, who: &[(&str, &str)]) -> Page {
+        let back = self.way_back(system, who).await;
+        self.get(&back).await
+    }
+}
+
+const DANA: [(&str, &str); 3] = [("email", "Staff@Example.com"), ("verified", "on"), ("hd", "example.com")];
+
+fn but<'a>(of: &[(&'a str, &'a str)], name: &str, value: &'a str) -> Vec<(&'a str, &'a str)> {
+    of.iter().map(|(own, is)| (*own, if *own == name { value } else { *is })).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_known_signs_in_with_google_and_stays_who_they_are() {
+    // P-A3
+    let system = System::start().await;
+    let mut dana = Walker::fresh();
+    assert!(dana.get(&system.url("/sign-in")).await.text.contains("/sign-in/google"));
+    let back = dana.way_back(&system, &DANA).await;
+    let before = dana.cookies["s"].clone();
+    let signed = dana.get(&back).await;
+    assert_eq!((signed.status, signed.location.as_str()), (303, "/accounts"), "{}", signed.text);
+    assert_ne!(dana.cookies["s"], before, "another session than the one that was left");
+    assert!(dana.get(&system.url("/posts")).await.text.contains("Dana Levi"));
+    let again = dana.get(&back).await;
+    assert_eq!(again.status, 403, "it holds once");
+
+    // the account is known by its own name from now on, whatever its address
+    let sub =
+        "SELECT count(*) FROM person_identity WHERE subject = encode(sha256('Staff@Example.com'), 'hex')";
+    assert_eq!(system.database.count(sub).await, 1);
+    let other = Walker::fresh().sign_in(&system, &[&DANA[..], &[("sub", "somebody-else")]].concat()).await;
+    assert_eq!(other.status, 403);
+    assert!(other.text.contains("signs in with another account"), "{}", other.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_invited_or_not_of_the_organisation_or_not_verified_stays_out() {
+    let system = System::start().await;
+    for (who, said) in [
+        (but(&DANA, "email", "who@example.com"), "Nobody here has the address who@example.com"),
+        (but(&DANA, "hd", "elsewhere.com"), "not of the organisation"),
+        (but(&DANA, "hd", ""), "not of the organisation"),
+        (but(&DANA, "verified", ""), "has not verified"),
+    ] {
+        let answer = Walker::fresh().sign_in(&system, &who).await;
+        assert_eq!(answer.status, 403, "{who:?}");
+        assert!(answer.text.contains(said), "{who:?}: {}", answer.text);
+    }
+    assert_eq!(system.database.count("SELECT count(*) FROM person_identity").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_was_not_made_for_this_sign_in_opens_nothing() {
+    let system = System::start().await;
+    for lie in ["nonce", "audience", "issuer", "expired", "signature"] {
+        let answer = Walker::fresh().sign_in(&system, &[&DANA[..], &[("lie", lie)]].concat()).await;
+        assert_eq!(answer.status, 403, "{lie}: {}", answer.text);
+    }
+    // a way back that another browser began
+    let back = Walker::fresh().way_back(&system, &DANA).await;
+    assert_eq!(Walker::fresh().get(&back).await.status, 403, "nothing was begun there");
+    let mut other = Walker::fresh();
+    other.get(&system.url("/sign-in/google")).await;
+    assert_eq!(other.get(&back).await.status, 403, "something else was begun there");
+    // a code that was taken from another way back
+    let mut dana = Walker::fresh();
+    let mut own = Url::parse(&dana.way_back(&system, &DANA).await).unwrap();
+    let code = |url: &str| {
+        Url::parse(url).unwrap().query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
+    };
+    let state = own.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    let stolen = code(&Walker::fresh().way_back(&system, &DANA).await);
+    own.query_pairs_mut().clear().append_pair("code", &stolen).append_pair("state", &state);
+    assert_eq!(dana.get(own.as_str()).await.status, 403, "its verifier is another");
+    let sessions = "SELECT count(*) FROM session WHERE person_id IS NOT NULL";
+    assert_eq!(system.database.count(sessions).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_invited_joins_with_google_and_needs_no_password() {
+    let system = System::start().await;
+    let invited = "WITH invited AS (
+                       INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, expires_at)
+                       SELECT gen_random_uuid(), id, 'new@example.com', 'N', 'N', 'author', '\\x00', ledger_now() + interval '1 day'
+                       FROM workspace RETURNING id)
+                   SELECT count(*) FROM invited";
+    assert_eq!(system.database.count(invited).await, 1);
+    let who = [&but(&DANA, "email", "new@example.com")[..], &[("given_name", "Noa"), ("family_name", "Bar")]]
+        .concat();
+    let mut noa = Walker::fresh();
+    let signed = noa.sign_in(&system, &who).await;
+    assert_eq!(signed.status, 303, "{}", signed.text);
+    assert!(noa.get(&system.url("/posts")).await.text.contains("Noa Bar"));
+    assert_eq!(noa.get(&system.url("/people")).await.status, 403, "as no more than they were invited as");
+    assert_eq!(system.database.count("SELECT count(*) FROM invitation").await, 0);
+    let password = "SELECT count(*) FROM person WHERE email = 'new@example.com' AND password_hash IS NULL";
+    assert_eq!(system.database.count(password).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_leads_elsewhere_is_not_followed() {
+    let mut system = System::start().await;
+    let moved = system.environment["GOOGLE_ISSUER_URL"].replace("/oidc", "/oidc-moved");
+    system.environment.insert("GOOGLE_ISSUER_URL".into(), moved);
+    let web: Option<Process> = system.web.take();
+    web.unwrap().kill9().await;
+    system.start_web().await;
+    let answer = eventually("an answer", || async {
+        let page = Walker::fresh().get(&system.url("/sign-in/google")).await;
+        if page.status == 429 { Err(page.text) } else { Ok(page) }
+    })
+    .await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+}
