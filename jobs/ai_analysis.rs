@@ -15,7 +15,7 @@ use crate::{
         Cuts, End, Film, Kind, Material, Outcome, Part,
         asking::{Answered, Asking, Errand, Step},
         caption::{self, Unusable},
-        prompts,
+        prompts, results,
         review::{self, Said, Shot},
         words::{Anonymous, Authored, PlatformData},
     },
@@ -81,6 +81,7 @@ impl Asking<'_> {
         match self.analysis.kind {
             Kind::Caption => self.caption().await,
             Kind::VideoReview => self.review().await,
+            Kind::Results => self.results().await,
         }
     }
 
@@ -215,6 +216,46 @@ impl Asking<'_> {
             return Err(Failure::new(Class::Permanent, "no_media", why));
         }
         Ok((Film { shots, sound: None }, None))
+    }
+
+    /// Puts in words what was counted, where the workspace lets that go.
+    async fn results(&self) -> Result<Step, JobError> {
+        let analysis = self.analysis;
+        let Some(figures) = analysis.figures.let_out(&analysis.policy) else {
+            let why = "this workspace lets nothing that networks have counted go to a provider of AI";
+            return Ok(Step::ended(Outcome::Withheld, "numbers_off", why));
+        };
+        if figures.is_empty() {
+            return Ok(Step::ended(Outcome::Failed, "no_figures", "nothing has been counted of it yet"));
+        }
+        let title = |name: &'static str| self.desk.networks.platform(name).map_or(name, |it| it.title);
+        let figures: Vec<_> = figures
+            .iter()
+            .take(results::MOST_FIGURES)
+            .map(|figure| (*figure, title(figure.metric.platform)))
+            .collect();
+        let words = match self.words(&Authored::default()) {
+            Ok(words) => words,
+            Err(found) => return Ok(withheld(found)),
+        };
+        let about = if analysis.month.is_some() { "month" } else { "post" };
+        let wanted = results::Wanted { language: analysis.language, about, words: &words, figures: &figures };
+        let told = figures.iter().enumerate().map(|(n, (figure, _))| figure.told(&results::id(n)));
+        let told: Vec<Value> = told.collect();
+        let read = |answer: &str| -> Result<Value, Unusable> {
+            let found = wanted.read(answer)?;
+            Ok(json!({
+                "statements": found.statements,
+                "advice": found.advice,
+                "left_out": found.left_out,
+                "figures": told,
+                "month": analysis.month,
+            }))
+        };
+        match self.ask(&Errand::Question(&wanted.question()), &read).await? {
+            Ok(Answered { result, cached }) => self.done(prompts::RESULTS.id, result, cached),
+            Err(step) => Ok(step),
+        }
     }
 
     /// What the provider's rules say of each picture: only those that they say something of.

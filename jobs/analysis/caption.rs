@@ -192,7 +192,7 @@ fn hashtag(tag: &str) -> Option<String> {
 }
 
 /// Whether there is something in it that is not seen and may change how the rest is.
-fn is_unprintable(text: &str) -> bool {
+pub(super) fn is_unprintable(text: &str) -> bool {
     let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().any(|c| (c.is_control() && c != '\n') || turns(c))
 }

@@ -6,9 +6,11 @@
 
 pub mod asking;
 pub mod caption;
+pub mod figures;
 pub mod money;
 pub mod prompts;
 mod question;
+pub mod results;
 pub mod review;
 #[cfg(test)]
 mod trial;
@@ -17,7 +19,7 @@ pub mod words;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,6 +28,7 @@ use crate::{
     contract::{Failure, JobError},
     desk::File,
 };
+use figures::Figure;
 use money::{Micros, Tariff, Usage};
 use words::{Authored, FromNetwork};
 
@@ -39,17 +42,20 @@ pub enum Kind {
     Caption,
     /// A film, or pictures, looked at before they go out.
     VideoReview,
+    /// What a post, or a month of an account, has come to, in words.
+    Results,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[Self::Caption, Self::VideoReview];
+    pub const ALL: &'static [Self] = &[Self::Caption, Self::VideoReview, Self::Results];
 
     /// The API's and the ledger's word.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Caption => "caption",
             Self::VideoReview => "video_review",
+            Self::Results => "results",
         }
     }
 
@@ -116,6 +122,8 @@ pub struct Policy {
     pub enabled: bool,
     /// Whether files go there.
     pub media: bool,
+    /// Whether what networks have counted goes there. An agency's never does: it has promised so.
+    pub numbers: bool,
     /// What a month may cost: nothing is asked that could cost more.
     pub monthly: Micros,
 }
@@ -139,6 +147,10 @@ pub struct Analysis {
     pub brand: Authored,
     /// The files it is about, in order.
     pub media: Vec<Material>,
+    /// What was counted of what its results are asked of.
+    pub figures: FromNetwork<Vec<Figure>>,
+    /// The first day of the month that they are of; none: they are of a post.
+    pub month: Option<NaiveDate>,
     /// What the workspace lets be done.
     pub policy: Policy,
     /// What networks call the workspace's accounts: it is held back where it stands among somebody's words.

@@ -26,8 +26,15 @@ pub const VIDEO_REVIEW: Prompt = Prompt {
     sha256: "f82cb954ad60f069c0c771e9388090f0dcad236a368c58028b53b32b9b71cd3e",
 };
 
+/// Puts in words what was counted.
+pub const RESULTS: Prompt = Prompt {
+    id: "results.1",
+    text: include_str!("prompts/results.1.md"),
+    sha256: "0fe2663ff2a9061310c3c4e9cc37b3d87f0365afd5e40bd269cc2adfb278d6e2",
+};
+
 /// Every prompt.
-pub const PROMPTS: &[&Prompt] = &[&CAPTION, &VIDEO_REVIEW];
+pub const PROMPTS: &[&Prompt] = &[&CAPTION, &VIDEO_REVIEW, &RESULTS];
 
 #[cfg(test)]
 mod tests {

@@ -148,7 +148,11 @@ impl Wanted<'_> {
     /// A text as people are shown it, if it can be.
     fn shown(&self, text: &str) -> Option<String> {
         let text = text.trim();
-        if text.is_empty() || points_anywhere(text) || text.chars().any(char::is_control) {
+        if text.is_empty()
+            || !self.language.wrote(text)
+            || points_anywhere(text)
+            || text.chars().any(char::is_control)
+        {
             return None;
         }
         Some(self.words.put_back(text).ok()?.chars().take(DETAIL_MOST).collect())
@@ -216,6 +220,7 @@ mod tests {
             finding(&Value::Null, "Say {{number_1}} aloud."),
             finding(&Value::Null, "Say {{number_2}} aloud."),
             finding(&Value::Null, "See https://evil.example"),
+            finding(&Value::Null, "סרט קצר"),
         ];
         let review = read(&json!({ "summary": "A loaf.", "findings": findings })).expect("a review");
         let details: Vec<_> = review.findings.iter().map(|it| it.detail.as_str()).collect();

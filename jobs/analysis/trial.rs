@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,7 +16,9 @@ use uuid::Uuid;
 use super::{
     Analyses, Analysis, Analyst, Asked, Cut, Cuts, End, Film, Heard, Kind, Language, Material, Outcome, Part,
     Policy, Question, Reserved, Sent, Settled,
+    figures::{Figure, How},
     money::{Micros, Tariff, Usage},
+    prompts::PROMPTS,
     review::Shot,
     words::{Authored, FromNetwork},
 };
@@ -25,6 +27,7 @@ use crate::{
     contract::{Class, Done, Failure, Job, JobError},
     desk::{Clock, Desk, File, Limits, Media, Network, Networks, Vault},
     gate::Open,
+    metrics::catalogue::by_id,
     surface::{AccountPage, CaptionLimit, CaptionUnit, Platform, Rendition, Site},
 };
 
@@ -61,7 +64,7 @@ struct World {
 
 impl World {
     fn of(brief: &str, answers: Vec<Heard>) -> Self {
-        let policy = Policy { enabled: true, media: true, monthly: Micros(1_000_000) };
+        let policy = Policy { enabled: true, media: true, numbers: false, monthly: Micros(1_000_000) };
         let analysis = Analysis {
             id: Uuid::nil(),
             workspace_id: Uuid::nil(),
@@ -71,6 +74,8 @@ impl World {
             brief: Authored::by_a_person(brief),
             brand: Authored::default(),
             media: Vec::new(),
+            figures: FromNetwork::new(Vec::new()),
+            month: None,
             policy,
             names: vec![FromNetwork::new("Corner Bakery".into())],
             ids: vec![FromNetwork::new("104000000000001".into())],
@@ -430,4 +435,68 @@ async fn nothing_is_looked_at_where_no_file_may_leave_or_there_is_none() {
     let mut world = World::of("bread", Vec::new());
     world.analysis.kind = Kind::VideoReview;
     assert_eq!(world.end().await.failure.map(|it| it.code), Some("no_media".into()));
+}
+
+#[tokio::test]
+async fn what_was_counted_is_put_in_words_only_where_the_workspace_lets_it_leave() {
+    // P-I3
+    let said = json!({ "advice": [], "statements": [
+        { "figure": "f1", "change": "rose", "text": "Views rose by {{f1_change}} to {{f1}}." }] });
+    let mut world = World::of("", vec![Heard::Answer(said.to_string(), USAGE)]);
+    (world.analysis.kind, world.analysis.figures) = (Kind::Results, FromNetwork::new(vec![views()]));
+    world.analysis.month = NaiveDate::from_ymd_opt(2026, 10, 1);
+    let end = world.end().await;
+    assert_eq!((end.outcome, end.failure.map(|it| it.code)), (Outcome::Withheld, Some("numbers_off".into())));
+    assert!(world.kept().asked.is_empty());
+    world.analysis.policy.numbers = true;
+    world.kept().ended = None;
+    let end = world.end().await;
+    let result = end.result.expect("a result");
+    assert_eq!(result["statements"][0]["text"], "Views rose by 23% to 123.");
+    assert_eq!((&result["figures"][0]["value"], &result["month"]), (&json!(123), &json!("2026-10-01")));
+    assert_eq!((end.outcome, end.prompt), (Outcome::Done, Some("results.1")));
+    // of what was never counted nothing is asked
+    let mut world = World::of("", Vec::new());
+    (world.analysis.kind, world.analysis.policy.numbers) = (Kind::Results, true);
+    assert_eq!(world.end().await.failure.map(|it| it.code), Some("no_figures".into()));
+}
+
+fn views() -> Figure {
+    Figure { metric: by_id(20).expect("a metric"), how: How::Sum, value: 123, before: Some(100) }
+}
+
+#[tokio::test]
+async fn every_prompt_has_an_answer_on_record_and_what_holds_of_it_is_kept() {
+    for prompt in PROMPTS {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("analysis/recorded/{}.json", prompt.id));
+        let recorded = std::fs::read_to_string(path).expect("an answer on record");
+        let recorded: Value = serde_json::from_str(&recorded).expect("JSON");
+        let answer = Heard::Answer(recorded["answer"].to_string(), USAGE);
+        let kind = prompt.id.split('.').next().and_then(Kind::parse).expect("a kind");
+        let plain = |text: &Value| Heard::Answer(text.to_string(), Usage::default());
+        let (clear, silent) = (json!({ "categories": [] }), json!({ "said": [] }));
+        let mut answers = match kind {
+            Kind::VideoReview => vec![plain(&clear), plain(&clear), plain(&silent)],
+            Kind::Caption | Kind::Results => Vec::new(),
+        };
+        answers.push(answer);
+        let mut world = World::of(recorded["brief"].as_str().expect("a brief"), answers);
+        world.analysis.kind = kind;
+        match kind {
+            Kind::VideoReview => world.analysis.media = vec![file("film", "video/mp4")],
+            Kind::Results => world.analysis.figures = FromNetwork::new(vec![views()]),
+            Kind::Caption => {}
+        }
+        world.analysis.policy.numbers = kind == Kind::Results;
+        let result = world.end().await.result.unwrap_or_else(|| panic!("nothing holds of {}", prompt.id));
+        for (place, expected) in recorded["holds"].as_object().expect("what holds") {
+            assert_eq!(
+                result.pointer(place).unwrap_or(&Value::Null),
+                expected,
+                "{} {place}: {result}",
+                prompt.id
+            );
+        }
+    }
 }

@@ -7,6 +7,8 @@
 
 use std::{fmt, ops::Range};
 
+use super::Policy;
+
 /// Words that somebody of the workspace wrote for this purpose: a brief, a profile of the brand.
 ///
 /// Whoever makes one vouches for it. It is done in one place, where the row of what was typed is read.
@@ -59,6 +61,13 @@ impl<T> FromNetwork<T> {
     /// Marks something as a network's.
     pub const fn new(it: T) -> Self {
         Self(it)
+    }
+}
+
+impl<T> FromNetwork<T> {
+    /// It, where the workspace says itself that such things may leave. There is no other way out.
+    pub(crate) fn let_out(&self, policy: &Policy) -> Option<&T> {
+        policy.numbers.then_some(&self.0)
     }
 }
 
@@ -207,12 +216,13 @@ impl Anonymous {
         let mut out = String::with_capacity(text.len());
         let mut words = text.split_inclusive(char::is_whitespace).peekable();
         while let Some(word) = words.next() {
-            let mut run = word.to_owned();
+            let (mut run, mut last) = (word.to_owned(), word);
             // a telephone number may have spaces in it
-            while is_part_of_number(run.trim_end())
-                && words.peek().is_some_and(|next| is_part_of_number(next.trim_end()))
+            while is_part_of_number(last.trim_end())
+                && let Some(next) = words.next_if(|next| is_part_of_number(without_mark(next)))
             {
-                run.push_str(words.next().unwrap_or_default());
+                run.push_str(next);
+                last = next;
             }
             out.push_str(&self.without_pointer(&run));
         }
@@ -239,8 +249,9 @@ const DIGITS: usize = 7;
 
 /// Whether there is anything in a text that points somewhere.
 pub(super) fn points_anywhere(text: &str) -> bool {
-    let core = |word: &str| points_to(word.trim_start_matches(BEFORE).trim_end_matches(AFTER)).is_some();
-    text.split_whitespace().any(core)
+    let mut it = Anonymous { texts: Vec::new(), held: Vec::new() };
+    it.without_pointers(text);
+    it.held() > 0
 }
 
 /// What kind of pointer a word is, if it is one.
@@ -276,6 +287,11 @@ fn is_host(word: &str) -> bool {
         && last.chars().all(|c| c.is_ascii_alphabetic())
 }
 
+/// A word without the space behind it, and what ends a sentence.
+fn without_mark(word: &str) -> &str {
+    word.trim_end().trim_end_matches(AFTER)
+}
+
 /// Whether it is digits with what stands between those of a telephone number.
 fn is_part_of_number(word: &str) -> bool {
     word.chars().any(|c| c.is_ascii_digit())
@@ -294,6 +310,7 @@ fn is_date(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::{figures::Figure, money::Micros};
 
     /// Does not compile where a type has one of these ways out of it.
     macro_rules! no_way_out {
@@ -316,6 +333,12 @@ mod tests {
         std::borrow::Borrow<str>, std::borrow::Borrow<Authored>,
     );
 
+    no_way_out!(
+        FromNetwork<Vec<Figure>>:
+        fmt::Display, AsRef<[Figure]>, std::ops::Deref, IntoIterator, Into<Vec<Figure>>, Into<Authored>, Into<Anonymous>,
+        serde::Serialize, std::borrow::Borrow<[Figure]>,
+    );
+
     fn of(text: &str) -> Anonymous {
         Anonymous::of(&[("brief", &Authored::by_a_person(text))], &[], &[]).expect("nothing is refused")
     }
@@ -331,6 +354,8 @@ mod tests {
         assert_eq!(sent("See https://x.example/a?b=1 (or www.x.example)"), "See {{link_1}} (or {{link_2}})");
         assert_eq!(sent("bakery.co.il/menu"), "{{link_1}}");
         assert_eq!(sent("Thanks @dana_l!"), "Thanks {{account_1}}!");
+        assert_eq!(sent("Call 03 123 45 67, or come"), "Call {{number_1}}, or come");
+        assert!(points_anywhere("Call 03 123 45 67.") && !points_anywhere("from 5 to 7, {{number_1}}."));
         assert_eq!(sent("התקשרו ל 0521234567 עכשיו"), "התקשרו ל {{number_1}} עכשיו");
     }
 
@@ -386,6 +411,15 @@ mod tests {
         let brand = Authored::default();
         let refused = Anonymous::of(&[("brand", &brand), ("brief", &brief)], &[], &ids);
         assert_eq!(refused, Err(PlatformData("brief")));
+    }
+
+    #[test]
+    fn what_was_counted_comes_out_only_where_the_workspace_says_so() {
+        // P-I3
+        let policy = |numbers| Policy { enabled: true, media: true, numbers, monthly: Micros(1) };
+        let counted = FromNetwork::new(vec![12_345]);
+        assert_eq!(counted.let_out(&policy(false)), None);
+        assert_eq!(counted.let_out(&policy(true)), Some(&vec![12_345]));
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(super) struct Analyses {
     /// Whether its pictures go along.
     #[arg(long, value_name = "on|off|default", value_parser = switch)]
     media: Option<Switch>,
+    /// Whether what networks have counted goes there, to be put in words. An agency leaves it off.
+    #[arg(long, value_name = "on|off|default", value_parser = switch)]
+    numbers: Option<Switch>,
     /// What a calendar month may cost, in dollars; or default.
     #[arg(long, value_name = "DOLLARS|default", value_parser = budget)]
     budget: Option<Budget>,
@@ -84,14 +87,19 @@ impl Analyses {
         let forecast = forecast(spent, now);
         if self.json {
             let told = serde_json::json!({
-                "enabled": policy.enabled, "media": policy.media, "brand": decided.brand,
+                "enabled": policy.enabled, "media": policy.media, "numbers": policy.numbers, "brand": decided.brand,
                 "monthly_micros": policy.monthly, "spent_micros": spent, "forecast_micros": forecast,
             });
             println!("{told}");
             return Ok(());
         }
         let word = |on: bool| if on { "on" } else { "off" };
-        println!("asked {}, media {}", word(policy.enabled), word(policy.media));
+        println!(
+            "asked {}, media {}, numbers {}",
+            word(policy.enabled),
+            word(policy.media),
+            word(policy.numbers)
+        );
         println!("this month {spent} of {}, {forecast} at its end if it goes on like this", policy.monthly);
         if !decided.brand.is_empty() {
             println!("brand: {}", decided.brand);
@@ -103,6 +111,7 @@ impl Analyses {
         Decided {
             enabled: self.asked.map_or(before.enabled, |it| it.0),
             media: self.media.map_or(before.media, |it| it.0),
+            numbers: self.numbers.map_or(before.numbers, |it| it.0),
             monthly: self.budget.map_or(before.monthly, |it| it.0),
             brand: self.brand.clone().unwrap_or_else(|| before.brand.clone()),
         }

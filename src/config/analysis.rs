@@ -20,6 +20,8 @@ pub struct Analysis {
     pub enabled: bool,
     /// Whether its pictures go along.
     pub media: bool,
+    /// Whether what networks have counted goes there.
+    pub numbers: bool,
     /// What a month may cost, in dollars.
     pub monthly_budget: f64,
     /// Dollars for a million tokens that go there.
@@ -36,7 +38,7 @@ impl Analysis {
     /// What a workspace that has decided nothing lets be done.
     pub fn policy(&self) -> Policy {
         let monthly = Micros(i64::try_from(whole(self.monthly_budget * 1_000_000.0)).unwrap_or(i64::MAX));
-        Policy { enabled: self.enabled, media: self.media, monthly }
+        Policy { enabled: self.enabled, media: self.media, numbers: self.numbers, monthly }
     }
 
     /// What the model takes.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use jobs::{
     ai_analysis::AiAnalysis,
     analysis::{Kind, Language, Policy, Sent, money::Micros},
@@ -34,8 +34,35 @@ pub struct NewAnalysis {
     pub brief: String,
     /// The files, in order.
     pub media_ids: Vec<Uuid>,
+    /// Whose results are asked for; none: it is of no results.
+    pub results: Option<Of>,
     /// The person or the key that asks.
     pub created_by: Uuid,
+}
+
+/// Whose results are put in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// A post's, so far.
+    Post(Uuid),
+    /// An account's, in the month that begins on this day.
+    Month(Uuid, NaiveDate),
+}
+
+impl Of {
+    fn post(self) -> Option<Uuid> {
+        match self {
+            Self::Post(id) => Some(id),
+            Self::Month(..) => None,
+        }
+    }
+
+    fn month(self) -> Option<(Uuid, NaiveDate)> {
+        match self {
+            Self::Post(_) => None,
+            Self::Month(account, first) => Some((account, first)),
+        }
+    }
 }
 
 /// Why one is not taken.
@@ -47,6 +74,10 @@ pub enum NotTaken {
     NoMedia(Uuid),
     /// It names no network, and the workspace has no account on any.
     NoNetwork,
+    /// The workspace has no such post.
+    NoPost,
+    /// The workspace has no such account.
+    NoAccount,
 }
 
 /// An analysis as people see it.
@@ -66,6 +97,12 @@ pub struct AnalysisRow {
     pub brief: String,
     /// The files, in order.
     pub media_ids: Vec<Uuid>,
+    /// The post whose results it puts in words.
+    pub post_id: Option<Uuid>,
+    /// The account whose results it puts in words…
+    pub account_id: Option<Uuid>,
+    /// …in the month that begins on this day.
+    pub month: Option<NaiveDate>,
     /// What it was asked with.
     pub prompt: Option<String>,
     /// Who was asked.
@@ -110,6 +147,8 @@ pub struct Decided {
     pub enabled: Option<bool>,
     /// Whether files go along.
     pub media: Option<bool>,
+    /// Whether what networks have counted goes there.
+    pub numbers: Option<bool>,
     /// What a month may cost.
     pub monthly: Option<Micros>,
     /// How it wants to sound.
@@ -122,6 +161,7 @@ impl Decided {
         Policy {
             enabled: self.enabled.unwrap_or(defaults.enabled),
             media: self.media.unwrap_or(defaults.media),
+            numbers: self.numbers.unwrap_or(defaults.numbers),
             monthly: self.monthly.unwrap_or(defaults.monthly),
         }
     }
@@ -177,15 +217,17 @@ impl Ledger {
         decided: &Decided,
     ) -> Result<(), LedgerError> {
         sqlx::query!(
-            "INSERT INTO analysis_policy (workspace_id, enabled, media, monthly_micros, brand) VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO analysis_policy (workspace_id, enabled, media, monthly_micros, brand, numbers)
+             VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (workspace_id) DO UPDATE
              SET enabled = excluded.enabled, media = excluded.media, monthly_micros = excluded.monthly_micros,
-                 brand = excluded.brand",
+                 brand = excluded.brand, numbers = excluded.numbers",
             workspace_id,
             decided.enabled,
             decided.media,
             decided.monthly.map(|monthly| monthly.0),
             decided.brand,
+            decided.numbers,
         )
         .execute(&self.pool)
         .await?;
@@ -236,10 +278,14 @@ async fn accept(
     if let Some(missing) = new.media_ids.iter().find(missing) {
         return Ok(Err(NotTaken::NoMedia(*missing)));
     }
-    let platforms = platforms(tx, workspace_id, &new.platforms).await?;
-    if platforms.is_empty() {
-        return Ok(Err(NotTaken::NoNetwork));
-    }
+    let platforms = match new.results {
+        Some(of) => of_results(tx, workspace_id, of).await?,
+        None => platforms(tx, workspace_id, &new.platforms).await?,
+    };
+    let platforms = match platforms {
+        Ok(platforms) => platforms,
+        Err(why) => return Ok(Err(why)),
+    };
     let (id, job_id) = (Uuid::now_v7(), Uuid::now_v7());
     insert(tx, workspace_id, id, &platforms, new).await?;
     let run_at = add_job(tx, workspace_id, job_id, id).await?;
@@ -253,15 +299,45 @@ async fn platforms(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     named: &[String],
-) -> Result<Vec<String>, LedgerError> {
+) -> Result<Result<Vec<String>, NotTaken>, LedgerError> {
     if !named.is_empty() {
-        return Ok(named.to_vec());
+        return Ok(Ok(named.to_vec()));
     }
     let on = sqlx::query_scalar!(
         "SELECT DISTINCT platform FROM account WHERE workspace_id = $1 AND state NOT IN ('frozen', 'erased') ORDER BY 1",
         workspace_id,
     );
-    Ok(on.fetch_all(tx).await?)
+    let on = on.fetch_all(tx).await?;
+    Ok(if on.is_empty() { Err(NotTaken::NoNetwork) } else { Ok(on) })
+}
+
+/// The networks whose numbers they are: what is known of them goes with the connections to those.
+async fn of_results(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    of: Of,
+) -> Result<Result<Vec<String>, NotTaken>, LedgerError> {
+    match of {
+        Of::Post(post) => {
+            let networks = sqlx::query_scalar!(
+                r#"SELECT array(SELECT DISTINCT a.platform FROM publication p JOIN account a ON a.id = p.account_id
+                                WHERE p.post_id = post.id ORDER BY 1) AS "networks!"
+                   FROM post WHERE id = $1 AND workspace_id = $2 FOR KEY SHARE"#,
+                post,
+                workspace_id,
+            );
+            Ok(networks.fetch_optional(tx).await?.ok_or(NotTaken::NoPost))
+        }
+        Of::Month(account, _) => {
+            let network = sqlx::query_scalar!(
+                "SELECT platform FROM account WHERE id = $1 AND workspace_id = $2 AND state NOT IN ('frozen', 'erased')
+                 FOR KEY SHARE",
+                account,
+                workspace_id,
+            );
+            Ok(network.fetch_optional(tx).await?.map(|network| vec![network]).ok_or(NotTaken::NoAccount))
+        }
+    }
 }
 
 async fn insert(
@@ -271,10 +347,11 @@ async fn insert(
     platforms: &[String],
     new: &NewAnalysis,
 ) -> Result<(), LedgerError> {
+    let month = new.results.and_then(Of::month);
     sqlx::query!(
         r#"WITH made AS (
-               INSERT INTO analysis (id, workspace_id, kind, language, platforms, brief, created_by)
-               VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id)
+               INSERT INTO analysis (id, workspace_id, kind, language, platforms, brief, created_by, post_id, account_id, month)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11) RETURNING id)
            INSERT INTO analysis_media (analysis_id, position, media_id)
            SELECT made.id, (x.n - 1)::smallint, x.media_id
            FROM made, unnest($8::uuid[]) WITH ORDINALITY AS x (media_id, n)"#,
@@ -286,6 +363,9 @@ async fn insert(
         new.brief,
         new.created_by,
         &new.media_ids,
+        new.results.and_then(Of::post),
+        month.map(|(account, _)| account),
+        month.map(|(_, first)| first),
     )
     .execute(tx)
     .await?;
@@ -313,13 +393,14 @@ async fn add_job(
 /// What the workspace has decided; nothing where there is no row.
 pub(super) async fn decided(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Decided, LedgerError> {
     let row = sqlx::query!(
-        "SELECT enabled, media, monthly_micros, brand FROM analysis_policy WHERE workspace_id = $1",
+        "SELECT enabled, media, numbers, monthly_micros, brand FROM analysis_policy WHERE workspace_id = $1",
         workspace_id,
     );
     let row = row.fetch_optional(tx).await?;
     Ok(row.map_or_else(Decided::default, |row| Decided {
         enabled: row.enabled,
         media: row.media,
+        numbers: row.numbers,
         monthly: row.monthly_micros.map(Micros),
         brand: row.brand,
     }))
@@ -332,7 +413,7 @@ async fn read(
 ) -> Result<Option<AnalysisRow>, LedgerError> {
     let row = sqlx::query!(
         r#"SELECT a.kind, a.state::text AS "state!", a.language, a.platforms, a.brief, a.prompt, a.model, a.cached,
-                  a.result, a.error, a.created_at, a.ended_at,
+                  a.result, a.error, a.created_at, a.ended_at, a.post_id, a.account_id, a.month,
                   array(SELECT m.media_id FROM analysis_media m
                         WHERE m.analysis_id = a.id ORDER BY m.position) AS "media_ids!"
            FROM analysis a WHERE a.workspace_id = $1 AND a.id = $2"#,
@@ -350,6 +431,9 @@ async fn read(
         platforms: row.platforms,
         brief: row.brief,
         media_ids: row.media_ids,
+        post_id: row.post_id,
+        account_id: row.account_id,
+        month: row.month,
         prompt: row.prompt,
         model: row.model,
         cached: row.cached,

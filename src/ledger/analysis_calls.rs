@@ -6,14 +6,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, NaiveDate};
 use jobs::{
     analysis::{
         Analyses, Analysis, Asked, End, Kind, Language, Material, Policy, Reserved, Sent, Settled,
+        figures::{self, Figure},
         money::Micros,
         words::{Authored, FromNetwork},
     },
     contract::JobError,
     desk::File,
+    metrics::series::columns,
 };
 use serde_json::json;
 use sqlx::PgTransaction;
@@ -128,7 +131,7 @@ impl ClaimedAnalyses<'_> {
     async fn open(&self, id: Uuid) -> Result<Option<Analysis>, LedgerError> {
         let mut connection = self.ledger.pool.acquire().await?;
         let row = sqlx::query!(
-            r#"SELECT a.workspace_id, a.kind, a.language, a.platforms, a.brief,
+            r#"SELECT a.workspace_id, a.kind, a.language, a.platforms, a.brief, a.post_id, a.account_id, a.month,
                       array(SELECT name FROM account WHERE workspace_id = a.workspace_id) AS "names!",
                       array(SELECT external_id FROM account WHERE workspace_id = a.workspace_id) AS "ids!",
                       -- of all that was ever published only what somebody has copied from there
@@ -142,6 +145,7 @@ impl ClaimedAnalyses<'_> {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let decided = analyses::decided(&mut connection, row.workspace_id).await?;
+        let month = row.account_id.zip(row.month);
         let media = sqlx::query!(
             "SELECT m.object_key, m.type AS content_type, m.bytes, m.width, m.duration_ms
              FROM analysis_media am JOIN media m ON m.id = am.media_id WHERE am.analysis_id = $1 ORDER BY am.position",
@@ -149,6 +153,9 @@ impl ClaimedAnalyses<'_> {
         )
         .fetch_all(&mut *connection)
         .await?;
+        // what is read besides takes a connection of its own
+        drop(connection);
+        let counted = self.counted(row.workspace_id, row.post_id, month).await?;
         let files = media.into_iter().map(|row| {
             let (bytes, width) = (row.bytes.unsigned_abs(), row.width.unsigned_abs());
             let file = File { key: row.object_key, content_type: row.content_type, bytes, width };
@@ -166,9 +173,38 @@ impl ClaimedAnalyses<'_> {
             policy: decided.over(self.defaults),
             brand: Authored::by_a_person(decided.brand),
             media: files.collect(),
+            figures: FromNetwork::new(counted),
+            month: row.month,
             names: row.names.into_iter().map(FromNetwork::new).collect(),
             ids: row.ids.into_iter().chain(row.published).map(FromNetwork::new).collect(),
         }))
+    }
+
+    /// What networks have counted of the post, or of the account in the month.
+    async fn counted(
+        &self,
+        workspace: Uuid,
+        post: Option<Uuid>,
+        month: Option<(Uuid, NaiveDate)>,
+    ) -> Result<Vec<Figure>, LedgerError> {
+        let mut found = Vec::new();
+        if let Some(post) = post {
+            let (from, to) = (DateTime::UNIX_EPOCH, self.ledger.now().await?);
+            let counted = self.ledger.counted_of_post(workspace, post).await?.unwrap_or_default();
+            for number in counted.iter().filter_map(|it| it.number) {
+                let rows = self.ledger.snapshots(number, from, to).await?;
+                found.extend(figures::of_post(&columns(&rows).0));
+            }
+        }
+        if let Some((account, first)) = month
+            && let Some((from, to)) = figures::span(first)
+            && let Some(counted) = self.ledger.counted_of_account(workspace, account).await?
+            && let Some(number) = counted.number
+        {
+            let rows = self.ledger.snapshots(number, from, to).await?;
+            found.extend(figures::of_month(&columns(&rows).0, first));
+        }
+        Ok(found)
     }
 
     /// Begins a transaction that the claim holds through.

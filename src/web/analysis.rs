@@ -1,5 +1,6 @@
 //! A wish for help in writing, read at the door.
 
+use chrono::NaiveDate;
 use jobs::analysis::{Kind, Language};
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use super::{
     finding::{Finding, Findings},
     text,
 };
-use crate::ledger::analyses::{NewAnalysis, NotTaken};
+use crate::ledger::analyses::{NewAnalysis, NotTaken, Of};
 
 /// The longest brief, in characters; the ledger's too.
 pub const BRIEF_MOST: usize = 5_000;
@@ -23,11 +24,12 @@ const MOST_PLATFORMS: usize = 20;
 pub fn wished(body: &Value, app: &App, created_by: Uuid) -> (NewAnalysis, Vec<Finding>) {
     let mut findings = Findings::default();
     let mut at = Fields::open("", body, &mut findings);
-    at.only(&["kind", "media_ids", "brief", "language", "platforms"]);
+    at.only(&["kind", "media_ids", "brief", "language", "platforms", "post_id", "account_id", "month"]);
     let (kind, language) = (at.text("kind"), at.text("language"));
     let brief = at.text("brief").unwrap_or_default();
     let media_ids = at.texts("media_ids", MOST_FILES, too_many_files);
     let platforms = at.texts("platforms", MOST_PLATFORMS, too_many_platforms);
+    let of = Named { post: at.text("post_id"), account: at.text("account_id"), month: at.text("month") };
     let mut found = findings.all();
     let kind = word(kind.as_deref(), "kind", Kind::parse, &mut found, Kind::ALL.iter().map(|it| it.word()));
     let language = word(
@@ -44,12 +46,97 @@ pub fn wished(body: &Value, app: &App, created_by: Uuid) -> (NewAnalysis, Vec<Fi
     {
         found.push(Finding::new("media_ids", "required", "Say which film, or which pictures, to look at."));
     }
+    let results = match kind {
+        Some(Kind::Results) => {
+            for (field, given) in [("media_ids", media_ids.len()), ("platforms", platforms.len())] {
+                found.extend((given > 0).then(|| not_here(field)));
+            }
+            of.read(&mut found)
+        }
+        Some(Kind::Caption | Kind::VideoReview) => {
+            found.extend(of.fields().into_iter().flatten().map(not_here));
+            None
+        }
+        None => None,
+    };
     let media_ids = ids(&media_ids, &mut found);
     for (n, name) in platforms.iter().enumerate() {
         found.extend(platform_finding(app, &platforms[..n], n, name));
     }
     let (kind, language) = (kind.unwrap_or(Kind::Caption), language.unwrap_or(Language::English));
-    (NewAnalysis { kind, language, platforms, brief: brief.trim().to_owned(), media_ids, created_by }, found)
+    let brief = brief.trim().to_owned();
+    (NewAnalysis { kind, language, platforms, brief, media_ids, results, created_by }, found)
+}
+
+/// Whose results somebody names.
+struct Named {
+    post: Option<String>,
+    account: Option<String>,
+    month: Option<String>,
+}
+
+impl Named {
+    /// The fields that are there.
+    fn fields(&self) -> [Option<&'static str>; 3] {
+        [
+            self.post.as_ref().map(|_| "post_id"),
+            self.account.as_ref().map(|_| "account_id"),
+            self.month.as_ref().map(|_| "month"),
+        ]
+    }
+
+    fn read(&self, found: &mut Vec<Finding>) -> Option<Of> {
+        match (&self.post, &self.account, &self.month) {
+            (Some(post), None, None) => match Uuid::try_parse(post) {
+                Ok(id) => Some(Of::Post(id)),
+                Err(_) => {
+                    found.push(no_post());
+                    None
+                }
+            },
+            (None, Some(account), Some(first)) => {
+                let (id, first) = (Uuid::try_parse(account).ok(), month(first));
+                found.extend(id.is_none().then(no_account));
+                found.extend(
+                    first
+                        .is_none()
+                        .then(|| Finding::new("month", "month_unknown", "Say which month, as in 2026-10.")),
+                );
+                id.zip(first).map(|(id, first)| Of::Month(id, first))
+            }
+            _ => {
+                let detail = "Say of which post, or of which account and in which month.";
+                found.push(Finding::new("post_id", "required", detail));
+                None
+            }
+        }
+    }
+}
+
+/// The first day of a month that is written like 2026-10.
+pub fn month(text: &str) -> Option<NaiveDate> {
+    let plain = text.len() == 7 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let first = plain.then(|| format!("{text}-01"))?.parse::<NaiveDate>().ok();
+    // before there were networks nothing was counted
+    first.filter(|first| *first >= FIRST)
+}
+
+/// No month before this one is told of.
+const FIRST: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
+    Some(first) => first,
+    None => NaiveDate::MIN,
+};
+
+fn not_here(field: &'static str) -> Finding {
+    Finding::new(field, "not_here", "An analysis of this kind has no such field: leave it out.")
+}
+
+fn no_post() -> Finding {
+    Finding::new("post_id", "post_unknown", "There is no such post: it may have been deleted.")
+}
+
+fn no_account() -> Finding {
+    Finding::new("account_id", "account_unknown", "There is no such account: it may have been disconnected.")
 }
 
 /// A word of a closed set, which has to be there.
@@ -71,9 +158,9 @@ fn word<T>(
     parsed
 }
 
-/// A film speaks for itself; words have to be about something.
+/// A film and figures speak for themselves; words have to be about something.
 fn brief_finding(brief: &str, kind: Option<Kind>) -> Option<Finding> {
-    let least = usize::from(kind != Some(Kind::VideoReview));
+    let least = usize::from(!matches!(kind, Some(Kind::VideoReview | Kind::Results)));
     let length = brief.trim().chars().count();
     (!(least..=BRIEF_MOST).contains(&length)).then(|| {
         let detail =
@@ -126,9 +213,24 @@ pub fn not_taken(why: &NotTaken, media_ids: &[Uuid]) -> Option<Finding> {
     match why {
         NotTaken::Off => None,
         NotTaken::NoMedia(id) => Some(no_media(media_ids.iter().position(|it| it == id).unwrap_or_default())),
+        NotTaken::NoPost => Some(no_post()),
+        NotTaken::NoAccount => Some(no_account()),
         NotTaken::NoNetwork => {
             let detail = "The workspace has no account on any network: say for which networks to write.";
             Some(Finding::new("platforms", "required", detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_written_in_one_way() {
+        assert_eq!(month("2026-10"), NaiveDate::from_ymd_opt(2026, 10, 1));
+        for wrong in ["2026-13", "2026-1", "26-10", "2026-10-01", "1999-12", "2026/10", "+026-10", ""] {
+            assert_eq!(month(wrong), None, "{wrong}");
         }
     }
 }

@@ -27,7 +27,7 @@ async fn system() -> System {
     system
 }
 
-async fn ask(system: &System, body: &Value) -> String {
+pub async fn ask(system: &System, body: &Value) -> String {
     let (status, asked) = system.api(Method::POST, "/api/v1/analyses", Some(body)).await;
     assert_eq!((status, &asked["state"]), (202, &json!("waiting")), "{asked}");
     asked["id"].as_str().unwrap().to_owned()
@@ -44,7 +44,7 @@ async fn read(system: &System, id: &str) -> Value {
 }
 
 /// Waits until it is over.
-async fn over(system: &System, id: &str) -> Value {
+pub async fn over(system: &System, id: &str) -> Value {
     eventually("the end of the analysis", || async {
         let read = read(system, id).await;
         let log = || system.workers.last().map(crate::harness::Process::log).unwrap_or_default();
@@ -53,14 +53,14 @@ async fn over(system: &System, id: &str) -> Value {
     .await
 }
 
-async fn done(system: &System, body: &Value) -> Value {
+pub async fn done(system: &System, body: &Value) -> Value {
     let read = over(system, &ask(system, body).await).await;
     assert_eq!(read["state"], "done", "{read}");
     read
 }
 
 /// What the stand-in was asked and has answered.
-async fn asked(system: &System) -> Vec<Value> {
+pub async fn asked(system: &System) -> Vec<Value> {
     system.control("openai").await["data"].as_array().unwrap().clone()
 }
 

@@ -49,6 +49,7 @@ mod preflight;
 mod queue;
 mod redrive;
 mod restore;
+mod results;
 mod schedules;
 mod security;
 mod support;

@@ -10,6 +10,7 @@ pub fn write(asked: &Asked) -> String {
         None => "I have read it.".to_owned(),
         Some((name, schema)) if name == "captions" => captions(asked, schema).to_string(),
         Some((name, _)) if name == "review" => review(asked).to_string(),
+        Some((name, _)) if name == "results" => results(asked).to_string(),
         Some((_, schema)) => filled(schema).to_string(),
     }
 }
@@ -59,6 +60,30 @@ fn review(asked: &Asked) -> Value {
         ));
     }
     json!({ "summary": words("סרט קצר", "A short film."), "findings": findings })
+}
+
+/// Of each figure what it is, and what became of it.
+fn results(asked: &Asked) -> Value {
+    let told: Value = serde_json::from_str(&asked.text).unwrap_or_default();
+    let hebrew = told["language"] == "Hebrew";
+    let figures: Value =
+        told["figures"].as_str().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    let statement = |figure: &Value| {
+        let of = |name: &str| figure["stand_ins"][name].as_str().unwrap_or_default();
+        let (metric, value) = (figure["metric"].as_str().unwrap_or_default().replace('_', " "), of("value"));
+        let text = match (figure["change"].as_str().unwrap_or_default(), hebrew) {
+            ("rose", false) => format!("The number of {metric} rose from {} to {value}.", of("before")),
+            ("fell", false) => format!("The number of {metric} fell from {} to {value}.", of("before")),
+            (_, false) => format!("The number of {metric} is {value}."),
+            ("rose", true) => format!("המספר של {metric} עלה ל־{value}."),
+            ("fell", true) => format!("המספר של {metric} ירד ל־{value}."),
+            (_, true) => format!("המספר של {metric} הוא {value}."),
+        };
+        json!({ "figure": figure["id"], "change": figure["change"], "text": text })
+    };
+    let statements: Vec<Value> = figures.as_array().into_iter().flatten().take(8).map(statement).collect();
+    let advice = if hebrew { "נסו לפרסם בבוקר." } else { "Try to publish in the morning." };
+    json!({ "statements": statements, "advice": [advice] })
 }
 
 fn caption(n: u64, hebrew: bool, brief: &str, most: usize) -> String {

@@ -74,7 +74,8 @@ async fn pictures_are_opened_and_kept_as_digests() {
     let net = Net::start().await;
     let image = |url: &str| {
         let mut body = wish();
-        body["input"][0]["content"][1] = json!({ "type": "input_image", "image_url": url, "detail": "low" });
+        let content = body["input"][0]["content"].as_array_mut().expect("parts");
+        content.push(json!({ "type": "input_image", "image_url": url, "detail": "low" }));
         body
     };
     for (url, expected) in [

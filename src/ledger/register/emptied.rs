@@ -436,7 +436,7 @@ pub const EMPTIED: &[Store] = &[
         why: "help in writing, for whoever asked for it; retention.analyses",
         personal: &[
             ("brief", "what somebody wrote it is about"),
-            ("result", "words that a model wrote"),
+            ("result", "words that a model wrote, and numbers about a post or an account"),
             ("error", "a model's words"),
             ("created_by", "who asked"),
         ],
@@ -450,6 +450,9 @@ pub const EMPTIED: &[Store] = &[
             "prompt",
             "model",
             "cached",
+            "post_id",
+            "account_id",
+            "month",
             "created_at",
             "ended_at",
         ],

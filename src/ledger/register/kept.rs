@@ -125,7 +125,7 @@ pub const KEPT: &[Store] = &[
         whose: Whose::Nobody,
         why: "what a workspace lets a provider of AI be asked; while there is the workspace",
         personal: &[],
-        plain: &["workspace_id", "enabled", "media", "monthly_micros", "brand"],
+        plain: &["workspace_id", "enabled", "media", "numbers", "monthly_micros", "brand"],
         purge: Purge::Stays("a workspace's, and how its brand is to sound"),
     },
     Store {

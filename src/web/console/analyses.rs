@@ -8,13 +8,17 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::Response,
 };
-use jobs::analysis::{Kind, Language, money::Micros};
+use jobs::analysis::{
+    Kind, Language,
+    money::{Micros, forecast},
+};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     Choice, Shell,
     form::Written,
+    numbers::named_label,
     render,
     seat::{Author, Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
@@ -23,7 +27,7 @@ use super::{
 use crate::{
     ledger::{
         LedgerError,
-        analyses::{AnalysisRow, NewAnalysis},
+        analyses::{AnalysisRow, NewAnalysis, Of},
         idempotency::Once,
     },
     web::{
@@ -49,11 +53,24 @@ struct Page {
     brief: String,
     networks: Vec<Network>,
     alt_texts: Vec<String>,
+    statements: Vec<String>,
+    advice: Vec<String>,
+    figures: Vec<Counted>,
     summary: Option<String>,
     findings: Vec<Found>,
     said: Vec<(String, String)>,
     about: String,
+    /// What the month costs.
+    month: Option<String>,
     sent: Vec<Sent>,
+}
+
+/// A figure that something was said of.
+struct Counted {
+    what: &'static str,
+    network: String,
+    value: String,
+    before: String,
 }
 
 /// The captions for one network.
@@ -90,8 +107,9 @@ pub async fn page(
     let row = app.house.ledger.analysis(seat.member.workspace_id, id).await?;
     let row = row.ok_or_else(|| Problem::not_found("analysis"))?;
     let waiting = row.state == "waiting";
-    let page =
-        Page::of(&app, Shell::seated(&app, &headers, &seat, "posts", &format!("/analyses/{id}")), &row);
+    let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/analyses/{id}"));
+    let month = cost_of_month(&app, seat.member.workspace_id).await?;
+    let page = Page { month, ..Page::of(&app, shell, &row) };
     let mut response = render(&page)?;
     if waiting {
         response.headers_mut().insert("refresh", HeaderValue::from_static(AGAIN));
@@ -105,15 +123,22 @@ impl Page {
         let result = row.result.as_ref().unwrap_or(&Value::Null);
         let list = |name: &str| result[name].as_array().map_or(&[][..], Vec::as_slice);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let of_review = row.kind == Kind::VideoReview.word();
         let said = list("transcript").iter().map(|it| (at(t, &it["from_ms"]), text(&it["text"])));
         Self {
-            title: if of_review { t.analysis_review } else { t.analysis_captions },
+            title: match Kind::parse(&row.kind) {
+                Some(Kind::VideoReview) => t.analysis_review,
+                Some(Kind::Results) => t.analysis_results,
+                Some(Kind::Caption) | None => t.analysis_captions,
+            },
             waiting: row.state == "waiting",
             failed: row.error.as_ref().map(|error| text(&error["message"])),
             brief: row.brief.clone(),
             networks: networks(app, list("variants")),
             alt_texts: list("alt_texts").iter().map(text).collect(),
+            statements: list("statements").iter().map(|it| text(&it["text"])).collect(),
+            advice: list("advice").iter().map(text).collect(),
+            figures: list("figures").iter().map(|it| counted(app, t, it)).collect(),
+            month: None,
             summary: result["summary"].as_str().map(str::to_owned),
             findings: findings(t, list("moderation"), list("findings")),
             said: said.collect(),
@@ -139,6 +164,25 @@ fn networks(app: &App, variants: &[Value]) -> Vec<Network> {
         }
     }
     networks.into_iter().map(|(_, network)| network).collect()
+}
+
+fn counted(app: &App, t: &Texts, figure: &Value) -> Counted {
+    let text = |name: &str| figure[name].as_str().unwrap_or_default();
+    Counted {
+        what: named_label(t, text("metric")),
+        network: words::network(app, text("platform")).to_owned(),
+        value: text("written").to_owned(),
+        before: figure["written_before"].as_str().unwrap_or(t.metrics_gap).to_owned(),
+    }
+}
+
+/// What the month has cost the workspace, may, and will.
+async fn cost_of_month(app: &App, workspace: Uuid) -> Result<Option<String>, Problem> {
+    let Some(defaults) = app.house.analyses else { return Ok(None) };
+    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
+    let (spent, now) = app.house.ledger.analysis_spent(workspace).await?;
+    let sums = [spent, policy.monthly, forecast(spent, now)].map(|sum| sum.to_string());
+    Ok(Some(fill(ENGLISH.analysis_month, &sums.each_ref().map(String::as_str))))
 }
 
 /// What the provider's rules say comes first, for it may keep a post from going out.
@@ -218,18 +262,23 @@ pub fn languages(chosen: &str) -> Vec<Choice> {
     Language::ALL.iter().map(choice).collect()
 }
 
-/// Asks for captions for what is written in the form so far. Where to look for them, or what is missing.
+/// Asks for captions for what is written in the form so far, or for a look at its files. Where to look for what comes of
+/// it, or what is missing.
 pub async fn ask(
     app: &Arc<App>,
     seat: &Seat<Author>,
     written: &Written,
+    kind: Kind,
 ) -> Result<Result<String, String>, Problem> {
     let t = &ENGLISH;
-    let Some(defaults) = app.house.analyses else { return Ok(Err(t.suggest_off.to_owned())) };
     let brief = written.caption.replace('\0', "").trim().to_owned();
     let length = brief.chars().count();
-    if !(1..=BRIEF_MOST).contains(&length) {
+    let least = usize::from(kind == Kind::Caption);
+    if !(least..=BRIEF_MOST).contains(&length) {
         return Ok(Err(t.suggest_brief.to_owned()));
+    }
+    if kind == Kind::VideoReview && written.media_ids.is_empty() {
+        return Ok(Err(t.review_files.to_owned()));
     }
     let workspace_id = seat.member.workspace_id;
     let accounts = app.house.ledger.accounts(workspace_id, None, super::compose::MOST_ACCOUNTS).await?;
@@ -242,7 +291,36 @@ pub async fn ask(
     let media_ids = written.media_ids.iter().filter_map(|id| id.parse().ok()).take(MOST_FILES).collect();
     let language = Language::parse(&written.language).unwrap_or(Language::English);
     let created_by = seat.member.person_id;
-    let new = NewAnalysis { kind: Kind::Caption, language, platforms, brief, media_ids, created_by };
+    let new = NewAnalysis { kind, language, platforms, brief, media_ids, results: None, created_by };
+    put(app, workspace_id, new).await
+}
+
+/// Asks for the results of a post, or of an account's month, in words.
+pub async fn ask_of(
+    app: &Arc<App>,
+    seat: &Seat<Author>,
+    of: Of,
+    language: Language,
+) -> Result<Result<String, String>, Problem> {
+    let new = NewAnalysis {
+        kind: Kind::Results,
+        language,
+        platforms: Vec::new(),
+        brief: String::new(),
+        media_ids: Vec::new(),
+        results: Some(of),
+        created_by: seat.member.person_id,
+    };
+    put(app, seat.member.workspace_id, new).await
+}
+
+async fn put(
+    app: &Arc<App>,
+    workspace_id: Uuid,
+    new: NewAnalysis,
+) -> Result<Result<String, String>, Problem> {
+    let t = &ENGLISH;
+    let Some(defaults) = app.house.analyses else { return Ok(Err(t.suggest_off.to_owned())) };
     let house = Arc::clone(app);
     // who hangs up now must not leave half of it
     let asking = tokio::spawn(async move {

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
+use jobs::analysis::Kind;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -221,12 +222,32 @@ pub async fn suggest(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let sheet = Sheet { app: &app, seat: &seat, headers: &headers };
-    let Sent { written, found, trouble } = read(&app, &seat, Form::open(&headers, request).await?).await?;
+    help(&app, &seat, &headers, request, Kind::Caption).await
+}
+
+/// Asks for a look at the files before they go out.
+pub async fn review(
+    State(app): State<Arc<App>>,
+    seat: Seat<Author>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    help(&app, &seat, &headers, request, Kind::VideoReview).await
+}
+
+async fn help(
+    app: &Arc<App>,
+    seat: &Seat<Author>,
+    headers: &HeaderMap,
+    request: Request,
+    kind: Kind,
+) -> Result<Response, Problem> {
+    let sheet = Sheet { app, seat, headers };
+    let Sent { written, found, trouble } = read(app, seat, Form::open(headers, request).await?).await?;
     if let Some(problem) = trouble {
         return sheet.again(written, found, problem).await;
     }
-    let (suggested, notice) = match analyses::ask(&app, &seat, &written).await? {
+    let (suggested, notice) = match analyses::ask(app, seat, &written, kind).await? {
         Ok(href) => (Some(href), None),
         Err(why) => (None, Some(why)),
     };

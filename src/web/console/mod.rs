@@ -15,6 +15,7 @@ mod elsewhere;
 mod fields;
 mod forgotten;
 mod form;
+mod in_words;
 mod invitation;
 mod keys;
 mod letters;
@@ -122,6 +123,8 @@ fn table() -> Routes {
         .post_files("/posts/new/arrange", compose::arrange)
         .get("/posts/new/suggest", compose::page)
         .post_files("/posts/new/suggest", compose::suggest)
+        .get("/posts/new/review", compose::page)
+        .post_files("/posts/new/review", compose::review)
         .get("/analyses/{id}", analyses::page)
         .get("/posts/{id}", post::page)
         .get("/posts/{id}/edit", change::page)
@@ -136,6 +139,7 @@ fn table() -> Routes {
         .get("/media/{id}/thumbnail", thumbnail::one)
         .get("/posts/{id}/metrics", numbers::of_a_post)
         .get("/posts/{id}/metrics/file", numbers::post_file)
+        .post("/posts/{id}/metrics/words", in_words::of_post)
         .get("/accounts", accounts::page)
         .get("/connect/{platform}", connect::begin)
         .get("/connect/{platform}/callback", connect::back)
@@ -145,6 +149,7 @@ fn table() -> Routes {
         .post("/accounts/{id}/disconnect", disconnect::submit)
         .get("/accounts/{id}/metrics", numbers::of_an_account)
         .get("/accounts/{id}/metrics/file", numbers::account_file)
+        .post("/accounts/{id}/metrics/words", in_words::of_account)
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)

@@ -40,7 +40,8 @@ use crate::{
 #[schema(as = NewAnalysis)]
 pub struct AnalysisBody {
     /// `caption`: words for a post. `video_review`: a film, or pictures, looked at before they go out; the brief may be
-    /// left empty then.
+    /// left empty then. `results`: what a post, or an account in a month, has come to, in words whose every figure is of what
+    /// was counted; only for a workspace that lets that go to the provider.
     #[schema(example = "caption")]
     pub kind: String,
     /// What it is about, in 1 to 5,000 characters. Web and mail addresses, telephone numbers and names of accounts in it
@@ -56,6 +57,13 @@ pub struct AnalysisBody {
     /// For which networks; left out: those that the workspace has accounts on.
     #[schema(example = json!(["instagram_business"]))]
     pub platforms: Option<Vec<String>>,
+    /// Of `results`: the post…
+    pub post_id: Option<String>,
+    /// …or the account…
+    pub account_id: Option<String>,
+    /// …and the month (UTC).
+    #[schema(example = "2026-10")]
+    pub month: Option<String>,
 }
 
 /// An analysis.
@@ -72,6 +80,10 @@ pub struct AnalysisShape {
     platforms: Vec<String>,
     brief: String,
     media_ids: Vec<Uuid>,
+    post_id: Option<Uuid>,
+    account_id: Option<Uuid>,
+    /// `2026-10`.
+    month: Option<String>,
     created_at: DateTime<Utc>,
     ended_at: Option<DateTime<Utc>>,
     /// What the model was told, by name and version.
@@ -82,7 +94,8 @@ pub struct AnalysisShape {
     /// Of captions: `variants`, each with `platform`, `caption`, `hashtags` and both together as `text`; `alt_texts`, one for
     /// each of `pictures`, which are places in `media_ids`; `left_out`, how many broke a rule. Of a review: `summary`;
     /// `findings`, each with `kind`, `severity`, `at_ms` and `detail`; `moderation`, which pictures the provider's rules say
-    /// something of; `transcript`; `frames`, the times of the pictures that were looked at.
+    /// something of; `transcript`; `frames`, the times of the pictures that were looked at. Of results: `statements`, each with
+    /// its `figure` and `text`; `advice`; `figures`, what they are made of; `left_out`, how many sentences did not hold.
     result: Option<Value>,
     /// `class`, `code` and `message`.
     error: Option<Value>,
@@ -122,6 +135,8 @@ pub struct BudgetShape {
     enabled: bool,
     /// Whether its pictures go along.
     media: bool,
+    /// Whether what networks have counted does.
+    numbers: bool,
     /// What the calendar month (UTC) may cost: nothing is asked that could pass it.
     monthly_usd: String,
     /// What it has cost so far, with what is set aside for what is under way.
@@ -140,6 +155,9 @@ impl From<&AnalysisRow> for AnalysisShape {
             platforms: row.platforms.clone(),
             brief: row.brief.clone(),
             media_ids: row.media_ids.clone(),
+            post_id: row.post_id,
+            account_id: row.account_id,
+            month: row.month.map(|first| first.format("%Y-%m").to_string()),
             created_at: row.created_at,
             ended_at: row.ended_at,
             prompt: row.prompt.clone(),
@@ -180,7 +198,7 @@ fn answer(row: &AnalysisRow) -> Answer {
     Answer { status: 202, body: serde_json::to_string(&AnalysisShape::from(row)).unwrap_or_default() }
 }
 
-/// Asks for captions, or for a look at a film. They are suggestions: nothing of them is ever published of itself.
+/// Asks for captions, for a look at a film, or for results in words. They are suggestions: nothing of them is ever published of itself.
 #[utoipa::path(
     post,
     path = "/api/v1/analyses",
@@ -277,6 +295,7 @@ pub async fn budget(
     Ok(Json(BudgetShape {
         enabled: policy.enabled,
         media: policy.media,
+        numbers: policy.numbers,
         monthly_usd: dollars(policy.monthly),
         spent_usd: dollars(spent),
         forecast_usd: dollars(forecast(spent, now)),
