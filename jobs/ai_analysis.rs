@@ -45,15 +45,15 @@ impl Job for AiAnalysis {
     const LIMIT: Duration = Duration::from_mins(10);
 
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
-        let analyses = desk.analyses()?;
+        let kept = desk.analyses()?;
         // it is over, or somebody has removed it
-        let Some(analysis) = analyses.look(self.analysis_id).await? else { return Ok(Done::nothing()) };
-        let at = Asking { desk, analyses, analysis: &analysis };
+        let Some(analysis) = kept.look(self.analysis_id).await? else { return Ok(Done::nothing()) };
+        let at = Asking { desk, analyses: kept, analysis: &analysis };
         let end = match at.carry_out().await? {
             Step::Ended(end) => end,
             Step::Wait(done) => return Ok(done),
         };
-        analyses.end(analysis.id, &end).await?;
+        kept.end(analysis.id, &end).await?;
         Ok(Done::Finished { output: json!({ "outcome": end.outcome.word() }), then: Vec::new() })
     }
 }

@@ -130,7 +130,7 @@ impl Wanted<'_> {
             return Err(Unusable(format!("there are {found} alternative texts for {wanted} pictures")));
         }
         let (all, mut variants) = (answer.variants.len(), Vec::<Variant>::new());
-        for answered in answer.variants {
+        for answered in &answer.variants {
             let Some(variant) = self.variant(answered) else { continue };
             let so_far = variants.iter().filter(|other| other.platform == variant.platform).count();
             let again =
@@ -147,7 +147,7 @@ impl Wanted<'_> {
         Ok(Suggestions { left_out: all - variants.len(), variants, alt_texts })
     }
 
-    fn variant(&self, answered: Answered) -> Option<Variant> {
+    fn variant(&self, answered: &Answered) -> Option<Variant> {
         let network = self.networks.iter().find(|network| network.name == answered.platform)?;
         let caption = answered.caption.trim();
         // an address that nobody wrote comes from nowhere good

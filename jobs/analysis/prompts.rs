@@ -47,8 +47,7 @@ mod tests {
     #[test]
     fn a_prompt_that_is_changed_is_another_version() {
         for prompt in PROMPTS {
-            let found: String =
-                Sha256::digest(prompt.text).iter().map(|byte| format!("{byte:02x}")).collect();
+            let found = hex::encode(Sha256::digest(prompt.text));
             assert_eq!(found, prompt.sha256, "{} was changed: make it a new version", prompt.id);
         }
     }

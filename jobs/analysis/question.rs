@@ -65,7 +65,7 @@ impl Part {
 
     /// What is kept of it.
     pub fn sent(&self) -> Sent {
-        let sha256 = Sha256::digest(self.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(Sha256::digest(self.bytes()));
         Sent { field: self.field.clone(), bytes: self.bytes().len(), sha256 }
     }
 }

@@ -87,13 +87,11 @@ impl Named {
 
     fn read(&self, found: &mut Vec<Finding>) -> Option<Of> {
         match (&self.post, &self.account, &self.month) {
-            (Some(post), None, None) => match Uuid::try_parse(post) {
-                Ok(id) => Some(Of::Post(id)),
-                Err(_) => {
-                    found.push(no_post());
-                    None
-                }
-            },
+            (Some(post), None, None) => {
+                let id = Uuid::try_parse(post).ok();
+                found.extend(id.is_none().then(no_post));
+                id.map(Of::Post)
+            }
             (None, Some(account), Some(first)) => {
                 let (id, first) = (Uuid::try_parse(account).ok(), month(first));
                 found.extend(id.is_none().then(no_account));

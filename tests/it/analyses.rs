@@ -312,14 +312,14 @@ async fn a_worker_killed_between_asking_and_hearing_pays_nothing_unnoticed() {
 async fn a_budget_stops_before_it_is_passed_and_a_workspace_can_switch_it_off() {
     let system = system().await;
     system.postroom(&["workspace", "analyses", "Bakery", "--budget", "0.02"], "").await;
-    let mut states = Vec::new();
+    let mut ends = Vec::new();
     for n in 0..20 {
         let read = over(&system, &ask(&system, &wish(&format!("bread number {n}"))).await).await;
-        states.push(read["state"].as_str().unwrap().to_owned());
+        ends.push(read["state"].as_str().unwrap().to_owned());
     }
-    let stopped = states.iter().position(|state| state == "over_budget").unwrap();
-    assert!(stopped > 0 && states[..stopped].iter().all(|state| state == "done"), "{states:?}");
-    assert!(states[stopped..].iter().all(|state| state == "over_budget"), "{states:?}");
+    let stopped = ends.iter().position(|state| state == "over_budget").unwrap();
+    assert!(stopped > 0 && ends[..stopped].iter().all(|state| state == "done"), "{ends:?}");
+    assert!(ends[stopped..].iter().all(|state| state == "over_budget"), "{ends:?}");
     assert_eq!(asked(&system).await.len(), stopped);
     let spent = budget(&system).await;
     assert!(micros(&spent["spent_usd"]) <= micros(&spent["monthly_usd"]), "{spent}");

@@ -122,19 +122,16 @@ pub fn moderate(bytes: &Bytes) -> Result<Answered, OpenaiError> {
     let (mut shown, mut violent, mut pictures) = (Vec::new(), false, 0);
     let parts = body["input"].as_array().cloned().unwrap_or_else(|| vec![body["input"].clone()]);
     for part in &parts {
-        match part["type"].as_str() {
-            Some("image_url") => {
-                let url = part["image_url"]["url"].as_str().unwrap_or_default();
-                let (image, told) = opened("input.image_url.url", url)?;
-                violent |= is_red(&image);
-                pictures += 1;
-                shown.push(json!({ "type": "image_url", "image": told }));
-            }
-            _ => {
-                let text = part["text"].as_str().or_else(|| part.as_str()).unwrap_or_default();
-                violent |= text.contains("kill");
-                shown.push(part.clone());
-            }
+        if part["type"] == "image_url" {
+            let url = part["image_url"]["url"].as_str().unwrap_or_default();
+            let (image, told) = opened("input.image_url.url", url)?;
+            violent |= is_red(&image);
+            pictures += 1;
+            shown.push(json!({ "type": "image_url", "image": told }));
+        } else {
+            let text = part["text"].as_str().or_else(|| part.as_str()).unwrap_or_default();
+            violent |= text.contains("kill");
+            shown.push(part.clone());
         }
     }
     if pictures > 1 {

@@ -155,12 +155,11 @@ fn networks(app: &App, variants: &[Value]) -> Vec<Network> {
     for variant in variants {
         let (name, text) =
             (variant["platform"].as_str().unwrap_or_default(), variant["text"].as_str().unwrap_or_default());
-        match networks.iter_mut().find(|(known, _)| known == name) {
-            Some((_, network)) => network.texts.push(text.to_owned()),
-            None => {
-                let title = words::network(app, name).to_owned();
-                networks.push((name.to_owned(), Network { title, texts: vec![text.to_owned()] }));
-            }
+        if let Some((_, network)) = networks.iter_mut().find(|(known, _)| known == name) {
+            network.texts.push(text.to_owned());
+        } else {
+            let title = words::network(app, name).to_owned();
+            networks.push((name.to_owned(), Network { title, texts: vec![text.to_owned()] }));
         }
     }
     networks.into_iter().map(|(_, network)| network).collect()
