@@ -153,7 +153,8 @@ pub struct Analysis {
     pub month: Option<NaiveDate>,
     /// What the workspace lets be done.
     pub policy: Policy,
-    /// What networks call the workspace's accounts: it is held back where it stands among somebody's words.
+    /// What networks call the workspace's accounts, and who works there: it is held back where it stands among somebody's
+    /// words.
     pub names: Vec<FromNetwork<String>>,
     /// Networks' ids of accounts and posts: nothing that has one in it leaves.
     pub ids: Vec<FromNetwork<String>>,

@@ -121,6 +121,23 @@ pub struct AnalysisRow {
     pub calls: Vec<CallRow>,
 }
 
+/// An analysis among others.
+#[derive(Debug, Clone)]
+pub struct AnalysisLine {
+    /// Its id.
+    pub id: Uuid,
+    /// What was asked for.
+    pub kind: String,
+    /// `waiting`, or how it ended.
+    pub state: String,
+    /// How what it was about begins.
+    pub brief: String,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// What counts for it.
+    pub counted: Micros,
+}
+
 /// A call to the provider, as people see it.
 #[derive(Debug, Clone)]
 pub struct CallRow {
@@ -197,6 +214,34 @@ impl Ledger {
     /// The ledger is away.
     pub async fn analysis(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<AnalysisRow>, LedgerError> {
         read(&mut *self.pool.acquire().await?, workspace_id, id).await
+    }
+
+    /// The workspace's latest analyses, newest first.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn latest_analyses(
+        &self,
+        workspace_id: Uuid,
+        most: i64,
+    ) -> Result<Vec<AnalysisLine>, LedgerError> {
+        let rows = sqlx::query!(
+            r#"SELECT a.id, a.kind, a.state::text AS "state!", left(a.brief, 200) AS "brief!", a.created_at,
+                      coalesce((SELECT sum(c.counted_micros) FROM analysis_call c
+                                WHERE c.analysis_id = a.id), 0)::bigint AS "counted!"
+               FROM analysis a WHERE a.workspace_id = $1 ORDER BY a.id DESC LIMIT $2"#,
+            workspace_id,
+            most,
+        );
+        let rows = rows.fetch_all(&self.pool).await?.into_iter().map(|row| AnalysisLine {
+            id: row.id,
+            kind: row.kind,
+            state: row.state,
+            brief: row.brief,
+            created_at: row.created_at,
+            counted: Micros(row.counted),
+        });
+        Ok(rows.collect())
     }
 
     /// What the workspace has decided.

@@ -132,7 +132,12 @@ impl ClaimedAnalyses<'_> {
         let mut connection = self.ledger.pool.acquire().await?;
         let row = sqlx::query!(
             r#"SELECT a.workspace_id, a.kind, a.language, a.platforms, a.brief, a.post_id, a.account_id, a.month,
-                      array(SELECT name FROM account WHERE workspace_id = a.workspace_id) AS "names!",
+                      array(SELECT name FROM account WHERE workspace_id = a.workspace_id
+                            -- whoever works there is named nowhere else either
+                            UNION ALL
+                            SELECT p.first_name || ' ' || p.last_name
+                            FROM membership m JOIN person p ON p.id = m.person_id
+                            WHERE m.workspace_id = a.workspace_id) AS "names!",
                       array(SELECT external_id FROM account WHERE workspace_id = a.workspace_id) AS "ids!",
                       -- of all that was ever published only what somebody has copied from there
                       array(SELECT p.public_id FROM publication p

@@ -27,6 +27,11 @@ async fn system() -> System {
     system
 }
 
+/// Lets the workspace's files go along.
+async fn allow_media(system: &System) {
+    system.postroom(&["workspace", "analyses", "Bakery", "--media", "on"], "").await;
+}
+
 pub async fn ask(system: &System, body: &Value) -> String {
     let (status, asked) = system.api(Method::POST, "/api/v1/analyses", Some(body)).await;
     assert_eq!((status, &asked["state"]), (202, &json!("waiting")), "{asked}");
@@ -122,8 +127,14 @@ async fn what_points_to_people_and_accounts_never_leaves_and_comes_back_in_its_p
     let system = system().await;
     let rename = "UPDATE account SET name = 'Corner Bakery' WHERE platform = 'facebook_page'";
     sqlx::query(rename).execute(&system.database.pool).await.unwrap();
-    let secrets =
-        ["dana@bakery.example", "052-1234567", "https://bakery.example/menu", "Corner Bakery", "@dana_l"];
+    let secrets = [
+        "dana@bakery.example",
+        "052-1234567",
+        "https://bakery.example/menu",
+        "Corner Bakery",
+        "@dana_l",
+        "Dana Levi",
+    ];
     let mut body = wish(&format!("Opening: {}", secrets.join(" ")));
     body["platforms"] = json!([FACEBOOK]);
     let read = done(&system, &body).await;
@@ -341,10 +352,14 @@ async fn pictures_go_along_small_and_come_back_described_where_the_workspace_let
     let media = system.upload("bread.jpg", picture()).await;
     let mut body = wish("a picture");
     body["media_ids"] = json!([media]);
+    // whoever has not said so keeps them
+    assert_eq!(done(&system, &body).await["result"]["alt_texts"], json!([]));
+    assert!(!asked(&system).await[0]["body"].to_string().contains("input_image"));
+    allow_media(&system).await;
     let read = done(&system, &body).await;
     assert_eq!(read["result"]["alt_texts"].as_array().unwrap().len(), 1, "{read}");
     let left = asked(&system).await;
-    let image = &left[0]["body"]["input"][0]["content"][1]["image"];
+    let image = &left[1]["body"]["input"][0]["content"][1]["image"];
     assert_eq!(image["type"], "image/jpeg");
     assert!(
         image["width"].as_u64().unwrap() <= 768 && image["bytes"].as_u64().unwrap() <= 400_000,
@@ -360,8 +375,8 @@ async fn pictures_go_along_small_and_come_back_described_where_the_workspace_let
     let read = done(&system, &body).await;
     assert_eq!(read["result"]["alt_texts"], json!([]));
     let left = asked(&system).await;
-    assert_eq!(left[1]["body"]["input"][0]["content"].as_array().unwrap().len(), 1);
-    assert!(left[1]["body"]["input"].to_string().contains("Warm and short"));
+    assert_eq!(left[2]["body"]["input"][0]["content"].as_array().unwrap().len(), 1);
+    assert!(left[2]["body"]["input"].to_string().contains("Warm and short"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -420,6 +435,7 @@ fn review(media: &str) -> Value {
 async fn a_film_is_looked_at_where_its_scenes_change_and_what_left_is_known_to_the_byte() {
     // P-I1, P-I2
     let system = system().await;
+    allow_media(&system).await;
     let media = system.upload("film.mp4", film(true).await).await;
     let read = done(&system, &review(&media)).await;
     let result = &read["result"];
@@ -471,6 +487,7 @@ async fn a_film_is_looked_at_where_its_scenes_change_and_what_left_is_known_to_t
 #[tokio::test(flavor = "multi_thread")]
 async fn a_film_without_sound_is_looked_at_and_nothing_is_heard() {
     let system = system().await;
+    allow_media(&system).await;
     let media = system.upload("film.mp4", film(false).await).await;
     let read = done(&system, &review(&media)).await;
     assert_eq!(read["result"]["transcript"], json!([]));
@@ -526,6 +543,14 @@ async fn the_form_asks_for_captions_and_stays_as_it_is_and_a_page_shows_them() {
     assert!(shown.text.contains("&#60;script&#62;לחם") && shown.text.contains("A loaf"), "{}", shown.text);
     assert_eq!(shown.header("refresh"), "");
     // somebody of another workspace sees nothing of it
+    let list = browser.get("/analyses").await.text;
+    assert!(list.contains(&format!("href=\"{href}\"")) && list.contains("sourdough &#60;b&#62;"), "{list}");
+    // files go nowhere unless the workspace says so
+    let form = browser.get("/posts/new").await.text;
+    assert!(!form.contains("/posts/new/review") && form.contains("/posts/new/suggest"), "{form}");
+    let review =
+        browser.compose_at("/posts/new/review", &[("key", "k-3")], &[("a.jpg", &jpeg(40, 40))]).await;
+    assert!(review.text.contains("lets no files go"), "{}", review.text);
     let other = door.scratch.ledger.add_workspace("Other").await.unwrap();
     let key = door.key_for(Some(other), &[Scope::AnalysesWrite]).await;
     let path = format!("/api/v1{href}");

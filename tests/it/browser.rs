@@ -345,6 +345,7 @@ async fn what_stands_in_the_way_is_shown_beside_its_field_before_anything_is_sch
     // mended, and checked again
     person.set(&format!("#{privacy}"), "SELF_ONLY").await;
     person.tick(&format!("#target-{}", system.account(INSTAGRAM))).await;
+    system.postroom(&["workspace", "analyses", "Bakery", "--media", "on"], "").await;
     let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/oven.mp4");
     person.choose_file("#file", &film).await;
     person.send("#check", "#clear").await;
@@ -558,6 +559,8 @@ async fn captions_are_suggested_and_a_film_is_looked_at_and_nothing_goes_out() {
         person.look(if button == "#review" { "analysis-review" } else { "analysis-captions" }).await;
     }
     let text = person.text().await;
+    person.go(&system.url("/analyses")).await;
+    person.look("analyses").await;
     assert!(text.contains("frame_1_at_0ms") && text.contains("sound"), "{text}");
     assert_eq!(system.control("effects").await["data"], serde_json::json!([]));
     assert_eq!(system.database.count("SELECT count(*) FROM post").await, 0);

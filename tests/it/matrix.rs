@@ -220,6 +220,7 @@ fn of_posts() -> Vec<Line> {
         post("/posts/new/suggest", Role(Author), &[], Sends::Parts, 200),
         get("/posts/new/review", Role(Author), &[], 200),
         post("/posts/new/review", Role(Author), &[], Sends::Parts, 200),
+        get("/analyses", Role(Viewer), &[], 200),
         get("/analyses/{id}", Role(Viewer), &["analysis"], 200),
         get("/posts/{id}", Role(Viewer), &["post"], 200),
         get("/posts/{id}/metrics", Role(Viewer), &["post"], 200),

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use jobs::analysis::{
-    Kind, Language,
+    Kind, Language, Policy,
     money::{Micros, forecast},
 };
 use serde_json::Value;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     Choice, Shell,
     form::Written,
+    helped::what,
     numbers::named_label,
     render,
     seat::{Author, Seat, Viewer},
@@ -125,11 +126,7 @@ impl Page {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let said = list("transcript").iter().map(|it| (at(t, &it["from_ms"]), text(&it["text"])));
         Self {
-            title: match Kind::parse(&row.kind) {
-                Some(Kind::VideoReview) => t.analysis_review,
-                Some(Kind::Results) => t.analysis_results,
-                Some(Kind::Caption) | None => t.analysis_captions,
-            },
+            title: what(t, &row.kind),
             waiting: row.state == "waiting",
             failed: row.error.as_ref().map(|error| text(&error["message"])),
             brief: row.brief.clone(),
@@ -175,8 +172,21 @@ fn counted(app: &App, t: &Texts, figure: &Value) -> Counted {
     }
 }
 
+/// What the workspace lets be done; none: nothing is asked for it.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn policy(app: &App, workspace: Uuid) -> Result<Option<Policy>, Problem> {
+    let Some(defaults) = app.house.analyses else { return Ok(None) };
+    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
+    Ok(Some(policy).filter(|policy| policy.enabled))
+}
+
 /// What the month has cost the workspace, may, and will.
-async fn cost_of_month(app: &App, workspace: Uuid) -> Result<Option<String>, Problem> {
+///
+/// # Errors
+/// The ledger is away.
+pub async fn cost_of_month(app: &App, workspace: Uuid) -> Result<Option<String>, Problem> {
     let Some(defaults) = app.house.analyses else { return Ok(None) };
     let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
     let (spent, now) = app.house.ledger.analysis_spent(workspace).await?;
@@ -276,10 +286,15 @@ pub async fn ask(
     if !(least..=BRIEF_MOST).contains(&length) {
         return Ok(Err(t.suggest_brief.to_owned()));
     }
-    if kind == Kind::VideoReview && written.media_ids.is_empty() {
-        return Ok(Err(t.review_files.to_owned()));
-    }
     let workspace_id = seat.member.workspace_id;
+    if kind == Kind::VideoReview {
+        if !policy(app, workspace_id).await?.is_some_and(|policy| policy.media) {
+            return Ok(Err(t.review_off.to_owned()));
+        }
+        if written.media_ids.is_empty() {
+            return Ok(Err(t.review_files.to_owned()));
+        }
+    }
     let accounts = app.house.ledger.accounts(workspace_id, None, super::compose::MOST_ACCOUNTS).await?;
     let mut platforms: Vec<String> = Vec::new();
     for account in accounts.iter().filter(|it| written.targets.contains(&it.id.to_string())) {

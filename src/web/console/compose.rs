@@ -64,6 +64,8 @@ struct Page {
     links: Vec<Longer>,
     /// What suggestions can be written in; empty where nobody writes any.
     languages: Vec<Choice>,
+    /// Whether files may be looked at.
+    looks: bool,
     /// Where to look for those that were asked for.
     suggested: Option<String>,
 }
@@ -305,6 +307,7 @@ impl Sheet<'_> {
             self.app.house.ledger.media_of(workspace, &ids),
             self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
         )?;
+        let policy = analyses::policy(self.app, workspace).await?;
         let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);
         let in_order = ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
         let files: Vec<Preview> = in_order.map(|file| post::preview(t, file)).collect();
@@ -325,11 +328,8 @@ impl Sheet<'_> {
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
             links: longer(t, said.targets, &accounts),
-            languages: if self.app.house.analyses.is_some() {
-                analyses::languages(&written.language)
-            } else {
-                Vec::new()
-            },
+            languages: policy.map(|_| analyses::languages(&written.language)).unwrap_or_default(),
+            looks: policy.is_some_and(|policy| policy.media),
             suggested: said.suggested,
             written,
         })

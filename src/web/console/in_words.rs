@@ -51,9 +51,8 @@ pub async fn offer(
     seat: &Seat<Viewer>,
     now: Option<DateTime<Utc>>,
 ) -> Result<Option<InWords>, Problem> {
-    let Some(defaults) = app.house.analyses else { return Ok(None) };
-    let policy = app.house.ledger.analysis_policy(seat.member.workspace_id).await?.over(defaults);
-    if !policy.enabled || !policy.numbers || !seat.may(MemberRole::Author) {
+    let policy = analyses::policy(app, seat.member.workspace_id).await?;
+    if !policy.is_some_and(|policy| policy.numbers) || !seat.may(MemberRole::Author) {
         return Ok(None);
     }
     let months = now.map(|now| months(now.date_naive())).unwrap_or_default();

@@ -15,6 +15,7 @@ mod elsewhere;
 mod fields;
 mod forgotten;
 mod form;
+mod helped;
 mod in_words;
 mod invitation;
 mod keys;
@@ -125,6 +126,7 @@ fn table() -> Routes {
         .post_files("/posts/new/suggest", compose::suggest)
         .get("/posts/new/review", compose::page)
         .post_files("/posts/new/review", compose::review)
+        .get("/analyses", helped::page)
         .get("/analyses/{id}", analyses::page)
         .get("/posts/{id}", post::page)
         .get("/posts/{id}/edit", change::page)
