@@ -9,6 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
+    analysis::{Analyses, Analyst, Cuts, Film},
     connections::{Connecting, Connections, Partings},
     contract::{Class, Failure, JobError},
     forgetting::{Forgetting, Revoking},
@@ -18,7 +19,7 @@ use crate::{
     preflight::Fact,
     removal::{Presence, Removal, TakeDowns},
     renewals::{Renewals, Renewing},
-    surface::{Rendition, Surface},
+    surface::{Platform, Rendition, Surface},
 };
 
 /// Everything a running job may touch.
@@ -46,6 +47,10 @@ pub struct Desk<'a> {
     pub snapshots: Option<&'a dyn Snapshots>,
     /// What is kept of requests for deletion, bound to this job's claim; a worker has it.
     pub forgetting: Option<&'a dyn Forgetting>,
+    /// What is kept of analyses, bound to this job's claim; a worker has it.
+    pub analyses: Option<&'a dyn Analyses>,
+    /// The provider of AI; where its variables are set.
+    pub analyst: Option<&'a dyn Analyst>,
     /// Files.
     pub media: &'a dyn Media,
     /// Whether this worker still has, by its own clock, the lease under which its intents were made.
@@ -112,6 +117,25 @@ impl<'a> Desk<'a> {
     pub fn forgetting(&self) -> Result<&'a dyn Forgetting, JobError> {
         self.forgetting.ok_or_else(|| JobError::Infrastructure("nobody here deletes anything".into()))
     }
+
+    /// What is kept of analyses.
+    ///
+    /// # Errors
+    /// Nobody here keeps any.
+    pub fn analyses(&self) -> Result<&'a dyn Analyses, JobError> {
+        self.analyses.ok_or_else(|| JobError::Infrastructure("nobody here keeps analyses".into()))
+    }
+
+    /// The provider of AI.
+    ///
+    /// # Errors
+    /// It is not switched on here.
+    pub fn analyst(&self) -> Result<&'a dyn Analyst, JobError> {
+        self.analyst.ok_or_else(|| {
+            let why = "OpenAI is not switched on here: set its variables and start again";
+            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
+        })
+    }
 }
 
 /// How long things may take while publishing.
@@ -147,6 +171,10 @@ pub trait Networks: Send + Sync {
     fn of(&self, platform: &str) -> Option<&dyn Network>;
     /// A surface of a platform, whether its network is switched on or not.
     fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface>;
+    /// What is known of a platform, whether its network is switched on or not.
+    fn platform(&self, _name: &str) -> Option<&'static Platform> {
+        None
+    }
     /// What people call a platform, if this build knows it.
     fn title(&self, _platform: &str) -> Option<&'static str> {
         None
@@ -439,6 +467,15 @@ pub trait Media: Send + Sync {
     async fn rendition(&self, file: &File, _to: &Rendition) -> Result<File, Failure> {
         let why = format!("nothing can be made of {} here", file.content_type);
         Err(Failure::new(Class::Permanent, "rendition", why))
+    }
+
+    /// Pictures and the sound of a film.
+    ///
+    /// # Errors
+    /// The store is away; or, `Class::Permanent`, nothing of the kind can be made of it.
+    async fn look_through(&self, file: &File, _cuts: &Cuts) -> Result<Film, Failure> {
+        let why = format!("nobody here looks through {}", file.content_type);
+        Err(Failure::new(Class::Permanent, "film", why))
     }
 
     /// Removes a file and what was made of it; one that is not there counts as removed.

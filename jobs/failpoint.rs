@@ -60,6 +60,10 @@ points! {
     AfterRefreshAnswer = "after_refresh_2xx",
     /// The new pair is stored; the job is not settled.
     AfterRefreshSaved = "after_refresh_saved",
+    /// What an analysis can cost is set aside; nothing was sent.
+    AfterAnalysisReserved = "after_analysis_reserved",
+    /// The provider has answered; nothing is stored.
+    AfterAnalysisAnswer = "after_analysis_answer",
     /// The exchange of a code is logged; nothing was sent.
     AfterCodeLogged = "after_code_logged",
     /// The network has answered it; nothing is stored.

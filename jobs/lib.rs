@@ -3,6 +3,8 @@
 //! This crate knows nothing of HTTP, SQL or Redis. A kind reads its payload and its [`desk::Desk`] and says
 //! what came of it; keeping, moving and repeating jobs is the business of those who call it.
 
+pub mod ai_analysis;
+pub mod analysis;
 pub mod comment;
 pub mod connect;
 pub mod connections;
@@ -54,6 +56,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<publish::Publish>(),
     Kind::of::<take_down::TakeDown>(),
     Kind::of::<metric_snapshot::MetricSnapshot>(),
+    Kind::of::<ai_analysis::AiAnalysis>(),
     Kind::of::<token_refresh::TokenRefresh>(),
     Kind::of::<deletion::DeletionJob>(),
     Kind::of::<connect::Connect>(),

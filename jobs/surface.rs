@@ -324,7 +324,8 @@ impl Platform {
         }
     }
 
-    fn caption_findings(&self, caption: &str) -> Vec<Finding> {
+    /// What the network would refuse about a caption with its hashtags.
+    pub fn caption_findings(&self, caption: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         let (length, most) = (self.caption.length(caption), self.caption.most);
         if length > most {

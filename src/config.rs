@@ -1,6 +1,7 @@
 //! Settings from `worker.toml` and the environment, and the addresses and secrets that only the environment
 //! holds. What is wrong stops the start with one line: the key, what was found, what is accepted.
 
+mod analysis;
 mod deletion;
 mod lookout;
 mod metrics;
@@ -13,6 +14,7 @@ use jobs::contract::Retry;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use analysis::Analysis;
 pub use deletion::Deletion;
 pub use lookout::Lookout;
 pub use metrics::Metrics;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub lookout: Lookout,
     /// When networks are asked what they have counted.
     pub metrics: Metrics,
+    /// What a provider of AI is asked.
+    pub analysis: Analysis,
     /// How networks are treated that fail.
     pub traffic: TrafficSettings,
     /// Each network by the name of its file.
@@ -250,6 +254,9 @@ pub struct Retention {
     /// Answers kept for a repeated key.
     #[serde(with = "humantime_serde")]
     pub idempotency: Duration,
+    /// Analyses, with what was asked of the provider for them.
+    #[serde(with = "humantime_serde")]
+    pub analyses: Duration,
     /// Every single snapshot of metrics; of what is older one a day is kept.
     #[serde(with = "humantime_serde")]
     pub snapshots: Duration,
@@ -268,6 +275,7 @@ impl Retention {
     /// Says what is wrong with it, if anything.
     fn check(&self) -> Result<(), ConfigError> {
         let (hour, year) = (Duration::from_hours(1), Duration::from_hours(366 * 24));
+        traffic::span("retention.analyses", self.analyses, hour..=year * 20)?;
         traffic::span("retention.snapshots", self.snapshots, hour * 24 * 31..=year * 20)?;
         traffic::span("retention.unused_media", self.unused_media, hour..=year)?;
         // the store takes what was promised for an hour
@@ -337,6 +345,7 @@ impl Settings {
         self.deletion.check()?;
         self.lookout.check()?;
         self.metrics.check()?;
+        self.analysis.check()?;
         self.traffic.check()?;
         self.retention.check()?;
         let year = Duration::from_hours(366 * 24);

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use jobs::{
+    analysis::Analyst,
     contract::Kind,
     desk::{Call, Media},
     gate::Open,
@@ -20,7 +21,11 @@ use url::Url;
 use crate::{
     config::{self, ConfigError, Settings},
     ledger::{KeyRing, Ledger, LedgerError, Role, Sealer, clock::LedgerClock, origin::LedgerOrigin},
-    networks::{self, Connected, NETWORKS, s3::S3},
+    networks::{
+        self, Connected, NETWORKS,
+        openai::{self, OpenAi},
+        s3::S3,
+    },
     queue::{Queue, QueueError},
     telemetry::Ready,
     web::{self, House, TiktokApp, deletion::Deletions},
@@ -71,6 +76,10 @@ pub fn key_ring() -> Result<KeyRing, WiringError> {
 
 fn connect_networks(settings: &Settings) -> Result<Connected, WiringError> {
     networks::connect_all(&settings.networks, &config::optional).map_err(WiringError::Networks)
+}
+
+fn analyst(settings: &Settings) -> Result<Option<OpenAi>, WiringError> {
+    openai::connect(&config::optional, settings.analysis.tariff()).map_err(WiringError::Networks)
 }
 
 fn object_store() -> Result<S3, WiringError> {
@@ -131,6 +140,7 @@ pub fn worker(
     let queue = Queue::open(&redis_url, settings.relay.window)?;
     let parts = worker::Parts {
         networks: Arc::new(connect_networks(&settings)?),
+        analyst: analyst(&settings)?.map(|openai| Arc::new(openai) as Arc<dyn Analyst>),
         // what the origin writes is evidence, which does not wait for connections that jobs hold
         media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
         mail: post_office()?.map(Arc::from),
@@ -198,6 +208,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     )?;
     let queue = Queue::open(&config::secret("REDIS_URL", "the address of Redis")?, settings.relay.window)?;
     let connected = connect_networks(&settings)?;
+    let analyses = analyst(&settings)?.map(|_| settings.analysis.policy());
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
     // it seals and opens addresses; the tokens are out of web's reach
@@ -216,6 +227,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         media_origin: origin(&media).await,
         platforms: platforms(&connected),
         stand_ins: networks::stand_ins(&config::optional),
+        analyses,
         media,
         nudge: nudge(queue),
         mail: post_office()?.is_some(),

@@ -106,6 +106,8 @@ impl World {
             partings: None,
             snapshots: Some(self),
             forgetting: None,
+            analyses: None,
+            analyst: None,
             media: self,
             leased: &|| true,
             limits,

@@ -55,6 +55,8 @@ pub fn replay(script: &[Reply]) -> Request {
         partings: None,
         snapshots: None,
         forgetting: None,
+        analyses: None,
+        analyst: None,
         media: &desk,
         leased: &|| true,
         limits,

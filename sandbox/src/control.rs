@@ -32,6 +32,7 @@ pub fn router() -> Router<Arc<Sandbox>> {
         .route("/effects", get(effects))
         .route("/removals", get(removals))
         .route("/pending", get(pending))
+        .route("/openai", get(openai))
         .route("/calls", get(calls).delete(clear_calls))
         .route("/reset", post(reset))
 }
@@ -194,6 +195,11 @@ async fn removals(State(sandbox): Shared) -> Json<Value> {
     Json(json!({ "data": sandbox.book().world.removals }))
 }
 
+/// What OpenAI was asked and has answered, oldest first, and what it used: that is paid for, whoever heard the answer.
+async fn openai(State(sandbox): Shared) -> Json<Value> {
+    Json(json!({ "data": *sandbox.asked.lock().unwrap_or_else(PoisonError::into_inner) }))
+}
+
 /// How much may still become public without another request: what is carried out late, and what is being processed.
 async fn pending(State(sandbox): Shared) -> Json<Value> {
     Json(json!({ "pending": sandbox.pending() }))
@@ -253,6 +259,7 @@ async fn reset(State(sandbox): Shared) -> Result<Json<Value>, Refused> {
     sandbox.clock.set_ahead(0);
     sandbox.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(None);
     sandbox.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    sandbox.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
     emptied.reached().await?;
     Ok(Json(json!({ "success": true })))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::calls::Call;
 
-pub use fault::{Fault, GraphFault, Then, TiktokFault, Word};
+pub use fault::{Fault, GraphFault, OpenaiFault, Then, TiktokFault, Word};
 pub use rule::{CALLS, Rule};
 
 /// A rule with what it has done so far.

@@ -14,6 +14,7 @@ use crate::event::Event;
 use crate::faults::{Fault, GraphFault, Then, TiktokFault, Word};
 use crate::graph::GraphError;
 use crate::model::{ContainerState, Network};
+use crate::openai;
 use crate::state::Sandbox;
 use crate::tiktok::{self, TiktokError};
 
@@ -110,6 +111,7 @@ where
             }
             Reply::Whole(if call.call == "token" { oauth_answer(tiktok) } else { tiktok_answer(tiktok) })
         }
+        Some(Fault::Openai { openai }) => Reply::Whole(openai::scripted(openai, action).await),
         Some(Fault::Headers { headers }) => {
             let mut answer = action.await;
             answer.headers.extend(headers);

@@ -24,6 +24,7 @@ pub mod media;
 pub mod model;
 pub mod numbers;
 pub mod oidc;
+pub mod openai;
 pub mod s3;
 pub mod serve;
 pub mod state;

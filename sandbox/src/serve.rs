@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::media::MediaStore;
 use crate::model::Webhook;
 use crate::state::{Book, Rules, Sandbox};
-use crate::{control, dialog, duration, graph, mail, oidc, s3, tiktok, wall};
+use crate::{control, dialog, duration, graph, mail, oidc, openai, s3, tiktok, wall};
 
 /// What `sandbox serve` is told.
 #[derive(Debug, Clone, Args)]
@@ -91,6 +91,8 @@ pub struct Addresses {
     pub rupload: String,
     /// TikTok's API; its paths begin with `/v2`.
     pub tiktok: String,
+    /// OpenAI's API with its version.
+    pub openai: String,
     /// S3.
     pub s3: String,
     /// The bucket.
@@ -174,6 +176,7 @@ fn addresses(options: &Options, web: SocketAddr, s3: SocketAddr, smtp: SocketAdd
         dialog: format!("{base}/facebook/{}", graph::VERSION),
         rupload: format!("{base}/rupload"),
         tiktok: format!("{base}/tiktok"),
+        openai: format!("{base}/openai/v1"),
         s3: format!("http://{}", reachable(s3)),
         bucket: s3::BUCKET.into(),
         smtp: format!("smtp://{}", reachable(smtp)),
@@ -230,6 +233,7 @@ fn router(sandbox: Arc<Sandbox>) -> Router {
         .route("/graph/{*path}", any(at_graph))
         .route("/rupload/{*path}", any(at_graph))
         .route("/tiktok/{*path}", any(at_tiktok))
+        .route("/openai/{*path}", any(at_openai))
         .nest("/_control", control::router())
         .merge(dialog::router())
         .merge(wall::router())
@@ -251,4 +255,12 @@ async fn at_tiktok(
     request: Request,
 ) -> Response<Body> {
     connection::deliver(tiktok::answer(sandbox, request).await, line).await
+}
+
+async fn at_openai(
+    State(sandbox): State<Arc<Sandbox>>,
+    Extension(line): Extension<Line>,
+    request: Request,
+) -> Response<Body> {
+    connection::deliver(openai::answer(sandbox, request).await, line).await
 }

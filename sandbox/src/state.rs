@@ -18,6 +18,7 @@ use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::media::MediaStore;
 use crate::model::{Network, Settings, Upload, UploadState, Video, VideoKind, Webhook};
+use crate::openai::Asked;
 use crate::tiktok::webhook;
 use crate::world::World;
 
@@ -56,6 +57,8 @@ pub struct Sandbox {
     pub faults: Mutex<Faults>,
     /// The log of mutating and reading calls.
     pub calls: Mutex<CallLog>,
+    /// What OpenAI was asked and has answered.
+    pub asked: Mutex<Vec<Asked>>,
     /// The ledger in which a call's id must already stand.
     pub ledger: Option<Ledger>,
     /// Where bytes are kept.
@@ -190,6 +193,7 @@ impl Sandbox {
             book: Mutex::new(book),
             faults: Mutex::default(),
             calls: Mutex::default(),
+            asked: Mutex::default(),
             ledger,
             media,
             rules,

@@ -1,6 +1,7 @@
 //! The verbs: one executable, and every role is one of them.
 
 mod accounts;
+mod analyses;
 mod audit;
 mod deletions;
 mod explain;
@@ -139,7 +140,7 @@ impl Cli {
             Verb::Web => serve::web(self.config).await,
             Verb::Worker(args) => serve::worker(self.config, args).await,
             Verb::Migrate => migrate().await,
-            Verb::Workspace(verb) => verb.run().await,
+            Verb::Workspace(verb) => verb.run(self.config).await,
             Verb::User(verb) => verb.run().await,
             Verb::ApiKey(verb) => verb.run().await,
             Verb::Account(verb) => verb.run(self.config).await,

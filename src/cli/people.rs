@@ -1,9 +1,11 @@
-//! `workspace add`, `workspace utm` and `user add`.
+//! `workspace add`, `workspace utm`, `workspace analyses` and `user add`.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::{Failed, Output, explain, owned_ledger, stdin, workspace};
+use super::{Failed, Output, analyses::Analyses, explain, owned_ledger, stdin, workspace};
 use crate::{
     ledger::people::{MemberRole, NewPerson},
     web::{passwords, utm::Template},
@@ -19,6 +21,12 @@ pub(super) enum WorkspaceVerb {
         #[command(flatten)]
         output: Output,
     },
+    /// Prints or sets what a workspace lets a provider of AI be asked, and what that may cost.
+    #[command(
+        after_help = "Example:\n  postroom workspace analyses \"Corner Bakery\" --budget 5 --media off \
+                            --brand 'Warm, short, never shouting'"
+    )]
+    Analyses(Analyses),
     /// Prints or sets the parameters that are added to the links of a workspace's posts when they are accepted.
     ///
     /// In the values may stand `{platform}` (facebook), `{surface}` (link), `{account}` (what people call it), `{post_id}`
@@ -86,8 +94,9 @@ fn template(written: &str) -> Result<String, String> {
 }
 
 impl WorkspaceVerb {
-    pub(super) async fn run(self) -> Result<(), Failed> {
+    pub(super) async fn run(self, config: Option<PathBuf>) -> Result<(), Failed> {
         match self {
+            Self::Analyses(what) => what.run(config).await,
             Self::Add { name, output } => Self::add(name.trim(), output).await,
             Self::Utm { workspace, set, none, output } => Self::utm(&workspace, set, none, output).await,
         }

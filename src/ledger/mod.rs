@@ -4,6 +4,8 @@
 pub mod accept;
 pub mod access;
 pub mod accounts;
+pub mod analyses;
+pub mod analysis_calls;
 pub mod approval;
 pub mod audit;
 pub mod chain;

@@ -175,6 +175,15 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
+    let analyses = sqlx::query!(
+        r#"INSERT INTO deletion_mark (request_id, id, kind)
+           SELECT DISTINCT $1::uuid, a.id, 'analysis'
+           FROM deletion_account d JOIN analysis a ON a.workspace_id = d.workspace_id AND d.platform = ANY (a.platforms)
+           WHERE d.request_id = $1 ON CONFLICT DO NOTHING"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
     let jobs = sqlx::query!(
         r#"INSERT INTO deletion_mark (request_id, id, kind)
            SELECT $1, j.id, 'job' FROM job j JOIN deletion_account d ON d.account_id = j.account_id WHERE d.request_id = $1
@@ -217,7 +226,7 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    Ok([publications, posts, files, jobs, connections, letters]
+    Ok([publications, posts, files, analyses, jobs, connections, letters]
         .iter()
         .map(sqlx::postgres::PgQueryResult::rows_affected)
         .sum())

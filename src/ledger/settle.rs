@@ -4,6 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use jobs::{
+    ai_analysis::AiAnalysis,
     contract::{Failure, FollowUp, Job},
     machine::{Move, State},
     take_down::TakeDown,
@@ -13,7 +14,7 @@ use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
 use super::{
-    Claim, Ledger, LedgerError,
+    Claim, Ledger, LedgerError, analyses,
     claims::interval,
     group::{Act, Group, Pace},
     take_down,
@@ -337,6 +338,9 @@ pub(super) async fn bury(
     .await?;
     if kinds.iter().any(|kind| kind == TakeDown::KIND) {
         take_down::refuse(tx, ids, failure).await?;
+    }
+    if kinds.iter().any(|kind| kind == AiAnalysis::KIND) {
+        analyses::give_up(tx, ids, failure).await?;
     }
     let buried = kinds.len();
     if outcome == Outcome::Dead {

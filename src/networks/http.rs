@@ -69,6 +69,11 @@ impl Http {
         Ok(Self { mutating: build(mutating)?, reading: build(plain())? })
     }
 
+    /// Begins a request that changes nothing and is paid for: it is sent once, like one that changes something.
+    pub fn paid(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+        self.mutating.request(method, url)
+    }
+
     /// Begins a request of this phase. One that changes something bears the id of its call.
     ///
     /// # Errors
@@ -173,7 +178,11 @@ pub async fn send(
     answer
 }
 
-async fn whole_answer(phase: Phase, request: RequestBuilder, within: Duration) -> Result<Reply, Fault> {
+/// Sends a request once and reads the whole answer.
+///
+/// # Errors
+/// No whole answer came in time. `Unsent` only where that proves that no byte of the request left.
+pub async fn whole_answer(phase: Phase, request: RequestBuilder, within: Duration) -> Result<Reply, Fault> {
     let lost = |error| lost(phase, error);
     let mut response = request.timeout(within).send().await.map_err(lost)?;
     let mut body = Vec::new();

@@ -10,6 +10,7 @@ mod graph;
 mod http;
 mod instagram;
 pub mod mail;
+pub mod openai;
 pub mod outbound;
 #[cfg(test)]
 mod proof;
@@ -73,6 +74,10 @@ impl Networks for Connected {
     fn surface(&self, platform: &str, surface: &str) -> Option<&'static Surface> {
         let of = NETWORKS.iter().find(|entry| entry.platform.name == platform)?;
         of.platform.surface(surface)
+    }
+
+    fn platform(&self, name: &str) -> Option<&'static Platform> {
+        NETWORKS.iter().map(|entry| entry.platform).find(|platform| platform.name == name)
     }
 
     fn title(&self, platform: &str) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 mod erase;
 mod film;
 mod form;
+mod frames;
 mod made;
 mod parts;
 mod picture;
@@ -23,6 +24,7 @@ use aws_sdk_s3::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jobs::{
+    analysis::{Cuts, Film},
     contract::{Class, Failure},
     desk::{self, Media, Origin},
     store::{Form, Parts, Uploads},
@@ -205,6 +207,10 @@ impl Media for S3 {
 
     async fn rendition(&self, file: &desk::File, to: &Rendition) -> Result<desk::File, Failure> {
         self.rendered(file, to).await
+    }
+
+    async fn look_through(&self, file: &desk::File, cuts: &Cuts) -> Result<Film, Failure> {
+        self.looked_through(file, cuts).await
     }
 
     async fn remove(&self, key: &str) -> Result<(), Failure> {

@@ -38,6 +38,8 @@ needs! {
     AccountsWrite
     /// Reads metrics.
     MetricsRead
+    /// Asks for analyses and reads them.
+    AnalysesWrite
     /// Asks for deletions.
     PrivacyWrite
     /// Looks at jobs.

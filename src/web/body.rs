@@ -412,7 +412,7 @@ impl<'a, 'f> Fields<'a, 'f> {
         Vec::new()
     }
 
-    fn texts(&mut self, name: &str, most: usize, too_many: fn() -> Finding) -> Vec<String> {
+    pub(super) fn texts(&mut self, name: &str, most: usize, too_many: fn() -> Finding) -> Vec<String> {
         let list = self.list(name, most, too_many);
         let text = |(n, value): (usize, &Value)| match value.as_str() {
             Some(text) if !text.contains('\0') => Some(text.to_owned()),

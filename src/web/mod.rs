@@ -2,6 +2,7 @@
 //! accepts is committed in the ledger before it says so.
 
 pub mod access;
+pub mod analysis;
 pub mod body;
 pub mod check;
 pub mod connect;
@@ -44,7 +45,8 @@ use axum::{Router, middleware};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use jobs::{
-    connections::Dialog, desk::Clock, fp, hint::Hint, sign_in::SignIn, store::Uploads, surface::Platform,
+    analysis::Policy, connections::Dialog, desk::Clock, fp, hint::Hint, sign_in::SignIn, store::Uploads,
+    surface::Platform,
 };
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -91,6 +93,8 @@ pub struct House {
     pub platforms: Vec<&'static Platform>,
     /// Networks that something stands in for, and where that is.
     pub stand_ins: Vec<(&'static str, Url)>,
+    /// What workspaces that have decided nothing let a provider of AI be asked; none where there is no provider.
+    pub analyses: Option<Policy>,
     /// The object store.
     pub media: Arc<dyn Uploads>,
     /// Called after each commit with the jobs that may run now.

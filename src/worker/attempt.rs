@@ -26,6 +26,7 @@ use super::{
 };
 use crate::ledger::{
     Back, Claimed, ClaimedConnections, ClaimedPartings, ClaimedTakeDowns, LedgerError, PutBack,
+    analysis_calls::ClaimedAnalyses,
     effects::ClaimedEffects,
     flight::Flight,
     forgetting::ClaimedForgetting,
@@ -110,6 +111,8 @@ impl Worker {
         let partings = ClaimedPartings::new(&parts.ledger, &parts.ring, job.claim);
         let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
+        let defaults = parts.settings.analysis.policy();
+        let analyses = ClaimedAnalyses { ledger: &parts.ledger, claim: job.claim, defaults };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -122,6 +125,8 @@ impl Worker {
             partings: Some(&partings),
             snapshots: Some(&snapshots),
             forgetting: Some(&forgetting),
+            analyses: Some(&analyses),
+            analyst: parts.analyst.as_deref(),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

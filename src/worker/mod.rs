@@ -36,6 +36,7 @@ use std::{
 
 use apalis_core::{monitor::Monitor, worker::builder::WorkerBuilder};
 use jobs::{
+    analysis::Analyst,
     contract::Kind,
     desk::{Limits, Media, Networks},
     hint::Hint,
@@ -82,6 +83,8 @@ pub struct Parts {
     pub queue: Queue,
     /// The networks that are switched on.
     pub networks: Arc<dyn Networks>,
+    /// The provider of AI, where its variables are set.
+    pub analyst: Option<Arc<dyn Analyst>>,
     /// Files.
     pub media: Arc<dyn Media>,
     /// What brings letters out, where mail is on.

@@ -96,6 +96,7 @@ impl Worker {
         self.parts.duties.prepare_history().await?;
         let retention = &self.parts.settings.retention;
         self.parts.duties.forget(retention.history, retention.idempotency).await?;
+        self.parts.duties.forget_analyses(retention.analyses).await?;
         self.parts.duties.forget_letters().await?;
         self.parts.duties.forget_mail(letters::KEEP).await?;
         self.parts.duties.forget_addresses().await?;

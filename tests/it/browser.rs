@@ -345,6 +345,7 @@ async fn what_stands_in_the_way_is_shown_beside_its_field_before_anything_is_sch
     // mended, and checked again
     person.set(&format!("#{privacy}"), "SELF_ONLY").await;
     person.tick(&format!("#target-{}", system.account(INSTAGRAM))).await;
+    system.postroom(&["workspace", "analyses", "Bakery", "--media", "on"], "").await;
     let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/oven.mp4");
     person.choose_file("#file", &film).await;
     person.send("#check", "#clear").await;
@@ -531,4 +532,36 @@ async fn somebody_is_invited_joins_writes_a_post_and_another_one_approves_it() {
     admin.send("#approval button", "#approval.good").await;
     until_live(&system, 1).await;
     assert_eq!(system.effects(FACEBOOK, "written by an author").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn captions_are_suggested_and_a_film_is_looked_at_and_nothing_goes_out() {
+    // P-I1
+    let system = System::with_workers(1).await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/oven.mp4");
+    for (button, language, part) in [("#suggest", "he", "textarea[readonly]"), ("#review", "en", "#found")] {
+        person.go(&system.url("/posts/new")).await;
+        person.write("#caption", "Sourdough at half price on opening day").await;
+        person.tick(&format!("#target-{}", system.account(INSTAGRAM))).await;
+        person.choose_file("#file", &film).await;
+        person.set("#language", language).await;
+        person.send(button, "#suggested a").await;
+        let kept = person.page.evaluate("document.querySelector('#caption').value").await.unwrap();
+        assert_eq!(kept.into_value::<String>().unwrap(), "Sourdough at half price on opening day");
+        let address = person.page.evaluate("document.querySelector('#suggested a').href").await.unwrap();
+        person.go(&address.into_value::<String>().unwrap()).await;
+        // it looks again by itself
+        person.part(part).await;
+        let text = person.text().await;
+        assert!(text.contains("What left the house") && text.contains("of $20.0000"), "{text}");
+        person.look(if button == "#review" { "analysis-review" } else { "analysis-captions" }).await;
+    }
+    let text = person.text().await;
+    person.go(&system.url("/analyses")).await;
+    person.look("analyses").await;
+    assert!(text.contains("frame_1_at_0ms") && text.contains("sound"), "{text}");
+    assert_eq!(system.control("effects").await["data"], serde_json::json!([]));
+    assert_eq!(system.database.count("SELECT count(*) FROM post").await, 0);
 }

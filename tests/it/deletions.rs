@@ -393,6 +393,21 @@ async fn on_the_staff_too(system: &System, email: &str) {
     assert_eq!(system.database.count_of(there, email).await, 1);
 }
 
+/// Has captions written for their accounts.
+async fn helped(system: &System) {
+    let wish = json!({
+        "kind": "caption", "brief": format!("{CANARY} bakes"), "language": "en", "platforms": PLATFORMS,
+    });
+    let (status, asked) = system.api(Method::POST, "/api/v1/analyses", Some(&wish)).await;
+    assert_eq!(status, 202, "{asked}");
+    let path = format!("/api/v1/analyses/{}", asked["id"].as_str().unwrap());
+    eventually("the captions", || async {
+        let (_, read) = system.api(Method::GET, &path, None).await;
+        if read["state"] == "done" { Ok(()) } else { Err(read.to_string()) }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     // P-D5 P-D7 P-D8 P-D9 P-D10 P-D14
@@ -412,6 +427,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
         }
     })
     .await;
+    helped(&system).await;
     let mut later = system.wish(&format!("{CANARY} will sing"), &[FACEBOOK], &[media]);
     later["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
     let (status, _) = system.api(Method::POST, "/api/v1/posts", Some(&later)).await;
@@ -454,6 +470,8 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
         ("remote_call", 3),
         ("metric_plan", 3),
         ("snapshot", 1),
+        ("analysis", 1),
+        ("analysis_call", 1),
     ] {
         assert!(erased(&receipt, store) >= least, "{store}: {receipt}");
     }

@@ -198,6 +198,8 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterRefreshLogged
         | Point::AfterRefreshAnswer
         | Point::AfterRefreshSaved
+        | Point::AfterAnalysisReserved
+        | Point::AfterAnalysisAnswer
         | Point::AfterCodeLogged
         | Point::AfterCodeAnswer
         | Point::AfterGranted
@@ -227,7 +229,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("connect.rs"),
         include_str!("disconnect.rs"),
         include_str!("tokens.rs"),
-        include_str!("deletions.rs")
+        include_str!("deletions.rs"),
+        include_str!("analyses.rs")
     );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))

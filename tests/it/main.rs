@@ -1,6 +1,7 @@
 //! The one integration-test binary: real Postgres, real Redis, the binary itself, the networks over HTTP.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod analyses;
 mod approvals;
 mod audit;
 mod bounds;
@@ -48,6 +49,7 @@ mod preflight;
 mod queue;
 mod redrive;
 mod restore;
+mod results;
 mod schedules;
 mod security;
 mod support;

@@ -105,12 +105,13 @@ impl Line {
 
 /// Somebody of whom nothing is known.
 const FORGET: &str = r#"{"kind": "deletion", "email": "stranger@example.com"}"#;
+const WRITE: &str = r#"{"kind": "caption", "brief": "bread", "language": "en"}"#;
 const NEW: &str = r#"{"caption": "new", "targets": [{"account_id": "{account}"}]}"#;
 
 fn of_the_api() -> Vec<Line> {
     use Scope::{
-        AccountsRead, AccountsWrite, JobsRead, JobsWrite, MediaWrite, MetricsRead, PostsRead, PostsWrite,
-        PrivacyWrite,
+        AccountsRead, AccountsWrite, AnalysesWrite, JobsRead, JobsWrite, MediaWrite, MetricsRead, PostsRead,
+        PostsWrite, PrivacyWrite,
     };
     vec![
         get("/api/v1/posts", Key(PostsRead), &[], 200),
@@ -153,6 +154,9 @@ fn of_the_api() -> Vec<Line> {
         get("/api/v1/posts/{id}/metrics", Key(MetricsRead), &["post"], 200),
         get("/api/v1/accounts/{id}/metrics", Key(MetricsRead), &["account"], 200),
         post("/api/v1/accounts/{id}/snapshot", Key(AccountsWrite), &["account"], Sends::None, 202),
+        post("/api/v1/analyses", Key(AnalysesWrite), &[], Sends::Json(WRITE), 202),
+        get("/api/v1/analyses/budget", Key(AnalysesWrite), &[], 200),
+        get("/api/v1/analyses/{id}", Key(AnalysesWrite), &["analysis"], 200),
         post("/api/v1/privacy/requests", Key(PrivacyWrite), &[], Sends::Json(FORGET), 202),
         get("/api/v1/privacy/requests/{id}", Key(PrivacyWrite), &["request"], 200),
         // there is none before it is over
@@ -189,7 +193,11 @@ fn of_the_api() -> Vec<Line> {
 }
 
 fn of_the_console() -> Vec<Line> {
-    use MemberRole::{Admin, Author, Publisher, Viewer};
+    of_posts().into_iter().chain(of_the_house()).collect()
+}
+
+fn of_posts() -> Vec<Line> {
+    use MemberRole::{Author, Publisher, Viewer};
     vec![
         get("/", Nothing, &[], 303),
         get("/sign-in", Nothing, &[], 200),
@@ -208,9 +216,16 @@ fn of_the_console() -> Vec<Line> {
         post("/posts/new/check", Role(Author), &[], Sends::Parts, 200),
         get("/posts/new/arrange", Role(Author), &[], 200),
         post("/posts/new/arrange", Role(Author), &[], Sends::Parts, 200),
+        get("/posts/new/suggest", Role(Author), &[], 200),
+        post("/posts/new/suggest", Role(Author), &[], Sends::Parts, 200),
+        get("/posts/new/review", Role(Author), &[], 200),
+        post("/posts/new/review", Role(Author), &[], Sends::Parts, 200),
+        get("/analyses", Role(Viewer), &[], 200),
+        get("/analyses/{id}", Role(Viewer), &["analysis"], 200),
         get("/posts/{id}", Role(Viewer), &["post"], 200),
         get("/posts/{id}/metrics", Role(Viewer), &["post"], 200),
         get("/posts/{id}/metrics/file", Role(Viewer), &["post"], 200),
+        post("/posts/{id}/metrics/words", Role(Author), &["post"], Sends::Form(&[("language", "en")]), 303),
         get("/posts/{id}/edit", Role(Author), &["post"], 200),
         post("/posts/{id}/edit", Role(Author), &["post"], Sends::Form(&[("caption", "other")]), 303),
         post("/posts/{id}/approve", Role(Publisher), &["post"], Sends::Form(&[("seen", "x")]), 303),
@@ -234,6 +249,12 @@ fn of_the_console() -> Vec<Line> {
             303,
         )
         .after(PUBLIC),
+    ]
+}
+
+fn of_the_house() -> Vec<Line> {
+    use MemberRole::{Admin, Author, Viewer};
+    vec![
         get("/media/{id}", Role(Viewer), &["media"], 307),
         get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
         get("/accounts", Role(Viewer), &[], 200),
@@ -247,6 +268,13 @@ fn of_the_console() -> Vec<Line> {
         post("/accounts/connect/{id}", Role(Admin), &["any"], Sends::Form(&[]), 404),
         get("/accounts/{id}/metrics", Role(Viewer), &["account"], 200),
         get("/accounts/{id}/metrics/file", Role(Viewer), &["account"], 200),
+        post(
+            "/accounts/{id}/metrics/words",
+            Role(Author),
+            &["account"],
+            Sends::Form(&[("language", "en"), ("month", "2026-10")]),
+            303,
+        ),
         get("/privacy/delete", Nothing, &[], 200),
         post("/privacy/delete", Nothing, &[], Sends::Form(&[]), 422),
         // the address is the permission
@@ -311,6 +339,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
     let media = send("/api/v1/media", Sends::File).await;
     let promise = Sends::Json(r#"{"name": "x", "type": "image/png", "bytes": 9}"#);
     let upload = send("/api/v1/media/uploads", promise).await;
+    let analysis = send("/api/v1/analyses", Sends::Json(WRITE)).await;
     let request = send("/api/v1/privacy/requests", Sends::Json(FORGET)).await;
     let job: Uuid = sqlx::query_scalar("SELECT id FROM job WHERE publication_id = $1")
         .bind(Uuid::try_parse(post["publications"][0]["id"].as_str().expect("an id")).expect("an id"))
@@ -327,6 +356,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         ("media", text(&media["id"])),
         ("upload", text(&upload["id"])),
         ("request", text(&request["id"])),
+        ("analysis", text(&analysis["id"])),
         ("job", job.to_string()),
         ("key", keys[0].id.to_string()),
         ("member", member.to_string()),

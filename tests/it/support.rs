@@ -509,6 +509,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         media_origin: Some("https://media.example".to_owned()),
         platforms: vec![&FACEBOOK, &INSTAGRAM, &TIKTOK],
         stand_ins: Vec::new(),
+        analyses: Some(settings.analysis.policy()),
         media: shelf,
         nudge: Arc::new(move |due| hints.lock().expect("unpoisoned").extend(due)),
         clock: Arc::new(Wall(Instant::now())),

@@ -80,6 +80,33 @@ pub struct TiktokFault {
     pub effect: bool,
 }
 
+/// An answer of OpenAI's: an error, or what becomes of what the model writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenaiFault {
+    /// The error's code; nothing is written then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The HTTP status of the error; 400 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<u16>,
+    /// The error's message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// More headers of the error, such as `retry-after-ms`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The model refuses in these words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// The model writes this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The answer is cut for this reason: `max_output_tokens` or `content_filter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+}
+
 /// How a call goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -122,6 +149,11 @@ pub enum Fault {
     Tiktok {
         /// Which.
         tiktok: TiktokFault,
+    },
+    /// An answer of OpenAI's.
+    Openai {
+        /// Which.
+        openai: OpenaiFault,
     },
     /// It acts normally, and the answer has more headers.
     Headers {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Fault;
 use crate::calls::{Call, Phase};
 use crate::model::Network;
+use crate::openai;
 
 /// Every call that a rule can name, with its network.
 pub const CALLS: &[(Network, &[&str])] = &[
@@ -118,11 +119,13 @@ impl Rule {
             return Err("content: a part that is empty is in everything".into());
         }
         let phases = ["any", "prepare", "commit", "observe"];
-        let known = CALLS.iter().any(|(_, calls)| calls.contains(&self.call.as_str()));
+        let known = CALLS.iter().any(|(_, calls)| calls.contains(&self.call.as_str()))
+            || openai::CALLS.contains(&self.call.as_str());
         if known || phases.contains(&self.call.as_str()) {
             return Ok(());
         }
-        let names: Vec<_> = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied()).collect();
+        let of_networks = CALLS.iter().flat_map(|(_, calls)| calls.iter().copied());
+        let names: Vec<_> = of_networks.chain(openai::CALLS.iter().copied()).collect();
         Err(format!("call: found {:?}; accepted are {}, {}", self.call, phases.join(", "), names.join(", ")))
     }
 

@@ -9,6 +9,7 @@ mod faults;
 mod harness;
 mod insights;
 mod instagram;
+mod openai;
 mod removals;
 mod sdk;
 mod store;

@@ -47,6 +47,24 @@ macro_rules! of_marked {
     };
 }
 
+/// Analyses that were made for one of the networks in one of the workspaces, whoever else's they may be besides: what is in
+/// them tells of no account.
+macro_rules! of_analysis {
+    ($table:literal, $column:literal) => {
+        Purge::Rows {
+            of: marked!($column, "analysis"),
+            left: concat!(
+                "SELECT count(*) FROM analysis a JOIN ",
+                $table,
+                " t ON t.",
+                $column,
+                " = a.id WHERE EXISTS (SELECT FROM deletion_account d WHERE d.request_id = $1 \
+                                       AND d.workspace_id = a.workspace_id AND a.platforms @> ARRAY[d.platform])"
+            ),
+        }
+    };
+}
+
 /// A condition: a post that is marked, and has no publication but those that the request covers.
 macro_rules! going {
     ($post:literal) => {
@@ -372,6 +390,73 @@ pub const EMPTIED: &[Store] = &[
             "parent_id",
         ],
         purge: of_account!("publication"),
+    },
+    Store {
+        name: "analysis_call",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what was asked of a provider of AI, and what it cost; retention.analyses",
+        personal: &[
+            ("answer", "words that a model wrote"),
+            ("digest", "a digest of what was asked"),
+            ("sent", "digests of it"),
+        ],
+        plain: &[
+            "id",
+            "analysis_id",
+            "workspace_id",
+            "month",
+            "prompt",
+            "model",
+            "state",
+            "outcome",
+            "reserved_micros",
+            "counted_micros",
+            "input_tokens",
+            "output_tokens",
+            "began_at",
+            "open_until",
+            "ended_at",
+        ],
+        purge: of_analysis!("analysis_call", "analysis_id"),
+    },
+    Store {
+        name: "analysis_media",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "which files an analysis is about; retention.analyses",
+        personal: &[],
+        plain: &["analysis_id", "position", "media_id"],
+        purge: of_analysis!("analysis_media", "analysis_id"),
+    },
+    Store {
+        name: "analysis",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "help in writing, for whoever asked for it; retention.analyses",
+        personal: &[
+            ("brief", "what somebody wrote it is about"),
+            ("result", "words that a model wrote, and numbers about a post or an account"),
+            ("error", "a model's words"),
+            ("created_by", "who asked"),
+        ],
+        plain: &[
+            "id",
+            "workspace_id",
+            "kind",
+            "state",
+            "language",
+            "platforms",
+            "prompt",
+            "model",
+            "cached",
+            "post_id",
+            "account_id",
+            "month",
+            "created_at",
+            "ended_at",
+        ],
+        purge: of_analysis!("analysis", "id"),
     },
     Store {
         name: "post_media",

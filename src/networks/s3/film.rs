@@ -6,11 +6,11 @@ use jobs::contract::{Class, Failure};
 use tokio::process::Command;
 
 /// Copying the largest film into another container takes some seconds.
-const SLOWEST_REMUX: Duration = Duration::from_mins(2);
+pub(super) const SLOWEST_REMUX: Duration = Duration::from_mins(2);
 /// The first picture comes within the first pieces of a film.
-const SLOWEST_FRAME: Duration = Duration::from_secs(30);
+pub(super) const SLOWEST_FRAME: Duration = Duration::from_secs(30);
 /// The code of every failure here.
-const CODE: &str = "film";
+pub(super) const CODE: &str = "film";
 
 /// Puts the first film and the first sound of a Matroska file into an MP4 file that can be played while it comes.
 /// Nothing is encoded anew. Ends with whoever waits for it, and opens nothing but the two files.
@@ -37,14 +37,8 @@ pub async fn remux(from: &Path, to: &Path, most_bytes: u64) -> Result<(), Failur
 /// # Errors
 /// ffmpeg is missing, or says no: `Class::Permanent`.
 pub async fn first_picture(address: &str, content_type: &str) -> Result<Vec<u8>, Failure> {
-    let demuxer = if matches!(content_type, "video/webm" | "video/x-matroska") { "matroska" } else { "mov" };
     let mut ffmpeg = ffmpeg();
-    if address.starts_with("https:") {
-        ffmpeg.args(["-protocol_whitelist", "https,tls,tcp", "-tls_verify", "1"]);
-    } else {
-        ffmpeg.args(["-protocol_whitelist", "http,tcp"]);
-    }
-    ffmpeg.args(["-f", demuxer, "-i"]).arg(OsStr::new(address));
+    of_address(&mut ffmpeg, address, content_type);
     ffmpeg.args(["-map", "0:v:0", "-frames:v", "1", "-vf", "scale='min(640,iw)':-2"]);
     ffmpeg.args(["-c:v", "mjpeg", "-q:v", "3", "-f", "image2pipe", "pipe:1"]);
     let picture = run(ffmpeg, SLOWEST_FRAME).await?;
@@ -54,7 +48,18 @@ pub async fn first_picture(address: &str, content_type: &str) -> Result<Vec<u8>,
     Ok(picture)
 }
 
-fn ffmpeg() -> Command {
+/// Reads what is at an address, by what it is and by nothing that it names besides.
+pub(super) fn of_address(ffmpeg: &mut Command, address: &str, content_type: &str) {
+    let demuxer = if matches!(content_type, "video/webm" | "video/x-matroska") { "matroska" } else { "mov" };
+    if address.starts_with("https:") {
+        ffmpeg.args(["-protocol_whitelist", "https,tls,tcp", "-tls_verify", "1"]);
+    } else {
+        ffmpeg.args(["-protocol_whitelist", "http,tcp"]);
+    }
+    ffmpeg.args(["-f", demuxer, "-i"]).arg(OsStr::new(address));
+}
+
+pub(super) fn ffmpeg() -> Command {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-threads", "1"]);
     command
@@ -62,7 +67,7 @@ fn ffmpeg() -> Command {
 
 /// Runs to the end, and is killed where nobody waits for it any more. What it complains of may name an address, which
 /// holds a signature: it is told to nobody.
-async fn run(mut command: Command, longest: Duration) -> Result<Vec<u8>, Failure> {
+pub(super) async fn run(mut command: Command, longest: Duration) -> Result<Vec<u8>, Failure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(longest, command.output()).await {
         Err(_) => return Err(Failure::new(Class::Transient, CODE, "ffmpeg took too long and was ended")),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jobs::{
+    analysis::{Cuts, Film},
     contract::{Class, Failure},
     desk::{File, Media},
     surface::Rendition,
@@ -12,7 +13,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use super::{CODE, PART, S3, film, picture, unreadable};
+use super::{CODE, PART, S3, film, frames, picture, unreadable};
 
 /// One thing is made at a time in a process: a picture may take hundreds of megabytes while it is open.
 static MAKING: Semaphore = Semaphore::const_new(1);
@@ -91,6 +92,13 @@ impl S3 {
         };
         self.put(&key, "image/jpeg", made(bytes, kind, SMALL, permit).await?).await?;
         Ok(key)
+    }
+
+    /// Pictures and the sound of a film; nothing of it is kept.
+    pub(super) async fn looked_through(&self, file: &File, cuts: &Cuts) -> Result<Film, Failure> {
+        let _permit = MAKING.acquire().await.map_err(|_| lost())?;
+        let address = self.address(&file.key).await?;
+        frames::look_through(&address, &file.content_type, cuts).await
     }
 
     /// Removes what was made of a file.

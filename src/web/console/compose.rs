@@ -8,11 +8,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
+use jobs::analysis::Kind;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Choice, Shell,
+    Choice, Shell, analyses,
     fields::{self, Limit, Offer, Target},
     form::{Way, Written},
     post::{self, Preview},
@@ -37,7 +38,7 @@ use crate::{
     },
 };
 
-const MOST_ACCOUNTS: i64 = 500;
+pub const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "compose.html")]
@@ -61,6 +62,12 @@ struct Page {
     accept: &'static str,
     /// The link as each account's followers get it.
     links: Vec<Longer>,
+    /// What suggestions can be written in; empty where nobody writes any.
+    languages: Vec<Choice>,
+    /// Whether files may be looked at.
+    looks: bool,
+    /// Where to look for those that were asked for.
+    suggested: Option<String>,
 }
 
 /// A link that the workspace's parameters were added to.
@@ -116,6 +123,8 @@ struct Said<'a> {
     fresh: bool,
     /// What each target would become.
     targets: &'a [OnTarget],
+    /// Where suggestions will be.
+    suggested: Option<String>,
 }
 
 /// An empty form.
@@ -208,6 +217,47 @@ pub async fn arrange(
     render(&sheet.page(written, said).await?)
 }
 
+/// Asks for captions for what is written so far; the form stays as it is, and says where they will be.
+pub async fn suggest(
+    State(app): State<Arc<App>>,
+    seat: Seat<Author>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    help(&app, &seat, &headers, request, Kind::Caption).await
+}
+
+/// Asks for a look at the files before they go out.
+pub async fn review(
+    State(app): State<Arc<App>>,
+    seat: Seat<Author>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
+    help(&app, &seat, &headers, request, Kind::VideoReview).await
+}
+
+async fn help(
+    app: &Arc<App>,
+    seat: &Seat<Author>,
+    headers: &HeaderMap,
+    request: Request,
+    kind: Kind,
+) -> Result<Response, Problem> {
+    let sheet = Sheet { app, seat, headers };
+    let Sent { written, found, trouble } = read(app, seat, Form::open(headers, request).await?).await?;
+    if let Some(problem) = trouble {
+        return sheet.again(written, found, problem).await;
+    }
+    let (suggested, notice) = match analyses::ask(app, seat, &written, kind).await? {
+        Ok(href) => (Some(href), None),
+        Err(why) => (None, Some(why)),
+    };
+    let findings: Vec<Noted> = found.into_iter().map(Noted::from).collect();
+    let said = Said { findings: &findings, notice, suggested, ..Said::default() };
+    render(&sheet.page(written, said).await?)
+}
+
 fn asked(written: &Written, seat: &Seat<Author>) -> Asked {
     let digest = Sha256::new().chain_update("POST /posts/new\n").chain_update(written.content()).finalize();
     // A form's key is its own and its writer's: it must not meet a machine's.
@@ -257,6 +307,7 @@ impl Sheet<'_> {
             self.app.house.ledger.media_of(workspace, &ids),
             self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
         )?;
+        let policy = analyses::policy(self.app, workspace).await?;
         let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);
         let in_order = ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
         let files: Vec<Preview> = in_order.map(|file| post::preview(t, file)).collect();
@@ -277,6 +328,9 @@ impl Sheet<'_> {
                 || !written.fold.is_empty(),
             accept: "image/jpeg,image/png,image/webp,video/mp4,video/quicktime,video/webm,video/x-matroska,.mkv",
             links: longer(t, said.targets, &accounts),
+            languages: policy.map(|_| analyses::languages(&written.language)).unwrap_or_default(),
+            looks: policy.is_some_and(|policy| policy.media),
+            suggested: said.suggested,
             written,
         })
     }

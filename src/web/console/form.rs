@@ -48,6 +48,8 @@ pub struct Written {
     pub media_ids: Vec<String>,
     /// The button that was pressed to move a file: `earlier:` or `later:` and its id.
     pub arrange: String,
+    /// What suggestions are to be written in.
+    pub language: String,
     /// The files as they came: ids of kept ones, digests of new ones.
     pub came: Vec<String>,
 }
@@ -122,6 +124,7 @@ impl Written {
             "pick" => &mut self.pick,
             "picked_for" => &mut self.picked_for,
             "arrange" => &mut self.arrange,
+            "language" => &mut self.language,
             "target" => {
                 self.targets.push(value);
                 return Ok(());
@@ -210,7 +213,9 @@ impl Written {
     /// file got that came with it.
     pub fn content(&self) -> Vec<u8> {
         let (token, key, arrange) = (String::new(), String::new(), String::new());
-        let same = Self { token, key, arrange, media_ids: Vec::new(), ..self.clone() };
+        // what suggestions were asked for in is no part of the post
+        let language = String::new();
+        let same = Self { token, key, arrange, language, media_ids: Vec::new(), ..self.clone() };
         format!("{same:?}").into_bytes()
     }
 }

@@ -1,6 +1,7 @@
 //! The staff console: pages that read the ledger, and the form that writes a post. Works without a script.
 
 mod accounts;
+mod analyses;
 mod approve;
 mod assets;
 mod change;
@@ -14,6 +15,8 @@ mod elsewhere;
 mod fields;
 mod forgotten;
 mod form;
+mod helped;
+mod in_words;
 mod invitation;
 mod keys;
 mod letters;
@@ -119,6 +122,12 @@ fn table() -> Routes {
         .post_files("/posts/new/check", compose::check)
         .get("/posts/new/arrange", compose::page)
         .post_files("/posts/new/arrange", compose::arrange)
+        .get("/posts/new/suggest", compose::page)
+        .post_files("/posts/new/suggest", compose::suggest)
+        .get("/posts/new/review", compose::page)
+        .post_files("/posts/new/review", compose::review)
+        .get("/analyses", helped::page)
+        .get("/analyses/{id}", analyses::page)
         .get("/posts/{id}", post::page)
         .get("/posts/{id}/edit", change::page)
         .post("/posts/{id}/edit", change::submit)
@@ -132,6 +141,7 @@ fn table() -> Routes {
         .get("/media/{id}/thumbnail", thumbnail::one)
         .get("/posts/{id}/metrics", numbers::of_a_post)
         .get("/posts/{id}/metrics/file", numbers::post_file)
+        .post("/posts/{id}/metrics/words", in_words::of_post)
         .get("/accounts", accounts::page)
         .get("/connect/{platform}", connect::begin)
         .get("/connect/{platform}/callback", connect::back)
@@ -141,6 +151,7 @@ fn table() -> Routes {
         .post("/accounts/{id}/disconnect", disconnect::submit)
         .get("/accounts/{id}/metrics", numbers::of_an_account)
         .get("/accounts/{id}/metrics/file", numbers::account_file)
+        .post("/accounts/{id}/metrics/words", in_words::of_account)
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)

@@ -15,7 +15,9 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    Shell, chart, render,
+    Shell, chart,
+    in_words::{self, InWords},
+    render,
     seat::{Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words,
@@ -52,6 +54,8 @@ struct Page {
     blocks: Vec<Block>,
     compared: Option<Compared>,
     best: Vec<Best>,
+    /// How they are put in words; none: nobody here may ask for that.
+    in_words: Option<InWords>,
 }
 
 /// All of one object.
@@ -120,6 +124,7 @@ pub async fn of_a_post(
         blocks: shown.iter().map(|shown| block(&app, shown, now)).collect(),
         compared: None,
         best: Vec::new(),
+        in_words: in_words::offer(&app, &seat, None).await?,
     })
 }
 
@@ -144,6 +149,7 @@ pub async fn of_an_account(
         blocks: vec![block(&app, &shown, now)],
         compared: compared(t, &latest),
         best: best_times(t, &latest, now),
+        in_words: in_words::offer(&app, &seat, Some(now)).await?,
     })
 }
 
@@ -343,7 +349,7 @@ fn label(t: &Texts, metric: &Metric) -> &'static str {
     named_label(t, metric.name)
 }
 
-fn named_label(t: &Texts, name: &str) -> &'static str {
+pub(super) fn named_label(t: &Texts, name: &str) -> &'static str {
     match name {
         "views" => t.metric_views,
         "reach" => t.metric_reach,

@@ -1,6 +1,7 @@
 //! The API: posts, media, accounts, jobs; and what watches over the process asks.
 
 pub mod accounts;
+pub mod analyses;
 pub mod changes;
 pub mod deletions;
 pub mod health;
@@ -80,6 +81,9 @@ pub fn routes() -> Listed<Arc<App>> {
         .routes(routes!(metrics::post))
         .routes(routes!(metrics::account))
         .routes(routes!(metrics::snapshot))
+        .routes(routes!(analyses::create))
+        .routes(routes!(analyses::budget))
+        .routes(routes!(analyses::one))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::cancel))

@@ -476,6 +476,8 @@ async fn environment(redis_url: &str, addresses: &Value) -> BTreeMap<String, Str
         ("TIKTOK_CLIENT_KEY", "key".into()),
         ("TIKTOK_CLIENT_SECRET", "secret".into()),
         ("TIKTOK_API_URL", of("tiktok")),
+        ("OPENAI_API_KEY", "sk-sandbox".into()),
+        ("OPENAI_BASE_URL", of("openai")),
         ("TIKTOK_AUTH_URL", of("tiktok")),
         ("GOOGLE_CLIENT_ID", "client".into()),
         ("GOOGLE_CLIENT_SECRET", "client-secret".into()),
