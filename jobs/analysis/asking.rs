@@ -158,11 +158,14 @@ impl Asking<'_> {
     pub async fn ask(&self, errand: &Errand<'_>, read: Read<'_>) -> Result<Result<Answered, Step>, JobError> {
         let analyst = self.desk.analyst()?;
         let (prompt, model) = (errand.prompt(), errand.model(analyst));
-        let asked = Asked { analysis: self.analysis, prompt, model, digest: errand.digest() };
-        if let Some(answer) = self.analyses.answered(&asked).await?
-            && let Ok(result) = read(&answer)
-        {
-            return Ok(Ok(Answered { result, cached: true }));
+        let digest = errand.digest();
+        let mut asked = Asked { analysis: self.analysis, prompt, model, digest, useless: None };
+        if let Some(answer) = self.analyses.answered(&asked).await? {
+            match read(&answer) {
+                Ok(result) => return Ok(Ok(Answered { result, cached: true })),
+                // the rules are others since: it is asked anew
+                Err(Unusable(_)) => asked.useless = Some(answer),
+            }
         }
         loop {
             let call = match self.reserve(&asked, errand, analyst).await? {

@@ -331,6 +331,8 @@ pub struct Asked<'a> {
     pub model: &'a str,
     /// The question's digest.
     pub digest: [u8; 32],
+    /// What it was answered with before and cannot be used any more.
+    pub useless: Option<String>,
 }
 
 /// Whether a question may be asked.

@@ -19,7 +19,7 @@ use jobs::{
     metrics::series::columns,
 };
 use serde_json::json;
-use sqlx::PgTransaction;
+use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
 use super::{Claim, Ledger, LedgerError, analyses, claims::interval, settle::kept};
@@ -49,16 +49,8 @@ impl Analyses for ClaimedAnalyses<'_> {
     }
 
     async fn answered(&self, asked: &Asked<'_>) -> Result<Option<String>, JobError> {
-        let answer = sqlx::query_scalar!(
-            r#"SELECT answer AS "answer!" FROM analysis_call
-               WHERE workspace_id = $1 AND digest = $2 AND prompt = $3 AND model = $4 AND answer IS NOT NULL
-               ORDER BY began_at DESC LIMIT 1"#,
-            asked.analysis.workspace_id,
-            &asked.digest,
-            asked.prompt,
-            asked.model,
-        );
-        Ok(answer.fetch_optional(&self.ledger.pool).await.map_err(LedgerError::from)?)
+        let mut connection = self.ledger.pool.acquire().await.map_err(LedgerError::from)?;
+        Ok(answer_of(&mut connection, asked).await?)
     }
 
     async fn reserve(
@@ -79,6 +71,12 @@ impl Analyses for ClaimedAnalyses<'_> {
         } else if let Some(over) = set_aside(&mut tx, analysis, most).await? {
             over
         } else if let Some(call) = open(&mut tx, asked, sent, most, within).await? {
+            // whoever asked the same may have had the answer since it was looked for: from here on nobody else asks
+            let answer = answer_of(&mut tx, asked).await?;
+            if answer.is_some() && answer != asked.useless {
+                tx.rollback().await.map_err(LedgerError::from)?;
+                return Ok(Reserved::Busy(self.ledger.now().await?));
+            }
             Reserved::Call(call)
         } else {
             // somebody began to ask the same at this very moment; nothing is set aside for it twice
@@ -254,6 +252,20 @@ impl ClaimedAnalyses<'_> {
         .await?;
         Ok(())
     }
+}
+
+/// What the same question was answered with last.
+async fn answer_of(connection: &mut PgConnection, asked: &Asked<'_>) -> Result<Option<String>, LedgerError> {
+    let answer = sqlx::query_scalar!(
+        r#"SELECT answer AS "answer!" FROM analysis_call
+               WHERE workspace_id = $1 AND digest = $2 AND prompt = $3 AND model = $4 AND answer IS NOT NULL
+               ORDER BY began_at DESC LIMIT 1"#,
+        asked.analysis.workspace_id,
+        &asked.digest,
+        asked.prompt,
+        asked.model,
+    );
+    Ok(answer.fetch_optional(connection).await?)
 }
 
 /// What this job had asked before it was taken over, and what somebody asked and never came back to.

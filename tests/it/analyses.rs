@@ -591,4 +591,11 @@ fn whose_words_may_leave_is_vouched_for_in_one_place() {
     }
     // the brief and the brand, read from the rows of what somebody typed
     assert_eq!(found, [("ledger/analysis_calls.rs".to_owned(), 2)]);
+    // what networks have counted is let out in one place, and in its own tests
+    let jobs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
+    let lets_out =
+        |path: &std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default().contains(".let_out(");
+    let mut found: Vec<_> = sources(&jobs).into_iter().filter(lets_out).collect();
+    found.sort();
+    assert_eq!(found, ["ai_analysis.rs", "analysis/words.rs"].map(|file| jobs.join(file)));
 }

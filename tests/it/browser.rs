@@ -345,7 +345,6 @@ async fn what_stands_in_the_way_is_shown_beside_its_field_before_anything_is_sch
     // mended, and checked again
     person.set(&format!("#{privacy}"), "SELF_ONLY").await;
     person.tick(&format!("#target-{}", system.account(INSTAGRAM))).await;
-    system.postroom(&["workspace", "analyses", "Bakery", "--media", "on"], "").await;
     let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/oven.mp4");
     person.choose_file("#file", &film).await;
     person.send("#check", "#clear").await;
@@ -540,6 +539,7 @@ async fn captions_are_suggested_and_a_film_is_looked_at_and_nothing_goes_out() {
     let system = System::with_workers(1).await;
     let person = Person::at(&system.url("/")).await;
     person.sign_in().await;
+    system.postroom(&["workspace", "analyses", "Bakery", "--media", "on"], "").await;
     let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/oven.mp4");
     for (button, language, part) in [("#suggest", "he", "textarea[readonly]"), ("#review", "en", "#found")] {
         person.go(&system.url("/posts/new")).await;

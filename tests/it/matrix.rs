@@ -595,6 +595,16 @@ async fn a_body_that_names_another_workspaces_things_names_nothing() {
             assert!(!answer.json()["data"].to_string().contains("\"ok\":true"), "{}", answer.text);
         }
     }
+    for body in [
+        r#"{"kind": "results", "language": "en", "post_id": "{post}"}"#,
+        r#"{"kind": "results", "language": "en", "account_id": "{account}", "month": "2026-10"}"#,
+        r#"{"kind": "video_review", "language": "en", "media_ids": ["{media}"]}"#,
+    ] {
+        let path = "/api/v1/analyses";
+        let answer = ask(&door, &Method::POST, path, Some(&door.key), Sends::Json(body), &foreign).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", answer.text);
+        assert!(answer.text.contains("_unknown"), "{}", answer.text);
+    }
     let ours = things(&door, door.workspace).await;
     let mixed = r#"{"caption": "x", "media_ids": ["{media}"], "targets": [{"account_id": "ACCOUNT"}]}"#;
     let body: &'static str = mixed.replace("ACCOUNT", &ours["account"]).leak();
