@@ -42,6 +42,7 @@ pub const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "compose.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the page shows")]
 struct Page {
     shell: Shell,
     written: Written,
