@@ -120,12 +120,16 @@ const look = async () => {
   if (!document.hidden) {
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-      const fresh = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#live");
+      const page = answer.ok && new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page && one("#live", page);
       if (fresh && fresh.outerHTML !== live.outerHTML) {
         const before = live.dataset.announce;
         live.replaceWith(fresh);
         if (fresh.dataset.announce !== before) one("#announce").textContent = fresh.dataset.announce;
       }
+      // what can be done about it changes with it
+      const acts = page && one("#acts", page);
+      if (acts && acts.outerHTML !== one("#acts").outerHTML) one("#acts").replaceWith(acts);
     } catch {
       // Away for a moment; the next look will tell.
     }
