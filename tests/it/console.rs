@@ -468,7 +468,7 @@ async fn what_another_workspace_has_is_not_there() {
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
         assert!(page.text.contains("<h1>Not found</h1>"));
     }
-    let token = browser.token.clone();
+    let token = hidden(&browser.get("/posts").await.text, "token");
     let elsewhere = door.workspace.to_string();
     assert_eq!(
         browser.form("/workspace", &[("token", &token), ("workspace", &elsewhere)]).await.status,
