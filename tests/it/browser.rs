@@ -13,6 +13,7 @@ use chromiumoxide::{
         emulation::{MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams},
         input::InsertTextParams,
     },
+    element::Element,
     page::ScreenshotParams,
 };
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
@@ -59,8 +60,16 @@ impl Person {
         self.page.goto(url).await.unwrap();
     }
 
+    /// One part of the page, as soon as it is there: while a page takes the place of another, its parts have no names yet.
+    async fn part(&self, selector: &str) -> Element {
+        eventually(selector, || async {
+            self.page.find_element(selector).await.map_err(|error| error.to_string())
+        })
+        .await
+    }
+
     async fn write(&self, selector: &str, text: &str) {
-        self.page.find_element(selector).await.unwrap().click().await.unwrap();
+        self.part(selector).await.click().await.unwrap();
         self.page.execute(InsertTextParams::new(text)).await.unwrap();
     }
 
@@ -73,13 +82,13 @@ impl Person {
 
     /// Ticks a box or chooses an option by the keyboard, as somebody without a mouse does.
     async fn tick(&self, selector: &str) {
-        let element = self.page.find_element(selector).await.unwrap();
+        let element = self.part(selector).await;
         element.focus().await.unwrap();
         element.press_key(" ").await.unwrap();
     }
 
     async fn choose_file(&self, selector: &str, path: &Path) {
-        let element = self.page.find_element(selector).await.unwrap();
+        let element = self.part(selector).await;
         let files = SetFileInputFilesParams::builder()
             .file(path.to_string_lossy())
             .backend_node_id(element.backend_node_id)
@@ -90,16 +99,7 @@ impl Person {
 
     /// Sends a form and waits for the page that follows it.
     async fn send(&self, selector: &str, arrived: &str) {
-        self.page
-            .find_element(selector)
-            .await
-            .unwrap()
-            .focus()
-            .await
-            .unwrap()
-            .press_key("Enter")
-            .await
-            .unwrap();
+        self.part(selector).await.focus().await.unwrap().press_key("Enter").await.unwrap();
         eventually(arrived, || async {
             match self.page.find_element(arrived).await {
                 Ok(_) => Ok(()),
@@ -339,7 +339,7 @@ async fn slides_are_reordered_by_the_keyboard_and_everything_else_stays() {
     person.go(&system.url("/posts/new")).await;
     person.write("#caption", "three slides").await;
     let press = async |button: &str, order: &str| {
-        let element = person.page.find_element(button).await.unwrap();
+        let element = person.part(button).await;
         element.focus().await.unwrap().press_key("Enter").await.unwrap();
         eventually(order, || async {
             let now = slides(&person).await;

@@ -206,6 +206,10 @@ mod tests {
         let (dir, program) = program(&format!("while [ ! -e \"$0.go\" ]; do :; done; echo '{film}'"));
         let mut all = Box::pin(join_all((0..12).map(|_| probed(&program))));
         assert!(futures_util::poll!(&mut all).is_pending());
+        // all that begins has been begun; it takes a moment until it bears the program's name
+        while running(&program) < 4 {
+            std::thread::yield_now();
+        }
         assert_eq!(running(&program), 4);
         fs::write(dir.path().join("probe.go"), "").expect("written");
         let measure = Measure { width: 4, height: 3, duration_ms: Some(1_000) };
