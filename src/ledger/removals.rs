@@ -95,19 +95,7 @@ impl TakeDowns for ClaimedTakeDowns<'_> {
     }
 
     async fn not_gone(&self, call: Uuid, failure: &Failure, certainly: bool) -> Result<(), JobError> {
-        sqlx::query!(
-            r#"UPDATE remote_call
-               SET verdict = $2::text::call_verdict, finished_at = ledger_now(), remote_code = $3, remote_message = $4
-               WHERE call_id = $1 AND kind = 'discard' AND verdict IS NULL"#,
-            call,
-            if certainly { "definite_no" } else { "ambiguous" },
-            failure.code,
-            failure.message,
-        )
-        .execute(&self.ledger.pool)
-        .await
-        .map_err(LedgerError::from)?;
-        Ok(())
+        Ok(self.ledger.close_discard(call, failure, certainly).await?)
     }
 }
 

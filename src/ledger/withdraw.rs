@@ -82,7 +82,7 @@ impl ClaimedEffects<'_> {
 }
 
 impl Ledger {
-    /// What became of a call that was to make a handle dead, and did not, or nobody knows.
+    /// What became of a call that was to make a handle dead, or to take down what is public, and did not, or nobody knows.
     pub(super) async fn close_discard(
         &self,
         call: Uuid,
