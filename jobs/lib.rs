@@ -32,6 +32,7 @@ pub mod publish;
 pub mod reach;
 pub mod removal;
 pub mod renewals;
+pub mod retention;
 pub mod sign_in;
 pub mod store;
 pub mod surface;

@@ -219,18 +219,6 @@ impl Ledger {
         record(&mut *self.pool.acquire().await?, entry).await
     }
 
-    /// Forgets where people were a year ago. What they did stays.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn forget_addresses(&self) -> Result<u64, LedgerError> {
-        let gone = sqlx::query!(
-            "DELETE FROM audit_address o USING audit a
-             WHERE a.id = o.audit_id AND a.at < ledger_now() - interval '12 months'",
-        );
-        Ok(gone.execute(&self.pool).await?.rows_affected())
-    }
-
     /// The newest entries, of one workspace or of all.
     ///
     /// # Errors

@@ -97,18 +97,11 @@ impl Ledger {
         Ok(made.len())
     }
 
-    /// Makes the partitions of the months around this one, and rolls up the oldest month of those that are older than
-    /// `keep`. Returns how many months that was: none, or one.
+    /// Makes the partitions of the months around this one.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn keep_snapshots(&self, keep: Duration) -> Result<i32, LedgerError> {
-        self.make_months().await?;
-        let rolled = sqlx::query_scalar!(r#"SELECT roll_up_snapshots($1) AS "rolled!""#, interval(keep));
-        Ok(rolled.fetch_one(&self.pool).await?)
-    }
-
-    async fn make_months(&self) -> Result<(), LedgerError> {
+    pub async fn make_months(&self) -> Result<(), LedgerError> {
         sqlx::query!("SELECT make_snapshot_partitions()").execute(&self.pool).await?;
         Ok(())
     }

@@ -59,6 +59,7 @@ pub mod repeats;
 pub mod reseal;
 pub mod rest;
 pub mod restore;
+pub mod retention;
 pub mod schedules;
 pub mod series;
 pub mod sessions;

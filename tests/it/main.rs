@@ -48,6 +48,7 @@ mod preflight;
 mod queue;
 mod redrive;
 mod restore;
+mod retention;
 mod schedules;
 mod security;
 mod support;

@@ -62,7 +62,8 @@ macro_rules! going {
 }
 
 const HISTORY: &str = "what happened and why, for whoever has to explain it; retention.history";
-const WHILE_CONNECTED: &str = "to publish for the account; while the connection lives";
+const WHILE_CONNECTED: &str =
+    "to publish for the account; while the connection lives, and retention.disconnected after it";
 const WHILE_POST: &str = "to publish, and to prove what became of it; while the post is kept";
 
 /// What refers to something goes before it.
@@ -508,7 +509,7 @@ pub const EMPTIED: &[Store] = &[
         name: "audit_address",
         place: Place::Table,
         whose: Whose::Staff,
-        why: "where somebody acted from, to find out who did; 12 months",
+        why: "where somebody acted from, to find out who did; retention.addresses, 12 months at most",
         personal: &[("address", "an address on the internet")],
         plain: &["audit_id", "salt"],
         purge: Purge::Rows {
@@ -575,7 +576,7 @@ pub const EMPTIED: &[Store] = &[
         name: "invitation",
         place: Place::Table,
         whose: Whose::Staff,
-        why: "who is asked to join; until they have, or a month after it ended",
+        why: "who is asked to join; until they have, or retention.letters after it ended",
         personal: &[
             ("email", "an address"),
             ("first_name", "a name"),
@@ -589,7 +590,7 @@ pub const EMPTIED: &[Store] = &[
         name: "mail",
         place: Place::Table,
         whose: Whose::Staff,
-        why: "letters to people on the staff; a month after they were sent, without their words",
+        why: "letters to people on the staff; retention.letters, without their words once they are sent",
         personal: &[
             ("to_address", "an address"),
             ("subject", "what it is about"),
@@ -644,7 +645,7 @@ pub const EMPTIED: &[Store] = &[
         name: "vault.token",
         place: Place::Table,
         whose: Whose::Connection,
-        why: WHILE_CONNECTED,
+        why: "to publish for the account; while the connection lives, and a day longer at most",
         personal: &[("sealed", "a token, sealed")],
         plain: &["account_id", "field", "generation", "key_id", "issued_at", "expires_at"],
         purge: of_account!("vault.token"),

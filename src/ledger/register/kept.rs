@@ -120,6 +120,15 @@ pub const KEPT: &[Store] = &[
         purge: Purge::Stays("of networks and their metrics alone"),
     },
     Store {
+        name: "retention_run",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "how much of each class has gone when; a year",
+        personal: &[],
+        plain: &["day", "class", "keeps", "dropped", "began_at", "moved_at", "done_at"],
+        purge: Purge::Stays("counts and times"),
+    },
+    Store {
         name: "app_rest",
         place: Place::Table,
         whose: Whose::Nobody,
