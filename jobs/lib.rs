@@ -6,6 +6,7 @@
 pub mod comment;
 pub mod connect;
 pub mod connections;
+pub mod consent;
 pub mod contract;
 pub mod control;
 pub mod cron_line;

@@ -117,6 +117,12 @@ actions! {
     DeletionAsked = "deletion_asked",
     /// All that is known of a person was asked for, to be given out.
     ExportAsked = "export_asked",
+    /// A workspace has withdrawn its consent to something.
+    ConsentWithdrawn = "consent_withdrawn",
+    /// It has given it again.
+    ConsentGiven = "consent_given",
+    /// What was wrong about somebody was corrected.
+    PersonCorrected = "person_corrected",
     /// Tokens were sealed anew under another key.
     RingRotated = "ring_rotated",
     /// Somebody became a member of a workspace, or may do something else there.

@@ -72,6 +72,9 @@ pub enum Refusal {
     /// Somebody has to approve it.
     #[error("it waits for approval; once somebody has approved it, it can be tried again")]
     Unapproved,
+    /// The workspace does not want it.
+    #[error("the workspace has withdrawn its consent to that; whoever gives it again can ask then")]
+    Withdrawn,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),

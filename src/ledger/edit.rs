@@ -218,7 +218,7 @@ enum Verb {
 fn weight(refusal: &Refusal) -> u8 {
     match refusal {
         Refusal::WishKept => 8,
-        Refusal::Account(_) => 7,
+        Refusal::Account(_) | Refusal::Withdrawn => 7,
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,

@@ -33,7 +33,7 @@ impl Ledger {
         .await
     }
 
-    /// Drops what has ended and is of no use any more: pauses, sessions, links to new passwords, and workers long gone. What
+    /// Drops what has ended and is of no use any more: pauses, sessions, links to new passwords and addresses, and workers long gone. What
     /// is kept for a time goes by `retention`.
     ///
     /// # Errors
@@ -44,6 +44,7 @@ impl Ledger {
         sqlx::query!("DELETE FROM password_reset WHERE expires_at < ledger_now()")
             .execute(&self.pool)
             .await?;
+        sqlx::query!("DELETE FROM email_change WHERE expires_at < ledger_now()").execute(&self.pool).await?;
         sqlx::query!(
             r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'
                AND NOT EXISTS (SELECT FROM claim c WHERE c.worker_inc = w.inc)"#,

@@ -49,6 +49,7 @@ mod queue;
 mod redrive;
 mod restore;
 mod retention;
+mod rights;
 mod schedules;
 mod security;
 mod support;

@@ -596,6 +596,7 @@ pub const EMPTIED: &[Store] = &[
             ("subject", "what it is about"),
             ("body", "what it says, until it is sent"),
             ("error", "a mail server's words"),
+            ("person_id", "whom it is to"),
         ],
         plain: &["id", "created_at", "worthless_at", "try_at", "tries", "sent_at"],
         purge: of_marked!("mail", "id", "mail"),
@@ -608,6 +609,15 @@ pub const EMPTIED: &[Store] = &[
         personal: &[("person_id", "who")],
         plain: &["digest", "created_at", "expires_at"],
         purge: of_marked!("password_reset", "person_id", "person"),
+    },
+    Store {
+        name: "email_change",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who wishes to be known by another address; until they have proved it, or a day",
+        personal: &[("person_id", "who"), ("email", "an address")],
+        plain: &["digest", "created_at", "expires_at"],
+        purge: of_marked!("email_change", "person_id", "person"),
     },
     Store {
         name: "person_identity",

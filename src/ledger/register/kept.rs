@@ -129,6 +129,15 @@ pub const KEPT: &[Store] = &[
         purge: Purge::Stays("counts and times"),
     },
     Store {
+        name: "consent_withdrawal",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "what a workspace does not want its data to be used for; until it does",
+        personal: &[],
+        plain: &["workspace_id", "purpose", "withdrawn_at"],
+        purge: Purge::Stays("a business's word; who gave it stands in the audit trail alone"),
+    },
+    Store {
         name: "app_rest",
         place: Place::Table,
         whose: Whose::Nobody,
