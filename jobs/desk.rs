@@ -15,6 +15,7 @@ use crate::{
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     metrics::{Insights, Snapshots},
+    packing::Packing,
     preflight::Fact,
     removal::{Presence, Removal, TakeDowns},
     renewals::{Renewals, Renewing},
@@ -46,6 +47,8 @@ pub struct Desk<'a> {
     pub snapshots: Option<&'a dyn Snapshots>,
     /// What is kept of requests for deletion, bound to this job's claim; a worker has it.
     pub forgetting: Option<&'a dyn Forgetting>,
+    /// What is kept of copies that are packed, bound to this job's claim; a worker has it.
+    pub packing: Option<&'a dyn Packing>,
     /// Files.
     pub media: &'a dyn Media,
     /// Whether this worker still has, by its own clock, the lease under which its intents were made.
@@ -111,6 +114,14 @@ impl<'a> Desk<'a> {
     /// Nobody here deletes anything.
     pub fn forgetting(&self) -> Result<&'a dyn Forgetting, JobError> {
         self.forgetting.ok_or_else(|| JobError::Infrastructure("nobody here deletes anything".into()))
+    }
+
+    /// What is kept of copies that are packed.
+    ///
+    /// # Errors
+    /// Nobody here packs anything.
+    pub fn packing(&self) -> Result<&'a dyn Packing, JobError> {
+        self.packing.ok_or_else(|| JobError::Infrastructure("nobody here packs anything".into()))
     }
 }
 
@@ -472,6 +483,31 @@ pub trait Media: Send + Sync {
     /// The store is away.
     async fn traces(&self, key: &str) -> Result<u64, Failure> {
         Ok(u64::from(self.size(key).await?.is_some()))
+    }
+
+    /// Begins a file that is stored part by part, and tells what the store calls the parts.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn open(&self, _key: &str, _content_type: &str) -> Result<String, Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
+    }
+
+    /// Stores one part of it, in the place of what may be there; counted from 1. Each but the last has 5 MiB at least.
+    ///
+    /// # Errors
+    /// The store is away, or knows no such parts.
+    async fn add(&self, _key: &str, _parts: &str, _number: i32, _bytes: Vec<u8>) -> Result<(), Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
+    }
+
+    /// Makes one file of the parts if together they are so many bytes, and says how many have come. `None`: there are no
+    /// such parts, or no more.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn close(&self, _key: &str, _parts: &str, _bytes: u64) -> Result<Option<u64>, Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
     }
 
     /// Gives up the parts of a file that were never joined; those that are not there count as given up.

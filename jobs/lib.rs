@@ -16,6 +16,7 @@ mod deletion_model;
 pub mod desk;
 pub mod disconnect;
 pub mod erasure;
+pub mod export;
 pub mod failpoint;
 pub mod forecast;
 pub mod forgetting;
@@ -27,6 +28,7 @@ pub mod metric_snapshot;
 pub mod metrics;
 #[cfg(test)]
 mod model;
+pub mod packing;
 pub mod preflight;
 pub mod probe;
 pub mod publish;
@@ -43,6 +45,7 @@ pub mod timetable;
 mod token_model;
 pub mod token_refresh;
 pub mod tokens;
+pub mod zip;
 pub mod zones;
 
 use contract::Kind;
@@ -58,6 +61,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<metric_snapshot::MetricSnapshot>(),
     Kind::of::<token_refresh::TokenRefresh>(),
     Kind::of::<deletion::DeletionJob>(),
+    Kind::of::<export::Export>(),
     Kind::of::<connect::Connect>(),
     Kind::of::<disconnect::Disconnect>(),
 ];

@@ -106,6 +106,7 @@ impl World {
             partings: None,
             snapshots: Some(self),
             forgetting: None,
+            packing: None,
             media: self,
             leased: &|| true,
             limits,

@@ -55,6 +55,7 @@ pub fn replay(script: &[Reply]) -> Request {
         partings: None,
         snapshots: None,
         forgetting: None,
+        packing: None,
         media: &desk,
         leased: &|| true,
         limits,

@@ -29,6 +29,7 @@ use crate::ledger::{
     effects::ClaimedEffects,
     flight::Flight,
     forgetting::ClaimedForgetting,
+    packing::ClaimedPacking,
     renewals::ClaimedRenewals,
     rest::Refused,
     settle::{End, Ending, Finish, Outcome},
@@ -116,6 +117,7 @@ impl Worker {
         let partings = ClaimedPartings::new(&parts.ledger, &parts.ring, job.claim);
         let snapshots = ClaimedSnapshots { ledger: &parts.ledger, claim: job.claim, pace: &self.pace };
         let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
+        let packing = ClaimedPacking { ledger: &parts.ledger, claim: job.claim };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -128,6 +130,7 @@ impl Worker {
             partings: Some(&partings),
             snapshots: Some(&snapshots),
             forgetting: Some(&forgetting),
+            packing: Some(&packing),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

@@ -214,6 +214,9 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterVerified
         | Point::AfterTold
         | Point::AfterForgotten
+        | Point::AfterExportGathered
+        | Point::AfterExportPart
+        | Point::AfterExportJoined
         | Point::AfterRetentionBatch
         | Point::AfterAccept => false,
     })
@@ -229,7 +232,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("disconnect.rs"),
         include_str!("tokens.rs"),
         include_str!("deletions.rs"),
-        include_str!("retention.rs")
+        include_str!("retention.rs"),
+        include_str!("exports.rs")
     );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))
