@@ -15,7 +15,6 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
-    claims::interval,
     idempotency::{Keyed, Once},
     media,
     settle::kept,
@@ -294,18 +293,6 @@ impl Ledger {
         .fetch_one(&self.pool)
         .await?;
         Ok((Micros(row.spent), row.now))
-    }
-
-    /// Forgets analyses that were over longer ago than `age`, with what was asked for them. Returns how many.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn forget_analyses(&self, age: Duration) -> Result<u64, LedgerError> {
-        let done =
-            sqlx::query!("DELETE FROM analysis WHERE ended_at < ledger_now() - $1::interval", interval(age))
-                .execute(&self.pool)
-                .await?;
-        Ok(done.rows_affected())
     }
 }
 
