@@ -107,7 +107,7 @@ async fn what_is_older_than_it_is_kept_goes_and_is_counted_and_what_is_younger_s
     // nobody has renewed this account but by a call whose answer is awaited
     door.scratch
         .run(
-            "UPDATE account SET refresh_call = (SELECT call_id FROM remote_call WHERE kind = 'refresh' ORDER BY finished_at LIMIT 1)",
+            "UPDATE account SET refresh_state = 'refreshing', refresh_call = (SELECT call_id FROM remote_call WHERE kind = 'refresh' ORDER BY finished_at LIMIT 1)",
         )
         .await;
     retain(&worker(&door).await, 40, 2).await;
