@@ -1,7 +1,5 @@
 //! Help that people ask for: accepting it, showing what came of it, and what a workspace lets be done.
 
-use std::time::Duration;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use jobs::{
     ai_analysis::AiAnalysis,

@@ -235,6 +235,7 @@ struct Shell {
 }
 
 /// Who is signed in.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that they may do")]
 struct Who {
     name: String,
     token: String,
