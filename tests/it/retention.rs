@@ -84,7 +84,7 @@ async fn day(door: &Door, days: i32) {
     }
 }
 
-async fn worker(door: &Door) -> Ledger {
+fn worker(door: &Door) -> Ledger {
     Ledger::open(&door.scratch.url, Role::Worker, 3).expect("an address")
 }
 
@@ -110,7 +110,7 @@ async fn what_is_older_than_it_is_kept_goes_and_is_counted_and_what_is_younger_s
             "UPDATE account SET refresh_state = 'refreshing', refresh_call = (SELECT call_id FROM remote_call WHERE kind = 'refresh' ORDER BY finished_at LIMIT 1)",
         )
         .await;
-    retain(&worker(&door).await, 40, 2).await;
+    retain(&worker(&door), 40, 2).await;
     for class in ["addresses", "grants", "ticks", "answers", "letters", "invitations"] {
         assert_eq!(dropped(&door, class).await, 3, "{class}");
     }
@@ -132,10 +132,10 @@ async fn what_is_older_than_it_is_kept_goes_and_is_counted_and_what_is_younger_s
     }
     // today it is done, whatever comes of age meanwhile
     things(&door, account, 50).await;
-    retain(&worker(&door).await, 40, 2).await;
+    retain(&worker(&door), 40, 2).await;
     assert_eq!(dropped(&door, "letters").await, 3);
     door.scratch.run("UPDATE retention_run SET day = day - 1, began_at = began_at - interval '1 day'").await;
-    retain(&worker(&door).await, 40, 2).await;
+    retain(&worker(&door), 40, 2).await;
     let runs = door.scratch.ledger.retention_runs().await.expect("runs");
     let letters = runs.iter().find(|run| run.class == "letters").expect("it was gone through");
     assert_eq!((letters.dropped, runs.len()), (1, CLASSES.len()), "each day has its own count");
@@ -161,7 +161,7 @@ async fn no_token_outlives_its_connection_and_a_live_one_keeps_its_own() {
         );
         door.scratch.run(&parted).await;
     }
-    retain(&worker(&door).await, 40, 2).await;
+    retain(&worker(&door), 40, 2).await;
     assert_eq!(dropped(&door, "tokens").await, 1);
     let kept = "SELECT count(*) FROM vault.token t JOIN account a ON a.id = t.account_id
                 WHERE a.parting IS NULL OR a.parting = 'asked'";
@@ -176,7 +176,7 @@ async fn no_token_outlives_its_connection_and_a_live_one_keeps_its_own() {
 async fn one_worker_at_a_time_drops_what_is_old() {
     let door = Door::open().await;
     let (worker, ages) =
-        (worker(&door).await, postroom::config::Settings::load(None).expect("settings").retention.ages());
+        (worker(&door), postroom::config::Settings::load(None).expect("settings").retention.ages());
     let mut other = door.scratch.connection().await;
     let held = sqlx::query("SELECT pg_advisory_lock(7305812048)").execute(&mut other).await;
     held.expect("the lock");

@@ -154,9 +154,9 @@ async fn somebody_corrects_their_name_at_once_and_their_address_by_a_link_that_i
         browser.form("/profile/email", &fields).await
     };
     assert_eq!(send(wish("new@example.org", "guessed")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
-    let taken = send(wish("taken@example.org", "open sesame")).await;
+    let somebodys = send(wish("taken@example.org", "open sesame")).await;
     let free = send(wish("New@example.org", "open sesame")).await;
-    assert_eq!((taken.status, taken.header("location")), (free.status, free.header("location")));
+    assert_eq!((somebodys.status, somebodys.header("location")), (free.status, free.header("location")));
     let letters = "SELECT count(*) FROM mail WHERE to_address = 'taken@example.org'";
     assert_eq!(door.scratch.number(letters).await, 0, "nobody else is written to");
     let path = link(&door, "new@example.org").await;
