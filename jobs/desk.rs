@@ -8,6 +8,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 use uuid::Uuid;
 
+#[cfg(test)]
+use crate::gate::Open;
 use crate::{
     analysis::{Analyses, Analyst, Cuts, Film},
     connections::{Connecting, Connections, Partings},
@@ -57,6 +59,39 @@ pub struct Desk<'a> {
     pub leased: &'a (dyn Fn() -> bool + Sync),
     /// How long things may take.
     pub limits: Limits,
+}
+
+#[cfg(test)]
+impl<'a> Desk<'a> {
+    /// Where nothing is kept and nobody waits: what a trial is about it puts there itself.
+    pub fn bare<T: Clock + Networks + Vault + Media>(all: &'a T) -> Self {
+        Self {
+            clock: all,
+            effects: None,
+            take_downs: None,
+            networks: all,
+            gate: &Open,
+            vault: all,
+            renewals: None,
+            connections: None,
+            partings: None,
+            snapshots: None,
+            forgetting: None,
+            analyses: None,
+            analyst: None,
+            media: all,
+            leased: &|| true,
+            limits: Limits {
+                attempt: Duration::ZERO,
+                commit_timeout: Duration::ZERO,
+                send_within: Duration::ZERO,
+                look_least: Duration::ZERO,
+                look_most: Duration::ZERO,
+                evidence_limit: Duration::ZERO,
+                late_limit: Duration::ZERO,
+            },
+        }
+    }
 }
 
 impl<'a> Desk<'a> {

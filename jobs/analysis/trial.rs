@@ -25,8 +25,7 @@ use super::{
 use crate::{
     ai_analysis::AiAnalysis,
     contract::{Class, Done, Failure, Job, JobError},
-    desk::{Clock, Desk, File, Limits, Media, Network, Networks, Vault},
-    gate::Open,
+    desk::{Clock, Desk, File, Media, Network, Networks, Vault},
     metrics::catalogue::by_id,
     surface::{AccountPage, CaptionLimit, CaptionUnit, Platform, Rendition, Site},
 };
@@ -89,33 +88,7 @@ impl World {
     }
 
     async fn run(&self) -> Result<Done, JobError> {
-        let limits = Limits {
-            attempt: Duration::ZERO,
-            commit_timeout: Duration::ZERO,
-            send_within: Duration::ZERO,
-            look_least: Duration::ZERO,
-            look_most: Duration::ZERO,
-            evidence_limit: Duration::ZERO,
-            late_limit: Duration::ZERO,
-        };
-        let desk = Desk {
-            clock: self,
-            effects: None,
-            take_downs: None,
-            networks: self,
-            gate: &Open,
-            vault: self,
-            renewals: None,
-            connections: None,
-            partings: None,
-            snapshots: None,
-            forgetting: None,
-            analyses: Some(self),
-            analyst: Some(self),
-            media: self,
-            leased: &|| true,
-            limits,
-        };
+        let desk = Desk { analyses: Some(self), analyst: Some(self), ..Desk::bare(self) };
         AiAnalysis { analysis_id: Uuid::nil() }.run(&desk).await
     }
 

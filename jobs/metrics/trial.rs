@@ -17,10 +17,10 @@ use super::{
 use crate::{
     contract::{Class, Done, Failure, Job, JobError},
     desk::{
-        Account, Call, Clock, Content, Desk, File, Handle, KeepHandle, Limits, Media, Network, Networks,
-        Readiness, Vault,
+        Account, Call, Clock, Content, Desk, File, Handle, KeepHandle, Media, Network, Networks, Readiness,
+        Vault,
     },
-    gate::{Allowance, Errand, Lane, Notice, Open},
+    gate::{Allowance, Errand, Lane, Notice},
     machine::{Answer, Public, Sight},
     metric_snapshot::MetricSnapshot,
     removal::Presence,
@@ -85,33 +85,7 @@ impl World {
     }
 
     async fn run(&self) -> Result<Done, JobError> {
-        let limits = Limits {
-            attempt: Duration::ZERO,
-            commit_timeout: Duration::ZERO,
-            send_within: Duration::ZERO,
-            look_least: Duration::ZERO,
-            look_most: Duration::ZERO,
-            evidence_limit: Duration::ZERO,
-            late_limit: Duration::ZERO,
-        };
-        let desk = Desk {
-            clock: self,
-            effects: None,
-            take_downs: None,
-            networks: self,
-            gate: &Open,
-            vault: self,
-            renewals: None,
-            connections: None,
-            partings: None,
-            snapshots: Some(self),
-            forgetting: None,
-            analyses: None,
-            analyst: None,
-            media: self,
-            leased: &|| true,
-            limits,
-        };
+        let desk = Desk { snapshots: Some(self), ..Desk::bare(self) };
         MetricSnapshot { account_id: Uuid::nil() }.run(&desk).await
     }
 

@@ -25,7 +25,7 @@ use crate::{
         Account, Armed, Call, Clock, Content, Desk, Effects, Handle, KeepHandle, Limits, Media, Network,
         Networks, NotArmed, Publication, Readiness, Vault,
     },
-    gate::{Allowance, Errand, Open},
+    gate::{Allowance, Errand},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     publish::Publish,
     surface::Surface,
@@ -43,24 +43,7 @@ pub fn replay(script: &[Reply]) -> Request {
         evidence_limit: Duration::from_hours(24),
         late_limit: Duration::from_hours(24),
     };
-    let whole = Desk {
-        clock: &desk,
-        effects: Some(&desk),
-        take_downs: None,
-        networks: &desk,
-        gate: &Open,
-        vault: &desk,
-        renewals: None,
-        connections: None,
-        partings: None,
-        snapshots: None,
-        forgetting: None,
-        analyses: None,
-        analyst: None,
-        media: &desk,
-        leased: &|| true,
-        limits,
-    };
+    let whole = Desk { effects: Some(&desk), limits, ..Desk::bare(&desk) };
     let job = Publish { publication_id: Uuid::nil() };
     let run = pin!(job.run(&whole));
     match run.poll(&mut Context::from_waker(Waker::noop())) {

@@ -60,7 +60,7 @@ impl Analyses for ClaimedAnalyses<'_> {
         most: Micros,
         within: Duration,
     ) -> Result<Reserved, JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         let analysis = asked.analysis;
         give_up_lost(&mut tx, asked).await?;
         let mut vain = in_vain(&mut tx, analysis.id).await?;
@@ -208,21 +208,6 @@ impl ClaimedAnalyses<'_> {
             found.extend(figures::of_month(&columns(&rows).0, first));
         }
         Ok(found)
-    }
-
-    /// Begins a transaction that the claim holds through.
-    async fn fenced(&self) -> Result<PgTransaction<'static>, JobError> {
-        let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
-        let held = sqlx::query_scalar!(
-            "SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE",
-            self.claim.job_id,
-            self.claim.epoch,
-            self.claim.worker_inc,
-        )
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(LedgerError::from)?;
-        if held.is_none() { Err(JobError::Fenced) } else { Ok(tx) }
     }
 
     async fn settle_once(&self, call: Uuid, settled: &Settled) -> Result<(), LedgerError> {

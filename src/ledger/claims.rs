@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use jobs::{contract::Kind, hint::Hint};
+use jobs::{
+    contract::{JobError, Kind},
+    hint::Hint,
+};
 use serde_json::value::RawValue;
-use sqlx::{postgres::types::PgInterval, types::Json};
+use sqlx::{PgTransaction, postgres::types::PgInterval, types::Json};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
@@ -175,6 +178,24 @@ pub(super) fn interval(span: Duration) -> PgInterval {
 }
 
 impl Ledger {
+    /// Begins a transaction that the claim holds through.
+    ///
+    /// # Errors
+    /// The claim is somebody else's now, or the ledger is away.
+    pub(super) async fn fenced(&self, claim: Claim) -> Result<PgTransaction<'static>, JobError> {
+        let mut tx = self.pool.begin().await.map_err(LedgerError::from)?;
+        let held = sqlx::query_scalar!(
+            "SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE",
+            claim.job_id,
+            claim.epoch,
+            claim.worker_inc,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        if held.is_none() { Err(JobError::Fenced) } else { Ok(tx) }
+    }
+
     /// Claims those of `ids` that may run now; an id that does not come back was stale.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ use jobs::{
     erasure::{Stage, Standing, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation},
 };
-use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
@@ -46,21 +45,6 @@ impl<'a> ClaimedForgetting<'a> {
     /// What the holder of `claim` may do.
     pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim, clocks: Clocks) -> Self {
         Self { ledger, ring, claim, clocks }
-    }
-
-    /// Begins a transaction that the claim holds through.
-    pub(super) async fn fenced(&self) -> Result<PgTransaction<'static>, JobError> {
-        let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
-        let held = sqlx::query_scalar!(
-            "SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE",
-            self.claim.job_id,
-            self.claim.epoch,
-            self.claim.worker_inc,
-        )
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(LedgerError::from)?;
-        if held.is_none() { Err(JobError::Fenced) } else { Ok(tx) }
     }
 }
 
@@ -113,7 +97,7 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn turn(&self, request: Uuid, turn: Turn) -> Result<(), JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         if !stages::go_on(&mut tx, request, turn).await? {
             return Err(JobError::Fenced);
         }
@@ -159,7 +143,7 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn ask(&self, request: Uuid, account: Uuid, limit: Duration) -> Result<Uuid, JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         // whoever connects with the same person's grant goes before or after this
         grants::lock_of(&mut tx, account).await?;
         let call = sqlx::query_scalar!(
@@ -189,7 +173,7 @@ impl Forgetting for ClaimedForgetting<'_> {
 
     async fn answered(&self, request: Uuid, grant: &Grant, answer: &Answered) -> Result<(), JobError> {
         let (state, failure) = said(answer);
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         if let Answered::Network(calls) = answer {
             for (call, said) in calls {
                 grants::close_call(&mut tx, *call, said).await?;
@@ -230,7 +214,7 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn shred(&self, request: Uuid) -> Result<(), JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         sqlx::query!(
             r#"WITH gone AS (
                    DELETE FROM vault.token t USING deletion_account d, deletion_request r
@@ -281,7 +265,7 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn forget(&self, request: Uuid) -> Result<(), JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         sqlx::query!(
             r#"WITH it AS (
                    UPDATE deletion_request SET recipient = NULL, reason = NULL, asked_by = NULL

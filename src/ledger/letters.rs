@@ -315,7 +315,7 @@ impl Ledger {
 impl ClaimedForgetting<'_> {
     /// Writes the mail that says that all is deleted, where it is known whom to.
     pub(super) async fn write_letter(&self, request: Uuid) -> Result<(), JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         let row = sqlx::query!(
             r#"SELECT recipient, language FROM deletion_request WHERE id = $1 AND stage = 'telling'"#,
             request,

@@ -98,51 +98,21 @@ impl Ledger {
         };
         end_choices(&mut tx, wish.workspace_id, wish.account_id).await?;
         let actor = self.who().actor;
-        let due = sqlx::query!(
-            r#"WITH it AS (
-                   UPDATE account
-                   SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_by = $4,
-                       disconnected_how = $5, parting = 'asked', refresh_asked_at = NULL
-                   WHERE id = $1 AND workspace_id = $2 AND state NOT IN ('frozen', 'erased') AND parting IS NULL
-                   RETURNING id, workspace_id),
-               rested AS (
-                   -- an epoch is left out for what is told here: whoever holds the job may tell of its own
-                   UPDATE job SET standing = 'paused', epoch = job.epoch + 2
-                   FROM it WHERE job.account_id = it.id AND job.kind = 'publish'
-                     -- what has to be approved first goes on waiting for that
-                     AND job.standing <> 'waits'
-                     -- what was committed is still asked about
-                     AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
-                                       AND p.state = 'waiting' AND p.handle_state = 'spent')
-                   RETURNING job.id, job.publication_id, job.epoch),
-               told AS (
-                   INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
-                   SELECT id, publication_id, epoch - 1, ledger_now(), 'paused', $3 FROM rested)
-               INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
-               SELECT $6, $7, workspace_id, id, ledger_now(), jsonb_build_object('account_id', id) FROM it
-               ON CONFLICT (account_id) WHERE kind = 'disconnect' DO UPDATE
-               SET run_at = ledger_now(), epoch = job.epoch + 1
-               RETURNING id, run_at"#,
+        let parted = sqlx::query_scalar!(
+            r#"UPDATE account
+               SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_by = $4,
+                   disconnected_how = $5, parting = 'asked', refresh_asked_at = NULL
+               WHERE id = $1 AND workspace_id = $2 AND state NOT IN ('frozen', 'erased') AND parting IS NULL
+               RETURNING id"#,
             wish.account_id,
             wish.workspace_id,
             BY_STAFF,
             actor.id(),
             By::of(actor).word(),
-            Uuid::now_v7(),
-            Disconnect::KIND,
         )
-        .fetch_optional(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
-        let hint = |id, run_at| Hint {
-            kind: Disconnect::KIND.into(),
-            workspace_id: wish.workspace_id,
-            job_id: id,
-            run_at,
-        };
-        let due = due.map(|row| hint(row.id, row.run_at));
-        if due.is_some() {
-            self.note_parting(&mut tx, wish.workspace_id, wish.account_id).await?;
-        }
+        let due = self.begin_parting(&mut tx, &parted, BY_STAFF).await?.pop();
         let account = lock_accounts(&mut tx, wish.workspace_id, &[wish.account_id]).await?.pop();
         let done = match account {
             None => Err(Undisconnected::Missing),
@@ -194,50 +164,77 @@ impl Ledger {
     ) -> Result<Vec<Hint>, LedgerError> {
         let (tiktok, meta) = whose.ids();
         let mut tx = self.pool.begin().await?;
-        let rows = sqlx::query!(
-            r#"WITH it AS (
-                   UPDATE account
-                   SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_how = 'network',
-                       parting = 'asked', refresh_asked_at = NULL
-                   WHERE (platform = 'tiktok' AND external_id = $1 OR platform = ANY ($5) AND subject_id = $2)
-                     AND state NOT IN ('frozen', 'erased') AND parting IS NULL
-                     -- networks tell their time in whole seconds
-                     AND date_trunc('second', connected_at) <= $4
-                   RETURNING id, workspace_id),
-               rested AS (
-                   UPDATE job SET standing = 'paused', epoch = job.epoch + 2
-                   FROM it WHERE job.account_id = it.id AND job.kind = 'publish' AND job.standing <> 'waits'
-                     AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
-                                       AND p.state = 'waiting' AND p.handle_state = 'spent')
-                   RETURNING job.id, job.publication_id, job.epoch),
-               told AS (
-                   INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
-                   SELECT id, publication_id, epoch - 1, ledger_now(), 'paused', $3 FROM rested)
-               INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
-               SELECT gen_random_uuid(), $6, workspace_id, id, ledger_now(), jsonb_build_object('account_id', id) FROM it
-               ON CONFLICT (account_id) WHERE kind = 'disconnect' DO UPDATE
-               SET run_at = ledger_now(), epoch = job.epoch + 1
-               RETURNING id, workspace_id, account_id AS "account_id!", run_at"#,
+        let parted = sqlx::query_scalar!(
+            r#"UPDATE account
+               SET state = 'reconnect', state_reason = $3, disconnected_at = ledger_now(), disconnected_how = 'network',
+                   parting = 'asked', refresh_asked_at = NULL
+               WHERE (platform = 'tiktok' AND external_id = $1 OR platform = ANY ($5) AND subject_id = $2)
+                 AND state NOT IN ('frozen', 'erased') AND parting IS NULL
+                 -- networks tell their time in whole seconds
+                 AND date_trunc('second', connected_at) <= $4
+               RETURNING id"#,
             tiktok,
             meta,
             BY_OWNER,
             at,
             &META.map(str::to_owned),
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let due = self.begin_parting(&mut tx, &parted, BY_OWNER).await?;
+        tx.commit().await?;
+        Ok(due)
+    }
+
+    /// Lets the posts of accounts rest that were disconnected in this transaction, has their access taken back, and writes
+    /// down whose deed that was.
+    async fn begin_parting(
+        &self,
+        tx: &mut PgConnection,
+        accounts: &[Uuid],
+        why: &str,
+    ) -> Result<Vec<Hint>, LedgerError> {
+        sqlx::query!(
+            "WITH rested AS (
+                 -- an epoch is left out for what is told here: whoever holds the job may tell of its own
+                 UPDATE job SET standing = 'paused', epoch = job.epoch + 2
+                 WHERE account_id = ANY ($1) AND kind = 'publish'
+                   -- what has to be approved first goes on waiting for that
+                   AND standing <> 'waits'
+                   -- what was committed is still asked about
+                   AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
+                                     AND p.state = 'waiting' AND p.handle_state = 'spent')
+                 RETURNING id, publication_id, epoch)
+             INSERT INTO attempt (job_id, publication_id, epoch, started_at, outcome, reason)
+             SELECT id, publication_id, epoch - 1, ledger_now(), 'paused', $2 FROM rested",
+            accounts,
+            why,
+        )
+        .execute(&mut *tx)
+        .await?;
+        let jobs = sqlx::query!(
+            r#"INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
+               SELECT gen_random_uuid(), $2, workspace_id, id, ledger_now(), jsonb_build_object('account_id', id)
+               FROM account WHERE id = ANY ($1)
+               ON CONFLICT (account_id) WHERE kind = 'disconnect' DO UPDATE
+               SET run_at = ledger_now(), epoch = job.epoch + 1
+               RETURNING id, workspace_id, account_id AS "account_id!", run_at"#,
+            accounts,
             Disconnect::KIND,
         )
         .fetch_all(&mut *tx)
         .await?;
-        for row in &rows {
-            self.note_parting(&mut tx, row.workspace_id, row.account_id).await?;
+        let mut due = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            self.note_parting(tx, job.workspace_id, job.account_id).await?;
+            due.push(Hint {
+                kind: Disconnect::KIND.into(),
+                workspace_id: job.workspace_id,
+                job_id: job.id,
+                run_at: job.run_at,
+            });
         }
-        tx.commit().await?;
-        let hint = |id, workspace_id, run_at| Hint {
-            kind: Disconnect::KIND.into(),
-            workspace_id,
-            job_id: id,
-            run_at,
-        };
-        Ok(rows.into_iter().map(|row| hint(row.id, row.workspace_id, row.run_at)).collect())
+        Ok(due)
     }
 
     /// Writes down who parted the account from its access: where a network tells it, somebody who is not known here.

@@ -50,7 +50,7 @@ async fn current(
 
 /// Does the next part of the next step.
 pub(super) async fn batch(it: &ClaimedForgetting<'_>, request: Uuid) -> Result<Purged, JobError> {
-    let mut tx = it.fenced().await?;
+    let mut tx = it.ledger.fenced(it.claim).await?;
     let Some((step, begun)) = current(&mut tx, request).await? else { return Ok(Purged::All) };
     if !begun {
         begin(&mut tx, request, step).await?;
@@ -253,7 +253,7 @@ async fn waiting(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<bool, Ledg
 
 /// Counts a try at a file that the store does not erase: all others come before it.
 pub(super) async fn not_erased(it: &ClaimedForgetting<'_>, request: Uuid, key: &str) -> Result<(), JobError> {
-    let mut tx = it.fenced().await?;
+    let mut tx = it.ledger.fenced(it.claim).await?;
     sqlx::query!(
         "UPDATE deletion_object SET attempts = attempts + 1 WHERE request_id = $1 AND object_key = $2",
         request,
@@ -273,7 +273,7 @@ pub(super) async fn erased(
     keys: &[String],
     traces: u64,
 ) -> Result<(), JobError> {
-    let mut tx = it.fenced().await?;
+    let mut tx = it.ledger.fenced(it.claim).await?;
     sqlx::query!(
         "UPDATE deletion_object SET erased = true WHERE request_id = $1 AND object_key = ANY ($2)",
         request,

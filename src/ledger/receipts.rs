@@ -26,7 +26,7 @@ pub(super) fn seed_row(id: &str) -> String {
 /// Signs the receipt and goes on, in one transaction: there is never another one.
 pub(super) async fn certify(it: &ClaimedForgetting<'_>, request: Uuid) -> Result<(), JobError> {
     let signer = it.ledger.signer(it.ring).await?;
-    let mut tx = it.fenced().await?;
+    let mut tx = it.ledger.fenced(it.claim).await?;
     let text = receipt(&mut tx, request).await?.to_string();
     let signature = signer.sign(&text);
     sqlx::query!(

@@ -46,6 +46,24 @@ impl<'a> Person<'a> {
         Self::signed_in(system, "staff@example.com", "corner-bakery-demo").await
     }
 
+    /// Somebody who publishes there and manages nothing, signed in.
+    pub async fn publisher(system: &'a System) -> Self {
+        let person = [
+            "user",
+            "add",
+            "--email",
+            "pen@example.com",
+            "--first",
+            "Pen",
+            "--last",
+            "Levi",
+            "--role",
+            "publisher",
+        ];
+        system.postroom(&[&person[..], &["--workspace", "Bakery"]].concat(), "corner-bakery-pens").await;
+        Self::signed_in(system, "pen@example.com", "corner-bakery-pens").await
+    }
+
     /// Somebody, signed in.
     pub async fn signed_in(system: &'a System, email: &str, password: &str) -> Self {
         let policy = reqwest::redirect::Policy::none();
@@ -500,20 +518,7 @@ async fn what_another_workspace_has_and_what_there_is_no_room_for_is_not_connect
 #[tokio::test(flavor = "multi_thread")]
 async fn only_an_administrator_connects() {
     let system = System::start().await;
-    let user = [
-        "user",
-        "add",
-        "--email",
-        "pen@example.com",
-        "--first",
-        "Pen",
-        "--last",
-        "Levi",
-        "--role",
-        "publisher",
-    ];
-    system.postroom(&[&user[..], &["--workspace", "Bakery"]].concat(), "corner-bakery-pens").await;
-    let pen = Person::signed_in(&system, "pen@example.com", "corner-bakery-pens").await;
+    let pen = Person::publisher(&system).await;
     assert_eq!(pen.get("/connect/facebook_page").await.status, 403);
     assert!(!pen.get("/accounts").await.text.contains("/connect/"));
     let staff = Person::admin(&system).await;

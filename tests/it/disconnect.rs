@@ -71,6 +71,17 @@ async fn no_jobs(system: &System) {
     .await;
 }
 
+/// A TikTok account that the network has besides, connected: its id.
+async fn tiktok(system: &System, external: &str) -> String {
+    let account = json!({
+        "platform": TIKTOK, "external_id": external, "name": external,
+        "access_token": format!("act-{external}"), "refresh_token": format!("rft-{external}"),
+    });
+    system.tell("accounts", &account).await;
+    Person::admin(system).await.connects(TIKTOK, &[external], &[&key(TIKTOK, external)]).await;
+    shown(system, external).await.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_disconnected_its_access_taken_back_and_its_posts_are_told_and_go_on_later() {
     // P-D5
@@ -257,32 +268,14 @@ async fn a_wish_to_disconnect_is_not_cancelled_and_one_that_lost_its_job_gets_an
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_disconnects_from_the_console_and_nobody_else() {
     let system = start(1).await;
-    let account = json!({
-        "platform": TIKTOK, "external_id": "open-9", "name": "nine", "access_token": "act-9", "refresh_token": "rft-9",
-    });
-    system.tell("accounts", &account).await;
     let staff = Person::admin(&system).await;
-    staff.connects(TIKTOK, &["open-9"], &[&key(TIKTOK, "open-9")]).await;
-    let id = shown(&system, "open-9").await.unwrap()["id"].as_str().unwrap().to_owned();
+    let id = tiktok(&system, "open-9").await;
     let at = format!("/accounts/{id}/disconnect");
     let asks = staff.get(&at).await;
-    assert!(asks.text.contains("Disconnect “nine”?"), "{}", asks.text);
+    assert!(asks.text.contains("Disconnect “open-9”?"), "{}", asks.text);
     assert_eq!(staff.post(&at, &[("token".into(), "forged".into())]).await.status, 403);
     assert_eq!(shown(&system, "open-9").await.unwrap()["state"], "active");
-    let user = [
-        "user",
-        "add",
-        "--email",
-        "pen@example.com",
-        "--first",
-        "Pen",
-        "--last",
-        "Levi",
-        "--role",
-        "publisher",
-    ];
-    system.postroom(&[&user[..], &["--workspace", "Bakery"]].concat(), "corner-bakery-pens").await;
-    let pen = Person::signed_in(&system, "pen@example.com", "corner-bakery-pens").await;
+    let pen = Person::publisher(&system).await;
     assert_eq!(pen.get(&at).await.status, 403);
     assert_eq!(staff.post(&at, &[("token".into(), token(&asks.text))]).await.status, 303);
     let gone = parted(&system, "open-9", "revoked").await;
@@ -345,12 +338,7 @@ async fn a_grant_whose_token_has_ended_is_taken_back_by_the_app() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_are_no_good_any_more_do_not_prove_that_the_grant_is_gone() {
     let system = start(1).await;
-    let account = json!({
-        "platform": TIKTOK, "external_id": "open-8", "name": "eight", "access_token": "act-8", "refresh_token": "rft-8",
-    });
-    system.tell("accounts", &account).await;
-    Person::admin(&system).await.connects(TIKTOK, &["open-8"], &[&key(TIKTOK, "open-8")]).await;
-    let other = shown(&system, "open-8").await.unwrap()["id"].as_str().unwrap().to_owned();
+    let other = tiktok(&system, "open-8").await;
     let ended = json!({ "tiktok": { "code": "access_token_invalid", "http": 401, "effect": false } });
     system.fault(json!({ "call": "revoke", "fault": ended })).await;
     let id = system.account(TIKTOK).to_owned();
@@ -372,12 +360,7 @@ async fn tokens_that_are_no_good_any_more_do_not_prove_that_the_grant_is_gone() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_whose_access_has_ended_is_taken_back_by_what_renews_it() {
     let system = start(1).await;
-    let account = json!({
-        "platform": TIKTOK, "external_id": "open-7", "name": "seven", "access_token": "act-7", "refresh_token": "rft-7",
-    });
-    system.tell("accounts", &account).await;
-    Person::admin(&system).await.connects(TIKTOK, &["open-7"], &[&key(TIKTOK, "open-7")]).await;
-    let id = shown(&system, "open-7").await.unwrap()["id"].as_str().unwrap().to_owned();
+    let id = tiktok(&system, "open-7").await;
     // neither of the two that are kept takes it back
     let ended = json!({ "tiktok": { "code": "access_token_invalid", "http": 401, "effect": false } });
     system.fault(json!({ "call": "revoke", "times": 2, "fault": ended })).await;

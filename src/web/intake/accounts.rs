@@ -9,11 +9,10 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
-use jobs::hint::Hint;
 
 use super::{
-    asked, give, id,
-    jobs::{JobShape, answer, sentence},
+    asked_nothing, give, id,
+    jobs::{JobShape, answer, wished},
     lists,
     shapes::{AccountShape, Page},
 };
@@ -22,14 +21,12 @@ use crate::{
         LedgerError,
         access::Breaks,
         accounts::Account,
-        control::Refusal,
         idempotency::{Answer, Once},
         jobs::{JobRow, Write},
     },
     web::{
         App,
         access::{AccountsRead, AccountsWrite, Caller},
-        body,
         disconnect::{Wish, refused},
         problem::{Problem, ProblemDocument},
     },
@@ -118,13 +115,8 @@ pub async fn disconnect(
     if !app.house.ledger.has_account(account_id, Some(caller.workspace_id)).await? {
         return Err(Problem::not_found("account"));
     }
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked =
-        asked(&headers, caller.workspace_id, &format!("DELETE /api/v1/accounts/{account_id}"), &bytes)?;
-    let findings = body::nothing(&body::json(&bytes)?);
-    if !findings.is_empty() {
-        return Err(Problem::invalid(findings));
-    }
+    let route = format!("DELETE /api/v1/accounts/{account_id}");
+    let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let wish = Wish { workspace_id: caller.workspace_id, account_id, who: caller.who };
     match app.disconnect(wish, asked).await? {
         Once::Done(Ok(done)) => Ok(give(disconnected(&done.account), false)),
@@ -163,29 +155,12 @@ pub async fn refresh(
     if !app.house.ledger.has_account(id, Some(caller.workspace_id)).await? {
         return Err(Problem::not_found("account"));
     }
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/refresh"), &bytes)?;
-    let findings = body::nothing(&body::json(&bytes)?);
-    if !findings.is_empty() {
-        return Err(Problem::invalid(findings));
-    }
-    let workspace_id = Some(caller.workspace_id);
-    // who hangs up now must not leave half of it
-    let acting = tokio::spawn(async move {
+    let route = format!("POST /api/v1/accounts/{id}/refresh");
+    let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
+    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.of(caller.who));
+    let renewing = async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
-        let ledger = app.house.ledger.of(caller.who);
-        let done = ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await?;
-        if let Once::Done(Ok(row)) = &done {
-            let (kind, run_at) = (row.kind.clone(), row.run_at.unwrap_or(row.created_at));
-            (app.house.nudge)(vec![Hint { kind, workspace_id: row.workspace_id, job_id: row.id, run_at }]);
-        }
-        Ok::<_, LedgerError>(done)
-    });
-    match acting.await?? {
-        Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
-        Once::Done(Err(Refusal::Missing)) => Err(Problem::not_found("account")),
-        Once::Done(Err(refusal)) => Err(Problem::conflict(sentence(&refusal))),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+        ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await
+    };
+    wished(&app, "account", renewing).await
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    asked, give, id,
+    asked, asked_nothing, give, id,
     jobs::sentence,
     posts::answer,
     shapes::{ChangeBody, PostShape},
@@ -147,13 +147,8 @@ async fn act(
     act: Act,
 ) -> Result<Response, Problem> {
     let about = (caller.workspace_id, known(&app, &caller, &post).await?);
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let route = format!("POST /api/v1/posts/{}/{}", about.1, act.word());
-    let asked = asked(&headers, caller.workspace_id, &route, &bytes)?;
-    let findings = body::nothing(&body::json(&bytes)?);
-    if !findings.is_empty() {
-        return Err(Problem::invalid(findings));
-    }
+    let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     match app.act(act, about, asked, caller.who).await? {
         Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
         Once::Done(Err(Unchanged::Bad(()))) => Err(Problem::internal()),

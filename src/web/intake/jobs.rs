@@ -10,11 +10,12 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
+use jobs::hint::Hint;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{asked, give, id, lists, shapes::Page};
+use super::{asked_nothing, give, id, lists, shapes::Page};
 use crate::{
     ledger::{
         LedgerError,
@@ -25,7 +26,6 @@ use crate::{
     web::{
         App,
         access::{JobsRead, JobsWrite, Operator},
-        body,
         problem::{Problem, ProblemDocument},
     },
 };
@@ -223,12 +223,8 @@ async fn act(
     act: Act,
 ) -> Result<Response, Problem> {
     let id = id(&job, "job")?;
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.name(), &format!("POST /api/v1/jobs/{id}/{}", act.word()), &bytes)?;
-    let findings = body::nothing(&body::json(&bytes)?);
-    if !findings.is_empty() {
-        return Err(Problem::invalid(findings));
-    }
+    let route = format!("POST /api/v1/jobs/{id}/{}", act.word());
+    let asked = asked_nothing(&app, &headers, caller.name(), &route, body).await?;
     let (workspace_id, ledger) = (caller.workspace_id, app.house.ledger.of(caller.who));
     // who hangs up now must not leave half of it
     let acting = tokio::spawn(async move {
@@ -239,9 +235,35 @@ async fn act(
             Act::Cancel => ledger.cancel_job(&write).await,
         }
     });
-    match acting.await?? {
+    told(acting.await??, "job")
+}
+
+/// Has a job made of a wish, to its end whoever hangs up meanwhile, tells the workers of it, and answers with it; where it
+/// is missing, what it would be about is.
+///
+/// # Errors
+/// The ledger is away, or the wish is refused.
+pub async fn wished(
+    app: &Arc<App>,
+    about: &'static str,
+    wishing: impl Future<Output = Result<Once<Result<JobRow, Refusal>>, LedgerError>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let app = Arc::clone(app);
+    let acting = tokio::spawn(async move {
+        let done = wishing.await?;
+        if let Once::Done(Ok(row)) = &done {
+            let (kind, run_at) = (row.kind.clone(), row.run_at.unwrap_or(row.created_at));
+            (app.house.nudge)(vec![Hint { kind, workspace_id: row.workspace_id, job_id: row.id, run_at }]);
+        }
+        Ok::<_, LedgerError>(done)
+    });
+    told(acting.await??, about)
+}
+
+fn told(done: Once<Result<JobRow, Refusal>>, about: &'static str) -> Result<Response, Problem> {
+    match done {
         Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
-        Once::Done(Err(Refusal::Missing)) => Err(Problem::not_found("job")),
+        Once::Done(Err(Refusal::Missing)) => Err(Problem::not_found(about)),
         Once::Done(Err(refusal)) => Err(Problem::conflict(sentence(&refusal))),
         Once::Before(answer) => Ok(give(answer, true)),
         Once::KeyReused => Err(Problem::key_reused()),

@@ -10,32 +10,26 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use jobs::{
-    hint::Hint,
-    metrics::{Unit, catalogue::by_id, series::Series},
-};
+use jobs::metrics::{Unit, catalogue::by_id, series::Series};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    asked, give, id,
-    jobs::{JobShape, answer, sentence},
+    asked_nothing, id,
+    jobs::{JobShape, answer, wished},
     lists,
     shapes::instant,
 };
 use crate::{
     ledger::{
-        LedgerError,
-        control::Refusal,
-        idempotency::{Answer, Once},
+        idempotency::Answer,
         jobs::{JobRow, Write},
         series,
     },
     web::{
         App,
         access::{AccountsWrite, Caller, MetricsRead},
-        body,
         counted::{Shown, Span, of_account, of_post},
         problem::{Problem, ProblemDocument},
     },
@@ -255,31 +249,14 @@ pub async fn snapshot(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = id(&account, "account")?;
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked =
-        asked(&headers, caller.workspace_id, &format!("POST /api/v1/accounts/{id}/snapshot"), &bytes)?;
-    let findings = body::nothing(&body::json(&bytes)?);
-    if !findings.is_empty() {
-        return Err(Problem::invalid(findings));
-    }
-    let workspace_id = Some(caller.workspace_id);
-    // who hangs up now must not leave half of it
-    let acting = tokio::spawn(async move {
+    let route = format!("POST /api/v1/accounts/{id}/snapshot");
+    let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
+    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.clone());
+    let asking = async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
-        let done = app.house.ledger.ask_snapshot(&Write { workspace_id, id, keyed, dry: false }).await?;
-        if let Once::Done(Ok(row)) = &done {
-            let (kind, run_at) = (row.kind.clone(), row.run_at.unwrap_or(row.created_at));
-            (app.house.nudge)(vec![Hint { kind, workspace_id: row.workspace_id, job_id: row.id, run_at }]);
-        }
-        Ok::<_, LedgerError>(done)
-    });
-    match acting.await?? {
-        Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
-        Once::Done(Err(Refusal::Missing)) => Err(Problem::not_found("account")),
-        Once::Done(Err(refusal)) => Err(Problem::conflict(sentence(&refusal))),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+        ledger.ask_snapshot(&Write { workspace_id, id, keyed, dry: false }).await
+    };
+    wished(&app, "account", asking).await
 }
 
 fn span(app: &App, uri: &Uri) -> Result<Span, Problem> {

@@ -21,6 +21,7 @@ pub mod webhooks;
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::{DefaultBodyLimit, State},
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -34,7 +35,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{App, finding::Finding, listed::Listed, problem::Problem};
+use super::{App, body, finding::Finding, listed::Listed, problem::Problem};
 use crate::ledger::idempotency::{Answer, Asked};
 
 /// The header that makes a write harmless to repeat.
@@ -132,6 +133,20 @@ fn asked(
     })?;
     let digest = Sha256::new().chain_update(route).chain_update("\n").chain_update(content).finalize();
     Ok(Some(Asked { workspace_id, key: key.to_owned(), digest: digest.into() }))
+}
+
+/// The key that a write carries which says all by its address, if any.
+async fn asked_nothing(
+    app: &App,
+    headers: &HeaderMap,
+    workspace_id: Uuid,
+    route: &str,
+    body: Body,
+) -> Result<Option<Asked>, Problem> {
+    let bytes = body::optional_json_bytes(headers, body, app.house.web.body_limit).await?;
+    let asked = asked(headers, workspace_id, route, &bytes)?;
+    let findings = body::nothing(&body::json(&bytes)?);
+    if findings.is_empty() { Ok(asked) } else { Err(Problem::invalid(findings)) }
 }
 
 /// Gives an answer, the first time or again.

@@ -12,7 +12,7 @@ use jobs::store::Part;
 use uuid::Uuid;
 
 use super::{
-    asked, give, id,
+    asked, asked_nothing, give, id,
     media::{answer, described, fresh_key, told},
     shapes::{MediaShape, NewUploadBody, PartShape, PresignedShape, instant},
 };
@@ -121,14 +121,9 @@ pub async fn complete(
 ) -> Result<Response, Problem> {
     let workspace = caller.workspace_id;
     let upload = app.house.ledger.upload(workspace, id(&upload, "upload")?).await?;
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let upload = upload.ok_or_else(|| Problem::not_found("upload"))?;
     let route = format!("POST /api/v1/media/uploads/{}/complete", upload.id);
-    let asked = asked(&headers, workspace, &route, &bytes)?;
-    let findings = body::nothing(&body::json(&bytes)?);
-    if !findings.is_empty() {
-        return Err(Problem::invalid(findings));
-    }
+    let asked = asked_nothing(&app, &headers, workspace, &route, body).await?;
     if let Some(asked) = &asked {
         // before anything is copied; the ledger asks again when it writes
         match app.house.ledger.asked_before(asked).await? {
