@@ -115,8 +115,8 @@ impl Missing {
     pub const fn who(&self) -> Who {
         match self {
             Self::Scope { .. } | Self::NotChosen { .. } | Self::Task | Self::NoToken => Who::Owner,
-            Self::Elsewhere => Who::Staff,
-            Self::Limit => Who::Operator,
+            // who disconnects some of the workspace's accounts makes room
+            Self::Elsewhere | Self::Limit => Who::Staff,
         }
     }
 }
@@ -253,8 +253,8 @@ pub enum Taken {
 
 /// What the ledger keeps of a connection, bound to one claim.
 ///
-/// Every method answers `Fenced` once the claim is gone or the connection stands elsewhere, and `Infrastructure` where the
-/// ledger is away.
+/// What begins or moves something answers `Fenced` once the claim is gone or the connection stands elsewhere; what a network
+/// has said is kept whoever brings it. Where the ledger is away each answers `Infrastructure`.
 #[async_trait]
 pub trait Connections: Send + Sync {
     /// The connection as it is; none: it is over, or another job's.
@@ -344,8 +344,8 @@ pub enum Logged {
 
 /// What the ledger keeps of accounts that are disconnected, bound to one claim.
 ///
-/// Every method answers `Fenced` once the claim is gone or the account was connected anew, and `Infrastructure` where the
-/// ledger is away.
+/// What begins something answers `Fenced` once the claim is gone; what a network has said is kept whoever brings it, while
+/// the account was not connected anew. Where the ledger is away each answers `Infrastructure`.
 #[async_trait]
 pub trait Partings: Send + Sync {
     /// The account as it is; none: there is nothing left to do.

@@ -20,7 +20,7 @@ pub(super) struct Analyses {
     /// Whether anything is asked for it at all: on, off, or default, which leaves it to worker.toml.
     #[arg(long, value_name = "on|off|default", value_parser = switch)]
     asked: Option<Switch>,
-    /// Whether its pictures go along.
+    /// Whether its pictures, and what is seen and heard in its films, go along.
     #[arg(long, value_name = "on|off|default", value_parser = switch)]
     media: Option<Switch>,
     /// Whether what networks have counted goes there, to be put in words. An agency leaves it off.

@@ -18,7 +18,7 @@ const MOST_PRICE: f64 = 10_000.0;
 pub struct Analysis {
     /// Whether anything is asked for a workspace that has not decided.
     pub enabled: bool,
-    /// Whether its pictures go along.
+    /// Whether its pictures, and what is seen and heard in its films, go along.
     pub media: bool,
     /// Whether what networks have counted goes there.
     pub numbers: bool,

@@ -22,15 +22,12 @@ use serde_json::json;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
-use super::{Claim, Ledger, LedgerError, analyses, claims::interval, settle::kept};
+use super::{Claim, Ledger, LedgerError, analyses, claims::interval, settle::kept, telling::until_heard};
 
 /// How often something may be asked for one analysis without an answer that can be used.
 const MOST_IN_VAIN: usize = 2;
 /// Whoever waits for somebody else's answer looks again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// What was paid for is kept; where the ledger is away, it is told so often, and so far apart.
-const TOLD_AGAIN: u32 = 20;
-const TELL_AFTER: Duration = Duration::from_millis(250);
 
 /// The analyses of one claimed job.
 pub struct ClaimedAnalyses<'a> {
@@ -88,16 +85,18 @@ impl Analyses for ClaimedAnalyses<'_> {
     }
 
     async fn settle(&self, call: Uuid, settled: &Settled) -> Result<(), JobError> {
-        let mut again = 0;
-        loop {
-            match self.settle_once(call, settled).await {
-                Err(LedgerError::Away(_) | LedgerError::Undecided(_)) if again < TOLD_AGAIN => {
-                    again += 1;
-                    tokio::time::sleep(TELL_AFTER).await;
+        let (ledger, settled) = (self.ledger.clone(), settled.clone());
+        let telling = until_heard(move || {
+            let (ledger, settled) = (ledger.clone(), settled.clone());
+            async move {
+                match ledger.settle_call(call, &settled).await {
+                    // told twice it counts once
+                    Err(LedgerError::Undecided(_)) => ledger.settle_call(call, &settled).await,
+                    heard => heard,
                 }
-                other => return Ok(other?),
             }
-        }
+        });
+        Ok(telling.await?)
     }
 
     async fn end(&self, id: Uuid, end: &End) -> Result<(), JobError> {
@@ -209,14 +208,17 @@ impl ClaimedAnalyses<'_> {
         }
         Ok(found)
     }
+}
 
-    async fn settle_once(&self, call: Uuid, settled: &Settled) -> Result<(), LedgerError> {
+impl Ledger {
+    async fn settle_call(&self, call: Uuid, settled: &Settled) -> Result<(), LedgerError> {
         let tokens = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-        sqlx::query!(
+        let lost = settled.cost.is_none();
+        let done = sqlx::query!(
             r#"WITH before AS (
                    SELECT id, workspace_id, month, counted_micros FROM analysis_call
                    -- what was given up for lost, and is heard after all, is counted as what it cost
-                   WHERE id = $1 AND state <> 'settled' FOR UPDATE),
+                   WHERE id = $1 AND (state = 'open' OR state = 'lost' AND $4::bigint IS NOT NULL) FOR UPDATE),
                moved AS (
                    UPDATE analysis_call c
                    SET state = $2::text::analysis_call_state, outcome = $3, counted_micros = coalesce($4, c.counted_micros),
@@ -226,15 +228,18 @@ impl ClaimedAnalyses<'_> {
                SET counted_micros = m.counted_micros + coalesce($4, before.counted_micros) - before.counted_micros
                FROM before WHERE m.workspace_id = before.workspace_id AND m.month = before.month"#,
             call,
-            if settled.cost.is_none() { "lost" } else { "settled" },
+            if lost { "lost" } else { "settled" },
             settled.outcome,
             settled.cost.map(|cost| cost.0),
             settled.usage.map(|usage| tokens(usage.input)),
             settled.usage.map(|usage| tokens(usage.output)),
             settled.answer,
         )
-        .execute(&self.ledger.pool)
+        .execute(&self.pool)
         .await?;
+        if lost {
+            metrics::counter!("postroom_analysis_answers_lost_total").increment(done.rows_affected());
+        }
         Ok(())
     }
 }

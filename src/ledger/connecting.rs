@@ -323,6 +323,7 @@ impl Connections for ClaimedConnections<'_> {
     }
 
     async fn refuse(&self, connection: Uuid, failure: &Failure) -> Result<(), JobError> {
+        let mut tx = self.ledger.fenced(self.claim).await?;
         sqlx::query!(
             "WITH over AS (
                  UPDATE connection SET state = 'refused', why = $3, ended_at = ledger_now()
@@ -332,9 +333,9 @@ impl Connections for ClaimedConnections<'_> {
             self.claim.job_id,
             kept(failure),
         )
-        .execute(&self.ledger.pool)
+        .execute(&mut *tx)
         .await
         .map_err(LedgerError::from)?;
-        Ok(())
+        Ok(tx.commit().await.map_err(LedgerError::from)?)
     }
 }

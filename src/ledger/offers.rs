@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{LedgerError, deletions::META, grants, vault::TokenPair};
 
-/// The most accounts that a workspace may have: as many as its page shows.
+/// The most accounts that a workspace may have connected at a time.
 const MOST_ACCOUNTS: i64 = 500;
 
 /// An account that has a token of its own is renewed by what the person granted; any other is the grant itself.

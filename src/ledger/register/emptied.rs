@@ -624,7 +624,7 @@ pub const EMPTIED: &[Store] = &[
         name: "vault.connection_secret",
         place: Place::Table,
         whose: Whose::Connection,
-        why: "what a network's dialog gave; until the accounts are connected, half an hour at most",
+        why: "what a network's dialog gave; until the accounts are connected, an hour or so at most",
         personal: &[("sealed", "a code or a token, sealed")],
         plain: &["connection_id", "field", "key_id"],
         purge: of_marked!("vault.connection_secret", "connection_id", "connection"),

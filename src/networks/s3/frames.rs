@@ -1,17 +1,19 @@
 //! Pictures and the sound of a film, by ffmpeg: where a scene changes, and at fixed steps.
 
-use std::{ffi::OsStr, path::Path};
+use std::{path::Path, time::Duration};
 
 use jobs::{
     analysis::{Cuts, Film, review::Shot},
     contract::{Class, Failure},
 };
 
-use super::film::{CODE, SLOWEST_FRAME, SLOWEST_REMUX, ffmpeg, of_address, run};
+use super::film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run};
 use tokio::process::Command;
 
 /// More pictures than are kept: they are thinned evenly, so that the end of a film is seen as well as its beginning.
 const MOST_TAKEN: usize = 96;
+/// A film that takes longer to be gone through is too long for this.
+const SLOWEST_LOOK: Duration = Duration::from_mins(4);
 /// The most seconds of sound: the provider takes 25 MiB.
 const MOST_SOUND: &str = "3600";
 
@@ -30,7 +32,7 @@ pub async fn look_through(address: &str, content_type: &str, cuts: &Cuts) -> Res
     if shots.is_empty() {
         return Err(Failure::new(Class::Permanent, CODE, "the film shows nothing"));
     }
-    let sound = if has_sound(address).await? {
+    let sound = if has_sound(address, content_type).await? {
         Some(sound(address, content_type, folder.path()).await?)
     } else {
         None
@@ -51,7 +53,7 @@ async fn take(address: &str, content_type: &str, cuts: &Cuts, folder: &Path) -> 
     command
         .args(["-c:v", "mjpeg", "-q:v", "4", "-map_metadata", "-1", "-f", "image2"])
         .arg(folder.join("%03d.jpg"));
-    let told = run(command, SLOWEST_REMUX).await?;
+    let told = run(command, SLOWEST_LOOK).await?;
     Ok(times(&String::from_utf8_lossy(&told)))
 }
 
@@ -76,11 +78,10 @@ fn thinned(times: &[u64], most: usize) -> Vec<(usize, u64)> {
     (0..most).map(|n| n * (times.len() - 1) / (most - 1)).map(|n| (n, times[n])).collect()
 }
 
-async fn has_sound(address: &str) -> Result<bool, Failure> {
+async fn has_sound(address: &str, content_type: &str) -> Result<bool, Failure> {
     let mut command = Command::new("ffprobe");
     command.args(["-v", "error", "-select_streams", "a", "-show_entries", "stream=index", "-of", "csv=p=0"]);
-    let protocols = if address.starts_with("https:") { "https,tls,tcp" } else { "http,tcp" };
-    command.args(["-protocol_whitelist", protocols, "-i"]).arg(OsStr::new(address));
+    of_address(&mut command, address, content_type);
     Ok(!run(command, SLOWEST_FRAME).await?.trim_ascii().is_empty())
 }
 
@@ -95,7 +96,7 @@ async fn sound(address: &str, content_type: &str, folder: &Path) -> Result<Vec<u
     command
         .args(["-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", "-f", "mp4", "-y"])
         .arg(&made);
-    run(command, SLOWEST_REMUX).await?;
+    run(command, SLOWEST_LOOK).await?;
     tokio::fs::read(&made).await.map_err(|error| unusable(&error))
 }
 

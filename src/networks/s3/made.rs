@@ -17,6 +17,8 @@ use super::{CODE, PART, S3, film, frames, picture, unreadable};
 
 /// One thing is made at a time in a process: a picture may take hundreds of megabytes while it is open.
 static MAKING: Semaphore = Semaphore::const_new(1);
+/// Films are looked through one at a time, and no post waits for that.
+static LOOKING: Semaphore = Semaphore::const_new(1);
 
 /// The longest side and the largest file of the console's small pictures.
 const SMALL: picture::Wanted = picture::Wanted { width: 480, height: 480, bytes: 60_000 };
@@ -96,7 +98,7 @@ impl S3 {
 
     /// Pictures and the sound of a film; nothing of it is kept.
     pub(super) async fn looked_through(&self, file: &File, cuts: &Cuts) -> Result<Film, Failure> {
-        let _permit = MAKING.acquire().await.map_err(|_| lost())?;
+        let _permit = LOOKING.acquire().await.map_err(|_| lost())?;
         let address = self.address(&file.key).await?;
         frames::look_through(&address, &file.content_type, cuts).await
     }

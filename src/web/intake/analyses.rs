@@ -133,7 +133,7 @@ struct SentShape {
 pub struct BudgetShape {
     /// Whether the workspace has analyses switched on.
     enabled: bool,
-    /// Whether its pictures go along.
+    /// Whether its pictures, and what is seen and heard in its films, go along.
     media: bool,
     /// Whether what networks have counted does.
     numbers: bool,
