@@ -86,9 +86,11 @@ impl Asking<'_> {
     }
 
     /// The words as they may leave, with what is said in a film.
-    fn words(&self, transcript: &Authored) -> Result<Anonymous, PlatformData> {
+    fn words(&self, said: &[Said]) -> Result<Anonymous, PlatformData> {
         let it = self.analysis;
-        let texts = [("brief", &it.brief), ("brand", &it.brand), ("transcript", transcript)];
+        let spoken: Vec<_> = said.iter().map(|it| Authored::spoken_in_own_film(it.text.clone())).collect();
+        let mut texts = vec![("brief", &it.brief), ("brand", &it.brand)];
+        texts.extend(spoken.iter().map(|text| ("transcript", text)));
         Anonymous::of(&texts, &it.names, &it.ids)
     }
 
@@ -107,7 +109,7 @@ impl Asking<'_> {
 
     async fn caption(&self) -> Result<Step, JobError> {
         let analysis = self.analysis;
-        let words = match self.words(&Authored::default()) {
+        let words = match self.words(&[]) {
             Ok(words) => words,
             Err(found) => return Ok(withheld(found)),
         };
@@ -170,14 +172,14 @@ impl Asking<'_> {
             Ok(said) => said,
             Err(step) => return Ok(step),
         };
-        let transcript = if said.is_empty() { String::new() } else { json!(said).to_string() };
-        let words = match self.words(&Authored::spoken_in_own_film(transcript)) {
+        let words = match self.words(&said) {
             Ok(words) => words,
             Err(found) => return Ok(withheld(found)),
         };
         let wanted = review::Wanted {
             language: self.analysis.language,
             words: &words,
+            said: &said,
             duration_ms,
             shots: &film.shots,
         };
@@ -234,7 +236,7 @@ impl Asking<'_> {
             .take(results::MOST_FIGURES)
             .map(|figure| (*figure, title(figure.metric.platform)))
             .collect();
-        let words = match self.words(&Authored::default()) {
+        let words = match self.words(&[]) {
             Ok(words) => words,
             Err(found) => return Ok(withheld(found)),
         };

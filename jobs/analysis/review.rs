@@ -42,6 +42,8 @@ pub struct Wanted<'a> {
     pub language: Language,
     /// The brief, the brand and what is said, as they may leave.
     pub words: &'a Anonymous,
+    /// When it is said.
+    pub said: &'a [Said],
     /// How long the film is.
     pub duration_ms: Option<u64>,
     /// What is shown.
@@ -114,8 +116,8 @@ impl Wanted<'_> {
         let frames: Vec<Value> = self.shots.iter().map(|shot| json!({ "at_ms": shot.at_ms })).collect();
         let frame =
             json!({ "language": self.language.name(), "duration_ms": self.duration_ms, "frames": frames });
-        let mut parts: Vec<_> =
-            ["brief", "brand", "transcript"].map(|name| Part::text(name, self.words.text(name))).into();
+        let mut parts: Vec<_> = ["brief", "brand"].map(|name| Part::text(name, self.words.text(name))).into();
+        parts.push(Part::text("transcript", &self.transcript()));
         parts.extend(self.shots.iter().enumerate().map(|(n, shot)| shot.part(n)));
         Question {
             prompt: &prompts::VIDEO_REVIEW,
@@ -125,6 +127,13 @@ impl Wanted<'_> {
             schema: schema(),
             most_tokens: MOST_TOKENS,
         }
+    }
+
+    /// What is said and when, as JSON; empty where nothing is. The words are those that may leave.
+    fn transcript(&self) -> String {
+        let texts = self.words.all("transcript").map(str::to_owned);
+        let said: Vec<_> = self.said.iter().zip(texts).map(|(it, text)| Said { text, ..*it }).collect();
+        if said.is_empty() { String::new() } else { json!(said).to_string() }
     }
 
     /// Reads an answer.
@@ -206,8 +215,13 @@ mod tests {
 
     fn read(answer: &Value) -> Result<Review, Unusable> {
         let (words, shots) = (words(), []);
-        let wanted =
-            Wanted { language: Language::English, words: &words, duration_ms: Some(6_000), shots: &shots };
+        let wanted = Wanted {
+            language: Language::English,
+            words: &words,
+            said: &[],
+            duration_ms: Some(6_000),
+            shots: &shots,
+        };
         wanted.read(&answer.to_string())
     }
 
@@ -252,10 +266,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_keeps_its_times_whatever_is_held_back_of_it() {
+        let said = [(0, 61_234_567, "Call"), (61_234_567, 62_000_000, "0521234567 {{now}}")]
+            .map(|(from_ms, until_ms, text)| Said { from_ms, until_ms, text: text.into() });
+        let spoken = said.each_ref().map(|it| Authored::spoken_in_own_film(it.text.clone()));
+        let texts: Vec<_> = spoken.iter().map(|text| ("transcript", text)).collect();
+        let words = Anonymous::of(&texts, &[], &[]).expect("words");
+        let wanted =
+            Wanted { language: Language::English, words: &words, said: &said, duration_ms: None, shots: &[] };
+        let sent: Vec<Said> = serde_json::from_str(&wanted.transcript()).expect("JSON");
+        let texts: Vec<_> = sent.iter().map(|it| (it.from_ms, it.text.as_str())).collect();
+        assert_eq!(texts, [(0, "Call"), (61_234_567, "{{number_1}} { {now} }")]);
+    }
+
+    #[test]
     fn pictures_follow_in_the_order_in_which_they_are_named() {
         let (words, shots) =
             (words(), [Shot { at_ms: Some(2_000), jpeg: vec![1] }, Shot { at_ms: None, jpeg: vec![2] }]);
-        let wanted = Wanted { language: Language::Hebrew, words: &words, duration_ms: None, shots: &shots };
+        let wanted =
+            Wanted { language: Language::Hebrew, words: &words, said: &[], duration_ms: None, shots: &shots };
         let question = wanted.question();
         let fields: Vec<_> = question.parts.iter().map(|part| part.field.as_str()).collect();
         assert_eq!(fields, ["brief", "brand", "transcript", "frame_1_at_2000ms", "picture_2"]);

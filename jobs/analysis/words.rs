@@ -150,7 +150,12 @@ impl Anonymous {
 
     /// The text of that name; empty where there is none.
     pub fn text(&self, field: &str) -> &str {
-        self.texts.iter().find(|(name, _)| *name == field).map_or("", |(_, text)| text)
+        self.all(field).next().unwrap_or_default()
+    }
+
+    /// The texts of that name, in their order.
+    pub fn all(&self, field: &str) -> impl Iterator<Item = &str> {
+        self.texts.iter().filter(move |(name, _)| *name == field).map(|(_, text)| text.as_str())
     }
 
     /// How much was held back.
@@ -232,8 +237,10 @@ impl Anonymous {
     fn without_pointer(&mut self, run: &str) -> String {
         let bare = run.trim_end();
         let core = bare.trim_start_matches(BEFORE).trim_end_matches(AFTER);
-        let Some(kind) = points_to(core) else { return run.to_owned() };
-        let stand_in = self.hold(kind, core);
+        // a name may be a part of an address or stand beside a number: it is judged, and held back, as it was written
+        let whole = self.put_back(core).unwrap_or_else(|Unknown| core.to_owned());
+        let Some(kind) = points_to(&whole).filter(|_| !is_stand_in(core)) else { return run.to_owned() };
+        let stand_in = self.hold(kind, &whole);
         run.replacen(core, &stand_in, 1)
     }
 }
@@ -256,9 +263,6 @@ pub(super) fn points_anywhere(text: &str) -> bool {
 
 /// What kind of pointer a word is, if it is one.
 fn points_to(word: &str) -> Option<&'static str> {
-    if word.is_empty() || word.starts_with(OPEN) {
-        return None;
-    }
     let lower = word.to_lowercase();
     if lower.contains("://") || lower.starts_with("www.") || (!lower.contains('@') && is_host(&lower)) {
         return Some("link");
@@ -273,6 +277,12 @@ fn points_to(word: &str) -> Option<&'static str> {
     }
     let digits = word.chars().filter(char::is_ascii_digit).count();
     (digits >= DIGITS && !is_date(word)).then_some("number")
+}
+
+/// Whether it is a stand-in, and nothing besides.
+fn is_stand_in(word: &str) -> bool {
+    let within = word.strip_prefix(OPEN).and_then(|word| word.strip_suffix(CLOSE));
+    within.is_some_and(|name| !name.contains(CLOSE))
 }
 
 /// Whether it reads like `bakery.co.il` or `bakery.example/menu`.
@@ -357,6 +367,23 @@ mod tests {
         assert_eq!(sent("Call 03 123 45 67, or come"), "Call {{number_1}}, or come");
         assert!(points_anywhere("Call 03 123 45 67.") && !points_anywhere("from 5 to 7, {{number_1}}."));
         assert_eq!(sent("התקשרו ל 0521234567 עכשיו"), "התקשרו ל {{number_1}} עכשיו");
+    }
+
+    #[test]
+    fn a_name_is_no_shelter_for_what_stands_beside_it() {
+        let names = ["corner_bakery", "Corner Bakery"].map(|name| FromNetwork::new(name.to_owned()));
+        for (text, left, held) in [
+            ("Corner Bakery:0521234567", "{{number_2}}", "Corner Bakery:0521234567"),
+            ("see @corner_bakery!", "see {{account_2}}!", "@corner_bakery"),
+            ("corner_bakery@mail.example", "{{address_2}}", "corner_bakery@mail.example"),
+            ("(https://x.example/corner_bakery)", "({{link_2}})", "https://x.example/corner_bakery"),
+            ("corner_bakery, opens", "{{name_1}}, opens", "corner_bakery, opens"),
+        ] {
+            let brief = Authored::by_a_person(text);
+            let it = Anonymous::of(&[("brief", &brief)], &names, &[]).expect("names are held back");
+            assert_eq!(it.text("brief"), left);
+            assert_eq!(it.put_back(left), Ok(text.to_owned()), "{held}");
+        }
     }
 
     #[test]

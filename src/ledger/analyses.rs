@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
     claims::interval,
     idempotency::{Keyed, Once},
     media,
@@ -261,6 +262,8 @@ impl Ledger {
         workspace_id: Uuid,
         decided: &Decided,
     ) -> Result<(), LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        let monthly = decided.monthly.map(|monthly| monthly.0);
         sqlx::query!(
             "INSERT INTO analysis_policy (workspace_id, enabled, media, monthly_micros, brand, numbers)
              VALUES ($1, $2, $3, $4, $5, $6)
@@ -270,12 +273,25 @@ impl Ledger {
             workspace_id,
             decided.enabled,
             decided.media,
-            decided.monthly.map(|monthly| monthly.0),
+            monthly,
             decided.brand,
             decided.numbers,
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        let entry = Entry {
+            who: self.who(),
+            action: Action::AnalysisPolicySet,
+            object: "workspace",
+            object_id: workspace_id.to_string(),
+            workspace_id: Some(workspace_id),
+            detail: json!({
+                "enabled": decided.enabled, "media": decided.media, "numbers": decided.numbers,
+                "monthly_micros": monthly,
+            }),
+        };
+        audit::record(&mut tx, &entry).await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -59,6 +59,12 @@ impl Analyses for ClaimedAnalyses<'_> {
     ) -> Result<Reserved, JobError> {
         let mut tx = self.ledger.fenced(self.claim).await?;
         let analysis = asked.analysis;
+        // what the workspace lets be done may have changed since it was looked at: from there on it is asked anew
+        let policy = analyses::decided(&mut tx, analysis.workspace_id).await?.over(self.defaults);
+        if policy != analysis.policy {
+            tx.rollback().await.map_err(LedgerError::from)?;
+            return Ok(Reserved::Busy(self.ledger.now().await?));
+        }
         give_up_lost(&mut tx, asked).await?;
         let mut vain = in_vain(&mut tx, analysis.id).await?;
         let reserved = if vain.len() >= MOST_IN_VAIN {

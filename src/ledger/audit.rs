@@ -135,6 +135,8 @@ actions! {
     SessionsEnded = "sessions_ended",
     /// A post that somebody had to approve was approved.
     Approved = "approved",
+    /// What a workspace lets be sent to a provider of AI, or pays for it, was set.
+    AnalysisPolicySet = "analysis_policy_set",
 }
 
 /// One thing that somebody did.

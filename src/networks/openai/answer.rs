@@ -48,16 +48,16 @@ const TABLES: Tables = Tables { rows: &[ERRORS], definite_no: &[] };
 /// What came of a request that has a whole answer. `key` is kept out of what is kept of it.
 pub(super) fn read(reply: &Reply, key: &str, of: fn(&Value, &str) -> Heard) -> Heard {
     let body = reply.json();
-    if !reply.status.is_success() {
-        return refused(reply, body.as_ref().map_or(&Value::Null, |body| &body["error"]), key);
+    if reply.status.is_success() {
+        return body.map_or_else(unreadable, |body| of(&body, key));
     }
-    match body {
-        Some(body) => of(&body, key),
-        None => unreadable(),
-    }
+    let error = body.as_ref().map_or(&Value::Null, |body| &body["error"]);
+    // whoever stands between does not know how far it came
+    let of_a_proxy = reply.status.is_server_error() || reply.status == StatusCode::REQUEST_TIMEOUT;
+    if of_a_proxy && !error.is_object() { unreadable() } else { refused(reply, error, key) }
 }
 
-/// A success that cannot be read may well have been paid for.
+/// What was asked may well have been answered, and paid for.
 fn unreadable() -> Heard {
     Heard::Lost(Failure::new(Class::Transient, "unreadable", "the answer cannot be read"))
 }
@@ -93,15 +93,20 @@ pub(super) fn of_response(body: &Value, key: &str) -> Heard {
     if !body["output"].is_array() && !body["status"].is_string() {
         return unreadable();
     }
-    let tokens = |name: &str| body["usage"][name].as_u64().unwrap_or_default();
-    let usage = Usage { input: tokens("input_tokens"), output: tokens("output_tokens") };
-    match body["status"].as_str().unwrap_or_default() {
-        "completed" => said(body, usage, key),
-        "incomplete" => {
+    let tokens = |name: &str| body["usage"][name].as_u64();
+    let usage = tokens("input_tokens").zip(tokens("output_tokens"));
+    let usage = usage.map(|(input, output)| Usage { input, output });
+    match (body["status"].as_str().unwrap_or_default(), usage) {
+        ("completed", Some(usage)) => said(body, usage, key),
+        ("incomplete", Some(usage)) => {
             let why = body["incomplete_details"]["reason"].as_str();
             Heard::Cut(if why == Some("content_filter") { Cut::Filtered } else { Cut::TooLong }, usage)
         }
-        "failed" | "cancelled" => {
+        // what it cost is not said
+        ("completed" | "incomplete", None) => unreadable(),
+        // it came far enough to cost something
+        ("failed" | "cancelled", Some(Usage { input, output })) if input + output > 0 => unreadable(),
+        ("failed" | "cancelled", _) => {
             let error = &body["error"];
             let code = error["code"].as_str().unwrap_or("failed");
             let class = TABLES.row(code).map_or(Class::Transient, |row| row.class);
@@ -113,7 +118,9 @@ pub(super) fn of_response(body: &Value, key: &str) -> Heard {
             ))
         }
         // it was to be answered in the background, which nobody asked for
-        other => Heard::Lost(Failure::new(Class::Transient, "status", format!("the answer is {other:?}"))),
+        (other, _) => {
+            Heard::Lost(Failure::new(Class::Transient, "status", format!("the answer is {other:?}")))
+        }
     }
 }
 
@@ -195,7 +202,6 @@ mod tests {
             let Heard::Unpaid(failure) = heard(status, &error(code)) else { panic!("{code}") };
             assert_eq!((failure.class, failure.operator), (class, operator), "{code}");
         }
-        assert!(matches!(heard(502, "<html>"), Heard::Unpaid(failure) if failure.class == Class::Transient));
     }
 
     #[test]
@@ -217,6 +223,18 @@ mod tests {
     fn a_success_that_cannot_be_read_may_have_been_paid_for() {
         for body in ["", "{\"id\": \"resp_1\", \"out", "[]", "{}", "{\"status\":\"queued\"}"] {
             assert!(matches!(heard(200, body), Heard::Lost(_)), "{body}");
+        }
+        for (status, lost) in [(502, true), (408, true), (404, false)] {
+            assert_eq!(matches!(heard(status, "<html>"), Heard::Lost(_)), lost, "{status}");
+        }
+        for (status, usage, lost) in [
+            ("completed", "", true),
+            ("incomplete", "", true),
+            ("failed", "", false),
+            ("failed", r#","usage":{"input_tokens":9,"output_tokens":0}"#, true),
+        ] {
+            let body = format!(r#"{{"status":"{status}","output":[]{usage}}}"#);
+            assert_eq!(matches!(heard(200, &body), Heard::Lost(_)), lost, "{body}");
         }
     }
 
