@@ -508,6 +508,31 @@ async fn a_film_without_sound_is_looked_at_and_nothing_is_heard() {
     assert_eq!(asked(&system).await.len(), before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_switched_off_counts_from_the_next_call_on() {
+    // P-I1
+    let system = system().await;
+    allow_media(&system).await;
+    let media = system.upload("film.mp4", film(true).await).await;
+    system.fault(json!({ "call": "moderations", "times": 20, "fault": { "delay_ms": 1_500 } })).await;
+    let id = ask(&system, &review(&media)).await;
+    eventually("the first call", || async {
+        let read = read(&system, &id).await;
+        if read["calls"].as_array().is_some_and(|calls| !calls.is_empty()) { Ok(()) } else { Err(read) }
+    })
+    .await;
+    system.postroom(&["workspace", "analyses", "Bakery", "--media", "off"], "").await;
+    let read = over(&system, &id).await;
+    assert_eq!((&read["state"], &read["error"]["code"]), (&json!("withheld"), &json!("media_off")), "{read}");
+    let left = asked(&system).await;
+    assert!(left.iter().all(|it| it["call"] == "moderations"), "{left:?}");
+    let (status, listed) = system.api(Method::GET, "/api/v1/audit", None).await;
+    assert_eq!(status, 200, "{listed}");
+    let set = listed["data"].as_array().unwrap().iter().filter(|it| it["action"] == "analysis_policy_set");
+    let media: Vec<_> = set.map(|it| it["detail"]["media"].clone()).collect();
+    assert_eq!(media, [false, true], "the newest first: {listed}");
+}
+
 #[tokio::test]
 async fn the_form_asks_for_captions_and_stays_as_it_is_and_a_page_shows_them() {
     let door = Door::open().await;
