@@ -19,6 +19,7 @@ use crate::{
         review::{self, Said, Shot},
         words::{Anonymous, Authored, PlatformData},
     },
+    consent::Purpose,
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::Desk,
     surface::{Platform, Rendition},
@@ -41,6 +42,7 @@ pub struct AiAnalysis {
 
 impl Job for AiAnalysis {
     const KIND: &'static str = "ai_analysis";
+    const PURPOSE: Option<Purpose> = Some(Purpose::Ai);
     const RETRY: Retry = Retry { attempts: 6, ..Retry::STANDARD };
     const LIMIT: Duration = Duration::from_mins(10);
 

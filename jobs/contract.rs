@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
-use crate::desk::Desk;
+use crate::{consent::Purpose, desk::Desk};
 
 /// A boxed future that may be sent between threads.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -24,6 +24,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Goes last at the networks: in only where nobody else has lately been, so that nothing is taken that others may
     /// need.
     const YIELDS: bool = false;
+    /// What it uses data for that a workspace may forbid at any time: then it is refused instead of run.
+    const PURPOSE: Option<Purpose> = None;
 
     /// Does the work once. May be called again after any crash, at any point.
     fn run(&self, desk: &Desk<'_>) -> impl Future<Output = Result<Done, JobError>> + Send;
@@ -41,6 +43,8 @@ pub struct Kind {
     pub limit: Duration,
     /// Whether it goes last at the networks.
     pub yields: bool,
+    /// What a workspace may forbid it to be run for.
+    pub purpose: Option<Purpose>,
     /// Whether the payload can be decoded; if not, why.
     pub reads: fn(&Value) -> Result<(), String>,
     /// Decodes the payload and runs it.
@@ -62,6 +66,7 @@ impl Kind {
             retry: J::RETRY,
             limit: J::LIMIT,
             yields: J::YIELDS,
+            purpose: J::PURPOSE,
             reads: reads::<J>,
             run: run::<J>,
         }

@@ -96,6 +96,8 @@ points! {
     AfterTold = "after_told",
     /// Whom it was about is forgotten; the stage is not left.
     AfterForgotten = "after_forgotten",
+    /// A part of what is older than it is kept has gone.
+    AfterRetentionBatch = "after_retention_batch",
     /// A post is accepted and committed; no hint was pushed, no answer given.
     AfterAccept = "after_accept",
 }

@@ -18,6 +18,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    consent::Purpose,
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::{Call, Desk, Network},
     gate::{Gate, Notice, Visit},
@@ -60,6 +61,7 @@ impl Job for MetricSnapshot {
     const RETRY: Retry = Retry { attempts: 12, ..Retry::STANDARD };
     const LIMIT: Duration = Duration::from_mins(5);
     const YIELDS: bool = true;
+    const PURPOSE: Option<Purpose> = Some(Purpose::Analytics);
 
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         let snapshots = desk.snapshots()?;

@@ -5,6 +5,7 @@ mod analysis;
 mod deletion;
 mod lookout;
 mod metrics;
+mod retention;
 mod schedules;
 mod traffic;
 
@@ -18,6 +19,7 @@ pub use analysis::Analysis;
 pub use deletion::Deletion;
 pub use lookout::Lookout;
 pub use metrics::Metrics;
+pub use retention::Retention;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
 
@@ -242,46 +244,6 @@ pub enum ClientAddress {
     XRealIp,
     /// The last entry of `X-Forwarded-For`, which the proxy in front appends.
     XForwardedFor,
-}
-
-/// What is dropped when.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Retention {
-    /// Finished jobs.
-    #[serde(with = "humantime_serde")]
-    pub history: Duration,
-    /// Answers kept for a repeated key.
-    #[serde(with = "humantime_serde")]
-    pub idempotency: Duration,
-    /// Analyses, with what was asked of the provider for them.
-    #[serde(with = "humantime_serde")]
-    pub analyses: Duration,
-    /// Every single snapshot of metrics; of what is older one a day is kept.
-    #[serde(with = "humantime_serde")]
-    pub snapshots: Duration,
-    /// Files that no post uses.
-    #[serde(with = "humantime_serde")]
-    pub unused_media: Duration,
-    /// Uploads that were promised and not completed.
-    #[serde(with = "humantime_serde")]
-    pub unfinished_uploads: Duration,
-    /// How often files are looked for that can go.
-    #[serde(with = "humantime_serde")]
-    pub sweep_every: Duration,
-}
-
-impl Retention {
-    /// Says what is wrong with it, if anything.
-    fn check(&self) -> Result<(), ConfigError> {
-        let (hour, year) = (Duration::from_hours(1), Duration::from_hours(366 * 24));
-        traffic::span("retention.analyses", self.analyses, hour..=year * 20)?;
-        traffic::span("retention.snapshots", self.snapshots, hour * 24 * 31..=year * 20)?;
-        traffic::span("retention.unused_media", self.unused_media, hour..=year)?;
-        // the store takes what was promised for an hour
-        traffic::span("retention.unfinished_uploads", self.unfinished_uploads, hour * 2..=year)?;
-        traffic::span("retention.sweep_every", self.sweep_every, Duration::from_millis(10)..=hour)
-    }
 }
 
 /// A setting that cannot be used: the key, what was found, what is accepted.

@@ -10,6 +10,7 @@ mod keys;
 mod pauses;
 mod people;
 mod restore;
+mod retention;
 mod rotate;
 mod serve;
 mod verdict;
@@ -95,6 +96,9 @@ enum Verb {
     /// Verifies the receipt of a deletion, offline.
     #[command(after_help = "Example:\n  postroom verify-receipt receipt.json --key receipt-key.pem")]
     VerifyReceipt(deletions::VerifyReceipt),
+    /// What is kept for how long, and how much of it last went.
+    #[command(after_help = "Example:\n  postroom retention")]
+    Retention(retention::Retention),
     /// What each network takes, as the table of the README; put its output there when a rule has changed.
     #[command(after_help = "Example:\n  postroom capabilities")]
     Capabilities,
@@ -153,6 +157,7 @@ impl Cli {
             Verb::ExportSubject(what) => what.run().await,
             Verb::Deletion(verb) => verb.run().await,
             Verb::VerifyReceipt(what) => what.run(),
+            Verb::Retention(what) => what.run(self.config).await,
             Verb::Capabilities => {
                 println!("{}\n{}{}", capabilities::BEGIN, capabilities::markdown(), capabilities::END);
                 Ok(())

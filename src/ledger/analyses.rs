@@ -1,7 +1,5 @@
 //! Help that people ask for: accepting it, showing what came of it, and what a workspace lets be done.
 
-use std::time::Duration;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use jobs::{
     ai_analysis::AiAnalysis,
@@ -16,7 +14,6 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     audit::{self, Action, Entry},
-    claims::interval,
     idempotency::{Keyed, Once},
     media,
     settle::kept,
@@ -310,18 +307,6 @@ impl Ledger {
         .fetch_one(&self.pool)
         .await?;
         Ok((Micros(row.spent), row.now))
-    }
-
-    /// Forgets analyses that were over longer ago than `age`, with what was asked for them. Returns how many.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn forget_analyses(&self, age: Duration) -> Result<u64, LedgerError> {
-        let done =
-            sqlx::query!("DELETE FROM analysis WHERE ended_at < ledger_now() - $1::interval", interval(age))
-                .execute(&self.pool)
-                .await?;
-        Ok(done.rows_affected())
     }
 }
 

@@ -117,6 +117,12 @@ actions! {
     DeletionAsked = "deletion_asked",
     /// All that is known of a person was asked for, to be given out.
     ExportAsked = "export_asked",
+    /// A workspace has withdrawn its consent to something.
+    ConsentWithdrawn = "consent_withdrawn",
+    /// It has given it again.
+    ConsentGiven = "consent_given",
+    /// What was wrong about somebody was corrected.
+    PersonCorrected = "person_corrected",
     /// Tokens were sealed anew under another key.
     RingRotated = "ring_rotated",
     /// Somebody became a member of a workspace, or may do something else there.
@@ -219,18 +225,6 @@ impl Ledger {
     /// The ledger is away.
     pub async fn audit(&self, entry: &Entry<'_>) -> Result<(), LedgerError> {
         record(&mut *self.pool.acquire().await?, entry).await
-    }
-
-    /// Forgets where people were a year ago. What they did stays.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn forget_addresses(&self) -> Result<u64, LedgerError> {
-        let gone = sqlx::query!(
-            "DELETE FROM audit_address o USING audit a
-             WHERE a.id = o.audit_id AND a.at < ledger_now() - interval '12 months'",
-        );
-        Ok(gone.execute(&self.pool).await?.rows_affected())
     }
 
     /// The newest entries, of one workspace or of all.

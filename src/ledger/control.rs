@@ -81,6 +81,9 @@ pub enum Refusal {
     /// Whoever disconnected an account was promised that its access is taken back.
     #[error("it takes back the access of an account that was disconnected, and goes on until that is done")]
     Promised,
+    /// The workspace does not want it.
+    #[error("the workspace has withdrawn its consent to that; whoever gives it again can ask then")]
+    Withdrawn,
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),

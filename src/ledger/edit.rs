@@ -238,7 +238,7 @@ fn overlooked(about: &About<'_>, post: &Post) -> Option<Refusal> {
 fn weight(refusal: &Refusal) -> u8 {
     match refusal {
         Refusal::WishKept => 8,
-        Refusal::Account(_) => 7,
+        Refusal::Account(_) | Refusal::Withdrawn => 7,
         Refusal::Undecided => 6,
         Refusal::Unknown | Refusal::InEffect | Refusal::Alive | Refusal::Shown => 5,
         Refusal::Wished => 4,

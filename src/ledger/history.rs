@@ -1,11 +1,6 @@
-//! The history by day: finished jobs, attempts and ticks, and what drops them.
+//! The history by day, finished jobs and attempts; and what has ended and is of no use.
 
-use std::time::Duration;
-
-use super::{Ledger, LedgerError, claims::interval};
-
-/// Rows dropped at a time.
-const PAGE: i64 = 1000;
+use super::{Ledger, LedgerError};
 
 /// The tables that are kept by day.
 const BY_DAY: [&str; 2] = ["attempt", "job_history"];
@@ -38,26 +33,18 @@ impl Ledger {
         .await
     }
 
-    /// Drops what retention no longer keeps: finished jobs with their attempts, ticks, idempotency answers, renewals, and
-    /// workers long gone.
+    /// Drops what has ended and is of no use any more: pauses, sessions, links to new passwords and addresses, and workers long gone. What
+    /// is kept for a time goes by `retention`.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn forget(&self, history: Duration, idempotency: Duration) -> Result<(), LedgerError> {
-        sqlx::query!("SELECT drop_history_partitions($1)", interval(history)).execute(&self.pool).await?;
-        self.forget_ticks(history).await?;
-        self.forget_answers(idempotency).await?;
-        self.forget_refreshes(history, PAGE).await?;
-        // these are few
-        sqlx::query!(
-            r#"DELETE FROM remote_call
-               WHERE kind IN ('connect', 'revoke') AND verdict IS NOT NULL AND finished_at < ledger_now() - $1::interval"#,
-            interval(history),
-        )
-        .execute(&self.pool)
-        .await?;
+    pub async fn forget(&self) -> Result<(), LedgerError> {
         sqlx::query!("DELETE FROM pause WHERE ends_at <= ledger_now()").execute(&self.pool).await?;
         sqlx::query!("DELETE FROM session WHERE expires_at < ledger_now()").execute(&self.pool).await?;
+        sqlx::query!("DELETE FROM password_reset WHERE expires_at < ledger_now()")
+            .execute(&self.pool)
+            .await?;
+        sqlx::query!("DELETE FROM email_change WHERE expires_at < ledger_now()").execute(&self.pool).await?;
         sqlx::query!(
             r#"DELETE FROM worker w WHERE lease_until < ledger_now() - interval '1 hour'
                AND NOT EXISTS (SELECT FROM claim c WHERE c.worker_inc = w.inc)"#,
@@ -65,29 +52,5 @@ impl Ledger {
         .execute(&self.pool)
         .await?;
         Ok(())
-    }
-
-    /// Drops the calls that renewed access before that, but for those whose answer is awaited still; so many at a time,
-    /// so that none holds its locks for long.
-    ///
-    /// # Errors
-    /// The ledger is away.
-    pub async fn forget_refreshes(&self, history: Duration, page: i64) -> Result<(), LedgerError> {
-        loop {
-            let dropped = sqlx::query!(
-                r#"DELETE FROM remote_call WHERE call_id IN (
-                       SELECT c.call_id FROM remote_call c
-                       WHERE c.kind = 'refresh' AND c.verdict IS NOT NULL AND c.finished_at < ledger_now() - $1::interval
-                         AND NOT EXISTS (SELECT FROM account a WHERE a.id = c.account_id AND a.refresh_call = c.call_id)
-                       LIMIT $2)"#,
-                interval(history),
-                page,
-            )
-            .execute(&self.pool)
-            .await?;
-            if dropped.rows_affected() < page.unsigned_abs() {
-                return Ok(());
-            }
-        }
     }
 }

@@ -1,7 +1,5 @@
 //! The first answer to a write, kept to be given again.
 
-use std::time::Duration;
-
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
@@ -87,17 +85,6 @@ impl Ledger {
     /// What is known of the key; waits for nobody.
     pub async fn asked_before(&self, asked: &Asked) -> Result<Before, LedgerError> {
         look(&mut *self.pool.acquire().await?, asked).await
-    }
-
-    /// Forgets answers older than `age`, and says how many.
-    pub async fn forget_answers(&self, age: Duration) -> Result<u64, LedgerError> {
-        let done = sqlx::query!(
-            "DELETE FROM idempotency_key WHERE created_at < ledger_now() - make_interval(secs => $1)",
-            age.as_secs_f64(),
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
     }
 }
 

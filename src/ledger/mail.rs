@@ -82,21 +82,6 @@ impl Ledger {
         .await?;
         Ok(())
     }
-
-    /// Forgets what is over for so long, whether or not anybody sends letters here: letters, invitations and links to new passwords that nobody has used.
-    pub async fn forget_mail(&self, keep: Duration) -> Result<(), LedgerError> {
-        sqlx::query!(
-            "WITH links AS (DELETE FROM password_reset WHERE expires_at < ledger_now()),
-                  asked AS (DELETE FROM invitation WHERE expires_at < ledger_now() - $1::interval)
-             DELETE FROM mail
-             WHERE try_at IS NULL AND created_at < ledger_now() - $1::interval
-                OR worthless_at < ledger_now() - $1::interval",
-            interval(keep),
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
 }
 
 /// Puts a letter down; it is sent once the transaction is committed.

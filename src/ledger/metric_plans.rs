@@ -79,6 +79,8 @@ impl Ledger {
                    WHERE m.due_at <= ledger_now() AND a.state = 'active'
                      AND (a.resting_until IS NULL OR a.resting_until <= ledger_now())
                      AND NOT EXISTS (SELECT FROM job j WHERE j.kind = 'metric_snapshot' AND j.account_id = m.account_id)
+                     AND NOT EXISTS (SELECT FROM consent_withdrawal c
+                                     WHERE c.workspace_id = m.workspace_id AND c.purpose = 'analytics')
                    ORDER BY m.due_at LIMIT $1),
                accounts AS (SELECT DISTINCT account_id, workspace_id FROM due),
                numbered AS (
@@ -97,18 +99,11 @@ impl Ledger {
         Ok(made.len())
     }
 
-    /// Makes the partitions of the months around this one, and rolls up the oldest month of those that are older than
-    /// `keep`. Returns how many months that was: none, or one.
+    /// Makes the partitions of the months around this one.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn keep_snapshots(&self, keep: Duration) -> Result<i32, LedgerError> {
-        self.make_months().await?;
-        let rolled = sqlx::query_scalar!(r#"SELECT roll_up_snapshots($1) AS "rolled!""#, interval(keep));
-        Ok(rolled.fetch_one(&self.pool).await?)
-    }
-
-    async fn make_months(&self) -> Result<(), LedgerError> {
+    pub async fn make_months(&self) -> Result<(), LedgerError> {
         sqlx::query!("SELECT make_snapshot_partitions()").execute(&self.pool).await?;
         Ok(())
     }
@@ -144,7 +139,10 @@ impl Ledger {
         let lag = sqlx::query_scalar!(
             r#"SELECT extract(epoch FROM ledger_now() - m.due_at)::float8 AS "lag!"
                FROM metric_plan m JOIN account a ON a.id = m.account_id
-               WHERE m.due_at <= ledger_now() AND a.state = 'active' ORDER BY m.due_at LIMIT 1"#,
+               WHERE m.due_at <= ledger_now() AND a.state = 'active'
+                 AND NOT EXISTS (SELECT FROM consent_withdrawal c
+                                 WHERE c.workspace_id = m.workspace_id AND c.purpose = 'analytics')
+               ORDER BY m.due_at LIMIT 1"#,
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -179,7 +177,10 @@ impl Ledger {
 
 async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid, Refusal>, LedgerError> {
     let account = sqlx::query!(
-        r#"SELECT workspace_id, state::text AS "state!" FROM account
+        r#"SELECT workspace_id, state::text AS "state!",
+                  EXISTS (SELECT FROM consent_withdrawal c
+                          WHERE c.workspace_id = account.workspace_id AND c.purpose = 'analytics') AS "withdrawn!"
+           FROM account
            WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND state <> 'erased' FOR SHARE"#,
         write.id,
         write.workspace_id,
@@ -189,6 +190,9 @@ async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid,
     let Some(account) = account else { return Ok(Err(Refusal::Missing)) };
     if account.state != "active" {
         return Ok(Err(Refusal::Account(account.state)));
+    }
+    if account.withdrawn {
+        return Ok(Err(Refusal::Withdrawn));
     }
     sqlx::query!(
         "WITH itself AS (

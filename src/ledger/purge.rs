@@ -216,10 +216,10 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     .execute(&mut **tx)
     .await?;
     let letters = sqlx::query!(
-        r#"WITH people AS (SELECT p.email FROM deletion_mark m JOIN person p ON p.id = m.id
+        r#"WITH people AS (SELECT p.id, p.email FROM deletion_mark m JOIN person p ON p.id = m.id
                            WHERE m.request_id = $1 AND m.kind = 'person')
            INSERT INTO deletion_mark (request_id, id, kind)
-           SELECT $1, t.id, 'mail' FROM mail t JOIN people p ON p.email = t.to_address
+           SELECT $1, t.id, 'mail' FROM mail t JOIN people p ON p.email = t.to_address OR p.id = t.person_id
            UNION ALL SELECT $1, i.id, 'invitation' FROM invitation i JOIN people p ON p.email = i.email
            ON CONFLICT DO NOTHING"#,
         request,

@@ -1,7 +1,7 @@
 //! Schedules and their ticks. A tick is a row, and the row and its job are one statement: whichever worker
 //! inserts it, it is there once.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use jobs::{
@@ -144,14 +144,6 @@ impl Ledger {
         .fetch_one(&self.pool)
         .await?;
         Ok(undone)
-    }
-
-    /// Drops ticks that were taken longer ago than `keep`. What is decided stays decided.
-    pub(super) async fn forget_ticks(&self, keep: Duration) -> Result<(), LedgerError> {
-        sqlx::query!("DELETE FROM cron_tick WHERE created_at < ledger_now() - $1::interval", interval(keep))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
     }
 }
 

@@ -26,6 +26,7 @@ pub mod place;
 pub mod privacy;
 pub mod problem;
 pub mod pulls;
+pub mod rights;
 pub mod signed;
 pub mod signed_request;
 pub mod spans;

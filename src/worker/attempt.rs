@@ -99,6 +99,12 @@ impl Worker {
 
     async fn on_desk(&self, job: &Claimed, attempt: &Attempt, flight: &Flight) -> Result<Done, JobError> {
         let parts = &self.parts;
+        // before anything of it is opened
+        if let Some(purpose) = attempt.kind.purpose
+            && parts.ledger.is_withdrawn(job.workspace_id, purpose).await?
+        {
+            return Err(JobError::Refused(purpose.refusal()));
+        }
         let effects = job.publication_id.map(|publication_id| {
             ClaimedEffects::new(&parts.ledger, &*parts.clock, job.claim, publication_id, self.arm_limits())
         });

@@ -22,8 +22,6 @@ const AGAIN_FIRST: Duration = Duration::from_secs(2);
 const AGAIN_MOST: Duration = Duration::from_mins(15);
 /// A letter that is refused so often is given up: once may be a server's mistake, or this house's.
 const REFUSED_MOST: i32 = 10;
-/// What is over is forgotten after so long.
-pub(super) const KEEP: Duration = Duration::from_hours(30 * 24);
 
 /// Looks at the pace at which everything is mended, until the worker stops. Without mail there is nothing to do.
 pub(super) async fn run(worker: Arc<Worker>) {

@@ -17,6 +17,7 @@ mod pump;
 mod reaper;
 mod reconciler;
 mod relay;
+mod retention;
 mod room;
 mod scheduler;
 mod snapshots;
@@ -274,6 +275,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(letters::run(Arc::clone(worker)));
     duties.spawn(snapshots::run(Arc::clone(worker)));
     duties.spawn(chain::run(Arc::clone(worker)));
+    duties.spawn(retention::run(Arc::clone(worker)));
     duties
 }
 

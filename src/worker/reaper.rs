@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Worker, letters};
+use super::Worker;
 use crate::ledger::LedgerError;
 
 /// A claim without a running job is given up after this: until then its answer may be on its way.
 const STRAY_AFTER: Duration = Duration::from_secs(5);
-/// How often retention is applied and the history's partitions are made.
+/// How often what has ended is dropped and the history's partitions are made.
 const KEEP_HOUSE_EVERY: Duration = Duration::from_mins(10);
 /// How often the figures of the ledger are read.
 const READ_GAUGES_EVERY: Duration = Duration::from_secs(30);
@@ -94,12 +94,8 @@ impl Worker {
 
     async fn keep_house(&self) -> Result<(), LedgerError> {
         self.parts.duties.prepare_history().await?;
-        let retention = &self.parts.settings.retention;
-        self.parts.duties.forget(retention.history, retention.idempotency).await?;
-        self.parts.duties.forget_analyses(retention.analyses).await?;
+        self.parts.duties.forget().await?;
         self.parts.duties.forget_letters().await?;
-        self.parts.duties.forget_mail(letters::KEEP).await?;
-        self.parts.duties.forget_addresses().await?;
         self.parts.duties.forget_traffic().await
     }
 }

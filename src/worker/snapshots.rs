@@ -1,5 +1,5 @@
 //! Sees to it that metrics are asked for: opens the plans of what has come out, makes the jobs of whose turn it is, and
-//! keeps what was told within its retention.
+//! the months that what is told is kept in.
 //!
 //! All of it is found by state: whatever becomes of a job or of a worker, an object's turn comes again.
 
@@ -19,7 +19,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
     let mut tick = tokio::time::interval(worker.parts.settings.metrics.look_every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut all_at = tokio::time::Instant::now();
-    let mut keep_at = all_at;
+    let mut months_at = all_at;
     loop {
         tokio::select! {
             () = worker.stop.cancelled() => return,
@@ -33,11 +33,13 @@ pub(super) async fn run(worker: Arc<Worker>) {
                 tracing::warn!(%error, "whose numbers are due could not be looked for; it is tried again");
             }
         }
-        // after all that is due, and whatever comes of it not before the next hour: nothing waits for what is old
+        // after all that is due, and whatever comes of it not before the next hour: nothing waits for it
         let now = tokio::time::Instant::now();
-        if now >= keep_at {
-            keep_at = now + ALL_EVERY;
-            worker.keep_snapshots().await;
+        if now >= months_at {
+            months_at = now + ALL_EVERY;
+            if let Err(error) = worker.in_time(worker.parts.duties.make_months()).await {
+                tracing::warn!(%error, "months of snapshots could not be made; it is tried again in an hour");
+            }
         }
     }
 }
@@ -56,20 +58,5 @@ impl Worker {
         #[expect(clippy::cast_precision_loss, reason = "there are a hundred of them")]
         metrics::gauge!("postroom_metrics_refused").set(duties.refused_metrics().await? as f64);
         Ok(())
-    }
-
-    /// Rolls up what is old, one month after the other.
-    async fn keep_snapshots(&self) {
-        let keep = self.parts.settings.retention.snapshots;
-        while !self.stop.is_cancelled() {
-            match self.in_time(self.parts.duties.keep_snapshots(keep)).await {
-                Ok(0) => return,
-                Ok(months) => tracing::info!(months, "old snapshots are rolled up to one a day"),
-                Err(error) => {
-                    tracing::warn!(%error, "old snapshots could not be rolled up; it is tried again in an hour");
-                    return;
-                }
-            }
-        }
     }
 }

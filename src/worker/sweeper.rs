@@ -39,7 +39,10 @@ impl Worker {
     /// One round; tells how far the walk over all files has got, so that the next one goes on from there.
     async fn sweep(&self, mark: Option<Mark>) -> Result<Option<Mark>, LedgerError> {
         let (ledger, keep) = (&self.parts.duties, &self.parts.settings.retention);
-        self.in_time(ledger.drop_old_uploads(keep.unfinished_uploads, REMOVED)).await?;
+        let uploads = self.in_time(ledger.drop_old_uploads(keep.unfinished_uploads, REMOVED)).await?;
+        if uploads > 0 {
+            self.in_time(ledger.note_swept("uploads", keep.unfinished_uploads, uploads)).await?;
+        }
         let mark = self.in_time(ledger.drop_unused_media(keep.unused_media, mark, LOOKED_AT)).await?;
         let taken = self.in_time(ledger.take_spare(REMOVED)).await?;
         let mut removed = Vec::new();
@@ -65,6 +68,7 @@ impl Worker {
         if !removed.is_empty() {
             tracing::info!(files = removed.len(), "files that nothing uses were removed");
             self.in_time(ledger.removed_spare(&removed)).await?;
+            self.in_time(ledger.note_swept("files", keep.unused_media, removed.len() as u64)).await?;
         }
         Ok(mark)
     }

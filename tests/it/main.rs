@@ -50,6 +50,8 @@ mod queue;
 mod redrive;
 mod restore;
 mod results;
+mod retention;
+mod rights;
 mod schedules;
 mod security;
 mod support;

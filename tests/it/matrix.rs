@@ -158,6 +158,14 @@ fn of_the_api() -> Vec<Line> {
         get("/api/v1/analyses/budget", Key(AnalysesWrite), &[], 200),
         get("/api/v1/analyses/{id}", Key(AnalysesWrite), &["analysis"], 200),
         post("/api/v1/privacy/requests", Key(PrivacyWrite), &[], Sends::Json(FORGET), 202),
+        get("/api/v1/privacy/consents", Key(PrivacyWrite), &[], 200),
+        post(
+            "/api/v1/privacy/consents",
+            Key(PrivacyWrite),
+            &[],
+            Sends::Json(r#"{"purpose": "ai", "given": true}"#),
+            200,
+        ),
         get("/api/v1/privacy/requests/{id}", Key(PrivacyWrite), &["request"], 200),
         // there is none before it is over
         get("/api/v1/privacy/requests/{id}/receipt", Key(PrivacyWrite), &["request"], 404),
@@ -253,7 +261,7 @@ fn of_posts() -> Vec<Line> {
 }
 
 fn of_the_house() -> Vec<Line> {
-    use MemberRole::{Admin, Author, Viewer};
+    use MemberRole::{Admin, Author, Privacy, Viewer};
     vec![
         get("/media/{id}", Role(Viewer), &["media"], 307),
         get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
@@ -308,6 +316,26 @@ fn of_the_house() -> Vec<Line> {
         post("/people/{id}/role", Role(Admin), &["member"], Sends::Form(&[("role", "author")]), 303),
         get("/people/{id}/remove", Role(Admin), &["member"], 200),
         post("/people/{id}/remove", Role(Admin), &["member"], Sends::Form(&[]), 303),
+        get("/privacy", Role(Privacy), &[], 200),
+        post(
+            "/privacy/consents",
+            Role(Privacy),
+            &[],
+            Sends::Form(&[("purpose", "ai"), ("given", "no")]),
+            303,
+        ),
+        get("/profile", Role(Viewer), &[], 200),
+        post(
+            "/profile/name",
+            Role(Viewer),
+            &[],
+            Sends::Form(&[("first_name", "A"), ("last_name", "B")]),
+            303,
+        ),
+        post("/profile/email", Role(Viewer), &[], Sends::Form(&[("email", "none")]), 422),
+        // the address is the permission
+        get("/email/{link}", Nothing, &["any"], 410),
+        post("/email/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
         get("/sessions", Role(Viewer), &[], 200),
         // nobody ends what is not theirs
         post("/sessions/{handle}/end", Role(Viewer), &["any"], Sends::Form(&[]), 404),

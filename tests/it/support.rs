@@ -24,6 +24,7 @@ use jobs::{
     contract::{Class, Failure},
     desk::{Clock, Media},
     hint::Hint,
+    retention::Ages,
     surface::{
         AccountPage, CaptionLimit, CaptionUnit, MediaRule, Platform, PostKind, Site, Surface, TakeDown, Takes,
     },
@@ -35,6 +36,7 @@ use postroom::{
         accounts::{self, NewAccount},
         keys::{self, NewKey, Scope},
         people::{MemberRole, NewPerson},
+        retention::Step,
     },
     web::{self, House, TiktokApp, deletion::Deletions},
 };
@@ -48,7 +50,10 @@ use uuid::Uuid;
 /// The narrower roles are named after their database, so a copy needs its own.
 const ROLES: &str = include_str!("../../migrations/20261121001400_roles_create.sql");
 /// What is granted to one of them by its name.
-const GRANTS: &str = include_str!("../../migrations/20261122000983_snapshot_functions_grant.sql");
+const GRANTS: [&str; 2] = [
+    include_str!("../../migrations/20261122000983_snapshot_functions_grant.sql"),
+    include_str!("../../migrations/20261123000202_drop_history_day_grant.sql"),
+];
 
 /// A database of its own, gone when dropped.
 pub struct Scratch {
@@ -80,7 +85,9 @@ impl Scratch {
         let url = at(&name);
         let mut owner = PgConnection::connect(url.expose_secret()).await.expect("the copy can be reached");
         run(&mut owner, ROLES).await;
-        run(&mut owner, GRANTS).await;
+        for granted in GRANTS {
+            run(&mut owner, granted).await;
+        }
         let ledger = Ledger::open(&url, Role::Web, 8).expect("an address");
         Self { url, ledger, name, server }
     }
@@ -158,6 +165,23 @@ impl Drop for Scratch {
         // A test that fails already must not fail twice.
         let _ = dropping.join();
     }
+}
+
+/// Goes through all that retention drops, with ages of no more than so many days.
+pub async fn retain(ledger: &Ledger, days: u64, batch: i64) {
+    let settings = config::Settings::load(None).expect("the settings load").retention.ages();
+    let age = Duration::from_hours(24 * days);
+    let ages = Ages {
+        history: age,
+        idempotency: age,
+        snapshots: age,
+        addresses: age,
+        letters: age,
+        disconnected: age,
+        batch,
+        ..settings
+    };
+    while ledger.retain(&ring(), &ages).await.expect("it goes on") != Step::Over {}
 }
 
 /// Files in memory.

@@ -80,7 +80,8 @@ macro_rules! going {
 }
 
 const HISTORY: &str = "what happened and why, for whoever has to explain it; retention.history";
-const WHILE_CONNECTED: &str = "to publish for the account; while the connection lives";
+const WHILE_CONNECTED: &str =
+    "to publish for the account; while the connection lives, and retention.disconnected after it";
 const WHILE_POST: &str = "to publish, and to prove what became of it; while the post is kept";
 
 /// What refers to something goes before it.
@@ -593,7 +594,7 @@ pub const EMPTIED: &[Store] = &[
         name: "audit_address",
         place: Place::Table,
         whose: Whose::Staff,
-        why: "where somebody acted from, to find out who did; 12 months",
+        why: "where somebody acted from, to find out who did; retention.addresses, 12 months at most",
         personal: &[("address", "an address on the internet")],
         plain: &["audit_id", "salt"],
         purge: Purge::Rows {
@@ -660,7 +661,7 @@ pub const EMPTIED: &[Store] = &[
         name: "invitation",
         place: Place::Table,
         whose: Whose::Staff,
-        why: "who is asked to join; until they have, or a month after it ended",
+        why: "who is asked to join; until they have, or retention.letters after it ended",
         personal: &[
             ("email", "an address"),
             ("first_name", "a name"),
@@ -674,12 +675,13 @@ pub const EMPTIED: &[Store] = &[
         name: "mail",
         place: Place::Table,
         whose: Whose::Staff,
-        why: "letters to people on the staff; a month after they were sent, without their words",
+        why: "letters to people on the staff; retention.letters, without their words once they are sent",
         personal: &[
             ("to_address", "an address"),
             ("subject", "what it is about"),
             ("body", "what it says, until it is sent"),
             ("error", "a mail server's words"),
+            ("person_id", "whom it is to"),
         ],
         plain: &["id", "created_at", "worthless_at", "try_at", "tries", "sent_at"],
         purge: of_marked!("mail", "id", "mail"),
@@ -692,6 +694,15 @@ pub const EMPTIED: &[Store] = &[
         personal: &[("person_id", "who")],
         plain: &["digest", "created_at", "expires_at"],
         purge: of_marked!("password_reset", "person_id", "person"),
+    },
+    Store {
+        name: "email_change",
+        place: Place::Table,
+        whose: Whose::Staff,
+        why: "who wishes to be known by another address; until they have proved it, or a day",
+        personal: &[("person_id", "who"), ("email", "an address")],
+        plain: &["digest", "created_at", "expires_at"],
+        purge: of_marked!("email_change", "person_id", "person"),
     },
     Store {
         name: "person_identity",
@@ -729,7 +740,7 @@ pub const EMPTIED: &[Store] = &[
         name: "vault.token",
         place: Place::Table,
         whose: Whose::Connection,
-        why: WHILE_CONNECTED,
+        why: "to publish for the account; while the connection lives, and a day longer at most",
         personal: &[("sealed", "a token, sealed")],
         plain: &["account_id", "field", "generation", "key_id", "issued_at", "expires_at"],
         purge: of_account!("vault.token"),

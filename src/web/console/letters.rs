@@ -43,6 +43,32 @@ pub fn password_link(public_url: &Url, to: &str, link: &str) -> NewMail {
     }
 }
 
+/// How long a link to a new address holds.
+pub const EMAIL_LINK_LASTS: Duration = Duration::from_hours(24);
+
+/// Asks at a new address whether it is theirs.
+pub fn email_link(public_url: &Url, to: &str, link: &str) -> NewMail {
+    let t = &ENGLISH;
+    let address = address(public_url, &format!("/email/{link}"));
+    NewMail {
+        to: to.to_owned(),
+        subject: t.letter_email_subject.to_owned(),
+        body: fill(t.letter_email, &[&address]),
+        worth: EMAIL_LINK_LASTS,
+    }
+}
+
+/// Tells somebody at the old address that it is not theirs any more, in case it was not they who changed it.
+pub fn email_changed(public_url: &Url, to: &str) -> NewMail {
+    let t = &ENGLISH;
+    NewMail {
+        to: to.to_owned(),
+        subject: t.letter_email_changed_subject.to_owned(),
+        body: fill(t.letter_email_changed, &[&address(public_url, "/")]),
+        worth: NEWS_LASTS,
+    }
+}
+
 /// Tells somebody that their password was changed, in case it was not they who did.
 pub fn password_changed(public_url: &Url, to: &str) -> NewMail {
     let t = &ENGLISH;

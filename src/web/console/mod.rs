@@ -25,6 +25,8 @@ mod numbers;
 mod own_sessions;
 mod people;
 mod post;
+mod profile;
+mod rights;
 pub mod routes;
 pub mod seat;
 mod sent;
@@ -51,8 +53,10 @@ use axum::{
 
 use super::{App, House, listed::Listed, problem::Problem};
 use crate::ledger::people::MemberRole;
+pub use letters::{EMAIL_LINK_LASTS, email_link};
 use routes::{Door, Routes};
 use seat::{AtLeast, Seat};
+pub use stranger::{digest as link_digest, email, name};
 use texts::{ENGLISH, Texts};
 
 const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), clipboard-read=(), display-capture=(), \
@@ -164,6 +168,12 @@ fn table() -> Routes {
         .anybody("/invitation/{link}", get(invitation::page).post(invitation::submit))
         .anybody("/forgot", get(forgotten::page).post(forgotten::submit))
         .anybody("/password/{link}", get(forgotten::link).post(forgotten::renew))
+        .get("/privacy", rights::page)
+        .post("/privacy/consents", rights::consent)
+        .get("/profile", profile::page)
+        .post("/profile/name", profile::rename)
+        .post("/profile/email", profile::ask)
+        .anybody("/email/{link}", get(profile::link).post(profile::prove))
         .get("/sessions", own_sessions::page)
         .post("/sessions/{handle}/end", own_sessions::end)
         .post("/sessions/end-others", own_sessions::end_others)
@@ -225,12 +235,14 @@ struct Shell {
 }
 
 /// Who is signed in.
+#[expect(clippy::struct_excessive_bools, reason = "each is something that they may do")]
 struct Who {
     name: String,
     token: String,
     may_write: bool,
     may_publish: bool,
     may_manage: bool,
+    may_privacy: bool,
     workspace: String,
     workspaces: Vec<Choice>,
 }
@@ -275,6 +287,7 @@ impl Shell {
             may_write: seat.may(MemberRole::Author),
             may_publish: seat.may(MemberRole::Publisher),
             may_manage: seat.may(MemberRole::Admin),
+            may_privacy: seat.may(MemberRole::Privacy),
             workspace: seat.member.workspace_name.clone(),
             workspaces: workspaces.collect(),
         };

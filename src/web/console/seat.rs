@@ -49,6 +49,8 @@ at_least! {
     Publisher
     /// Connects accounts, manages people and API keys.
     Admin
+    /// Looks, and works on privacy requests.
+    Privacy
 }
 
 /// Somebody signed in, in one workspace, who may do what the page needs.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{id, shapes::instant};
+use super::{consents, id, shapes::instant};
 use crate::{
     ledger::{
         deletions::{Origin, Shown},
@@ -22,9 +22,10 @@ use crate::{
     web::{
         App,
         access::{Caller, PrivacyWrite},
-        body,
+        body, console,
         deletion::{self, Code, Wanted, Way},
         problem::{Problem, ProblemDocument},
+        rights::{self, Correction, Request},
         signed_request,
     },
 };
@@ -116,14 +117,16 @@ pub async fn delete_data(State(app): State<Arc<App>>, body: Body) -> Result<Json
     Ok(Json(Confirmation { url: code.address(&app), confirmation_code: code.as_str().to_owned() }))
 }
 
-/// Asks for the deletion of everything that is known of somebody, within the workspace: by address, by accounts or by
-/// Meta's id of the person, and all of these together.
+/// Asks for what people may ask about their data, within the workspace. A *deletion* is of everything that is known of
+/// somebody: by address, by accounts or by Meta's id of the person, and all of these together. A *correction* is of somebody
+/// on the staff of this workspace alone: the name is right at once, the address once they have followed a link that is sent to
+/// the new one. A *withdrawal* ends the workspace's consent to a purpose.
 #[utoipa::path(
     post,
     path = "/api/v1/privacy/requests",
     tag = "privacy",
     security(("bearer" = ["privacy:write"])),
-    request_body(content = Value, description = "{kind: \"deletion\", email?, account_ids?, meta_user_id?, reason?}"),
+    request_body(content = Value, description = "{kind: \"deletion\", email?, account_ids?, meta_user_id?, reason?}, {kind: \"correction\", email, first_name?, last_name?, new_email?} or {kind: \"withdrawal\", purpose}"),
     responses(
         (status = 202, description = "Committed: everything is frozen, and will be deleted", body = RequestShape),
         (status = 422, description = "Not to be taken as it is", body = ProblemDocument, content_type = "application/problem+json"),
@@ -136,10 +139,42 @@ pub async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let (wanted, findings) = body::deletion(&body::json(&bytes)?);
-    if !findings.is_empty() {
-        return Err(Problem::invalid(findings));
+    match rights::request(&body::json(&bytes)?).map_err(Problem::invalid)? {
+        Request::Deletion(wanted) => ask(&app, &caller, wanted).await,
+        Request::Correction(wanted) => correct(&app, &caller, wanted).await,
+        Request::Withdrawal(purpose) => {
+            let now = consents::change(&app, &caller, purpose, false).await?;
+            Ok((StatusCode::ACCEPTED, Json(now)).into_response())
+        }
     }
+}
+
+/// The name at once; the address once it is proved. Whether that is somebody's already is not told.
+async fn correct(app: &App, caller: &Caller<PrivacyWrite>, wanted: Correction) -> Result<Response, Problem> {
+    // P-D2
+    let ledger = app.house.ledger.of(caller.who);
+    let person = ledger.own_person(caller.workspace_id, &wanted.email).await?;
+    let person = person.ok_or_else(|| Problem::not_found("member who is of this workspace alone"))?;
+    if wanted.new_email.is_some() && !app.house.mail {
+        return Err(Problem::conflict("No mail is sent from here, so no address can be proved."));
+    }
+    if let Some((first, last)) = &wanted.name {
+        ledger.rename(person, first, last).await?;
+    }
+    let state = match &wanted.new_email {
+        Some(email) => {
+            let link = deletion::fresh_link();
+            let letter = console::email_link(&app.house.public_url, email, &link);
+            let digest = console::link_digest(&link);
+            ledger.ask_email_change(person, &digest, console::EMAIL_LINK_LASTS, &letter).await?;
+            "confirming"
+        }
+        None => "done",
+    };
+    Ok((StatusCode::ACCEPTED, Json(json!({ "kind": "correction", "state": state }))).into_response())
+}
+
+async fn ask(app: &Arc<App>, caller: &Caller<PrivacyWrite>, wanted: Wanted) -> Result<Response, Problem> {
     let code = Code::fresh();
     let way = Way {
         origin: Origin::Staff,
@@ -150,9 +185,9 @@ pub async fn create(
     };
     let workspace_id = Some(caller.workspace_id);
     let wanted = Wanted { workspace_id, asked_by: Some(caller.key_id), who: Some(caller.who), ..wanted };
-    let accepted = deletion::accept(&app, way, wanted).await?;
+    let accepted = deletion::accept(app, way, wanted).await?;
     let shown = app.house.ledger.deletion(accepted.id).await?.ok_or_else(|| Problem::not_found("request"))?;
-    Ok((StatusCode::ACCEPTED, Json(RequestShape::of(&shown, Some(code.address(&app))))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(RequestShape::of(&shown, Some(code.address(app))))).into_response())
 }
 
 /// A request of the workspace.

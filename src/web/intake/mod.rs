@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod analyses;
 pub mod changes;
+pub mod consents;
 pub mod deletions;
 pub mod health;
 pub mod jobs;
@@ -94,6 +95,7 @@ pub fn routes() -> Listed<Arc<App>> {
         .routes(routes!(webhooks::deauthorize))
         .routes(routes!(deletions::delete_data))
         .routes(routes!(deletions::create))
+        .routes(routes!(consents::list, consents::set))
         .routes(routes!(deletions::one))
         .routes(routes!(deletions::receipt))
         .routes(routes!(deletions::keys))

@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::support::{Door, Scratch};
+use crate::support::{Door, Scratch, retain};
 
 /// An account with a pair of tokens, and a worker that holds its refresh.
 struct Bench {
@@ -355,7 +355,7 @@ async fn calls_that_renewed_access_are_forgotten_in_time_and_what_is_awaited_is_
         bench.scratch.run(&call).await;
     }
     bench.scratch.run("UPDATE remote_call SET finished_at = ledger_now() - interval '50 days' FROM account WHERE refresh_call = call_id").await;
-    bench.ledger.forget_refreshes(Duration::from_hours(30 * 24), 2).await.unwrap();
+    retain(&bench.ledger, 30, 2).await;
     let left = "SELECT count(*) FROM remote_call WHERE kind = 'refresh'";
     assert_eq!(bench.scratch.number(left).await, 2, "the lately finished one, and the one that is awaited");
     let awaited = "SELECT count(*) FROM remote_call JOIN account ON refresh_call = call_id";

@@ -1,0 +1,228 @@
+//! What somebody on the staff corrects about themselves: their name, and their address once they have proved the new one.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Redirect, Response},
+};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{
+    Shell, letters, render_as,
+    seat::{Seat, Viewer},
+    session, slow_down, stranger,
+    texts::{ENGLISH, fill},
+};
+use crate::{
+    ledger::correction::Known,
+    web::{App, passwords, problem::Problem, whence::Whence},
+};
+
+#[derive(Template)]
+#[template(path = "profile.html")]
+struct Page {
+    shell: Shell,
+    known: Known,
+    email: String,
+    wrong: Option<String>,
+    done: Option<&'static str>,
+    /// Whether they have a password to show that it is they.
+    password: bool,
+    mail: bool,
+}
+
+#[derive(Template)]
+#[template(path = "email_link.html")]
+struct Proving {
+    shell: Shell,
+    token: String,
+    address: String,
+    lead: String,
+    wrong: Option<String>,
+}
+
+/// What was done before this page.
+#[derive(Deserialize)]
+pub struct Done {
+    #[serde(default)]
+    done: String,
+}
+
+/// The form with the name.
+#[derive(Deserialize)]
+pub struct Named {
+    token: String,
+    #[serde(default)]
+    first_name: String,
+    #[serde(default)]
+    last_name: String,
+}
+
+/// The form with the address.
+#[derive(Deserialize)]
+pub struct Wished {
+    token: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// The form that a link leads to.
+#[derive(Deserialize)]
+pub struct Button {
+    #[serde(default)]
+    token: String,
+}
+
+/// The page.
+pub async fn page(
+    State(app): State<Arc<App>>,
+    seat: Seat<Viewer>,
+    headers: HeaderMap,
+    Query(query): Query<Done>,
+) -> Result<Response, Problem> {
+    let done = match query.done.as_str() {
+        "name" => Some(ENGLISH.profile_named),
+        "email" => Some(ENGLISH.profile_email_sent),
+        _ => None,
+    };
+    show(&app, &seat, &headers, StatusCode::OK, "", (None, done)).await
+}
+
+async fn show(
+    app: &App,
+    seat: &Seat<Viewer>,
+    headers: &HeaderMap,
+    status: StatusCode,
+    email: &str,
+    (wrong, done): (Option<String>, Option<&'static str>),
+) -> Result<Response, Problem> {
+    let known = known(app, seat).await?;
+    let password = hash(app, &known).await?.is_some();
+    let shell = Shell::seated(app, headers, seat, "", "/profile");
+    let (email, mail) = (email.to_owned(), app.house.mail);
+    render_as(status, &Page { shell, known, email, wrong, done, password, mail })
+}
+
+async fn known(app: &App, seat: &Seat<Viewer>) -> Result<Known, Problem> {
+    let known = app.house.ledger.person(seat.member.person_id).await?;
+    known.ok_or_else(|| Problem::not_found("person"))
+}
+
+async fn hash(app: &App, known: &Known) -> Result<Option<String>, Problem> {
+    Ok(app.house.ledger.credential(&known.email).await?.and_then(|it| it.password_hash))
+}
+
+/// Corrects the name.
+pub async fn rename(
+    State(app): State<Arc<App>>,
+    seat: Seat<Viewer>,
+    headers: HeaderMap,
+    Form(form): Form<Named>,
+) -> Result<Response, Problem> {
+    // P-D2
+    seat.check(&form.token)?;
+    let t = &ENGLISH;
+    let (first, last) = (stranger::name(&form.first_name), stranger::name(&form.last_name));
+    let (Some(first_name), Some(last_name)) = (&first, &last) else {
+        let wrong = if first.is_none() { t.people_wrong_first } else { t.people_wrong_last };
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return show(&app, &seat, &headers, status, "", (Some(wrong.to_owned()), None)).await;
+    };
+    app.house.ledger.of(seat.who).rename(seat.member.person_id, first_name, last_name).await?;
+    Ok(Redirect::to("/profile?done=name").into_response())
+}
+
+/// Sends a link to the new address. Whether that is somebody's already is not told.
+pub async fn ask(
+    State(app): State<Arc<App>>,
+    seat: Seat<Viewer>,
+    headers: HeaderMap,
+    Form(form): Form<Wished>,
+) -> Result<Response, Problem> {
+    seat.check(&form.token)?;
+    let t = &ENGLISH;
+    let again = |status, wrong: String| show(&app, &seat, &headers, status, &form.email, (Some(wrong), None));
+    if !app.house.mail {
+        return again(StatusCode::CONFLICT, t.profile_email_off.to_owned()).await;
+    }
+    let Some(email) = stranger::email(&form.email) else {
+        return again(StatusCode::UNPROCESSABLE_ENTITY, t.people_wrong_email.to_owned()).await;
+    };
+    if let Some(wait) = slow_down(&app, &format!("address {}", seat.member.person_id)) {
+        let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
+        return again(StatusCode::TOO_MANY_REQUESTS, wrong).await;
+    }
+    let hash = hash(&app, &known(&app, &seat).await?).await?;
+    // who signs in elsewhere has no password to show
+    if hash.is_some() && !passwords::matches(SecretString::from(form.password.clone()), hash).await {
+        return again(StatusCode::UNPROCESSABLE_ENTITY, t.profile_password_wrong.to_owned()).await;
+    }
+    let link = session::fresh_token()?;
+    let letter = letters::email_link(&app.house.public_url, &email, &link);
+    let digest = stranger::digest(&link);
+    let ledger = app.house.ledger.of(seat.who);
+    ledger.ask_email_change(seat.member.person_id, &digest, letters::EMAIL_LINK_LASTS, &letter).await?;
+    Ok(Redirect::to("/profile?done=email").into_response())
+}
+
+/// What the link leads to: opening it does nothing yet, for programs open the links of mails too.
+pub async fn link(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Path(link): Path<String>,
+) -> Result<Response, Problem> {
+    let email = app.house.ledger.email_link(&stranger::digest(&link)).await?;
+    match email {
+        Some(email) => proving(&app, &headers, StatusCode::OK, (&link, &email), None),
+        None => ended(&app, &headers),
+    }
+}
+
+/// The address is theirs.
+pub async fn prove(
+    State(app): State<Arc<App>>,
+    from: Whence,
+    headers: HeaderMap,
+    Path(link): Path<String>,
+    Form(form): Form<Button>,
+) -> Result<Response, Problem> {
+    let (t, digest) = (&ENGLISH, stranger::digest(&link));
+    let Some(email) = app.house.ledger.email_link(&digest).await? else { return ended(&app, &headers) };
+    if !stranger::sent(&app, &headers, &form.token) {
+        let wrong = Some(t.sign_in_stale.to_owned());
+        return proving(&app, &headers, StatusCode::FORBIDDEN, (&link, &email), wrong);
+    }
+    let told = |old: &str| letters::email_changed(&app.house.public_url, old);
+    if !app.house.ledger.of(from.who()).change_email(&digest, told).await? {
+        return ended(&app, &headers);
+    }
+    let (said, onward) = ((t.email_changed_title, t.email_changed), Some(("/posts", t.problem_back)));
+    stranger::notice(&app, &headers, StatusCode::OK, said, onward)
+}
+
+fn proving(
+    app: &App,
+    headers: &HeaderMap,
+    status: StatusCode,
+    (link, email): (&str, &str),
+    wrong: Option<String>,
+) -> Result<Response, Problem> {
+    let token = stranger::token(app, headers)?;
+    let lead = fill(ENGLISH.email_link_lead, &[email]);
+    let (shell, address) = (Shell::anonymous(app, headers), format!("/email/{link}"));
+    let page = Proving { shell, token: token.clone(), address, lead, wrong };
+    stranger::page(app, status, &token, &page)
+}
+
+fn ended(app: &App, headers: &HeaderMap) -> Result<Response, Problem> {
+    let t = &ENGLISH;
+    let said = (t.link_ended, t.email_link_ended);
+    stranger::notice(app, headers, StatusCode::GONE, said, Some(("/profile", t.problem_back)))
+}
