@@ -18,6 +18,7 @@ use crate::{
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
     metrics::{Insights, Snapshots},
+    packing::Packing,
     preflight::Fact,
     removal::{Presence, Removal, TakeDowns},
     renewals::{Renewals, Renewing},
@@ -53,6 +54,8 @@ pub struct Desk<'a> {
     pub analyses: Option<&'a dyn Analyses>,
     /// The provider of AI; where its variables are set.
     pub analyst: Option<&'a dyn Analyst>,
+    /// What is kept of copies that are packed, bound to this job's claim; a worker has it.
+    pub packing: Option<&'a dyn Packing>,
     /// Files.
     pub media: &'a dyn Media,
     /// Whether this worker still has, by its own clock, the lease under which its intents were made.
@@ -78,6 +81,7 @@ impl<'a> Desk<'a> {
             snapshots: None,
             forgetting: None,
             analyses: None,
+            packing: None,
             analyst: None,
             media: all,
             leased: &|| true,
@@ -170,6 +174,14 @@ impl<'a> Desk<'a> {
             let why = "OpenAI is not switched on here: set its variables and start again";
             JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
         })
+    }
+
+    /// What is kept of copies that are packed.
+    ///
+    /// # Errors
+    /// Nobody here packs anything.
+    pub fn packing(&self) -> Result<&'a dyn Packing, JobError> {
+        self.packing.ok_or_else(|| JobError::Infrastructure("nobody here packs anything".into()))
     }
 }
 
@@ -544,6 +556,31 @@ pub trait Media: Send + Sync {
     /// The store is away.
     async fn traces(&self, key: &str) -> Result<u64, Failure> {
         Ok(u64::from(self.size(key).await?.is_some()))
+    }
+
+    /// Begins a file that is stored part by part, and tells what the store calls the parts.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn open(&self, _key: &str, _content_type: &str) -> Result<String, Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
+    }
+
+    /// Stores one part of it, in the place of what may be there; counted from 1. Each but the last has 5 MiB at least.
+    ///
+    /// # Errors
+    /// The store is away, or knows no such parts.
+    async fn add(&self, _key: &str, _parts: &str, _number: i32, _bytes: Vec<u8>) -> Result<(), Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
+    }
+
+    /// Makes one file of the parts if together they are so many bytes, and says how many have come. `None`: there are no
+    /// such parts, or no more.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn close(&self, _key: &str, _parts: &str, _bytes: u64) -> Result<Option<u64>, Failure> {
+        Err(Failure::new(Class::Permanent, "media_store", "nothing is written here"))
     }
 
     /// Gives up the parts of a file that were never joined; those that are not there count as given up.

@@ -96,6 +96,12 @@ points! {
     AfterTold = "after_told",
     /// Whom it was about is forgotten; the stage is not left.
     AfterForgotten = "after_forgotten",
+    /// What goes into a copy is written down; nothing is packed.
+    AfterExportGathered = "after_export_gathered",
+    /// The store has a part of a copy, and the ledger knows.
+    AfterExportPart = "after_export_part",
+    /// The copy is one file; nobody knows yet.
+    AfterExportJoined = "after_export_joined",
     /// A part of what is older than it is kept has gone.
     AfterRetentionBatch = "after_retention_batch",
     /// A post is accepted and committed; no hint was pushed, no answer given.

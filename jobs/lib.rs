@@ -18,6 +18,7 @@ mod deletion_model;
 pub mod desk;
 pub mod disconnect;
 pub mod erasure;
+pub mod export;
 pub mod failpoint;
 pub mod forecast;
 pub mod forgetting;
@@ -29,6 +30,7 @@ pub mod metric_snapshot;
 pub mod metrics;
 #[cfg(test)]
 mod model;
+pub mod packing;
 pub mod preflight;
 pub mod probe;
 pub mod publish;
@@ -45,6 +47,7 @@ pub mod timetable;
 mod token_model;
 pub mod token_refresh;
 pub mod tokens;
+pub mod zip;
 pub mod zones;
 
 use contract::Kind;
@@ -61,6 +64,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<ai_analysis::AiAnalysis>(),
     Kind::of::<token_refresh::TokenRefresh>(),
     Kind::of::<deletion::DeletionJob>(),
+    Kind::of::<export::Export>(),
     Kind::of::<connect::Connect>(),
     Kind::of::<disconnect::Disconnect>(),
 ];

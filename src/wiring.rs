@@ -245,6 +245,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         deletions: Deletions {
             ring,
             meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
+            mail_secret: config::optional("MAIL_WEBHOOK_SECRET").map(SecretString::from),
         },
     }))
 }

@@ -138,6 +138,15 @@ pub struct Shown {
     pub receipt: Option<Signed>,
 }
 
+/// How far the stores and the networks are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What the networks have answered, and how often each.
+    pub answers: Vec<(String, i64)>,
+    /// Each store that was begun, and how much of it has gone.
+    pub stores: Vec<(String, i64)>,
+}
+
 /// A signed receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
@@ -284,6 +293,29 @@ impl Ledger {
         }))
     }
 
+    /// How far the stores and the networks of a request are.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn deletion_progress(&self, id: Uuid) -> Result<Progress, LedgerError> {
+        let answers = sqlx::query!(
+            r#"SELECT revocation::text AS "answer!", count(*) AS "many!" FROM deletion_account
+               WHERE request_id = $1 GROUP BY revocation ORDER BY revocation"#,
+            id,
+        );
+        let answers = answers.fetch_all(&self.pool).await?;
+        let stores = sqlx::query!(
+            r#"SELECT store, sum(erased)::bigint AS "erased!" FROM deletion_step
+               WHERE request_id = $1 GROUP BY store ORDER BY min(began_at), store"#,
+            id,
+        );
+        let stores = stores.fetch_all(&self.pool).await?;
+        Ok(Progress {
+            answers: answers.into_iter().map(|row| (row.answer, row.many)).collect(),
+            stores: stores.into_iter().map(|row| (row.store, row.erased)).collect(),
+        })
+    }
+
     /// Whether a request was asked for in this workspace.
     ///
     /// # Errors
@@ -309,6 +341,36 @@ impl Ledger {
             all.extend(self.deletion(id).await?);
         }
         Ok(all)
+    }
+
+    /// The last requests that were asked for in this workspace, newest first.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn deletions_of(&self, workspace_id: Uuid, most: i64) -> Result<Vec<Shown>, LedgerError> {
+        let ids = sqlx::query_scalar!(
+            "SELECT id FROM deletion_request WHERE workspace_id = $1 ORDER BY received_at DESC LIMIT $2",
+            workspace_id,
+            most,
+        );
+        let mut all = Vec::new();
+        for id in ids.fetch_all(&self.pool).await? {
+            all.extend(self.deletion(id).await?);
+        }
+        Ok(all)
+    }
+
+    /// Whether there is such an account in the workspace that is not being deleted yet.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn is_deletable(&self, workspace_id: Uuid, account: Uuid) -> Result<bool, LedgerError> {
+        let there = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM account WHERE id = $1 AND workspace_id = $2 AND deletion_id IS NULL) AS "there!""#,
+            account,
+            workspace_id,
+        );
+        Ok(there.fetch_one(&self.pool).await?)
     }
 
     /// How many requests are not over.

@@ -14,7 +14,8 @@ use super::{
 };
 
 /// Columns that are no use to anybody but whoever would do harm with them.
-const SECRET: &[&str] = &["sealed", "password_hash", "data", "digest", "body"];
+pub(super) const SECRET: &[&str] =
+    &["sealed", "password_hash", "data", "digest", "body", "state_digest", "session_digest", "link_digest"];
 
 impl Ledger {
     /// Gives each row of a person's to `each`, with its store; one row is in memory at a time.

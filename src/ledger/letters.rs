@@ -9,7 +9,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    KeyRing, Ledger, LedgerError, claims::interval, deletions::recipient_row, forgetting::ClaimedForgetting,
+    KeyRing, Ledger, LedgerError,
+    claims::interval,
+    deletions::{Origin, recipient_row},
+    forgetting::ClaimedForgetting,
 };
 
 /// A link that nobody followed is forgotten after a day.
@@ -45,6 +48,8 @@ pub enum About {
     Confirm,
     /// All is deleted.
     Done,
+    /// A copy is on its way.
+    Export,
 }
 
 impl About {
@@ -52,6 +57,7 @@ impl About {
         match self {
             Self::Confirm => "confirm",
             Self::Done => "done",
+            Self::Export => "export",
         }
     }
 }
@@ -65,7 +71,7 @@ fn ask_row(digest: &[u8]) -> String {
 }
 
 /// Writes a mail to be sent; one of a request is written once.
-async fn tell(
+pub(super) async fn tell(
     connection: &mut PgConnection,
     ring: &KeyRing,
     about: About,
@@ -93,10 +99,12 @@ pub struct Proved {
     pub email: String,
     /// `en` or `he`.
     pub language: String,
+    /// On the page, or by a mail.
+    pub origin: Origin,
 }
 
 impl Ledger {
-    /// Keeps that somebody asked, and writes the mail with the link, whoever that is: no answer tells whether anything is
+    /// Keeps that somebody asked, on the page or by a mail, and writes the mail with the link, whoever that is: no answer tells whether anything is
     /// known of an address.
     ///
     /// # Errors
@@ -106,15 +114,18 @@ impl Ledger {
         ring: &KeyRing,
         digest: &[u8; 32],
         language: &str,
+        origin: Origin,
         letter: &Letter,
     ) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query!(
-            "INSERT INTO deletion_ask (digest, recipient, language, expires_at) VALUES ($1, $2, $3, ledger_now() + $4)",
+            "INSERT INTO deletion_ask (digest, recipient, language, expires_at, origin)
+             VALUES ($1, $2, $3, ledger_now() + $4, $5::text::deletion_origin)",
             digest,
             ring.seal(letter.to.as_bytes(), &ask_row(digest)),
             language,
             interval(LINK_LIFE),
+            origin.word(),
         )
         .execute(&mut *tx)
         .await?;
@@ -128,14 +139,17 @@ impl Ledger {
     /// The ledger is away.
     pub async fn asker(&self, ring: &KeyRing, digest: &[u8; 32]) -> Result<Option<Proved>, LedgerError> {
         let row = sqlx::query!(
-            "SELECT recipient, language FROM deletion_ask WHERE digest = $1 AND expires_at > ledger_now()",
+            r#"SELECT recipient, language, origin::text AS "origin!" FROM deletion_ask
+               WHERE digest = $1 AND expires_at > ledger_now()"#,
             digest,
         );
         let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
         let opened = ring.open(&row.recipient, &ask_row(digest));
         let email = opened.ok().and_then(|opened| String::from_utf8(opened.to_vec()).ok());
         let email = email.ok_or_else(|| LedgerError::Unreadable("an address that does not open".into()))?;
-        Ok(Some(Proved { email, language: row.language }))
+        let origin = Origin::parse(&row.origin);
+        let origin = origin.ok_or_else(|| LedgerError::Unreadable(format!("the origin {}", row.origin)))?;
+        Ok(Some(Proved { email, language: row.language, origin }))
     }
 
     /// The link was followed: it is good no more.

@@ -226,7 +226,20 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    Ok([publications, posts, files, analyses, jobs, connections, letters]
+    let exports = sqlx::query!(
+        r#"WITH made AS (
+               SELECT DISTINCT e.id, e.object_key, e.parts FROM export e JOIN export_covered c ON c.export_id = e.id
+               JOIN deletion_mark m ON m.request_id = $1 AND m.id = c.id AND m.kind = c.kind),
+           objects AS (
+               INSERT INTO deletion_object (request_id, object_key, parts) SELECT $1::uuid, object_key, parts FROM made
+               ON CONFLICT DO NOTHING)
+           INSERT INTO deletion_mark (request_id, id, kind) SELECT $1::uuid, id, 'export' FROM made
+           ON CONFLICT DO NOTHING"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok([publications, posts, files, analyses, jobs, connections, letters, exports]
         .iter()
         .map(sqlx::postgres::PgQueryResult::rows_affected)
         .sum())

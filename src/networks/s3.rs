@@ -214,13 +214,8 @@ impl Media for S3 {
     }
 
     async fn remove(&self, key: &str) -> Result<(), Failure> {
-        self.remove_made(key).await?;
-        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key));
-        match delete.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
-            Err(error) => Err(failure("removing a file", &error)),
-        }
+        // in a bucket with versions a mere deletion would only hide it
+        self.erase_all(key).await.map(drop)
     }
 
     async fn write(&self, key: &str, content_type: &str, bytes: Vec<u8>) -> Result<(), Failure> {
@@ -233,6 +228,18 @@ impl Media for S3 {
 
     async fn traces(&self, key: &str) -> Result<u64, Failure> {
         self.count_traces(key).await
+    }
+
+    async fn open(&self, key: &str, content_type: &str) -> Result<String, Failure> {
+        self.open_file(key, content_type).await
+    }
+
+    async fn add(&self, key: &str, parts: &str, number: i32, bytes: Vec<u8>) -> Result<(), Failure> {
+        self.add_part(key, parts, number, bytes).await
+    }
+
+    async fn close(&self, key: &str, parts: &str, bytes: u64) -> Result<Option<u64>, Failure> {
+        self.join_parts(key, parts, bytes).await
     }
 
     async fn abandon(&self, key: &str, parts: &str) -> Result<(), Failure> {

@@ -222,7 +222,7 @@ pub fn deletion(body: &Value) -> (Wanted, Vec<Finding>) {
     let mut at = Fields::open("", body, &mut findings);
     at.only(&["kind", "email", "account_ids", "meta_user_id", "reason"]);
     if at.text("kind").as_deref() != Some("deletion") {
-        at.find("kind", "kind_unknown", "Say “deletion”, “correction” or “withdrawal”.");
+        at.find("kind", "kind_unknown", "Say “deletion”, “export”, “correction” or “withdrawal”.");
     }
     let (email, meta_user_id, reason) = (at.text("email"), at.text("meta_user_id"), at.text("reason"));
     let listed = at.value("account_ids").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -20,6 +20,8 @@ pub struct Deletions {
     pub ring: Arc<KeyRing>,
     /// The secret of the app at Meta, which signs Meta's callbacks; none where Meta is off.
     pub meta_secret: Option<SecretString>,
+    /// What the provider signs inbound mail with; none where none comes in.
+    pub mail_secret: Option<SecretString>,
 }
 
 /// The letters of a code: lower-case letters and digits, and none that people take for another.
@@ -87,6 +89,14 @@ pub fn of_meta(secret: &SecretString, signed: &SignedRequest) -> ([u8; 32], Code
 /// A secret for a link that is mailed: 128 bits.
 pub fn fresh_link() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
+}
+
+/// The same for a mail that came in under this name: it has one link, however often it is told.
+pub fn link_of(secret: &SecretString, id: &str) -> String {
+    let key = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes());
+    let mut mac = key.unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+    mac.update(format!("postroom mail link|{id}").as_bytes());
+    URL_SAFE_NO_PAD.encode(&mac.finalize().into_bytes()[..16])
 }
 
 /// What is kept of it.

@@ -1,6 +1,7 @@
 //! The public pages: asking for deletion, proving the address by a mailed link, and the state of a request by its code. In
 //! Hebrew and English, without a script, a cookie or a name.
 
+pub mod exports;
 mod texts;
 
 use std::{sync::Arc, time::Duration};
@@ -13,8 +14,8 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use chrono::{DateTime, Utc};
-use jobs::erasure::Stage;
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::erasure::{ALL_WITHIN, Stage, TOKENS_WITHIN};
 use serde::Deserialize;
 
 use self::texts::{Texts, of};
@@ -37,6 +38,7 @@ pub fn routes() -> Listed<Arc<App>> {
     Listed::new()
         .route("/privacy/delete", get(form).post(ask))
         .route("/privacy/delete/{link}", get(proof).post(prove))
+        .route("/privacy/exports/{link}", get(exports::page).post(exports::take))
         .route("/privacy/requests/{code}", get(state))
         .route("/privacy/requests/{code}/receipt", get(receipt))
 }
@@ -58,7 +60,10 @@ impl Default for Patience {
 
 impl Patience {
     /// Somebody asks for a link to be mailed: to whom counts, whoever asks, and who asks, for whomever.
-    fn asks(&self, email: &str, from: Whence, now: Duration) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// 429: they have to wait.
+    pub fn asks(&self, email: &str, from: Whence, now: Duration) -> Result<(), Problem> {
         let (email, from) = (email.to_lowercase(), from.counted());
         // who is nobody knows where is counted by the e-mail address alone
         let from = Some(from.as_str()).filter(|from| !from.is_empty());
@@ -129,8 +134,16 @@ struct Page<'a> {
     wrong: Option<&'static str>,
     /// A form that only confirms.
     confirms: bool,
+    /// A form that fetches a file.
+    takes: bool,
     /// What has been done, and when.
     steps: Vec<Line>,
+    /// What is promised until when, and whether it was kept.
+    clocks: Vec<String>,
+    /// What the networks have answered, and how often each.
+    answers: Vec<(&'static str, i64)>,
+    /// Each store, and how much of it has gone.
+    stores: Vec<(String, i64)>,
     /// Where the receipt is.
     receipt: Option<String>,
     /// What else there is to say.
@@ -155,7 +168,11 @@ impl<'a> Page<'a> {
             asks: false,
             wrong: None,
             confirms: false,
+            takes: false,
             steps: Vec::new(),
+            clocks: Vec::new(),
+            answers: Vec::new(),
+            stores: Vec::new(),
             receipt: None,
             notes: Vec::new(),
         }
@@ -197,16 +214,23 @@ async fn ask(
     }
     app.patience.asks(email, from, app.house.clock.monotonic())?;
     let link = deletion::fresh_link();
+    let (letter, digest) = (asking(&app, t, email, &link), deletion::link_digest(&link));
+    let ledger = &app.house.ledger;
+    ledger.ask_deletion(&app.house.deletions.ring, &digest, t.lang, Origin::Page, &letter).await?;
+    Page::new(&app, t, "/privacy/delete", t.asked_title, t.asked_lead).answer(StatusCode::ACCEPTED)
+}
+
+/// The mail with the link.
+fn asking(app: &App, t: &Texts, email: &str, link: &str) -> Letter {
     let base = app.house.public_url.as_str().trim_end_matches('/');
     let url = format!("{base}/privacy/delete/{link}?lang={}", t.lang);
-    let letter = Letter {
-        to: email.to_owned(),
-        subject: t.mail_subject.to_owned(),
-        text: t.mail_text.replace("{}", &url),
-    };
-    let digest = deletion::link_digest(&link);
-    app.house.ledger.ask_deletion(&app.house.deletions.ring, &digest, t.lang, &letter).await?;
-    Page::new(&app, t, "/privacy/delete", t.asked_title, t.asked_lead).answer(StatusCode::ACCEPTED)
+    Letter { to: email.to_owned(), subject: t.mail_subject.to_owned(), text: t.mail_text.replace("{}", &url) }
+}
+
+/// The mail with the link that answers a mail, and its language: that of the subject that it has to have.
+pub fn letter(app: &App, email: &str, link: &str) -> (&'static str, Letter) {
+    let t = &texts::ENGLISH;
+    (t.lang, asking(app, t, email, link))
 }
 
 /// What the link leads to: opening it does nothing yet, for programs open the links of mails too.
@@ -240,7 +264,7 @@ async fn prove(
     };
     let language = of(&proved.language).unwrap_or(t).lang;
     let way = Way {
-        origin: Origin::Page,
+        origin: proved.origin,
         code: Code::of_link(&link),
         // who follows the link twice at once has asked once
         asked_digest: Some(digest),
@@ -289,6 +313,10 @@ async fn state(
     };
     let mut page = Page::new(&app, t, &format!("/privacy/requests/{code}"), title, lead);
     page.steps = steps(t, &shown);
+    page.clocks = clocks(t, &shown);
+    let progress = app.house.ledger.deletion_progress(shown.id).await?;
+    page.answers = progress.answers.iter().map(|(word, many)| (answer(t, word), *many)).collect();
+    page.stores = progress.stores;
     page.receipt = shown.receipt.is_some().then(|| format!("/privacy/requests/{code}/receipt"));
     if shown.accounts == 0 {
         page.notes.push(t.nothing_known.to_owned());
@@ -335,6 +363,32 @@ fn steps(t: &'static Texts, it: &Shown) -> Vec<Line> {
         line(t.step_deleted, it.verified_at, &[Stage::Purging, Stage::Verifying]),
         line(t.step_done, it.done_at, &[Stage::Telling, Stage::Forgetting]),
     ]
+}
+
+/// Both promises: what is over says whether it came in time.
+fn clocks(t: &'static Texts, it: &Shown) -> Vec<String> {
+    let line = |text: &str, within: TimeDelta, at: Option<DateTime<Utc>>| {
+        let by = it.received_at + within;
+        let word = match at {
+            Some(at) if at <= by => t.clock_kept,
+            Some(_) => t.clock_missed,
+            None => t.clock_open,
+        };
+        text.replacen("{}", &by.format("%Y-%m-%d %H:%M UTC").to_string(), 1).replacen("{}", word, 1)
+    };
+    vec![line(t.clock_tokens, TOKENS_WITHIN, it.shredded_at), line(t.clock_all, ALL_WITHIN, it.verified_at)]
+}
+
+/// What a network's answer means, without naming the network.
+fn answer(t: &'static Texts, word: &str) -> &'static str {
+    match word {
+        "revoked" => t.answer_revoked,
+        "already" => t.answer_already,
+        "nothing" => t.answer_nothing,
+        "superseded" => t.answer_superseded,
+        "given_up" => t.answer_given_up,
+        _ => t.answer_open,
+    }
 }
 
 /// Whether a mail can go there, as far as its form tells.

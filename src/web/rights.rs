@@ -21,11 +21,22 @@ pub struct Correction {
     pub new_email: Option<String>,
 }
 
+/// Of what a copy is wanted.
+#[derive(Debug)]
+pub enum Copied {
+    /// Of what is known of somebody.
+    Somebody(Wanted),
+    /// Of all that is the workspace's.
+    Workspace,
+}
+
 /// A request about somebody's data.
 #[derive(Debug)]
 pub enum Request {
     /// All of it is to be deleted.
     Deletion(Wanted),
+    /// A copy of it is wanted.
+    Export(Copied),
     /// Something about somebody on the staff is wrong.
     Correction(Correction),
     /// The workspace's data is not to be used for that any more.
@@ -38,6 +49,7 @@ pub enum Request {
 /// What is wrong with it.
 pub fn request(body: &Value) -> Result<Request, Vec<Finding>> {
     match body.get("kind").and_then(Value::as_str) {
+        Some("export") => copied(body).map(Request::Export),
         Some("correction") => correction(body).map(Request::Correction),
         Some("withdrawal") => {
             consent(body, &["kind", "purpose"]).map(|(purpose, _)| Request::Withdrawal(purpose))
@@ -47,6 +59,24 @@ pub fn request(body: &Value) -> Result<Request, Vec<Finding>> {
             if findings.is_empty() { Ok(Request::Deletion(wanted)) } else { Err(findings) }
         }
     }
+}
+
+/// Of whom is said as for a deletion.
+fn copied(body: &Value) -> Result<Copied, Vec<Finding>> {
+    if body.get("workspace").is_some_and(|whole| !whole.is_null()) {
+        let mut findings = Findings::default();
+        let mut at = Fields::open("", body, &mut findings);
+        at.only(&["kind", "workspace"]);
+        if at.value("workspace") != Some(&Value::Bool(true)) {
+            at.find("workspace", "type", "Say true, or leave it out.");
+        }
+        let findings = findings.all();
+        return if findings.is_empty() { Ok(Copied::Workspace) } else { Err(findings) };
+    }
+    let mut of = body.clone();
+    of["kind"] = "deletion".into();
+    let (wanted, findings) = body::deletion(&of);
+    if findings.is_empty() { Ok(Copied::Somebody(wanted)) } else { Err(findings) }
 }
 
 fn correction(body: &Value) -> Result<Correction, Vec<Finding>> {

@@ -1,5 +1,6 @@
 //! Signatures of those who call us without a key. What is not signed as it has to be is nobody's.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -21,6 +22,27 @@ pub fn by_tiktok(secret: &SecretString, header: &str, body: &[u8], now: DateTime
     let at = time.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     let lately = at.is_some_and(|at| (now - at).abs() <= TOLERANCE);
     lately && signs(secret, &[time.as_bytes(), b".", body], &signature)
+}
+
+/// Whether a provider signed this body of an event, and lately, as "Standard Webhooks" has it: `webhook-signature` is
+/// `v1,<base64>`, or several of these with spaces between, of HMAC-SHA256 of `id.timestamp.body`. The secret is
+/// `whsec_<base64>`.
+pub fn by_standard(
+    secret: &SecretString,
+    (id, time, signatures): (&str, &str, &str),
+    body: &[u8],
+    now: DateTime<Utc>,
+) -> bool {
+    let key = secret.expose_secret().strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
+    let Some(mut mac) = key.and_then(|key| Hmac::<Sha256>::new_from_slice(&key).ok()) else { return false };
+    let at = time.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let lately = at.is_some_and(|at| (now - at).abs() <= TOLERANCE);
+    for part in [id.as_bytes(), b".", time.as_bytes(), b".", body] {
+        mac.update(part);
+    }
+    let given = signatures.split(' ').filter_map(|given| given.strip_prefix("v1,"));
+    let mut given = given.filter_map(|given| STANDARD.decode(given).ok());
+    lately && !id.is_empty() && given.any(|given| mac.clone().verify_slice(&given).is_ok())
 }
 
 /// Whether this is HMAC-SHA256 of the message by the secret, in constant time.

@@ -30,6 +30,7 @@ use crate::ledger::{
     effects::ClaimedEffects,
     flight::Flight,
     forgetting::ClaimedForgetting,
+    packing::ClaimedPacking,
     renewals::ClaimedRenewals,
     rest::Refused,
     settle::{End, Ending, Finish, Outcome},
@@ -119,6 +120,7 @@ impl Worker {
         let forgetting = ClaimedForgetting::new(&parts.ledger, &parts.ring, job.claim, self.clocks());
         let defaults = parts.settings.analysis.policy();
         let analyses = ClaimedAnalyses { ledger: &parts.ledger, claim: job.claim, defaults };
+        let packing = ClaimedPacking { ledger: &parts.ledger, claim: job.claim };
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -133,6 +135,7 @@ impl Worker {
             forgetting: Some(&forgetting),
             analyses: Some(&analyses),
             analyst: parts.analyst.as_deref(),
+            packing: Some(&packing),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

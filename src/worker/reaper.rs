@@ -96,6 +96,7 @@ impl Worker {
         self.parts.duties.prepare_history().await?;
         self.parts.duties.forget().await?;
         self.parts.duties.forget_letters().await?;
+        self.parts.duties.end_exports().await?;
         self.parts.duties.forget_traffic().await
     }
 }

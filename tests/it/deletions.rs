@@ -437,6 +437,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     let (status, _) = system.api(Method::POST, "/api/v1/posts", Some(&later)).await;
     assert_eq!(status, 202);
     on_the_staff_too(&system, &email).await;
+    copied(&system).await;
     assert!(dump(&system).await.contains(CANARY) && !stored(&system).is_empty(), "it leaves traces");
     let (id, url) = deleted(&system, &["--email", &email, "--mail", "--reason", CANARY]).await;
     let receipt = verified(&system, &done(&system, &id).await).await;
@@ -462,7 +463,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     for clock in ["tokens", "everything"] {
         assert_eq!(receipt["clocks"][clock]["kept"], json!(true), "{receipt}");
     }
-    for store in ["person", "person_identity", "password_reset", "email_change", "invitation"] {
+    for store in ["person", "person_identity", "password_reset", "email_change", "invitation", "export"] {
         assert_eq!(erased(&receipt, store), 1, "{store}: {receipt}");
     }
     assert_eq!(erased(&receipt, "mail"), 2, "those to an address that is not proved yet, too: {receipt}");
@@ -490,8 +491,34 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     }
     let shown = crate::harness::client().get(&url).send().await.unwrap().text().await.unwrap();
     assert!(shown.contains("Your data is deleted"), "{shown}");
+    assert_eq!(shown.matches(": kept</li>").count(), 2, "both clocks: {shown}");
+    assert!(
+        shown.contains("What the networks answered") && shown.contains("access was taken back"),
+        "{shown}"
+    );
+    for (store, least) in [("account", 3), ("publication", 3)] {
+        let many = erased(&receipt, store);
+        assert!(
+            many >= least && shown.contains(&format!("<bdi>{store}</bdi>: <bdi>{many}</bdi>")),
+            "{shown}"
+        );
+    }
     told_by_mail(&system, &email).await;
     openssl_agrees(&system, &id).await;
+}
+
+/// Has a copy made of what is known of whoever has the accounts.
+async fn copied(system: &System) {
+    let wish = json!({ "kind": "export", "account_ids": [system.account(FACEBOOK)] });
+    let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
+    assert_eq!(status, 202, "{asked}");
+    eventually("the copy", || async {
+        let made = "SELECT count(*) FROM export WHERE state = 'made'";
+        if system.database.count(made).await == 1 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+    let files = files(&system.logs().join("sandbox"));
+    assert!(files.iter().any(|path| path.extension().is_some_and(|it| it == "zip")), "{files:?}");
 }
 
 /// Waits until the person is told by mail, of which nothing is left here then.
@@ -892,6 +919,41 @@ async fn a_person_gets_a_copy_of_everything_and_nothing_is_changed_by_that() {
     let asked: Vec<_> = asked.map(|it| (it["actor"].as_str().unwrap(), it["detail"].clone())).collect();
     assert_eq!(asked, vec![("operator", json!({ "by": ["email"], "accounts": [] })); 2]);
     assert!(!listed.to_string().to_lowercase().contains("@example.com"), "of whom is not written: {listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_other_workspaces_are_not_read_to_find_those_of_a_request() {
+    let (door, account) = with_a_person().await;
+    call_back(&door, callback("app-secret", PERSON, 7)).await;
+    door.scratch
+        .run(
+            "WITH w AS (INSERT INTO workspace (id, name) SELECT gen_random_uuid(), 'W' || n FROM generate_series(1, 50) n
+                        RETURNING id)
+             INSERT INTO idempotency_key (workspace_id, key, digest, status, body)
+             SELECT w.id, 'k' || n, '', 202, 'x' FROM w, generate_series(1, 400) n",
+        )
+        .await;
+    let own = format!(
+        "INSERT INTO idempotency_key (workspace_id, key, digest, status, body)
+         SELECT '{}', 'k' || n, '', 202, CASE WHEN n = 7 THEN '{{\"account_id\":\"{account}\"}}' ELSE 'x' END
+         FROM generate_series(1, 20) n",
+        door.workspace
+    );
+    door.scratch.run(&own).await;
+    door.scratch.run("ANALYZE").await;
+    let store = register::emptied().iter().find(|store| store.name == "idempotency_key").unwrap();
+    let register::Purge::Rows { of, .. } = store.purge else { panic!("it is emptied by rows") };
+    let request = "(SELECT id FROM deletion_request)";
+    let of = of.replace("$1", request);
+    let plan = format!("EXPLAIN SELECT t.ctid FROM idempotency_key t WHERE {of} LIMIT 500");
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(plan))
+        .fetch_all(&mut door.scratch.connection().await)
+        .await
+        .unwrap();
+    let plan = plan.join("\n");
+    assert!(plan.contains("idempotency_key_pkey") && !plan.contains("Seq Scan on idempotency_key"), "{plan}");
+    let found = format!("SELECT count(*) FROM idempotency_key t WHERE {of}");
+    assert_eq!(door.scratch.number(&found).await, 1, "and the one that tells of it is found");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -216,6 +216,9 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterVerified
         | Point::AfterTold
         | Point::AfterForgotten
+        | Point::AfterExportGathered
+        | Point::AfterExportPart
+        | Point::AfterExportJoined
         | Point::AfterRetentionBatch
         | Point::AfterAccept => false,
     })
@@ -232,7 +235,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("tokens.rs"),
         include_str!("deletions.rs"),
         include_str!("analyses.rs"),
-        include_str!("retention.rs")
+        include_str!("retention.rs"),
+        include_str!("exports.rs")
     );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))

@@ -158,6 +158,7 @@ fn of_the_api() -> Vec<Line> {
         get("/api/v1/analyses/budget", Key(AnalysesWrite), &[], 200),
         get("/api/v1/analyses/{id}", Key(AnalysesWrite), &["analysis"], 200),
         post("/api/v1/privacy/requests", Key(PrivacyWrite), &[], Sends::Json(FORGET), 202),
+        line(Method::DELETE, "/api/v1/accounts/{id}/data", Key(PrivacyWrite), &["account"], Sends::None, 202),
         get("/api/v1/privacy/consents", Key(PrivacyWrite), &[], 200),
         post(
             "/api/v1/privacy/consents",
@@ -191,6 +192,7 @@ fn of_the_api() -> Vec<Line> {
         get("/metrics", Nothing, &[], 401),
         // want a signature
         post("/api/webhooks/tiktok", Nothing, &[], Sends::Json("{}"), 401),
+        post("/api/webhooks/mail", Nothing, &[], Sends::Json("{}"), 401),
         post("/api/delete-data", Nothing, &[], Sends::Form(&[]), 403),
         get("/.well-known/receipt-keys", Nothing, &[], 200),
         get("/.well-known/receipt-keys/{key}", Nothing, &["any"], 404),
@@ -324,6 +326,18 @@ fn of_the_house() -> Vec<Line> {
             Sends::Form(&[("purpose", "ai"), ("given", "no")]),
             303,
         ),
+        post(
+            "/privacy/requests",
+            Role(Privacy),
+            &[],
+            Sends::Form(&[("email", "{any}@example.org"), ("origin", "staff"), ("reason", "x")]),
+            200,
+        ),
+        post("/privacy/exports", Role(Admin), &[], Sends::Form(&[]), 303),
+        // the address is the permission
+        get("/privacy/exports/{link}", Nothing, &["any"], 410),
+        post("/privacy/exports/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
+        post("/profile/copy", Role(Viewer), &[], Sends::Form(&[]), 303),
         get("/profile", Role(Viewer), &[], 200),
         post(
             "/profile/name",

@@ -543,7 +543,11 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         sign_in: None,
         redis: Arc::new(|| Box::pin(async { Ok(()) })),
         tiktok: Some(TiktokApp { client_key: "key".into(), client_secret: "secret".into() }),
-        deletions: Deletions { ring: Arc::new(ring()), meta_secret: Some(SecretString::from("app-secret")) },
+        deletions: Deletions {
+            ring: Arc::new(ring()),
+            meta_secret: Some(SecretString::from("app-secret")),
+            mail_secret: None,
+        },
         dialogs: vec![Dialog {
             platform: "tiktok",
             also: &[],

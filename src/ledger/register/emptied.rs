@@ -84,8 +84,59 @@ const WHILE_CONNECTED: &str =
     "to publish for the account; while the connection lives, and retention.disconnected after it";
 const WHILE_POST: &str = "to publish, and to prove what became of it; while the post is kept";
 
+const WHILE_LINK: &str = "a copy of what is known of somebody, for themselves; until its link ends, a week";
+
 /// What refers to something goes before it.
 pub const EMPTIED: &[Store] = &[
+    Store {
+        name: "export_part",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: WHILE_LINK,
+        personal: &[],
+        plain: &["export_id", "number", "bytes", "position", "within"],
+        purge: of_marked!("export_part", "export_id", "export"),
+    },
+    Store {
+        name: "export_item",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what goes into a copy of what is known of somebody; until it is packed",
+        personal: &[("body", "all that is known of somebody")],
+        plain: &["export_id", "position", "path", "object_key", "begins_at", "crc", "bytes", "sha256"],
+        purge: of_marked!("export_item", "export_id", "export"),
+    },
+    Store {
+        name: "export_covered",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: WHILE_LINK,
+        personal: &[("id", "whom it is of")],
+        plain: &["export_id", "kind"],
+        purge: of_marked!("export_covered", "export_id", "export"),
+    },
+    Store {
+        name: "export",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: WHILE_LINK,
+        personal: &[],
+        plain: &[
+            "id",
+            "workspace_id",
+            "whole",
+            "state",
+            "link_digest",
+            "object_key",
+            "parts",
+            "bytes",
+            "asked_at",
+            "made_at",
+            "taken_at",
+            "expires_at",
+        ],
+        purge: of_marked!("export", "id", "export"),
+    },
     Store {
         name: "claim",
         place: Place::Table,
@@ -235,7 +286,8 @@ pub const EMPTIED: &[Store] = &[
         personal: &[("body", "a post with its words and addresses"), ("key", "whatever the asker chose")],
         plain: &["workspace_id", "digest", "status", "created_at", "media_id"],
         purge: Purge::Rows {
-            of: "t.workspace_id IN (SELECT d.workspace_id FROM deletion_account d WHERE d.request_id = $1) \
+            // as an array: the key begins with the workspace, so only its answers are read
+            of: "t.workspace_id = ANY (ARRAY(SELECT d.workspace_id FROM deletion_account d WHERE d.request_id = $1)) \
                  AND EXISTS (SELECT FROM regexp_matches(t.body, \
                                  '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}', 'g') AS found (id) \
                              JOIN deletion_mark m ON m.request_id = $1 AND m.id = found.id[1]::uuid)",

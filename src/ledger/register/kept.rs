@@ -311,9 +311,9 @@ pub const KEPT: &[Store] = &[
         name: "deletion_ask",
         place: Place::Table,
         whose: Whose::Asker,
-        why: "who asked on the public page; until the mailed link was followed, or a day",
+        why: "who asked on the public page or by a mail; until the mailed link was followed, or a day",
         personal: &[("recipient", "an address, sealed")],
-        plain: &["digest", "language", "asked_at", "expires_at"],
+        plain: &["digest", "language", "asked_at", "expires_at", "origin"],
         purge: Purge::Stays("gone when the link is followed, or after a day"),
     },
     Store {

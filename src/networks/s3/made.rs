@@ -102,21 +102,6 @@ impl S3 {
         let address = self.address(&file.key).await?;
         frames::look_through(&address, &file.content_type, cuts).await
     }
-
-    /// Removes what was made of a file.
-    pub(super) async fn remove_made(&self, key: &str) -> Result<(), Failure> {
-        let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{}.", self.key(key)));
-        let listed =
-            list.send().await.map_err(|error| super::failure("listing what was made of a file", &error))?;
-        for made in listed.contents.unwrap_or_default().into_iter().filter_map(|made| made.key) {
-            let delete = self.client.delete_object().bucket(&self.bucket).key(made);
-            delete
-                .send()
-                .await
-                .map_err(|error| super::failure("removing what was made of a file", &error))?;
-        }
-        Ok(())
-    }
 }
 
 /// The making goes on where nobody waits for it any more, and keeps its permit as long.

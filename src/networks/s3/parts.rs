@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
     presigning::PresigningConfig,
+    primitives::ByteStream,
     types::{CompletedMultipartUpload, CompletedPart, Part as Stored},
 };
 use chrono::TimeDelta;
@@ -30,11 +31,7 @@ impl S3 {
         bytes: u64,
         life: Duration,
     ) -> Result<Parts, Failure> {
-        let create = self.client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
-        let made = create.content_type(content_type).send().await;
-        let made = made.map_err(|error| failure("opening a file in parts", &error))?;
-        let nameless = || Failure::new(Class::Transient, CODE, "opening a file in parts: it got no name");
-        let id = made.upload_id.ok_or_else(nameless)?;
+        let id = self.open_file(key, content_type).await?;
         let mut parts = Vec::new();
         for (number, bytes) in (1..).zip(sizes(bytes)) {
             parts.push(Part { url: self.part_address(key, &id, number, bytes, life).await?, bytes });
@@ -42,6 +39,28 @@ impl S3 {
         #[expect(clippy::disallowed_methods, reason = "the store judges a signature by the true time")]
         let now = chrono::Utc::now();
         Ok(Parts { id, parts, expires_at: now + TimeDelta::from_std(life).unwrap_or_default() })
+    }
+
+    /// Opens a file, and tells what the store calls its parts.
+    pub(super) async fn open_file(&self, key: &str, content_type: &str) -> Result<String, Failure> {
+        let create = self.client.create_multipart_upload().bucket(&self.bucket).key(self.key(key));
+        let made = create.content_type(content_type).send().await;
+        let made = made.map_err(|error| failure("opening a file in parts", &error))?;
+        let nameless = || Failure::new(Class::Transient, CODE, "opening a file in parts: it got no name");
+        made.upload_id.ok_or_else(nameless)
+    }
+
+    /// Stores one part.
+    pub(super) async fn add_part(
+        &self,
+        key: &str,
+        id: &str,
+        number: i32,
+        bytes: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let part = self.client.upload_part().bucket(&self.bucket).key(self.key(key)).upload_id(id);
+        let sent = part.part_number(number).body(ByteStream::from(bytes)).send().await;
+        sent.map(drop).map_err(|error| failure("storing a part", &error))
     }
 
     /// The length is signed with it, so that the store takes no part of another.

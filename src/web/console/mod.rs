@@ -8,6 +8,7 @@ mod change;
 mod chart;
 mod compose;
 mod connect;
+mod copies;
 mod decide;
 mod desk;
 mod disconnect;
@@ -170,6 +171,9 @@ fn table() -> Routes {
         .anybody("/password/{link}", get(forgotten::link).post(forgotten::renew))
         .get("/privacy", rights::page)
         .post("/privacy/consents", rights::consent)
+        .post("/privacy/requests", rights::enter)
+        .post("/privacy/exports", copies::of_workspace)
+        .post("/profile/copy", copies::own)
         .get("/profile", profile::page)
         .post("/profile/name", profile::rename)
         .post("/profile/email", profile::ask)

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{consents, id, shapes::instant};
+use super::{consents, exports, id, shapes::instant};
 use crate::{
     ledger::{
         deletions::{Origin, Shown},
@@ -120,13 +120,14 @@ pub async fn delete_data(State(app): State<Arc<App>>, body: Body) -> Result<Json
 /// Asks for what people may ask about their data, within the workspace. A *deletion* is of everything that is known of
 /// somebody: by address, by accounts or by Meta's id of the person, and all of these together. A *correction* is of somebody
 /// on the staff of this workspace alone: the name is right at once, the address once they have followed a link that is sent to
-/// the new one. A *withdrawal* ends the workspace's consent to a purpose.
+/// the new one. An *export* is a copy of what a deletion would cover, or of all that is the workspace's: by a link that is good
+/// once, for seven days, and goes to the address where one is given. A *withdrawal* ends the workspace's consent to a purpose.
 #[utoipa::path(
     post,
     path = "/api/v1/privacy/requests",
     tag = "privacy",
     security(("bearer" = ["privacy:write"])),
-    request_body(content = Value, description = "{kind: \"deletion\", email?, account_ids?, meta_user_id?, reason?}, {kind: \"correction\", email, first_name?, last_name?, new_email?} or {kind: \"withdrawal\", purpose}"),
+    request_body(content = Value, description = "{kind: \"deletion\", email?, account_ids?, meta_user_id?, reason?}, {kind: \"export\", email?, account_ids?, meta_user_id?, workspace?}, {kind: \"correction\", email, first_name?, last_name?, new_email?} or {kind: \"withdrawal\", purpose}"),
     responses(
         (status = 202, description = "Committed: everything is frozen, and will be deleted", body = RequestShape),
         (status = 422, description = "Not to be taken as it is", body = ProblemDocument, content_type = "application/problem+json"),
@@ -141,6 +142,7 @@ pub async fn create(
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     match rights::request(&body::json(&bytes)?).map_err(Problem::invalid)? {
         Request::Deletion(wanted) => ask(&app, &caller, wanted).await,
+        Request::Export(wanted) => exports::ask(&app, &caller, wanted).await,
         Request::Correction(wanted) => correct(&app, &caller, wanted).await,
         Request::Withdrawal(purpose) => {
             let now = consents::change(&app, &caller, purpose, false).await?;
@@ -175,14 +177,44 @@ async fn correct(app: &App, caller: &Caller<PrivacyWrite>, wanted: Correction) -
 }
 
 async fn ask(app: &Arc<App>, caller: &Caller<PrivacyWrite>, wanted: Wanted) -> Result<Response, Problem> {
+    ask_from(app, caller, Origin::Staff, wanted).await
+}
+
+/// Removes an account with everything that came through it: posts that go nowhere else, their files, numbers and access, which
+/// is taken back at the network. What is merely to be disconnected keeps its history.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/accounts/{id}/data",
+    tag = "privacy",
+    security(("bearer" = ["privacy:write"])),
+    params(("id" = String, Path, description = "The account")),
+    responses(
+        (status = 202, description = "Committed: it is frozen, and will be deleted", body = RequestShape),
+        (status = 404, description = "No such account in this workspace, or it is being deleted already", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn of_account(
+    State(app): State<Arc<App>>,
+    caller: Caller<PrivacyWrite>,
+    Path(account): Path<String>,
+) -> Result<Response, Problem> {
+    // P-D10
+    let account = id(&account, "account")?;
+    if !app.house.ledger.is_deletable(caller.workspace_id, account).await? {
+        return Err(Problem::not_found("account"));
+    }
+    let wanted = Wanted { accounts: vec![account], ..Wanted::default() };
+    ask_from(&app, &caller, Origin::Account, wanted).await
+}
+
+async fn ask_from(
+    app: &Arc<App>,
+    caller: &Caller<PrivacyWrite>,
+    origin: Origin,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
     let code = Code::fresh();
-    let way = Way {
-        origin: Origin::Staff,
-        code: code.clone(),
-        asked_digest: None,
-        signed: (None, None),
-        language: "en",
-    };
+    let way = Way { origin, code: code.clone(), asked_digest: None, signed: (None, None), language: "en" };
     let workspace_id = Some(caller.workspace_id);
     let wanted = Wanted { workspace_id, asked_by: Some(caller.key_id), who: Some(caller.who), ..wanted };
     let accepted = deletion::accept(app, way, wanted).await?;
@@ -198,7 +230,7 @@ async fn ask(app: &Arc<App>, caller: &Caller<PrivacyWrite>, wanted: Wanted) -> R
     security(("bearer" = ["privacy:write"])),
     params(("id" = String, Path, description = "The request")),
     responses(
-        (status = 200, description = "The request", body = RequestShape),
+        (status = 200, description = "The request; of an export its state, its size and its end", body = RequestShape),
         (status = 404, description = "No such request in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -206,8 +238,13 @@ pub async fn one(
     State(app): State<Arc<App>>,
     caller: Caller<PrivacyWrite>,
     Path(request): Path<String>,
-) -> Result<Json<RequestShape>, Problem> {
-    Ok(Json(RequestShape::of(&find(&app, &caller, &request).await?, None)))
+) -> Result<Response, Problem> {
+    let id = id(&request, "request")?;
+    if let Some(shown) = app.house.ledger.export_of(caller.workspace_id, id).await? {
+        return Ok(Json(exports::ExportShape::of(&shown, None)).into_response());
+    }
+    let shown = find(&app, &caller, &request).await?;
+    Ok(Json(RequestShape::of(&shown, None)).into_response())
 }
 
 /// The signed receipt of a request. It names nobody, and anybody can verify it.

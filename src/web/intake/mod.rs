@@ -5,7 +5,9 @@ pub mod analyses;
 pub mod changes;
 pub mod consents;
 pub mod deletions;
+pub mod exports;
 pub mod health;
+pub mod inbound;
 pub mod jobs;
 pub mod lists;
 pub mod media;
@@ -98,6 +100,8 @@ pub fn routes() -> Listed<Arc<App>> {
         .routes(routes!(consents::list, consents::set))
         .routes(routes!(deletions::one))
         .routes(routes!(deletions::receipt))
+        .routes(routes!(deletions::of_account))
+        .routes(routes!(inbound::mail))
         .routes(routes!(deletions::keys))
         .routes(routes!(deletions::key))
         .routes(routes!(passes::issue))

@@ -1,0 +1,258 @@
+//! Copies of what is known of somebody: whole, of nobody else, made whatever dies meanwhile, fetched once, and gone after.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use jobs::{failpoint::Point, zip::Crc};
+use postroom::ledger::people::MemberRole;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    console::Browser,
+    harness::{FACEBOOK, INSTAGRAM, System, client, eventually, picture},
+    support::{Answer, Door},
+};
+
+/// What a ZIP file holds, as its directory tells it.
+fn unpacked(file: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let short = |at: usize| usize::from(u16::from_le_bytes(file[at..at + 2].try_into().unwrap()));
+    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+    let long = |at: usize| usize::try_from(word(at)).unwrap();
+    let end = file.len() - 22;
+    assert_eq!(file[end..end + 4], *b"PK\x05\x06");
+    let (mut at, mut all) = (long(end + 16), BTreeMap::new());
+    for _ in 0..short(end + 10) {
+        assert_eq!(file[at..at + 4], *b"PK\x01\x02");
+        let (sum, bytes, name, extra) = (word(at + 16), long(at + 24), short(at + 28), short(at + 30));
+        let begins = long(at + 42);
+        let path = String::from_utf8(file[at + 46..at + 46 + name].to_vec()).unwrap();
+        assert_eq!(file[begins..begins + 4], *b"PK\x03\x04", "{path}");
+        assert_eq!(file[begins + 30..begins + 30 + name], *path.as_bytes());
+        let data = &file[begins + 30 + name..begins + 30 + name + bytes];
+        let mut crc = Crc::default();
+        crc.update(data);
+        assert_eq!(crc.sum(), sum, "{path}");
+        assert!(all.insert(path, data.to_vec()).is_none(), "no two have one name");
+        at += 46 + name + extra;
+    }
+    assert_eq!(at, end, "the directory is all that is left");
+    all
+}
+
+/// Checks that the list is of everything that is there, with its sum.
+fn listed(all: &BTreeMap<String, Vec<u8>>) -> Value {
+    let manifest: Value = serde_json::from_slice(&all["manifest.json"]).unwrap();
+    let files = manifest["files"].as_array().unwrap();
+    assert_eq!(files.len(), all.len() - 1, "all but the list itself");
+    for it in files {
+        let data = &all[it["path"].as_str().unwrap()];
+        assert_eq!(it["bytes"], json!(data.len()), "{it}");
+        assert_eq!(it["sha256"], json!(hex::encode(Sha256::digest(data))), "{it}");
+    }
+    manifest
+}
+
+/// A picture with so much behind it that two make more than a part.
+fn large(n: u8) -> Vec<u8> {
+    let mut bytes = picture();
+    let mut state = u32::from(n) + 1;
+    bytes.extend((0..5 << 20).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    }));
+    bytes
+}
+
+async fn scheduled(system: &System, words: &str, platform: &str, media: &[String]) {
+    let mut wish = system.wish(words, &[platform], media);
+    wish["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
+    let (status, answer) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{answer}");
+}
+
+/// Files of the store under `exports/`.
+fn stored(folder: &std::path::Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let here = folder.file_name().is_some_and(|name| name == "exports");
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { stored(&path) } else { usize::from(here) })
+        .sum()
+}
+
+async fn link_of(system: &System, to: &str) -> String {
+    eventually("the letter", || async {
+        let mail = system.control("mail").await;
+        let letter = mail["data"].as_array().unwrap().iter().find(|it| it["to"][0] == to).cloned();
+        let text = letter.ok_or("none yet")?.to_string();
+        let from = text.find("/privacy/exports/").ok_or(text.clone())?;
+        let link: String = text[from + 17..].chars().take(22).collect();
+        Ok::<_, String>(link)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_made_once_whatever_dies_holds_everything_of_one_person_and_is_fetched_once() {
+    // P-D1 P-D3
+    let mut system = System::start().await;
+    system.environment.insert("POSTROOM__RETENTION__SWEEP_EVERY".into(), "100ms".into());
+    let whose = "UPDATE account SET subject_email = CASE platform WHEN 'facebook_page' THEN 'Dana@example.com'
+                                                                  WHEN 'instagram_business' THEN 'noa@example.com' END";
+    sqlx::query(whose).execute(&system.database.pool).await.unwrap();
+    let mut pictures = Vec::new();
+    for n in 0..4 {
+        let bytes = large(n);
+        let media = system.upload(&format!("{n}.jpg"), bytes.clone()).await;
+        scheduled(&system, &format!("what dana wrote {n}"), FACEBOOK, std::slice::from_ref(&media)).await;
+        pictures.push((format!("media/{media}.jpeg"), bytes));
+    }
+    let theirs = system.upload("noa.jpg", picture()).await;
+    scheduled(&system, "what noa wrote", INSTAGRAM, &[theirs]).await;
+    let wish = json!({ "kind": "export", "email": "dana@example.com" });
+    let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
+    assert_eq!((status, &asked["state"], &asked["url"]), (202, &json!("asked"), &Value::Null), "{asked}");
+    for armed in [
+        (Point::AfterExportGathered.word(), "kill9"),
+        (Point::AfterExportPart.word(), "kill9"),
+        (Point::AfterExportJoined.word(), "kill9"),
+    ] {
+        system.start_worker(&[armed]);
+        assert_eq!(system.workers.pop().unwrap().ended().await, None, "{} was not reached", armed.0);
+    }
+    system.start_worker(&[]);
+    let path = format!("/api/v1/privacy/requests/{}", asked["id"].as_str().unwrap());
+    eventually("the copy", || async {
+        let (_, shown) = system.api(Method::GET, &path, None).await;
+        if shown["state"] == "made" { Ok(()) } else { Err(format!("{shown} {}", system.workers[0].log())) }
+    })
+    .await;
+    let link = system.url(&format!("/privacy/exports/{}", link_of(&system, "dana@example.com").await));
+    for _ in 0..2 {
+        let page = client().get(&link).send().await.unwrap().text().await.unwrap();
+        assert!(page.contains("Your copy is ready"), "who looks at it fetches nothing: {page}");
+    }
+    let fetched = client().post(&link).send().await.unwrap();
+    assert_eq!(
+        (fetched.status().as_u16(), fetched.headers()["content-type"].to_str().unwrap()),
+        (200, "application/zip")
+    );
+    let all = unpacked(&fetched.bytes().await.unwrap());
+    assert_eq!(client().post(&link).send().await.unwrap().status(), 410, "once");
+    assert_eq!(client().get(&link).send().await.unwrap().status(), 410);
+    let manifest = listed(&all);
+    for (path, bytes) in &pictures {
+        assert!(all[path] == *bytes, "{path} is not what was uploaded");
+    }
+    let of =
+        |store: &str| -> Vec<Value> { serde_json::from_slice(&all[&format!("data/{store}.json")]).unwrap() };
+    assert_eq!((of("account").len(), of("post").len(), of("media").len()), (1, 4, 4));
+    assert!(of("post").iter().all(|it| it["caption"].as_str().unwrap().starts_with("what dana wrote")));
+    assert_eq!((of("vault.token").len(), &of("vault.token")[0]["sealed"]), (1, &Value::Null));
+    assert_eq!(all.keys().filter(|path| path.starts_with("media/")).count(), 4);
+    for (path, data) in all.iter().filter(|(path, _)| path.ends_with(".json")) {
+        let text = String::from_utf8_lossy(data);
+        assert!(!text.contains("noa"), "{path} tells of somebody else");
+    }
+    let stores = manifest["stores"].as_array().unwrap();
+    assert!(stores.iter().any(|it| it["store"] == "post" && it["kept_for"].is_string()), "{manifest}");
+    assert_eq!(system.database.count("SELECT count(*) FROM export_item").await, 0, "it is in the file alone");
+    assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 0);
+    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'active'").await, 3);
+    assert_eq!(stored(system.logs()), 1);
+    // an hour after it was fetched
+    let due = "UPDATE spare_object SET remove_at = ledger_now() WHERE object_key LIKE 'exports/%'
+                 AND remove_at < ledger_now() + interval '2 hours'";
+    let due = sqlx::query(due).execute(&system.database.pool).await.unwrap();
+    assert_eq!(due.rows_affected(), 1, "it is to be removed soon");
+    eventually("the file to go", || async {
+        if stored(system.logs()) == 0 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+}
+
+async fn ask(door: &Door, body: &Value) -> Answer {
+    let request = door.request(&Method::POST, "/api/v1/privacy/requests");
+    let request = request.header("content-type", "application/json");
+    door.send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+async fn covered(door: &Door, export: &str) -> Vec<uuid::Uuid> {
+    let covered = "SELECT id FROM export_covered WHERE export_id = $1::uuid ORDER BY id";
+    let mut connection = door.scratch.connection().await;
+    sqlx::query_scalar(covered).bind(export).fetch_all(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_copy_covers_its_workspace_alone_and_of_people_those_who_are_nobody_elses() {
+    // P-D1
+    let door = Door::open().await;
+    let florist = door.scratch.ledger.add_workspace("Florist").await.unwrap();
+    let ours = door.account(FACEBOOK).await;
+    let theirs = door.account_of(florist, FACEBOOK, &json!({})).await;
+    door.scratch.run("UPDATE account SET subject_email = 'dana@example.org'").await;
+    let own = door.person("dana@example.org", MemberRole::Viewer).await;
+    let both = door.person("both@example.org", MemberRole::Viewer).await;
+    door.scratch.ledger.add_membership(both, florist, MemberRole::Viewer).await.unwrap();
+    let mut expected = vec![ours, own];
+    expected.sort();
+    for (wish, expected) in [
+        (json!({ "kind": "export", "email": "Dana@example.org" }), expected),
+        (json!({ "kind": "export", "email": "both@example.org" }), vec![]),
+        (json!({ "kind": "export", "account_ids": [theirs] }), vec![]),
+        (json!({ "kind": "export", "workspace": true }), vec![ours]),
+    ] {
+        let asked = ask(&door, &wish).await;
+        assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text);
+        let asked = asked.json();
+        assert_eq!(covered(&door, asked["id"].as_str().unwrap()).await, expected, "{wish}");
+        assert_eq!(asked["url"].is_null(), wish.get("email").is_some(), "a link goes to the person: {asked}");
+    }
+    for wrong in [
+        json!({ "kind": "export" }),
+        json!({ "kind": "export", "workspace": "x" }),
+        json!({ "kind": "export", "workspace": true, "email": "dana@example.org" }),
+    ] {
+        assert_eq!(ask(&door, &wrong).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+    // somebody asks for their own, wherever that is
+    let mut browser = Browser::signed_in(&door, "both@example.org").await;
+    let token = browser.token.clone();
+    let led = browser.form("/profile/copy", &[("token", &token)]).await;
+    assert_eq!(led.status, StatusCode::SEE_OTHER);
+    let page = browser.get(led.header("location")).await;
+    assert!(page.text.contains("Your copy is being made"), "{}", page.text);
+    let last = "SELECT id::text FROM export ORDER BY asked_at DESC, id DESC LIMIT 1";
+    let last: String =
+        sqlx::query_scalar(last).fetch_one(&mut door.scratch.connection().await).await.unwrap();
+    assert_eq!(covered(&door, &last).await, vec![both]);
+    let path = format!("/api/v1/privacy/requests/{last}");
+    assert_eq!(door.get(&path).await.status, StatusCode::NOT_FOUND, "which is nobody else's business");
+    let clear = "SELECT count(*) FROM export t WHERE t::text LIKE '%example%'";
+    assert_eq!(door.scratch.number(clear).await, 0);
+}
+
+#[tokio::test]
+async fn a_link_that_has_ended_opens_nothing_and_what_it_led_to_is_dropped() {
+    let door = Door::open().await;
+    let asked = ask(&door, &json!({ "kind": "export", "workspace": true })).await.json();
+    let path = asked["url"].as_str().unwrap().trim_start_matches("http://localhost:3000").to_owned();
+    let send = async |method: Method| {
+        let request = Request::builder().method(method).uri(&path).body(Body::empty()).unwrap();
+        door.send(request).await
+    };
+    assert_eq!(send(Method::GET).await.status, StatusCode::OK);
+    let early = send(Method::POST).await;
+    assert!(early.status == StatusCode::OK && early.text.contains("being made"), "{}", early.text);
+    door.scratch.run("UPDATE export SET expires_at = ledger_now()").await;
+    assert_eq!(send(Method::GET).await.status, StatusCode::GONE);
+    assert_eq!(door.scratch.ledger.end_exports().await.unwrap(), 1);
+    let left = "SELECT (SELECT count(*) FROM export) + (SELECT count(*) FROM export_covered)";
+    assert_eq!(door.scratch.number(left).await, 0);
+}
