@@ -120,14 +120,13 @@ impl<'a> Packer<'a> {
             if self.desk.clock.monotonic().saturating_sub(begun) > self.desk.limits.attempt / 2 {
                 return Ok(false);
             }
-            match self.packing.item(self.id, self.mark.position).await? {
-                Some(item) => self.add(&item).await?,
-                None => {
-                    // what the list says of is in the store
-                    self.flush().await?;
-                    if !self.packing.list(self.id).await? {
-                        return Ok(true);
-                    }
+            if let Some(item) = self.packing.item(self.id, self.mark.position).await? {
+                self.add(&item).await?;
+            } else {
+                // what the list says of is in the store
+                self.flush().await?;
+                if !self.packing.list(self.id).await? {
+                    return Ok(true);
                 }
             }
         }

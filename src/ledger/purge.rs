@@ -5,7 +5,7 @@ use jobs::{
     contract::JobError,
     forgetting::{Doomed, Purged},
 };
-use sqlx::{AssertSqlSafe, PgTransaction};
+use sqlx::{AssertSqlSafe, PgTransaction, postgres::PgQueryResult};
 use uuid::Uuid;
 
 use super::{
@@ -226,7 +226,16 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    let exports = sqlx::query!(
+    let exports = mark_exports(tx, request).await?;
+    Ok([publications, posts, files, analyses, jobs, connections, letters, exports]
+        .iter()
+        .map(PgQueryResult::rows_affected)
+        .sum())
+}
+
+/// Marks the copies that cover what is marked, and their objects.
+async fn mark_exports(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<PgQueryResult, LedgerError> {
+    let done = sqlx::query!(
         r#"WITH made AS (
                SELECT DISTINCT e.id, e.object_key, e.parts FROM export e JOIN export_covered c ON c.export_id = e.id
                JOIN deletion_mark m ON m.request_id = $1 AND m.id = c.id AND m.kind = c.kind),
@@ -239,10 +248,7 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    Ok([publications, posts, files, analyses, jobs, connections, letters, exports]
-        .iter()
-        .map(sqlx::postgres::PgQueryResult::rows_affected)
-        .sum())
+    Ok(done)
 }
 
 /// Whether files are to be erased. What is still somebody's is spared.
