@@ -58,14 +58,22 @@ fn listed(all: &BTreeMap<String, Vec<u8>>) -> Value {
 
 /// A picture with so much behind it that two make more than a part.
 fn large(n: u8) -> Vec<u8> {
-    let mut bytes = picture();
     let mut state = u32::from(n) + 1;
-    bytes.extend((0..5 << 20).map(|_| {
+    let mut noise = || {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
         state.to_le_bytes()[0]
-    }));
+    };
+    let whole = picture();
+    let (start, rest) = whole.split_at(2);
+    let mut bytes = start.to_vec();
+    for _ in 0..80 {
+        // the length counts itself
+        bytes.extend([0xff, 0xfe, 0xff, 0xff]);
+        bytes.extend(std::iter::repeat_with(&mut noise).take(0xffff - 2));
+    }
+    bytes.extend(rest);
     bytes
 }
 
