@@ -1,79 +1,14 @@
 //! What nobody may read elsewhere: secrets go their ways through real processes, and are found again in no log, not in
 //! Redis, and in the database only sealed or as a digest. The processes say all that they can be made to say.
 
-use std::path::Path;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Method, header::HeaderMap};
-use serde_json::{Value, json};
-use uuid::Uuid;
+use serde_json::json;
 
 use crate::{
     console::hidden,
-    harness::{FACEBOOK, System, client, eventually, process},
+    harness::{FACEBOOK, System, client, eventually},
+    secrets::{Secret, fresh, in_database, in_logs, in_redis},
 };
-
-/// A secret, and what it is.
-struct Canary {
-    what: &'static str,
-    text: String,
-}
-
-/// Texts in which one looks for secrets, each with where it comes from.
-type Haystack = Vec<(String, Vec<u8>)>;
-
-fn fresh(what: &'static str) -> Canary {
-    Canary { what, text: format!("canary{}", Uuid::new_v4().simple()) }
-}
-
-impl Canary {
-    /// As it is, and as somebody may have written it down unawares.
-    fn spellings(&self) -> Vec<Vec<u8>> {
-        let bytes = self.text.as_bytes();
-        let escaped: String = url::form_urlencoded::byte_serialize(bytes).collect();
-        let mut all = vec![self.text.clone(), hex::encode(bytes), escaped];
-        // a part of it in base64, wherever in that it begins
-        all.extend((0..3).filter_map(|skip| bytes.get(skip..skip + 15)).map(|part| STANDARD.encode(part)));
-        all.into_iter().map(String::into_bytes).collect()
-    }
-
-    fn is_in(&self, text: &[u8]) -> bool {
-        self.spellings().iter().any(|spelling| text.windows(spelling.len()).any(|at| at == spelling))
-    }
-}
-
-fn logs(system: &System) -> Haystack {
-    let entries = std::fs::read_dir(system.logs()).unwrap().map(|entry| entry.unwrap().path());
-    let ours = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".log") && !name.starts_with("sandbox")
-    };
-    entries
-        .filter(|path| ours(path))
-        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
-        .collect()
-}
-
-async fn redis(system: &System) -> Haystack {
-    let client = redis::Client::open(system.environment["REDIS_URL"].as_str()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
-    let mut all = Vec::new();
-    for key in keys {
-        let value: Vec<u8> =
-            redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap_or_default();
-        all.push((format!("Redis, {key}"), [key.as_bytes(), &value].concat()));
-    }
-    all
-}
-
-async fn database(system: &System) -> Haystack {
-    let program = Path::new(&std::env::var("POSTROOM_PG_BIN").unwrap_or_default()).join("pg_dump");
-    let args = ["--no-owner", "--inserts", system.database.url.as_str()];
-    let (status, dump, said) = process::run(&program, &args, &system.environment, "").await;
-    assert_eq!(status, 0, "{said}");
-    vec![("the database".to_owned(), dump.into_bytes())]
-}
 
 /// A browser's way in: its cookies and the token of its forms.
 async fn sign_in(system: &System, password: &str) -> (u16, String) {
@@ -176,13 +111,14 @@ async fn no_secret_that_goes_through_is_found_in_a_log_in_redis_or_in_the_clear_
         request.json(&body).send().await.unwrap();
     }
 
-    let own = |what, text: &str| Canary { what, text: text.to_owned() };
+    let own = |what, text: &str| Secret { what, text: text.to_owned() };
     canaries.push(own("the API key", system.key.trim()));
     canaries.push(own("the pass", pass.rsplit('.').next().unwrap()));
     canaries.push(own("the session's cookie", &session));
     canaries
         .push(own("the key ring", system.environment["POSTROOM_KEYS"].trim().rsplit(':').next().unwrap()));
-    let texts = [logs(&system), redis(&system).await, database(&system).await].concat();
+    let redis = in_redis(&system.environment["REDIS_URL"]).await;
+    let texts = [in_logs(&system), redis, in_database(&system).await].concat();
     for (place, text) in &texts {
         for canary in &canaries {
             assert!(!canary.is_in(text), "{} is in {place}", canary.what);
@@ -197,23 +133,4 @@ async fn no_secret_that_goes_through_is_found_in_a_log_in_redis_or_in_the_clear_
     let sealed =
         "SELECT count(*) FROM vault.token t JOIN account a ON a.id = t.account_id WHERE a.name = 'Canary'";
     assert_eq!(system.database.count(sealed).await, 2, "the tokens are there, sealed");
-}
-
-#[test]
-fn a_secret_is_found_in_every_spelling() {
-    let canary = fresh("a secret");
-    let text = &canary.text;
-    let in_base64 = |before: &str| STANDARD.encode(format!("{before}{text} and more"));
-    let spelled = [
-        format!("see {text}!"),
-        hex::encode(format!("see {text}")),
-        in_base64(""),
-        in_base64("a"),
-        in_base64("ab"),
-        json!({ "it": text }).to_string(),
-    ];
-    for text in spelled {
-        assert!(canary.is_in(text.as_bytes()), "{text}");
-    }
-    assert!(!canary.is_in(Value::from("nothing").to_string().as_bytes()));
 }

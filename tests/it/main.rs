@@ -56,6 +56,7 @@ mod results;
 mod retention;
 mod rights;
 mod schedules;
+mod secrets;
 mod security;
 mod support;
 mod take_down_door;

@@ -6,6 +6,7 @@ mod dice;
 mod door;
 mod files;
 mod found;
+mod leaks;
 mod lies;
 mod oracles;
 pub mod proxy;
@@ -20,6 +21,7 @@ mod tally;
 
 use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
 
+use leaks::Leaks;
 use schedule::{Aims, Plan};
 use stage::Stage;
 use surfaces::{Sort, Surface};
@@ -101,6 +103,7 @@ async fn whatever_breaks_no_post_is_lost_doubled_or_stuck() {
     let mut stage = Stage::set().await;
     let door = stage.door(&options.files()).await;
     let mut summary = report::Summary::default();
+    let mut leaks = Leaks::default();
     println!();
     for (number, plan) in (1..).zip(options.plans()) {
         let round = round::play(&mut stage, &door, &plan).await;
@@ -109,8 +112,10 @@ async fn whatever_breaks_no_post_is_lost_doubled_or_stuck() {
             keep_evidence(&options, &stage, &plan).await;
         }
         summary.add(round);
+        leaks.look_into_redis(&stage).await;
     }
-    summary.close(oracles::late(&stage.effects().await));
+    leaks.look_through_what_stays(&stage).await;
+    summary.close(oracles::late(&stage.effects().await), leaks);
     say(&if options.json { summary.json().to_string() } else { summary.lines() });
     assert!(summary.good(), "{}", summary.lines());
 }

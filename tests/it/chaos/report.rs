@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::{
+    leaks::Leaks,
     oracles::Tallies,
     surfaces::Surface,
     tally::{Tally, sum},
@@ -112,6 +113,8 @@ pub struct Summary {
     rounds: Vec<Round>,
     /// What was found when all rounds were over.
     late: Vec<Found>,
+    /// Secrets that stand where they may be read.
+    leaks: Leaks,
 }
 
 impl Summary {
@@ -120,11 +123,12 @@ impl Summary {
         self.rounds.push(round);
     }
 
-    /// Adds what was found when all rounds were over, unless a round has found as much.
-    pub fn close(&mut self, late: Vec<Found>) {
+    /// Adds what was found when all rounds were over, unless a round has found as much, and what has leaked.
+    pub fn close(&mut self, late: Vec<Found>, leaks: Leaks) {
         if self.good() {
             self.late = late;
         }
+        self.leaks = leaks;
     }
 
     fn found(&self) -> impl Iterator<Item = &Found> {
@@ -138,7 +142,7 @@ impl Summary {
 
     /// Whether every promise was kept.
     pub fn good(&self) -> bool {
-        self.found().next().is_none()
+        self.found().next().is_none() && self.leaks.found.is_empty()
     }
 
     fn tally(&self) -> Tally {
@@ -228,6 +232,7 @@ impl Summary {
         lines.extend(
             self.late.iter().map(|found| format!("{}: {}", found.breach.word().to_uppercase(), found.what)),
         );
+        lines.extend(self.leaks.lines());
         if !bad.is_empty() {
             lines.push(format!("seeds to repeat, each with bin/chaos --rounds 1 --seed: {}", bad.join(" ")));
         }
@@ -260,6 +265,7 @@ impl Summary {
             "cancelled": tally.cancelled, "failed": tally.failed, "lies": tally.lies,
             "surfaces": surfaces,
             "late": self.late.iter().map(|found| &found.what).collect::<Vec<_>>(),
+            "leaks": self.leaks.found,
             "blows": self.counted(|round| round.blows.clone()),
             "failpoints": self.counted(|round| round.fired.clone()),
             "recovery_p50_s": self.percentile(50, |round| round.recovery),
@@ -328,5 +334,8 @@ mod tests {
         let last = lines.lines().last().unwrap();
         assert_eq!(last, "rounds=3 lost=0 doubled=1 stuck=0 held=2 recovery_p99_s=0.0");
         assert!(lines.contains("2 (one_shot 2)"), "{lines}");
+        let mut leaky = Summary::default();
+        leaky.close(vec![], Leaks { found: ["a key is in a log".to_owned()].into(), ..Leaks::default() });
+        assert!(!leaky.good() && leaky.lines().contains("LEAKED: a key is in a log"));
     }
 }

@@ -15,7 +15,10 @@ use super::{
     servers::{Postgres, Redis},
     surfaces::Sort,
 };
-use crate::harness::{Database, FACEBOOK, Ground, INSTAGRAM, Process, System, TIKTOK, eventually_within};
+use crate::{
+    harness::{Database, FACEBOOK, Ground, INSTAGRAM, Process, System, TIKTOK, eventually_within},
+    secrets::{Secret, fresh},
+};
 
 /// What the rounds' bounds are made of; the processes are started with these.
 pub const LEASE: Duration = Duration::from_secs(3);
@@ -40,6 +43,8 @@ pub struct Stage {
     pub redis: Redis,
     /// Its Postgres.
     pub postgres: Postgres,
+    /// What goes through it and may be read nowhere.
+    pub secrets: Vec<Secret>,
     started: usize,
 }
 
@@ -93,11 +98,12 @@ impl Stage {
         for _ in 0..SLOTS {
             slots.push(Slot { worker: None, odd: false, links: Links::to(&postgres, &redis).await });
         }
-        Self { slots, web_links, system, redis, postgres, started: 0 }
+        let secrets = secrets_of(&system);
+        Self { slots, web_links, system, redis, postgres, secrets, started: 0 }
     }
 
     /// The door, with two accounts of each network and as many files of each sort behind it.
-    pub async fn door(&self, files: &[(Sort, usize)]) -> Door {
+    pub async fn door(&mut self, files: &[(Sort, usize)]) -> Door {
         let mut accounts = BTreeMap::new();
         for platform in [FACEBOOK, INSTAGRAM, TIKTOK] {
             let second = self.second_account(platform).await;
@@ -108,18 +114,23 @@ impl Stage {
     }
 
     /// Connects another account of a network: our id of it and the network's.
-    async fn second_account(&self, platform: &str) -> (String, String) {
+    async fn second_account(&mut self, platform: &str) -> (String, String) {
         let external = format!("2{}", first_account(platform).replace("sandbox-open-id", "000"));
-        let token = format!("second-{platform}");
+        let [token, refresh] = ["an access token", "a refresh token"].map(|what| {
+            let secret = fresh(what);
+            self.secrets.push(secret.clone());
+            secret.text
+        });
         let account = json!({
-            "platform": platform, "external_id": external, "name": "Second", "access_token": token, "refresh_token": "r2",
+            "platform": platform, "external_id": external, "name": "Second", "access_token": token,
+            "refresh_token": refresh,
         });
         let url = format!("{}/accounts", self.system.addresses["control"].as_str().unwrap());
         let added = crate::harness::client().post(url).json(&account).send().await.unwrap();
         assert!(added.status().is_success(), "{}", added.text().await.unwrap());
         let add = ["account", "add", "--workspace", "Bakery", "--platform", platform];
         let named = ["--external-id", &external, "--name", "Second"];
-        let tokens = json!({ "access_token": token, "refresh_token": "r2" }).to_string();
+        let tokens = json!({ "access_token": token, "refresh_token": refresh }).to_string();
         (
             self.system.postroom(&[&add[..], &named[..], &crate::harness::FAR].concat(), &tokens).await,
             external,
@@ -283,6 +294,20 @@ impl Stage {
     pub async fn effects(&self) -> Vec<Effect> {
         serde_json::from_value(self.system.control("effects").await["data"].take()).unwrap()
     }
+}
+
+/// The secrets that a system starts with.
+fn secrets_of(system: &System) -> Vec<Secret> {
+    let told = |name: &str| system.environment[name].trim().rsplit(':').next().unwrap_or_default().to_owned();
+    [
+        ("the API key", system.key.trim().to_owned()),
+        ("the key ring", told("POSTROOM_KEYS")),
+        ("the store's secret", told("AWS_SECRET_ACCESS_KEY")),
+        ("a Page's token", "sandbox-page-token".to_owned()),
+        ("TikTok's token", "sandbox-tiktok-access".to_owned()),
+    ]
+    .map(|(what, text)| Secret { what, text })
+    .to_vec()
 }
 
 fn first_account(platform: &str) -> &'static str {
