@@ -50,6 +50,54 @@ start_test_redis() {
     export TEST_REDIS_URL=redis://default:$password@127.0.0.1:$port/0
 }
 
+# number OPTION TEXT: prints it, if it is one.
+number() {
+    case $2 in
+    '' | *[!0-9]*) wrong_usage "$1 takes a number, not \"$2\"" ;;
+    *) printf '%s\n' "$2" ;;
+    esac
+}
+
+# servers_for_tests: tells the tests where the programs are of which they start some of their own.
+servers_for_tests() {
+    export POSTROOM_PG_BIN=$PG_BIN POSTROOM_REDIS_SERVER=$REDIS_SERVER
+    [ -z "$PG_USER" ] || export POSTROOM_PG_USER=$PG_USER
+}
+
+# run_one NAME TEST CLOSING…: runs one of the integration tests and prints its lines that begin with "NAME| ",
+# without that. It has proved nothing without a line that fits one of the patterns CLOSING.
+run_one() {
+    local name=$1 test=$2 status=0
+    shift 2
+    step "$name" cargo test --quiet --locked --workspace --features failpoints --test it -- \
+        --exact "$test" --nocapture 2>"$PLACE/log/$name.log" | marked "$name| " "$@" || status=1
+    if [ "$status" -ne 0 ] && [ -s "$PLACE/log/$name.log" ]; then
+        # The promised last line stays the last.
+        grep -v '^$' "$PLACE/log/$name.log" | grep -A 3 'panicked' | head -n 12 >&2 || true
+    fi
+    return "$status"
+}
+
+# marked MARK CLOSING… <OUTPUT: the lines with that mark, without it, and without those of the test runner.
+marked() {
+    local mark=$1 line pattern closed=1
+    shift
+    while IFS= read -r line; do
+        case $line in
+        "$mark"*) line=${line#"$mark"} ;;
+        *) continue ;;
+        esac
+        printf '%s\n' "$line"
+        for pattern in "$@"; do
+            # a pattern it is to be
+            # shellcheck disable=SC2254
+            case $line in $pattern) closed=0 ;; esac
+        done
+    done
+    [ "$closed" -eq 0 ] || warn "it ended without a result"
+    return "$closed"
+}
+
 # describe_queries FOLDER COMMAND…: runs a cargo command that checks every query against a database with
 # all migrations in it, and has the descriptions of the queries written to FOLDER.
 describe_queries() {

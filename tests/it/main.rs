@@ -55,6 +55,7 @@ mod restore;
 mod results;
 mod retention;
 mod rights;
+mod rotation;
 mod schedules;
 mod secrets;
 mod security;
