@@ -10,6 +10,17 @@ pub fn is_public(ip: IpAddr) -> bool {
     }
 }
 
+/// Whether a server of that name or address is on this machine or in a private network. A name without a dot is a
+/// neighbour's; the domains are set aside for such networks (RFC 6761, 6762 and 8375, ICANN's `internal`).
+pub fn is_in_house(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches([']', '.']).to_ascii_lowercase();
+    if let Ok(ip) = host.parse() {
+        return !is_public(ip);
+    }
+    !host.contains('.')
+        || [".localhost", ".internal", ".local", ".home.arpa"].iter().any(|domain| host.ends_with(domain))
+}
+
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     let shared = a == 100 && (64..128).contains(&b);
@@ -101,6 +112,20 @@ mod tests {
             "ff02::1",
         ] {
             assert!(!is_public(inside.parse().expect(inside)), "{inside}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_in_the_house_by_its_address_or_by_a_name_that_nobody_outside_has() {
+        for inside in
+            ["localhost", "127.0.0.1", "[::1]", "10.0.0.7", "redis", "REDIS.railway.internal.", "pg.local"]
+        {
+            assert!(is_in_house(inside), "{inside}");
+        }
+        for outside in
+            ["8.8.8.8", "[2606:4700::1111]", "ep-x.neon.tech", "internal.example.com", "local.example"]
+        {
+            assert!(!is_in_house(outside), "{outside}");
         }
     }
 

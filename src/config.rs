@@ -8,6 +8,7 @@ mod metrics;
 mod retention;
 mod schedules;
 mod traffic;
+mod transit;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -22,6 +23,7 @@ pub use metrics::Metrics;
 pub use retention::Retention;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
+pub use transit::{database_url, redis_url};
 
 use crate::networks::NETWORKS;
 

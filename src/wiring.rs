@@ -132,8 +132,7 @@ pub fn worker(
     kinds: Vec<&'static Kind>,
 ) -> Result<(worker::Parts, Ready), WiringError> {
     let settings = Settings::load(config)?;
-    let database_url = config::secret("DATABASE_URL", "the address of the Postgres ledger")?;
-    let redis_url = config::secret("REDIS_URL", "the address of Redis")?;
+    let (database_url, redis_url) = (config::database_url()?, config::redis_url()?);
     let public_url = public_url()?;
     let pool = |size| Ledger::open(&database_url, Role::Worker, size);
     let (ledger, settling, duties) = (pool(WORK_POOL)?, pool(SETTLE_POOL)?, pool(DUTY_POOL)?);
@@ -201,12 +200,8 @@ pub fn nudge(queue: Queue) -> Arc<dyn Fn(Vec<Hint>) + Send + Sync> {
 /// A setting, a variable or an address is wrong.
 pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<Router, WiringError> {
     let settings = Settings::load(config)?;
-    let ledger = Ledger::open(
-        &config::secret("DATABASE_URL", "the address of the Postgres ledger")?,
-        Role::Web,
-        WEB_POOL,
-    )?;
-    let queue = Queue::open(&config::secret("REDIS_URL", "the address of Redis")?, settings.relay.window)?;
+    let ledger = Ledger::open(&config::database_url()?, Role::Web, WEB_POOL)?;
+    let queue = Queue::open(&config::redis_url()?, settings.relay.window)?;
     let connected = connect_networks(&settings)?;
     let analyses = analyst(&settings)?.map(|_| settings.analysis.policy());
     let clock = Arc::new(LedgerClock::new());

@@ -176,8 +176,7 @@ async fn migrate() -> Result<(), Failed> {
 
 /// The ledger as its owner.
 fn owned_ledger() -> Result<Ledger, Failed> {
-    let url = config::secret("DATABASE_URL", "the address of the Postgres ledger")?;
-    Ok(Ledger::open(&url, Role::Owner, 1)?)
+    Ok(Ledger::open(&config::database_url()?, Role::Owner, 1)?)
 }
 
 async fn workspace(ledger: &Ledger, id_or_name: &str) -> Result<Workspace, Failed> {

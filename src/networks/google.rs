@@ -19,6 +19,7 @@ use openidconnect::{
     },
 };
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::{Environment, group};
 
@@ -89,6 +90,7 @@ pub fn from_environment(environment: Environment<'_>) -> Result<Option<Box<dyn S
     };
     let issuer = environment("GOOGLE_ISSUER_URL").unwrap_or_else(|| ISSUER.to_owned());
     let wrong = || format!("GOOGLE_ISSUER_URL: found {issuer:?}; accepted is an http:// or https:// address");
+    super::encrypted("GOOGLE_ISSUER_URL", &Url::parse(&issuer).map_err(|_| wrong())?)?;
     // one that is led nowhere: a redirect could lead the secret anywhere
     let http = super::http::plain()
         .retry(reqwest::retry::never())

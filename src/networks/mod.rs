@@ -23,6 +23,7 @@ use jobs::{
     connections::Dialog,
     desk::{Network, Networks},
     gate::{Allowance, Rate},
+    reach,
     surface::{Platform, Surface},
 };
 use serde::de::DeserializeOwned;
@@ -190,7 +191,16 @@ fn base(environment: Environment<'_>, name: &str, default: &str) -> Result<Url, 
     let url = Url::parse(&text).map_err(|_| wrong())?;
     let usable =
         matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
-    if usable { Ok(url) } else { Err(wrong()) }
+    if usable { encrypted(name, &url).map(|()| url) } else { Err(wrong()) }
+}
+
+/// Makes sure that what is told to somebody outside the house goes there encrypted.
+fn encrypted(name: &str, url: &Url) -> Result<(), String> {
+    let host = url.host_str().unwrap_or_default();
+    if url.scheme() == "https" || reach::is_in_house(host) {
+        return Ok(());
+    }
+    Err(format!("{name}: it goes to {host} in the clear; accepted outside a private network is https://"))
 }
 
 #[cfg(test)]

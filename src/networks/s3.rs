@@ -32,6 +32,7 @@ use jobs::{
 };
 use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncReadExt};
+use url::Url;
 
 use self::form::{Allowed, Signer};
 use super::Environment;
@@ -69,6 +70,9 @@ impl S3 {
         let id = required("AWS_ACCESS_KEY_ID", "the id of the key that opens the bucket")?;
         let secret = required("AWS_SECRET_ACCESS_KEY", "the key that opens the bucket")?;
         let endpoint = environment("AWS_ENDPOINT_URL_S3");
+        if let Some(url) = endpoint.as_deref().and_then(|text| Url::parse(text).ok()) {
+            super::encrypted("AWS_ENDPOINT_URL_S3", &url)?;
+        }
         let region = match (environment("AWS_REGION"), &endpoint) {
             (Some(region), _) => region,
             // A store of one's own has no regions, but each signature names one.
@@ -388,6 +392,8 @@ mod tests {
         }
         let error = store(&[("AWS_ENDPOINT_URL_S3", None)]).expect_err("refused");
         assert!(error.starts_with("AWS_REGION: not set"), "{error}");
+        let error = store(&[("AWS_ENDPOINT_URL_S3", Some("http://s3.example.com"))]).expect_err("refused");
+        assert!(error.starts_with("AWS_ENDPOINT_URL_S3: ") && error.contains("https://"), "{error}");
     }
 
     #[tokio::test]
