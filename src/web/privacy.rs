@@ -144,6 +144,8 @@ struct Page<'a> {
     answers: Vec<(&'static str, i64)>,
     /// Each store, and how much of it has gone.
     stores: Vec<(String, i64)>,
+    /// Where the state of the request is shown, as it may be written down.
+    follow: Option<String>,
     /// Where the receipt is.
     receipt: Option<String>,
     /// What else there is to say.
@@ -173,6 +175,7 @@ impl<'a> Page<'a> {
             clocks: Vec::new(),
             answers: Vec::new(),
             stores: Vec::new(),
+            follow: None,
             receipt: None,
             notes: Vec::new(),
         }
@@ -279,7 +282,7 @@ async fn prove(
 
 fn accepted(app: &App, t: &'static Texts, code: &Code) -> Result<Response, Problem> {
     let mut page = Page::new(app, t, "/privacy/delete", t.accepted_title, t.accepted_lead);
-    page.notes.push(code.address(app));
+    page.follow = Some(code.address(app));
     page.answer(StatusCode::ACCEPTED)
 }
 

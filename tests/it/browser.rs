@@ -31,14 +31,14 @@ use crate::{
 /// The widths that pages are looked at in, in pixels.
 const WIDTHS: [u32; 2] = [1280, 390];
 
-struct Person {
+pub struct Person {
     page: Page,
     _browser: Browser,
     _profile: TempDir,
 }
 
 impl Person {
-    async fn at(url: &str) -> Self {
+    pub async fn at(url: &str) -> Self {
         let chromium = std::env::var("CHROMIUM").expect("CHROMIUM is not set: run the tests with bin/test");
         let profile = tempfile::tempdir().unwrap();
         let config = BrowserConfig::builder()
@@ -62,7 +62,7 @@ impl Person {
         Self { page, _browser: browser, _profile: profile }
     }
 
-    async fn go(&self, url: &str) {
+    pub async fn go(&self, url: &str) {
         self.page.goto(url).await.unwrap();
     }
 
@@ -74,7 +74,7 @@ impl Person {
         .await
     }
 
-    async fn write(&self, selector: &str, text: &str) {
+    pub async fn write(&self, selector: &str, text: &str) {
         self.part(selector).await.click().await.unwrap();
         self.page.execute(InsertTextParams::new(text)).await.unwrap();
     }
@@ -104,7 +104,7 @@ impl Person {
     }
 
     /// Sends a form and waits for the page that follows it.
-    async fn send(&self, selector: &str, arrived: &str) {
+    pub async fn send(&self, selector: &str, arrived: &str) {
         self.part(selector).await.focus().await.unwrap().press_key("Enter").await.unwrap();
         eventually(arrived, || async {
             match self.page.find_element(arrived).await {
@@ -115,7 +115,7 @@ impl Person {
         .await;
     }
 
-    async fn text(&self) -> String {
+    pub async fn text(&self) -> String {
         let body = self.page.find_element("body").await;
         match body {
             Ok(body) => body.inner_text().await.ok().flatten().unwrap_or_default(),
@@ -125,7 +125,7 @@ impl Person {
 
     /// Pictures of the page, wide and narrow, light and dark, for people to look at; and a check that
     /// nothing sticks out of a narrow one.
-    async fn look(&self, name: &str) {
+    pub async fn look(&self, name: &str) {
         for width in WIDTHS {
             for scheme in ["light", "dark"] {
                 let metrics = SetDeviceMetricsOverrideParams::new(i64::from(width), 900, 1.0, width < 500);
@@ -299,7 +299,7 @@ const FOCUSED: &str = "document.activeElement.id || document.activeElement.value
 
 impl Person {
     /// What a script says, once there is a page that it can ask.
-    async fn ask(&self, script: &str) -> String {
+    pub async fn ask(&self, script: &str) -> String {
         eventually("the page", || async {
             let said = self.page.evaluate(script).await.map_err(|error| error.to_string())?;
             said.into_value().map_err(|error| error.to_string())

@@ -49,6 +49,7 @@ mod passes;
 mod people;
 mod photos;
 mod preflight;
+mod privacy;
 mod queue;
 mod redrive;
 mod restore;
