@@ -357,6 +357,7 @@ async fn a_page_that_is_held_through_a_business_alone_is_connected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn consent_that_is_declined_connects_nothing_and_says_so() {
+    // P-S2
     let system = System::with_workers(1).await;
     page(&system, "104000000000831", json!({})).await;
     let staff = Person::admin(&system).await;

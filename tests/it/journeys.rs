@@ -7,6 +7,7 @@ use crate::harness::{FACEBOOK, INSTAGRAM, PLATFORMS, System, TIKTOK, eventually}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_goes_live_once_on_each_network() {
+    // P-S3
     let system = System::with_workers(1).await;
     let posts = [
         system.post("words alone", &[FACEBOOK]).await,

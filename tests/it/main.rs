@@ -50,6 +50,7 @@ mod people;
 mod photos;
 mod preflight;
 mod privacy;
+mod promises;
 mod queue;
 mod redrive;
 mod restore;

@@ -119,6 +119,7 @@ async fn a_picture_that_instagram_does_not_take_goes_out_as_a_jpeg_that_it_takes
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_that_fits_goes_out_as_it_is() {
+    // P-C2
     let system = System::with_workers(1).await;
     let media = system.upload("bread.jpg", picture()).await;
     assert_eq!(published(&system, "as it is", INSTAGRAM, &media).await, sum(&picture()));

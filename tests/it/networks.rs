@@ -461,6 +461,7 @@ fn of_instagram(name: &str) -> (&'static Entry, &'static Surface) {
 
 #[tokio::test]
 async fn what_is_prepared_is_seen_by_nobody_and_what_is_committed_is_public_once() {
+    // P-S1
     let sandbox = Sandbox::start().await;
     for (entry, surface) in surfaces() {
         let post = Post::of(&sandbox, entry, surface).await;

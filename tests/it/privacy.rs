@@ -36,7 +36,7 @@ async fn looks(person: &Person, name: &str, lang: &str, dir: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_for_deletion_finds_the_way_in_hebrew_and_in_english() {
-    // P-D1, P-D7
+    // P-D6, P-D12
     let system = System::with_workers(1).await;
     let whose = "UPDATE account SET subject_email = CASE platform WHEN 'facebook_page' THEN 'dana@example.com'
                                                                   WHEN 'instagram_business' THEN 'noa@example.com' END";
