@@ -143,6 +143,7 @@ pub fn worker(
         // what the origin writes is evidence, which does not wait for connections that jobs hold
         media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
         mail: post_office()?.map(Arc::from),
+        public_url,
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
         ledger,

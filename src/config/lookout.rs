@@ -21,6 +21,12 @@ pub struct Lookout {
     /// What was said longer ago than this is asked again before a check.
     #[serde(with = "humantime_serde")]
     pub facts_keep: Duration,
+    /// How often it is looked for connections that end and nobody was told of.
+    #[serde(with = "humantime_serde")]
+    pub tell_every: Duration,
+    /// How long before its end administrators are told of it.
+    #[serde(with = "humantime_serde")]
+    pub tell_ahead: Duration,
     /// A check that its worker did not end is another's after this.
     #[serde(with = "humantime_serde")]
     pub check_lease: Duration,
@@ -41,6 +47,8 @@ impl Lookout {
         positive("lookout.look_most", self.look_most as usize)?;
         span("lookout.ask_every", self.ask_every, self.look_every..=day)?;
         span("lookout.facts_keep", self.facts_keep, tick..=day)?;
+        span("lookout.tell_every", self.tell_every, tick..=day)?;
+        span("lookout.tell_ahead", self.tell_ahead, hour..=day * 60)?;
         span("lookout.read_timeout", self.read_timeout, tick..=hour)?;
         span("lookout.look_timeout", self.look_timeout, self.read_timeout..=hour)?;
         // while one worker is at it, no other begins it

@@ -48,39 +48,7 @@ impl Ledger {
         ends: &[(Uuid, DateTime<Utc>)],
         most: i64,
     ) -> Result<HashMap<Uuid, Breaks>, LedgerError> {
-        let (accounts, moments): (Vec<Uuid>, Vec<DateTime<Utc>>) = ends.iter().copied().unzip();
-        let ahead: Vec<String> = State::ALL
-            .iter()
-            .filter(|state| is_ahead(**state))
-            .map(|state| state.word().to_owned())
-            .collect();
-        let rows = sqlx::query!(
-            r#"SELECT e.account AS "account!", p.id, p.post_id, p.scheduled_for, p.total AS "total!"
-               FROM unnest($1::uuid[], $2::timestamptz[]) AS e (account, moment)
-               CROSS JOIN LATERAL (
-                   SELECT p.id, p.post_id, p.scheduled_for, count(*) OVER () AS total
-                   FROM publication p
-                   WHERE p.account_id = e.account AND p.scheduled_for >= e.moment
-                     AND p.state = ANY ($3::text[]::publication_state[])
-                   ORDER BY p.scheduled_for LIMIT $4) p"#,
-            &accounts,
-            &moments,
-            &ahead,
-            most,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut breaks: HashMap<Uuid, Breaks> = HashMap::new();
-        for row in rows {
-            let of_one = breaks.entry(row.account).or_default();
-            of_one.total = row.total.unsigned_abs();
-            of_one.first.push(Broken {
-                publication_id: row.id,
-                post_id: row.post_id,
-                scheduled_for: row.scheduled_for,
-            });
-        }
-        Ok(breaks)
+        breaks_of(&mut *self.pool.acquire().await?, ends, most).await
     }
 
     /// Makes the job that renews an account's access, or brings forward the one that there is, because a person asked.
@@ -173,6 +141,44 @@ impl Ledger {
         .await?;
         Ok(accounts)
     }
+}
+
+/// What the ends of connections break, each by its account and the moment from which on.
+pub(super) async fn breaks_of(
+    connection: &mut PgConnection,
+    ends: &[(Uuid, DateTime<Utc>)],
+    most: i64,
+) -> Result<HashMap<Uuid, Breaks>, LedgerError> {
+    let (accounts, moments): (Vec<Uuid>, Vec<DateTime<Utc>>) = ends.iter().copied().unzip();
+    let ahead: Vec<String> =
+        State::ALL.iter().filter(|state| is_ahead(**state)).map(|state| state.word().to_owned()).collect();
+    let rows = sqlx::query!(
+        r#"SELECT e.account AS "account!", p.id, p.post_id, p.scheduled_for, p.total AS "total!"
+           FROM unnest($1::uuid[], $2::timestamptz[]) AS e (account, moment)
+           CROSS JOIN LATERAL (
+               SELECT p.id, p.post_id, p.scheduled_for, count(*) OVER () AS total
+               FROM publication p
+               WHERE p.account_id = e.account AND p.scheduled_for >= e.moment
+                 AND p.state = ANY ($3::text[]::publication_state[])
+               ORDER BY p.scheduled_for LIMIT $4) p"#,
+        &accounts,
+        &moments,
+        &ahead,
+        most,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut breaks: HashMap<Uuid, Breaks> = HashMap::new();
+    for row in rows {
+        let of_one = breaks.entry(row.account).or_default();
+        of_one.total = row.total.unsigned_abs();
+        of_one.first.push(Broken {
+            publication_id: row.id,
+            post_id: row.post_id,
+            scheduled_for: row.scheduled_for,
+        });
+    }
+    Ok(breaks)
 }
 
 async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid, Refusal>, LedgerError> {

@@ -215,24 +215,34 @@ impl Ledger {
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Account>, LedgerError> {
-        let rows = sqlx::query_as!(
-            AccountRow,
-            r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
-                      renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
-                      greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
-                      disconnected_at, disconnected_how, parting::text,
-                      (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
-               FROM account
-               WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
-               ORDER BY id LIMIT $3"#,
-            workspace_id,
-            after,
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(Account::try_from).collect()
+        accounts_of(&mut *self.pool.acquire().await?, workspace_id, after, limit).await
     }
+}
+
+/// The workspace's accounts by id, after `after`, at most `limit`.
+pub(super) async fn accounts_of(
+    connection: &mut PgConnection,
+    workspace_id: Uuid,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Account>, LedgerError> {
+    let rows = sqlx::query_as!(
+        AccountRow,
+        r#"SELECT id, platform, external_id, name, state::text AS "state!", state_reason, token_expires_at,
+                  renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
+                  greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
+                  disconnected_at, disconnected_how, parting::text,
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
+           FROM account
+           WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
+           ORDER BY id LIMIT $3"#,
+        workspace_id,
+        after,
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Account::try_from).collect()
 }
 
 /// The workspace's accounts among `ids`, locked so that none is paused or frozen before this commits.

@@ -20,6 +20,7 @@ pub mod correction;
 pub mod deletions;
 pub mod edit;
 pub mod effects;
+mod endings;
 pub mod enqueue;
 pub mod explain;
 pub mod export;

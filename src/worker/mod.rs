@@ -6,6 +6,7 @@
 mod attempt;
 mod backend;
 mod chain;
+mod endings;
 mod express;
 mod gauges;
 mod isolation;
@@ -51,6 +52,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -90,6 +92,8 @@ pub struct Parts {
     pub media: Arc<dyn Media>,
     /// What brings letters out, where mail is on.
     pub mail: Option<Arc<dyn Mail>>,
+    /// What the outside sees, for the links in letters.
+    pub public_url: Url,
     /// What opens tokens.
     pub ring: KeyRing,
     /// The ledger's clock.
@@ -273,6 +277,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
     duties.spawn(letters::run(Arc::clone(worker)));
+    duties.spawn(endings::run(Arc::clone(worker)));
     duties.spawn(snapshots::run(Arc::clone(worker)));
     duties.spawn(chain::run(Arc::clone(worker)));
     duties.spawn(retention::run(Arc::clone(worker)));

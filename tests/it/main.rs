@@ -20,6 +20,7 @@ mod deletions;
 mod disconnect;
 mod doubts;
 mod elsewhere;
+mod endings;
 mod explain;
 mod exports;
 mod failures;

@@ -345,6 +345,15 @@ pub const EMPTIED: &[Store] = &[
         purge: of_account!("account_fact"),
     },
     Store {
+        name: "ending_told",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "which end of a connection administrators were told of, so that they are told once; while the connection lives",
+        personal: &[],
+        plain: &["account_id", "because", "ends_at", "told_at"],
+        purge: of_account!("ending_told"),
+    },
+    Store {
         name: "snapshot",
         place: Place::Table,
         whose: Whose::Connection,

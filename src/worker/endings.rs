@@ -1,0 +1,27 @@
+//! Has administrators told by mail that connections end, where mail is on.
+
+use std::sync::Arc;
+
+use super::Worker;
+
+/// Looks until the worker stops.
+pub(super) async fn run(worker: Arc<Worker>) {
+    if worker.parts.mail.is_none() {
+        return worker.stop.cancelled().await;
+    }
+    let lookout = worker.parts.settings.lookout;
+    let mut tick = tokio::time::interval(lookout.tell_every);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = worker.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let base = worker.parts.public_url.as_str();
+        match worker.in_time(worker.parts.duties.tell_of_endings(lookout.tell_ahead, base)).await {
+            Ok(0) => {}
+            Ok(letters) => tracing::info!(letters, "administrators are told of connections that end"),
+            Err(error) => tracing::warn!(%error, "what ends could not be looked for; it is tried again"),
+        }
+    }
+}
