@@ -346,6 +346,8 @@ pub enum Reserved {
     OverBudget(Micros),
     /// It was asked as often as it may be, and this is what came of it the last time.
     TooOften(String),
+    /// The model would not for this analysis, or its answer was cut: the same would be paid for again.
+    InVain(Outcome, Failure),
 }
 
 /// What became of a call.
@@ -359,6 +361,8 @@ pub struct Settled {
     pub cost: Option<Micros>,
     /// The answer, to be given again to the same question.
     pub answer: Option<String>,
+    /// Why it was refused or cut, for whoever would ask it again.
+    pub error: Option<Failure>,
 }
 
 /// What is kept of analyses, bound to one claim. What was paid for is evidence: it is kept whoever holds the claim.

@@ -315,7 +315,20 @@ async fn refusals_cuts_and_an_empty_purse_are_ends_of_their_own() {
         let end = world.end().await;
         assert_eq!((end.outcome, world.outcomes()), (outcome, vec![word]));
         assert!(end.result.is_none() && end.failure.is_some());
+        // what was paid for keeps why nothing came of it
+        let paid = matches!(outcome, Outcome::Refused | Outcome::Cut);
+        assert_eq!(world.kept().settled[0].error, end.failure.filter(|_| paid));
     }
+}
+
+#[tokio::test]
+async fn what_was_refused_before_ends_it_in_the_same_words_and_is_not_asked() {
+    let world = World::of("bread", Vec::new());
+    let why = failure(Class::Permanent, "refused");
+    world.kept().reserved = [Reserved::InVain(Outcome::Refused, why.clone())].into();
+    let end = world.end().await;
+    assert_eq!((end.outcome, end.failure, end.prompt), (Outcome::Refused, Some(why), Some("caption.1")));
+    assert!(world.kept().asked.is_empty() && world.kept().settled.is_empty());
 }
 
 #[tokio::test]

@@ -320,6 +320,40 @@ async fn a_worker_killed_between_asking_and_hearing_pays_nothing_unnoticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_or_cut_is_not_paid_for_again_by_whoever_goes_on_after_a_crash() {
+    for (openai, state, code) in [
+        (json!({ "refusal": "I can't help with that." }), "refused", "refused"),
+        (json!({ "incomplete": "max_output_tokens" }), "cut", "too_long"),
+        (json!({ "incomplete": "content_filter" }), "cut", "filtered"),
+    ] {
+        let mut system = System::start().await;
+        system.fault(json!({ "call": "responses", "times": 9, "fault": { "openai": openai } })).await;
+        system.start_worker(&[(Point::AfterAnalysisSettled.word(), "kill9")]);
+        let id = ask(&system, &wish(BRIEF)).await;
+        assert_eq!(system.workers[0].ended().await, None, "it was killed: {}", system.workers[0].log());
+        let settled =
+            format!("SELECT count(*) FROM analysis_call WHERE outcome = '{state}' AND answer IS NULL");
+        assert_eq!(system.database.count(&settled).await, 1, "what came of it is kept");
+        assert_eq!(read(&system, &id).await["state"], "waiting", "and the analysis has not ended");
+        system.start_worker(&[]);
+        let read = over(&system, &id).await;
+        assert_eq!((&read["state"], &read["error"]["code"]), (&json!(state), &json!(code)), "{read}");
+        assert_eq!(
+            (&read["prompt"], &read["model"]),
+            (&json!("caption.1"), &json!("gpt-4.1-mini")),
+            "{read}"
+        );
+        let said = read["error"]["message"].as_str().unwrap().contains("can't help");
+        assert_eq!(said, state == "refused", "in the model's own words: {read}");
+        assert_eq!((read["calls"].as_array().unwrap().len(), asked(&system).await.len()), (1, 1), "{read}");
+        // whoever asks for it once more by themselves is asked for it
+        assert_eq!(over(&system, &ask(&system, &wish(BRIEF)).await).await["state"], state);
+        assert_eq!(asked(&system).await.len(), 2);
+        never_paid_unnoticed(&system).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_budget_stops_before_it_is_passed_and_a_workspace_can_switch_it_off() {
     let system = system().await;
     system.postroom(&["workspace", "analyses", "Bakery", "--budget", "0.02"], "").await;
