@@ -331,9 +331,8 @@ async fn what_was_refused_or_cut_is_not_paid_for_again_by_whoever_goes_on_after_
         system.start_worker(&[(Point::AfterAnalysisSettled.word(), "kill9")]);
         let id = ask(&system, &wish(BRIEF)).await;
         assert_eq!(system.workers[0].ended().await, None, "it was killed: {}", system.workers[0].log());
-        let settled =
-            format!("SELECT count(*) FROM analysis_call WHERE outcome = '{state}' AND answer IS NULL");
-        assert_eq!(system.database.count(&settled).await, 1, "what came of it is kept");
+        let settled = "SELECT count(*) FROM analysis_call WHERE outcome = $1 AND answer IS NULL";
+        assert_eq!(system.database.count_of(settled, state).await, 1, "what came of it is kept");
         assert_eq!(read(&system, &id).await["state"], "waiting", "and the analysis has not ended");
         system.start_worker(&[]);
         let read = over(&system, &id).await;
