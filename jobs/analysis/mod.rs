@@ -7,6 +7,7 @@
 pub mod asking;
 pub mod caption;
 pub mod figures;
+mod film;
 pub mod money;
 pub mod prompts;
 mod question;
@@ -32,6 +33,7 @@ use figures::Figure;
 use money::{Micros, Tariff, Usage};
 use words::{Authored, FromNetwork};
 
+pub use film::{Cuts, Film};
 pub use question::{Holds, Part, Question, Sent};
 
 /// What is asked for.
@@ -167,26 +169,6 @@ pub struct Material {
     pub file: File,
     /// How long a film is, in milliseconds.
     pub duration_ms: Option<u64>,
-}
-
-/// How a film is looked through: a picture wherever a scene changes, and at fixed steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cuts {
-    /// The steps.
-    pub every: Duration,
-    /// The most pictures.
-    pub most: usize,
-    /// The widest picture, in pixels.
-    pub width: u32,
-}
-
-/// What is seen and heard of a film.
-#[derive(Debug, Clone)]
-pub struct Film {
-    /// Pictures, in the order of their times.
-    pub shots: Vec<review::Shot>,
-    /// Its sound, as MPEG-4 audio; none where it has none.
-    pub sound: Option<Vec<u8>>,
 }
 
 /// How an analysis ended.

@@ -444,12 +444,18 @@ async fn a_wish_that_makes_no_sense_is_refused_field_by_field() {
 
 /// A film of six seconds, made with ffmpeg: three of red, three of blue, with or without a tone.
 async fn film(sound: bool) -> Vec<u8> {
+    film_of("3", sound).await
+}
+
+/// The same of another length, half of it each colour.
+async fn film_of(half: &str, sound: bool) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("film.mp4");
     let mut ffmpeg = tokio::process::Command::new("ffmpeg");
     ffmpeg.args(["-nostdin", "-v", "error"]);
-    ffmpeg.args(["-f", "lavfi", "-i", "color=red:s=1280x720:d=3:r=25"]);
-    ffmpeg.args(["-f", "lavfi", "-i", "color=blue:s=1280x720:d=3:r=25"]);
+    for colour in ["red", "blue"] {
+        ffmpeg.args(["-f", "lavfi", "-i", &format!("color={colour}:s=1280x720:d={half}:r=25")]);
+    }
     ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=440:duration=6"]);
     ffmpeg.args(["-filter_complex", "[0][1]concat=n=2:v=1[v]", "-map", "[v]"]);
     if sound {
@@ -476,8 +482,8 @@ async fn a_film_is_looked_at_where_its_scenes_change_and_what_left_is_known_to_t
         result["frames"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
     assert_eq!(
         frames,
-        [0, 1_000, 2_000, 3_000, 4_000, 5_000],
-        "at fixed steps and where it turns blue: {read}"
+        [0, 760, 1_520, 2_280, 3_000, 3_760, 4_520, 5_280],
+        "each eighth of it, and where it turns blue: {read}"
     );
     // what was sent: each picture to be judged, the sound to be heard, and all of them to be looked at
     let left = asked(&system).await;
@@ -510,11 +516,25 @@ async fn a_film_is_looked_at_where_its_scenes_change_and_what_left_is_known_to_t
     }
     assert!(known(&heard[0]["body"]["file"]["sha256"], &heard[0]["body"]["file"]["bytes"]));
     // and what came of it has its times
-    assert_eq!(result["moderation"].as_array().unwrap().len(), 3, "the red ones: {result}");
+    assert_eq!(result["moderation"].as_array().unwrap().len(), 4, "the red ones: {result}");
     assert!(result["moderation"].as_array().unwrap().iter().all(|it| it["at_ms"].as_u64().unwrap() < 3_000));
     assert_eq!(result["transcript"][0]["text"], "Fresh bread every morning");
     assert_eq!(result["findings"].as_array().unwrap().len(), frames.len() + 1);
     never_paid_unnoticed(&system).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_short_film_as_much_is_seen_as_there_is_and_of_several_the_first_alone() {
+    let system = system().await;
+    allow_media(&system).await;
+    let short = system.upload("short.mp4", film_of("0.5", false).await).await;
+    let long = system.upload("long.mp4", film(false).await).await;
+    let mut body = review(&short);
+    body["media_ids"] = json!([short, long]);
+    let read = done(&system, &body).await;
+    let result = &read["result"];
+    assert_eq!(result["frames"], json!([0, 280, 560, 840]), "{read}");
+    assert_eq!((&result["duration_ms"], &result["transcript"]), (&json!(1_040), &json!([])), "{read}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

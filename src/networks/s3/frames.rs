@@ -10,7 +10,8 @@ use jobs::{
 use super::film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run};
 use tokio::process::Command;
 
-/// More pictures than are kept: they are thinned evenly, so that the end of a film is seen as well as its beginning.
+/// More pictures than a film has that are so far apart, and than are kept: they are thinned evenly, so that its end is seen
+/// as well as its beginning.
 const MOST_TAKEN: usize = 96;
 /// A film that takes longer to be gone through is too long for this.
 const SLOWEST_LOOK: Duration = Duration::from_mins(4);
@@ -42,9 +43,9 @@ pub async fn look_through(address: &str, content_type: &str, cuts: &Cuts) -> Res
 
 /// Takes pictures into the folder, and tells the time of each.
 async fn take(address: &str, content_type: &str, cuts: &Cuts, folder: &Path) -> Result<Vec<u64>, Failure> {
-    let every = cuts.every.as_secs_f64();
+    let (every, apart) = (cuts.every.as_secs_f64(), cuts.apart.as_secs_f64());
     let select = format!(
-        "select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{every:.3})+gt(scene\\,0.35)*gte(t-prev_selected_t\\,0.5)'"
+        "select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{every:.3})+gt(scene\\,0.35)*gte(t-prev_selected_t\\,{apart:.3})'"
     );
     let filter = format!("{select},scale='min({},iw)':-2,metadata=print:file=-", cuts.width);
     let mut command = ffmpeg();

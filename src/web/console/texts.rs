@@ -43,7 +43,7 @@ catalogue! {
     sign_in_throttled: "Too many failed attempts. Try again in {} seconds.",
 
     suggest: "Suggest captions",
-    suggest_hint: "Written by a model from the words above, for the networks and pictures chosen here. Addresses, numbers and names of accounts stay here. Leave out names of other people: no program finds them. Nothing is published.",
+    suggest_hint: "Written by a model from the words above, for the networks and pictures chosen here. Addresses, numbers and names of accounts stay here. Leave out names of other people: no program finds them. Of films only the first is looked at, and then no picture beside it. Nothing is published.",
     suggest_hint_words: "Written by a model from the words above, for the networks chosen here. Addresses, numbers, names of accounts and the files stay here. Leave out names of other people: no program finds them. Nothing is published.",
     suggest_see_all: "All that was asked",
     suggest_language: "In",

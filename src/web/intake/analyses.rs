@@ -39,8 +39,8 @@ use crate::{
 #[derive(ToSchema)]
 #[schema(as = NewAnalysis)]
 pub struct AnalysisBody {
-    /// `caption`: words for a post. `video_review`: a film, or pictures, looked at before they go out; the brief may be
-    /// left empty then. `results`: what a post, or an account in a month, has come to, in words whose every figure is of what
+    /// `caption`: words for a post. `video_review`: the first film among the files, or else the pictures, looked at before they
+    /// go out; the brief may be left empty then. `results`: what a post, or an account in a month, has come to, in words whose every figure is of what
     /// was counted; only for a workspace that lets that go to the provider.
     #[schema(example = "caption")]
     pub kind: String,
