@@ -6,6 +6,7 @@
 
 pub mod asking;
 pub mod caption;
+mod claims;
 pub mod figures;
 mod film;
 pub mod money;

@@ -41,7 +41,7 @@ use crate::{
 pub struct AnalysisBody {
     /// `caption`: words for a post. `video_review`: the first film among the files, or else the pictures, looked at before they
     /// go out; the brief may be left empty then. `results`: what a post, or an account in a month, has come to, in words whose every figure is of what
-    /// was counted; only for a workspace that lets that go to the provider.
+    /// was counted, and that do not turn round what became of it, as far as the words we know say so; only for a workspace that lets that go to the provider.
     #[schema(example = "caption")]
     pub kind: String,
     /// What it is about, in 1 to 5,000 characters. Web and mail addresses, telephone numbers and names of accounts in it
