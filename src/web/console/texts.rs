@@ -43,8 +43,8 @@ catalogue! {
     sign_in_throttled: "Too many failed attempts. Try again in {} seconds.",
 
     suggest: "Suggest captions",
-    suggest_hint: "Written by a model from the words above, for the networks and pictures chosen here. Addresses, numbers and names of accounts stay here. Leave out names of other people: no program finds them. Of films only the first is looked at, and then no picture beside it. Nothing is published.",
-    suggest_hint_words: "Written by a model from the words above, for the networks chosen here. Addresses, numbers, names of accounts and the files stay here. Leave out names of other people: no program finds them. Nothing is published.",
+    suggest_hint: "Written by a model from the words above, for the networks and pictures chosen here. Web and mail addresses, long numbers and the full names of the accounts and people of this workspace stay here. Leave out all other names and streets: no program finds them. Of films only the first is looked at, and then no picture beside it. Nothing is published.",
+    suggest_hint_words: "Written by a model from the words above, for the networks chosen here. Web and mail addresses, long numbers, the full names of the accounts and people of this workspace, and the files stay here. Leave out all other names and streets: no program finds them. Nothing is published.",
     suggest_see_all: "All that was asked",
     suggest_language: "In",
     review_ask: "Have the files looked at",
