@@ -70,20 +70,24 @@ impl Analyses for ClaimedAnalyses<'_> {
             vain
         } else if let Some(busy) = busy(&mut tx, asked).await? {
             busy
-        } else if let Some(over) = set_aside(&mut tx, analysis, most).await? {
-            over
-        } else if let Some(call) = open(&mut tx, asked, sent, most, within).await? {
-            // whoever asked the same may have had the answer since it was looked for: from here on nobody else asks
-            let answer = answer_of(&mut tx, asked).await?;
-            if answer.is_some() && answer != asked.useless {
-                tx.rollback().await.map_err(LedgerError::from)?;
-                return Ok(Reserved::Busy(self.ledger.now().await?));
-            }
-            Reserved::Call(call)
         } else {
-            // somebody began to ask the same at this very moment; nothing is set aside for it twice
-            tx.rollback().await.map_err(LedgerError::from)?;
-            return Ok(Reserved::Busy(self.ledger.now().await? + LOOK_AGAIN));
+            match set_aside(&mut tx, analysis, most).await? {
+                Err(over) => over,
+                Ok(month) => {
+                    let Some(call) = open(&mut tx, asked, sent, most, month, within).await? else {
+                        // somebody began to ask the same at this very moment; nothing is set aside for it twice
+                        tx.rollback().await.map_err(LedgerError::from)?;
+                        return Ok(Reserved::Busy(self.ledger.now().await? + LOOK_AGAIN));
+                    };
+                    // whoever asked the same may have had the answer since it was looked for: from now on nobody does
+                    let answer = answer_of(&mut tx, asked).await?;
+                    if answer.is_some() && answer != asked.useless {
+                        tx.rollback().await.map_err(LedgerError::from)?;
+                        return Ok(Reserved::Busy(self.ledger.now().await?));
+                    }
+                    Reserved::Call(call)
+                }
+            }
         };
         tx.commit().await.map_err(LedgerError::from)?;
         Ok(reserved)
@@ -333,39 +337,35 @@ async fn busy(tx: &mut PgTransaction<'_>, asked: &Asked<'_>) -> Result<Option<Re
     Ok(until.fetch_optional(&mut **tx).await?.map(Reserved::Busy))
 }
 
-/// Adds to what the month counts, if that stays within what it may cost; else what is left.
+/// Adds to what the month counts, if that stays within what it may cost: in which month that is. Else what is left.
 async fn set_aside(
     tx: &mut PgTransaction<'_>,
     analysis: &Analysis,
     most: Micros,
-) -> Result<Option<Reserved>, LedgerError> {
-    sqlx::query!(
-        "INSERT INTO analysis_month (workspace_id, month)
-         VALUES ($1, date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date) ON CONFLICT DO NOTHING",
+) -> Result<Result<NaiveDate, Reserved>, LedgerError> {
+    let row = sqlx::query!(
+        "INSERT INTO analysis_month AS m (workspace_id, month)
+         VALUES ($1, date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date)
+         -- where it is there, whoever counts in it next waits for this one
+         ON CONFLICT (workspace_id, month) DO UPDATE SET counted_micros = m.counted_micros
+         RETURNING month, counted_micros",
         analysis.workspace_id,
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    let taken = sqlx::query!(
-        "UPDATE analysis_month SET counted_micros = counted_micros + $2
-         WHERE workspace_id = $1 AND month = date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date
-           AND counted_micros + $2 <= $3",
-        analysis.workspace_id,
-        most.0,
-        analysis.policy.monthly.0,
-    )
-    .execute(&mut **tx)
-    .await?;
-    if taken.rows_affected() == 1 {
-        return Ok(None);
+    let left = analysis.policy.monthly.0 - row.counted_micros;
+    if most.0 > left {
+        return Ok(Err(Reserved::OverBudget(Micros(left.max(0)))));
     }
-    let counted = sqlx::query_scalar!(
-        "SELECT counted_micros FROM analysis_month
-         WHERE workspace_id = $1 AND month = date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date",
+    sqlx::query!(
+        "UPDATE analysis_month SET counted_micros = counted_micros + $3 WHERE workspace_id = $1 AND month = $2",
         analysis.workspace_id,
-    );
-    let left = analysis.policy.monthly.0 - counted.fetch_one(&mut **tx).await?;
-    Ok(Some(Reserved::OverBudget(Micros(left.max(0)))))
+        row.month,
+        most.0,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(Ok(row.month))
 }
 
 async fn open(
@@ -373,14 +373,14 @@ async fn open(
     asked: &Asked<'_>,
     sent: &[Sent],
     most: Micros,
+    month: NaiveDate,
     within: Duration,
 ) -> Result<Option<Uuid>, LedgerError> {
     let id = Uuid::now_v7();
     let opened = sqlx::query!(
         "INSERT INTO analysis_call (id, analysis_id, workspace_id, month, digest, prompt, model, sent, reserved_micros,
                                     counted_micros, open_until)
-         VALUES ($1, $2, $3, date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date, $4, $5, $6, $7, $8, $8,
-                 ledger_now() + $9::interval)
+         VALUES ($1, $2, $3, $10, $4, $5, $6, $7, $8, $8, ledger_now() + $9::interval)
          -- waits for whoever asks the same at this moment
          ON CONFLICT (workspace_id, digest, prompt, model) WHERE state = 'open' DO NOTHING",
         id,
@@ -392,6 +392,7 @@ async fn open(
         json!(sent),
         most.0,
         interval(within),
+        month,
     )
     .execute(&mut **tx)
     .await?;

@@ -293,6 +293,9 @@ async fn never_paid_unnoticed(system: &System) {
     assert!(counted * 1_000 >= nanos, "billed {nanos}, counted {counted}");
     let of_calls = "SELECT coalesce(sum(counted_micros), 0)::bigint FROM analysis_call";
     assert_eq!(system.database.count(of_calls).await, counted, "the month is the sum of its calls");
+    let elsewhere = "SELECT count(*) FROM analysis_call c WHERE NOT EXISTS (
+                         SELECT FROM analysis_month m WHERE m.workspace_id = c.workspace_id AND m.month = c.month)";
+    assert_eq!(system.database.count(elsewhere).await, 0, "each is of a month that counts it");
     let open = "SELECT count(*) FROM analysis_call WHERE state = 'open'";
     assert_eq!(system.database.count(open).await, 0);
 }
