@@ -304,7 +304,7 @@ impl Asking<'_> {
 
 /// The list of that name in an answer that the provider's adapter has put together.
 fn read_list(answer: &str, name: &str) -> Result<Value, Unusable> {
-    let answer: Value = serde_json::from_str(answer).map_err(|error| Unusable(error.to_string()))?;
+    let answer: Value = caption::shaped(answer)?;
     match answer[name].as_array() {
         Some(list) => Ok(json!(list)),
         None => Err(Unusable(format!("there is no list of {name}"))),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     Language, Part, Question,
-    caption::{Unusable, is_unprintable},
+    caption::{Unusable, is_unprintable, shaped},
     claims::{has_number, turned_round},
     figures::{Change, Figure, written, written_change},
     prompts,
@@ -145,8 +145,7 @@ impl Wanted<'_> {
     /// # Errors
     /// It has not the shape that was asked for, or nothing in it holds.
     pub fn read(&self, answer: &str) -> Result<Assessment, Unusable> {
-        let answer: Answer = serde_json::from_str(answer)
-            .map_err(|error| Unusable(format!("the answer has not the shape that was asked for: {error}")))?;
+        let answer: Answer = shaped(answer)?;
         let all = answer.statements.len() + answer.advice.len();
         let statements: Vec<_> =
             answer.statements.iter().filter_map(|it| self.statement(it)).take(MOST_STATEMENTS).collect();
@@ -202,7 +201,7 @@ fn cut(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{
-        analysis::{figures::How, words::Authored},
+        analysis::{figures::How, trial::words},
         metrics::catalogue::by_id,
     };
 
@@ -212,10 +211,6 @@ mod tests {
 
     fn figures() -> Vec<(Figure, &'static str)> {
         vec![figure(20, 12_345, Some(10_000)), figure(21, 800, Some(1_000)), figure(22, 7, None)]
-    }
-
-    fn words(brief: &str) -> Anonymous {
-        Anonymous::of(&[("brief", &Authored::by_a_person(brief))], &[], &[]).expect("words")
     }
 
     fn read_in(

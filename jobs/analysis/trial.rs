@@ -20,7 +20,7 @@ use super::{
     money::{Micros, Tariff, Usage},
     prompts::PROMPTS,
     review::Shot,
-    words::{Authored, FromNetwork},
+    words::{Anonymous, Authored, FromNetwork},
 };
 use crate::{
     ai_analysis::AiAnalysis,
@@ -243,6 +243,11 @@ impl Media for World {
     async fn rendition(&self, file: &File, _: &Rendition) -> Result<File, Failure> {
         Ok(File { key: format!("{}.small", file.key), ..file.clone() })
     }
+}
+
+/// A brief as it may leave.
+pub(super) fn words(brief: &str) -> Anonymous {
+    Anonymous::of(&[("brief", &Authored::by_a_person(brief))], &[], &[]).expect("words")
 }
 
 fn away() -> Failure {

@@ -93,7 +93,7 @@ pub(super) async fn run_or(
     Err(Failure::new(Class::Permanent, CODE, "ffmpeg could not do it: the film is broken or of an odd make"))
 }
 
-fn unusable(error: &io::Error) -> Failure {
+pub(super) fn unusable(error: &io::Error) -> Failure {
     Failure::new(Class::Transient, CODE, format!("the disk: {}", error.kind()))
 }
 

@@ -7,7 +7,7 @@ use jobs::{
     contract::{Class, Failure},
 };
 
-use super::film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run, run_or};
+use super::film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run, run_or, unusable};
 use tokio::process::Command;
 
 /// More pictures than a film has that are so far apart, and than are kept: they are thinned evenly, so that its end is seen
@@ -107,10 +107,6 @@ async fn sound(address: &str, content_type: &str, folder: &Path) -> Result<Vec<u
 async fn go_through(command: Command, longest: Duration) -> Result<Vec<u8>, Failure> {
     let why = "the film is too long to be looked through: whoever made it cuts it shorter, and asks again";
     run_or(command, longest, || Failure::new(Class::Permanent, TOO_LONG, why)).await
-}
-
-fn unusable(error: &std::io::Error) -> Failure {
-    Failure::new(Class::Transient, CODE, format!("the disk: {}", error.kind()))
 }
 
 #[cfg(test)]
