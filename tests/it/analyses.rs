@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    console::Browser,
+    console::{Browser, hidden},
     harness::{FACEBOOK, INSTAGRAM, PLATFORMS, System, client, eventually, picture},
     house::sources,
     support::{Door, jpeg},
@@ -608,8 +608,7 @@ async fn the_form_asks_for_captions_and_stays_as_it_is_and_a_page_shows_them() {
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
     assert!(page.text.contains("sourdough &#60;b&#62;") && page.text.contains("loaf.jpg"), "{}", page.text);
     assert!(page.text.contains("<option value=\"he\" selected"), "{}", page.text);
-    let href = page.text.split("href=\"").find(|rest| rest.starts_with("/analyses/")).unwrap();
-    let href = href.split('"').next().unwrap().to_owned();
+    let href = asked_at(&page.text);
     assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 0, "nothing is published");
     let waiting = browser.get(&href).await;
     assert_eq!((waiting.status, waiting.header("refresh")), (StatusCode::OK, "3"));
@@ -647,6 +646,48 @@ async fn the_form_asks_for_captions_and_stays_as_it_is_and_a_page_shows_them() {
         "{}",
         page.text
     );
+}
+
+/// Where the page of a form says that what was asked for will be.
+fn asked_at(page: &str) -> String {
+    let href = page.split("href=\"").find(|rest| rest.starts_with("/analyses/")).unwrap();
+    href.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_asks_once() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await.to_string();
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let form = browser.get("/posts/new").await.text;
+    let (key, asking) = (hidden(&form, "key"), hidden(&form, "asking"));
+    let picture = jpeg(40, 40);
+    let mut send = async |asking: &str, caption: &str| {
+        let fields = [
+            ("key", key.as_str()),
+            ("asking", asking),
+            ("caption", caption),
+            ("kind", "post"),
+            ("target", account.as_str()),
+            ("language", "he"),
+        ];
+        let page = browser.compose_at("/posts/new/suggest", &fields, &[("loaf.jpg", &picture)]).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        page.text
+    };
+    let first = send(&asking, "sourdough").await;
+    let again = send(&asking, "sourdough").await;
+    assert_eq!(asked_at(&first), asked_at(&again));
+    assert_eq!(door.scratch.number("SELECT count(*) FROM analysis").await, 1);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM job WHERE kind = 'ai_analysis'").await, 1);
+    // what was changed meanwhile is asked for too, and so is what somebody asks for on the page that came back
+    let changed = send(&asking, "rye").await;
+    assert_ne!(asked_at(&changed), asked_at(&first));
+    let next = hidden(&first, "asking");
+    assert_ne!(next, asking);
+    let once_more = send(&next, "sourdough").await;
+    assert_ne!(asked_at(&once_more), asked_at(&first));
+    assert_eq!(door.scratch.number("SELECT count(*) FROM analysis").await, 3);
 }
 
 #[tokio::test]

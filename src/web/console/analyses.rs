@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use jobs::analysis::{
-    Kind, Language, Policy,
+    Language, Policy,
     money::{Micros, forecast},
 };
 use serde_json::Value;
@@ -17,25 +17,16 @@ use uuid::Uuid;
 
 use super::{
     Choice, Shell,
-    form::Written,
     helped::what,
     numbers::named_label,
     render,
-    seat::{Author, Seat, Viewer},
+    seat::{Seat, Viewer},
     texts::{ENGLISH, Texts, fill},
     words,
 };
 use crate::{
-    ledger::{
-        LedgerError,
-        analyses::{AnalysisRow, NewAnalysis, Of},
-        idempotency::Once,
-    },
-    web::{
-        App,
-        analysis::{BRIEF_MOST, MOST_FILES, not_taken},
-        problem::Problem,
-    },
+    ledger::analyses::AnalysisRow,
+    web::{App, problem::Problem},
 };
 
 /// While it is under way the page asks again after so many seconds.
@@ -269,88 +260,4 @@ pub fn languages(chosen: &str) -> Vec<Choice> {
         chosen: language.word() == chosen,
     };
     Language::ALL.iter().map(choice).collect()
-}
-
-/// Asks for captions for what is written in the form so far, or for a look at its files. Where to look for what comes of
-/// it, or what is missing.
-pub async fn ask(
-    app: &Arc<App>,
-    seat: &Seat<Author>,
-    written: &Written,
-    kind: Kind,
-) -> Result<Result<String, String>, Problem> {
-    let t = &ENGLISH;
-    let brief = written.caption.replace('\0', "").trim().to_owned();
-    let length = brief.chars().count();
-    let least = usize::from(kind == Kind::Caption);
-    if !(least..=BRIEF_MOST).contains(&length) {
-        return Ok(Err(t.suggest_brief.to_owned()));
-    }
-    let workspace_id = seat.member.workspace_id;
-    if kind == Kind::VideoReview {
-        if !policy(app, workspace_id).await?.is_some_and(|policy| policy.media) {
-            return Ok(Err(t.review_off.to_owned()));
-        }
-        if written.media_ids.is_empty() {
-            return Ok(Err(t.review_files.to_owned()));
-        }
-    }
-    let accounts = app.house.ledger.accounts(workspace_id, None, super::compose::MOST_ACCOUNTS).await?;
-    let mut platforms: Vec<String> = Vec::new();
-    for account in accounts.iter().filter(|it| written.targets.contains(&it.id.to_string())) {
-        if !platforms.contains(&account.platform) {
-            platforms.push(account.platform.clone());
-        }
-    }
-    let media_ids = written.media_ids.iter().filter_map(|id| id.parse().ok()).take(MOST_FILES).collect();
-    let language = Language::parse(&written.language).unwrap_or(Language::English);
-    let created_by = seat.member.person_id;
-    let new = NewAnalysis { kind, language, platforms, brief, media_ids, results: None, created_by };
-    put(app, workspace_id, new).await
-}
-
-/// Asks for the results of a post, or of an account's month, in words.
-pub async fn ask_of(
-    app: &Arc<App>,
-    seat: &Seat<Author>,
-    of: Of,
-    language: Language,
-) -> Result<Result<String, String>, Problem> {
-    let new = NewAnalysis {
-        kind: Kind::Results,
-        language,
-        platforms: Vec::new(),
-        brief: String::new(),
-        media_ids: Vec::new(),
-        results: Some(of),
-        created_by: seat.member.person_id,
-    };
-    put(app, seat.member.workspace_id, new).await
-}
-
-async fn put(
-    app: &Arc<App>,
-    workspace_id: Uuid,
-    new: NewAnalysis,
-) -> Result<Result<String, String>, Problem> {
-    let t = &ENGLISH;
-    let Some(defaults) = app.house.analyses else { return Ok(Err(t.suggest_off.to_owned())) };
-    let house = Arc::clone(app);
-    // who hangs up now must not leave half of it
-    let asking = tokio::spawn(async move {
-        let asked = house.house.ledger.ask_analysis(workspace_id, &new, defaults, None).await?;
-        if let Once::Done(Ok((_, hint))) = &asked {
-            (house.house.nudge)(vec![hint.clone()]);
-        }
-        Ok::<_, LedgerError>((asked, new.media_ids))
-    });
-    Ok(match asking.await?? {
-        (Once::Done(Ok((row, _))), _) => Ok(format!("/analyses/{}", row.id)),
-        (Once::Done(Err(why)), media_ids) => {
-            Err(not_taken(&why, &media_ids)
-                .map_or_else(|| t.suggest_off.to_owned(), |finding| finding.detail))
-        }
-        // it has no key
-        (Once::Before(_) | Once::KeyReused, _) => Err(t.suggest_off.to_owned()),
-    })
 }

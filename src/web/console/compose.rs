@@ -10,10 +10,9 @@ use axum::{
 };
 use jobs::analysis::Kind;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{
-    Choice, Shell, analyses,
+    Choice, Shell, analyses, ask,
     fields::{self, Limit, Offer, Target},
     form::{Way, Written},
     post::{self, Preview},
@@ -250,7 +249,7 @@ async fn help(
     if let Some(problem) = trouble {
         return sheet.again(written, found, problem).await;
     }
-    let (suggested, notice) = match analyses::ask(app, seat, &written, kind).await? {
+    let (suggested, notice) = match ask::of_form(app, seat, &written, kind).await? {
         Ok(href) => (Some(href), None),
         Err(why) => (None, Some(why)),
     };
@@ -260,14 +259,7 @@ async fn help(
 }
 
 fn asked(written: &Written, seat: &Seat<Author>) -> Asked {
-    let digest = Sha256::new().chain_update("POST /posts/new\n").chain_update(written.content()).finalize();
-    // A form's key is its own and its writer's: it must not meet a machine's.
-    let key = Sha256::new().chain_update(seat.member.person_id).chain_update(&written.key).finalize();
-    Asked {
-        workspace_id: seat.member.workspace_id,
-        key: format!("form:{}", hex::encode(key)),
-        digest: digest.into(),
-    }
+    seat.asked(&written.key, "POST /posts/new", &written.content())
 }
 
 fn address_of(answer: &Answer) -> String {
@@ -332,7 +324,8 @@ impl Sheet<'_> {
             languages: policy.map(|_| analyses::languages(&written.language)).unwrap_or_default(),
             looks: policy.is_some_and(|policy| policy.media),
             suggested: said.suggested,
-            written,
+            // who has seen what came of it may ask for it once more
+            written: Written { asking: uuid::Uuid::now_v7().to_string(), ..written },
         })
     }
 }

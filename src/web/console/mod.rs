@@ -3,6 +3,7 @@
 mod accounts;
 mod analyses;
 mod approve;
+mod ask;
 mod assets;
 mod change;
 mod chart;
