@@ -2,6 +2,7 @@
 
 mod erase;
 mod film;
+mod folders;
 mod form;
 mod frames;
 mod made;
@@ -33,6 +34,7 @@ use jobs::{
 use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncReadExt};
 
+pub use self::folders::clear as clear_folders;
 use self::form::{Allowed, Signer};
 use super::Environment;
 

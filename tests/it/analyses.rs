@@ -1,6 +1,8 @@
 //! Help in writing, on real processes: what is asked of the provider, what it may cost, what never leaves, and what comes
 //! of answers that are none.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{Request, StatusCode},
@@ -562,6 +564,29 @@ async fn a_film_without_sound_is_looked_at_and_nothing_is_heard() {
     let read = over(&system, &ask(&system, &body).await).await;
     assert_eq!((&read["state"], &read["error"]["code"]), (&json!("withheld"), &json!("media_off")), "{read}");
     assert_eq!(asked(&system).await.len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_clears_away_what_one_that_was_killed_has_left_of_a_film() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str, hours: u64| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("001.jpg"), "somebody's picture").unwrap();
+        let then = path.metadata().unwrap().modified().unwrap() - Duration::from_hours(hours);
+        std::fs::File::open(&path).unwrap().set_modified(then).unwrap();
+        path
+    };
+    let left = made("postroom-film-left", 7);
+    let stays = [made("postroom-film-in-use", 5), made("somebody-elses", 7)];
+    let mut system = System::start().await;
+    system.environment.insert("TMPDIR".into(), folder.path().to_str().unwrap().into());
+    system.start_worker(&[]);
+    eventually("the old folder to be gone", || async {
+        if left.exists() { Err(format!("{} is there", left.display())) } else { Ok(()) }
+    })
+    .await;
+    assert!(stays.iter().all(|path| path.exists()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

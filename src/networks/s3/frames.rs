@@ -7,7 +7,10 @@ use jobs::{
     contract::{Class, Failure},
 };
 
-use super::film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run, run_or, unusable};
+use super::{
+    film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run, run_or, unusable},
+    folders::folder,
+};
 use tokio::process::Command;
 
 /// More pictures than a film has that are so far apart, and than are kept: they are thinned evenly, so that its end is seen
@@ -25,7 +28,7 @@ const MOST_SOUND: &str = "3600";
 /// # Errors
 /// ffmpeg is missing; or it says no, or takes too long: `Class::Permanent`.
 pub async fn look_through(address: &str, content_type: &str, cuts: &Cuts) -> Result<Film, Failure> {
-    let folder = tempfile::tempdir().map_err(|error| unusable(&error))?;
+    let folder = folder().map_err(|error| unusable(&error))?;
     let times = take(address, content_type, cuts, folder.path()).await?;
     let mut shots = Vec::new();
     for (n, at_ms) in thinned(&times, cuts.most) {
