@@ -554,6 +554,11 @@ async fn captions_are_suggested_and_a_film_is_looked_at_and_nothing_goes_out() {
         person.go(&address.into_value::<String>().unwrap()).await;
         // it looks again by itself
         person.part(part).await;
+        if button == "#review" {
+            let aligned = "[...document.querySelectorAll('section[aria-labelledby=found] td')].map((it) => getComputedStyle(it).textAlign).join(' ')";
+            let aligned = person.ask(aligned).await;
+            assert!(!aligned.is_empty() && aligned.split(' ').all(|it| it == "start"), "{aligned}");
+        }
         let text = person.text().await;
         assert!(text.contains("What left the house") && text.contains("of $20.0000"), "{text}");
         person.look(if button == "#review" { "analysis-review" } else { "analysis-captions" }).await;

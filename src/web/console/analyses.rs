@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use jobs::analysis::{
-    Language, Policy,
+    Language, Policy, Sent,
     money::{Micros, forecast},
 };
 use serde_json::Value;
@@ -25,7 +25,7 @@ use super::{
     words,
 };
 use crate::{
-    ledger::analyses::AnalysisRow,
+    ledger::analyses::{AnalysisRow, CallRow},
     web::{App, problem::Problem},
 };
 
@@ -54,7 +54,7 @@ struct Page {
     about: String,
     /// What the month costs.
     month: Option<String>,
-    sent: Vec<Sent>,
+    calls: Vec<Call>,
 }
 
 /// A figure that something was said of.
@@ -79,13 +79,18 @@ struct Found {
     detail: String,
 }
 
+/// A call to the provider: what came of it, what it cost, and what left with it.
+struct Call {
+    outcome: String,
+    cost: String,
+    parts: Vec<Part>,
+}
+
 /// A part of what left.
-struct Sent {
+struct Part {
     field: String,
     bytes: usize,
     digest: String,
-    outcome: String,
-    cost: String,
 }
 
 /// The page of an analysis.
@@ -131,7 +136,7 @@ impl Page {
             findings: findings(t, list("moderation"), list("findings")),
             said: said.collect(),
             about: about(t, row),
-            sent: sent(row),
+            calls: row.calls.iter().map(call).collect(),
             shell,
         }
     }
@@ -233,19 +238,17 @@ fn about(t: &Texts, row: &AnalysisRow) -> String {
     fill(t.analysis_cost, &[&Micros(cost).to_string()])
 }
 
-fn sent(row: &AnalysisRow) -> Vec<Sent> {
-    let of_call = |call: &crate::ledger::analyses::CallRow| {
-        let (outcome, cost) = (call.outcome.clone().unwrap_or_default(), call.counted.to_string());
-        let one = move |part: &jobs::analysis::Sent| Sent {
-            field: part.field.clone(),
-            bytes: part.bytes,
-            digest: part.sha256.chars().take(DIGITS).collect(),
-            outcome: outcome.clone(),
-            cost: cost.clone(),
-        };
-        call.sent.iter().map(one).collect::<Vec<_>>()
+fn call(row: &CallRow) -> Call {
+    let part = |sent: &Sent| Part {
+        field: sent.field.clone(),
+        bytes: sent.bytes,
+        digest: sent.sha256.chars().take(DIGITS).collect(),
     };
-    row.calls.iter().flat_map(of_call).collect()
+    Call {
+        outcome: row.outcome.clone().unwrap_or_default(),
+        cost: row.counted.to_string(),
+        parts: row.sent.iter().map(part).collect(),
+    }
 }
 
 /// The languages, as the form offers them.

@@ -1,0 +1,65 @@
+//! The pages of help in writing: what they show of an analysis, what is made of it, and what those who manage a workspace
+//! decide about it.
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use postroom::ledger::{keys::Scope, people::MemberRole};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{console::Browser, support::Door};
+
+/// An analysis of captions; it is over, and this came of it.
+async fn came_to(door: &Door, workspace: Uuid, media: &[&str], result: &Value) -> String {
+    let key = door.key_for(Some(workspace), &[Scope::AnalysesWrite]).await;
+    let body = json!({
+        "kind": "caption", "brief": "sourdough", "language": "he", "platforms": ["tiktok"], "media_ids": media,
+    });
+    let request = Request::builder().method(Method::POST).uri("/api/v1/analyses");
+    let request = request.header("authorization", format!("Bearer {key}"));
+    let request = request.header("content-type", "application/json");
+    let asked = door.send(request.body(Body::from(body.to_string())).unwrap()).await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text);
+    let id = asked.json()["id"].as_str().unwrap().to_owned();
+    let result = result.to_string().replace('\'', "''");
+    let end = format!(
+        "UPDATE analysis SET state = 'done', ended_at = ledger_now(), result = '{result}' WHERE id = '{id}'"
+    );
+    door.scratch.run(&end).await;
+    id
+}
+
+fn captions() -> Value {
+    let variant = |text: &str| json!({ "platform": "tiktok", "caption": text, "hashtags": [], "text": text });
+    let variants = ["<b>לחם\n\n#טרי", "the second"].map(variant);
+    json!({ "variants": variants, "alt_texts": [], "pictures": [], "left_out": 0 })
+}
+
+#[tokio::test]
+async fn what_a_call_has_cost_is_shown_once_however_much_left_with_it() {
+    let door = Door::open().await;
+    let id = came_to(&door, door.workspace, &[], &captions()).await;
+    let sent = ["instructions", "brief", "brand"]
+        .map(|field| json!({ "field": field, "bytes": 9, "sha256": "ba7816bf8f01cfea414140de5dae2223" }));
+    let sent = json!(sent).to_string();
+    for cost in [1_200, 3_400] {
+        let call = format!(
+            "INSERT INTO analysis_call (id, analysis_id, workspace_id, month, digest, prompt, model, sent, state, outcome,
+                                        reserved_micros, counted_micros, open_until, ended_at)
+             SELECT gen_random_uuid(), id, workspace_id, '2026-11-01'::date, sha256('{cost}'::bytea), 'caption.1', 'm',
+                    '{sent}'::jsonb, 'settled'::analysis_call_state, 'answered', 9000, {cost}, ledger_now(), ledger_now()
+             FROM analysis WHERE id = '{id}'"
+        );
+        door.scratch.run(&call).await;
+    }
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get(&format!("/analyses/{id}")).await.text;
+    for cost in ["$0.0012", "$0.0034"] {
+        assert_eq!(page.matches(cost).count(), 1, "{cost}: {page}");
+    }
+    assert!(page.contains("It cost $0.0046."), "{page}");
+    assert_eq!(page.matches("rowspan=\"3\"").count(), 4, "what came of each, and what it cost: {page}");
+    assert_eq!(page.matches("<code>ba7816bf8f01</code>").count(), 6, "{page}");
+}
