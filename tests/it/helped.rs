@@ -9,7 +9,10 @@ use postroom::ledger::{keys::Scope, people::MemberRole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{console::Browser, support::Door};
+use crate::{
+    console::Browser,
+    support::{Door, jpeg},
+};
 
 /// An analysis of captions; it is over, and this came of it.
 async fn came_to(door: &Door, workspace: Uuid, media: &[&str], result: &Value) -> String {
@@ -62,4 +65,55 @@ async fn what_a_call_has_cost_is_shown_once_however_much_left_with_it() {
     assert!(page.contains("It cost $0.0046."), "{page}");
     assert_eq!(page.matches("rowspan=\"3\"").count(), 4, "what came of each, and what it cost: {page}");
     assert_eq!(page.matches("<code>ba7816bf8f01</code>").count(), 6, "{page}");
+}
+
+#[tokio::test]
+async fn a_post_is_written_with_a_suggestion_by_an_address_that_has_none_of_its_words() {
+    let door = Door::open().await;
+    let media = door.upload("loaf.jpg", &jpeg(40, 40)).await.json()["id"].as_str().unwrap().to_owned();
+    let id = came_to(&door, door.workspace, &[&media], &captions()).await;
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let page = browser.get(&format!("/analyses/{id}")).await.text;
+    for variant in [1, 2] {
+        let button = format!("href=\"/posts/new?analysis={id}&#38;variant={variant}\"");
+        assert_eq!(page.matches(&button).count(), 1, "{page}");
+    }
+    let form = browser.get(&format!("/posts/new?analysis={id}&variant=1")).await;
+    assert_eq!(form.status, StatusCode::OK, "{}", form.text);
+    for part in [
+        "&#60;b&#62;לחם\n\n#טרי</textarea>",
+        &format!("name=\"media_id\" value=\"{media}\" checked"),
+        "<option value=\"he\" selected",
+        "action=\"/posts/new\"",
+    ] {
+        assert!(form.text.contains(part), "no {part} in {}", form.text);
+    }
+    let second = browser.get(&format!("/posts/new?analysis={id}&variant=2")).await.text;
+    assert!(second.contains("the second</textarea>") && !second.contains("&#60;b&#62;"), "{second}");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 0, "nothing goes out");
+    // what is not there is none, and another workspace's is not there
+    let other = door.scratch.ledger.add_workspace("Other").await.unwrap();
+    let foreign = came_to(&door, other, &[], &captions()).await;
+    for nothing in [
+        format!("analysis={id}&variant=0"),
+        format!("analysis={id}&variant=3"),
+        format!("analysis={id}&variant=first"),
+        format!("analysis={id}"),
+        format!("analysis={foreign}&variant=1"),
+        "analysis=nobody&variant=1".to_owned(),
+    ] {
+        let answer = browser.get(&format!("/posts/new?{nothing}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{nothing}: {}", answer.text);
+    }
+    assert!(
+        browser
+            .get("/posts/new")
+            .await
+            .text
+            .contains("dir=\"auto\" aria-describedby=\"limits\">\n</textarea>")
+    );
+    // who only looks is offered none
+    let mut viewer = Browser::of(&door, MemberRole::Viewer).await;
+    let page = viewer.get(&format!("/analyses/{id}")).await.text;
+    assert!(page.contains("the second") && !page.contains("/posts/new"), "{page}");
 }

@@ -21,6 +21,7 @@ use super::{
     numbers::named_label,
     render,
     seat::{Seat, Viewer},
+    suggestion,
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -65,10 +66,10 @@ struct Counted {
     before: String,
 }
 
-/// The captions for one network.
+/// The captions for one network, each with where a post is written with it.
 struct Network {
     title: String,
-    texts: Vec<String>,
+    texts: Vec<(String, String)>,
 }
 
 /// A finding of a review.
@@ -126,7 +127,7 @@ impl Page {
             waiting: row.state == "waiting",
             failed: row.error.as_ref().map(|error| text(&error["message"])),
             brief: row.brief.clone(),
-            networks: networks(app, list("variants")),
+            networks: networks(app, row.id, list("variants")),
             alt_texts: list("alt_texts").iter().map(text).collect(),
             statements: list("statements").iter().map(|it| text(&it["text"])).collect(),
             advice: list("advice").iter().map(text).collect(),
@@ -143,16 +144,17 @@ impl Page {
 }
 
 /// The captions by network, in the order in which they came.
-fn networks(app: &App, variants: &[Value]) -> Vec<Network> {
+fn networks(app: &App, analysis: Uuid, variants: &[Value]) -> Vec<Network> {
     let mut networks: Vec<(String, Network)> = Vec::new();
-    for variant in variants {
+    for (place, variant) in variants.iter().enumerate() {
         let (name, text) =
             (variant["platform"].as_str().unwrap_or_default(), variant["text"].as_str().unwrap_or_default());
+        let text = (text.to_owned(), suggestion::address(analysis, place));
         if let Some((_, network)) = networks.iter_mut().find(|(known, _)| known == name) {
-            network.texts.push(text.to_owned());
+            network.texts.push(text);
         } else {
             let title = words::network(app, name).to_owned();
-            networks.push((name.to_owned(), Network { title, texts: vec![text.to_owned()] }));
+            networks.push((name.to_owned(), Network { title, texts: vec![text] }));
         }
     }
     networks.into_iter().map(|(_, network)| network).collect()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Request, State},
+    extract::{Query, Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
@@ -19,6 +19,7 @@ use super::{
     render, render_as,
     seat::{Author, Seat},
     sent::{Sent, read},
+    suggestion::Suggestion,
     texts::{ENGLISH, Texts, fill},
     told::{self, Told},
 };
@@ -127,14 +128,17 @@ struct Said<'a> {
     suggested: Option<String>,
 }
 
-/// An empty form.
+/// An empty form, or one that begins with a suggestion.
 pub async fn page(
     State(app): State<Arc<App>>,
     seat: Seat<Author>,
     headers: HeaderMap,
+    Query(suggestion): Query<Suggestion>,
 ) -> Result<Response, Problem> {
-    let zone = app.house.ledger.last_time_zone(seat.member.workspace_id).await?;
-    let written = Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()));
+    let workspace = seat.member.workspace_id;
+    let zone = app.house.ledger.last_time_zone(workspace).await?;
+    let mut written = Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()));
+    suggestion.put_into(&mut written, &app, workspace).await?;
     let said = Said { fresh: true, ..Said::default() };
     render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
 }

@@ -35,6 +35,7 @@ mod sent;
 mod session;
 mod sign_in;
 mod stranger;
+mod suggestion;
 mod take_down;
 mod texts;
 pub mod throttle;

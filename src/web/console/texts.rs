@@ -85,6 +85,7 @@ catalogue! {
     analysis_again: "Look again",
     analysis_failed: "Nothing came of it",
     analysis_suggestion: "Suggestion",
+    suggestion_use: "Write a post with it",
     analysis_alt: "Texts for who does not see the pictures",
     analysis_found: "What was found",
     analysis_said: "What is said",
