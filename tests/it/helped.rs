@@ -5,7 +5,8 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use postroom::ledger::{keys::Scope, people::MemberRole};
+use jobs::analysis::money::Micros;
+use postroom::ledger::{analyses::Decided, keys::Scope, people::MemberRole};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -116,4 +117,125 @@ async fn a_post_is_written_with_a_suggestion_by_an_address_that_has_none_of_its_
     let mut viewer = Browser::of(&door, MemberRole::Viewer).await;
     let page = viewer.get(&format!("/analyses/{id}")).await.text;
     assert!(page.contains("the second") && !page.contains("/posts/new"), "{page}");
+}
+
+const POLICY: &str = "/analyses/policy";
+
+/// What somebody writes into the form of what a model may be asked.
+fn policy<'a>(token: &'a str, numbers: &'a str, budget: &'a str, brand: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("token", token),
+        ("asked", "on"),
+        ("media", "on"),
+        ("numbers", numbers),
+        ("budget", budget),
+        ("brand", brand),
+    ]
+}
+
+async fn decided(door: &Door) -> Decided {
+    door.scratch.ledger.analysis_policy(door.workspace).await.unwrap()
+}
+
+/// Who has decided it, and what, the newest first.
+async fn deeds(door: &Door) -> Vec<(String, Value)> {
+    let rows = door.scratch.ledger.audit_entries(None, 100).await.unwrap();
+    let rows = rows.into_iter().filter(|row| row.action == "analysis_policy_set");
+    rows.map(|row| (row.actor, serde_json::from_str(&row.detail).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn those_who_manage_a_workspace_decide_what_a_model_may_be_asked_and_it_is_written_down() {
+    let door = Door::open().await;
+    let mut browser = Browser::of(&door, MemberRole::Admin).await;
+    assert!(browser.get("/analyses").await.text.contains(&format!("href=\"{POLICY}\"")));
+    let page = browser.get(POLICY).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert_eq!(
+        page.text.matches("value=\"default\" checked").count(),
+        3,
+        "nothing is decided: {}",
+        page.text
+    );
+    assert!(!browser.get("/posts/new").await.text.contains("/posts/new/review"), "no files go along");
+    let token = browser.token.clone();
+    let fields = policy(&token, "off", "0.50", " Warm\r\nand <b>short ");
+    let sent = browser.form(POLICY, &fields).await;
+    assert_eq!((sent.status, sent.header("location")), (StatusCode::SEE_OTHER, "/analyses/policy?done=set"));
+    let wanted = Decided {
+        enabled: Some(true),
+        media: Some(true),
+        numbers: Some(false),
+        monthly: Some(Micros(500_000)),
+        brand: "Warm\nand <b>short".into(),
+    };
+    assert_eq!(decided(&door).await, wanted);
+    let page = browser.get("/analyses/policy?done=set").await.text;
+    for part in ["It is saved.", "value=\"0.5\"", "Warm\nand &#60;b&#62;short</textarea>", "$0.5000"] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    assert!(browser.get("/posts/new").await.text.contains("/posts/new/review"), "from now on files go along");
+    let (actor, detail) = deeds(&door).await.pop().unwrap();
+    assert_eq!(
+        (actor.as_str(), &detail["media"], &detail["monthly_micros"]),
+        ("person", &json!(true), &json!(500_000))
+    );
+    // what changes nothing is no deed
+    assert_eq!(browser.form(POLICY, &fields).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(deeds(&door).await.len(), 1);
+    // and everything is left to the house again
+    let left = [("token", token.as_str()), ("asked", "default"), ("budget", " "), ("brand", "")];
+    assert_eq!(browser.form(POLICY, &left).await.status, StatusCode::SEE_OTHER);
+    assert_eq!((decided(&door).await, deeds(&door).await.len()), (Decided::default(), 2));
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_comes_back_as_it_was_written_and_nothing_is_changed() {
+    let door = Door::open().await;
+    let mut browser = Browser::of(&door, MemberRole::Admin).await;
+    let token = browser.token.clone();
+    let long = "x".repeat(2_001);
+    for (numbers, budget, brand, says) in [
+        ("off", "20.01", "kept", "from 0 to 20."),
+        ("off", "-1", "kept", "from 0 to 20."),
+        ("off", "a lot", "kept", "from 0 to 20."),
+        ("off", "5", long.as_str(), "at most 2,000 characters"),
+        // P-I3
+        ("on", "5", "kept", "for whoever runs postroom to allow"),
+    ] {
+        let answer = browser.form(POLICY, &policy(&token, numbers, budget, brand)).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        for part in [format!("value=\"{budget}\""), format!("{brand}</textarea>"), says.to_owned()] {
+            assert!(answer.text.contains(&part), "no {part} in {}", answer.text);
+        }
+    }
+    let stale = browser.form(POLICY, &policy("stale", "off", "5", "")).await;
+    assert_eq!(stale.status, StatusCode::FORBIDDEN, "{}", stale.text);
+    assert_eq!((decided(&door).await, deeds(&door).await), (Decided::default(), Vec::new()));
+}
+
+#[tokio::test]
+async fn more_than_the_house_allows_is_theirs_to_decide_where_it_says_so() {
+    // P-I3
+    let door = Door::open_with(|house| house.owners_allow_more = true).await;
+    let mut browser = Browser::of(&door, MemberRole::Admin).await;
+    let token = browser.token.clone();
+    let sent = browser.form(POLICY, &policy(&token, "on", "500", "")).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER, "{}", sent.text);
+    let now = decided(&door).await;
+    assert_eq!((now.numbers, now.monthly), (Some(true), Some(Micros(500_000_000))));
+    // what whoever runs the house has allowed stays allowed where it does not
+    let door = Door::open().await;
+    door.scratch.ledger.set_analysis_policy(door.workspace, &now).await.unwrap();
+    let mut browser = Browser::of(&door, MemberRole::Admin).await;
+    let token = browser.token.clone();
+    let sent = browser.form(POLICY, &policy(&token, "on", "400", "")).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER, "{}", sent.text);
+    // and where no model is asked there is nothing to decide
+    let door = Door::open_with(|house| house.analyses = None).await;
+    let mut browser = Browser::of(&door, MemberRole::Admin).await;
+    let page = browser.get(POLICY).await;
+    assert_eq!(page.status, StatusCode::CONFLICT);
+    assert!(page.text.contains("OPENAI_API_KEY"), "{}", page.text);
+    assert!(!browser.get("/analyses").await.text.contains(POLICY));
 }

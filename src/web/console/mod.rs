@@ -26,6 +26,7 @@ mod list;
 mod numbers;
 mod own_sessions;
 mod people;
+mod policy;
 mod post;
 mod profile;
 mod rights;
@@ -134,6 +135,8 @@ fn table() -> Routes {
         .get("/posts/new/review", compose::page)
         .post_files("/posts/new/review", compose::review)
         .get("/analyses", helped::page)
+        .get("/analyses/policy", policy::page)
+        .post("/analyses/policy", policy::set)
         .get("/analyses/{id}", analyses::page)
         .get("/posts/{id}", post::page)
         .get("/posts/{id}/edit", change::page)

@@ -246,7 +246,7 @@ pub async fn create(
 }
 
 const OFF_HERE: &str = "Analyses are off here: OPENAI_API_KEY is not set. Ask whoever runs postroom.";
-const OFF: &str = "Analyses are switched off for this workspace. Whoever runs postroom can switch them on.";
+const OFF: &str = "Analyses are switched off for this workspace. Whoever manages it can switch them on.";
 
 fn refusal(why: &NotTaken, media_ids: &[Uuid]) -> Problem {
     not_taken(why, media_ids)
