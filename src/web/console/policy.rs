@@ -29,7 +29,7 @@ struct Page {
     shell: Shell,
     saved: bool,
     wrong: Option<String>,
-    switches: [Switch; 3],
+    switches: Vec<Switch>,
     budget: String,
     budget_hint: String,
     brand: String,
@@ -203,12 +203,14 @@ async fn view(
         shell: Shell::seated(app, headers, seat, "posts", "/analyses/policy"),
         saved: false,
         wrong: None,
-        switches: switches.map(|(name, label, hint, house, on, chosen)| Switch {
-            name,
-            label,
-            hint,
-            choices: choices(t, house, on, switch(chosen)),
-        }),
+        switches: switches
+            .map(|(name, label, hint, house, on, chosen)| Switch {
+                name,
+                label,
+                hint,
+                choices: choices(t, house, on, switch(chosen)),
+            })
+            .into(),
         budget_hint: fill(t.policy_budget_hint, &sums.each_ref().map(String::as_str)),
         budget: written.budget,
         brand: written.brand,
