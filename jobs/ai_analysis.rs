@@ -29,9 +29,6 @@ use crate::{
 const MOST_PICTURES: usize = 10;
 /// What is made of a picture: large enough to be seen and read, small enough to be cheap. Nothing but its pixels goes.
 const PICTURE: Rendition = Rendition { content_type: "image/jpeg", most_width: 768, most_bytes: 400_000 };
-/// The most pictures out of a film, and how far apart they are at the least.
-const MOST_SHOTS: usize = 16;
-const SHOTS_APART: Duration = Duration::from_secs(1);
 
 /// The payload: which analysis.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -208,8 +205,7 @@ impl Asking<'_> {
         let is_film = |it: &&Material| it.file.content_type.starts_with("video/");
         if let Some(it) = self.analysis.media.iter().find(is_film) {
             let length = Duration::from_millis(it.duration_ms.unwrap_or_default());
-            let every = (length / 8).max(SHOTS_APART);
-            let cuts = Cuts { every, most: MOST_SHOTS, width: PICTURE.most_width };
+            let cuts = Cuts::of(length, PICTURE.most_width);
             let film = self.desk.media.look_through(&it.file, &cuts).await?;
             return Ok((film, it.duration_ms));
         }
@@ -308,7 +304,7 @@ impl Asking<'_> {
 
 /// The list of that name in an answer that the provider's adapter has put together.
 fn read_list(answer: &str, name: &str) -> Result<Value, Unusable> {
-    let answer: Value = serde_json::from_str(answer).map_err(|error| Unusable(error.to_string()))?;
+    let answer: Value = caption::shaped(answer)?;
     match answer[name].as_array() {
         Some(list) => Ok(json!(list)),
         None => Err(Unusable(format!("there is no list of {name}"))),

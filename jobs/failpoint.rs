@@ -64,6 +64,8 @@ points! {
     AfterAnalysisReserved = "after_analysis_reserved",
     /// The provider has answered; nothing is stored.
     AfterAnalysisAnswer = "after_analysis_answer",
+    /// What came of a question is kept; the analysis has not gone on.
+    AfterAnalysisSettled = "after_analysis_settled",
     /// The exchange of a code is logged; nothing was sent.
     AfterCodeLogged = "after_code_logged",
     /// The network has answered it; nothing is stored.

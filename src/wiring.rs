@@ -205,6 +205,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let queue = Queue::open(&config::redis_url()?, settings.relay.window)?;
     let connected = connect_networks(&settings)?;
     let analyses = analyst(&settings)?.map(|_| settings.analysis.policy());
+    let owners_allow_more = settings.analysis.owners_allow_more;
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
     // it seals and opens addresses; the tokens are out of web's reach
@@ -224,6 +225,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         platforms: platforms(&connected),
         stand_ins: networks::stand_ins(&config::optional),
         analyses,
+        owners_allow_more,
         media,
         nudge: nudge(queue),
         mail: post_office()?.is_some(),

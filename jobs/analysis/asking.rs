@@ -179,6 +179,7 @@ impl Asking<'_> {
             let Hearing { settled, then } =
                 self.hear(heard, |usage| errand.cost(&analyst.tariff(), usage), read);
             self.analyses.settle(call, &settled).await?;
+            fp!(AfterAnalysisSettled);
             match then {
                 Then::Again => {}
                 Then::Done(result) => return Ok(Ok(Answered { result, cached: false })),
@@ -208,6 +209,9 @@ impl Asking<'_> {
                 let why = format!("it can cost {most}, and {left} is left of what this month may cost");
                 Err(Step::ended(Outcome::OverBudget, "over_budget", &why))
             }
+            Reserved::InVain(outcome, failure) => {
+                Err(Step::Ended(End::without(outcome, failure).asked(asked.prompt, asked.model)))
+            }
             Reserved::TooOften(outcome) if outcome == "invalid" => {
                 let why = "the model answered twice with something that cannot be used";
                 Err(Step::ended(Outcome::Invalid, "invalid", why))
@@ -234,8 +238,14 @@ impl Asking<'_> {
             usage: Some(usage),
             cost: Some(cost(usage)),
             answer,
+            error: None,
         };
-        let free = |outcome| Settled { outcome, usage: None, cost: Some(Micros(0)), answer: None };
+        let in_vain = |outcome, usage, end, failure: Failure| Hearing {
+            settled: Settled { error: Some(failure.clone()), ..paid(outcome, usage, None) },
+            then: Then::End(end, failure),
+        };
+        let unheard = |outcome, cost| Settled { outcome, usage: None, cost, answer: None, error: None };
+        let free = |outcome| unheard(outcome, Some(Micros(0)));
         match heard {
             Heard::Answer(answer, usage) => match read(&answer) {
                 Ok(result) => {
@@ -247,11 +257,11 @@ impl Asking<'_> {
             Heard::Refusal(words, usage) => {
                 let failure =
                     Failure::new(Class::Permanent, "refused", format!("the model would not: {words}"));
-                Hearing { settled: paid("refused", usage, None), then: Then::End(Outcome::Refused, failure) }
+                in_vain("refused", usage, Outcome::Refused, failure)
             }
             Heard::Cut(cut, usage) => {
                 let failure = Failure::new(Class::Permanent, code_of(cut), words_of(cut));
-                Hearing { settled: paid("cut", usage, None), then: Then::End(Outcome::Cut, failure) }
+                in_vain("cut", usage, Outcome::Cut, failure)
             }
             Heard::NoQuota(failure) => {
                 self.desk.gate.notice(Notice::Rest(Lane::App, NO_QUOTA));
@@ -259,7 +269,7 @@ impl Asking<'_> {
             }
             Heard::Unpaid(failure) => Hearing { settled: free("unpaid"), then: self.unpaid(failure) },
             Heard::Lost(failure) => Hearing {
-                settled: Settled { outcome: "lost", usage: None, cost: None, answer: None },
+                settled: unheard("lost", None),
                 then: Then::Fail(JobError::Unavailable(Failure { class: Class::Transient, ..failure })),
             },
         }

@@ -1,6 +1,6 @@
 //! Words for a post: several for each network, within what it takes.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
@@ -56,6 +56,17 @@ pub struct Variant {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unusable(pub String);
+
+/// An answer in the shape that was asked for.
+///
+/// # Errors
+/// It has another.
+pub fn shaped<T: DeserializeOwned>(answer: &str) -> Result<T, Unusable> {
+    let why = |error: serde_json::Error| {
+        Unusable(format!("the answer has not the shape that was asked for: {error}"))
+    };
+    serde_json::from_str(answer).map_err(why)
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,8 +134,7 @@ impl Wanted<'_> {
     /// # Errors
     /// It has not the shape that was asked for, or there is nothing in it for one of the networks.
     pub fn read(&self, answer: &str) -> Result<Suggestions, Unusable> {
-        let answer: Answer = serde_json::from_str(answer)
-            .map_err(|error| Unusable(format!("the answer has not the shape that was asked for: {error}")))?;
+        let answer: Answer = shaped(answer)?;
         if answer.alt_texts.len() != self.pictures.len() {
             let (found, wanted) = (answer.alt_texts.len(), self.pictures.len());
             return Err(Unusable(format!("there are {found} alternative texts for {wanted} pictures")));
@@ -201,7 +211,7 @@ pub(super) fn is_unprintable(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        analysis::words::Authored,
+        analysis::trial::words,
         surface::{AccountPage, CaptionLimit, CaptionUnit, Site},
     };
 
@@ -223,10 +233,6 @@ mod tests {
         ..SMALL
     };
     const BOTH: &[&Platform] = &[&SMALL, &LARGE];
-
-    fn words(brief: &str) -> Anonymous {
-        Anonymous::of(&[("brief", &Authored::by_a_person(brief))], &[], &[]).expect("words")
-    }
 
     fn read(words: &Anonymous, answer: &Value) -> Result<Suggestions, Unusable> {
         Wanted { language: Language::English, networks: BOTH, words, pictures: Vec::new() }

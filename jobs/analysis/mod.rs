@@ -6,7 +6,9 @@
 
 pub mod asking;
 pub mod caption;
+mod claims;
 pub mod figures;
+mod film;
 pub mod money;
 pub mod prompts;
 mod question;
@@ -32,6 +34,7 @@ use figures::Figure;
 use money::{Micros, Tariff, Usage};
 use words::{Authored, FromNetwork};
 
+pub use film::{Cuts, Film};
 pub use question::{Holds, Part, Question, Sent};
 
 /// What is asked for.
@@ -167,26 +170,6 @@ pub struct Material {
     pub file: File,
     /// How long a film is, in milliseconds.
     pub duration_ms: Option<u64>,
-}
-
-/// How a film is looked through: a picture wherever a scene changes, and at fixed steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cuts {
-    /// The steps.
-    pub every: Duration,
-    /// The most pictures.
-    pub most: usize,
-    /// The widest picture, in pixels.
-    pub width: u32,
-}
-
-/// What is seen and heard of a film.
-#[derive(Debug, Clone)]
-pub struct Film {
-    /// Pictures, in the order of their times.
-    pub shots: Vec<review::Shot>,
-    /// Its sound, as MPEG-4 audio; none where it has none.
-    pub sound: Option<Vec<u8>>,
 }
 
 /// How an analysis ended.
@@ -346,6 +329,8 @@ pub enum Reserved {
     OverBudget(Micros),
     /// It was asked as often as it may be, and this is what came of it the last time.
     TooOften(String),
+    /// The model would not for this analysis, or its answer was cut: the same would be paid for again.
+    InVain(Outcome, Failure),
 }
 
 /// What became of a call.
@@ -359,6 +344,8 @@ pub struct Settled {
     pub cost: Option<Micros>,
     /// The answer, to be given again to the same question.
     pub answer: Option<String>,
+    /// Why it was refused or cut, for whoever would ask it again.
+    pub error: Option<Failure>,
 }
 
 /// What is kept of analyses, bound to one claim. What was paid for is evidence: it is kept whoever holds the claim.

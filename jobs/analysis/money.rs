@@ -8,6 +8,26 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Micros(pub i64);
 
+impl Micros {
+    /// The most that a month may cost; the ledger's too.
+    pub const MOST: Self = Self(1_000_000_000_000);
+
+    /// So many dollars as people write them, to a millionth: `20`, `0.05`. None: they are none, or more than [`Self::MOST`].
+    pub fn of_dollars(text: &str) -> Option<Self> {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = (1..=7).contains(&whole.len()) && part.len() <= 6 && digits(whole) && digits(part);
+        let micros = fits.then(|| format!("{whole}{part:0<6}").parse().ok()).flatten();
+        micros.map(Self).filter(|sum| *sum <= Self::MOST)
+    }
+
+    /// As people write it, without what adds nothing: `20`, `0.05`.
+    pub fn dollars(self) -> String {
+        let text = format!("{}.{:06}", self.0 / 1_000_000, self.0.unsigned_abs() % 1_000_000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
 impl std::fmt::Display for Micros {
     /// In dollars, as far as a hundredth of a cent.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -100,6 +120,27 @@ mod tests {
     fn money_is_written_in_dollars() {
         assert_eq!(Micros(20_000_000).to_string(), "$20.0000");
         assert_eq!(Micros(1_234_599).to_string(), "$1.2345");
+    }
+
+    #[test]
+    fn dollars_are_read_as_people_write_them_and_written_alike() {
+        for (text, micros, again) in [
+            ("20", 20_000_000, "20"),
+            ("0.05", 50_000, "0.05"),
+            ("0", 0, "0"),
+            ("5.50", 5_500_000, "5.5"),
+            ("7.", 7_000_000, "7"),
+            ("0.000001", 1, "0.000001"),
+            ("1000000", 1_000_000_000_000, "1000000"),
+        ] {
+            let read = Micros::of_dollars(text).expect("dollars");
+            assert_eq!((read, read.dollars().as_str()), (Micros(micros), again), "{text}");
+        }
+        for text in
+            ["", ".", ".5", "-1", "+1", "1e3", "1,5", "0.0000001", "1000001", "10000000", "٣", "$5", " 5"]
+        {
+            assert_eq!(Micros::of_dollars(text), None, "{text}");
+        }
     }
 
     #[test]

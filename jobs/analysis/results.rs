@@ -1,14 +1,16 @@
 //! What a post or a month has come to, put in words.
 //!
 //! No figure in the text is the model's: it writes stand-ins, and the house puts in what was counted. A sentence with a
-//! number of its own, in digits or in words, is left out, and so is one that says of a figure what is not so.
+//! number of its own is left out, in digits or in the words we know, and so is one that says of a figure what is not so: in
+//! its own field, or in the words we know.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     Language, Part, Question,
-    caption::{Unusable, is_unprintable},
+    caption::{Unusable, is_unprintable, shaped},
+    claims::{has_number, turned_round},
     figures::{Change, Figure, written, written_change},
     prompts,
     words::{Anonymous, points_anywhere},
@@ -143,8 +145,7 @@ impl Wanted<'_> {
     /// # Errors
     /// It has not the shape that was asked for, or nothing in it holds.
     pub fn read(&self, answer: &str) -> Result<Assessment, Unusable> {
-        let answer: Answer = serde_json::from_str(answer)
-            .map_err(|error| Unusable(format!("the answer has not the shape that was asked for: {error}")))?;
+        let answer: Answer = shaped(answer)?;
         let all = answer.statements.len() + answer.advice.len();
         let statements: Vec<_> =
             answer.statements.iter().filter_map(|it| self.statement(it)).take(MOST_STATEMENTS).collect();
@@ -196,175 +197,11 @@ fn cut(text: &str) -> String {
     text.trim().chars().take(TEXT_MOST).collect()
 }
 
-/// Words that are numbers. `one` is none: it is said of everything.
-const NUMBERS: &[&str] = &[
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "dozen",
-    "dozens",
-    "twenty",
-    "thirty",
-    "forty",
-    "fifty",
-    "sixty",
-    "seventy",
-    "eighty",
-    "ninety",
-    "hundred",
-    "hundreds",
-    "thousand",
-    "thousands",
-    "million",
-    "millions",
-    "half",
-    "halved",
-    "third",
-    "thirds",
-    "quarter",
-    "quarters",
-    "twice",
-    "double",
-    "doubled",
-    "triple",
-    "tripled",
-    "fold",
-    "שניים",
-    "שתיים",
-    "שני",
-    "שתי",
-    "שלושה",
-    "שלוש",
-    "ארבעה",
-    "ארבע",
-    "חמישה",
-    "חמש",
-    "שישה",
-    "שבעה",
-    "שבע",
-    "שמונה",
-    "תשעה",
-    "תשע",
-    "עשרה",
-    "עשר",
-    "עשרות",
-    "עשרים",
-    "שלושים",
-    "ארבעים",
-    "חמישים",
-    "שישים",
-    "שבעים",
-    "שמונים",
-    "תשעים",
-    "מאה",
-    "מאות",
-    "אלף",
-    "אלפי",
-    "אלפים",
-    "מיליון",
-    "חצי",
-    "מחצית",
-    "שליש",
-    "רבע",
-    "פי",
-    "כפול",
-    "כפולה",
-    "הכפיל",
-    "הכפילה",
-    "הוכפל",
-    "הוכפלו",
-];
-/// How words begin that say of something that it grew, and that it shrank.
-const UPWARDS: &[&str] = &[
-    "rose",
-    "rise",
-    "rising",
-    "grew",
-    "grow",
-    "increas",
-    "climb",
-    "gain",
-    "up",
-    "עלה",
-    "עלו",
-    "עלתה",
-    "עליי",
-    "גדל",
-    "צמח",
-    "זינק",
-    "התחזק",
-];
-const DOWNWARDS: &[&str] = &[
-    "fell",
-    "fall",
-    "drop",
-    "declin",
-    "decreas",
-    "shrank",
-    "shrink",
-    "lost",
-    "down",
-    "ירד",
-    "ירידה",
-    "קטן",
-    "קטנ",
-    "צנח",
-    "נחלש",
-];
-
-/// The words in small letters, without what Hebrew writes before them.
-fn plain_words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
-}
-
-/// Whether a text has a number in it, in digits of any script or in words.
-fn has_number(text: &str) -> bool {
-    // what is left of two letters is a word of its own too often
-    let joined = |word: &str| behind(word).chars().count() > 2 && NUMBERS.contains(&behind(word));
-    let named = |word: String| NUMBERS.contains(&word.as_str()) || joined(&word);
-    text.chars().any(char::is_numeric) || text.contains('%') || plain_words(text).any(named)
-}
-
-/// A Hebrew word without the one letter that may be written on to it: and, in, to, the, from, that.
-fn behind(word: &str) -> &str {
-    let mut letters = word.chars();
-    if letters.next().is_some_and(|first| "ובלהמש".contains(first)) { letters.as_str() } else { word }
-}
-
-/// Whether a sentence says in plain words that something rose which did not, or fell.
-fn turned_round(text: &str, change: Change) -> bool {
-    let says = |all: &[&str]| {
-        plain_words(text).any(|word| {
-            all.iter().any(|stem| {
-                // short ones are whole words
-                if stem.len() < 4 {
-                    word == *stem
-                } else {
-                    word.starts_with(stem) || behind(&word).starts_with(stem)
-                }
-            })
-        })
-    };
-    match change {
-        Change::Rose => says(DOWNWARDS),
-        Change::Fell => says(UPWARDS),
-        Change::Same | Change::Unknown => says(UPWARDS) || says(DOWNWARDS),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        analysis::{figures::How, words::Authored},
+        analysis::{figures::How, trial::words},
         metrics::catalogue::by_id,
     };
 
@@ -374,10 +211,6 @@ mod tests {
 
     fn figures() -> Vec<(Figure, &'static str)> {
         vec![figure(20, 12_345, Some(10_000)), figure(21, 800, Some(1_000)), figure(22, 7, None)]
-    }
-
-    fn words(brief: &str) -> Anonymous {
-        Anonymous::of(&[("brief", &Authored::by_a_person(brief))], &[], &[]).expect("words")
     }
 
     fn read_in(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Language, Part, Question,
-    caption::Unusable,
+    caption::{Unusable, shaped},
     prompts,
     words::{Anonymous, points_anywhere},
 };
@@ -141,8 +141,7 @@ impl Wanted<'_> {
     /// # Errors
     /// It has not the shape that was asked for, or says nothing.
     pub fn read(&self, answer: &str) -> Result<Review, Unusable> {
-        let answer: Answer = serde_json::from_str(answer)
-            .map_err(|error| Unusable(format!("the answer has not the shape that was asked for: {error}")))?;
+        let answer: Answer = shaped(answer)?;
         let summary =
             self.shown(&answer.summary).ok_or_else(|| Unusable("the summary says nothing".into()))?;
         let within = |at: u64| self.duration_ms.is_some_and(|duration| at <= duration);

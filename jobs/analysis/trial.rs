@@ -20,7 +20,7 @@ use super::{
     money::{Micros, Tariff, Usage},
     prompts::PROMPTS,
     review::Shot,
-    words::{Authored, FromNetwork},
+    words::{Anonymous, Authored, FromNetwork},
 };
 use crate::{
     ai_analysis::AiAnalysis,
@@ -53,6 +53,8 @@ struct Kept {
     sent: Vec<Vec<Sent>>,
     settled: Vec<Settled>,
     known: Option<String>,
+    /// Why no film can be looked through.
+    unseen: Option<Failure>,
     ended: Option<End>,
 }
 
@@ -230,6 +232,9 @@ impl Media for World {
     }
 
     async fn look_through(&self, _: &File, cuts: &Cuts) -> Result<Film, Failure> {
+        if let Some(failure) = self.kept().unseen.clone() {
+            return Err(failure);
+        }
         assert_eq!(cuts.every, Duration::from_secs(2), "an eighth of the film");
         let shots = [0, 2_000].map(|at| Shot { at_ms: Some(at), jpeg: vec![1] });
         Ok(Film { shots: shots.into(), sound: Some(b"sound".to_vec()) })
@@ -238,6 +243,11 @@ impl Media for World {
     async fn rendition(&self, file: &File, _: &Rendition) -> Result<File, Failure> {
         Ok(File { key: format!("{}.small", file.key), ..file.clone() })
     }
+}
+
+/// A brief as it may leave.
+pub(super) fn words(brief: &str) -> Anonymous {
+    Anonymous::of(&[("brief", &Authored::by_a_person(brief))], &[], &[]).expect("words")
 }
 
 fn away() -> Failure {
@@ -315,7 +325,20 @@ async fn refusals_cuts_and_an_empty_purse_are_ends_of_their_own() {
         let end = world.end().await;
         assert_eq!((end.outcome, world.outcomes()), (outcome, vec![word]));
         assert!(end.result.is_none() && end.failure.is_some());
+        // what was paid for keeps why nothing came of it
+        let paid = matches!(outcome, Outcome::Refused | Outcome::Cut);
+        assert_eq!(world.kept().settled[0].error, end.failure.filter(|_| paid));
     }
+}
+
+#[tokio::test]
+async fn what_was_refused_before_ends_it_in_the_same_words_and_is_not_asked() {
+    let world = World::of("bread", Vec::new());
+    let why = failure(Class::Permanent, "refused");
+    world.kept().reserved = [Reserved::InVain(Outcome::Refused, why.clone())].into();
+    let end = world.end().await;
+    assert_eq!((end.outcome, end.failure, end.prompt), (Outcome::Refused, Some(why), Some("caption.1")));
+    assert!(world.kept().asked.is_empty() && world.kept().settled.is_empty());
 }
 
 #[tokio::test]
@@ -408,6 +431,20 @@ async fn nothing_is_looked_at_where_no_file_may_leave_or_there_is_none() {
     let mut world = World::of("bread", Vec::new());
     world.analysis.kind = Kind::VideoReview;
     assert_eq!(world.end().await.failure.map(|it| it.code), Some("no_media".into()));
+}
+
+#[tokio::test]
+async fn a_film_that_cannot_be_looked_through_ends_it_unless_that_may_pass() {
+    let mut world = World::of("bread", Vec::new());
+    (world.analysis.kind, world.analysis.media) = (Kind::VideoReview, vec![file("film", "video/mp4")]);
+    world.kept().unseen = Some(away());
+    assert!(matches!(world.run().await, Err(JobError::Unavailable(_))));
+    assert!(world.kept().ended.is_none());
+    let too_long = failure(Class::Permanent, "film_too_long");
+    world.kept().unseen = Some(too_long.clone());
+    let end = world.end().await;
+    assert_eq!((end.outcome, end.failure), (Outcome::Failed, Some(too_long)));
+    assert!(world.kept().sent.is_empty(), "nothing left for it");
 }
 
 #[tokio::test]

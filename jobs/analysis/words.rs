@@ -1,9 +1,11 @@
 //! Whose words may leave. What a person of the workspace wrote for this purpose is [`Authored`]; what came from a network
 //! is [`FromNetwork`], and there is no way from the one to the other. Only [`Anonymous`] words are sent, and they are
-//! made of authored ones alone, with addresses, numbers and names held back.
+//! made of authored ones alone. Held back are web and mail addresses, what has an @ in it, numbers of seven digits or more
+//! that are no date, and the names of the workspace's accounts and people where they stand as they are known here, first and
+//! last name together.
 //!
-//! What names a person in plain words (“Dana said”) no program finds: who writes a brief is told to leave it out, and so
-//! is the model.
+//! What names a person in other words (“Dana said”, a street, a short number) no program finds: who writes a brief is told
+//! to leave it out, and so is the model.
 
 use std::{fmt, ops::Range};
 
@@ -396,6 +398,22 @@ mod tests {
             "\n two\n\nlines  ",
         ] {
             assert_eq!(sent(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_go_along_does_and_what_is_said_to_stay_stays() {
+        let names = ["Corner Bakery", "Dana Levi"].map(|name| FromNetwork::new(name.to_owned()));
+        for (text, left) in [
+            ("123456 or *2700", "123456 or *2700"),
+            ("1234567", "{{number_1}}"),
+            ("Dana of 5 Herzl St. and Yossi Cohen", "Dana of 5 Herzl St. and Yossi Cohen"),
+            ("dana LEVI of Corner Bakery", "{{name_2}} of {{name_1}}"),
+            ("a@b", "{{account_1}}"),
+        ] {
+            let brief = Authored::by_a_person(text);
+            let it = Anonymous::of(&[("brief", &brief)], &names, &[]).expect("names are held back");
+            assert_eq!(it.text("brief"), left);
         }
     }
 

@@ -6,10 +6,11 @@ use clap::Args;
 use jobs::analysis::money::{Micros, forecast};
 
 use super::{Failed, owned_ledger, workspace};
-use crate::{config::Settings, ledger::analyses::Decided};
+use crate::{
+    config::Settings,
+    ledger::analyses::{BRAND_MOST, Decided},
+};
 
-/// The longest profile of a brand, in characters; the ledger's too.
-const BRAND_MOST: usize = 2_000;
 /// The most dollars of a month; the ledger's too.
 const BUDGET_MOST: f64 = 1_000_000.0;
 

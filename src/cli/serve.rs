@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failed;
 use crate::{
     config,
+    networks::s3::clear_folders,
     telemetry::{self, Ready},
     wiring, worker,
 };
@@ -61,6 +62,8 @@ pub(super) async fn worker(config: Option<PathBuf>, args: WorkerArgs) -> Result<
     let (parts, ready) = wiring::worker(config, kinds)?;
     let figures = telemetry::start_metrics()?;
     let stop = told_to_stop()?;
+    // beside the work, which does not wait for it
+    tokio::task::spawn_blocking(clear_folders);
     let over = CancellationToken::new();
     if let Some(port) = port("WORKER_PORT")? {
         let (ready, over) = (until_stopped(ready, stop.clone()), over.clone());

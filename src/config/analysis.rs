@@ -24,6 +24,8 @@ pub struct Analysis {
     pub numbers: bool,
     /// What a month may cost, in dollars.
     pub monthly_budget: f64,
+    /// Whether those who manage a workspace may let more be done than the house, in what is counted and in what it costs.
+    pub owners_allow_more: bool,
     /// Dollars for a million tokens that go there.
     pub input_price: f64,
     /// Dollars for a million tokens that come back.

@@ -38,6 +38,9 @@ pub struct NewAnalysis {
     pub created_by: Uuid,
 }
 
+/// The longest profile of a brand, in characters.
+pub const BRAND_MOST: usize = 2_000;
+
 /// Whose results are put in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {

@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate};
 use jobs::{
     analysis::{
-        Analyses, Analysis, Asked, End, Kind, Language, Material, Policy, Reserved, Sent, Settled,
+        Analyses, Analysis, Asked, End, Kind, Language, Material, Outcome, Policy, Reserved, Sent, Settled,
         figures::{self, Figure},
         money::Micros,
         words::{Authored, FromNetwork},
     },
-    contract::JobError,
+    contract::{Class, Failure, JobError},
     desk::File,
     metrics::series::columns,
 };
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{Claim, Ledger, LedgerError, analyses, claims::interval, settle::kept, telling::until_heard};
 
-/// How often something may be asked for one analysis without an answer that can be used.
+/// How often the same may be asked for one analysis without an answer that can be used.
 const MOST_IN_VAIN: usize = 2;
 /// Whoever waits for somebody else's answer looks again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -66,25 +66,28 @@ impl Analyses for ClaimedAnalyses<'_> {
             return Ok(Reserved::Busy(self.ledger.now().await?));
         }
         give_up_lost(&mut tx, asked).await?;
-        let mut vain = in_vain(&mut tx, analysis.id).await?;
-        let reserved = if vain.len() >= MOST_IN_VAIN {
-            Reserved::TooOften(vain.swap_remove(0))
+        let reserved = if let Some(vain) = in_vain(&mut tx, asked).await? {
+            vain
         } else if let Some(busy) = busy(&mut tx, asked).await? {
             busy
-        } else if let Some(over) = set_aside(&mut tx, analysis, most).await? {
-            over
-        } else if let Some(call) = open(&mut tx, asked, sent, most, within).await? {
-            // whoever asked the same may have had the answer since it was looked for: from here on nobody else asks
-            let answer = answer_of(&mut tx, asked).await?;
-            if answer.is_some() && answer != asked.useless {
-                tx.rollback().await.map_err(LedgerError::from)?;
-                return Ok(Reserved::Busy(self.ledger.now().await?));
-            }
-            Reserved::Call(call)
         } else {
-            // somebody began to ask the same at this very moment; nothing is set aside for it twice
-            tx.rollback().await.map_err(LedgerError::from)?;
-            return Ok(Reserved::Busy(self.ledger.now().await? + LOOK_AGAIN));
+            match set_aside(&mut tx, analysis, most).await? {
+                Err(over) => over,
+                Ok(month) => {
+                    let Some(call) = open(&mut tx, asked, sent, most, month, within).await? else {
+                        // somebody began to ask the same at this very moment; nothing is set aside for it twice
+                        tx.rollback().await.map_err(LedgerError::from)?;
+                        return Ok(Reserved::Busy(self.ledger.now().await? + LOOK_AGAIN));
+                    };
+                    // whoever asked the same may have had the answer since it was looked for: from now on nobody does
+                    let answer = answer_of(&mut tx, asked).await?;
+                    if answer.is_some() && answer != asked.useless {
+                        tx.rollback().await.map_err(LedgerError::from)?;
+                        return Ok(Reserved::Busy(self.ledger.now().await?));
+                    }
+                    Reserved::Call(call)
+                }
+            }
         };
         tx.commit().await.map_err(LedgerError::from)?;
         Ok(reserved)
@@ -228,7 +231,7 @@ impl Ledger {
                moved AS (
                    UPDATE analysis_call c
                    SET state = $2::text::analysis_call_state, outcome = $3, counted_micros = coalesce($4, c.counted_micros),
-                       input_tokens = $5, output_tokens = $6, answer = $7, ended_at = ledger_now()
+                       input_tokens = $5, output_tokens = $6, answer = $7, error = $8, ended_at = ledger_now()
                    FROM before WHERE c.id = before.id)
                UPDATE analysis_month m
                SET counted_micros = m.counted_micros + coalesce($4, before.counted_micros) - before.counted_micros
@@ -240,6 +243,7 @@ impl Ledger {
             settled.usage.map(|usage| tokens(usage.input)),
             settled.usage.map(|usage| tokens(usage.output)),
             settled.answer,
+            settled.error.as_ref().map(kept),
         )
         .execute(&self.pool)
         .await?;
@@ -287,14 +291,37 @@ async fn give_up_lost(tx: &mut PgTransaction<'_>, asked: &Asked<'_>) -> Result<(
     Ok(())
 }
 
-/// What came of what was asked in vain for an analysis, the latest first.
-async fn in_vain(tx: &mut PgTransaction<'_>, analysis: Uuid) -> Result<Vec<String>, LedgerError> {
-    let outcomes = sqlx::query_scalar!(
-        r#"SELECT outcome AS "outcome!" FROM analysis_call
-           WHERE analysis_id = $1 AND outcome IN ('lost', 'invalid') ORDER BY began_at DESC, id DESC"#,
-        analysis,
+/// What the same question came to for the same analysis, where it is not to be asked again: the model would not, its answer
+/// was cut, or it came to nothing as often as it may.
+async fn in_vain(tx: &mut PgTransaction<'_>, asked: &Asked<'_>) -> Result<Option<Reserved>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT outcome AS "outcome!", error FROM analysis_call
+           WHERE analysis_id = $1 AND digest = $2 AND prompt = $3 AND model = $4
+             AND outcome IN ('lost', 'invalid', 'refused', 'cut')
+           ORDER BY began_at DESC, id DESC"#,
+        asked.analysis.id,
+        &asked.digest,
+        asked.prompt,
+        asked.model,
     );
-    Ok(outcomes.fetch_all(&mut **tx).await?)
+    let mut rows = rows.fetch_all(&mut **tx).await?;
+    let heard = rows.iter().find_map(|row| Some((ended_as(&row.outcome)?, row.error.clone())));
+    if let Some((outcome, error)) = heard {
+        let why = "it was asked before, and nothing that can be used came of it";
+        let failure = match error {
+            Some(error) => serde_json::from_value(error)
+                .map_err(|error| LedgerError::Unreadable(format!("why a call came to nothing: {error}")))?,
+            // a call from before it was written down
+            None => Failure::new(Class::Permanent, outcome.word(), why),
+        };
+        return Ok(Some(Reserved::InVain(outcome, failure)));
+    }
+    Ok((rows.len() >= MOST_IN_VAIN).then(|| Reserved::TooOften(rows.swap_remove(0).outcome)))
+}
+
+/// How an analysis ends that a call with this outcome ends; none: it may be asked again.
+fn ended_as(outcome: &str) -> Option<Outcome> {
+    [Outcome::Refused, Outcome::Cut].into_iter().find(|end| end.word() == outcome)
 }
 
 async fn busy(tx: &mut PgTransaction<'_>, asked: &Asked<'_>) -> Result<Option<Reserved>, LedgerError> {
@@ -310,39 +337,35 @@ async fn busy(tx: &mut PgTransaction<'_>, asked: &Asked<'_>) -> Result<Option<Re
     Ok(until.fetch_optional(&mut **tx).await?.map(Reserved::Busy))
 }
 
-/// Adds to what the month counts, if that stays within what it may cost; else what is left.
+/// Adds to what the month counts, if that stays within what it may cost: in which month that is. Else what is left.
 async fn set_aside(
     tx: &mut PgTransaction<'_>,
     analysis: &Analysis,
     most: Micros,
-) -> Result<Option<Reserved>, LedgerError> {
-    sqlx::query!(
-        "INSERT INTO analysis_month (workspace_id, month)
-         VALUES ($1, date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date) ON CONFLICT DO NOTHING",
+) -> Result<Result<NaiveDate, Reserved>, LedgerError> {
+    let row = sqlx::query!(
+        "INSERT INTO analysis_month AS m (workspace_id, month)
+         VALUES ($1, date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date)
+         -- where it is there, whoever counts in it next waits for this one
+         ON CONFLICT (workspace_id, month) DO UPDATE SET counted_micros = m.counted_micros
+         RETURNING month, counted_micros",
         analysis.workspace_id,
     )
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    let taken = sqlx::query!(
-        "UPDATE analysis_month SET counted_micros = counted_micros + $2
-         WHERE workspace_id = $1 AND month = date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date
-           AND counted_micros + $2 <= $3",
-        analysis.workspace_id,
-        most.0,
-        analysis.policy.monthly.0,
-    )
-    .execute(&mut **tx)
-    .await?;
-    if taken.rows_affected() == 1 {
-        return Ok(None);
+    let left = analysis.policy.monthly.0 - row.counted_micros;
+    if most.0 > left {
+        return Ok(Err(Reserved::OverBudget(Micros(left.max(0)))));
     }
-    let counted = sqlx::query_scalar!(
-        "SELECT counted_micros FROM analysis_month
-         WHERE workspace_id = $1 AND month = date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date",
+    sqlx::query!(
+        "UPDATE analysis_month SET counted_micros = counted_micros + $3 WHERE workspace_id = $1 AND month = $2",
         analysis.workspace_id,
-    );
-    let left = analysis.policy.monthly.0 - counted.fetch_one(&mut **tx).await?;
-    Ok(Some(Reserved::OverBudget(Micros(left.max(0)))))
+        row.month,
+        most.0,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(Ok(row.month))
 }
 
 async fn open(
@@ -350,14 +373,14 @@ async fn open(
     asked: &Asked<'_>,
     sent: &[Sent],
     most: Micros,
+    month: NaiveDate,
     within: Duration,
 ) -> Result<Option<Uuid>, LedgerError> {
     let id = Uuid::now_v7();
     let opened = sqlx::query!(
         "INSERT INTO analysis_call (id, analysis_id, workspace_id, month, digest, prompt, model, sent, reserved_micros,
                                     counted_micros, open_until)
-         VALUES ($1, $2, $3, date_trunc('month', ledger_now() AT TIME ZONE 'UTC')::date, $4, $5, $6, $7, $8, $8,
-                 ledger_now() + $9::interval)
+         VALUES ($1, $2, $3, $10, $4, $5, $6, $7, $8, $8, ledger_now() + $9::interval)
          -- waits for whoever asks the same at this moment
          ON CONFLICT (workspace_id, digest, prompt, model) WHERE state = 'open' DO NOTHING",
         id,
@@ -369,6 +392,7 @@ async fn open(
         json!(sent),
         most.0,
         interval(within),
+        month,
     )
     .execute(&mut **tx)
     .await?;

@@ -9,7 +9,6 @@ mod media;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use jobs::analysis::{Analyst, Heard, Holds, Language, Part, Question, money::Tariff};
 use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -117,7 +116,7 @@ fn body(model: &str, question: &Question) -> Value {
     let mut content = vec![json!({ "type": "input_text", "text": question.input() })];
     for part in &question.parts {
         if let Holds::Picture(jpeg) = &part.holds {
-            let url = format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg));
+            let url = media::address(jpeg);
             content.push(json!({ "type": "input_image", "image_url": url, "detail": "low" }));
         }
     }

@@ -2,6 +2,7 @@
 
 mod erase;
 mod film;
+mod folders;
 mod form;
 mod frames;
 mod made;
@@ -34,6 +35,7 @@ use sha2::{Digest, Sha256};
 use tokio::{fs::File, io::AsyncReadExt};
 use url::Url;
 
+pub use self::folders::clear as clear_folders;
 use self::form::{Allowed, Signer};
 use super::Environment;
 

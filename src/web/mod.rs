@@ -96,6 +96,8 @@ pub struct House {
     pub stand_ins: Vec<(&'static str, Url)>,
     /// What workspaces that have decided nothing let a provider of AI be asked; none where there is no provider.
     pub analyses: Option<Policy>,
+    /// Whether those who manage a workspace may let more be done for it than the house does.
+    pub owners_allow_more: bool,
     /// The object store.
     pub media: Arc<dyn Uploads>,
     /// Called after each commit with the jobs that may run now.

@@ -1,6 +1,8 @@
 //! Help in writing, on real processes: what is asked of the provider, what it may cost, what never leaves, and what comes
 //! of answers that are none.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{Request, StatusCode},
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    console::Browser,
+    console::{Browser, hidden},
     harness::{FACEBOOK, INSTAGRAM, PLATFORMS, System, client, eventually, picture},
     house::sources,
     support::{Door, jpeg},
@@ -293,6 +295,9 @@ async fn never_paid_unnoticed(system: &System) {
     assert!(counted * 1_000 >= nanos, "billed {nanos}, counted {counted}");
     let of_calls = "SELECT coalesce(sum(counted_micros), 0)::bigint FROM analysis_call";
     assert_eq!(system.database.count(of_calls).await, counted, "the month is the sum of its calls");
+    let elsewhere = "SELECT count(*) FROM analysis_call c WHERE NOT EXISTS (
+                         SELECT FROM analysis_month m WHERE m.workspace_id = c.workspace_id AND m.month = c.month)";
+    assert_eq!(system.database.count(elsewhere).await, 0, "each is of a month that counts it");
     let open = "SELECT count(*) FROM analysis_call WHERE state = 'open'";
     assert_eq!(system.database.count(open).await, 0);
 }
@@ -315,6 +320,39 @@ async fn a_worker_killed_between_asking_and_hearing_pays_nothing_unnoticed() {
         assert_eq!(read["state"], "done", "{read}");
         assert_eq!(read["calls"][0]["outcome"], "lost", "{read}");
         assert_eq!(asked(&system).await.len(), billed);
+        never_paid_unnoticed(&system).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_or_cut_is_not_paid_for_again_by_whoever_goes_on_after_a_crash() {
+    for (openai, state, code) in [
+        (json!({ "refusal": "I can't help with that." }), "refused", "refused"),
+        (json!({ "incomplete": "max_output_tokens" }), "cut", "too_long"),
+        (json!({ "incomplete": "content_filter" }), "cut", "filtered"),
+    ] {
+        let mut system = System::start().await;
+        system.fault(json!({ "call": "responses", "times": 9, "fault": { "openai": openai } })).await;
+        system.start_worker(&[(Point::AfterAnalysisSettled.word(), "kill9")]);
+        let id = ask(&system, &wish(BRIEF)).await;
+        assert_eq!(system.workers[0].ended().await, None, "it was killed: {}", system.workers[0].log());
+        let settled = "SELECT count(*) FROM analysis_call WHERE outcome = $1 AND answer IS NULL";
+        assert_eq!(system.database.count_of(settled, state).await, 1, "what came of it is kept");
+        assert_eq!(read(&system, &id).await["state"], "waiting", "and the analysis has not ended");
+        system.start_worker(&[]);
+        let read = over(&system, &id).await;
+        assert_eq!((&read["state"], &read["error"]["code"]), (&json!(state), &json!(code)), "{read}");
+        assert_eq!(
+            (&read["prompt"], &read["model"]),
+            (&json!("caption.1"), &json!("gpt-4.1-mini")),
+            "{read}"
+        );
+        let said = read["error"]["message"].as_str().unwrap().contains("can't help");
+        assert_eq!(said, state == "refused", "in the model's own words: {read}");
+        assert_eq!((read["calls"].as_array().unwrap().len(), asked(&system).await.len()), (1, 1), "{read}");
+        // whoever asks for it once more by themselves is asked for it
+        assert_eq!(over(&system, &ask(&system, &wish(BRIEF)).await).await["state"], state);
+        assert_eq!(asked(&system).await.len(), 2);
         never_paid_unnoticed(&system).await;
     }
 }
@@ -411,12 +449,18 @@ async fn a_wish_that_makes_no_sense_is_refused_field_by_field() {
 
 /// A film of six seconds, made with ffmpeg: three of red, three of blue, with or without a tone.
 async fn film(sound: bool) -> Vec<u8> {
+    film_of("3", sound).await
+}
+
+/// The same of another length, half of it each colour.
+async fn film_of(half: &str, sound: bool) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("film.mp4");
     let mut ffmpeg = tokio::process::Command::new("ffmpeg");
     ffmpeg.args(["-nostdin", "-v", "error"]);
-    ffmpeg.args(["-f", "lavfi", "-i", "color=red:s=1280x720:d=3:r=25"]);
-    ffmpeg.args(["-f", "lavfi", "-i", "color=blue:s=1280x720:d=3:r=25"]);
+    for colour in ["red", "blue"] {
+        ffmpeg.args(["-f", "lavfi", "-i", &format!("color={colour}:s=1280x720:d={half}:r=25")]);
+    }
     ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=440:duration=6"]);
     ffmpeg.args(["-filter_complex", "[0][1]concat=n=2:v=1[v]", "-map", "[v]"]);
     if sound {
@@ -443,8 +487,8 @@ async fn a_film_is_looked_at_where_its_scenes_change_and_what_left_is_known_to_t
         result["frames"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
     assert_eq!(
         frames,
-        [0, 1_000, 2_000, 3_000, 4_000, 5_000],
-        "at fixed steps and where it turns blue: {read}"
+        [0, 760, 1_520, 2_280, 3_000, 3_760, 4_520, 5_280],
+        "each eighth of it, and where it turns blue: {read}"
     );
     // what was sent: each picture to be judged, the sound to be heard, and all of them to be looked at
     let left = asked(&system).await;
@@ -477,11 +521,25 @@ async fn a_film_is_looked_at_where_its_scenes_change_and_what_left_is_known_to_t
     }
     assert!(known(&heard[0]["body"]["file"]["sha256"], &heard[0]["body"]["file"]["bytes"]));
     // and what came of it has its times
-    assert_eq!(result["moderation"].as_array().unwrap().len(), 3, "the red ones: {result}");
+    assert_eq!(result["moderation"].as_array().unwrap().len(), 4, "the red ones: {result}");
     assert!(result["moderation"].as_array().unwrap().iter().all(|it| it["at_ms"].as_u64().unwrap() < 3_000));
     assert_eq!(result["transcript"][0]["text"], "Fresh bread every morning");
     assert_eq!(result["findings"].as_array().unwrap().len(), frames.len() + 1);
     never_paid_unnoticed(&system).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_short_film_as_much_is_seen_as_there_is_and_of_several_the_first_alone() {
+    let system = system().await;
+    allow_media(&system).await;
+    let short = system.upload("short.mp4", film_of("0.5", false).await).await;
+    let long = system.upload("long.mp4", film(false).await).await;
+    let mut body = review(&short);
+    body["media_ids"] = json!([short, long]);
+    let read = done(&system, &body).await;
+    let result = &read["result"];
+    assert_eq!(result["frames"], json!([0, 280, 560, 840]), "{read}");
+    assert_eq!((&result["duration_ms"], &result["transcript"]), (&json!(1_040), &json!([])), "{read}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -506,6 +564,29 @@ async fn a_film_without_sound_is_looked_at_and_nothing_is_heard() {
     let read = over(&system, &ask(&system, &body).await).await;
     assert_eq!((&read["state"], &read["error"]["code"]), (&json!("withheld"), &json!("media_off")), "{read}");
     assert_eq!(asked(&system).await.len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_clears_away_what_one_that_was_killed_has_left_of_a_film() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str, hours: u64| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("001.jpg"), "somebody's picture").unwrap();
+        let then = path.metadata().unwrap().modified().unwrap() - Duration::from_hours(hours);
+        std::fs::File::open(&path).unwrap().set_modified(then).unwrap();
+        path
+    };
+    let left = made("postroom-film-left", 7);
+    let stays = [made("postroom-film-in-use", 5), made("somebody-elses", 7)];
+    let mut system = System::start().await;
+    system.environment.insert("TMPDIR".into(), folder.path().to_str().unwrap().into());
+    system.start_worker(&[]);
+    eventually("the old folder to be gone", || async {
+        if left.exists() { Err(format!("{} is there", left.display())) } else { Ok(()) }
+    })
+    .await;
+    assert!(stays.iter().all(|path| path.exists()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -552,8 +633,7 @@ async fn the_form_asks_for_captions_and_stays_as_it_is_and_a_page_shows_them() {
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
     assert!(page.text.contains("sourdough &#60;b&#62;") && page.text.contains("loaf.jpg"), "{}", page.text);
     assert!(page.text.contains("<option value=\"he\" selected"), "{}", page.text);
-    let href = page.text.split("href=\"").find(|rest| rest.starts_with("/analyses/")).unwrap();
-    let href = href.split('"').next().unwrap().to_owned();
+    let href = asked_at(&page.text);
     assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 0, "nothing is published");
     let waiting = browser.get(&href).await;
     assert_eq!((waiting.status, waiting.header("refresh")), (StatusCode::OK, "3"));
@@ -593,6 +673,48 @@ async fn the_form_asks_for_captions_and_stays_as_it_is_and_a_page_shows_them() {
     );
 }
 
+/// Where the page of a form says that what was asked for will be.
+fn asked_at(page: &str) -> String {
+    let href = page.split("href=\"").find(|rest| rest.starts_with("/analyses/")).unwrap();
+    href.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_asks_once() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await.to_string();
+    let mut browser = Browser::of(&door, MemberRole::Author).await;
+    let form = browser.get("/posts/new").await.text;
+    let (key, asking) = (hidden(&form, "key"), hidden(&form, "asking"));
+    let picture = jpeg(40, 40);
+    let mut send = async |asking: &str, caption: &str| {
+        let fields = [
+            ("key", key.as_str()),
+            ("asking", asking),
+            ("caption", caption),
+            ("kind", "post"),
+            ("target", account.as_str()),
+            ("language", "he"),
+        ];
+        let page = browser.compose_at("/posts/new/suggest", &fields, &[("loaf.jpg", &picture)]).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        page.text
+    };
+    let first = send(&asking, "sourdough").await;
+    let again = send(&asking, "sourdough").await;
+    assert_eq!(asked_at(&first), asked_at(&again));
+    assert_eq!(door.scratch.number("SELECT count(*) FROM analysis").await, 1);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM job WHERE kind = 'ai_analysis'").await, 1);
+    // what was changed meanwhile is asked for too, and so is what somebody asks for on the page that came back
+    let changed = send(&asking, "rye").await;
+    assert_ne!(asked_at(&changed), asked_at(&first));
+    let next = hidden(&first, "asking");
+    assert_ne!(next, asking);
+    let once_more = send(&next, "sourdough").await;
+    assert_ne!(asked_at(&once_more), asked_at(&first));
+    assert_eq!(door.scratch.number("SELECT count(*) FROM analysis").await, 3);
+}
+
 #[tokio::test]
 async fn where_no_provider_is_there_is_no_button_and_the_api_says_why() {
     let door = Door::open_with(|house| house.analyses = None).await;
@@ -605,20 +727,33 @@ async fn where_no_provider_is_there_is_no_button_and_the_api_says_why() {
     assert!(refused.text.contains("OPENAI_API_KEY"), "{}", refused.text);
 }
 
+/// Where words are said to be somebody's own, outside of tests, and through which door.
+fn vouched(folder: &str) -> Vec<(String, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    // the trial is a test from its beginning to its end
+    for path in sources(&root.join(folder)).iter().filter(|path| !path.ends_with("analysis/trial.rs")) {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for rest in line.split("Authored::").skip(1) {
+                let file = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                found.push((file, rest.split('(').next().unwrap_or_default().to_owned()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
 #[test]
 fn whose_words_may_leave_is_vouched_for_in_one_place() {
     // P-I3
-    let src = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    for path in sources(&src) {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        let times = text.matches("Authored::").count();
-        if times > 0 {
-            found.push((path.strip_prefix(&src).unwrap().to_string_lossy().into_owned(), times));
-        }
-    }
+    let at = |file: &str, door: &str| (file.to_owned(), door.to_owned());
     // the brief and the brand, read from the rows of what somebody typed
-    assert_eq!(found, [("ledger/analysis_calls.rs".to_owned(), 2)]);
+    assert_eq!(vouched("src"), vec![at("src/ledger/analysis_calls.rs", "by_a_person"); 2]);
+    // what is said in a film that somebody of the workspace has uploaded
+    assert_eq!(vouched("jobs"), [at("jobs/ai_analysis.rs", "spoken_in_own_film")]);
     // what networks have counted is let out in one place, and in its own tests
     let jobs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
     let lets_out =

@@ -554,13 +554,28 @@ async fn captions_are_suggested_and_a_film_is_looked_at_and_nothing_goes_out() {
         person.go(&address.into_value::<String>().unwrap()).await;
         // it looks again by itself
         person.part(part).await;
+        if button == "#review" {
+            let aligned = "[...document.querySelectorAll('section[aria-labelledby=found] td')].map((it) => getComputedStyle(it).textAlign).join(' ')";
+            let aligned = person.ask(aligned).await;
+            assert!(!aligned.is_empty() && aligned.split(' ').all(|it| it == "start"), "{aligned}");
+        }
         let text = person.text().await;
         assert!(text.contains("What left the house") && text.contains("of $20.0000"), "{text}");
         person.look(if button == "#review" { "analysis-review" } else { "analysis-captions" }).await;
+        if button == "#suggest" {
+            let suggested = person.ask("document.querySelector('textarea[readonly]').value").await;
+            person.send("a[href$='variant=1']", "#caption").await;
+            assert_eq!(person.ask("document.querySelector('#caption').value").await, suggested);
+        }
     }
     let text = person.text().await;
     person.go(&system.url("/analyses")).await;
     person.look("analyses").await;
+    person.go(&system.url("/analyses/policy")).await;
+    person.set("#budget", "5").await;
+    person.send("main form button", "#saved").await;
+    assert!(person.text().await.contains("of $5.0000"), "{}", person.text().await);
+    person.look("analysis-policy").await;
     assert!(text.contains("frame_1_at_0ms") && text.contains("sound"), "{text}");
     assert_eq!(system.control("effects").await["data"], serde_json::json!([]));
     assert_eq!(system.database.count("SELECT count(*) FROM post").await, 0);

@@ -200,6 +200,7 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterRefreshSaved
         | Point::AfterAnalysisReserved
         | Point::AfterAnalysisAnswer
+        | Point::AfterAnalysisSettled
         | Point::AfterCodeLogged
         | Point::AfterCodeAnswer
         | Point::AfterGranted

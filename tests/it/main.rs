@@ -28,6 +28,7 @@ mod faults;
 mod files;
 mod forms;
 mod harness;
+mod helped;
 mod history;
 mod house;
 mod instagram;

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use crate::{
     analyses::{ask, asked, done, over},
-    console::Browser,
+    console::{Browser, hidden},
     harness::{FACEBOOK, System, eventually},
     support::Door,
 };
@@ -254,11 +254,17 @@ async fn the_page_of_numbers_offers_words_where_they_may_leave_and_shows_what_th
     let (month, token) = (first.format("%Y-%m").to_string(), browser.token.clone());
     let page = browser.get(&path).await;
     assert!(page.text.contains(&format!("<option value=\"{month}\" selected")), "{}", page.text);
-    let sent = browser
-        .form(&format!("{path}/words"), &[("token", &token), ("language", "he"), ("month", &month)])
-        .await;
+    let key = hidden(&page.text, "key");
+    let fields =
+        [("token", token.as_str()), ("key", key.as_str()), ("language", "he"), ("month", month.as_str())];
+    let sent = browser.form(&format!("{path}/words"), &fields).await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER, "{}", sent.text);
     let address = sent.header("location").to_owned();
+    // a second click leads to the same, and the page that is opened anew asks anew
+    let again = browser.form(&format!("{path}/words"), &fields).await;
+    assert_eq!((again.status, again.header("location")), (StatusCode::SEE_OTHER, address.as_str()));
+    assert_eq!(door.scratch.number("SELECT count(*) FROM analysis").await, 1);
+    assert_ne!(hidden(&browser.get(&path).await.text, "key"), key);
     let id = address.trim_start_matches("/analyses/");
     let result = json!({
         "statements": [{ "figure": "f1", "text": "<i>הצפיות עלו ל־3,813" }], "advice": ["נסו בבוקר"], "left_out": 0,

@@ -534,6 +534,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         platforms: vec![&FACEBOOK, &INSTAGRAM, &TIKTOK],
         stand_ins: Vec::new(),
         analyses: Some(settings.analysis.policy()),
+        owners_allow_more: settings.analysis.owners_allow_more,
         media: shelf,
         nudge: Arc::new(move |due| hints.lock().expect("unpoisoned").extend(due)),
         clock: Arc::new(Wall(Instant::now())),

@@ -460,6 +460,7 @@ pub const EMPTIED: &[Store] = &[
         why: "what was asked of a provider of AI, and what it cost; retention.analyses",
         personal: &[
             ("answer", "words that a model wrote"),
+            ("error", "a model's words"),
             ("digest", "a digest of what was asked"),
             ("sent", "digests of it"),
         ],

@@ -58,7 +58,7 @@ pub(super) fn read(reply: &Reply, key: &str, of: fn(&Value, &str) -> Heard) -> H
 }
 
 /// What was asked may well have been answered, and paid for.
-fn unreadable() -> Heard {
+pub(super) fn unreadable() -> Heard {
     Heard::Lost(Failure::new(Class::Transient, "unreadable", "the answer cannot be read"))
 }
 

@@ -1,12 +1,11 @@
 //! What is said in a film, and whether a picture may be shown: two more of OpenAI's calls, each read into a list.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jobs::{
-    analysis::{Heard, Holds, Language, Part, money::Usage},
-    contract::{Class, Failure},
-};
+use jobs::analysis::{Heard, Holds, Language, Part, money::Usage};
 use reqwest::multipart;
 use serde_json::{Value, json};
+
+use super::answer::unreadable;
 
 /// It tells when something is said; the newer ones do not.
 pub(super) const SPEECH_MODEL: &str = "whisper-1";
@@ -34,11 +33,15 @@ pub(super) fn moderation(part: &Part) -> Value {
     let input = match &part.holds {
         Holds::Text(text) => json!([{ "type": "text", "text": text }]),
         Holds::Picture(bytes) | Holds::Sound(bytes) => {
-            let url = format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes));
-            json!([{ "type": "image_url", "image_url": { "url": url } }])
+            json!([{ "type": "image_url", "image_url": { "url": address(bytes) } }])
         }
     };
     json!({ "model": MODERATION_MODEL, "input": input })
+}
+
+/// A picture as an address that it is in itself.
+pub(super) fn address(jpeg: &[u8]) -> String {
+    format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(jpeg))
 }
 
 /// What was said, as `{"said": [{"from_ms", "until_ms", "text"}]}`.
@@ -75,10 +78,6 @@ pub(super) fn judged(body: &Value) -> Heard {
     let categories: Vec<&String> =
         categories.filter(|(_, found)| **found == true).map(|(name, _)| name).collect();
     Heard::Answer(json!({ "categories": categories }).to_string(), Usage::default())
-}
-
-fn unreadable() -> Heard {
-    Heard::Lost(Failure::new(Class::Transient, "unreadable", "the answer cannot be read"))
 }
 
 #[cfg(test)]

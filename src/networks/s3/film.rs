@@ -65,12 +65,22 @@ pub(super) fn ffmpeg() -> Command {
     command
 }
 
-/// Runs to the end, and is killed where nobody waits for it any more. What it complains of may name an address, which
-/// holds a signature: it is told to nobody.
-pub(super) async fn run(mut command: Command, longest: Duration) -> Result<Vec<u8>, Failure> {
+/// Runs to the end. What takes longer may be quicker another time.
+pub(super) async fn run(command: Command, longest: Duration) -> Result<Vec<u8>, Failure> {
+    let late = || Failure::new(Class::Transient, CODE, "ffmpeg took too long and was ended");
+    run_or(command, longest, late).await
+}
+
+/// Runs to the end, and is killed where nobody waits for it any more, or where it takes longer: that is this failure. What
+/// it complains of may name an address, which holds a signature: it is told to nobody.
+pub(super) async fn run_or(
+    mut command: Command,
+    longest: Duration,
+    late: impl Fn() -> Failure,
+) -> Result<Vec<u8>, Failure> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(longest, command.output()).await {
-        Err(_) => return Err(Failure::new(Class::Transient, CODE, "ffmpeg took too long and was ended")),
+        Err(_) => return Err(late()),
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             let why = "ffmpeg is missing: whoever runs this house installs it (apt-get install ffmpeg)";
             return Err(Failure::new(Class::Transient, CODE, why));
@@ -83,7 +93,7 @@ pub(super) async fn run(mut command: Command, longest: Duration) -> Result<Vec<u
     Err(Failure::new(Class::Permanent, CODE, "ffmpeg could not do it: the film is broken or of an odd make"))
 }
 
-fn unusable(error: &io::Error) -> Failure {
+pub(super) fn unusable(error: &io::Error) -> Failure {
     Failure::new(Class::Transient, CODE, format!("the disk: {}", error.kind()))
 }
 

@@ -7,22 +7,28 @@ use jobs::{
     contract::{Class, Failure},
 };
 
-use super::film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run};
+use super::{
+    film::{CODE, SLOWEST_FRAME, ffmpeg, of_address, run, run_or, unusable},
+    folders::folder,
+};
 use tokio::process::Command;
 
-/// More pictures than are kept: they are thinned evenly, so that the end of a film is seen as well as its beginning.
+/// More pictures than a film has that are so far apart, and than are kept: they are thinned evenly, so that its end is seen
+/// as well as its beginning.
 const MOST_TAKEN: usize = 96;
 /// A film that takes longer to be gone through is too long for this.
 const SLOWEST_LOOK: Duration = Duration::from_mins(4);
+/// The code of that.
+const TOO_LONG: &str = "film_too_long";
 /// The most seconds of sound: the provider takes 25 MiB.
 const MOST_SOUND: &str = "3600";
 
 /// Looks through the film at this address of the store.
 ///
 /// # Errors
-/// ffmpeg is missing, or says no: `Class::Permanent`.
+/// ffmpeg is missing; or it says no, or takes too long: `Class::Permanent`.
 pub async fn look_through(address: &str, content_type: &str, cuts: &Cuts) -> Result<Film, Failure> {
-    let folder = tempfile::tempdir().map_err(|error| unusable(&error))?;
+    let folder = folder().map_err(|error| unusable(&error))?;
     let times = take(address, content_type, cuts, folder.path()).await?;
     let mut shots = Vec::new();
     for (n, at_ms) in thinned(&times, cuts.most) {
@@ -42,9 +48,9 @@ pub async fn look_through(address: &str, content_type: &str, cuts: &Cuts) -> Res
 
 /// Takes pictures into the folder, and tells the time of each.
 async fn take(address: &str, content_type: &str, cuts: &Cuts, folder: &Path) -> Result<Vec<u64>, Failure> {
-    let every = cuts.every.as_secs_f64();
+    let (every, apart) = (cuts.every.as_secs_f64(), cuts.apart.as_secs_f64());
     let select = format!(
-        "select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{every:.3})+gt(scene\\,0.35)*gte(t-prev_selected_t\\,0.5)'"
+        "select='isnan(prev_selected_t)+gte(t-prev_selected_t\\,{every:.3})+gt(scene\\,0.35)*gte(t-prev_selected_t\\,{apart:.3})'"
     );
     let filter = format!("{select},scale='min({},iw)':-2,metadata=print:file=-", cuts.width);
     let mut command = ffmpeg();
@@ -53,7 +59,7 @@ async fn take(address: &str, content_type: &str, cuts: &Cuts, folder: &Path) -> 
     command
         .args(["-c:v", "mjpeg", "-q:v", "4", "-map_metadata", "-1", "-f", "image2"])
         .arg(folder.join("%03d.jpg"));
-    let told = run(command, SLOWEST_LOOK).await?;
+    let told = go_through(command, SLOWEST_LOOK).await?;
     Ok(times(&String::from_utf8_lossy(&told)))
 }
 
@@ -96,12 +102,14 @@ async fn sound(address: &str, content_type: &str, folder: &Path) -> Result<Vec<u
     command
         .args(["-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", "-f", "mp4", "-y"])
         .arg(&made);
-    run(command, SLOWEST_LOOK).await?;
+    go_through(command, SLOWEST_LOOK).await?;
     tokio::fs::read(&made).await.map_err(|error| unusable(&error))
 }
 
-fn unusable(error: &std::io::Error) -> Failure {
-    Failure::new(Class::Transient, CODE, format!("the disk: {}", error.kind()))
+/// Goes through all of a film. One that takes longer takes as long the next time.
+async fn go_through(command: Command, longest: Duration) -> Result<Vec<u8>, Failure> {
+    let why = "the film is too long to be looked through: whoever made it cuts it shorter, and asks again";
+    run_or(command, longest, || Failure::new(Class::Permanent, TOO_LONG, why)).await
 }
 
 #[cfg(test)]
@@ -114,6 +122,15 @@ mod tests {
                     frame:1    pts:38400   pts_time:3.04\nlavfi.scene_score=0.400000\n";
         assert_eq!(times(told), [0, 3_040]);
         assert_eq!(times("nothing"), [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_film_that_takes_too_long_is_not_looked_through_again() {
+        let mut endless = Command::new("sleep");
+        endless.arg("600");
+        let failure = go_through(endless, Duration::from_millis(1)).await.expect_err("it takes too long");
+        assert_eq!((failure.class, failure.code.as_str()), (Class::Permanent, TOO_LONG));
+        assert!(failure.message.contains("too long to be looked through: whoever made it"), "{failure}");
     }
 
     #[test]

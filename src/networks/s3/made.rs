@@ -13,7 +13,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use super::{CODE, PART, S3, film, frames, picture, unreadable};
+use super::{CODE, PART, S3, film, folders::folder, frames, picture, unreadable};
 
 /// One thing is made at a time in a process: a picture may take hundreds of megabytes while it is open.
 static MAKING: Semaphore = Semaphore::const_new(1);
@@ -57,7 +57,7 @@ impl S3 {
     }
 
     async fn remuxed(&self, file: &File, to: &Rendition, key: &str) -> Result<u64, Failure> {
-        let folder = tempfile::tempdir().map_err(|error| unreadable(&error))?;
+        let folder = folder().map_err(|error| unreadable(&error))?;
         let (from, made) = (folder.path().join("from"), folder.path().join("made"));
         self.fetch(file, &from).await?;
         film::remux(&from, &made, to.most_bytes).await?;

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use jobs::analysis::{
-    Kind, Language, Policy,
+    Language, Policy, Sent,
     money::{Micros, forecast},
 };
 use serde_json::Value;
@@ -17,25 +17,17 @@ use uuid::Uuid;
 
 use super::{
     Choice, Shell,
-    form::Written,
     helped::what,
     numbers::named_label,
     render,
-    seat::{Author, Seat, Viewer},
+    seat::{Seat, Viewer},
+    suggestion,
     texts::{ENGLISH, Texts, fill},
     words,
 };
 use crate::{
-    ledger::{
-        LedgerError,
-        analyses::{AnalysisRow, NewAnalysis, Of},
-        idempotency::Once,
-    },
-    web::{
-        App,
-        analysis::{BRIEF_MOST, MOST_FILES, not_taken},
-        problem::Problem,
-    },
+    ledger::analyses::{AnalysisRow, CallRow},
+    web::{App, problem::Problem},
 };
 
 /// While it is under way the page asks again after so many seconds.
@@ -63,7 +55,7 @@ struct Page {
     about: String,
     /// What the month costs.
     month: Option<String>,
-    sent: Vec<Sent>,
+    calls: Vec<Call>,
 }
 
 /// A figure that something was said of.
@@ -74,10 +66,10 @@ struct Counted {
     before: String,
 }
 
-/// The captions for one network.
+/// The captions for one network, each with where a post is written with it.
 struct Network {
     title: String,
-    texts: Vec<String>,
+    texts: Vec<(String, String)>,
 }
 
 /// A finding of a review.
@@ -88,13 +80,18 @@ struct Found {
     detail: String,
 }
 
+/// A call to the provider: what came of it, what it cost, and what left with it.
+struct Call {
+    outcome: String,
+    cost: String,
+    parts: Vec<Part>,
+}
+
 /// A part of what left.
-struct Sent {
+struct Part {
     field: String,
     bytes: usize,
     digest: String,
-    outcome: String,
-    cost: String,
 }
 
 /// The page of an analysis.
@@ -130,7 +127,7 @@ impl Page {
             waiting: row.state == "waiting",
             failed: row.error.as_ref().map(|error| text(&error["message"])),
             brief: row.brief.clone(),
-            networks: networks(app, list("variants")),
+            networks: networks(app, row.id, list("variants")),
             alt_texts: list("alt_texts").iter().map(text).collect(),
             statements: list("statements").iter().map(|it| text(&it["text"])).collect(),
             advice: list("advice").iter().map(text).collect(),
@@ -140,23 +137,24 @@ impl Page {
             findings: findings(t, list("moderation"), list("findings")),
             said: said.collect(),
             about: about(t, row),
-            sent: sent(row),
+            calls: row.calls.iter().map(call).collect(),
             shell,
         }
     }
 }
 
 /// The captions by network, in the order in which they came.
-fn networks(app: &App, variants: &[Value]) -> Vec<Network> {
+fn networks(app: &App, analysis: Uuid, variants: &[Value]) -> Vec<Network> {
     let mut networks: Vec<(String, Network)> = Vec::new();
-    for variant in variants {
+    for (place, variant) in variants.iter().enumerate() {
         let (name, text) =
             (variant["platform"].as_str().unwrap_or_default(), variant["text"].as_str().unwrap_or_default());
+        let text = (text.to_owned(), suggestion::address(analysis, place));
         if let Some((_, network)) = networks.iter_mut().find(|(known, _)| known == name) {
-            network.texts.push(text.to_owned());
+            network.texts.push(text);
         } else {
             let title = words::network(app, name).to_owned();
-            networks.push((name.to_owned(), Network { title, texts: vec![text.to_owned()] }));
+            networks.push((name.to_owned(), Network { title, texts: vec![text] }));
         }
     }
     networks.into_iter().map(|(_, network)| network).collect()
@@ -242,19 +240,17 @@ fn about(t: &Texts, row: &AnalysisRow) -> String {
     fill(t.analysis_cost, &[&Micros(cost).to_string()])
 }
 
-fn sent(row: &AnalysisRow) -> Vec<Sent> {
-    let of_call = |call: &crate::ledger::analyses::CallRow| {
-        let (outcome, cost) = (call.outcome.clone().unwrap_or_default(), call.counted.to_string());
-        let one = move |part: &jobs::analysis::Sent| Sent {
-            field: part.field.clone(),
-            bytes: part.bytes,
-            digest: part.sha256.chars().take(DIGITS).collect(),
-            outcome: outcome.clone(),
-            cost: cost.clone(),
-        };
-        call.sent.iter().map(one).collect::<Vec<_>>()
+fn call(row: &CallRow) -> Call {
+    let part = |sent: &Sent| Part {
+        field: sent.field.clone(),
+        bytes: sent.bytes,
+        digest: sent.sha256.chars().take(DIGITS).collect(),
     };
-    row.calls.iter().flat_map(of_call).collect()
+    Call {
+        outcome: row.outcome.clone().unwrap_or_default(),
+        cost: row.counted.to_string(),
+        parts: row.sent.iter().map(part).collect(),
+    }
 }
 
 /// The languages, as the form offers them.
@@ -269,88 +265,4 @@ pub fn languages(chosen: &str) -> Vec<Choice> {
         chosen: language.word() == chosen,
     };
     Language::ALL.iter().map(choice).collect()
-}
-
-/// Asks for captions for what is written in the form so far, or for a look at its files. Where to look for what comes of
-/// it, or what is missing.
-pub async fn ask(
-    app: &Arc<App>,
-    seat: &Seat<Author>,
-    written: &Written,
-    kind: Kind,
-) -> Result<Result<String, String>, Problem> {
-    let t = &ENGLISH;
-    let brief = written.caption.replace('\0', "").trim().to_owned();
-    let length = brief.chars().count();
-    let least = usize::from(kind == Kind::Caption);
-    if !(least..=BRIEF_MOST).contains(&length) {
-        return Ok(Err(t.suggest_brief.to_owned()));
-    }
-    let workspace_id = seat.member.workspace_id;
-    if kind == Kind::VideoReview {
-        if !policy(app, workspace_id).await?.is_some_and(|policy| policy.media) {
-            return Ok(Err(t.review_off.to_owned()));
-        }
-        if written.media_ids.is_empty() {
-            return Ok(Err(t.review_files.to_owned()));
-        }
-    }
-    let accounts = app.house.ledger.accounts(workspace_id, None, super::compose::MOST_ACCOUNTS).await?;
-    let mut platforms: Vec<String> = Vec::new();
-    for account in accounts.iter().filter(|it| written.targets.contains(&it.id.to_string())) {
-        if !platforms.contains(&account.platform) {
-            platforms.push(account.platform.clone());
-        }
-    }
-    let media_ids = written.media_ids.iter().filter_map(|id| id.parse().ok()).take(MOST_FILES).collect();
-    let language = Language::parse(&written.language).unwrap_or(Language::English);
-    let created_by = seat.member.person_id;
-    let new = NewAnalysis { kind, language, platforms, brief, media_ids, results: None, created_by };
-    put(app, workspace_id, new).await
-}
-
-/// Asks for the results of a post, or of an account's month, in words.
-pub async fn ask_of(
-    app: &Arc<App>,
-    seat: &Seat<Author>,
-    of: Of,
-    language: Language,
-) -> Result<Result<String, String>, Problem> {
-    let new = NewAnalysis {
-        kind: Kind::Results,
-        language,
-        platforms: Vec::new(),
-        brief: String::new(),
-        media_ids: Vec::new(),
-        results: Some(of),
-        created_by: seat.member.person_id,
-    };
-    put(app, seat.member.workspace_id, new).await
-}
-
-async fn put(
-    app: &Arc<App>,
-    workspace_id: Uuid,
-    new: NewAnalysis,
-) -> Result<Result<String, String>, Problem> {
-    let t = &ENGLISH;
-    let Some(defaults) = app.house.analyses else { return Ok(Err(t.suggest_off.to_owned())) };
-    let house = Arc::clone(app);
-    // who hangs up now must not leave half of it
-    let asking = tokio::spawn(async move {
-        let asked = house.house.ledger.ask_analysis(workspace_id, &new, defaults, None).await?;
-        if let Once::Done(Ok((_, hint))) = &asked {
-            (house.house.nudge)(vec![hint.clone()]);
-        }
-        Ok::<_, LedgerError>((asked, new.media_ids))
-    });
-    Ok(match asking.await?? {
-        (Once::Done(Ok((row, _))), _) => Ok(format!("/analyses/{}", row.id)),
-        (Once::Done(Err(why)), media_ids) => {
-            Err(not_taken(&why, &media_ids)
-                .map_or_else(|| t.suggest_off.to_owned(), |finding| finding.detail))
-        }
-        // it has no key
-        (Once::Before(_) | Once::KeyReused, _) => Err(t.suggest_off.to_owned()),
-    })
 }

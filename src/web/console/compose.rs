@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Request, State},
+    extract::{Query, Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
 use jobs::analysis::Kind;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{
-    Choice, Shell, analyses,
+    Choice, Shell, analyses, ask,
     fields::{self, Limit, Offer, Target},
     form::{Way, Written},
     post::{self, Preview},
     render, render_as,
     seat::{Author, Seat},
     sent::{Sent, read},
+    suggestion::Suggestion,
     texts::{ENGLISH, Texts, fill},
     told::{self, Told},
 };
@@ -128,14 +128,17 @@ struct Said<'a> {
     suggested: Option<String>,
 }
 
-/// An empty form.
+/// An empty form, or one that begins with a suggestion.
 pub async fn page(
     State(app): State<Arc<App>>,
     seat: Seat<Author>,
     headers: HeaderMap,
+    Query(suggestion): Query<Suggestion>,
 ) -> Result<Response, Problem> {
-    let zone = app.house.ledger.last_time_zone(seat.member.workspace_id).await?;
-    let written = Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()));
+    let workspace = seat.member.workspace_id;
+    let zone = app.house.ledger.last_time_zone(workspace).await?;
+    let mut written = Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()));
+    suggestion.put_into(&mut written, &app, workspace).await?;
     let said = Said { fresh: true, ..Said::default() };
     render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
 }
@@ -250,7 +253,7 @@ async fn help(
     if let Some(problem) = trouble {
         return sheet.again(written, found, problem).await;
     }
-    let (suggested, notice) = match analyses::ask(app, seat, &written, kind).await? {
+    let (suggested, notice) = match ask::of_form(app, seat, &written, kind).await? {
         Ok(href) => (Some(href), None),
         Err(why) => (None, Some(why)),
     };
@@ -260,14 +263,7 @@ async fn help(
 }
 
 fn asked(written: &Written, seat: &Seat<Author>) -> Asked {
-    let digest = Sha256::new().chain_update("POST /posts/new\n").chain_update(written.content()).finalize();
-    // A form's key is its own and its writer's: it must not meet a machine's.
-    let key = Sha256::new().chain_update(seat.member.person_id).chain_update(&written.key).finalize();
-    Asked {
-        workspace_id: seat.member.workspace_id,
-        key: format!("form:{}", hex::encode(key)),
-        digest: digest.into(),
-    }
+    seat.asked(&written.key, "POST /posts/new", &written.content())
 }
 
 fn address_of(answer: &Answer) -> String {
@@ -332,7 +328,8 @@ impl Sheet<'_> {
             languages: policy.map(|_| analyses::languages(&written.language)).unwrap_or_default(),
             looks: policy.is_some_and(|policy| policy.media),
             suggested: said.suggested,
-            written,
+            // who has seen what came of it may ask for it once more
+            written: Written { asking: uuid::Uuid::now_v7().to_string(), ..written },
         })
     }
 }

@@ -25,6 +25,8 @@ pub struct Written {
     pub token: String,
     /// Makes a double click harmless.
     pub key: String,
+    /// The same for the buttons that ask for help: it is another on each page that the form comes back with.
+    pub asking: String,
     /// The digest of the post as it was when the form was opened, where it has to be approved.
     pub seen: String,
     pub caption: String,
@@ -108,6 +110,7 @@ impl Written {
         let slot = match name {
             "token" => &mut self.token,
             "key" => &mut self.key,
+            "asking" => &mut self.asking,
             "seen" => &mut self.seen,
             // Browsers send line ends as CR LF, which no network counts as two.
             "caption" => {
@@ -213,9 +216,9 @@ impl Written {
     /// file got that came with it.
     pub fn content(&self) -> Vec<u8> {
         let (token, key, arrange) = (String::new(), String::new(), String::new());
-        // what suggestions were asked for in is no part of the post
-        let language = String::new();
-        let same = Self { token, key, arrange, language, media_ids: Vec::new(), ..self.clone() };
+        // what suggestions were asked for in, and from which page, is no part of the post
+        let (language, asking) = (String::new(), String::new());
+        let same = Self { token, key, asking, arrange, language, media_ids: Vec::new(), ..self.clone() };
         format!("{same:?}").into_bytes()
     }
 }
@@ -302,7 +305,7 @@ mod tests {
     #[test]
     fn two_sendings_of_a_form_are_the_same_content() {
         let one = written(&[("caption", "a"), ("token", "1"), ("key", "k")]);
-        let two = written(&[("caption", "a"), ("token", "2"), ("key", "k")]);
+        let two = written(&[("caption", "a"), ("token", "2"), ("key", "k"), ("asking", "3")]);
         assert_eq!(one.content(), two.content());
         assert_ne!(one.content(), written(&[("caption", "b")]).content());
     }

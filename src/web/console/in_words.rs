@@ -13,7 +13,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    Choice, analyses,
+    Choice, analyses, ask,
     seat::{Author, Seat, Viewer},
 };
 use crate::{
@@ -26,6 +26,8 @@ const OFFERED: u32 = 6;
 
 /// What can be chosen.
 pub struct InWords {
+    /// Makes a double click harmless.
+    pub key: String,
     /// The languages.
     pub languages: Vec<Choice>,
     /// The months; empty for a post.
@@ -36,6 +38,8 @@ pub struct InWords {
 #[derive(Deserialize)]
 pub struct Asked {
     token: String,
+    #[serde(default)]
+    key: String,
     #[serde(default)]
     language: String,
     #[serde(default)]
@@ -56,7 +60,8 @@ pub async fn offer(
         return Ok(None);
     }
     let months = now.map(|now| months(now.date_naive())).unwrap_or_default();
-    Ok(Some(InWords { languages: analyses::languages(Language::English.word()), months }))
+    let languages = analyses::languages(Language::English.word());
+    Ok(Some(InWords { key: Uuid::now_v7().to_string(), languages, months }))
 }
 
 /// This month and those before it; the last whole one is chosen.
@@ -81,7 +86,7 @@ pub async fn of_post(
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("post"))?;
-    ask(&app, &seat, &asked, Of::Post(id), "post").await
+    begin(&app, &seat, &asked, Of::Post(id), "post").await
 }
 
 /// Of an account, in a month.
@@ -93,10 +98,10 @@ pub async fn of_account(
 ) -> Result<Response, Problem> {
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;
     let first = month(&asked.month).ok_or_else(|| Problem::not_found("month"))?;
-    ask(&app, &seat, &asked, Of::Month(id, first), "account").await
+    begin(&app, &seat, &asked, Of::Month(id, first), "account").await
 }
 
-async fn ask(
+async fn begin(
     app: &Arc<App>,
     seat: &Seat<Author>,
     asked: &Asked,
@@ -113,7 +118,7 @@ async fn ask(
         return Err(Problem::not_found(what));
     }
     let language = Language::parse(&asked.language).unwrap_or(Language::English);
-    match analyses::ask_of(app, seat, of, language).await? {
+    match ask::of_results(app, seat, &asked.key, of, language).await? {
         Ok(address) => Ok(Redirect::to(&address).into_response()),
         Err(why) => Err(Problem::conflict(why)),
     }

@@ -3,6 +3,7 @@
 mod accounts;
 mod analyses;
 mod approve;
+mod ask;
 mod assets;
 mod change;
 mod chart;
@@ -25,6 +26,7 @@ mod list;
 mod numbers;
 mod own_sessions;
 mod people;
+mod policy;
 mod post;
 mod profile;
 mod rights;
@@ -34,6 +36,7 @@ mod sent;
 mod session;
 mod sign_in;
 mod stranger;
+mod suggestion;
 mod take_down;
 mod texts;
 pub mod throttle;
@@ -132,6 +135,8 @@ fn table() -> Routes {
         .get("/posts/new/review", compose::page)
         .post_files("/posts/new/review", compose::review)
         .get("/analyses", helped::page)
+        .get("/analyses/policy", policy::page)
+        .post("/analyses/policy", policy::set)
         .get("/analyses/{id}", analyses::page)
         .get("/posts/{id}", post::page)
         .get("/posts/{id}/edit", change::page)

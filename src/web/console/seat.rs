@@ -22,6 +22,7 @@ use crate::{
     ledger::{
         approval::Word,
         audit::{Actor, Who},
+        idempotency::Asked,
         people::{Member, MemberRole},
     },
     web::{App, problem::Problem, whence},
@@ -122,6 +123,14 @@ impl<R: AtLeast> Seat<R> {
     pub fn word(&self) -> Word {
         let by = self.member.person_id;
         if self.may(MemberRole::Publisher) { Word::Approves(by) } else { Word::Asks(by) }
+    }
+
+    /// The key that a form carries for what it is sent to. It is its own and its sender's: it never meets a machine's.
+    pub fn asked(&self, key: &str, route: &str, content: &[u8]) -> Asked {
+        let key = Sha256::new().chain_update(self.member.person_id).chain_update(key).finalize();
+        let digest = Sha256::new().chain_update(route).chain_update("\n").chain_update(content).finalize();
+        let workspace_id = self.member.workspace_id;
+        Asked { workspace_id, key: format!("form:{}", hex::encode(key)), digest: digest.into() }
     }
 
     /// Whether they may do what this role may.

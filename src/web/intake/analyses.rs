@@ -39,13 +39,15 @@ use crate::{
 #[derive(ToSchema)]
 #[schema(as = NewAnalysis)]
 pub struct AnalysisBody {
-    /// `caption`: words for a post. `video_review`: a film, or pictures, looked at before they go out; the brief may be
-    /// left empty then. `results`: what a post, or an account in a month, has come to, in words whose every figure is of what
-    /// was counted; only for a workspace that lets that go to the provider.
+    /// `caption`: words for a post. `video_review`: the first film among the files, or else the pictures, looked at before they
+    /// go out; the brief may be left empty then. `results`: what a post, or an account in a month, has come to, in words whose
+    /// every figure is of what was counted, and that do not turn round what became of it, as far as the words we know say so;
+    /// only for a workspace that lets that go to the provider.
     #[schema(example = "caption")]
     pub kind: String,
-    /// What it is about, in 1 to 5,000 characters. Web and mail addresses, telephone numbers and names of accounts in it
-    /// stay here: the model gets stand-ins for them, and they are put back into what it writes.
+    /// What it is about, in 1 to 5,000 characters. For web and mail addresses, what has an @ in it, numbers of seven digits or
+    /// more, and the names of the workspace's accounts and people as they stand here, the model gets stand-ins; they are put back
+    /// into what it writes. No other name is found: leave it out.
     #[schema(example = "Opening day on Friday: sourdough at half price until noon")]
     pub brief: String,
     /// `he` or `en`.
@@ -244,7 +246,7 @@ pub async fn create(
 }
 
 const OFF_HERE: &str = "Analyses are off here: OPENAI_API_KEY is not set. Ask whoever runs postroom.";
-const OFF: &str = "Analyses are switched off for this workspace. Whoever runs postroom can switch them on.";
+const OFF: &str = "Analyses are switched off for this workspace. Whoever manages it can switch them on.";
 
 fn refusal(why: &NotTaken, media_ids: &[Uuid]) -> Problem {
     not_taken(why, media_ids)
