@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    connections::{Code, Connecting, Connections, Exchange, Granted, Offers, Stage, Standing, Taken},
+    connections::{Connecting, Connections, Exchange, Granted, Offers, Stage, Standing, Taken},
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::{Call, Desk, Network},
     fp,
@@ -118,12 +118,11 @@ impl<'a> At<'a> {
     }
 
     async fn exchange(&self) -> Result<(), JobError> {
-        let (code, verifier) = self.ledger.code(self.it.id).await?;
+        let code = self.ledger.code(self.it.id).await?;
         let begun = self.ledger.begin(self.it.id, EXCHANGE_TIMEOUT).await?;
         fp!(AfterCodeLogged);
-        let with = Code { redirect_uri: &self.it.redirect_uri, verifier: verifier.as_ref() };
         let call = self.call(Some(begun.call), &code, EXCHANGE_TIMEOUT);
-        let answer = self.connecting.exchange(&call, with).await;
+        let answer = self.connecting.exchange(&call, &self.it.redirect_uri).await;
         fp!(AfterCodeAnswer);
         match answer {
             Exchange::Granted(fresh) => {

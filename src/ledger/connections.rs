@@ -41,8 +41,6 @@ pub struct NewConnection<'a> {
     pub session: &'a str,
     /// Where the dialog will bring it back to.
     pub redirect_uri: &'a str,
-    /// What only whoever begins can know (PKCE).
-    pub verifier: Option<&'a str>,
 }
 
 /// What a dialog brought back.
@@ -92,22 +90,16 @@ pub(super) fn row_name(connection: Uuid, field: &str) -> String {
 }
 
 impl Ledger {
-    /// Begins a connection, and gives its id.
+    /// Begins a connection.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn begin_connection(
-        &self,
-        new: &NewConnection<'_>,
-        sealer: &Sealer,
-    ) -> Result<Uuid, LedgerError> {
-        let id = Uuid::now_v7();
-        let mut tx = self.pool.begin().await?;
+    pub async fn begin_connection(&self, new: &NewConnection<'_>) -> Result<(), LedgerError> {
         sqlx::query!(
             "INSERT INTO connection (id, workspace_id, person_id, platform, state_digest, session_digest, redirect_uri,
                                      expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, ledger_now() + $8)",
-            id,
+            Uuid::now_v7(),
             new.workspace_id,
             new.person_id,
             new.platform,
@@ -116,13 +108,9 @@ impl Ledger {
             new.redirect_uri,
             interval(DIALOG_LASTS),
         )
-        .execute(&mut *tx)
+        .execute(&self.pool)
         .await?;
-        if let Some(verifier) = new.verifier {
-            put_away(&mut tx, id, "verifier", verifier, sealer).await?;
-        }
-        tx.commit().await?;
-        Ok(id)
+        Ok(())
     }
 
     /// Takes what a dialog brought back, once: by the person, in the session and for the workspace that it was begun with,
@@ -162,7 +150,7 @@ impl Ledger {
             tx.commit().await?;
             return Ok(Some((id, None)));
         };
-        put_away(&mut tx, id, "code", code, sealer).await?;
+        put_away(&mut tx, id, code, sealer).await?;
         let due = begin_job(&mut tx, job, returned.workspace_id, id).await?;
         tx.commit().await?;
         Ok(Some((id, Some(due))))
@@ -275,18 +263,17 @@ fn given_up() -> Failure {
 async fn put_away(
     connection: &mut PgConnection,
     id: Uuid,
-    field: &str,
-    secret: &str,
+    code: &str,
     sealer: &Sealer,
 ) -> Result<(), LedgerError> {
-    let (key, blob) = sealer.seal(secret.as_bytes(), &row_name(id, field));
-    let kept = sqlx::query_scalar!("SELECT keep_connection_secret($1, $2, $3, $4)", id, field, key, &blob)
+    let (key, blob) = sealer.seal(code.as_bytes(), &row_name(id, "code"));
+    let kept = sqlx::query_scalar!("SELECT keep_connection_secret($1, 'code', $2, $3)", id, key, &blob)
         .fetch_one(connection)
         .await?;
     if kept == Some(true) {
         return Ok(());
     }
-    Err(LedgerError::Unreadable(format!("no open connection {id} whose {field} could be kept")))
+    Err(LedgerError::Unreadable(format!("no open connection {id} whose code could be kept")))
 }
 
 async fn begin_job(

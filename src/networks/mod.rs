@@ -129,7 +129,7 @@ pub fn dialogs(environment: Environment<'_>) -> Result<Vec<Dialog>, String> {
         }
         let (address, client, scopes) = (address.into(), ("client_id", id), graph::connect::SCOPES);
         let also = &["instagram_business"];
-        dialogs.push(Dialog { platform: "facebook_page", also, address, client, scopes, challenged: false });
+        dialogs.push(Dialog { platform: "facebook_page", also, address, client, scopes });
     }
     if let Some([key, _]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? {
         let mut address = base(environment, "TIKTOK_AUTH_URL", "https://www.tiktok.com")?;
@@ -139,7 +139,7 @@ pub fn dialogs(environment: Environment<'_>) -> Result<Vec<Dialog>, String> {
         let (address, client, scopes) = (address.into(), ("client_key", key), tiktok::connect::SCOPES);
         // TikTok takes a challenge of apps on phones and desktops, which keep no secret. This one keeps one, and its state is
         // bound to the session that began
-        dialogs.push(Dialog { platform: "tiktok", also: &[], address, client, scopes, challenged: false });
+        dialogs.push(Dialog { platform: "tiktok", also: &[], address, client, scopes });
     }
     Ok(dialogs)
 }

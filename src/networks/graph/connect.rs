@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use chrono::DateTime;
 use jobs::{
-    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    connections::{Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
@@ -53,9 +53,9 @@ const MOST_BUSINESSES: usize = 50;
 
 #[async_trait]
 impl Connecting for Graph {
-    async fn exchange(&self, call: &Call<'_>, code: Code<'_>) -> Exchange {
+    async fn exchange(&self, call: &Call<'_>, redirect_uri: &str) -> Exchange {
         let deadline = Deadline::of(call);
-        let form = [("redirect_uri", code.redirect_uri), ("code", call.token.expose_secret())];
+        let form = [("redirect_uri", redirect_uri), ("code", call.token.expose_secret())];
         let short = match self.token(call, deadline, &form).await {
             Ok((short, _)) => short,
             Err(failure) => return unexchanged(failure),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobs::{
-    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    connections::{Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
@@ -34,13 +34,12 @@ pub const SCOPES: &[&str] = &[
 
 #[async_trait]
 impl Connecting for TikTok {
-    async fn exchange(&self, call: &Call<'_>, code: Code<'_>) -> Exchange {
-        let mut form = vec![
+    async fn exchange(&self, call: &Call<'_>, redirect_uri: &str) -> Exchange {
+        let form = [
             ("code", call.token.expose_secret()),
             ("grant_type", "authorization_code"),
-            ("redirect_uri", code.redirect_uri),
+            ("redirect_uri", redirect_uri),
         ];
-        form.extend(code.verifier.map(|it| ("code_verifier", it.expose_secret())));
         match self.oauth(call, TOKEN, &form).await {
             Ok(reply) => granted(&reply, call),
             Err(failure) => Exchange::Unknown(failure),

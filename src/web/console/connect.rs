@@ -89,8 +89,7 @@ pub async fn begin(
     Path(platform): Path<String>,
 ) -> Result<Response, Problem> {
     let dialog = app.dialog(&platform).ok_or_else(|| Problem::not_found("network"))?;
-    let (state, verifier) = (session::fresh_token()?, session::fresh_token()?);
-    let verifier = dialog.challenged.then_some(verifier.as_str());
+    let state = session::fresh_token()?;
     let redirect_uri = app.redirect_uri(dialog);
     let new = NewConnection {
         workspace_id: seat.member.workspace_id,
@@ -99,10 +98,9 @@ pub async fn begin(
         state: &state,
         session: &session_id(&session)?,
         redirect_uri: &redirect_uri,
-        verifier,
     };
-    app.house.ledger.begin_connection(&new, &app.house.sealer).await?;
-    let address = connect::address(dialog, &redirect_uri, &state, verifier)?;
+    app.house.ledger.begin_connection(&new).await?;
+    let address = connect::address(dialog, &redirect_uri, &state)?;
     Ok(Redirect::to(address.as_str()).into_response())
 }
 
