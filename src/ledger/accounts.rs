@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use super::{Ledger, LedgerError, audit::Actor};
 
+/// The most accounts that a workspace may have connected at a time, and that a page shows of it.
+pub const MOST: i64 = 500;
+
 /// A connected account of a network.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -208,10 +211,39 @@ impl Ledger {
         Ok(found.fetch_one(&self.pool).await?)
     }
 
+    /// The workspace's accounts, as many as a page shows.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn shown_accounts(&self, workspace_id: Uuid) -> Result<Vec<Account>, LedgerError> {
+        self.accounts(workspace_id, None, MOST).await
+    }
+
     /// The workspace's accounts by id, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// The ledger is away.
     pub async fn accounts(
         &self,
         workspace_id: Uuid,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Account>, LedgerError> {
+        self.find_accounts(workspace_id, None, after, limit).await
+    }
+
+    /// One of the workspace's accounts.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn account(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<Account>, LedgerError> {
+        Ok(self.find_accounts(workspace_id, Some(id), None, 1).await?.pop())
+    }
+
+    async fn find_accounts(
+        &self,
+        workspace_id: Uuid,
+        id: Option<Uuid>,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Account>, LedgerError> {
@@ -224,10 +256,12 @@ impl Ledger {
                       (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
                FROM account
                WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
+                 AND ($4::uuid IS NULL OR id = $4)
                ORDER BY id LIMIT $3"#,
             workspace_id,
             after,
             limit,
+            id,
         )
         .fetch_all(&self.pool)
         .await?;

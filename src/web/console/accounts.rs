@@ -25,8 +25,6 @@ use crate::{
     web::{App, intake, problem::Problem},
 };
 
-/// The most accounts of a page.
-pub(super) const MOST: i64 = 500;
 /// The posts that are named of those which the end of a connection breaks.
 const NAMED: i64 = 3;
 /// An end that is farther away than this is not pressing, unless it breaks something.
@@ -76,7 +74,7 @@ pub async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let now = app.house.clock.now();
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, MOST).await?;
+    let accounts = app.house.ledger.shown_accounts(seat.member.workspace_id).await?;
     let mut breaks = intake::accounts::breaks(&app, &accounts, NAMED).await?;
     let row = |account: Account| {
         let breaks = breaks.remove(&account.id).unwrap_or_default();

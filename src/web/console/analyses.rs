@@ -295,7 +295,7 @@ pub async fn ask(
             return Ok(Err(t.review_files.to_owned()));
         }
     }
-    let accounts = app.house.ledger.accounts(workspace_id, None, super::compose::MOST_ACCOUNTS).await?;
+    let accounts = app.house.ledger.shown_accounts(workspace_id).await?;
     let mut platforms: Vec<String> = Vec::new();
     for account in accounts.iter().filter(|it| written.targets.contains(&it.id.to_string())) {
         if !platforms.contains(&account.platform) {

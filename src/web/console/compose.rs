@@ -38,8 +38,6 @@ use crate::{
     },
 };
 
-pub const MOST_ACCOUNTS: i64 = 500;
-
 #[derive(Template)]
 #[template(path = "compose.html")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the page shows")]
@@ -306,7 +304,7 @@ impl Sheet<'_> {
         let ids: Vec<uuid::Uuid> = written.media_ids.iter().filter_map(|id| id.parse().ok()).collect();
         let (files, accounts) = tokio::try_join!(
             self.app.house.ledger.media_of(workspace, &ids),
-            self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
+            self.app.house.ledger.shown_accounts(workspace),
         )?;
         let policy = analyses::policy(self.app, workspace).await?;
         let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);

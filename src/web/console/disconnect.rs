@@ -13,7 +13,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    Shell, accounts, render,
+    Shell, render,
     seat::{Admin, Seat},
     texts::{ENGLISH, Texts, fill},
     words,
@@ -97,6 +97,5 @@ pub async fn submit(
 async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
     let missing = || Problem::not_found("account");
     let id = Uuid::try_parse(id).map_err(|_| missing())?;
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, accounts::MOST).await?;
-    accounts.into_iter().find(|account| account.id == id).ok_or_else(missing)
+    app.house.ledger.account(seat.member.workspace_id, id).await?.ok_or_else(missing)
 }

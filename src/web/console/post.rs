@@ -37,9 +37,6 @@ use crate::{
     },
 };
 
-/// The most accounts that are looked through for a name.
-pub const MOST_ACCOUNTS: i64 = 500;
-
 #[derive(Template)]
 #[template(path = "post.html")]
 struct Page {
@@ -161,7 +158,7 @@ pub async fn show_with<R: AtLeast>(
     let (files, events, accounts, evidence) = tokio::try_join!(
         ledger.media_of(workspace, &post.media_ids),
         ledger.events(&publications, post.created_at),
-        ledger.accounts(workspace, None, MOST_ACCOUNTS),
+        ledger.shown_accounts(workspace),
         ledger.evidence(post.id),
     )?;
     let shell = Shell::seated(app, headers, seat, "posts", &format!("/posts/{id}"));

@@ -67,9 +67,9 @@ pub async fn page(
     if app.offer(it).is_none_or(|offer| offer.address.is_none()) {
         return Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response());
     }
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, post::MOST_ACCOUNTS).await?;
-    let account = accounts.iter().find(|account| account.id == it.account_id);
-    render(&view(&app, &seat, &headers, &post, it, account.map_or("", |account| &account.name)))
+    let account = app.house.ledger.account(seat.member.workspace_id, it.account_id).await?;
+    let name = account.as_ref().map_or("", |account| &account.name);
+    render(&view(&app, &seat, &headers, &post, it, name))
 }
 
 /// Takes the wish. Pressed twice it is one.
