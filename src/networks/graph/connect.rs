@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use chrono::DateTime;
 use jobs::{
-    connections::{Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    connections::{Connecting, Dialog, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
@@ -16,13 +16,17 @@ use serde_json::Value;
 
 use super::{Graph, below};
 use crate::networks::{
-    facebook,
+    Environment, dialog_address, facebook, group,
     http::{Deadline, Fault, Phase, id_of},
     instagram,
 };
 
+/// The variable that names where the dialog is, and where it really is.
+const DIALOG: (&str, &str) = ("META_DIALOG_URL", "https://www.facebook.com/v25.0");
+/// What stands behind Pages.
+const ALSO: &[&str] = &[instagram::ENTRY.platform.name];
 /// What is asked for in the dialog. Whoever declines some of it connects what the rest allows.
-pub const SCOPES: &[&str] = &[
+const SCOPES: &[&str] = &[
     "pages_show_list",
     "pages_manage_posts",
     "pages_read_engagement",
@@ -50,6 +54,21 @@ const PROLONG_AGAIN: Duration = Duration::from_millis(500);
 /// The most pages of one list, and the most businesses, that are read.
 const MOST_PAGES: usize = 20;
 const MOST_BUSINESSES: usize = 50;
+
+/// Facebook Login, in which Instagram accounts are granted with the Pages before them.
+///
+/// # Errors
+/// A half-set group, or an address that cannot be used.
+pub fn dialog(environment: Environment<'_>) -> Result<Option<Dialog>, String> {
+    let Some([id, _]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? else { return Ok(None) };
+    Ok(Some(Dialog {
+        platform: facebook::ENTRY.platform.name,
+        also: ALSO,
+        address: dialog_address(environment, DIALOG, &["dialog", "oauth"])?,
+        client: ("client_id", id),
+        scopes: SCOPES,
+    }))
+}
 
 #[async_trait]
 impl Connecting for Graph {

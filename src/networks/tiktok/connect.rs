@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobs::{
-    connections::{Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    connections::{Connecting, Dialog, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
@@ -14,7 +14,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::{PLATFORM, TikTok, oauth::missing};
-use crate::networks::http::{self, Deadline, Fault, Phase, Reply, id_of, words};
+use crate::networks::{
+    Environment, dialog_address, group,
+    http::{self, Deadline, Fault, Phase, Reply, id_of, words},
+};
 
 const TOKEN: &str = "/v2/oauth/token/";
 const PERSON: &str = "/v2/user/info/?fields=open_id,display_name,username";
@@ -22,8 +25,10 @@ const NAMELESS: &str = "/v2/user/info/?fields=open_id,display_name";
 /// With it the name can be read that stands in addresses.
 const PROFILE: &str = "user.info.profile";
 
+/// The variable that names where the dialog is, and where it really is.
+const DIALOG: (&str, &str) = ("TIKTOK_AUTH_URL", "https://www.tiktok.com");
 /// What is asked for in the dialog.
-pub const SCOPES: &[&str] = &[
+const SCOPES: &[&str] = &[
     "user.info.basic",
     "user.info.profile",
     "user.info.stats",
@@ -31,6 +36,24 @@ pub const SCOPES: &[&str] = &[
     "video.upload",
     "video.list",
 ];
+
+/// TikTok's dialog. It takes a challenge of apps on phones and desktops, which keep no secret. This one keeps one, and its
+/// state is bound to the session that began.
+///
+/// # Errors
+/// A half-set group, or an address that cannot be used.
+pub fn dialog(environment: Environment<'_>) -> Result<Option<Dialog>, String> {
+    let Some([key, _]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? else {
+        return Ok(None);
+    };
+    Ok(Some(Dialog {
+        platform: PLATFORM.name,
+        also: &[],
+        address: dialog_address(environment, DIALOG, &["v2", "auth", "authorize", ""])?,
+        client: ("client_key", key),
+        scopes: SCOPES,
+    }))
+}
 
 #[async_trait]
 impl Connecting for TikTok {
