@@ -757,6 +757,29 @@ async fn a_connection_on_its_way_goes_on_under_a_new_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_connection_keeps_and_no_key_opens_is_counted_as_what_it_is() {
+    let mut system = System::start().await;
+    page(&system, "104000000000981", json!({})).await;
+    let at = Person::admin(&system).await.goes(FACEBOOK, &["104000000000981"], &[]).await;
+    let damaged = "UPDATE vault.connection_secret \
+                   SET sealed = set_byte(sealed, length(sealed) - 1, get_byte(sealed, length(sealed) - 1) # 1)";
+    sqlx::query(damaged).execute(&system.database.pool).await.unwrap();
+    let (old, new) = (system.environment["POSTROOM_KEYS"].clone(), generate(Cipher::Aes256Gcm));
+    system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
+    let (status, out, err) = system.try_postroom(&["keys", "rotate", "--json"], "").await;
+    let done: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, &done["tokens"], &done["connections"]), (1, &json!(4), &json!(1)), "{done}");
+    assert_eq!((&done["resealed"], &done["left"]), (&json!(4), &json!(1)), "{done}");
+    let stuck = &done["stuck"][0];
+    assert!(at.ends_with(stuck["connection_id"].as_str().unwrap()), "{done}");
+    assert_eq!((&stuck["field"], &stuck["account_id"]), (&json!("code"), &Value::Null));
+    assert!(err.contains("1 secrets of connections on their way do not open"), "{err}");
+    // it holds no key back for longer than its connection lasts
+    sqlx::query("DELETE FROM vault.connection_secret").execute(&system.database.pool).await.unwrap();
+    assert_eq!(system.told(&["keys", "rotate"]).await["left"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_nobody_goes_on_with_ends_and_its_secrets_are_shredded() {
     let system = System::with_workers(1).await;
     page(&system, "104000000000921", json!({})).await;
