@@ -50,6 +50,17 @@ pub enum Once<T> {
     KeyReused,
 }
 
+impl<T> Once<T> {
+    /// The same, with something made of what was carried out now.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Once<U> {
+        match self {
+            Self::Done(done) => Once::Done(make(done)),
+            Self::Before(answer) => Once::Before(answer),
+            Self::KeyReused => Once::KeyReused,
+        }
+    }
+}
+
 impl Ledger {
     /// Begins a write in a transaction that has its key, unless it was answered before.
     pub(super) async fn begin_once(

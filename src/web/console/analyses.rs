@@ -8,10 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::Response,
 };
-use jobs::analysis::{
-    Kind, Language, Policy,
-    money::{Micros, forecast},
-};
+use jobs::analysis::{Kind, Language, Policy, money::Micros};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,13 +24,12 @@ use super::{
 };
 use crate::{
     ledger::{
-        LedgerError,
         analyses::{AnalysisRow, NewAnalysis, Of},
         idempotency::Once,
     },
     web::{
         App,
-        analysis::{BRIEF_MOST, MOST_FILES, not_taken},
+        analysis::{BRIEF_MOST, MOST_FILES, Refused},
         problem::Problem,
     },
 };
@@ -177,9 +173,7 @@ fn counted(app: &App, t: &Texts, figure: &Value) -> Counted {
 /// # Errors
 /// The ledger is away.
 pub async fn policy(app: &App, workspace: Uuid) -> Result<Option<Policy>, Problem> {
-    let Some(defaults) = app.house.analyses else { return Ok(None) };
-    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
-    Ok(Some(policy).filter(|policy| policy.enabled))
+    Ok(app.analysis_policy(workspace).await?.filter(|policy| policy.enabled))
 }
 
 /// What the month has cost the workspace, may, and will.
@@ -187,10 +181,8 @@ pub async fn policy(app: &App, workspace: Uuid) -> Result<Option<Policy>, Proble
 /// # Errors
 /// The ledger is away.
 pub async fn cost_of_month(app: &App, workspace: Uuid) -> Result<Option<String>, Problem> {
-    let Some(defaults) = app.house.analyses else { return Ok(None) };
-    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
-    let (spent, now) = app.house.ledger.analysis_spent(workspace).await?;
-    let sums = [spent, policy.monthly, forecast(spent, now)].map(|sum| sum.to_string());
+    let Some(month) = app.analysis_month(workspace).await? else { return Ok(None) };
+    let sums = [month.spent, month.policy.monthly, month.forecast].map(|sum| sum.to_string());
     Ok(Some(fill(ENGLISH.analysis_month, &sums.each_ref().map(String::as_str))))
 }
 
@@ -334,23 +326,12 @@ async fn put(
     new: NewAnalysis,
 ) -> Result<Result<String, String>, Problem> {
     let t = &ENGLISH;
-    let Some(defaults) = app.house.analyses else { return Ok(Err(t.suggest_off.to_owned())) };
-    let house = Arc::clone(app);
-    // who hangs up now must not leave half of it
-    let asking = tokio::spawn(async move {
-        let asked = house.house.ledger.ask_analysis(workspace_id, &new, defaults, None).await?;
-        if let Once::Done(Ok((_, hint))) = &asked {
-            (house.house.nudge)(vec![hint.clone()]);
+    Ok(match app.ask_analysis(workspace_id, new, None).await? {
+        Once::Done(Ok(row)) => Ok(format!("/analyses/{}", row.id)),
+        Once::Done(Err(Refused::Wrong(finding))) => Err(finding.detail),
+        // it has no key, which could have been used before
+        Once::Done(Err(Refused::OffHere | Refused::Off)) | Once::Before(_) | Once::KeyReused => {
+            Err(t.suggest_off.to_owned())
         }
-        Ok::<_, LedgerError>((asked, new.media_ids))
-    });
-    Ok(match asking.await?? {
-        (Once::Done(Ok((row, _))), _) => Ok(format!("/analyses/{}", row.id)),
-        (Once::Done(Err(why)), media_ids) => {
-            Err(not_taken(&why, &media_ids)
-                .map_or_else(|| t.suggest_off.to_owned(), |finding| finding.detail))
-        }
-        // it has no key
-        (Once::Before(_) | Once::KeyReused, _) => Err(t.suggest_off.to_owned()),
     })
 }

@@ -10,10 +10,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use jobs::analysis::{
-    Sent,
-    money::{Micros, forecast},
-};
+use jobs::analysis::{Sent, money::Micros};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -22,14 +19,13 @@ use uuid::Uuid;
 use super::{asked, give, id};
 use crate::{
     ledger::{
-        LedgerError,
-        analyses::{AnalysisRow, CallRow, NotTaken},
+        analyses::{AnalysisRow, CallRow},
         idempotency::{Answer, Once},
     },
     web::{
         App,
         access::{AnalysesWrite, Caller},
-        analysis::{not_taken, wished},
+        analysis::{Refused, wished},
         body,
         problem::{Problem, ProblemDocument},
     },
@@ -194,7 +190,8 @@ fn dollars(micros: Micros) -> String {
     micros.to_string().trim_start_matches('$').to_owned()
 }
 
-fn answer(row: &AnalysisRow) -> Answer {
+/// What an analysis that was taken in is answered with.
+pub fn answer(row: &AnalysisRow) -> Answer {
     Answer { status: 202, body: serde_json::to_string(&AnalysisShape::from(row)).unwrap_or_default() }
 }
 
@@ -224,20 +221,9 @@ pub async fn create(
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
-    let defaults = app.house.analyses.ok_or_else(|| Problem::conflict(OFF_HERE))?;
-    let (workspace_id, media_ids) = (caller.workspace_id, new.media_ids.clone());
-    // who hangs up now must not leave half of it
-    let asking = tokio::spawn(async move {
-        let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&AnalysisRow) -> Answer));
-        let done = app.house.ledger.ask_analysis(workspace_id, &new, defaults, keyed).await?;
-        if let Once::Done(Ok((_, hint))) = &done {
-            (app.house.nudge)(vec![hint.clone()]);
-        }
-        Ok::<_, LedgerError>(done)
-    });
-    match asking.await?? {
-        Once::Done(Ok((row, _))) => Ok(give(answer(&row), false)),
-        Once::Done(Err(why)) => Err(refusal(&why, &media_ids)),
+    match app.ask_analysis(caller.workspace_id, new, asked).await? {
+        Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
+        Once::Done(Err(why)) => Err(refusal(why)),
         Once::Before(answer) => Ok(give(answer, true)),
         Once::KeyReused => Err(Problem::key_reused()),
     }
@@ -246,9 +232,12 @@ pub async fn create(
 const OFF_HERE: &str = "Analyses are off here: OPENAI_API_KEY is not set. Ask whoever runs postroom.";
 const OFF: &str = "Analyses are switched off for this workspace. Whoever runs postroom can switch them on.";
 
-fn refusal(why: &NotTaken, media_ids: &[Uuid]) -> Problem {
-    not_taken(why, media_ids)
-        .map_or_else(|| Problem::conflict(OFF), |finding| Problem::invalid(vec![finding]))
+fn refusal(why: Refused) -> Problem {
+    match why {
+        Refused::OffHere => Problem::conflict(OFF_HERE),
+        Refused::Off => Problem::conflict(OFF),
+        Refused::Wrong(finding) => Problem::invalid(vec![finding]),
+    }
 }
 
 /// An analysis, with what came of it and what left the house for it.
@@ -288,16 +277,14 @@ pub async fn budget(
     State(app): State<Arc<App>>,
     caller: Caller<AnalysesWrite>,
 ) -> Result<Json<BudgetShape>, Problem> {
-    let defaults = app.house.analyses.ok_or_else(|| Problem::conflict(OFF_HERE))?;
-    let ledger = &app.house.ledger;
-    let policy = ledger.analysis_policy(caller.workspace_id).await?.over(defaults);
-    let (spent, now) = ledger.analysis_spent(caller.workspace_id).await?;
+    let month = app.analysis_month(caller.workspace_id).await?;
+    let month = month.ok_or_else(|| refusal(Refused::OffHere))?;
     Ok(Json(BudgetShape {
-        enabled: policy.enabled,
-        media: policy.media,
-        numbers: policy.numbers,
-        monthly_usd: dollars(policy.monthly),
-        spent_usd: dollars(spent),
-        forecast_usd: dollars(forecast(spent, now)),
+        enabled: month.policy.enabled,
+        media: month.policy.media,
+        numbers: month.policy.numbers,
+        monthly_usd: dollars(month.policy.monthly),
+        spent_usd: dollars(month.spent),
+        forecast_usd: dollars(month.forecast),
     }))
 }
