@@ -4,6 +4,7 @@ mod access;
 pub mod comments;
 pub mod connect;
 pub mod insights;
+mod list;
 mod revoke;
 mod usage;
 

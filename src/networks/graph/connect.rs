@@ -14,7 +14,11 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Graph, below};
+use super::{
+    Graph,
+    access::{is_valid, time},
+    below,
+};
 use crate::networks::{
     Environment, dialog_address, facebook, group,
     http::{Deadline, Fault, Phase, id_of},
@@ -51,8 +55,7 @@ const PUBLISHES: &str = "CREATE_CONTENT";
 const FIELDS: &str = "id,name,access_token,tasks,instagram_business_account{id,username}";
 /// The wait before a token is prolonged again.
 const PROLONG_AGAIN: Duration = Duration::from_millis(500);
-/// The most pages of one list, and the most businesses, that are read.
-const MOST_PAGES: usize = 20;
+/// The most businesses whose Pages are read.
 const MOST_BUSINESSES: usize = 50;
 
 /// Facebook Login, in which Instagram accounts are granted with the Pages before them.
@@ -182,10 +185,7 @@ impl Graph {
     /// What Meta tells of the token of the call. One of another app opens nothing here.
     async fn told(&self, call: &Call<'_>, deadline: Deadline) -> Result<Told, Failure> {
         let data = self.inspected(call, deadline).await?;
-        let Some(valid) = data["is_valid"].as_bool() else {
-            let why = "the answer does not say whether the token is good";
-            return Err(Failure::new(Class::Transient, "unreadable", why));
-        };
+        let valid = is_valid(&data)?;
         let own = self.app.expose_secret().split_once('|').map(|(id, _)| id.to_owned());
         if id_of(&data["app_id"]) != own {
             let why = "the access that the network gave is another app's";
@@ -222,30 +222,6 @@ impl Graph {
         }
         Ok(found)
     }
-
-    /// A whole list, as far as its pages go.
-    async fn list(
-        &self,
-        call: &Call<'_>,
-        deadline: Deadline,
-        path: &[&str],
-        fields: &str,
-    ) -> Result<Vec<Value>, Failure> {
-        let (mut found, mut after) = (Vec::new(), String::new());
-        for _ in 0..MOST_PAGES {
-            let mut query = vec![("fields", fields), ("limit", "100")];
-            if !after.is_empty() {
-                query.push(("after", &after));
-            }
-            let page = self.get(call, deadline, path, &query).await.map_err(Fault::into_failure)?;
-            found.extend(page["data"].as_array().into_iter().flatten().cloned());
-            match (&page["paging"]["next"], page["paging"]["cursors"]["after"].as_str()) {
-                (Value::String(_), Some(cursor)) => cursor.clone_into(&mut after),
-                (_, _) => break,
-            }
-        }
-        Ok(found)
-    }
 }
 
 fn add(found: &mut BTreeMap<String, Value>, pages: Vec<Value>) {
@@ -273,10 +249,7 @@ fn read(data: &Value) -> Told {
     });
     Told {
         subject_id: id_of(&data["user_id"]),
-        data_access_ends: data["data_access_expires_at"]
-            .as_i64()
-            .filter(|at| *at > 0)
-            .and_then(|at| DateTime::from_timestamp(at, 0)),
+        data_access_ends: time(&data["data_access_expires_at"]),
         scopes: texts(&data["scopes"]),
         granular: granular.collect(),
     }

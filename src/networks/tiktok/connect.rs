@@ -1,25 +1,25 @@
 //! TikTok's dialog: a code, with the app's own secret, becomes a pair of tokens of one account.
 //! "Manage User Access Tokens" of TikTok's documents.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use jobs::{
     connections::{Connecting, Dialog, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
-use reqwest::{Method, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::Method;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{PLATFORM, TikTok, oauth::missing};
+use super::{
+    PLATFORM, TikTok,
+    oauth::{TOKEN, life, missing, secret, too_often},
+};
 use crate::networks::{
     Environment, dialog_address, group,
-    http::{self, Deadline, Fault, Phase, Reply, id_of, words},
+    http::{Deadline, Fault, Phase, Reply, id_of, words},
 };
 
-const TOKEN: &str = "/v2/oauth/token/";
 const PERSON: &str = "/v2/user/info/?fields=open_id,display_name,username";
 const NAMELESS: &str = "/v2/user/info/?fields=open_id,display_name";
 /// With it the name can be read that stands in addresses.
@@ -63,9 +63,10 @@ impl Connecting for TikTok {
             ("grant_type", "authorization_code"),
             ("redirect_uri", redirect_uri),
         ];
-        match self.oauth(call, TOKEN, &form).await {
+        // the phase of a prepare: nobody sees what comes of it, and it may be asked again
+        match self.oauth(Phase::Prepare, call, TOKEN, &form).await {
             Ok(reply) => granted(&reply, call),
-            Err(failure) => Exchange::Unknown(failure),
+            Err(fault) => Exchange::Unknown(fault.into_failure()),
         }
     }
 
@@ -94,19 +95,6 @@ impl Connecting for TikTok {
     }
 }
 
-impl TikTok {
-    /// Sends a form with which the app's own secret goes. The phase of a prepare: nobody sees what comes of it, and it may be
-    /// asked again.
-    async fn oauth(&self, call: &Call<'_>, path: &str, form: &[(&str, &str)]) -> Result<Reply, Failure> {
-        let own = [("client_key", self.app.key.as_str()), ("client_secret", self.app.secret.expose_secret())];
-        let form: Vec<_> = own.iter().chain(form).collect();
-        let url = format!("{}{path}", self.base);
-        let request =
-            self.http.request(Phase::Prepare, call, Method::POST, url).map_err(Fault::into_failure)?;
-        http::send(Phase::Prepare, call, request.form(&form), call.timeout).await.map_err(Fault::into_failure)
-    }
-}
-
 fn granted(reply: &Reply, call: &Call<'_>) -> Exchange {
     let Some(body) = reply.json() else { return Exchange::Unknown(unclear(reply)) };
     if let Some(code) = body["error"].as_str() {
@@ -115,17 +103,16 @@ fn granted(reply: &Reply, call: &Call<'_>) -> Exchange {
             Err(failure) => Exchange::Unknown(failure),
         };
     }
-    let secret = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).map(SecretString::from);
-    let life = |name: &str| body[name].as_u64().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-    let (Some(access), Some(refresh)) = (secret("access_token"), secret("refresh_token")) else {
+    let (Some(access), Some(refresh)) = (secret(&body["access_token"]), secret(&body["refresh_token"]))
+    else {
         return Exchange::Unknown(unclear(reply));
     };
     let scopes = body["scope"].as_str().map(|text| text.split([',', ' ']).map(str::to_owned).collect());
     Exchange::Granted(Fresh {
         access,
         refresh: Some(refresh),
-        access_life: life("expires_in"),
-        refresh_life: life("refresh_expires_in"),
+        access_life: life(&body["expires_in"]),
+        refresh_life: life(&body["refresh_expires_in"]),
         scopes,
     })
 }
@@ -148,16 +135,16 @@ fn refusal(code: &str, body: &Value, call: &Call<'_>) -> Result<Failure, Failure
 }
 
 fn unclear(reply: &Reply) -> Failure {
-    if reply.status == StatusCode::TOO_MANY_REQUESTS {
-        let failure = Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
-        return failure.resting(reply.retry_after());
-    }
-    let code = format!("http_{}", reply.status.as_u16());
-    Failure::new(Class::Transient, code, "TikTok did not say what came of it")
+    too_often(reply).unwrap_or_else(|| {
+        let code = format!("http_{}", reply.status.as_u16());
+        Failure::new(Class::Transient, code, "TikTok did not say what came of it")
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
     use crate::networks::doubles::{NoMedia, call};
 
