@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     connections::{Connecting, Connections, Exchange, Granted, Offers, Stage, Standing, Taken},
     contract::{Class, Done, Failure, Job, JobError, Retry},
-    desk::{Call, Desk, Network},
+    desk::{Call, Desk, Network, off},
     fp,
     gate::Visit,
 };
@@ -82,12 +82,8 @@ impl<'a> At<'a> {
         desk: &'a Desk<'a>,
         ledger: &'a dyn Connections,
     ) -> Result<Self, JobError> {
-        let off = || {
-            let why = format!("{} is not switched on here: set its variables and start again", it.platform);
-            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-        };
-        let network = desk.networks.of(&it.platform).ok_or_else(off)?;
-        let connecting = network.connecting().ok_or_else(off)?;
+        let network = desk.network(&it.platform).map_err(JobError::Unavailable)?;
+        let connecting = network.connecting().ok_or_else(|| JobError::Unavailable(off(&it.platform)))?;
         let at = Self { it, desk, ledger, network, connecting };
         at.enter().await?;
         Ok(at)

@@ -128,10 +128,7 @@ impl<'a> At<'a> {
     /// Asks the gate first: what may not go there now opens no token.
     async fn open(it: &'a Publication, desk: &'a Desk<'a>, errand: Errand) -> Result<Self, JobError> {
         let platform = &it.account.platform;
-        let network = desk.networks.of(platform).ok_or_else(|| {
-            let why = format!("{platform} is not switched on here: set its variables and start again");
-            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-        })?;
+        let network = desk.network(platform).map_err(JobError::Unavailable)?;
         let calls = network.counts(errand, &it.content);
         let (account, allowance) = (it.account.id, network.allowance());
         desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jobs::{
     contract::{Class, Failure, JobError, Kind},
-    desk::{Call, Clock, Handle, Network, Publication, Vault},
+    desk::{Call, Clock, Handle, Network, Publication, Vault, off},
     fp,
     gate::{Errand, Gate, Visit},
     machine::{self, HandleState, Move, Public, Ruling, Sight},
@@ -172,24 +172,14 @@ impl Worker {
         it: &'a Publication,
         gate: &AttemptGate<'_>,
     ) -> Result<(&'a dyn Network, &'a Handle, SecretString), Failure> {
-        let network = self.parts.networks.of(&it.account.platform).ok_or_else(|| {
-            Failure::new(
-                Class::Transient,
-                "network_off",
-                format!("{} is not switched on", it.account.platform),
-            )
-        })?;
+        let platform = &it.account.platform;
+        let network = self.parts.networks.of(platform).ok_or_else(|| off(platform))?;
         let handle = it.handle.as_ref().ok_or_else(|| {
             Failure::new(Class::Unknown, "handle_missing", "it has no handle to ask the network about")
         })?;
         let (calls, account) = (network.counts(Errand::Look, &it.content), it.account.id);
-        let visit = Visit {
-            network: &it.account.platform,
-            account,
-            allowance: network.allowance(),
-            calls,
-            comes_back: false,
-        };
+        let visit =
+            Visit { network: platform, account, allowance: network.allowance(), calls, comes_back: false };
         gate.enter(visit).await.map_err(|error| error.failure())?;
         let vault = LedgerVault { ledger: &self.parts.duties, ring: &self.parts.ring };
         let token = vault.access_token(it.account.id).await.map_err(|error: JobError| error.failure())?;
