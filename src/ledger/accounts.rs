@@ -47,6 +47,8 @@ pub struct Account {
     pub defaults: Value,
     /// When it was connected.
     pub created_at: DateTime<Utc>,
+    /// Who connected it through the console, by name; none: it was connected otherwise, or they are known no more.
+    pub connected_by: Option<String>,
     /// That somebody has disconnected it.
     pub parted: Option<Parted>,
 }
@@ -253,7 +255,8 @@ impl Ledger {
                       renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
                       greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
                       disconnected_at, disconnected_how, parting::text,
-                      (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
+                      (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name,
+                      (SELECT first_name || ' ' || last_name FROM person WHERE person.id = connected_by) AS connected_name
                FROM account
                WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
                  AND ($4::uuid IS NULL OR id = $4)
@@ -281,7 +284,8 @@ pub(super) async fn lock_accounts(
                   renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
                   greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
                   disconnected_at, disconnected_how, parting::text,
-                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name,
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = connected_by) AS connected_name
            FROM account
            WHERE workspace_id = $1 AND id = ANY ($2) AND state <> 'erased'
            ORDER BY id -- one order for all, or two posts could wait for each other
@@ -314,6 +318,7 @@ struct AccountRow {
     disconnected_how: Option<String>,
     parting: Option<String>,
     disconnected_name: Option<String>,
+    connected_name: Option<String>,
 }
 
 impl AccountRow {
@@ -351,6 +356,7 @@ impl TryFrom<AccountRow> for Account {
             missing_scopes: row.missing_scopes,
             defaults: row.defaults,
             created_at: row.created_at,
+            connected_by: row.connected_name,
         })
     }
 }

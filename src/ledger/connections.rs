@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use jobs::{
     connect::Connect,
     connections::{Offer, Stage},
@@ -75,8 +74,6 @@ pub struct Connection {
     pub chosen: Vec<String>,
     /// Why it came to nothing.
     pub why: Option<Failure>,
-    /// When it ends if nothing more is done.
-    pub expires_at: DateTime<Utc>,
 }
 
 /// A secret text as it is looked up: what is kept of it opens nothing.
@@ -167,7 +164,7 @@ impl Ledger {
         id: Uuid,
     ) -> Result<Option<Connection>, LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT c.id, c.platform, c.state::text AS "state!", c.offers, c.chosen, c.why, c.expires_at,
+            r#"SELECT c.id, c.platform, c.state::text AS "state!", c.offers, c.chosen, c.why,
                       c.state IN ('coded', 'granted', 'chosen') AND NOT EXISTS (SELECT FROM job WHERE job.id = c.job_id)
                           AS "given_up!",
                       c.ended_at IS NULL AND c.expires_at <= ledger_now() AS "late!"
@@ -193,7 +190,6 @@ impl Ledger {
             offers: serde_json::from_value(row.offers).map_err(|_| unreadable("offers"))?,
             chosen: row.chosen,
             why,
-            expires_at: row.expires_at,
         }))
     }
 

@@ -654,3 +654,16 @@ async fn an_account_that_no_page_has_room_for_is_found_by_its_id() {
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
     assert!(page.text.contains("Bakery on facebook_page"), "{}", page.text);
 }
+
+#[tokio::test]
+async fn the_accounts_page_names_whoever_connected_an_account_through_the_console() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get("/accounts").await;
+    assert!(!page.text.contains("Connected by"), "it was connected otherwise: {}", page.text);
+    let noa = "(SELECT id FROM person WHERE first_name = 'Noa')";
+    door.scratch.run(&format!("UPDATE account SET connected_by = {noa} WHERE id = '{account}'")).await;
+    let page = browser.get("/accounts").await;
+    assert!(page.text.contains("Connected by Noa Levi"), "{}", page.text);
+}
