@@ -8,7 +8,12 @@ use axum::{
     http::{HeaderMap, HeaderValue},
     response::Response,
 };
-use jobs::analysis::{Kind, Language, Policy, money::Micros};
+use jobs::analysis::{
+    Kind, Language, Policy,
+    money::Micros,
+    review::{Severity, Topic},
+};
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -103,7 +108,7 @@ pub async fn page(
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("analysis"))?;
     let row = app.house.ledger.analysis(seat.member.workspace_id, id).await?;
     let row = row.ok_or_else(|| Problem::not_found("analysis"))?;
-    let waiting = row.state == "waiting";
+    let waiting = row.ended.is_none();
     let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/analyses/{id}"));
     let month = cost_of_month(&app, seat.member.workspace_id).await?;
     let page = Page { month, ..Page::of(&app, shell, &row) };
@@ -122,8 +127,8 @@ impl Page {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let said = list("transcript").iter().map(|it| (at(t, &it["from_ms"]), text(&it["text"])));
         Self {
-            title: what(t, &row.kind),
-            waiting: row.state == "waiting",
+            title: what(t, row.kind),
+            waiting: row.ended.is_none(),
             failed: row.error.as_ref().map(|error| text(&error["message"])),
             brief: row.brief.clone(),
             networks: networks(app, list("variants")),
@@ -200,18 +205,18 @@ fn findings(t: &Texts, risks: &[Value], findings: &[Value]) -> Vec<Found> {
     };
     let finding = |it: &Value| Found {
         at: at(t, &it["at_ms"]),
-        kind: match it["kind"].as_str().unwrap_or_default() {
-            "shows" => t.finding_shows,
-            "legibility" => t.finding_legibility,
-            "policy_risk" => t.finding_policy,
-            "hook" => t.finding_hook,
-            "pacing" => t.finding_pacing,
-            _ => t.finding_suggestion,
+        kind: match Topic::deserialize(&it["kind"]) {
+            Ok(Topic::Shows) => t.finding_shows,
+            Ok(Topic::Legibility) => t.finding_legibility,
+            Ok(Topic::PolicyRisk) => t.finding_policy,
+            Ok(Topic::Hook) => t.finding_hook,
+            Ok(Topic::Pacing) => t.finding_pacing,
+            Ok(Topic::Suggestion) | Err(_) => t.finding_suggestion,
         },
-        severity: match it["severity"].as_str().unwrap_or_default() {
-            "problem" => t.finding_problem,
-            "warning" => t.finding_warning,
-            _ => t.finding_info,
+        severity: match Severity::deserialize(&it["severity"]) {
+            Ok(Severity::Problem) => t.finding_problem,
+            Ok(Severity::Warning) => t.finding_warning,
+            Ok(Severity::Info) | Err(_) => t.finding_info,
         },
         detail: it["detail"].as_str().unwrap_or_default().to_owned(),
     };

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use jobs::analysis::{Sent, money::Micros};
+use jobs::analysis::{Outcome, Sent, money::Micros};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{asked, give, id};
 use crate::{
     ledger::{
-        analyses::{AnalysisRow, CallRow},
+        analyses::{AnalysisRow, CallRow, WAITING},
         idempotency::{Answer, Once},
     },
     web::{
@@ -145,9 +145,9 @@ impl From<&AnalysisRow> for AnalysisShape {
     fn from(row: &AnalysisRow) -> Self {
         Self {
             id: row.id,
-            kind: row.kind.clone(),
-            state: row.state.clone(),
-            language: row.language.clone(),
+            kind: row.kind.word().to_owned(),
+            state: row.ended.map_or(WAITING, Outcome::word).to_owned(),
+            language: row.language.word().to_owned(),
             platforms: row.platforms.clone(),
             brief: row.brief.clone(),
             media_ids: row.media_ids.clone(),
