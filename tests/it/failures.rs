@@ -233,7 +233,7 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("connect.rs"),
         include_str!("disconnect.rs"),
         include_str!("tokens.rs"),
-        include_str!("deletions.rs"),
+        include_str!("deletions/killed.rs"),
         include_str!("analyses.rs"),
         include_str!("retention.rs"),
         include_str!("exports.rs")
