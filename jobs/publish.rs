@@ -19,6 +19,7 @@ use crate::{
     gate::{Errand, Visit},
     machine::{self, Answer, HandleState, Move, Public, Sight, Step, Withdrawal},
     renewals::{Asked, Mend},
+    ruling::look_in,
 };
 
 /// More steps than one run can need; a run that takes them all is handed back.
@@ -493,7 +494,7 @@ fn look_later(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {
 fn look_after(desk: &Desk<'_>, age: Duration, why: &str) -> Done {
     let limits = &desk.limits;
     let age = chrono::TimeDelta::from_std(age).unwrap_or_default();
-    let wait = machine::look_in(age, limits.look_least, limits.look_most);
+    let wait = look_in(age, limits.look_least, limits.look_most);
     Done::Waiting { until: desk.clock.now() + wait, reason: why.into() }
 }
 

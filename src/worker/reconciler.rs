@@ -7,9 +7,10 @@ use jobs::{
     desk::{Call, Clock, Handle, Network, Publication, Vault, off},
     fp,
     gate::{Errand, Gate, Visit},
-    machine::{self, HandleState, Move, Public, Ruling, Sight},
+    machine::{HandleState, Move, Public, Sight},
     publish::Publish,
     renewals::{Mend, is_of_access},
+    ruling::{self, Ruling},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -121,7 +122,7 @@ impl Worker {
                 Err(failure)
             }
         };
-        let ruling = machine::judge(&doubt.case, seen, &self.patience());
+        let ruling = ruling::judge(&doubt.case, seen, &self.patience());
         tracing::info!(publication = %id, ?ruling, "unknown outcome looked at");
         self.carry_out(&doubt, ruling).await
     }
