@@ -1,5 +1,6 @@
 //! The first answer to a write, kept to be given again.
 
+use serde::Serialize;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
@@ -23,6 +24,13 @@ pub struct Answer {
     pub status: u16,
     /// The body, as it was sent.
     pub body: String,
+}
+
+impl Answer {
+    /// One that shows this.
+    pub fn of(status: u16, shown: &impl Serialize) -> Self {
+        Self { status, body: serde_json::to_string(shown).unwrap_or_default() }
+    }
 }
 
 /// What is known of a key.

@@ -16,17 +16,16 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{asked, give, id};
+use super::{answered, asked_json, id};
 use crate::{
     ledger::{
         analyses::{AnalysisRow, CallRow, WAITING},
-        idempotency::{Answer, Once},
+        idempotency::Answer,
     },
     web::{
         App,
         access::{AnalysesWrite, Caller},
         analysis::{Refused, wished},
-        body,
         problem::{Problem, ProblemDocument},
     },
 };
@@ -192,7 +191,7 @@ fn dollars(micros: Micros) -> String {
 
 /// What an analysis that was taken in is answered with.
 pub fn answer(row: &AnalysisRow) -> Answer {
-    Answer { status: 202, body: serde_json::to_string(&AnalysisShape::from(row)).unwrap_or_default() }
+    Answer::of(202, &AnalysisShape::from(row))
 }
 
 /// Asks for captions, for a look at a film, or for results in words. They are suggestions: nothing of them is ever published of itself.
@@ -215,18 +214,14 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, "POST /api/v1/analyses", &bytes)?;
-    let (new, findings) = wished(&body::json(&bytes)?, &app, caller.key_id);
+    let route = "POST /api/v1/analyses";
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, route, body).await?;
+    let (new, findings) = wished(&said, &app, caller.key_id);
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
-    match app.ask_analysis(caller.workspace_id, new, asked).await? {
-        Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
-        Once::Done(Err(why)) => Err(refusal(why)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let done = app.ask_analysis(caller.workspace_id, new, asked).await?;
+    answered(done.map(|made| made.map(|row| answer(&row)).map_err(refusal)))
 }
 
 const OFF_HERE: &str = "Analyses are off here: OPENAI_API_KEY is not set. Ask whoever runs postroom.";
