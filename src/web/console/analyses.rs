@@ -35,7 +35,7 @@ use crate::{
     web::{
         App,
         analysis::{BRIEF_MOST, MOST_FILES, Refused},
-        problem::Problem,
+        problem::{self, Problem},
     },
 };
 
@@ -105,7 +105,7 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("analysis"))?;
+    let id = problem::id(&id, "analysis")?;
     let row = app.house.ledger.analysis(seat.member.workspace_id, id).await?;
     let row = row.ok_or_else(|| Problem::not_found("analysis"))?;
     let waiting = row.ended.is_none();

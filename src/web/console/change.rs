@@ -24,7 +24,11 @@ use super::{
 use crate::{
     ledger::{edit::Unchanged, idempotency::Asked, idempotency::Once, posts::Post},
     web::{
-        Act, App, Editor, finding::Finding, intake::jobs::sentence, patch::Patch, problem::Problem,
+        Act, App, Editor,
+        finding::Finding,
+        intake::jobs::sentence,
+        patch::Patch,
+        problem::{self, Problem},
         wish::WishedTime,
     },
 };
@@ -164,9 +168,8 @@ pub async fn submit(
 }
 
 async fn known<R: AtLeast>(app: &App, seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
-    let missing = || Problem::not_found("post");
-    let id = Uuid::try_parse(id).map_err(|_| missing())?;
-    app.house.ledger.post(seat.member.workspace_id, id).await?.ok_or_else(missing)
+    let post = app.house.ledger.post(seat.member.workspace_id, problem::id(id, "post")?).await?;
+    post.ok_or_else(|| Problem::not_found("post"))
 }
 
 /// What the form wishes, and what its reader finds.

@@ -17,7 +17,6 @@ use jobs::{
 };
 use serde::Deserialize;
 use tower_sessions::Session;
-use uuid::Uuid;
 
 use super::{
     Shell, render,
@@ -28,7 +27,10 @@ use super::{
 };
 use crate::{
     ledger::connections::{Connection, NewConnection, Returned},
-    web::{App, connect, problem::Problem},
+    web::{
+        App, connect,
+        problem::{self, Problem},
+    },
 };
 
 /// The longest code, and the longest state, that a dialog may bring.
@@ -156,10 +158,9 @@ pub async fn page(
 }
 
 async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Connection, Problem> {
-    let missing = || Problem::not_found("connection");
-    let id = Uuid::try_parse(id).map_err(|_| missing())?;
     let (workspace, person) = (seat.member.workspace_id, seat.member.person_id);
-    app.house.ledger.connection(workspace, person, id).await?.ok_or_else(missing)
+    let it = app.house.ledger.connection(workspace, person, problem::id(id, "connection")?).await?;
+    it.ok_or_else(|| Problem::not_found("connection"))
 }
 
 /// Connects what was chosen. Pressed twice it is one choice.

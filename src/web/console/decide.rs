@@ -31,7 +31,7 @@ use crate::{
         App,
         finding::Finding,
         intake::{jobs::sentence, shapes::instant},
-        problem::Problem,
+        problem::{self, Problem},
         verdict::Verdict,
     },
 };
@@ -96,7 +96,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     seat.check(&written.token)?;
     let missing = || Problem::not_found("publication");
-    let id = Uuid::try_parse(&publication).map_err(|_| missing())?;
+    let id = problem::id(&publication, "publication")?;
     let place = app.house.ledger.place(Some(seat.member.workspace_id), id).await?;
     let place = place.filter(|place| place.post_id.to_string() == post).ok_or_else(missing)?;
     let post = place.post_id;

@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     Shell, render,
@@ -23,7 +22,7 @@ use crate::{
     web::{
         App,
         disconnect::{Wish, refused},
-        problem::Problem,
+        problem::{self, Problem},
     },
 };
 
@@ -84,7 +83,7 @@ pub async fn submit(
     Form(form): Form<Sure>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let account_id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;
+    let account_id = problem::id(&id, "account")?;
     let wish = Wish { workspace_id: seat.member.workspace_id, account_id, who: seat.who };
     match app.disconnect(wish, None).await? {
         Once::Done(Err(why)) => Err(refused(why)),
@@ -95,7 +94,6 @@ pub async fn submit(
 }
 
 async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
-    let missing = || Problem::not_found("account");
-    let id = Uuid::try_parse(id).map_err(|_| missing())?;
-    app.house.ledger.account(seat.member.workspace_id, id).await?.ok_or_else(missing)
+    let account = app.house.ledger.account(seat.member.workspace_id, problem::id(id, "account")?).await?;
+    account.ok_or_else(|| Problem::not_found("account"))
 }

@@ -10,7 +10,6 @@ use axum::{
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 use jobs::analysis::Language;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     Choice, analyses,
@@ -18,7 +17,11 @@ use super::{
 };
 use crate::{
     ledger::{analyses::Of, people::MemberRole},
-    web::{App, analysis::month, problem::Problem},
+    web::{
+        App,
+        analysis::month,
+        problem::{self, Problem},
+    },
 };
 
 /// The months that are offered.
@@ -80,7 +83,7 @@ pub async fn of_post(
     Path(id): Path<String>,
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("post"))?;
+    let id = problem::id(&id, "post")?;
     ask(&app, &seat, &asked, Of::Post(id), "post").await
 }
 
@@ -91,7 +94,7 @@ pub async fn of_account(
     Path(id): Path<String>,
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;
+    let id = problem::id(&id, "account")?;
     let first = month(&asked.month).ok_or_else(|| Problem::not_found("month"))?;
     ask(&app, &seat, &asked, Of::Month(id, first), "account").await
 }

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     ledger::keys::{self, KeyRow, NAME_MOST, NewKey, Scope},
-    web::{App, problem::Problem},
+    web::{
+        App,
+        problem::{self, Problem},
+    },
 };
 
 /// How long a key may last, in days; the first is what is offered.
@@ -185,9 +188,8 @@ pub async fn revoke(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(written.get("token").map(String::as_str).unwrap_or_default())?;
-    let missing = || Problem::not_found("key");
-    let id = Uuid::try_parse(&key).map_err(|_| missing())?;
-    let ledger = app.house.ledger.of(seat.who);
-    ledger.revoke_api_key(Some(seat.member.workspace_id), id).await?.ok_or_else(missing)?;
+    let (id, ledger) = (problem::id(&key, "key")?, app.house.ledger.of(seat.who));
+    let revoked = ledger.revoke_api_key(Some(seat.member.workspace_id), id).await?;
+    revoked.ok_or_else(|| Problem::not_found("key"))?;
     Ok(Redirect::to("/keys").into_response())
 }

@@ -32,7 +32,7 @@ use crate::{
     web::{
         App,
         intake::shapes::{self, ErrorShape, instant},
-        problem::Problem,
+        problem::{self, Problem},
         times,
     },
 };
@@ -126,7 +126,7 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("post"))?;
+    let id = problem::id(&id, "post")?;
     show(&app, &seat, &headers, id, StatusCode::OK, None).await
 }
 
@@ -331,7 +331,7 @@ pub async fn media(
     seat: Seat<Viewer>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("file"))?;
+    let id = problem::id(&id, "file")?;
     let file = app.house.ledger.media(seat.member.workspace_id, id).await?;
     let file = file.ok_or_else(|| Problem::not_found("file"))?;
     let address = app.house.media.address(&file.object_key).await.map_err(|failure| {

@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     Shell, list, post, render,
@@ -26,7 +25,7 @@ use crate::{
     },
     web::{
         App,
-        problem::Problem,
+        problem::{self, Problem},
         take_down::{Wish, refused},
     },
 };
@@ -109,7 +108,7 @@ async fn known(
     publication: &str,
 ) -> Result<(Post, usize), Problem> {
     let missing = || Problem::not_found("publication");
-    let id = |text: &str| Uuid::try_parse(text).map_err(|_| missing());
+    let id = |text: &str| problem::id(text, "publication");
     let (post, publication) = (id(post)?, id(publication)?);
     let post = app.house.ledger.post(seat.member.workspace_id, post).await?.ok_or_else(missing)?;
     let at = post.publications.iter().position(|it| it.id == publication).ok_or_else(missing)?;

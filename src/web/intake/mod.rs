@@ -39,7 +39,12 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{App, body, finding::Finding, listed::Listed, problem::Problem};
+use super::{
+    App, body,
+    finding::Finding,
+    listed::Listed,
+    problem::{Problem, id},
+};
 use crate::ledger::idempotency::{Answer, Asked, Before, Once};
 
 /// The header that makes a write harmless to repeat.
@@ -207,9 +212,4 @@ fn give(answer: Answer, again: bool) -> Response {
         response.headers_mut().insert("idempotent-replayed", axum::http::HeaderValue::from_static("true"));
     }
     response
-}
-
-/// An id from a path; what is none is an id of nothing.
-fn id(text: &str, what: &str) -> Result<Uuid, Problem> {
-    Uuid::try_parse(text).map_err(|_| Problem::not_found(what))
 }
