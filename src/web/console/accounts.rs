@@ -114,8 +114,7 @@ fn parted(t: &Texts, it: &Parted) -> String {
         Some(Farewell::Told) => t.account_parted_told,
         Some(Farewell::Unproved) => t.account_parted_unproved,
     };
-    let at = it.at.format("%-d %b %Y, %H:%M UTC").to_string();
-    format!("{} {access}", fill(t.account_parted, &[&at, by]))
+    format!("{} {access}", fill(t.account_parted, &[&words::minute(it.at), by]))
 }
 
 fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bool) -> Row {
@@ -127,11 +126,11 @@ fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bo
         .end(now)
         .filter(|_| account.parted.is_none())
         .filter(|end| end.at <= now + SOON || breaks.total > 0);
-    let count = usize::try_from(breaks.total).unwrap_or(usize::MAX);
+    let count = breaks.count();
     Row {
         network: words::network(app, &account.platform).to_owned(),
         chip: words::account_chip(t, account.state),
-        since: account.created_at.format("%-d %b %Y").to_string(),
+        since: words::day(account.created_at),
         connected_by: account.connected_by.map(|name| fill(t.account_connected_by, &[&name])),
         ends: account.token_expires_at.filter(|_| !account.renewable).map(|at| words::relative(t, at, now)),
         renewed: account.renewable,
@@ -157,17 +156,12 @@ fn ending(t: &Texts, end: End, missing: &[String], now: DateTime<Utc>) -> String
         Because::Scopes => fill(t.account_ended_scopes, &[&missing.join(", ")]),
         Because::Token => fill(t.account_ends_token, &[&when]),
         Because::Renewal => fill(t.account_ends_renewal, &[&when]),
-        Because::DataAccess => {
-            fill(t.account_ends_data, &[&end.at.format("%-d %b %Y, %H:%M UTC").to_string()])
-        }
+        Because::DataAccess => fill(t.account_ends_data, &[&words::minute(end.at)]),
     }
 }
 
 impl Link {
     fn of(broken: &Broken) -> Self {
-        Self {
-            href: format!("/posts/{}", broken.post_id),
-            text: broken.scheduled_for.format("%-d %b %Y, %H:%M UTC").to_string(),
-        }
+        Self { href: format!("/posts/{}", broken.post_id), text: words::minute(broken.scheduled_for) }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     words,
 };
 use crate::{
-    ledger::{accounts::Account, idempotency::Once},
+    ledger::{access::Breaks, accounts::Account, idempotency::Once},
     web::{
         App,
         disconnect::{Wish, refused},
@@ -56,8 +56,7 @@ pub async fn page(
         return Ok(Redirect::to("/accounts").into_response());
     }
     let ahead = app.house.ledger.breaks(&[(account.id, app.house.clock.now())], 1).await?;
-    let total = ahead.get(&account.id).map_or(0, |breaks| breaks.total);
-    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    let total = ahead.get(&account.id).map_or(0, Breaks::count);
     let t = &ENGLISH;
     render(&Page {
         shell: Shell::seated(

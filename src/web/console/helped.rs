@@ -10,6 +10,7 @@ use super::{
     Shell, analyses, render,
     seat::{Seat, Viewer},
     texts::{ENGLISH, Texts},
+    words,
 };
 use crate::{
     ledger::analyses::AnalysisLine,
@@ -57,7 +58,7 @@ fn line(t: &Texts, it: AnalysisLine) -> Line {
         what: what(t, it.kind),
         state: state(t, it.ended),
         cost: it.counted.to_string(),
-        at: it.created_at.format("%-d %b %Y, %H:%M UTC").to_string(),
+        at: words::minute(it.created_at),
         about: it.brief,
     }
 }

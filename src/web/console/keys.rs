@@ -17,6 +17,7 @@ use super::{
     Choice, Shell, render_as,
     seat::{Admin, Seat},
     texts::{ENGLISH, Texts, fill},
+    words,
 };
 use crate::{
     ledger::keys::{self, KeyRow, NAME_MOST, NewKey, Scope},
@@ -119,8 +120,6 @@ fn lasts(t: &Texts, chosen: Option<&str>) -> Vec<Choice> {
 }
 
 fn row(t: &Texts, key: KeyRow, now: DateTime<Utc>) -> Row {
-    let day = |at: DateTime<Utc>| at.format("%-d %b %Y").to_string();
-    let minute = |at: DateTime<Utc>| at.format("%-d %b %Y, %H:%M UTC").to_string();
     let good = key.is_good(now);
     let state = match (good, key.revoked_at) {
         (true, _) => t.keys_good,
@@ -132,9 +131,11 @@ fn row(t: &Texts, key: KeyRow, now: DateTime<Utc>) -> Row {
         state,
         good,
         scopes: key.scopes.join(", "),
-        made: fill(t.keys_made_at, &[&day(key.created_at)]),
-        ends: key.expires_at.map(|at| fill(t.keys_ends_at, &[&minute(at)])),
-        used: key.last_used_at.map_or(t.keys_unused.to_owned(), |at| fill(t.keys_used_at, &[&minute(at)])),
+        made: fill(t.keys_made_at, &[&words::day(key.created_at)]),
+        ends: key.expires_at.map(|at| fill(t.keys_ends_at, &[&words::minute(at)])),
+        used: key
+            .last_used_at
+            .map_or(t.keys_unused.to_owned(), |at| fill(t.keys_used_at, &[&words::minute(at)])),
         name: if key.name.is_empty() { t.keys_unnamed.to_owned() } else { key.name },
     }
 }

@@ -228,13 +228,13 @@ fn part(t: &Texts, series: &Series) -> Part {
         let cell = |(metric, values): &(&'static Metric, Vec<Option<i64>>)| told(t, values[n], metric.unit);
         series.metrics.iter().map(cell).collect::<Vec<_>>()
     };
-    let format = if whole { "%-d %b %Y, %H:%M UTC" } else { "%-d %b %Y" };
+    let told_at = if whole { words::minute } else { words::day };
     let rows = series.at.iter().enumerate().rev().take(ROWS);
     Part {
         title: if whole { t.metrics_whole } else { t.metrics_by_day },
         charts: series.metrics.iter().filter_map(draw).collect(),
         head: series.metrics.iter().map(|(metric, _)| label(t, metric)).collect(),
-        rows: rows.map(|(n, at)| (at.format(format).to_string(), cells(n))).collect(),
+        rows: rows.map(|(n, at)| (told_at(*at), cells(n))).collect(),
         cut: (series.at.len() > ROWS)
             .then(|| fill(t.metrics_cut, &[&ROWS.to_string(), &series.at.len().to_string()])),
     }
@@ -242,8 +242,7 @@ fn part(t: &Texts, series: &Series) -> Part {
 
 fn not_told(t: &Texts, refusal: &Refusal) -> Option<String> {
     let metric = by_id(u16::try_from(refusal.metric).ok()?)?;
-    let since = refusal.since.format("%-d %b %Y").to_string();
-    Some(fill(t.metrics_not_told, &[label(t, metric), &since, &refusal.words]))
+    Some(fill(t.metrics_not_told, &[label(t, metric), &words::day(refusal.since), &refusal.words]))
 }
 
 /// The numbers of the last word on a post, by name.
@@ -273,7 +272,7 @@ fn compared(t: &Texts, latest: &[Latest]) -> Option<Compared> {
             Row {
                 href: format!("/posts/{}/metrics", it.post_id),
                 words: excerpt(t, &it.caption),
-                at: it.published_at.format("%-d %b %Y, %H:%M UTC").to_string(),
+                at: words::minute(it.published_at),
                 numbers: BY.iter().map(|name| cell(name)).collect(),
             }
         })
