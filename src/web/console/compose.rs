@@ -10,7 +10,6 @@ use axum::{
 };
 use jobs::analysis::Kind;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{
     Choice, Shell, analyses,
@@ -27,7 +26,7 @@ use crate::{
     ledger::{
         accept::{Accepted, Question},
         accounts::Account,
-        idempotency::{Answer, Asked},
+        idempotency::Answer,
     },
     web::{
         App,
@@ -153,7 +152,7 @@ pub async fn submit(
     let (mut written, mut found) = (came.written, came.found);
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
-    let asked = asked(&written, &seat);
+    let asked = seat.asked(&written.key, "POST /posts/new", &written.content());
     let waits = seat.word().waits();
     let question = Question { waits, ..wish.question(seat.member.workspace_id, Some(asked)) };
     let accepted = match app.accept(wish.clone(), found.clone(), question, seat.member.person_id).await {
@@ -255,17 +254,6 @@ async fn help(
     let findings: Vec<Noted> = found.into_iter().map(Noted::from).collect();
     let said = Said { findings: &findings, notice, suggested, ..Said::default() };
     render(&sheet.page(written, said).await?)
-}
-
-fn asked(written: &Written, seat: &Seat<Author>) -> Asked {
-    let digest = Sha256::new().chain_update("POST /posts/new\n").chain_update(written.content()).finalize();
-    // A form's key is its own and its writer's: it must not meet a machine's.
-    let key = Sha256::new().chain_update(seat.member.person_id).chain_update(&written.key).finalize();
-    Asked {
-        workspace_id: seat.member.workspace_id,
-        key: format!("form:{}", hex::encode(key)),
-        digest: digest.into(),
-    }
 }
 
 fn address_of(answer: &Answer) -> String {

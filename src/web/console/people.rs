@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Choice, Shell, letters, render, render_as,
-    seat::{Admin, Seat},
+    seat::{Admin, Button, Seat},
     session, stranger,
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
@@ -111,12 +111,6 @@ pub struct Given {
     token: String,
     #[serde(default)]
     role: String,
-}
-
-/// A form that is nothing but a button.
-#[derive(Deserialize)]
-pub struct Button {
-    token: String,
 }
 
 /// The page.
