@@ -13,9 +13,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    connections::{Code, Connecting, Connections, Exchange, Granted, Offers, Stage, Standing, Taken},
+    connections::{Connecting, Connections, Exchange, Granted, Offers, Stage, Standing, Taken},
     contract::{Class, Done, Failure, Job, JobError, Retry},
-    desk::{Call, Desk, Network},
+    desk::{Call, Desk, Network, off},
     fp,
     gate::Visit,
 };
@@ -82,12 +82,8 @@ impl<'a> At<'a> {
         desk: &'a Desk<'a>,
         ledger: &'a dyn Connections,
     ) -> Result<Self, JobError> {
-        let off = || {
-            let why = format!("{} is not switched on here: set its variables and start again", it.platform);
-            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-        };
-        let network = desk.networks.of(&it.platform).ok_or_else(off)?;
-        let connecting = network.connecting().ok_or_else(off)?;
+        let network = desk.network(&it.platform).map_err(JobError::Unavailable)?;
+        let connecting = network.connecting().ok_or_else(|| JobError::Unavailable(off(&it.platform)))?;
         let at = Self { it, desk, ledger, network, connecting };
         at.enter().await?;
         Ok(at)
@@ -118,12 +114,11 @@ impl<'a> At<'a> {
     }
 
     async fn exchange(&self) -> Result<(), JobError> {
-        let (code, verifier) = self.ledger.code(self.it.id).await?;
+        let code = self.ledger.code(self.it.id).await?;
         let begun = self.ledger.begin(self.it.id, EXCHANGE_TIMEOUT).await?;
         fp!(AfterCodeLogged);
-        let with = Code { redirect_uri: &self.it.redirect_uri, verifier: verifier.as_ref() };
         let call = self.call(Some(begun.call), &code, EXCHANGE_TIMEOUT);
-        let answer = self.connecting.exchange(&call, with).await;
+        let answer = self.connecting.exchange(&call, &self.it.redirect_uri).await;
         fp!(AfterCodeAnswer);
         match answer {
             Exchange::Granted(fresh) => {

@@ -30,17 +30,6 @@ pub struct Dialog {
     pub client: (&'static str, String),
     /// What is asked for.
     pub scopes: &'static [&'static str],
-    /// Whether it takes a challenge that only whoever began can meet (PKCE).
-    pub challenged: bool,
-}
-
-/// What a code is exchanged with, besides the app's own secret.
-#[derive(Debug, Clone, Copy)]
-pub struct Code<'a> {
-    /// To the byte as the dialog was given it.
-    pub redirect_uri: &'a str,
-    /// What only whoever began can know (PKCE), where the network takes that.
-    pub verifier: Option<&'a SecretString>,
 }
 
 /// The access that a person granted.
@@ -174,8 +163,8 @@ pub struct Offers {
 /// A network that accounts can be connected of, through a dialog of its own.
 #[async_trait]
 pub trait Connecting: Send + Sync {
-    /// Exchanges what the dialog gave, which is the token of the call.
-    async fn exchange(&self, call: &Call<'_>, code: Code<'_>) -> Exchange;
+    /// Exchanges what the dialog gave, which is the token of the call. The address has to be the dialog's to the byte.
+    async fn exchange(&self, call: &Call<'_>, redirect_uri: &str) -> Exchange;
 
     /// What the grant, whose access is the token of the call, opens.
     ///
@@ -259,8 +248,8 @@ pub enum Taken {
 pub trait Connections: Send + Sync {
     /// The connection as it is; none: it is over, or another job's.
     async fn look(&self, connection: Uuid) -> Result<Option<Standing>, JobError>;
-    /// Opens what the dialog gave, and what only whoever began can know.
-    async fn code(&self, connection: Uuid) -> Result<(SecretString, Option<SecretString>), JobError>;
+    /// Opens what the dialog gave.
+    async fn code(&self, connection: Uuid) -> Result<SecretString, JobError>;
     /// Logs an exchange before it is sent.
     async fn begin(&self, connection: Uuid, limit: Duration) -> Result<Begun, JobError>;
     /// Keeps the grant, sealed; the code is gone in the same step.

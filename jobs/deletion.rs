@@ -127,9 +127,9 @@ impl At<'_> {
             return Ok(Answered::Nothing);
         }
         let platform = grant.account.platform.as_str();
-        let Some(network) = self.desk.networks.of(platform) else {
-            let why = format!("{platform} is not switched on here: set its variables and start again");
-            return Ok(Answered::Unasked(Failure::new(Class::Transient, "network_off", why)));
+        let network = match self.desk.network(platform) {
+            Ok(network) => network,
+            Err(failure) => return Ok(Answered::Unasked(failure)),
         };
         let Some(revoking) = network.revoking() else { return Ok(Answered::Nothing) };
         let mut said = Vec::new();

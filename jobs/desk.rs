@@ -98,7 +98,21 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// What a network, or another provider, that is not switched on here answers to everything.
+pub fn off(title: &str) -> Failure {
+    let why = format!("{title} is not switched on here: set its variables and start again");
+    Failure::new(Class::Transient, "network_off", why)
+}
+
 impl<'a> Desk<'a> {
+    /// The network that serves accounts of this platform.
+    ///
+    /// # Errors
+    /// It is not switched on here.
+    pub fn network(&self, platform: &str) -> Result<&'a dyn Network, Failure> {
+        self.networks.of(platform).ok_or_else(|| off(platform))
+    }
+
     /// The write-ahead log of a job about a publication.
     ///
     /// # Errors
@@ -170,10 +184,7 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// It is not switched on here.
     pub fn analyst(&self) -> Result<&'a dyn Analyst, JobError> {
-        self.analyst.ok_or_else(|| {
-            let why = "OpenAI is not switched on here: set its variables and start again";
-            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-        })
+        self.analyst.ok_or_else(|| JobError::Unavailable(off("OpenAI")))
     }
 
     /// What is kept of copies that are packed.

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{
     connections::{Farewell, Logged, Parting, Partings},
-    contract::{Class, Done, Failure, Job, JobError, Retry},
-    desk::{Call, Desk},
+    contract::{Done, Job, JobError, Retry},
+    desk::{Call, Desk, off},
     forgetting::{Revocation, Revoking},
     fp,
     gate::Visit,
@@ -111,12 +111,8 @@ async fn part(
 
 async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<Done, JobError> {
     let platform = &it.account.platform;
-    let off = || {
-        let why = format!("{platform} is not switched on here: set its variables and start again");
-        JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-    };
-    let network = desk.networks.of(platform).ok_or_else(off)?;
-    let revoking = network.revoking().ok_or_else(off)?;
+    let network = desk.network(platform).map_err(JobError::Unavailable)?;
+    let revoking = network.revoking().ok_or_else(|| JobError::Unavailable(off(platform)))?;
     let mut tokens = ledger.tokens(it).await?;
     if tokens.is_empty() {
         if !revoking.knows_people() || it.subject_id.is_none() {
@@ -174,6 +170,7 @@ async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::{Class, Failure};
 
     #[test]
     fn nothing_that_a_network_says_ends_the_wish_or_rests_the_account() {

@@ -38,6 +38,7 @@ pub mod reach;
 pub mod removal;
 pub mod renewals;
 pub mod retention;
+pub mod ruling;
 pub mod sign_in;
 pub mod store;
 pub mod surface;

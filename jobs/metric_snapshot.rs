@@ -168,11 +168,12 @@ impl<'a> At<'a> {
         due: &'a Due,
     ) -> Result<Option<Self>, JobError> {
         let platform = &due.account.platform;
-        let Some(network) = desk.networks.of(platform) else {
-            let why = format!("{platform} is not switched on here: set its variables and start again");
-            let failure = Failure::new(Class::Transient, "network_off", why);
-            snapshots.put_off(&due.account, Object::ALL, due.now + NO_ACCESS, &failure).await?;
-            return Ok(None);
+        let network = match desk.network(platform) {
+            Ok(network) => network,
+            Err(failure) => {
+                snapshots.put_off(&due.account, Object::ALL, due.now + NO_ACCESS, &failure).await?;
+                return Ok(None);
+            }
         };
         let Some(insights) = network.insights() else {
             for subject in &due.subjects {

@@ -19,6 +19,7 @@ use crate::{
     gate::{Errand, Visit},
     machine::{self, Answer, HandleState, Move, Public, Sight, Step, Withdrawal},
     renewals::{Asked, Mend},
+    ruling::look_in,
 };
 
 /// More steps than one run can need; a run that takes them all is handed back.
@@ -128,10 +129,7 @@ impl<'a> At<'a> {
     /// Asks the gate first: what may not go there now opens no token.
     async fn open(it: &'a Publication, desk: &'a Desk<'a>, errand: Errand) -> Result<Self, JobError> {
         let platform = &it.account.platform;
-        let network = desk.networks.of(platform).ok_or_else(|| {
-            let why = format!("{platform} is not switched on here: set its variables and start again");
-            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-        })?;
+        let network = desk.network(platform).map_err(JobError::Unavailable)?;
         let calls = network.counts(errand, &it.content);
         let (account, allowance) = (it.account.id, network.allowance());
         desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
@@ -496,7 +494,7 @@ fn look_later(it: &Publication, desk: &Desk<'_>, why: &str) -> Done {
 fn look_after(desk: &Desk<'_>, age: Duration, why: &str) -> Done {
     let limits = &desk.limits;
     let age = chrono::TimeDelta::from_std(age).unwrap_or_default();
-    let wait = machine::look_in(age, limits.look_least, limits.look_most);
+    let wait = look_in(age, limits.look_least, limits.look_most);
     Done::Waiting { until: desk.clock.now() + wait, reason: why.into() }
 }
 

@@ -80,10 +80,7 @@ impl<'a> At<'a> {
             let why = "the account has to be connected again before anything is taken down there";
             return Err(JobError::Refused(Failure::new(Class::Auth, "account_inactive", why)));
         }
-        let network = desk.networks.of(platform).ok_or_else(|| {
-            let why = format!("{platform} is not switched on here: set its variables and start again");
-            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-        })?;
+        let network = desk.network(platform).map_err(JobError::Unavailable)?;
         // it is asked for by who asks where the post is to be found
         let remote_id = wish.remote_id.as_deref().ok_or_else(|| {
             let why = "the network has not said yet what it calls the post";

@@ -118,10 +118,7 @@ struct At<'a> {
 impl<'a> At<'a> {
     fn open(it: &'a Access, desk: &'a Desk<'a>, renewals: &'a dyn Renewals) -> Result<Self, JobError> {
         let platform = &it.account.platform;
-        let network = desk.networks.of(platform).ok_or_else(|| {
-            let why = format!("{platform} is not switched on here: set its variables and start again");
-            JobError::Unavailable(Failure::new(Class::Transient, "network_off", why))
-        })?;
+        let network = desk.network(platform).map_err(JobError::Unavailable)?;
         Ok(Self { it, desk, renewals, network, renewing: network.renewing() })
     }
 

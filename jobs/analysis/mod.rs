@@ -220,6 +220,11 @@ impl Outcome {
             Self::Failed => "failed",
         }
     }
+
+    /// The outcome of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|outcome| outcome.word() == word)
+    }
 }
 
 /// The end of an analysis, as it is kept.

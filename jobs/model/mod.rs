@@ -3,8 +3,8 @@
 //! Two models. [`tables`] takes the statements about jobs and claims apart, with Postgres' snapshots and locks,
 //! and shows that a claim's three words name one holder. [`world`] takes that for granted and explores the
 //! protocol: two workers that run the very code that publishes (see [`holder`]), reconcilers that ask the
-//! machine's own `judge`, a reaper with its sweeps, people, and a network that loses, delays and doubles what
-//! it is told.
+//! very [`judge`](crate::ruling::judge) that rules, a reaper with its sweeps, people, and a network that loses,
+//! delays and doubles what it is told.
 //!
 //! How much may go wrong is counted: a *fault* is a crash, a lease that ends while its holder lives on, a lost
 //! answer of ledger or network, a 500, a refusal, a handle that dies, a failed or stale read, a request that

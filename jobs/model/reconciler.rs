@@ -1,4 +1,4 @@
-//! The reconciler: `worker::reconciler` and `ledger::reconcile`, with the machine's own [`judge`].
+//! The reconciler: `worker::reconciler` and `ledger::reconcile`, with [`judge`] itself.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     contract::Class,
-    machine::{Case, HandleState, Move, Patience, Ruling, State, judge},
+    machine::{HandleState, Move, State},
+    ruling::{Case, Patience, Ruling, judge},
 };
 
 /// What a reconciler has in mind.

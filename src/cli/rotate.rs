@@ -1,4 +1,4 @@
-//! `keys rotate`: every token under the first key of the ring, while everything goes on.
+//! `keys rotate`: everything that is sealed under the first key of the ring, while everything goes on.
 
 use std::{
     io::IsTerminal,
@@ -14,7 +14,7 @@ use crate::{
         KeyRing, Ledger,
         audit::{Action, Entry},
         keyring::KeyError,
-        reseal::{Place, Stuck},
+        reseal::{Amount, Owner, Place, Stuck},
     },
     wiring,
 };
@@ -23,7 +23,7 @@ use crate::{
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// More walks than are needed, unless somebody keeps sealing under another key.
 const MOST_WALKS: usize = 5;
-/// Tokens that do not open are named up to here, and then counted.
+/// What does not open is named up to here, and then counted.
 const NAMED: usize = 20;
 
 #[derive(Debug, Args)]
@@ -47,14 +47,16 @@ impl Rotate {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let (ledger, ring) = (owned_ledger()?, wiring::key_ring()?);
         let (all, otherwise) = ledger.sealed_otherwise(&ring).await?;
-        let mut progress = Progress::new(otherwise, self.output.json);
+        let mut progress = Progress::new(otherwise.sum(), self.output.json);
         let mut tally = Tally::default();
         // a process that was given the ring too late may have sealed under another key behind the walk
         for _ in 0..MOST_WALKS {
             tally.stuck.clear();
             self.walk(&ledger, &ring, &mut tally, &mut progress).await?;
-            tally.resealed += ledger.reseal_connections(&ring).await?;
-            if ledger.sealed_otherwise(&ring).await?.1 == tally.stuck.len() as u64 {
+            let (resealed, stuck) = ledger.reseal_connections(&ring).await?;
+            tally.resealed += resealed;
+            tally.stuck.extend(stuck);
+            if ledger.sealed_otherwise(&ring).await?.1 == Amount::of(&tally.stuck) {
                 break;
             }
         }
@@ -87,42 +89,65 @@ impl Rotate {
         }
     }
 
-    fn tell(&self, ring: &KeyRing, tally: &Tally, (all, left): (u64, u64), took: Duration) {
+    fn tell(&self, ring: &KeyRing, tally: &Tally, (all, left): (Amount, Amount), took: Duration) {
         let (key, Tally { resealed, outrun, stuck }) = (ring.sealing_key(), tally);
         if self.output.json {
-            let named = |it: &Stuck| json!({ "account_id": it.account_id, "field": it.field, "key": it.key_id, "why": it.why.to_string() });
+            let named = |it: &Stuck| {
+                let (owner, id) = match it.owner {
+                    Owner::Account(id) => ("account_id", id),
+                    Owner::Connection(id) => ("connection_id", id),
+                };
+                json!({ owner: id, "field": it.field, "key": it.key_id, "why": it.why.to_string() })
+            };
             let stuck: Vec<_> = stuck.iter().take(NAMED).map(named).collect();
             let done = json!({
-                "key": key, "tokens": all, "resealed": resealed, "outrun": outrun, "left": left, "stuck": stuck,
-                "seconds": took.as_secs_f64(),
+                "key": key, "tokens": all.tokens, "connections": all.connections, "resealed": resealed, "outrun": outrun,
+                "left": left.sum(), "stuck": stuck, "seconds": took.as_secs_f64(),
             });
             println!("{done}");
             return;
         }
         for it in stuck.iter().take(NAMED) {
-            eprintln!("{} of account {}: {}", it.field, it.account_id, it.why);
+            let (owner, id) = match it.owner {
+                Owner::Account(id) => ("account", id),
+                Owner::Connection(id) => ("connection", id),
+            };
+            eprintln!("{} of {owner} {id}: {}", it.field, it.why);
         }
         println!(
-            "{resealed} of {all} tokens were sealed under {key} in {:.1} s; {left} are left",
-            took.as_secs_f64()
+            "{resealed} of {} were sealed under {key} in {:.1} s; {} are left",
+            in_words(all),
+            took.as_secs_f64(),
+            left.sum(),
         );
     }
 }
 
+/// What it is, by what keeps it.
+fn in_words(amount: Amount) -> String {
+    let Amount { tokens, connections } = amount;
+    match (tokens, connections) {
+        (tokens, 0) => format!("{tokens} tokens"),
+        (0, connections) => format!("{connections} secrets of connections on their way"),
+        _ => format!("{tokens} tokens and {connections} secrets of connections on their way"),
+    }
+}
+
 /// What is written down of it, whether or not something is left.
-fn rotated(ledger: &Ledger, ring: &KeyRing, tally: &Tally, left: u64) -> Entry<'static> {
+fn rotated(ledger: &Ledger, ring: &KeyRing, tally: &Tally, left: Amount) -> Entry<'static> {
     Entry {
         who: ledger.who(),
         action: Action::RingRotated,
         object: "key_ring",
         object_id: ring.sealing_key().to_owned(),
         workspace_id: None,
-        detail: json!({ "resealed": tally.resealed, "left": left }),
+        detail: json!({ "resealed": tally.resealed, "left": left.sum() }),
     }
 }
 
 /// Done only when nothing is left: until then no key may be taken out of the ring.
-fn finish(ring: &KeyRing, stuck: &[Stuck], left: u64) -> Result<(), Failed> {
+fn finish(ring: &KeyRing, stuck: &[Stuck], left: Amount) -> Result<(), Failed> {
+    let closed = Amount::of(stuck);
     let mut missing: Vec<&str> = stuck
         .iter()
         .filter_map(|it| match &it.why {
@@ -133,18 +158,24 @@ fn finish(ring: &KeyRing, stuck: &[Stuck], left: u64) -> Result<(), Failed> {
     missing.sort_unstable();
     missing.dedup();
     if !missing.is_empty() {
-        let (names, count) = (missing.join(", "), stuck.len());
         return Err(format!(
-            "POSTROOM_KEYS: {count} tokens are sealed under {names}, which is not in it; add it behind {} and run this again",
+            "POSTROOM_KEYS: {} are sealed under {}, which is not in it; add it behind {} and run this again",
+            in_words(closed),
+            missing.join(", "),
             ring.sealing_key()
         )
         .into());
     }
-    match (stuck.len(), left) {
-        (0, 0) => Ok(()),
-        (0, left) => Err(format!("{left} tokens were sealed under another key meanwhile; give every process the new ring and run this again").into()),
-        (damaged, _) => Err(format!("{damaged} tokens do not open and were left as they are: connect their accounts again").into()),
-    }
+    let (what, say) = match (closed.tokens, closed.connections) {
+        (0, 0) if left.sum() == 0 => return Ok(()),
+        (0, 0) => (
+            left,
+            "were sealed under another key meanwhile; give every process the new ring and run this again",
+        ),
+        (0, _) => (closed, "do not open and were left as they are: they go when their connections end"),
+        (_, _) => (closed, "do not open and were left as they are: connect their accounts again"),
+    };
+    Err(format!("{} {say}", in_words(what)).into())
 }
 
 /// A line that tells how far it is, on stderr.

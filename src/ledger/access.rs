@@ -38,6 +38,13 @@ pub struct Breaks {
     pub total: u64,
 }
 
+impl Breaks {
+    /// How many there are, as things are counted.
+    pub fn count(&self) -> usize {
+        usize::try_from(self.total).unwrap_or(usize::MAX)
+    }
+}
+
 impl Ledger {
     /// What is scheduled on each of these accounts from its moment on, the first `most` of each.
     ///

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use super::{Ledger, LedgerError, audit::Actor};
 
+/// The most accounts that a workspace may have connected at a time, and that a page shows of it.
+pub const MOST: i64 = 500;
+
 /// A connected account of a network.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -44,6 +47,8 @@ pub struct Account {
     pub defaults: Value,
     /// When it was connected.
     pub created_at: DateTime<Utc>,
+    /// Who connected it through the console, by name; none: it was connected otherwise, or they are known no more.
+    pub connected_by: Option<String>,
     /// That somebody has disconnected it.
     pub parted: Option<Parted>,
 }
@@ -208,21 +213,51 @@ impl Ledger {
         Ok(found.fetch_one(&self.pool).await?)
     }
 
+    /// The workspace's accounts, as many as a page shows.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn shown_accounts(&self, workspace_id: Uuid) -> Result<Vec<Account>, LedgerError> {
+        self.accounts(workspace_id, None, MOST).await
+    }
+
     /// The workspace's accounts by id, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// The ledger is away.
     pub async fn accounts(
         &self,
         workspace_id: Uuid,
         after: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Account>, LedgerError> {
-        accounts_of(&mut *self.pool.acquire().await?, workspace_id, after, limit).await
+        self.find_accounts(workspace_id, None, after, limit).await
+    }
+
+    /// One of the workspace's accounts.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn account(&self, workspace_id: Uuid, id: Uuid) -> Result<Option<Account>, LedgerError> {
+        Ok(self.find_accounts(workspace_id, Some(id), None, 1).await?.pop())
+    }
+
+    async fn find_accounts(
+        &self,
+        workspace_id: Uuid,
+        id: Option<Uuid>,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<Account>, LedgerError> {
+        find_accounts(&mut *self.pool.acquire().await?, workspace_id, id, after, limit).await
     }
 }
 
-/// The workspace's accounts by id, after `after`, at most `limit`.
-pub(super) async fn accounts_of(
+/// The workspace's accounts by id, after `after`, at most `limit`; or the one.
+pub(super) async fn find_accounts(
     connection: &mut PgConnection,
     workspace_id: Uuid,
+    id: Option<Uuid>,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Account>, LedgerError> {
@@ -232,13 +267,16 @@ pub(super) async fn accounts_of(
                   renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
                   greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
                   disconnected_at, disconnected_how, parting::text,
-                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name,
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = connected_by) AS connected_name
            FROM account
            WHERE workspace_id = $1 AND state <> 'erased' AND ($2::uuid IS NULL OR id > $2)
+             AND ($4::uuid IS NULL OR id = $4)
            ORDER BY id LIMIT $3"#,
         workspace_id,
         after,
         limit,
+        id,
     )
     .fetch_all(connection)
     .await?;
@@ -257,7 +295,8 @@ pub(super) async fn lock_accounts(
                   renewable, renewable_until, data_access_expires_at, missing_scopes, defaults, created_at,
                   greatest(connected_at, refreshed_at) AS "renewed_at!", ledger_now() AS "now!",
                   disconnected_at, disconnected_how, parting::text,
-                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = disconnected_by) AS disconnected_name,
+                  (SELECT first_name || ' ' || last_name FROM person WHERE person.id = connected_by) AS connected_name
            FROM account
            WHERE workspace_id = $1 AND id = ANY ($2) AND state <> 'erased'
            ORDER BY id -- one order for all, or two posts could wait for each other
@@ -290,6 +329,7 @@ struct AccountRow {
     disconnected_how: Option<String>,
     parting: Option<String>,
     disconnected_name: Option<String>,
+    connected_name: Option<String>,
 }
 
 impl AccountRow {
@@ -327,6 +367,7 @@ impl TryFrom<AccountRow> for Account {
             missing_scopes: row.missing_scopes,
             defaults: row.defaults,
             created_at: row.created_at,
+            connected_by: row.connected_name,
         })
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use jobs::{
     ai_analysis::AiAnalysis,
-    analysis::{Kind, Language, Policy, Sent, money::Micros},
+    analysis::{Kind, Language, Outcome, Policy, Sent, money::Micros},
     contract::{Failure, Job},
     hint::Hint,
 };
@@ -18,6 +18,9 @@ use super::{
     media,
     settle::kept,
 };
+
+/// The state of one that is not over.
+pub const WAITING: &str = "waiting";
 
 /// An analysis that was read and found good.
 #[derive(Debug, Clone)]
@@ -87,11 +90,11 @@ pub struct AnalysisRow {
     /// Its id.
     pub id: Uuid,
     /// What was asked for.
-    pub kind: String,
-    /// `waiting`, or how it ended.
-    pub state: String,
-    /// `he` or `en`.
-    pub language: String,
+    pub kind: Kind,
+    /// How it ended; none: it waits.
+    pub ended: Option<Outcome>,
+    /// In which language.
+    pub language: Language,
     /// For which networks.
     pub platforms: Vec<String>,
     /// What it was about.
@@ -128,9 +131,9 @@ pub struct AnalysisLine {
     /// Its id.
     pub id: Uuid,
     /// What was asked for.
-    pub kind: String,
-    /// `waiting`, or how it ended.
-    pub state: String,
+    pub kind: Kind,
+    /// How it ended; none: it waits.
+    pub ended: Option<Outcome>,
     /// How what it was about begins.
     pub brief: String,
     /// When it was asked for.
@@ -234,15 +237,17 @@ impl Ledger {
             workspace_id,
             most,
         );
-        let rows = rows.fetch_all(&self.pool).await?.into_iter().map(|row| AnalysisLine {
-            id: row.id,
-            kind: row.kind,
-            state: row.state,
-            brief: row.brief,
-            created_at: row.created_at,
-            counted: Micros(row.counted),
+        let lines = rows.fetch_all(&self.pool).await?.into_iter().map(|row| {
+            Ok(AnalysisLine {
+                id: row.id,
+                kind: kind(&row.kind)?,
+                ended: ended(&row.state)?,
+                brief: row.brief,
+                created_at: row.created_at,
+                counted: Micros(row.counted),
+            })
         });
-        Ok(rows.collect())
+        lines.collect()
     }
 
     /// What the workspace has decided.
@@ -455,6 +460,22 @@ pub(super) async fn decided(tx: &mut PgConnection, workspace_id: Uuid) -> Result
     }))
 }
 
+fn unreadable(what: &str, word: &str) -> LedgerError {
+    LedgerError::Unreadable(format!("the {what} {word} of an analysis"))
+}
+
+fn kind(word: &str) -> Result<Kind, LedgerError> {
+    Kind::parse(word).ok_or_else(|| unreadable("kind", word))
+}
+
+/// How it ended; nothing of one that waits.
+fn ended(state: &str) -> Result<Option<Outcome>, LedgerError> {
+    if state == WAITING {
+        return Ok(None);
+    }
+    Outcome::parse(state).map(Some).ok_or_else(|| unreadable("state", state))
+}
+
 async fn read(
     connection: &mut PgConnection,
     workspace_id: Uuid,
@@ -474,9 +495,9 @@ async fn read(
     let Some(row) = row else { return Ok(None) };
     Ok(Some(AnalysisRow {
         id,
-        kind: row.kind,
-        state: row.state,
-        language: row.language,
+        kind: kind(&row.kind)?,
+        ended: ended(&row.state)?,
+        language: Language::parse(&row.language).ok_or_else(|| unreadable("language", &row.language))?,
         platforms: row.platforms,
         brief: row.brief,
         media_ids: row.media_ids,

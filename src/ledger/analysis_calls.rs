@@ -378,9 +378,9 @@ async fn open(
 ) -> Result<Option<Uuid>, LedgerError> {
     let id = Uuid::now_v7();
     let opened = sqlx::query!(
-        "INSERT INTO analysis_call (id, analysis_id, workspace_id, month, digest, prompt, model, sent, reserved_micros,
-                                    counted_micros, open_until)
-         VALUES ($1, $2, $3, $10, $4, $5, $6, $7, $8, $8, ledger_now() + $9::interval)
+        "INSERT INTO analysis_call (id, analysis_id, workspace_id, month, digest, prompt, model, sent, counted_micros,
+                                    open_until)
+         VALUES ($1, $2, $3, $10, $4, $5, $6, $7, $8, ledger_now() + $9::interval)
          -- waits for whoever asks the same at this moment
          ON CONFLICT (workspace_id, digest, prompt, model) WHERE state = 'open' DO NOTHING",
         id,

@@ -43,7 +43,7 @@ impl<'a> ClaimedConnections<'a> {
         Self { ledger, ring, claim }
     }
 
-    async fn open(&self, connection: Uuid, field: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+    async fn opened(&self, connection: Uuid, field: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         let sealed = sqlx::query_scalar!(
             "SELECT sealed FROM vault.connection_secret WHERE connection_id = $1 AND field = $2",
             connection,
@@ -56,12 +56,9 @@ impl<'a> ClaimedConnections<'a> {
         Ok(sealed.map(open).transpose()?)
     }
 
-    async fn text(&self, connection: Uuid, field: &str) -> Result<Option<SecretString>, JobError> {
-        let opened = self.open(connection, field).await.map_err(VaultError::into_job_error)?;
-        let text = |bytes: Zeroizing<Vec<u8>>| {
-            std::str::from_utf8(&bytes).map(SecretString::from).map_err(|_| KeyError::DoesNotOpen)
-        };
-        opened.map(text).transpose().map_err(|error| VaultError::from(error).into_job_error())
+    async fn open(&self, connection: Uuid, field: &str) -> Result<Zeroizing<Vec<u8>>, JobError> {
+        let opened = self.opened(connection, field).await.map_err(VaultError::into_job_error)?;
+        opened.ok_or(JobError::Fenced)
     }
 
     /// Holds the claim, and the connection at that stage, for as long as the transaction lasts.
@@ -86,6 +83,11 @@ impl<'a> ClaimedConnections<'a> {
         let offers = serde_json::from_value(row.offers).map_err(unreadable)?;
         Ok(Held { person_id: row.person_id, chosen: row.chosen, subject_id: row.subject_id, offers })
     }
+}
+
+/// What was opened is not what was put away.
+fn unopened() -> JobError {
+    VaultError::from(KeyError::DoesNotOpen).into_job_error()
 }
 
 /// What is to be known of a connection that is held.
@@ -126,7 +128,7 @@ impl Ledger {
                    UPDATE connection SET state = 'granted' WHERE id = $1 AND job_id = $2 AND state = 'coded' RETURNING id),
                gone AS (
                    DELETE FROM vault.connection_secret s USING moved
-                   WHERE s.connection_id = moved.id AND s.field IN ('code', 'verifier')),
+                   WHERE s.connection_id = moved.id AND s.field = 'code'),
                stored AS (
                    INSERT INTO vault.connection_secret (connection_id, field, key_id, sealed)
                    SELECT id, 'grant', $3, $4 FROM moved),
@@ -169,9 +171,9 @@ impl Connections for ClaimedConnections<'_> {
         }))
     }
 
-    async fn code(&self, connection: Uuid) -> Result<(SecretString, Option<SecretString>), JobError> {
-        let code = self.text(connection, "code").await?.ok_or(JobError::Fenced)?;
-        Ok((code, self.text(connection, "verifier").await?))
+    async fn code(&self, connection: Uuid) -> Result<SecretString, JobError> {
+        let code = self.open(connection, "code").await?;
+        std::str::from_utf8(&code).map(SecretString::from).map_err(|_| unopened())
     }
 
     async fn begin(&self, connection: Uuid, limit: Duration) -> Result<Begun, JobError> {
@@ -241,16 +243,14 @@ impl Connections for ClaimedConnections<'_> {
     }
 
     async fn grant(&self, connection: Uuid) -> Result<Granted, JobError> {
-        let opened = self.open(connection, "grant").await.map_err(VaultError::into_job_error)?;
-        let opened = opened.ok_or(JobError::Fenced)?;
-        let unreadable = || VaultError::from(KeyError::DoesNotOpen).into_job_error();
-        let whole: Value = serde_json::from_slice(&opened).map_err(|_| unreadable())?;
+        let opened = self.open(connection, "grant").await?;
+        let whole: Value = serde_json::from_slice(&opened).map_err(|_| unopened())?;
         let secret = |name: &str| whole[name].as_str().map(SecretString::from);
         let time = |name: &str| -> Option<DateTime<Utc>> { whole[name].as_str()?.parse().ok() };
         Ok(Granted {
-            access: secret("access").ok_or_else(unreadable)?,
+            access: secret("access").ok_or_else(unopened)?,
             refresh: secret("refresh"),
-            issued_at: time("issued_at").ok_or_else(unreadable)?,
+            issued_at: time("issued_at").ok_or_else(unopened)?,
             access_ends: time("access_ends"),
             refresh_ends: time("refresh_ends"),
             scopes: serde_json::from_value(whole["scopes"].clone()).unwrap_or_default(),

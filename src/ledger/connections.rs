@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use jobs::{
     connect::Connect,
     connections::{Offer, Stage},
@@ -41,8 +40,6 @@ pub struct NewConnection<'a> {
     pub session: &'a str,
     /// Where the dialog will bring it back to.
     pub redirect_uri: &'a str,
-    /// What only whoever begins can know (PKCE).
-    pub verifier: Option<&'a str>,
 }
 
 /// What a dialog brought back.
@@ -77,8 +74,6 @@ pub struct Connection {
     pub chosen: Vec<String>,
     /// Why it came to nothing.
     pub why: Option<Failure>,
-    /// When it ends if nothing more is done.
-    pub expires_at: DateTime<Utc>,
 }
 
 /// A secret text as it is looked up: what is kept of it opens nothing.
@@ -92,22 +87,16 @@ pub(super) fn row_name(connection: Uuid, field: &str) -> String {
 }
 
 impl Ledger {
-    /// Begins a connection, and gives its id.
+    /// Begins a connection.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn begin_connection(
-        &self,
-        new: &NewConnection<'_>,
-        sealer: &Sealer,
-    ) -> Result<Uuid, LedgerError> {
-        let id = Uuid::now_v7();
-        let mut tx = self.pool.begin().await?;
+    pub async fn begin_connection(&self, new: &NewConnection<'_>) -> Result<(), LedgerError> {
         sqlx::query!(
             "INSERT INTO connection (id, workspace_id, person_id, platform, state_digest, session_digest, redirect_uri,
                                      expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, ledger_now() + $8)",
-            id,
+            Uuid::now_v7(),
             new.workspace_id,
             new.person_id,
             new.platform,
@@ -116,13 +105,9 @@ impl Ledger {
             new.redirect_uri,
             interval(DIALOG_LASTS),
         )
-        .execute(&mut *tx)
+        .execute(&self.pool)
         .await?;
-        if let Some(verifier) = new.verifier {
-            put_away(&mut tx, id, "verifier", verifier, sealer).await?;
-        }
-        tx.commit().await?;
-        Ok(id)
+        Ok(())
     }
 
     /// Takes what a dialog brought back, once: by the person, in the session and for the workspace that it was begun with,
@@ -162,7 +147,7 @@ impl Ledger {
             tx.commit().await?;
             return Ok(Some((id, None)));
         };
-        put_away(&mut tx, id, "code", code, sealer).await?;
+        put_away(&mut tx, id, code, sealer).await?;
         let due = begin_job(&mut tx, job, returned.workspace_id, id).await?;
         tx.commit().await?;
         Ok(Some((id, Some(due))))
@@ -179,7 +164,7 @@ impl Ledger {
         id: Uuid,
     ) -> Result<Option<Connection>, LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT c.id, c.platform, c.state::text AS "state!", c.offers, c.chosen, c.why, c.expires_at,
+            r#"SELECT c.id, c.platform, c.state::text AS "state!", c.offers, c.chosen, c.why,
                       c.state IN ('coded', 'granted', 'chosen') AND NOT EXISTS (SELECT FROM job WHERE job.id = c.job_id)
                           AS "given_up!",
                       c.ended_at IS NULL AND c.expires_at <= ledger_now() AS "late!"
@@ -205,7 +190,6 @@ impl Ledger {
             offers: serde_json::from_value(row.offers).map_err(|_| unreadable("offers"))?,
             chosen: row.chosen,
             why,
-            expires_at: row.expires_at,
         }))
     }
 
@@ -275,18 +259,17 @@ fn given_up() -> Failure {
 async fn put_away(
     connection: &mut PgConnection,
     id: Uuid,
-    field: &str,
-    secret: &str,
+    code: &str,
     sealer: &Sealer,
 ) -> Result<(), LedgerError> {
-    let (key, blob) = sealer.seal(secret.as_bytes(), &row_name(id, field));
-    let kept = sqlx::query_scalar!("SELECT keep_connection_secret($1, $2, $3, $4)", id, field, key, &blob)
+    let (key, blob) = sealer.seal(code.as_bytes(), &row_name(id, "code"));
+    let kept = sqlx::query_scalar!("SELECT keep_connection_secret($1, 'code', $2, $3)", id, key, &blob)
         .fetch_one(connection)
         .await?;
     if kept == Some(true) {
         return Ok(());
     }
-    Err(LedgerError::Unreadable(format!("no open connection {id} whose {field} could be kept")))
+    Err(LedgerError::Unreadable(format!("no open connection {id} whose code could be kept")))
 }
 
 async fn begin_job(

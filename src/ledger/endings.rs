@@ -10,15 +10,11 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     access::breaks_of,
-    accounts::{Account, accounts_of},
+    accounts::{Account, MOST, find_accounts},
     claims::interval,
     mail::{self, NewMail},
 };
 
-/// Workspaces of one look.
-const MOST: i64 = 20;
-/// The most accounts of a workspace that are looked at; a letter is short.
-const ACCOUNTS: i64 = 500;
 /// A letter is worth sending for so long.
 const WORTH: Duration = Duration::from_hours(3 * 24);
 /// An end that has moved by less is the same.
@@ -73,7 +69,7 @@ impl Ledger {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(found) = found else { return Ok(0) };
-        let accounts = accounts_of(&mut tx, workspace, None, ACCOUNTS).await?;
+        let accounts = find_accounts(&mut tx, workspace, None, None, MOST).await?;
         let told = told(&mut tx, workspace).await?;
         let until = found.now + TimeDelta::from_std(ahead).unwrap_or(TimeDelta::MAX);
         let mut news = Vec::new();

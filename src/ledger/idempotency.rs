@@ -1,5 +1,6 @@
 //! The first answer to a write, kept to be given again.
 
+use serde::Serialize;
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
@@ -25,6 +26,13 @@ pub struct Answer {
     pub body: String,
 }
 
+impl Answer {
+    /// One that shows this.
+    pub fn of(status: u16, shown: &impl Serialize) -> Self {
+        Self { status, body: serde_json::to_string(shown).unwrap_or_default() }
+    }
+}
+
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Before {
@@ -48,6 +56,17 @@ pub enum Once<T> {
     Before(Answer),
     /// The key was used for another write.
     KeyReused,
+}
+
+impl<T> Once<T> {
+    /// The same, with something made of what was carried out now.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Once<U> {
+        match self {
+            Self::Done(done) => Once::Done(make(done)),
+            Self::Before(answer) => Once::Before(answer),
+            Self::KeyReused => Once::KeyReused,
+        }
+    }
 }
 
 impl Ledger {

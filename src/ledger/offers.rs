@@ -8,10 +8,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{LedgerError, deletions::META, grants, vault::TokenPair};
-
-/// The most accounts that a workspace may have connected at a time.
-const MOST_ACCOUNTS: i64 = 500;
+use super::{LedgerError, accounts, deletions::META, grants, vault::TokenPair};
 
 /// An account that has a token of its own is renewed by what the person granted; any other is the grant itself.
 pub(super) fn pair(granted: &Granted, own: Option<SecretString>) -> TokenPair {
@@ -120,7 +117,7 @@ pub(super) async fn ours(
     )
     .fetch_all(tx)
     .await?;
-    let mut room = rows.first().map_or(0, |row| MOST_ACCOUNTS - row.there);
+    let mut room = rows.first().map_or(0, |row| accounts::MOST - row.there);
     for (offer, row) in found.iter_mut().zip(rows) {
         offer.known = row.known;
         if row.elsewhere {

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use jobs::{
     contract::{Class, Failure},
     desk::Publication,
-    machine::{Case, HandleState, Move, Public},
+    machine::{HandleState, Move, Public},
+    ruling::Case,
 };
 use serde_json::json;
 use sqlx::{PgConnection, PgTransaction};

@@ -14,17 +14,48 @@ pub struct Place {
     field: String,
 }
 
-/// A token that does not open, and stays as it is.
+/// What keeps something sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// An account, its tokens.
+    Account(Uuid),
+    /// A connection on its way, what its dialog gave and what was granted.
+    Connection(Uuid),
+}
+
+/// What does not open, and stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
     /// Whose.
-    pub account_id: Uuid,
-    /// `access` or `refresh`.
+    pub owner: Owner,
+    /// `access` or `refresh`; `code` or `grant`.
     pub field: String,
     /// The key it says it is sealed under.
     pub key_id: String,
     /// Why it does not open.
     pub why: KeyError,
+}
+
+/// How much there is of what is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount {
+    /// Tokens of accounts.
+    pub tokens: u64,
+    /// Secrets of connections on their way.
+    pub connections: u64,
+}
+
+impl Amount {
+    /// How much of it does not open.
+    pub fn of(stuck: &[Stuck]) -> Self {
+        let of_accounts = stuck.iter().filter(|it| matches!(it.owner, Owner::Account(_))).count();
+        Self { tokens: of_accounts as u64, connections: (stuck.len() - of_accounts) as u64 }
+    }
+
+    /// All of it.
+    pub const fn sum(self) -> u64 {
+        self.tokens + self.connections
+    }
 }
 
 /// What one batch came to.
@@ -60,38 +91,52 @@ struct Columns {
 }
 
 impl Ledger {
-    /// How many tokens there are, those of connections on their way among them, and how many of them are not sealed under the
-    /// first key of the ring.
+    /// How much there is, and how much of it is not sealed under the first key of the ring.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(u64, u64), LedgerError> {
+    pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(Amount, Amount), LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE key_id <> $1) AS "otherwise!"
-               FROM (SELECT key_id FROM vault.token UNION ALL SELECT key_id FROM vault.connection_secret) kept"#,
+            r#"SELECT count(*) FILTER (WHERE of_account) AS "tokens!",
+                      count(*) FILTER (WHERE NOT of_account) AS "connections!",
+                      count(*) FILTER (WHERE of_account AND key_id <> $1) AS "tokens_otherwise!",
+                      count(*) FILTER (WHERE NOT of_account AND key_id <> $1) AS "connections_otherwise!"
+               FROM (SELECT key_id, true AS of_account FROM vault.token
+                     UNION ALL SELECT key_id, false FROM vault.connection_secret) kept"#,
             ring.sealing_key(),
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok((row.all.unsigned_abs(), row.otherwise.unsigned_abs()))
+        let amount = |tokens: i64, connections: i64| Amount {
+            tokens: tokens.unsigned_abs(),
+            connections: connections.unsigned_abs(),
+        };
+        Ok((amount(row.tokens, row.connections), amount(row.tokens_otherwise, row.connections_otherwise)))
     }
 
-    /// Seals what connections on their way keep under the first key of the ring, and tells how much that was. There is little
-    /// of it: all at once. What does not open stays as it is, and ends with its connection.
+    /// Seals what connections on their way keep under the first key of the ring. Tells how much that was, and what does not
+    /// open: that stays as it is, and ends with its connection. There is little of it: all at once.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn reseal_connections(&self, ring: &KeyRing) -> Result<u64, LedgerError> {
+    pub async fn reseal_connections(&self, ring: &KeyRing) -> Result<(u64, Vec<Stuck>), LedgerError> {
         let rows = sqlx::query!(
-            "SELECT connection_id, field, sealed FROM vault.connection_secret WHERE key_id <> $1",
+            "SELECT connection_id, field, key_id, sealed FROM vault.connection_secret WHERE key_id <> $1",
             ring.sealing_key(),
         )
         .fetch_all(&self.pool)
         .await?;
-        let mut resealed = 0;
+        let (mut resealed, mut stuck) = (0, Vec::new());
         for row in rows {
             let name = connections::row_name(row.connection_id, &row.field);
-            let Ok(opened) = ring.open(&row.sealed, &name) else { continue };
+            let opened = match ring.open(&row.sealed, &name) {
+                Ok(opened) => opened,
+                Err(why) => {
+                    let owner = Owner::Connection(row.connection_id);
+                    stuck.push(Stuck { owner, field: row.field, key_id: row.key_id, why });
+                    continue;
+                }
+            };
             let done = sqlx::query!(
                 "UPDATE vault.connection_secret SET key_id = $3, sealed = $4
                  WHERE connection_id = $1 AND field = $2 AND sealed = $5",
@@ -105,7 +150,7 @@ impl Ledger {
             .await?;
             resealed += done.rows_affected();
         }
-        Ok(resealed)
+        Ok((resealed, stuck))
     }
 
     /// Seals up to `most` tokens behind `after` anew, those that are not sealed under the first key.
@@ -128,7 +173,7 @@ impl Ledger {
                 Ok(sealed) => columns.add(row, sealed),
                 Err(why) => {
                     let Row { account_id, field, key_id, .. } = row;
-                    batch.stuck.push(Stuck { account_id, field, key_id, why });
+                    batch.stuck.push(Stuck { owner: Owner::Account(account_id), field, key_id, why });
                 }
             }
         }

@@ -39,8 +39,14 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry =
-    Entry { file: "facebook", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
+pub const ENTRY: Entry = Entry {
+    file: "facebook",
+    platform: &PLATFORM,
+    check,
+    connect,
+    dialog: Some(graph::connect::dialog),
+    address: graph::ADDRESS,
+};
 
 /// What a Page takes. The length of a message is not documented; it is what the form on the site allows.
 const PLATFORM: Platform = Platform {

@@ -4,6 +4,7 @@ mod access;
 pub mod comments;
 pub mod connect;
 pub mod insights;
+mod list;
 mod revoke;
 mod usage;
 
@@ -46,9 +47,10 @@ const OF_THE_APP: [&str; 2] = ["4", "341"];
 /// The object is missing, or this token may not see it.
 const MISSING: &str = "100/33";
 
-const DEFAULT_BASE: &str = "https://graph.facebook.com/v25.0";
-/// The host that films are uploaded to.
-const DEFAULT_UPLOADS: &str = "https://rupload.facebook.com";
+/// The variable that names the address, and the real one.
+pub const ADDRESS: (&str, &str) = ("META_GRAPH_URL", "https://graph.facebook.com/v25.0");
+/// The same of the host that films are uploaded to.
+const UPLOADS: (&str, &str) = ("META_RUPLOAD_URL", "https://rupload.facebook.com");
 
 /// The answers that prove that the call which makes a Page's draft, film or story public, or which comments, had no
 /// effect.
@@ -163,8 +165,8 @@ impl Graph {
         let Some([id, secret]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? else {
             return Ok(None);
         };
-        let base = base(environment, "META_GRAPH_URL", DEFAULT_BASE)?;
-        let uploads = super::base(environment, "META_RUPLOAD_URL", DEFAULT_UPLOADS)?;
+        let base = base(environment, ADDRESS)?;
+        let uploads = super::base(environment, UPLOADS)?;
         let proof = Hmac::new_from_slice(secret.as_bytes()).map_err(|e| format!("META_APP_SECRET: {e}"))?;
         let app = SecretString::from(format!("{id}|{secret}"));
         let http = Http::new()?;

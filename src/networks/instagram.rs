@@ -44,8 +44,15 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry =
-    Entry { file: "instagram", platform: &PLATFORM, check, connect, address: "META_GRAPH_URL" };
+pub const ENTRY: Entry = Entry {
+    file: "instagram",
+    platform: &PLATFORM,
+    check,
+    connect,
+    // whoever grants a Page grants what stands behind it
+    dialog: None,
+    address: graph::ADDRESS,
+};
 
 /// What an Instagram Business account takes.
 const PLATFORM: Platform = Platform {

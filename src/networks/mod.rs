@@ -38,6 +38,9 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Makes a network of its table and the environment.
 pub type Connect = fn(&serde_json::Value, Environment<'_>) -> Result<Option<Box<dyn Network>>, String>;
 
+/// Makes the dialog of a network of the environment, if its variables are set.
+pub type MakeDialog = fn(Environment<'_>) -> Result<Option<Dialog>, String>;
+
 /// A network's line in the registry.
 pub struct Entry {
     /// The name of its file, and of its table in `worker.toml`.
@@ -48,8 +51,10 @@ pub struct Entry {
     pub check: fn(&serde_json::Value) -> Result<(), String>,
     /// Switches it on if its variables are set; a half-set group is an error.
     pub connect: Connect,
-    /// The variable that names its address, where that is not the real one.
-    pub address: &'static str,
+    /// The dialog in which its accounts are granted; none: they are granted in that of another network.
+    pub dialog: Option<MakeDialog>,
+    /// The variable that names its address, and the real one, which holds where that is not set.
+    pub address: (&'static str, &'static str),
 }
 
 /// Every network.
@@ -106,13 +111,14 @@ pub fn connect_all(settings: &Settings, environment: Environment<'_>) -> Result<
 /// Networks that something stands in for, and where that is: what is public there is seen there, too.
 pub fn stand_ins(environment: Environment<'_>) -> Vec<(&'static str, Url)> {
     let stands = |entry: &Entry| {
-        let url = Url::parse(&environment(entry.address)?).ok()?;
-        let real = entry.platform.site.hosts.iter().any(|host| {
+        let (variable, real) = entry.address;
+        let url = Url::parse(&environment(variable)?).ok()?;
+        let below_site = entry.platform.site.hosts.iter().any(|host| {
             let named = url.host_str().unwrap_or_default();
             named == *host || named.ends_with(&format!(".{host}"))
         });
-        // Graph has a host of its own for every network of Meta's
-        (!real && url.host_str() != Some("graph.facebook.com")).then_some((entry.platform.name, url))
+        let is_real = Url::parse(real).is_ok_and(|real| real.host_str() == url.host_str());
+        (!below_site && !is_real).then_some((entry.platform.name, url))
     };
     NETWORKS.iter().filter_map(stands).collect()
 }
@@ -122,27 +128,21 @@ pub fn stand_ins(environment: Environment<'_>) -> Vec<(&'static str, Url)> {
 /// # Errors
 /// An address that cannot be used; the message names the key.
 pub fn dialogs(environment: Environment<'_>) -> Result<Vec<Dialog>, String> {
-    let mut dialogs = Vec::new();
-    if let Some([id, _]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? {
-        let mut address = base(environment, "META_DIALOG_URL", "https://www.facebook.com/v25.0")?;
-        if let Ok(mut path) = address.path_segments_mut() {
-            path.pop_if_empty().extend(["dialog", "oauth"]);
-        }
-        let (address, client, scopes) = (address.into(), ("client_id", id), graph::connect::SCOPES);
-        let also = &["instagram_business"];
-        dialogs.push(Dialog { platform: "facebook_page", also, address, client, scopes, challenged: false });
+    let makes = NETWORKS.iter().filter_map(|entry| entry.dialog);
+    makes.filter_map(|make| make(environment).transpose()).collect()
+}
+
+/// Where a dialog is: below the address that a variable names, or else the real one.
+fn dialog_address(
+    environment: Environment<'_>,
+    address: (&str, &str),
+    path: &[&str],
+) -> Result<String, String> {
+    let mut address = base(environment, address)?;
+    if let Ok(mut segments) = address.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
     }
-    if let Some([key, _]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? {
-        let mut address = base(environment, "TIKTOK_AUTH_URL", "https://www.tiktok.com")?;
-        if let Ok(mut path) = address.path_segments_mut() {
-            path.pop_if_empty().extend(["v2", "auth", "authorize", ""]);
-        }
-        let (address, client, scopes) = (address.into(), ("client_key", key), tiktok::connect::SCOPES);
-        // TikTok takes a challenge of apps on phones and desktops, which keep no secret. This one keeps one, and its state is
-        // bound to the session that began
-        dialogs.push(Dialog { platform: "tiktok", also: &[], address, client, scopes, challenged: false });
-    }
-    Ok(dialogs)
+    Ok(address.into())
 }
 
 /// Networks of one app draw from one rate.
@@ -183,9 +183,9 @@ fn group<const N: usize>(
     Ok(Some(values.map(Option::unwrap_or_default)))
 }
 
-/// The address that calls are made below.
-fn base(environment: Environment<'_>, name: &str, default: &str) -> Result<Url, String> {
-    let text = environment(name).unwrap_or_else(|| default.to_owned());
+/// The address that calls are made below: what the variable names, or else the real one.
+fn base(environment: Environment<'_>, (name, real): (&str, &str)) -> Result<Url, String> {
+    let text = environment(name).unwrap_or_else(|| real.to_owned());
     let wrong =
         || format!("{name}: found {text:?}; accepted is an http:// or https:// address without a query");
     let url = Url::parse(&text).map_err(|_| wrong())?;
@@ -277,6 +277,40 @@ mod tests {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/networks");
             assert!(folder.join(entry.file).with_extension("rs").exists(), "{} has no file", entry.file);
         }
+    }
+
+    #[test]
+    fn a_network_is_named_in_its_line_of_the_registry_and_nowhere_else_here() {
+        let source = include_str!("mod.rs").split("#[cfg(test)]\nmod doubles").next().unwrap_or_default();
+        for entry in NETWORKS {
+            let named: Vec<_> = source.lines().filter(|line| line.contains(entry.file)).collect();
+            let (module, line) = (format!("mod {};", entry.file), format!("{}::ENTRY", entry.file));
+            assert!(matches!(&named[..], [first, _] if *first == module), "{named:?}");
+            assert!(named[1].contains(&line), "{named:?}");
+        }
+    }
+
+    #[test]
+    fn every_network_is_granted_in_one_dialog_and_every_dialog_is_of_networks() {
+        let set = |name: &str| (!name.ends_with("_URL")).then(|| "1".to_owned());
+        let all = dialogs(&set).expect("addresses");
+        let mut granted: Vec<_> =
+            all.iter().flat_map(|it| std::iter::once(it.platform).chain(it.also.iter().copied())).collect();
+        let mut names: Vec<_> = NETWORKS.iter().map(|entry| entry.platform.name).collect();
+        granted.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(granted, names);
+        assert_eq!(dialogs(&|_| None).expect("nothing is set").len(), 0);
+    }
+
+    #[test]
+    fn what_stands_in_for_a_network_is_not_its_real_address() {
+        let at = |address: &'static str| {
+            stand_ins(&move |name: &str| (name == "META_GRAPH_URL").then(|| address.to_owned()))
+        };
+        assert!(at("https://graph.facebook.com/v26.0").is_empty());
+        let names: Vec<_> = at("http://127.0.0.1:4000/v25.0").iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["facebook_page", "instagram_business"]);
     }
 
     #[test]

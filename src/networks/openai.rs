@@ -39,7 +39,7 @@ pub fn connect(environment: Environment<'_>, tariff: Tariff) -> Result<Option<Op
             None => Ok(None),
         };
     };
-    let base = base(environment, BASE, DEFAULT_BASE)?;
+    let base = base(environment, (BASE, DEFAULT_BASE))?;
     let model = environment(MODEL).unwrap_or_else(|| DEFAULT_MODEL.to_owned());
     Ok(Some(OpenAi { http: Http::new()?, key: SecretString::from(key), base, model, tariff }))
 }

@@ -54,8 +54,14 @@ use super::{
 };
 
 /// This network's line in the registry.
-pub const ENTRY: Entry =
-    Entry { file: "tiktok", platform: &PLATFORM, check, connect, address: "TIKTOK_API_URL" };
+pub const ENTRY: Entry = Entry {
+    file: "tiktok",
+    platform: &PLATFORM,
+    check,
+    connect,
+    dialog: Some(connect::dialog),
+    address: ADDRESS,
+};
 
 /// What a TikTok account takes. "Media Transfer Guide" and "Direct Post" of TikTok's documents.
 const PLATFORM: Platform = Platform {
@@ -160,7 +166,8 @@ const ERRORS: &[Row] = &[
 /// The kind of a film's handle.
 const PUBLISH_ID: &str = "publish_id";
 
-const DEFAULT_BASE: &str = "https://open.tiktokapis.com";
+/// The variable that names the address, and the real one.
+const ADDRESS: (&str, &str) = ("TIKTOK_API_URL", "https://open.tiktokapis.com");
 const CREATOR_INFO: &str = "/v2/post/publish/creator_info/query/";
 const INIT: &str = "/v2/post/publish/video/init/";
 const STATUS: &str = "/v2/post/publish/status/fetch/";
@@ -206,7 +213,7 @@ fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn
         return Ok(None);
     };
     let app = App { key, secret: SecretString::from(secret) };
-    let base = base(environment, "TIKTOK_API_URL", DEFAULT_BASE)?.as_str().trim_end_matches('/').to_owned();
+    let base = base(environment, ADDRESS)?.as_str().trim_end_matches('/').to_owned();
     Ok(Some(Box::new(TikTok { http: Http::new()?, base, allowance, timeout, chunk, app })))
 }
 

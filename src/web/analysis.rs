@@ -1,7 +1,12 @@
-//! A wish for help in writing, read at the door.
+//! A wish for help in writing, for the API and the console alike: read at the door, taken in, and what it may cost.
+
+use std::sync::Arc;
 
 use chrono::NaiveDate;
-use jobs::analysis::{Kind, Language};
+use jobs::analysis::{
+    Kind, Language, Policy,
+    money::{Micros, forecast},
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -9,9 +14,15 @@ use super::{
     App,
     body::Fields,
     finding::{Finding, Findings},
+    intake::analyses::answer,
+    problem::Problem,
     text,
 };
-use crate::ledger::analyses::{NewAnalysis, NotTaken, Of};
+use crate::ledger::{
+    LedgerError,
+    analyses::{AnalysisRow, NewAnalysis, NotTaken, Of},
+    idempotency::{Answer, Asked, Once},
+};
 
 /// The longest brief, in characters; the ledger's too.
 pub const BRIEF_MOST: usize = 5_000;
@@ -19,6 +30,74 @@ pub const BRIEF_MOST: usize = 5_000;
 pub const MOST_FILES: usize = 10;
 /// More networks than there are.
 const MOST_PLATFORMS: usize = 20;
+
+/// Why an analysis is not taken in.
+#[derive(Debug)]
+pub enum Refused {
+    /// There is no provider.
+    OffHere,
+    /// The workspace has switched them off.
+    Off,
+    /// Something that it names is not there.
+    Wrong(Finding),
+}
+
+/// What a month may cost, and what it has.
+#[derive(Debug, Clone, Copy)]
+pub struct Month {
+    /// What the workspace lets be done.
+    pub policy: Policy,
+    /// What it has cost so far, with what is set aside for what is under way.
+    pub spent: Micros,
+    /// What it will have cost at its end if it goes on like this.
+    pub forecast: Micros,
+}
+
+impl App {
+    /// Takes in an analysis. Once begun it is taken in whole, whether or not somebody still waits.
+    ///
+    /// # Errors
+    /// The ledger is away, or worse.
+    pub async fn ask_analysis(
+        self: &Arc<Self>,
+        workspace_id: Uuid,
+        new: NewAnalysis,
+        asked: Option<Asked>,
+    ) -> Result<Once<Result<AnalysisRow, Refused>>, Problem> {
+        let Some(defaults) = self.house.analyses else { return Ok(Once::Done(Err(Refused::OffHere))) };
+        let app = Arc::clone(self);
+        let asking = tokio::spawn(async move {
+            let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&AnalysisRow) -> Answer));
+            let done = app.house.ledger.ask_analysis(workspace_id, &new, defaults, keyed).await?;
+            let taken = |(row, hint)| {
+                (app.house.nudge)(vec![hint]);
+                row
+            };
+            let made = done.map(|made| made.map(taken).map_err(|why| refused(&why, &new.media_ids)));
+            Ok::<_, Problem>(made)
+        });
+        asking.await?
+    }
+
+    /// What the workspace lets be done; none: there is no provider.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn analysis_policy(&self, workspace_id: Uuid) -> Result<Option<Policy>, LedgerError> {
+        let Some(defaults) = self.house.analyses else { return Ok(None) };
+        Ok(Some(self.house.ledger.analysis_policy(workspace_id).await?.over(defaults)))
+    }
+
+    /// What analyses may cost the workspace this month, and what they have; none: there is no provider.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn analysis_month(&self, workspace_id: Uuid) -> Result<Option<Month>, LedgerError> {
+        let Some(policy) = self.analysis_policy(workspace_id).await? else { return Ok(None) };
+        let (spent, now) = self.house.ledger.analysis_spent(workspace_id).await?;
+        Ok(Some(Month { policy, spent, forecast: forecast(spent, now) }))
+    }
+}
 
 /// An analysis as somebody wishes it, as far as it can be read, and what cannot.
 pub fn wished(body: &Value, app: &App, created_by: Uuid) -> (NewAnalysis, Vec<Finding>) {
@@ -206,18 +285,17 @@ fn too_many_platforms() -> Finding {
     Finding::new("platforms", "too_many", "There are not that many networks.")
 }
 
-/// What is said of one that is not taken, unless it is only the workspace's wish.
-pub fn not_taken(why: &NotTaken, media_ids: &[Uuid]) -> Option<Finding> {
-    match why {
-        NotTaken::Off => None,
-        NotTaken::NoMedia(id) => Some(no_media(media_ids.iter().position(|it| it == id).unwrap_or_default())),
-        NotTaken::NoPost => Some(no_post()),
-        NotTaken::NoAccount => Some(no_account()),
+fn refused(why: &NotTaken, media_ids: &[Uuid]) -> Refused {
+    Refused::Wrong(match why {
+        NotTaken::Off => return Refused::Off,
+        NotTaken::NoMedia(id) => no_media(media_ids.iter().position(|it| it == id).unwrap_or_default()),
+        NotTaken::NoPost => no_post(),
+        NotTaken::NoAccount => no_account(),
         NotTaken::NoNetwork => {
             let detail = "The workspace has no account on any network: say for which networks to write.";
-            Some(Finding::new("platforms", "required", detail))
+            Finding::new("platforms", "required", detail)
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
-//! The way into a network's dialog and back: addresses, and what proves that whoever comes back is who went.
+//! The addresses of the way into a network's dialog and back.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jobs::connections::Dialog;
-use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{App, problem::Problem};
@@ -21,16 +19,11 @@ impl App {
     }
 }
 
-/// Where a dialog is opened. `state` comes back with the answer; `verifier` is what only whoever began knows.
+/// Where a dialog is opened. `state` comes back with the answer.
 ///
 /// # Errors
 /// The dialog's address is none.
-pub fn address(
-    dialog: &Dialog,
-    redirect_uri: &str,
-    state: &str,
-    verifier: Option<&str>,
-) -> Result<Url, Problem> {
+pub fn address(dialog: &Dialog, redirect_uri: &str, state: &str) -> Result<Url, Problem> {
     let mut url = Url::parse(&dialog.address).map_err(|_| Problem::internal())?;
     let scopes = dialog.scopes.join(",");
     let (name, client) = &dialog.client;
@@ -40,17 +33,7 @@ pub fn address(
         .append_pair("state", state)
         .append_pair("response_type", "code")
         .append_pair("scope", &scopes);
-    if let Some(verifier) = verifier {
-        url.query_pairs_mut()
-            .append_pair("code_challenge", &challenge(verifier))
-            .append_pair("code_challenge_method", "S256");
-    }
     Ok(url)
-}
-
-/// "S256" of RFC 7636.
-fn challenge(verifier: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
 #[cfg(test)]
@@ -58,26 +41,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_challenge_is_that_of_the_published_vector() {
-        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-        assert_eq!(challenge(verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
-    }
-
-    #[test]
-    fn a_dialog_is_given_all_that_it_needs_and_no_verifier() {
+    fn a_dialog_is_given_all_that_it_needs_and_nothing_else() {
         let dialog = Dialog {
             platform: "tiktok",
             also: &[],
             address: "https://www.tiktok.com/v2/auth/authorize/".into(),
             client: ("client_key", "ck".into()),
             scopes: &["a.b", "c.d"],
-            challenged: true,
         };
-        let url =
-            address(&dialog, "https://post.example/connect/tiktok/callback", "st", Some("v")).expect("one");
+        let url = address(&dialog, "https://post.example/connect/tiktok/callback", "st").expect("one");
         let given: Vec<_> = url.query_pairs().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
-            given[..5],
+            given,
             [
                 "client_key=ck",
                 "redirect_uri=https://post.example/connect/tiktok/callback",
@@ -86,7 +61,5 @@ mod tests {
                 "scope=a.b,c.d"
             ]
         );
-        assert_eq!(given[6], "code_challenge_method=S256");
-        assert!(!url.as_str().contains("verifier"));
     }
 }

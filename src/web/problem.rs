@@ -7,6 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{
     finding::{self, Finding},
@@ -233,6 +234,14 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// An id from a path; what is none is an id of nothing.
+///
+/// # Errors
+/// It is none.
+pub fn id(text: &str, what: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::not_found(what))
 }
 
 impl From<LedgerError> for Problem {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::signed::signs;
+use super::{App, problem::Problem, signed::signs};
 
 /// The only algorithm there is.
 const ALGORITHM: &str = "HMAC-SHA256";
@@ -27,15 +27,29 @@ pub struct SignedRequest {
     pub expires: Option<DateTime<Utc>>,
 }
 
+impl App {
+    /// What Meta signed for this app in a form, and the secret that it did so with.
+    ///
+    /// # Errors
+    /// 403: it did not.
+    pub fn signed_by_meta(&self, form: &[u8]) -> Result<(&SecretString, SignedRequest), Problem> {
+        let signed = || {
+            let secret = self.house.deletions.meta_secret.as_ref()?;
+            Some((secret, read(secret, &of_form(form)?)?))
+        };
+        signed().ok_or_else(|| Problem::forbidden("This is not signed by Meta for this app."))
+    }
+}
+
 /// The field of a form that Meta sends. Nothing where it is not there, or there twice.
-pub fn of_form(body: &[u8]) -> Option<String> {
+fn of_form(body: &[u8]) -> Option<String> {
     let mut fields = url::form_urlencoded::parse(body).filter(|(name, _)| name == FIELD);
     let (_, found) = fields.next()?;
     fields.next().is_none().then(|| found.into_owned())
 }
 
 /// What Meta signed with this app's secret. Nothing where it did not, or where it is about nobody.
-pub fn read(secret: &SecretString, request: &str) -> Option<SignedRequest> {
+fn read(secret: &SecretString, request: &str) -> Option<SignedRequest> {
     let (signature, encoded) = request.split_once('.')?;
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
     if !signs(secret, &[encoded.as_bytes()], &signature) {

@@ -42,9 +42,9 @@ use jobs::{
     contract::Kind,
     desk::{Limits, Media, Networks},
     hint::Hint,
-    machine::Patience,
     mail::Mail,
     metrics::Pace,
+    ruling::Patience,
 };
 use secrecy::SecretString;
 use tokio::{

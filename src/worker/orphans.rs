@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jobs::{
     contract::{Class, Failure},
-    desk::{Call, Clock, Network, Vault},
+    desk::{Call, Clock, Network, Vault, off},
     gate::{Gate, Visit},
     machine::{Sight, Withdrawal},
 };
@@ -57,8 +57,7 @@ impl Worker {
     async fn sweep_orphan(&self, orphan: &Orphan) -> Result<Option<Failure>, LedgerError> {
         let (platform, handle) = (&orphan.platform, &orphan.handle);
         let Some(network) = self.parts.networks.of(platform) else {
-            let why = format!("{platform} is not switched on");
-            return Ok(Some(Failure::new(Class::Transient, "network_off", why)));
+            return Ok(Some(off(platform)));
         };
         if !network.lingers(handle) {
             self.in_time(self.parts.duties.swept(handle, None)).await?;

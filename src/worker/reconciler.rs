@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use jobs::{
     contract::{Class, Failure, JobError, Kind},
-    desk::{Call, Clock, Handle, Network, Publication, Vault},
+    desk::{Call, Clock, Handle, Network, Publication, Vault, off},
     fp,
     gate::{Errand, Gate, Visit},
-    machine::{self, HandleState, Move, Public, Ruling, Sight},
+    machine::{HandleState, Move, Public, Sight},
     publish::Publish,
     renewals::{Mend, is_of_access},
+    ruling::{self, Ruling},
 };
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -121,7 +122,7 @@ impl Worker {
                 Err(failure)
             }
         };
-        let ruling = machine::judge(&doubt.case, seen, &self.patience());
+        let ruling = ruling::judge(&doubt.case, seen, &self.patience());
         tracing::info!(publication = %id, ?ruling, "unknown outcome looked at");
         self.carry_out(&doubt, ruling).await
     }
@@ -172,24 +173,14 @@ impl Worker {
         it: &'a Publication,
         gate: &AttemptGate<'_>,
     ) -> Result<(&'a dyn Network, &'a Handle, SecretString), Failure> {
-        let network = self.parts.networks.of(&it.account.platform).ok_or_else(|| {
-            Failure::new(
-                Class::Transient,
-                "network_off",
-                format!("{} is not switched on", it.account.platform),
-            )
-        })?;
+        let platform = &it.account.platform;
+        let network = self.parts.networks.of(platform).ok_or_else(|| off(platform))?;
         let handle = it.handle.as_ref().ok_or_else(|| {
             Failure::new(Class::Unknown, "handle_missing", "it has no handle to ask the network about")
         })?;
         let (calls, account) = (network.counts(Errand::Look, &it.content), it.account.id);
-        let visit = Visit {
-            network: &it.account.platform,
-            account,
-            allowance: network.allowance(),
-            calls,
-            comes_back: false,
-        };
+        let visit =
+            Visit { network: platform, account, allowance: network.allowance(), calls, comes_back: false };
         gate.enter(visit).await.map_err(|error| error.failure())?;
         let vault = LedgerVault { ledger: &self.parts.duties, ring: &self.parts.ring };
         let token = vault.access_token(it.account.id).await.map_err(|error: JobError| error.failure())?;

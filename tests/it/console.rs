@@ -634,3 +634,36 @@ async fn the_accounts_page_tells_when_a_connection_ends_and_what_that_breaks() {
     let page = browser.get("/accounts").await;
     assert!(!page.text.contains("gives data until"), "{}", page.text);
 }
+
+#[tokio::test]
+async fn an_account_that_no_page_has_room_for_is_found_by_its_id() {
+    let door = Door::open().await;
+    let many = format!(
+        "INSERT INTO account (id, workspace_id, platform, external_id, name)
+         SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, '{}', 'tiktok', 'many-' || n, 'Many ' || n
+         FROM generate_series(1, {}) n",
+        door.workspace,
+        postroom::ledger::accounts::MOST,
+    );
+    door.scratch.run(&many).await;
+    let account = door.account("facebook_page").await;
+    let mut browser = Browser::of(&door, MemberRole::Admin).await;
+    let listed = browser.get("/accounts").await;
+    assert!(!listed.text.contains("Bakery on facebook_page"), "the page is full");
+    let page = browser.get(&format!("/accounts/{account}/disconnect")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(page.text.contains("Bakery on facebook_page"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn the_accounts_page_names_whoever_connected_an_account_through_the_console() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get("/accounts").await;
+    assert!(!page.text.contains("Connected by"), "it was connected otherwise: {}", page.text);
+    let noa = "(SELECT id FROM person WHERE first_name = 'Noa')";
+    door.scratch.run(&format!("UPDATE account SET connected_by = {noa} WHERE id = '{account}'")).await;
+    let page = browser.get("/accounts").await;
+    assert!(page.text.contains("Connected by Noa Levi"), "{}", page.text);
+}

@@ -231,10 +231,10 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("failures.rs"),
         include_str!("cancels.rs"),
         include_str!("take_downs.rs"),
-        include_str!("connect.rs"),
+        include_str!("connect/killed.rs"),
         include_str!("disconnect.rs"),
         include_str!("tokens.rs"),
-        include_str!("deletions.rs"),
+        include_str!("deletions/killed.rs"),
         include_str!("analyses.rs"),
         include_str!("retention.rs"),
         include_str!("exports.rs")

@@ -555,7 +555,6 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
             address: "https://www.tiktok.com/v2/auth/authorize/".into(),
             client: ("client_key", "key".into()),
             scopes: &["user.info.basic", "video.publish"],
-            challenged: true,
         }],
         sealer: Sealer::new(Arc::new(ring())),
     }

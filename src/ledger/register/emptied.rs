@@ -473,7 +473,6 @@ pub const EMPTIED: &[Store] = &[
             "model",
             "state",
             "outcome",
-            "reserved_micros",
             "counted_micros",
             "input_tokens",
             "output_tokens",

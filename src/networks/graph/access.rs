@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use jobs::{
     contract::{Class, Failure},
     desk::Call,
@@ -19,8 +19,8 @@ use serde_json::Value;
 use super::{Graph, below};
 use crate::networks::http::{Deadline, Fault, Phase, Rest, Said, classify, id_of, words};
 
-/// The most pages of a list of Pages that are read.
-const MOST_PAGES: usize = 50;
+/// What is read of a Page.
+const FIELDS: &str = "id,access_token,instagram_business_account{id}";
 
 #[async_trait]
 impl Renewing for Graph {
@@ -99,46 +99,25 @@ impl Graph {
         user: &SecretString,
     ) -> Result<Option<SecretString>, Failure> {
         let as_user = Call { id: None, token: user, ..*call };
-        let mut after = String::new();
-        for _ in 0..MOST_PAGES {
-            let fields = ("fields", "id,access_token,instagram_business_account{id}");
-            let mut query = vec![fields, ("limit", "100")];
-            if !after.is_empty() {
-                query.push(("after", &after));
-            }
-            let page = self.get(&as_user, deadline, &["me", "accounts"], &query).await;
-            let page = page.map_err(Fault::into_failure)?;
-            let pages = page["data"].as_array().map_or(&[][..], Vec::as_slice);
-            if let Some(found) = pages.iter().find(|it| is_of(it, call.account)) {
-                return Ok(found["access_token"].as_str().map(SecretString::from));
-            }
-            match (&page["paging"]["next"], page["paging"]["cursors"]["after"].as_str()) {
-                (Value::String(_), Some(cursor)) => cursor.clone_into(&mut after),
-                (_, _) => break,
-            }
-        }
-        Ok(None)
+        let mut own = None;
+        let look = |pages: &[Value]| {
+            own = pages.iter().find(|it| is_of(it, call.account)).map(|it| it["access_token"].clone());
+            own.is_none()
+        };
+        self.walk(&as_user, deadline, &["me", "accounts"], FIELDS, look).await?;
+        Ok(own.and_then(|token| token.as_str().map(SecretString::from)))
     }
 
     fn grant(&self, call: &Call<'_>, data: &Value) -> Result<Grant, Failure> {
-        match data["is_valid"].as_bool() {
-            Some(true) => {}
-            Some(false) => return Err(self.invalid(call, &data["error"])),
-            // somebody else's answer, or half of one, says nothing of the token
-            None => {
-                let why = "the answer does not say whether the token is good";
-                return Err(Failure::new(Class::Transient, "unreadable", why));
-            }
+        if !is_valid(data)? {
+            return Err(self.invalid(call, &data["error"]));
         }
-        let at = |name: &str| {
-            data[name].as_i64().filter(|at| *at > 0).and_then(|at| DateTime::from_timestamp(at, 0))
-        };
         let scopes = data["scopes"].as_array().map_or(&[][..], Vec::as_slice);
         let has = |needed: &&str| scopes.iter().any(|scope| scope == needed);
         let missing = self.needed.iter().filter(|needed| !has(needed)).map(|it| (*it).to_owned());
         Ok(Grant {
-            expires_at: at("expires_at"),
-            data_access_expires_at: at("data_access_expires_at"),
+            expires_at: time(&data["expires_at"]),
+            data_access_expires_at: time(&data["data_access_expires_at"]),
             // a list that is not there says nothing
             missing: if scopes.is_empty() { Vec::new() } else { missing.collect::<Vec<String>>() },
         })
@@ -161,6 +140,17 @@ impl Graph {
         let failure = classify(Phase::Read, said, &self.tables).into_failure();
         Failure { class: Class::Auth, rest: None, ..failure }
     }
+}
+
+/// Whether a token is good, as far as what Meta tells of it says so. Somebody else's answer, or half of one, does not.
+pub(super) fn is_valid(data: &Value) -> Result<bool, Failure> {
+    let why = "the answer does not say whether the token is good";
+    data["is_valid"].as_bool().ok_or_else(|| Failure::new(Class::Transient, "unreadable", why))
+}
+
+/// A time as Meta writes it; 0 is none.
+pub(super) fn time(at: &Value) -> Option<DateTime<Utc>> {
+    at.as_i64().filter(|at| *at > 0).and_then(|at| DateTime::from_timestamp(at, 0))
 }
 
 fn is_of(page: &Value, account: &str) -> bool {

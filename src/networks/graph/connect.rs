@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use chrono::DateTime;
 use jobs::{
-    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    connections::{Connecting, Dialog, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
@@ -14,15 +14,23 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Graph, below};
+use super::{
+    Graph,
+    access::{is_valid, time},
+    below,
+};
 use crate::networks::{
-    facebook,
+    Environment, dialog_address, facebook, group,
     http::{Deadline, Fault, Phase, id_of},
     instagram,
 };
 
+/// The variable that names where the dialog is, and where it really is.
+const DIALOG: (&str, &str) = ("META_DIALOG_URL", "https://www.facebook.com/v25.0");
+/// What stands behind Pages.
+const ALSO: &[&str] = &[instagram::ENTRY.platform.name];
 /// What is asked for in the dialog. Whoever declines some of it connects what the rest allows.
-pub const SCOPES: &[&str] = &[
+const SCOPES: &[&str] = &[
     "pages_show_list",
     "pages_manage_posts",
     "pages_read_engagement",
@@ -47,15 +55,29 @@ const PUBLISHES: &str = "CREATE_CONTENT";
 const FIELDS: &str = "id,name,access_token,tasks,instagram_business_account{id,username}";
 /// The wait before a token is prolonged again.
 const PROLONG_AGAIN: Duration = Duration::from_millis(500);
-/// The most pages of one list, and the most businesses, that are read.
-const MOST_PAGES: usize = 20;
+/// The most businesses whose Pages are read.
 const MOST_BUSINESSES: usize = 50;
+
+/// Facebook Login, in which Instagram accounts are granted with the Pages before them.
+///
+/// # Errors
+/// A half-set group, or an address that cannot be used.
+pub fn dialog(environment: Environment<'_>) -> Result<Option<Dialog>, String> {
+    let Some([id, _]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? else { return Ok(None) };
+    Ok(Some(Dialog {
+        platform: facebook::ENTRY.platform.name,
+        also: ALSO,
+        address: dialog_address(environment, DIALOG, &["dialog", "oauth"])?,
+        client: ("client_id", id),
+        scopes: SCOPES,
+    }))
+}
 
 #[async_trait]
 impl Connecting for Graph {
-    async fn exchange(&self, call: &Call<'_>, code: Code<'_>) -> Exchange {
+    async fn exchange(&self, call: &Call<'_>, redirect_uri: &str) -> Exchange {
         let deadline = Deadline::of(call);
-        let form = [("redirect_uri", code.redirect_uri), ("code", call.token.expose_secret())];
+        let form = [("redirect_uri", redirect_uri), ("code", call.token.expose_secret())];
         let short = match self.token(call, deadline, &form).await {
             Ok((short, _)) => short,
             Err(failure) => return unexchanged(failure),
@@ -163,10 +185,7 @@ impl Graph {
     /// What Meta tells of the token of the call. One of another app opens nothing here.
     async fn told(&self, call: &Call<'_>, deadline: Deadline) -> Result<Told, Failure> {
         let data = self.inspected(call, deadline).await?;
-        let Some(valid) = data["is_valid"].as_bool() else {
-            let why = "the answer does not say whether the token is good";
-            return Err(Failure::new(Class::Transient, "unreadable", why));
-        };
+        let valid = is_valid(&data)?;
         let own = self.app.expose_secret().split_once('|').map(|(id, _)| id.to_owned());
         if id_of(&data["app_id"]) != own {
             let why = "the access that the network gave is another app's";
@@ -203,30 +222,6 @@ impl Graph {
         }
         Ok(found)
     }
-
-    /// A whole list, as far as its pages go.
-    async fn list(
-        &self,
-        call: &Call<'_>,
-        deadline: Deadline,
-        path: &[&str],
-        fields: &str,
-    ) -> Result<Vec<Value>, Failure> {
-        let (mut found, mut after) = (Vec::new(), String::new());
-        for _ in 0..MOST_PAGES {
-            let mut query = vec![("fields", fields), ("limit", "100")];
-            if !after.is_empty() {
-                query.push(("after", &after));
-            }
-            let page = self.get(call, deadline, path, &query).await.map_err(Fault::into_failure)?;
-            found.extend(page["data"].as_array().into_iter().flatten().cloned());
-            match (&page["paging"]["next"], page["paging"]["cursors"]["after"].as_str()) {
-                (Value::String(_), Some(cursor)) => cursor.clone_into(&mut after),
-                (_, _) => break,
-            }
-        }
-        Ok(found)
-    }
 }
 
 fn add(found: &mut BTreeMap<String, Value>, pages: Vec<Value>) {
@@ -254,10 +249,7 @@ fn read(data: &Value) -> Told {
     });
     Told {
         subject_id: id_of(&data["user_id"]),
-        data_access_ends: data["data_access_expires_at"]
-            .as_i64()
-            .filter(|at| *at > 0)
-            .and_then(|at| DateTime::from_timestamp(at, 0)),
+        data_access_ends: time(&data["data_access_expires_at"]),
         scopes: texts(&data["scopes"]),
         granular: granular.collect(),
     }

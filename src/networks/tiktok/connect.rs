@@ -1,29 +1,34 @@
 //! TikTok's dialog: a code, with the app's own secret, becomes a pair of tokens of one account.
 //! "Manage User Access Tokens" of TikTok's documents.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use jobs::{
-    connections::{Code, Connecting, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
+    connections::{Connecting, Dialog, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
 };
-use reqwest::{Method, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::Method;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{PLATFORM, TikTok, oauth::missing};
-use crate::networks::http::{self, Deadline, Fault, Phase, Reply, id_of, words};
+use super::{
+    PLATFORM, TikTok,
+    oauth::{TOKEN, life, missing, secret, too_often},
+};
+use crate::networks::{
+    Environment, dialog_address, group,
+    http::{Deadline, Fault, Phase, Reply, id_of, words},
+};
 
-const TOKEN: &str = "/v2/oauth/token/";
 const PERSON: &str = "/v2/user/info/?fields=open_id,display_name,username";
 const NAMELESS: &str = "/v2/user/info/?fields=open_id,display_name";
 /// With it the name can be read that stands in addresses.
 const PROFILE: &str = "user.info.profile";
 
+/// The variable that names where the dialog is, and where it really is.
+const DIALOG: (&str, &str) = ("TIKTOK_AUTH_URL", "https://www.tiktok.com");
 /// What is asked for in the dialog.
-pub const SCOPES: &[&str] = &[
+const SCOPES: &[&str] = &[
     "user.info.basic",
     "user.info.profile",
     "user.info.stats",
@@ -32,18 +37,36 @@ pub const SCOPES: &[&str] = &[
     "video.list",
 ];
 
+/// TikTok's dialog. It takes a challenge of apps on phones and desktops, which keep no secret. This one keeps one, and its
+/// state is bound to the session that began.
+///
+/// # Errors
+/// A half-set group, or an address that cannot be used.
+pub fn dialog(environment: Environment<'_>) -> Result<Option<Dialog>, String> {
+    let Some([key, _]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? else {
+        return Ok(None);
+    };
+    Ok(Some(Dialog {
+        platform: PLATFORM.name,
+        also: &[],
+        address: dialog_address(environment, DIALOG, &["v2", "auth", "authorize", ""])?,
+        client: ("client_key", key),
+        scopes: SCOPES,
+    }))
+}
+
 #[async_trait]
 impl Connecting for TikTok {
-    async fn exchange(&self, call: &Call<'_>, code: Code<'_>) -> Exchange {
-        let mut form = vec![
+    async fn exchange(&self, call: &Call<'_>, redirect_uri: &str) -> Exchange {
+        let form = [
             ("code", call.token.expose_secret()),
             ("grant_type", "authorization_code"),
-            ("redirect_uri", code.redirect_uri),
+            ("redirect_uri", redirect_uri),
         ];
-        form.extend(code.verifier.map(|it| ("code_verifier", it.expose_secret())));
-        match self.oauth(call, TOKEN, &form).await {
+        // the phase of a prepare: nobody sees what comes of it, and it may be asked again
+        match self.oauth(Phase::Prepare, call, TOKEN, &form).await {
             Ok(reply) => granted(&reply, call),
-            Err(failure) => Exchange::Unknown(failure),
+            Err(fault) => Exchange::Unknown(fault.into_failure()),
         }
     }
 
@@ -72,19 +95,6 @@ impl Connecting for TikTok {
     }
 }
 
-impl TikTok {
-    /// Sends a form with which the app's own secret goes. The phase of a prepare: nobody sees what comes of it, and it may be
-    /// asked again.
-    async fn oauth(&self, call: &Call<'_>, path: &str, form: &[(&str, &str)]) -> Result<Reply, Failure> {
-        let own = [("client_key", self.app.key.as_str()), ("client_secret", self.app.secret.expose_secret())];
-        let form: Vec<_> = own.iter().chain(form).collect();
-        let url = format!("{}{path}", self.base);
-        let request =
-            self.http.request(Phase::Prepare, call, Method::POST, url).map_err(Fault::into_failure)?;
-        http::send(Phase::Prepare, call, request.form(&form), call.timeout).await.map_err(Fault::into_failure)
-    }
-}
-
 fn granted(reply: &Reply, call: &Call<'_>) -> Exchange {
     let Some(body) = reply.json() else { return Exchange::Unknown(unclear(reply)) };
     if let Some(code) = body["error"].as_str() {
@@ -93,17 +103,16 @@ fn granted(reply: &Reply, call: &Call<'_>) -> Exchange {
             Err(failure) => Exchange::Unknown(failure),
         };
     }
-    let secret = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).map(SecretString::from);
-    let life = |name: &str| body[name].as_u64().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-    let (Some(access), Some(refresh)) = (secret("access_token"), secret("refresh_token")) else {
+    let (Some(access), Some(refresh)) = (secret(&body["access_token"]), secret(&body["refresh_token"]))
+    else {
         return Exchange::Unknown(unclear(reply));
     };
     let scopes = body["scope"].as_str().map(|text| text.split([',', ' ']).map(str::to_owned).collect());
     Exchange::Granted(Fresh {
         access,
         refresh: Some(refresh),
-        access_life: life("expires_in"),
-        refresh_life: life("refresh_expires_in"),
+        access_life: life(&body["expires_in"]),
+        refresh_life: life(&body["refresh_expires_in"]),
         scopes,
     })
 }
@@ -126,16 +135,16 @@ fn refusal(code: &str, body: &Value, call: &Call<'_>) -> Result<Failure, Failure
 }
 
 fn unclear(reply: &Reply) -> Failure {
-    if reply.status == StatusCode::TOO_MANY_REQUESTS {
-        let failure = Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
-        return failure.resting(reply.retry_after());
-    }
-    let code = format!("http_{}", reply.status.as_u16());
-    Failure::new(Class::Transient, code, "TikTok did not say what came of it")
+    too_often(reply).unwrap_or_else(|| {
+        let code = format!("http_{}", reply.status.as_u16());
+        Failure::new(Class::Transient, code, "TikTok did not say what came of it")
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::SecretString;
+
     use super::*;
     use crate::networks::doubles::{NoMedia, call};
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::TikTok;
 use crate::networks::http::{self, Deadline, Fault, Phase, Reply, words};
 
-const TOKEN: &str = "/v2/oauth/token/";
+pub(super) const TOKEN: &str = "/v2/oauth/token/";
 const REVOKE: &str = "/v2/oauth/revoke/";
 /// The person has taken the app off.
 const REMOVED: &str = "auth_removed";
@@ -35,19 +35,9 @@ pub struct App {
 #[async_trait]
 impl Renewing for TikTok {
     async fn renew(&self, call: &Call<'_>) -> Renewal {
-        let form = [
-            ("client_key", self.app.key.as_str()),
-            ("client_secret", self.app.secret.expose_secret()),
-            ("grant_type", "refresh_token"),
-            ("refresh_token", call.token.expose_secret()),
-        ];
-        let url = format!("{}{TOKEN}", self.base);
+        let form = [("grant_type", "refresh_token"), ("refresh_token", call.token.expose_secret())];
         // the phase of a commit: whatever is not answered may have taken effect
-        let sent = match self.http.request(Phase::Commit, call, Method::POST, url) {
-            Ok(request) => http::send(Phase::Commit, call, request.form(&form), call.timeout).await,
-            Err(fault) => Err(fault),
-        };
-        match sent {
+        match self.oauth(Phase::Commit, call, TOKEN, &form).await {
             Ok(reply) => read(&reply, call),
             Err(Fault::Unsent(failure) | Fault::Refused(failure)) => Renewal::Refused(failure),
             Err(Fault::Unknown(failure)) => Renewal::Unknown(failure),
@@ -82,18 +72,24 @@ impl Revoking for TikTok {
 }
 
 impl TikTok {
+    /// Sends a form with which the app's own secret goes.
+    pub(super) async fn oauth(
+        &self,
+        phase: Phase,
+        call: &Call<'_>,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Reply, Fault> {
+        let own = [("client_key", self.app.key.as_str()), ("client_secret", self.app.secret.expose_secret())];
+        let form: Vec<_> = own.iter().chain(form).collect();
+        let url = format!("{}{path}", self.base);
+        let request = self.http.request(phase, call, Method::POST, url)?;
+        http::send(phase, call, request.form(&form), call.timeout).await
+    }
+
     async fn take_back(&self, call: &Call<'_>) -> Revocation {
-        let form = [
-            ("client_key", self.app.key.as_str()),
-            ("client_secret", self.app.secret.expose_secret()),
-            ("token", call.token.expose_secret()),
-        ];
-        let url = format!("{}{REVOKE}", self.base);
-        let sent = match self.http.request(Phase::Prepare, call, Method::POST, url) {
-            Ok(request) => http::send(Phase::Prepare, call, request.form(&form), call.timeout).await,
-            Err(fault) => Err(fault),
-        };
-        match sent {
+        let form = [("token", call.token.expose_secret())];
+        match self.oauth(Phase::Prepare, call, REVOKE, &form).await {
             Ok(reply) => taken_back(&reply, call),
             Err(fault) => Revocation::Not(fault.into_failure()),
         }
@@ -142,9 +138,8 @@ fn taken_back(reply: &Reply, call: &Call<'_>) -> Revocation {
 /// Reads an answer. OAuth's errors have a shape of their own, and may come with any status.
 fn read(reply: &Reply, call: &Call<'_>) -> Renewal {
     // whatever stands in it, a gateway's page or a code of another kind: nothing was done
-    if reply.status == StatusCode::TOO_MANY_REQUESTS {
-        let failure = Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
-        return Renewal::Refused(failure.resting(reply.retry_after()));
+    if let Some(failure) = too_often(reply) {
+        return Renewal::Refused(failure);
     }
     let Some(body) = reply.json() else { return unclear(reply) };
     match body["error"].as_str() {
@@ -153,10 +148,24 @@ fn read(reply: &Reply, call: &Call<'_>) -> Renewal {
     }
 }
 
+/// That TikTok wants to be asked less often, where it says so.
+pub(super) fn too_often(reply: &Reply) -> Option<Failure> {
+    let failure = || Failure::new(Class::Rate, "rate_limit_exceeded", "TikTok wants to be asked less often");
+    (reply.status == StatusCode::TOO_MANY_REQUESTS).then(|| failure().resting(reply.retry_after()))
+}
+
+/// A token that an answer gives.
+pub(super) fn secret(given: &Value) -> Option<SecretString> {
+    given.as_str().filter(|text| !text.is_empty()).map(SecretString::from)
+}
+
+/// How long it lives.
+pub(super) fn life(given: &Value) -> Option<Duration> {
+    given.as_u64().filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
 fn pair(body: &Value, call: &Call<'_>) -> Option<Renewal> {
-    let secret = |name: &str| Some(SecretString::from(body[name].as_str().filter(|text| !text.is_empty())?));
-    let life = |name: &str| body[name].as_u64().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-    let (access, refresh) = (secret("access_token")?, secret("refresh_token")?);
+    let (access, refresh) = (secret(&body["access_token"])?, secret(&body["refresh_token"])?);
     if body["open_id"].as_str().is_some_and(|id| id != call.account) {
         let why = "TikTok gave a token of another account";
         return Some(Renewal::Dead(Failure::new(Class::Auth, "other_account", why)));
@@ -164,8 +173,8 @@ fn pair(body: &Value, call: &Call<'_>) -> Option<Renewal> {
     Some(Renewal::Renewed(Pair {
         access: Some(access),
         refresh: Some(refresh),
-        access_life: life("expires_in"),
-        refresh_life: life("refresh_expires_in"),
+        access_life: life(&body["expires_in"]),
+        refresh_life: life(&body["refresh_expires_in"]),
         missing: body["scope"].as_str().map(missing),
     }))
 }

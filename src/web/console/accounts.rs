@@ -25,8 +25,6 @@ use crate::{
     web::{App, intake, problem::Problem},
 };
 
-/// The most accounts of a page.
-pub(super) const MOST: i64 = 500;
 /// The posts that are named of those which the end of a connection breaks.
 const NAMED: i64 = 3;
 /// An end that is farther away than this is not pressing, unless it breaks something.
@@ -50,6 +48,7 @@ struct Row {
     chip: Chip,
     reason: Option<String>,
     since: String,
+    connected_by: Option<String>,
     ends: Option<String>,
     renewed: bool,
     default: Option<String>,
@@ -76,7 +75,7 @@ pub async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let now = app.house.clock.now();
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, MOST).await?;
+    let accounts = app.house.ledger.shown_accounts(seat.member.workspace_id).await?;
     let mut breaks = intake::accounts::breaks(&app, &accounts, NAMED).await?;
     let row = |account: Account| {
         let breaks = breaks.remove(&account.id).unwrap_or_default();
@@ -115,8 +114,7 @@ fn parted(t: &Texts, it: &Parted) -> String {
         Some(Farewell::Told) => t.account_parted_told,
         Some(Farewell::Unproved) => t.account_parted_unproved,
     };
-    let at = it.at.format("%-d %b %Y, %H:%M UTC").to_string();
-    format!("{} {access}", fill(t.account_parted, &[&at, by]))
+    format!("{} {access}", fill(t.account_parted, &[&words::minute(it.at), by]))
 }
 
 fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bool) -> Row {
@@ -128,11 +126,12 @@ fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bo
         .end(now)
         .filter(|_| account.parted.is_none())
         .filter(|end| end.at <= now + SOON || breaks.total > 0);
-    let count = usize::try_from(breaks.total).unwrap_or(usize::MAX);
+    let count = breaks.count();
     Row {
         network: words::network(app, &account.platform).to_owned(),
         chip: words::account_chip(t, account.state),
-        since: account.created_at.format("%-d %b %Y").to_string(),
+        since: words::day(account.created_at),
+        connected_by: account.connected_by.map(|name| fill(t.account_connected_by, &[&name])),
         ends: account.token_expires_at.filter(|_| !account.renewable).map(|at| words::relative(t, at, now)),
         renewed: account.renewable,
         default: account.defaults["privacy_level"].as_str().map(|level| fill(t.privacy_default, &[level])),
@@ -157,17 +156,12 @@ fn ending(t: &Texts, end: End, missing: &[String], now: DateTime<Utc>) -> String
         Because::Scopes => fill(t.account_ended_scopes, &[&missing.join(", ")]),
         Because::Token => fill(t.account_ends_token, &[&when]),
         Because::Renewal => fill(t.account_ends_renewal, &[&when]),
-        Because::DataAccess => {
-            fill(t.account_ends_data, &[&end.at.format("%-d %b %Y, %H:%M UTC").to_string()])
-        }
+        Because::DataAccess => fill(t.account_ends_data, &[&words::minute(end.at)]),
     }
 }
 
 impl Link {
     fn of(broken: &Broken) -> Self {
-        Self {
-            href: format!("/posts/{}", broken.post_id),
-            text: broken.scheduled_for.format("%-d %b %Y, %H:%M UTC").to_string(),
-        }
+        Self { href: format!("/posts/{}", broken.post_id), text: words::minute(broken.scheduled_for) }
     }
 }

@@ -10,8 +10,10 @@ use axum::{
 };
 use jobs::analysis::{
     Language, Policy, Sent,
-    money::{Micros, forecast},
+    money::Micros,
+    review::{Severity, Topic},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,7 +29,10 @@ use super::{
 };
 use crate::{
     ledger::analyses::{AnalysisRow, CallRow},
-    web::{App, problem::Problem},
+    web::{
+        App,
+        problem::{self, Problem},
+    },
 };
 
 /// While it is under way the page asks again after so many seconds.
@@ -101,10 +106,10 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("analysis"))?;
+    let id = problem::id(&id, "analysis")?;
     let row = app.house.ledger.analysis(seat.member.workspace_id, id).await?;
     let row = row.ok_or_else(|| Problem::not_found("analysis"))?;
-    let waiting = row.state == "waiting";
+    let waiting = row.ended.is_none();
     let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/analyses/{id}"));
     let month = cost_of_month(&app, seat.member.workspace_id).await?;
     let page = Page { month, ..Page::of(&app, shell, &row) };
@@ -123,8 +128,8 @@ impl Page {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let said = list("transcript").iter().map(|it| (at(t, &it["from_ms"]), text(&it["text"])));
         Self {
-            title: what(t, &row.kind),
-            waiting: row.state == "waiting",
+            title: what(t, row.kind),
+            waiting: row.ended.is_none(),
             failed: row.error.as_ref().map(|error| text(&error["message"])),
             brief: row.brief.clone(),
             networks: networks(app, row.id, list("variants")),
@@ -175,9 +180,7 @@ fn counted(app: &App, t: &Texts, figure: &Value) -> Counted {
 /// # Errors
 /// The ledger is away.
 pub async fn policy(app: &App, workspace: Uuid) -> Result<Option<Policy>, Problem> {
-    let Some(defaults) = app.house.analyses else { return Ok(None) };
-    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
-    Ok(Some(policy).filter(|policy| policy.enabled))
+    Ok(app.analysis_policy(workspace).await?.filter(|policy| policy.enabled))
 }
 
 /// What the month has cost the workspace, may, and will.
@@ -185,10 +188,8 @@ pub async fn policy(app: &App, workspace: Uuid) -> Result<Option<Policy>, Proble
 /// # Errors
 /// The ledger is away.
 pub async fn cost_of_month(app: &App, workspace: Uuid) -> Result<Option<String>, Problem> {
-    let Some(defaults) = app.house.analyses else { return Ok(None) };
-    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
-    let (spent, now) = app.house.ledger.analysis_spent(workspace).await?;
-    let sums = [spent, policy.monthly, forecast(spent, now)].map(|sum| sum.to_string());
+    let Some(month) = app.analysis_month(workspace).await? else { return Ok(None) };
+    let sums = [month.spent, month.policy.monthly, month.forecast].map(|sum| sum.to_string());
     Ok(Some(fill(ENGLISH.analysis_month, &sums.each_ref().map(String::as_str))))
 }
 
@@ -206,18 +207,18 @@ fn findings(t: &Texts, risks: &[Value], findings: &[Value]) -> Vec<Found> {
     };
     let finding = |it: &Value| Found {
         at: at(t, &it["at_ms"]),
-        kind: match it["kind"].as_str().unwrap_or_default() {
-            "shows" => t.finding_shows,
-            "legibility" => t.finding_legibility,
-            "policy_risk" => t.finding_policy,
-            "hook" => t.finding_hook,
-            "pacing" => t.finding_pacing,
-            _ => t.finding_suggestion,
+        kind: match Topic::deserialize(&it["kind"]) {
+            Ok(Topic::Shows) => t.finding_shows,
+            Ok(Topic::Legibility) => t.finding_legibility,
+            Ok(Topic::PolicyRisk) => t.finding_policy,
+            Ok(Topic::Hook) => t.finding_hook,
+            Ok(Topic::Pacing) => t.finding_pacing,
+            Ok(Topic::Suggestion) | Err(_) => t.finding_suggestion,
         },
-        severity: match it["severity"].as_str().unwrap_or_default() {
-            "problem" => t.finding_problem,
-            "warning" => t.finding_warning,
-            _ => t.finding_info,
+        severity: match Severity::deserialize(&it["severity"]) {
+            Ok(Severity::Problem) => t.finding_problem,
+            Ok(Severity::Warning) => t.finding_warning,
+            Ok(Severity::Info) | Err(_) => t.finding_info,
         },
         detail: it["detail"].as_str().unwrap_or_default().to_owned(),
     };

@@ -10,7 +10,6 @@ use axum::{
 };
 use jobs::machine::State as PublicationState;
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     post,
@@ -23,7 +22,10 @@ use crate::{
         approval::Approved,
         posts::{Post, Publication},
     },
-    web::{App, problem::Problem},
+    web::{
+        App,
+        problem::{self, Problem},
+    },
 };
 
 /// What the button sends.
@@ -52,8 +54,7 @@ pub async fn submit(
     Form(form): Form<Button>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let (t, missing) = (&ENGLISH, || Problem::not_found("post"));
-    let id = Uuid::try_parse(&id).map_err(|_| missing())?;
+    let (t, id) = (&ENGLISH, problem::id(&id, "post")?);
     let about = (seat.member.workspace_id, id);
     let by = (seat.member.person_id, seat.who);
     let (status, notice) = match app.approve(about, by, form.seen).await? {
@@ -63,7 +64,7 @@ pub async fn submit(
         Approved::Now { late: true, .. } => (StatusCode::OK, t.approved_late),
         Approved::TooLate => (StatusCode::CONFLICT, t.approved_too_late),
         Approved::Changed => (StatusCode::CONFLICT, t.approve_changed),
-        Approved::Missing => return Err(missing()),
+        Approved::Missing => return Err(Problem::not_found("post")),
     };
     post::show(&app, &seat, &headers, id, status, Some(notice.to_owned())).await
 }

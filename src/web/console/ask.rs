@@ -3,25 +3,23 @@
 use std::sync::Arc;
 
 use jobs::analysis::{Kind, Language};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
     analyses::policy,
-    compose::MOST_ACCOUNTS,
     form::Written,
     seat::{Author, Seat},
     texts::ENGLISH,
 };
 use crate::{
     ledger::{
-        LedgerError,
-        analyses::{AnalysisRow, NewAnalysis, Of},
+        analyses::{NewAnalysis, Of},
         idempotency::{Answer, Asked, Once},
     },
     web::{
         App,
-        analysis::{BRIEF_MOST, MOST_FILES, not_taken},
+        analysis::{BRIEF_MOST, MOST_FILES, Refused},
         problem::Problem,
     },
 };
@@ -50,7 +48,7 @@ pub async fn of_form(
             return Ok(Err(t.review_files.to_owned()));
         }
     }
-    let accounts = app.house.ledger.accounts(workspace_id, None, MOST_ACCOUNTS).await?;
+    let accounts = app.house.ledger.shown_accounts(workspace_id).await?;
     let mut platforms: Vec<String> = Vec::new();
     for account in accounts.iter().filter(|it| written.targets.contains(&it.id.to_string())) {
         if !platforms.contains(&account.platform) {
@@ -93,36 +91,17 @@ fn once(seat: &Seat<Author>, form: &str, said: &[u8]) -> Asked {
     seat.asked(&key, "POST analysis", said)
 }
 
-/// What another sending of the form finds its analysis by.
-fn answer(row: &AnalysisRow) -> Answer {
-    Answer { status: 303, body: json!({ "id": row.id }).to_string() }
-}
-
 fn address_of(answer: &Answer) -> String {
     let asked: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     asked["id"].as_str().map_or_else(|| "/analyses".to_owned(), |id| format!("/analyses/{id}"))
 }
 
 async fn put(app: &Arc<App>, asked: Asked, new: NewAnalysis) -> Result<Result<String, String>, Problem> {
-    let t = &ENGLISH;
-    let Some(defaults) = app.house.analyses else { return Ok(Err(t.suggest_off.to_owned())) };
-    let house = Arc::clone(app);
-    // who hangs up now must not leave half of it
-    let asking = tokio::spawn(async move {
-        let keyed = Some((&asked, answer as fn(&AnalysisRow) -> Answer));
-        let done = house.house.ledger.ask_analysis(asked.workspace_id, &new, defaults, keyed).await?;
-        if let Once::Done(Ok((_, hint))) = &done {
-            (house.house.nudge)(vec![hint.clone()]);
-        }
-        Ok::<_, LedgerError>((done, new.media_ids))
-    });
-    Ok(match asking.await?? {
-        (Once::Done(Ok((row, _))), _) => Ok(format!("/analyses/{}", row.id)),
-        (Once::Done(Err(why)), media_ids) => {
-            Err(not_taken(&why, &media_ids)
-                .map_or_else(|| t.suggest_off.to_owned(), |finding| finding.detail))
-        }
-        (Once::Before(before), _) => Ok(address_of(&before)),
-        (Once::KeyReused, _) => return Err(Problem::key_reused()),
+    Ok(match app.ask_analysis(asked.workspace_id, new, Some(asked)).await? {
+        Once::Done(Ok(row)) => Ok(format!("/analyses/{}", row.id)),
+        Once::Done(Err(Refused::Wrong(finding))) => Err(finding.detail),
+        Once::Done(Err(Refused::OffHere | Refused::Off)) => Err(ENGLISH.suggest_off.to_owned()),
+        Once::Before(before) => Ok(address_of(&before)),
+        Once::KeyReused => return Err(Problem::key_reused()),
     })
 }

@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
@@ -22,9 +21,13 @@ use super::{
     told, words,
 };
 use crate::{
-    ledger::{edit::Unchanged, idempotency::Asked, idempotency::Once, posts::Post},
+    ledger::{edit::Unchanged, idempotency::Once, posts::Post},
     web::{
-        Act, App, Editor, finding::Finding, intake::jobs::sentence, patch::Patch, problem::Problem,
+        Act, App, Editor,
+        finding::Finding,
+        intake::jobs::sentence,
+        patch::Patch,
+        problem::{self, Problem},
         wish::WishedTime,
     },
 };
@@ -140,7 +143,9 @@ pub async fn submit(
         return again(written, Problem::forbidden(ENGLISH.form_stale));
     }
     let (patch, found) = read(&written, &post);
-    let (about, asked) = ((seat.member.workspace_id, post.id), asked(&written, &seat, post.id));
+    let route = format!("POST /posts/{}/edit", post.id);
+    let asked = seat.asked(&written.key, &route, &written.content());
+    let about = (seat.member.workspace_id, post.id);
     let seen = Some(written.seen.clone()).filter(|seen| !seen.is_empty());
     let by = Editor { word: seat.word(), who: seat.who, seen };
     let edited = match app.edit(patch, found, about, Some(asked), by).await {
@@ -164,9 +169,8 @@ pub async fn submit(
 }
 
 async fn known<R: AtLeast>(app: &App, seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
-    let missing = || Problem::not_found("post");
-    let id = Uuid::try_parse(id).map_err(|_| missing())?;
-    app.house.ledger.post(seat.member.workspace_id, id).await?.ok_or_else(missing)
+    let post = app.house.ledger.post(seat.member.workspace_id, problem::id(id, "post")?).await?;
+    post.ok_or_else(|| Problem::not_found("post"))
 }
 
 /// What the form wishes, and what its reader finds.
@@ -184,18 +188,6 @@ fn read(written: &Written, post: &Post) -> (Patch, Vec<Finding>) {
     let same = wish.caption == post.caption.replace("\r\n", "\n");
     let caption = (!same).then_some(wish.caption);
     (Patch { caption, link: Some(wish.link), schedule, ..Patch::default() }, found)
-}
-
-fn asked(written: &Written, seat: &Seat<Author>, post: Uuid) -> Asked {
-    let route = format!("POST /posts/{post}/edit\n");
-    let digest = Sha256::new().chain_update(route).chain_update(written.content()).finalize();
-    // A form's key is its own and its writer's: it must not meet a machine's.
-    let key = Sha256::new().chain_update(seat.member.person_id).chain_update(&written.key).finalize();
-    Asked {
-        workspace_id: seat.member.workspace_id,
-        key: format!("form:{}", hex::encode(key)),
-        digest: digest.into(),
-    }
 }
 
 fn view(

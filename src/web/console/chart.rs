@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
+use super::words;
+
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 150.0;
 /// Room for the numbers at the start, and for the dates below.
@@ -67,15 +69,14 @@ pub fn draw(line: &Line<'_>) -> Option<String> {
             let _written = write!(svg, r#"<polyline class="line" points="{}"/>"#, path.join(" "));
         }
     }
-    let date = |at: DateTime<Utc>| at.format("%-d %b %Y").to_string();
     let below = HEIGHT - 6.0;
-    let _written = write!(svg, r#"<text class="tick" x="{START}" y="{below}">{}</text>"#, date(first));
-    if date(first) != date(last) {
+    let _written = write!(svg, r#"<text class="tick" x="{START}" y="{below}">{}</text>"#, words::day(first));
+    if words::day(first) != words::day(last) {
         let end = WIDTH - END;
         let _written = write!(
             svg,
             r#"<text class="tick" x="{end}" y="{below}" text-anchor="end">{}</text>"#,
-            date(last)
+            words::day(last)
         );
     }
     svg.push_str("</svg>");

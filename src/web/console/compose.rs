@@ -27,7 +27,7 @@ use crate::{
     ledger::{
         accept::{Accepted, Question},
         accounts::Account,
-        idempotency::{Answer, Asked},
+        idempotency::Answer,
     },
     web::{
         App,
@@ -37,8 +37,6 @@ use crate::{
         problem::Problem,
     },
 };
-
-pub const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "compose.html")]
@@ -158,7 +156,7 @@ pub async fn submit(
     let (mut written, mut found) = (came.written, came.found);
     let (wish, unreadable) = written.wish();
     found.extend(unreadable);
-    let asked = asked(&written, &seat);
+    let asked = seat.asked(&written.key, "POST /posts/new", &written.content());
     let waits = seat.word().waits();
     let question = Question { waits, ..wish.question(seat.member.workspace_id, Some(asked)) };
     let accepted = match app.accept(wish.clone(), found.clone(), question, seat.member.person_id).await {
@@ -262,10 +260,6 @@ async fn help(
     render(&sheet.page(written, said).await?)
 }
 
-fn asked(written: &Written, seat: &Seat<Author>) -> Asked {
-    seat.asked(&written.key, "POST /posts/new", &written.content())
-}
-
 fn address_of(answer: &Answer) -> String {
     let post: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     post["id"].as_str().map_or_else(|| "/posts".to_owned(), |id| format!("/posts/{id}"))
@@ -302,7 +296,7 @@ impl Sheet<'_> {
         let ids: Vec<uuid::Uuid> = written.media_ids.iter().filter_map(|id| id.parse().ok()).collect();
         let (files, accounts) = tokio::try_join!(
             self.app.house.ledger.media_of(workspace, &ids),
-            self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
+            self.app.house.ledger.shown_accounts(workspace),
         )?;
         let policy = analyses::policy(self.app, workspace).await?;
         let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);

@@ -17,7 +17,6 @@ use jobs::{
 };
 use serde::Deserialize;
 use tower_sessions::Session;
-use uuid::Uuid;
 
 use super::{
     Shell, render,
@@ -28,7 +27,10 @@ use super::{
 };
 use crate::{
     ledger::connections::{Connection, NewConnection, Returned},
-    web::{App, connect, problem::Problem},
+    web::{
+        App, connect,
+        problem::{self, Problem},
+    },
 };
 
 /// The longest code, and the longest state, that a dialog may bring.
@@ -89,8 +91,7 @@ pub async fn begin(
     Path(platform): Path<String>,
 ) -> Result<Response, Problem> {
     let dialog = app.dialog(&platform).ok_or_else(|| Problem::not_found("network"))?;
-    let (state, verifier) = (session::fresh_token()?, session::fresh_token()?);
-    let verifier = dialog.challenged.then_some(verifier.as_str());
+    let state = session::fresh_token()?;
     let redirect_uri = app.redirect_uri(dialog);
     let new = NewConnection {
         workspace_id: seat.member.workspace_id,
@@ -99,10 +100,9 @@ pub async fn begin(
         state: &state,
         session: &session_id(&session)?,
         redirect_uri: &redirect_uri,
-        verifier,
     };
-    app.house.ledger.begin_connection(&new, &app.house.sealer).await?;
-    let address = connect::address(dialog, &redirect_uri, &state, verifier)?;
+    app.house.ledger.begin_connection(&new).await?;
+    let address = connect::address(dialog, &redirect_uri, &state)?;
     Ok(Redirect::to(address.as_str()).into_response())
 }
 
@@ -158,10 +158,9 @@ pub async fn page(
 }
 
 async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Connection, Problem> {
-    let missing = || Problem::not_found("connection");
-    let id = Uuid::try_parse(id).map_err(|_| missing())?;
     let (workspace, person) = (seat.member.workspace_id, seat.member.person_id);
-    app.house.ledger.connection(workspace, person, id).await?.ok_or_else(missing)
+    let it = app.house.ledger.connection(workspace, person, problem::id(id, "connection")?).await?;
+    it.ok_or_else(|| Problem::not_found("connection"))
 }
 
 /// Connects what was chosen. Pressed twice it is one choice.

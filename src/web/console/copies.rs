@@ -4,20 +4,13 @@
 use std::sync::Arc;
 
 use axum::{Form, extract::State, response::Redirect};
-use serde::Deserialize;
 use uuid::Uuid;
 
-use super::seat::{Admin, Seat, Viewer};
+use super::seat::{Admin, Button, Seat, Viewer};
 use crate::{
     ledger::{audit::Who, deletions::Subject, exports::Wanted},
     web::{App, deletion, privacy::exports as page, problem::Problem},
 };
-
-/// A form that is nothing but a button.
-#[derive(Deserialize)]
-pub struct Button {
-    token: String,
-}
 
 /// Of all that is the workspace's.
 pub async fn of_workspace(

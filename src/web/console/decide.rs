@@ -10,7 +10,6 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
@@ -22,7 +21,7 @@ use super::{
 use crate::{
     ledger::{
         accounts::Account,
-        idempotency::{Asked, Once},
+        idempotency::Once,
         media::Media,
         posts::{Post, Publication},
         verdict::{By, Evidence, Undecided},
@@ -31,7 +30,7 @@ use crate::{
         App,
         finding::Finding,
         intake::{jobs::sentence, shapes::instant},
-        problem::Problem,
+        problem::{self, Problem},
         verdict::Verdict,
     },
 };
@@ -96,7 +95,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     seat.check(&written.token)?;
     let missing = || Problem::not_found("publication");
-    let id = Uuid::try_parse(&publication).map_err(|_| missing())?;
+    let id = problem::id(&publication, "publication")?;
     let place = app.house.ledger.place(Some(seat.member.workspace_id), id).await?;
     let place = place.filter(|place| place.post_id.to_string() == post).ok_or_else(missing)?;
     let post = place.post_id;
@@ -108,7 +107,9 @@ pub async fn submit(
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return post::show_with(&app, &seat, &headers, post, status, None, Some(&back)).await;
     }
-    let asked = (!written.key.is_empty()).then(|| written.asked(&seat, id));
+    let route = format!("POST verdict {id}");
+    let asked =
+        (!written.key.is_empty()).then(|| seat.asked(&written.key, &route, written.content().as_bytes()));
     let notice =
         match app.decide(place, id, verdict, By::Person(seat.member.person_id), asked, seat.who).await? {
             Once::Done(Ok(_)) | Once::Before(_) => {
@@ -135,17 +136,8 @@ impl Written {
         }
     }
 
-    fn asked(&self, seat: &Seat<Publisher>, publication: Uuid) -> Asked {
-        let content = serde_json::json!([self.published, self.permalink, self.reason]).to_string();
-        let digest =
-            Sha256::new().chain_update(format!("POST verdict {publication}\n")).chain_update(content);
-        // a form's key is its own and its writer's: it must not meet a machine's
-        let key = Sha256::new().chain_update(seat.member.person_id).chain_update(&self.key).finalize();
-        Asked {
-            workspace_id: seat.member.workspace_id,
-            key: format!("form:{}", hex::encode(key)),
-            digest: digest.finalize().into(),
-        }
+    fn content(&self) -> String {
+        serde_json::json!([self.published, self.permalink, self.reason]).to_string()
     }
 }
 

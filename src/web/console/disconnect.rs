@@ -10,20 +10,19 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
-    Shell, accounts, render,
+    Shell, render,
     seat::{Admin, Seat},
     texts::{ENGLISH, Texts, fill},
     words,
 };
 use crate::{
-    ledger::{accounts::Account, idempotency::Once},
+    ledger::{access::Breaks, accounts::Account, idempotency::Once},
     web::{
         App,
         disconnect::{Wish, refused},
-        problem::Problem,
+        problem::{self, Problem},
     },
 };
 
@@ -57,8 +56,7 @@ pub async fn page(
         return Ok(Redirect::to("/accounts").into_response());
     }
     let ahead = app.house.ledger.breaks(&[(account.id, app.house.clock.now())], 1).await?;
-    let total = ahead.get(&account.id).map_or(0, |breaks| breaks.total);
-    let total = usize::try_from(total).unwrap_or(usize::MAX);
+    let total = ahead.get(&account.id).map_or(0, Breaks::count);
     let t = &ENGLISH;
     render(&Page {
         shell: Shell::seated(
@@ -84,7 +82,7 @@ pub async fn submit(
     Form(form): Form<Sure>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let account_id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;
+    let account_id = problem::id(&id, "account")?;
     let wish = Wish { workspace_id: seat.member.workspace_id, account_id, who: seat.who };
     match app.disconnect(wish, None).await? {
         Once::Done(Err(why)) => Err(refused(why)),
@@ -95,8 +93,6 @@ pub async fn submit(
 }
 
 async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
-    let missing = || Problem::not_found("account");
-    let id = Uuid::try_parse(id).map_err(|_| missing())?;
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, accounts::MOST).await?;
-    accounts.into_iter().find(|account| account.id == id).ok_or_else(missing)
+    let account = app.house.ledger.account(seat.member.workspace_id, problem::id(id, "account")?).await?;
+    account.ok_or_else(|| Problem::not_found("account"))
 }

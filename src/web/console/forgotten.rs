@@ -138,10 +138,7 @@ pub async fn renew(
         let wrong = Some(t.password_wrong.to_owned());
         return set(&app, &headers, StatusCode::UNPROCESSABLE_ENTITY, &link, wrong);
     }
-    let hash = passwords::hash(password).await.map_err(|error| {
-        tracing::error!(%error, "a password could not be hashed");
-        Problem::internal()
-    })?;
+    let hash = stranger::hashed(password).await?;
     let letter = |email: &str| letters::password_changed(&app.house.public_url, email);
     let ledger = app.house.ledger.of(from.who());
     let Some(person) = ledger.set_password(&digest, &hash, letter).await? else {
@@ -158,10 +155,12 @@ fn ask(
     email: &str,
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
-    let token = stranger::token(app, headers)?;
-    let shell = Shell::anonymous(app, headers);
-    let page = Asking { shell, token: token.clone(), email: email.to_owned(), wrong };
-    stranger::page(app, status, &token, &page)
+    stranger::form(app, headers, status, |shell, token| Asking {
+        shell,
+        token,
+        email: email.to_owned(),
+        wrong,
+    })
 }
 
 fn set(
@@ -171,10 +170,8 @@ fn set(
     link: &str,
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
-    let token = stranger::token(app, headers)?;
-    let shell = Shell::anonymous(app, headers);
-    let page = Setting { shell, token: token.clone(), address: format!("/password/{link}"), wrong };
-    stranger::page(app, status, &token, &page)
+    let address = format!("/password/{link}");
+    stranger::form(app, headers, status, |shell, token| Setting { shell, token, address, wrong })
 }
 
 fn ended(app: &App, headers: &HeaderMap) -> Result<Response, Problem> {

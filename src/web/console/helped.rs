@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, http::HeaderMap, response::Response};
-use jobs::analysis::Kind;
+use jobs::analysis::{Kind, Outcome};
 
 use super::{
     Shell, analyses, render,
     seat::{Seat, Viewer},
     texts::{ENGLISH, Texts},
+    words,
 };
 use crate::{
     ledger::analyses::AnalysisLine,
@@ -54,35 +55,35 @@ pub async fn page(
 fn line(t: &Texts, it: AnalysisLine) -> Line {
     Line {
         href: format!("/analyses/{}", it.id),
-        what: what(t, &it.kind),
-        state: state(t, &it.state),
+        what: what(t, it.kind),
+        state: state(t, it.ended),
         cost: it.counted.to_string(),
-        at: it.created_at.format("%-d %b %Y, %H:%M UTC").to_string(),
+        at: words::minute(it.created_at),
         about: it.brief,
     }
 }
 
 /// What an analysis of this kind is called.
-pub fn what(t: &Texts, kind: &str) -> &'static str {
-    match Kind::parse(kind) {
-        Some(Kind::VideoReview) => t.analysis_review,
-        Some(Kind::Results) => t.analysis_results,
-        Some(Kind::Caption) | None => t.analysis_captions,
+pub fn what(t: &Texts, kind: Kind) -> &'static str {
+    match kind {
+        Kind::VideoReview => t.analysis_review,
+        Kind::Results => t.analysis_results,
+        Kind::Caption => t.analysis_captions,
     }
 }
 
 /// What came of it, in a few words.
-fn state(t: &Texts, word: &str) -> &'static str {
-    match word {
-        "waiting" => t.analysis_waiting,
-        "done" => t.analysis_done,
-        "refused" => t.analysis_refused,
-        "cut" => t.analysis_cut,
-        "invalid" => t.analysis_invalid,
-        "over_budget" => t.analysis_over_budget,
-        "quota" => t.analysis_quota,
-        "withheld" => t.analysis_withheld,
-        _ => t.analysis_failed,
+fn state(t: &Texts, ended: Option<Outcome>) -> &'static str {
+    match ended {
+        None => t.analysis_waiting,
+        Some(Outcome::Done) => t.analysis_done,
+        Some(Outcome::Refused) => t.analysis_refused,
+        Some(Outcome::Cut) => t.analysis_cut,
+        Some(Outcome::Invalid) => t.analysis_invalid,
+        Some(Outcome::OverBudget) => t.analysis_over_budget,
+        Some(Outcome::Quota) => t.analysis_quota,
+        Some(Outcome::Withheld) => t.analysis_withheld,
+        Some(Outcome::Failed) => t.analysis_failed,
     }
 }
 
@@ -90,13 +91,12 @@ fn state(t: &Texts, word: &str) -> &'static str {
 mod tests {
     use std::collections::HashSet;
 
-    use jobs::analysis::Outcome;
-
     use super::*;
 
     #[test]
     fn every_end_has_words_of_its_own() {
-        let words: HashSet<_> = Outcome::ALL.iter().map(|outcome| state(&ENGLISH, outcome.word())).collect();
-        assert_eq!(words.len(), Outcome::ALL.len());
+        let ends = std::iter::once(None).chain(Outcome::ALL.iter().copied().map(Some));
+        let words: HashSet<_> = ends.map(|ended| state(&ENGLISH, ended)).collect();
+        assert_eq!(words.len(), Outcome::ALL.len() + 1);
     }
 }

@@ -18,7 +18,11 @@ use super::{
 };
 use crate::{
     ledger::{analyses::Of, people::MemberRole},
-    web::{App, analysis::month, problem::Problem},
+    web::{
+        App,
+        analysis::month,
+        problem::{self, Problem},
+    },
 };
 
 /// The months that are offered.
@@ -85,7 +89,7 @@ pub async fn of_post(
     Path(id): Path<String>,
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("post"))?;
+    let id = problem::id(&id, "post")?;
     begin(&app, &seat, &asked, Of::Post(id), "post").await
 }
 
@@ -96,7 +100,7 @@ pub async fn of_account(
     Path(id): Path<String>,
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;
+    let id = problem::id(&id, "account")?;
     let first = month(&asked.month).ok_or_else(|| Problem::not_found("month"))?;
     begin(&app, &seat, &asked, Of::Month(id, first), "account").await
 }

@@ -112,10 +112,7 @@ pub async fn submit(
         return show(&app, &session, &headers, (&link, &it), names, found.into_iter().flatten().collect())
             .await;
     };
-    let hash = passwords::hash(password).await.map_err(|error| {
-        tracing::error!(%error, "a password could not be hashed");
-        Problem::internal()
-    })?;
+    let hash = stranger::hashed(password).await?;
     let joining = Joining { first_name, last_name, password_hash: Some(&hash) };
     match ledger.join_as_new(&digest, &joining).await {
         // somebody of that address was let in a moment ago, and signs in
@@ -168,10 +165,10 @@ async fn show(
         Some(who) => fill(t.invitation_lead, &[who, role]),
         None => fill(t.invitation_lead_nobody, &[role]),
     };
-    let token = stranger::token(app, headers)?;
-    let page = Page {
-        shell: Shell::anonymous(app, headers),
-        token: token.clone(),
+    let status = if findings.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    stranger::form(app, headers, status, |shell, token| Page {
+        shell,
+        token,
         title: fill(t.invitation_title, &[&it.workspace_name]),
         lead,
         email: it.email.clone(),
@@ -179,7 +176,5 @@ async fn show(
         last_name,
         way,
         findings,
-    };
-    let status = if page.findings.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    stranger::page(app, status, &token, &page)
+    })
 }

@@ -17,10 +17,14 @@ use super::{
     Choice, Shell, render_as,
     seat::{Admin, Seat},
     texts::{ENGLISH, Texts, fill},
+    words,
 };
 use crate::{
     ledger::keys::{self, KeyRow, NAME_MOST, NewKey, Scope},
-    web::{App, problem::Problem},
+    web::{
+        App,
+        problem::{self, Problem},
+    },
 };
 
 /// How long a key may last, in days; the first is what is offered.
@@ -116,8 +120,6 @@ fn lasts(t: &Texts, chosen: Option<&str>) -> Vec<Choice> {
 }
 
 fn row(t: &Texts, key: KeyRow, now: DateTime<Utc>) -> Row {
-    let day = |at: DateTime<Utc>| at.format("%-d %b %Y").to_string();
-    let minute = |at: DateTime<Utc>| at.format("%-d %b %Y, %H:%M UTC").to_string();
     let good = key.is_good(now);
     let state = match (good, key.revoked_at) {
         (true, _) => t.keys_good,
@@ -129,9 +131,11 @@ fn row(t: &Texts, key: KeyRow, now: DateTime<Utc>) -> Row {
         state,
         good,
         scopes: key.scopes.join(", "),
-        made: fill(t.keys_made_at, &[&day(key.created_at)]),
-        ends: key.expires_at.map(|at| fill(t.keys_ends_at, &[&minute(at)])),
-        used: key.last_used_at.map_or(t.keys_unused.to_owned(), |at| fill(t.keys_used_at, &[&minute(at)])),
+        made: fill(t.keys_made_at, &[&words::day(key.created_at)]),
+        ends: key.expires_at.map(|at| fill(t.keys_ends_at, &[&words::minute(at)])),
+        used: key
+            .last_used_at
+            .map_or(t.keys_unused.to_owned(), |at| fill(t.keys_used_at, &[&words::minute(at)])),
         name: if key.name.is_empty() { t.keys_unnamed.to_owned() } else { key.name },
     }
 }
@@ -185,9 +189,8 @@ pub async fn revoke(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(written.get("token").map(String::as_str).unwrap_or_default())?;
-    let missing = || Problem::not_found("key");
-    let id = Uuid::try_parse(&key).map_err(|_| missing())?;
-    let ledger = app.house.ledger.of(seat.who);
-    ledger.revoke_api_key(Some(seat.member.workspace_id), id).await?.ok_or_else(missing)?;
+    let (id, ledger) = (problem::id(&key, "key")?, app.house.ledger.of(seat.who));
+    let revoked = ledger.revoke_api_key(Some(seat.member.workspace_id), id).await?;
+    revoked.ok_or_else(|| Problem::not_found("key"))?;
     Ok(Redirect::to("/keys").into_response())
 }

@@ -27,8 +27,6 @@ use crate::{
 };
 
 const PAGE: i64 = 25;
-/// More than any workspace has connected.
-const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "posts.html")]
@@ -85,7 +83,7 @@ pub async fn page(
     let (posts, counts, accounts) = tokio::try_join!(
         ledger.posts(workspace, &filter, PAGE + 1),
         ledger.post_counts(workspace),
-        ledger.accounts(workspace, None, MOST_ACCOUNTS),
+        ledger.shown_accounts(workspace),
     )?;
     let (posts, next) = lists::cut(posts, PAGE, |post| post.id);
     let path = uri.path_and_query().map_or("/posts", |path| path.as_str());

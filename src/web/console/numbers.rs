@@ -12,7 +12,6 @@ use axum::{
 use chrono::{DateTime, TimeDelta, Utc, Weekday};
 use jobs::metrics::{Metric, Unit, best, catalogue::by_id, packed, series::Series};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     Shell, chart,
@@ -28,7 +27,7 @@ use crate::{
         App,
         counted::{Shown, Span, of_account, of_post},
         intake::metrics::{MetricsShape, csv_file, number},
-        problem::Problem,
+        problem::{self, Problem},
     },
 };
 
@@ -111,7 +110,7 @@ pub async fn of_a_post(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (t, id) = (&ENGLISH, known(&id, "post")?);
+    let (t, id) = (&ENGLISH, problem::id(&id, "post")?);
     let now = app.house.clock.now();
     let shown = of_post(&app, seat.member.workspace_id, id, Span::of(None, None, now)).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("post"))?;
@@ -135,7 +134,7 @@ pub async fn of_an_account(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (t, id) = (&ENGLISH, known(&id, "account")?);
+    let (t, id) = (&ENGLISH, problem::id(&id, "account")?);
     let now = app.house.clock.now();
     let shown = of_account(&app, seat.member.workspace_id, id, Span::of(None, None, now)).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("account"))?;
@@ -160,7 +159,7 @@ pub async fn post_file(
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let (id, span) = (known(&id, "post")?, Span::of(None, None, app.house.clock.now()));
+    let (id, span) = (problem::id(&id, "post")?, Span::of(None, None, app.house.clock.now()));
     let shown = of_post(&app, seat.member.workspace_id, id, span).await?;
     Ok(file(&wanted, shown.ok_or_else(|| Problem::not_found("post"))?))
 }
@@ -172,14 +171,9 @@ pub async fn account_file(
     Path(id): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
-    let (id, span) = (known(&id, "account")?, Span::of(None, None, app.house.clock.now()));
+    let (id, span) = (problem::id(&id, "account")?, Span::of(None, None, app.house.clock.now()));
     let shown = of_account(&app, seat.member.workspace_id, id, span).await?;
     Ok(file(&wanted, vec![shown.ok_or_else(|| Problem::not_found("account"))?]))
-}
-
-/// An id from a path; what is none is an id of nothing.
-fn known(text: &str, what: &str) -> Result<Uuid, Problem> {
-    Uuid::try_parse(text).map_err(|_| Problem::not_found(what))
 }
 
 fn file(wanted: &Wanted, shown: Vec<Shown>) -> Response {
@@ -234,13 +228,13 @@ fn part(t: &Texts, series: &Series) -> Part {
         let cell = |(metric, values): &(&'static Metric, Vec<Option<i64>>)| told(t, values[n], metric.unit);
         series.metrics.iter().map(cell).collect::<Vec<_>>()
     };
-    let format = if whole { "%-d %b %Y, %H:%M UTC" } else { "%-d %b %Y" };
+    let told_at = if whole { words::minute } else { words::day };
     let rows = series.at.iter().enumerate().rev().take(ROWS);
     Part {
         title: if whole { t.metrics_whole } else { t.metrics_by_day },
         charts: series.metrics.iter().filter_map(draw).collect(),
         head: series.metrics.iter().map(|(metric, _)| label(t, metric)).collect(),
-        rows: rows.map(|(n, at)| (at.format(format).to_string(), cells(n))).collect(),
+        rows: rows.map(|(n, at)| (told_at(*at), cells(n))).collect(),
         cut: (series.at.len() > ROWS)
             .then(|| fill(t.metrics_cut, &[&ROWS.to_string(), &series.at.len().to_string()])),
     }
@@ -248,8 +242,7 @@ fn part(t: &Texts, series: &Series) -> Part {
 
 fn not_told(t: &Texts, refusal: &Refusal) -> Option<String> {
     let metric = by_id(u16::try_from(refusal.metric).ok()?)?;
-    let since = refusal.since.format("%-d %b %Y").to_string();
-    Some(fill(t.metrics_not_told, &[label(t, metric), &since, &refusal.words]))
+    Some(fill(t.metrics_not_told, &[label(t, metric), &words::day(refusal.since), &refusal.words]))
 }
 
 /// The numbers of the last word on a post, by name.
@@ -279,7 +272,7 @@ fn compared(t: &Texts, latest: &[Latest]) -> Option<Compared> {
             Row {
                 href: format!("/posts/{}/metrics", it.post_id),
                 words: excerpt(t, &it.caption),
-                at: it.published_at.format("%-d %b %Y, %H:%M UTC").to_string(),
+                at: words::minute(it.published_at),
                 numbers: BY.iter().map(|name| cell(name)).collect(),
             }
         })

@@ -10,12 +10,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
     Shell, render,
-    seat::{Seat, Viewer},
+    seat::{Button, Seat, Viewer},
     session,
     texts::{ENGLISH, Texts, fill},
     words,
@@ -39,12 +38,6 @@ struct Row {
     seen: String,
     own: bool,
     end: String,
-}
-
-/// A form that is nothing but a button.
-#[derive(Deserialize)]
-pub struct Button {
-    token: String,
 }
 
 /// The page.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Choice, Shell, letters, render, render_as,
-    seat::{Admin, Seat},
+    seat::{Admin, Button, Seat},
     session, stranger,
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
@@ -27,7 +27,10 @@ use crate::{
         members::{Listed, Membership},
         people::MemberRole,
     },
-    web::{App, problem::Problem},
+    web::{
+        App,
+        problem::{self, Problem},
+    },
 };
 
 /// Where the page is.
@@ -108,12 +111,6 @@ pub struct Given {
     token: String,
     #[serde(default)]
     role: String,
-}
-
-/// A form that is nothing but a button.
-#[derive(Deserialize)]
-pub struct Button {
-    token: String,
 }
 
 /// The page.
@@ -209,7 +206,7 @@ pub async fn withdraw(
     Form(form): Form<Button>,
 ) -> Result<Redirect, Problem> {
     seat.check(&form.token)?;
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("invitation"))?;
+    let id = problem::id(&id, "invitation")?;
     if !app.house.ledger.of(seat.who).withdraw_invitation(seat.member.workspace_id, id).await? {
         return Err(Problem::not_found("invitation"));
     }
@@ -225,7 +222,7 @@ pub async fn change_role(
     Form(form): Form<Given>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("member"))?;
+    let id = problem::id(&id, "member")?;
     let role = MemberRole::parse(&form.role).ok_or_else(|| Problem::malformed(ENGLISH.people_wrong_role))?;
     let came = app.house.ledger.of(seat.who).change_role(seat.member.workspace_id, id, role).await?;
     told(&app, &seat, &headers, came, "/people?done=changed").await
@@ -255,7 +252,7 @@ pub async fn remove(
     Form(form): Form<Button>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("member"))?;
+    let id = problem::id(&id, "member")?;
     let came = app.house.ledger.of(seat.who).remove_member(seat.member.workspace_id, id).await?;
     told(&app, &seat, &headers, came, "/people?done=removed").await
 }

@@ -32,13 +32,10 @@ use crate::{
     web::{
         App,
         intake::shapes::{self, ErrorShape, instant},
-        problem::Problem,
+        problem::{self, Problem},
         times,
     },
 };
-
-/// The most accounts that are looked through for a name.
-pub const MOST_ACCOUNTS: i64 = 500;
 
 #[derive(Template)]
 #[template(path = "post.html")]
@@ -129,7 +126,7 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("post"))?;
+    let id = problem::id(&id, "post")?;
     show(&app, &seat, &headers, id, StatusCode::OK, None).await
 }
 
@@ -161,7 +158,7 @@ pub async fn show_with<R: AtLeast>(
     let (files, events, accounts, evidence) = tokio::try_join!(
         ledger.media_of(workspace, &post.media_ids),
         ledger.events(&publications, post.created_at),
-        ledger.accounts(workspace, None, MOST_ACCOUNTS),
+        ledger.shown_accounts(workspace),
         ledger.evidence(post.id),
     )?;
     let shell = Shell::seated(app, headers, seat, "posts", &format!("/posts/{id}"));
@@ -334,7 +331,7 @@ pub async fn media(
     seat: Seat<Viewer>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("file"))?;
+    let id = problem::id(&id, "file")?;
     let file = app.house.ledger.media(seat.member.workspace_id, id).await?;
     let file = file.ok_or_else(|| Problem::not_found("file"))?;
     let address = app.house.media.address(&file.object_key).await.map_err(|failure| {

@@ -214,11 +214,8 @@ fn proving(
     (link, email): (&str, &str),
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
-    let token = stranger::token(app, headers)?;
-    let lead = fill(ENGLISH.email_link_lead, &[email]);
-    let (shell, address) = (Shell::anonymous(app, headers), format!("/email/{link}"));
-    let page = Proving { shell, token: token.clone(), address, lead, wrong };
-    stranger::page(app, status, &token, &page)
+    let (lead, address) = (fill(ENGLISH.email_link_lead, &[email]), format!("/email/{link}"));
+    stranger::form(app, headers, status, |shell, token| Proving { shell, token, address, lead, wrong })
 }
 
 fn ended(app: &App, headers: &HeaderMap) -> Result<Response, Problem> {

@@ -190,7 +190,6 @@ fn row(t: &Texts, it: Consent, now: DateTime<Utc>) -> Row {
 }
 
 fn request(t: &Texts, it: &Shown) -> Request {
-    let minute = |at: DateTime<Utc>| at.format("%-d %b %Y, %H:%M UTC").to_string();
     let origin = match it.origin {
         Origin::Meta => t.requests_by_meta,
         Origin::Page => t.requests_by_page,
@@ -201,9 +200,9 @@ fn request(t: &Texts, it: &Shown) -> Request {
     Request {
         origin,
         state: if it.stage == Stage::Done { t.requests_done } else { t.requests_under_way },
-        received: fill(t.requests_received, &[&minute(it.received_at)]),
-        tokens: it.shredded_at.map(|at| fill(t.requests_tokens, &[&minute(at)])),
-        done: it.verified_at.map(|at| fill(t.requests_deleted, &[&minute(at)])),
+        received: fill(t.requests_received, &[&words::minute(it.received_at)]),
+        tokens: it.shredded_at.map(|at| fill(t.requests_tokens, &[&words::minute(at)])),
+        done: it.verified_at.map(|at| fill(t.requests_deleted, &[&words::minute(at)])),
         accounts: fill(t.requests_accounts, &[&it.accounts.to_string()]),
     }
 }

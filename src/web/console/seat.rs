@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tower_sessions::Session;
 use uuid::Uuid;
@@ -52,6 +53,13 @@ at_least! {
     Admin
     /// Looks, and works on privacy requests.
     Privacy
+}
+
+/// A form that is nothing but a button.
+#[derive(Deserialize)]
+pub struct Button {
+    /// What it carries.
+    pub token: String,
 }
 
 /// Somebody signed in, in one workspace, who may do what the page needs.
@@ -119,18 +127,21 @@ impl<R: AtLeast> Seat<R> {
         if own { Ok(()) } else { Err(Problem::forbidden(ENGLISH.csrf)) }
     }
 
+    /// What a form of theirs asks for, under its key. That is the form's own and its writer's: it must not meet a machine's.
+    pub fn asked(&self, key: &str, route: &str, content: &[u8]) -> Asked {
+        let digest = Sha256::new().chain_update(route).chain_update("\n").chain_update(content).finalize();
+        let key = Sha256::new().chain_update(self.member.person_id).chain_update(key).finalize();
+        Asked {
+            workspace_id: self.member.workspace_id,
+            key: format!("form:{}", hex::encode(key)),
+            digest: digest.into(),
+        }
+    }
+
     /// What they may say to what they write: whoever publishes approves it by writing it.
     pub fn word(&self) -> Word {
         let by = self.member.person_id;
         if self.may(MemberRole::Publisher) { Word::Approves(by) } else { Word::Asks(by) }
-    }
-
-    /// The key that a form carries for what it is sent to. It is its own and its sender's: it never meets a machine's.
-    pub fn asked(&self, key: &str, route: &str, content: &[u8]) -> Asked {
-        let key = Sha256::new().chain_update(self.member.person_id).chain_update(key).finalize();
-        let digest = Sha256::new().chain_update(route).chain_update("\n").chain_update(content).finalize();
-        let workspace_id = self.member.workspace_id;
-        Asked { workspace_id, key: format!("form:{}", hex::encode(key)), digest: digest.into() }
     }
 
     /// Whether they may do what this role may.

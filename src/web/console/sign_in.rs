@@ -80,15 +80,20 @@ fn form(
     next: &str,
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
-    let token = stranger::token(app, headers)?;
-    let shell = Shell::anonymous(app, headers);
     let (email, next, mail) = (email.to_owned(), next.to_owned(), app.house.mail);
     let google = app.house.sign_in.as_ref().map(|_| {
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
         format!("/sign-in/google?{query}")
     });
-    let page = Page { shell, token: token.clone(), email, next, wrong, mail, google };
-    stranger::page(app, status, &token, &page)
+    stranger::form(app, headers, status, |shell, token| Page {
+        shell,
+        token,
+        email,
+        next,
+        wrong,
+        mail,
+        google,
+    })
 }
 
 /// Lets somebody in.

@@ -5,10 +5,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 use super::{Shell, cookie, render_as, session};
-use crate::web::{App, problem::Problem};
+use crate::web::{App, passwords, problem::Problem};
 
 /// The longest address that mail is sent to.
 const EMAIL_MOST: usize = 254;
@@ -16,10 +17,7 @@ const EMAIL_MOST: usize = 254;
 pub const NAME_MOST: usize = 100;
 
 /// The token that a form for this browser carries.
-///
-/// # Errors
-/// The system has no randomness to give.
-pub fn token(app: &App, headers: &HeaderMap) -> Result<String, Problem> {
+fn token(app: &App, headers: &HeaderMap) -> Result<String, Problem> {
     match cookie(headers, cookie_name(app)) {
         Some(token) if token.len() == 43 => Ok(token.to_owned()),
         _ => session::fresh_token(),
@@ -31,17 +29,18 @@ pub fn sent(app: &App, headers: &HeaderMap, token: &str) -> bool {
     session::same_token(token, cookie(headers, cookie_name(app)).unwrap_or_default())
 }
 
-/// A page with a form on it, and the cookie that goes with its token.
+/// A page with a form on it, made with the token that it carries, and the cookie that goes with that.
 ///
 /// # Errors
-/// It cannot be rendered.
-pub fn page(
+/// It cannot be rendered, or the system has no randomness to give.
+pub fn form<P: askama::Template>(
     app: &App,
+    headers: &HeaderMap,
     status: StatusCode,
-    token: &str,
-    page: &impl askama::Template,
+    make: impl FnOnce(Shell, String) -> P,
 ) -> Result<Response, Problem> {
-    let mut response = render_as(status, page)?;
+    let token = token(app, headers)?;
+    let mut response = render_as(status, &make(Shell::anonymous(app, headers), token.clone()))?;
     let secure = if app.console.secure { "; Secure" } else { "" };
     let set = format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(app));
     let value = HeaderValue::try_from(set).map_err(|_| Problem::internal())?;
@@ -51,6 +50,17 @@ pub fn page(
 
 fn cookie_name(app: &App) -> &'static str {
     if app.console.secure { "__Host-f" } else { "f" }
+}
+
+/// What is kept of a password.
+///
+/// # Errors
+/// It cannot be made.
+pub async fn hashed(password: SecretString) -> Result<String, Problem> {
+    passwords::hash(password).await.map_err(|error| {
+        tracing::error!(%error, "a password could not be hashed");
+        Problem::internal()
+    })
 }
 
 /// What is kept of a link that opens something.

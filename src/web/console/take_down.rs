@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::{
     Shell, list, post, render,
@@ -26,7 +25,7 @@ use crate::{
     },
     web::{
         App,
-        problem::Problem,
+        problem::{self, Problem},
         take_down::{Wish, refused},
     },
 };
@@ -67,9 +66,9 @@ pub async fn page(
     if app.offer(it).is_none_or(|offer| offer.address.is_none()) {
         return Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response());
     }
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, post::MOST_ACCOUNTS).await?;
-    let account = accounts.iter().find(|account| account.id == it.account_id);
-    render(&view(&app, &seat, &headers, &post, it, account.map_or("", |account| &account.name)))
+    let account = app.house.ledger.account(seat.member.workspace_id, it.account_id).await?;
+    let name = account.as_ref().map_or("", |account| &account.name);
+    render(&view(&app, &seat, &headers, &post, it, name))
 }
 
 /// Takes the wish. Pressed twice it is one.
@@ -109,7 +108,7 @@ async fn known(
     publication: &str,
 ) -> Result<(Post, usize), Problem> {
     let missing = || Problem::not_found("publication");
-    let id = |text: &str| Uuid::try_parse(text).map_err(|_| missing());
+    let id = |text: &str| problem::id(text, "publication");
     let (post, publication) = (id(post)?, id(publication)?);
     let post = app.house.ledger.post(seat.member.workspace_id, post).await?.ok_or_else(missing)?;
     let at = post.publications.iter().position(|it| it.id == publication).ok_or_else(missing)?;

@@ -638,6 +638,7 @@ catalogue! {
     account_frozen: "Being deleted",
     account_erased: "Deleted",
     account_since: "Connected",
+    account_connected_by: "Connected by {}",
     account_token_ends: "Access ends",
     account_id: "Id at the network",
     account_renewed: "Access is renewed by itself",

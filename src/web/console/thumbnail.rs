@@ -8,10 +8,12 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use jobs::{contract::Class, desk::File};
-use uuid::Uuid;
 
 use super::seat::{Seat, Viewer};
-use crate::web::{App, problem::Problem};
+use crate::web::{
+    App,
+    problem::{self, Problem},
+};
 
 /// Leads to a small JPEG of the file, at the object store, for a while.
 pub async fn one(
@@ -19,7 +21,7 @@ pub async fn one(
     seat: Seat<Viewer>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("file"))?;
+    let id = problem::id(&id, "file")?;
     let file = app.house.ledger.media(seat.member.workspace_id, id).await?;
     let media = file.ok_or_else(|| Problem::not_found("file"))?;
     let file = File {

@@ -140,6 +140,16 @@ pub fn date_time(at: NaiveDateTime) -> String {
     at.format("%a %-d %b %Y, %H:%M").to_string()
 }
 
+/// `1 Dec 2026`.
+pub fn day(at: DateTime<Utc>) -> String {
+    at.format("%-d %b %Y").to_string()
+}
+
+/// `1 Dec 2026, 09:30 UTC`.
+pub fn minute(at: DateTime<Utc>) -> String {
+    at.format("%-d %b %Y, %H:%M UTC").to_string()
+}
+
 /// When a post goes out, in the zone it was written in.
 pub fn when(t: &Texts, post: &Post) -> String {
     match (post.wall_time, &post.time_zone) {

@@ -9,9 +9,10 @@ use axum::{
     http::{HeaderMap, Uri},
     response::Response,
 };
+use uuid::Uuid;
 
 use super::{
-    asked_nothing, give, id,
+    answered, asked_nothing, id,
     jobs::{JobShape, answer, wished},
     lists,
     shapes::{AccountShape, Page},
@@ -21,7 +22,7 @@ use crate::{
         LedgerError,
         access::Breaks,
         accounts::Account,
-        idempotency::{Answer, Once},
+        idempotency::Answer,
         jobs::{JobRow, Write},
     },
     web::{
@@ -71,7 +72,7 @@ pub async fn breaks(
     app: &App,
     accounts: &[Account],
     named: i64,
-) -> Result<HashMap<uuid::Uuid, Breaks>, LedgerError> {
+) -> Result<HashMap<Uuid, Breaks>, LedgerError> {
     let now = app.house.clock.now();
     let ends: Vec<_> = accounts
         .iter()
@@ -82,8 +83,14 @@ pub async fn breaks(
 
 /// What a disconnection is answered with.
 pub fn disconnected(account: &Account) -> Answer {
-    let shape = AccountShape::of(account, None, &Breaks::default());
-    Answer { status: 202, body: serde_json::to_string(&shape).unwrap_or_default() }
+    Answer::of(202, &AccountShape::of(account, None, &Breaks::default()))
+}
+
+/// The account of that id; of another workspace there is none, whatever else is wrong.
+async fn known(app: &App, caller: &Caller<AccountsWrite>, account: &str) -> Result<Uuid, Problem> {
+    let id = id(account, "account")?;
+    let found = app.house.ledger.has_account(id, Some(caller.workspace_id)).await?;
+    found.then_some(id).ok_or_else(|| Problem::not_found("account"))
 }
 
 /// Disconnects an account. It rests at once, and its scheduled posts wait; its access is taken back at its network by a job
@@ -110,20 +117,12 @@ pub async fn disconnect(
     Path(account): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let account_id = id(&account, "account")?;
-    // of another workspace there is none, whatever else is wrong
-    if !app.house.ledger.has_account(account_id, Some(caller.workspace_id)).await? {
-        return Err(Problem::not_found("account"));
-    }
+    let account_id = known(&app, &caller, &account).await?;
     let route = format!("DELETE /api/v1/accounts/{account_id}");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let wish = Wish { workspace_id: caller.workspace_id, account_id, who: caller.who };
-    match app.disconnect(wish, asked).await? {
-        Once::Done(Ok(done)) => Ok(give(disconnected(&done.account), false)),
-        Once::Done(Err(why)) => Err(refused(why)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let done = app.disconnect(wish, asked).await?;
+    answered(done.map(|made| made.map(|done| disconnected(&done.account)).map_err(refused)))
 }
 
 /// Renews an account's access now instead of at its half life, or asks its network what is left of it where nothing is
@@ -150,11 +149,7 @@ pub async fn refresh(
     Path(account): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let id = id(&account, "account")?;
-    // of another workspace there is none, whatever else is wrong
-    if !app.house.ledger.has_account(id, Some(caller.workspace_id)).await? {
-        return Err(Problem::not_found("account"));
-    }
+    let id = known(&app, &caller, &account).await?;
     let route = format!("POST /api/v1/accounts/{id}/refresh");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.of(caller.who));

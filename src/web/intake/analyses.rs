@@ -10,27 +10,22 @@ use axum::{
     response::Response,
 };
 use chrono::{DateTime, Utc};
-use jobs::analysis::{
-    Sent,
-    money::{Micros, forecast},
-};
+use jobs::analysis::{Outcome, Sent, money::Micros};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{asked, give, id};
+use super::{answered, asked_json, id};
 use crate::{
     ledger::{
-        LedgerError,
-        analyses::{AnalysisRow, CallRow, NotTaken},
-        idempotency::{Answer, Once},
+        analyses::{AnalysisRow, CallRow, WAITING},
+        idempotency::Answer,
     },
     web::{
         App,
         access::{AnalysesWrite, Caller},
-        analysis::{not_taken, wished},
-        body,
+        analysis::{Refused, wished},
         problem::{Problem, ProblemDocument},
     },
 };
@@ -151,9 +146,9 @@ impl From<&AnalysisRow> for AnalysisShape {
     fn from(row: &AnalysisRow) -> Self {
         Self {
             id: row.id,
-            kind: row.kind.clone(),
-            state: row.state.clone(),
-            language: row.language.clone(),
+            kind: row.kind.word().to_owned(),
+            state: row.ended.map_or(WAITING, Outcome::word).to_owned(),
+            language: row.language.word().to_owned(),
             platforms: row.platforms.clone(),
             brief: row.brief.clone(),
             media_ids: row.media_ids.clone(),
@@ -196,8 +191,9 @@ fn dollars(micros: Micros) -> String {
     micros.to_string().trim_start_matches('$').to_owned()
 }
 
-fn answer(row: &AnalysisRow) -> Answer {
-    Answer { status: 202, body: serde_json::to_string(&AnalysisShape::from(row)).unwrap_or_default() }
+/// What an analysis that was taken in is answered with.
+pub fn answer(row: &AnalysisRow) -> Answer {
+    Answer::of(202, &AnalysisShape::from(row))
 }
 
 /// Asks for captions, for a look at a film, or for results in words. They are suggestions: nothing of them is ever published of itself.
@@ -220,37 +216,25 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, "POST /api/v1/analyses", &bytes)?;
-    let (new, findings) = wished(&body::json(&bytes)?, &app, caller.key_id);
+    let route = "POST /api/v1/analyses";
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, route, body).await?;
+    let (new, findings) = wished(&said, &app, caller.key_id);
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
-    let defaults = app.house.analyses.ok_or_else(|| Problem::conflict(OFF_HERE))?;
-    let (workspace_id, media_ids) = (caller.workspace_id, new.media_ids.clone());
-    // who hangs up now must not leave half of it
-    let asking = tokio::spawn(async move {
-        let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&AnalysisRow) -> Answer));
-        let done = app.house.ledger.ask_analysis(workspace_id, &new, defaults, keyed).await?;
-        if let Once::Done(Ok((_, hint))) = &done {
-            (app.house.nudge)(vec![hint.clone()]);
-        }
-        Ok::<_, LedgerError>(done)
-    });
-    match asking.await?? {
-        Once::Done(Ok((row, _))) => Ok(give(answer(&row), false)),
-        Once::Done(Err(why)) => Err(refusal(&why, &media_ids)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let done = app.ask_analysis(caller.workspace_id, new, asked).await?;
+    answered(done.map(|made| made.map(|row| answer(&row)).map_err(refusal)))
 }
 
 const OFF_HERE: &str = "Analyses are off here: OPENAI_API_KEY is not set. Ask whoever runs postroom.";
 const OFF: &str = "Analyses are switched off for this workspace. Whoever manages it can switch them on.";
 
-fn refusal(why: &NotTaken, media_ids: &[Uuid]) -> Problem {
-    not_taken(why, media_ids)
-        .map_or_else(|| Problem::conflict(OFF), |finding| Problem::invalid(vec![finding]))
+fn refusal(why: Refused) -> Problem {
+    match why {
+        Refused::OffHere => Problem::conflict(OFF_HERE),
+        Refused::Off => Problem::conflict(OFF),
+        Refused::Wrong(finding) => Problem::invalid(vec![finding]),
+    }
 }
 
 /// An analysis, with what came of it and what left the house for it.
@@ -290,16 +274,14 @@ pub async fn budget(
     State(app): State<Arc<App>>,
     caller: Caller<AnalysesWrite>,
 ) -> Result<Json<BudgetShape>, Problem> {
-    let defaults = app.house.analyses.ok_or_else(|| Problem::conflict(OFF_HERE))?;
-    let ledger = &app.house.ledger;
-    let policy = ledger.analysis_policy(caller.workspace_id).await?.over(defaults);
-    let (spent, now) = ledger.analysis_spent(caller.workspace_id).await?;
+    let month = app.analysis_month(caller.workspace_id).await?;
+    let month = month.ok_or_else(|| refusal(Refused::OffHere))?;
     Ok(Json(BudgetShape {
-        enabled: policy.enabled,
-        media: policy.media,
-        numbers: policy.numbers,
-        monthly_usd: dollars(policy.monthly),
-        spent_usd: dollars(spent),
-        forecast_usd: dollars(forecast(spent, now)),
+        enabled: month.policy.enabled,
+        media: month.policy.media,
+        numbers: month.policy.numbers,
+        monthly_usd: dollars(month.policy.monthly),
+        spent_usd: dollars(month.spent),
+        forecast_usd: dollars(month.forecast),
     }))
 }

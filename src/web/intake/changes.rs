@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    asked, asked_nothing, give, id,
+    answered, asked_json, asked_nothing, id,
     jobs::sentence,
     posts::answer,
     shapes::{ChangeBody, PostShape},
@@ -58,17 +58,16 @@ pub async fn edit(
     body: Body,
 ) -> Result<Response, Problem> {
     let about = (caller.workspace_id, known(&app, &caller, &post).await?);
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, &format!("PATCH /api/v1/posts/{}", about.1), &bytes)?;
-    let (patch, found) = body::patch(&body::json(&bytes)?);
+    let route = format!("PATCH /api/v1/posts/{}", about.1);
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, &route, body).await?;
+    let (patch, found) = body::patch(&said);
     let by = Editor { word: Word::Approves(caller.key_id), who: caller.who, seen: None };
-    match app.edit(patch, found, about, asked, by).await? {
-        Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
-        Once::Done(Err(Unchanged::Bad(findings))) => Err(Problem::invalid(findings)),
-        Once::Done(Err(Unchanged::Refused(refusal))) => Err(refused(&refusal)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let done = app.edit(patch, found, about, asked, by).await?;
+    answered(done.map(|made| match made {
+        Ok(changed) => Ok(answer(&changed.post)),
+        Err(Unchanged::Bad(findings)) => Err(Problem::invalid(findings)),
+        Err(Unchanged::Refused(refusal)) => Err(refused(&refusal)),
+    }))
 }
 
 /// Cancels what a post has not brought out yet. `409` where it may be public already: the wish is kept, and honoured
@@ -149,16 +148,15 @@ async fn act(
     let about = (caller.workspace_id, known(&app, &caller, &post).await?);
     let route = format!("POST /api/v1/posts/{}/{}", about.1, act.word());
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
-    match app.act(act, about, asked, caller.who).await? {
-        Once::Done(Ok(changed)) => Ok(give(answer(&changed.post), false)),
-        Once::Done(Err(Unchanged::Bad(()))) => Err(Problem::internal()),
-        Once::Done(Err(Unchanged::Refused(refusal))) if act == Act::Cancel => {
-            too_late(&app, about, &refusal).await
-        }
-        Once::Done(Err(Unchanged::Refused(refusal))) => Err(refused(&refusal)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
+    let done = app.act(act, about, asked, caller.who).await?;
+    if let (Act::Cancel, Once::Done(Err(Unchanged::Refused(refusal)))) = (act, &done) {
+        return too_late(&app, about, refusal).await;
     }
+    answered(done.map(|made| match made {
+        Ok(changed) => Ok(answer(&changed.post)),
+        Err(Unchanged::Bad(())) => Err(Problem::internal()),
+        Err(Unchanged::Refused(refusal)) => Err(refused(&refusal)),
+    }))
 }
 
 /// What is public already cannot be cancelled any more: the answer says how it is taken down.

@@ -26,7 +26,6 @@ use crate::{
         deletion::{self, Code, Wanted, Way},
         problem::{Problem, ProblemDocument},
         rights::{self, Correction, Request},
-        signed_request,
     },
 };
 
@@ -101,10 +100,7 @@ impl RequestShape {
 pub async fn delete_data(State(app): State<Arc<App>>, body: Body) -> Result<Json<Confirmation>, Problem> {
     // P-D6
     let bytes = body::bytes(body, CALLBACK_MOST).await?;
-    let unsigned = || Problem::forbidden("This is not signed by Meta for this app.");
-    let secret = app.house.deletions.meta_secret.as_ref().ok_or_else(unsigned)?;
-    let request = signed_request::of_form(&bytes).ok_or_else(unsigned)?;
-    let signed = signed_request::read(secret, &request).ok_or_else(unsigned)?;
+    let (secret, signed) = app.signed_by_meta(&bytes)?;
     let (digest, code) = deletion::of_meta(secret, &signed);
     let way = Way {
         origin: Origin::Meta,

@@ -15,7 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{asked_nothing, give, id, lists, shapes::Page};
+use super::{answered, asked_nothing, id, lists, shapes::Page};
 use crate::{
     ledger::{
         LedgerError,
@@ -261,17 +261,15 @@ pub async fn wished(
 }
 
 fn told(done: Once<Result<JobRow, Refusal>>, about: &'static str) -> Result<Response, Problem> {
-    match done {
-        Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
-        Once::Done(Err(Refusal::Missing)) => Err(Problem::not_found(about)),
-        Once::Done(Err(refusal)) => Err(Problem::conflict(sentence(&refusal))),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    answered(done.map(|made| match made {
+        Ok(row) => Ok(answer(&row)),
+        Err(Refusal::Missing) => Err(Problem::not_found(about)),
+        Err(refusal) => Err(Problem::conflict(sentence(&refusal))),
+    }))
 }
 
 pub(super) fn answer(row: &JobRow) -> Answer {
-    Answer { status: 202, body: serde_json::to_string(&JobShape::from(row)).unwrap_or_default() }
+    Answer::of(202, &JobShape::from(row))
 }
 
 /// A refusal as a sentence of its own.

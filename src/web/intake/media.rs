@@ -10,12 +10,12 @@ use axum::{
 };
 
 use super::{
-    asked, give, id,
+    answered_before, asked, give, id,
     shapes::{MediaShape, UploadBody},
 };
 use crate::{
     ledger::{
-        idempotency::{Answer, Asked, Before},
+        idempotency::{Answer, Asked},
         media::{Kept, Media, NewMedia},
     },
     web::{
@@ -54,13 +54,9 @@ pub async fn upload(
 ) -> Result<Response, Problem> {
     let received = only_file(Form::open(&headers, request).await?, &app).await.map_err(told)?;
     let asked = asked(&headers, caller.workspace_id, "POST /api/v1/media", &received.sha256)?;
-    if let Some(asked) = &asked {
-        // Before anything is decoded or stored; the ledger asks again when it writes.
-        match app.house.ledger.asked_before(asked).await? {
-            Before::Nothing => {}
-            Before::Answered(answer) => return Ok(give(answer, true)),
-            Before::Other => return Err(Problem::key_reused()),
-        }
+    // before anything is decoded or stored
+    if let Some(answer) = answered_before(&app, asked.as_ref()).await? {
+        return Ok(answer);
     }
     match app.keep_file(received, caller.workspace_id, asked, FIELD).await.map_err(told)? {
         Kept::New(_, answer) => Ok(give(answer, false)),
@@ -201,6 +197,5 @@ pub(super) fn described(
 
 /// The answer to whoever brought it.
 pub(super) fn answer(media: &Media) -> Answer {
-    let body = serde_json::to_string(&MediaShape::from(media)).unwrap_or_default();
-    Answer { status: 201, body }
+    Answer::of(201, &MediaShape::from(media))
 }

@@ -30,6 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use utoipa::{
     Modify, OpenApi,
@@ -38,8 +39,13 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{App, body, finding::Finding, listed::Listed, problem::Problem};
-use crate::ledger::idempotency::{Answer, Asked};
+use super::{
+    App, body,
+    finding::Finding,
+    listed::Listed,
+    problem::{Problem, id},
+};
+use crate::ledger::idempotency::{Answer, Asked, Before, Once};
 
 /// The header that makes a write harmless to repeat.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -141,6 +147,30 @@ fn asked(
     Ok(Some(Asked { workspace_id, key: key.to_owned(), digest: digest.into() }))
 }
 
+/// The key that a write carries, if any, and what it says.
+async fn asked_json(
+    app: &App,
+    headers: &HeaderMap,
+    workspace_id: Uuid,
+    route: &str,
+    body: Body,
+) -> Result<(Option<Asked>, Value), Problem> {
+    let bytes = body::json_bytes(headers, body, app.house.web.body_limit).await?;
+    Ok((asked(headers, workspace_id, route, &bytes)?, body::json(&bytes)?))
+}
+
+/// The same of a write that may say nothing: then an empty object.
+async fn asked_optional(
+    app: &App,
+    headers: &HeaderMap,
+    workspace_id: Uuid,
+    route: &str,
+    body: Body,
+) -> Result<(Option<Asked>, Value), Problem> {
+    let bytes = body::optional_json_bytes(headers, body, app.house.web.body_limit).await?;
+    Ok((asked(headers, workspace_id, route, &bytes)?, body::json(&bytes)?))
+}
+
 /// The key that a write carries which says all by its address, if any.
 async fn asked_nothing(
     app: &App,
@@ -149,10 +179,29 @@ async fn asked_nothing(
     route: &str,
     body: Body,
 ) -> Result<Option<Asked>, Problem> {
-    let bytes = body::optional_json_bytes(headers, body, app.house.web.body_limit).await?;
-    let asked = asked(headers, workspace_id, route, &bytes)?;
-    let findings = body::nothing(&body::json(&bytes)?);
+    let (asked, said) = asked_optional(app, headers, workspace_id, route, body).await?;
+    let findings = body::nothing(&said);
     if findings.is_empty() { Ok(asked) } else { Err(Problem::invalid(findings)) }
+}
+
+/// What the same write was answered before, if it was: looked at before anything costly is done for it. The ledger asks again
+/// when it writes.
+async fn answered_before(app: &App, asked: Option<&Asked>) -> Result<Option<Response>, Problem> {
+    let Some(asked) = asked else { return Ok(None) };
+    match app.house.ledger.asked_before(asked).await? {
+        Before::Nothing => Ok(None),
+        Before::Answered(answer) => Ok(Some(give(answer, true))),
+        Before::Other => Err(Problem::key_reused()),
+    }
+}
+
+/// Gives what came of a write, now or before.
+fn answered(done: Once<Result<Answer, Problem>>) -> Result<Response, Problem> {
+    match done {
+        Once::Done(made) => made.map(|answer| give(answer, false)),
+        Once::Before(answer) => Ok(give(answer, true)),
+        Once::KeyReused => Err(Problem::key_reused()),
+    }
 }
 
 /// Gives an answer, the first time or again.
@@ -163,9 +212,4 @@ fn give(answer: Answer, again: bool) -> Response {
         response.headers_mut().insert("idempotent-replayed", axum::http::HeaderValue::from_static("true"));
     }
     response
-}
-
-/// An id from a path; what is none is an id of nothing.
-fn id(text: &str, what: &str) -> Result<Uuid, Problem> {
-    Uuid::try_parse(text).map_err(|_| Problem::not_found(what))
 }

@@ -11,7 +11,7 @@ use axum::{
 };
 
 use super::{
-    asked, give, id, lists,
+    asked_json, give, id, lists,
     shapes::{Page, PostBody, PostShape},
 };
 use crate::{
@@ -54,9 +54,9 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, "POST /api/v1/posts", &bytes)?;
-    let (wish, found) = body::post(&body::json(&bytes)?);
+    let route = "POST /api/v1/posts";
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, route, body).await?;
+    let (wish, found) = body::post(&said);
     let question = wish.question(caller.workspace_id, asked);
     match app.accept(wish, found, question, caller.key_id).await? {
         Accepted::New { answer, .. } => Ok(give(answer, false)),
@@ -96,8 +96,7 @@ pub async fn check(
 
 /// What an accepted post is answered with.
 pub fn answer(post: &Post) -> Answer {
-    let body = serde_json::to_string(&PostShape::from(post)).unwrap_or_default();
-    Answer { status: 202, body }
+    Answer::of(202, &PostShape::from(post))
 }
 
 /// The workspace's posts, newest first.

@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    asked, give, id,
+    answered, asked_json, id,
     jobs::sentence,
     shapes::{PublicationShape, VerdictBody},
 };
@@ -24,7 +24,6 @@ use crate::{
     web::{
         App,
         access::{Caller, PostsWrite},
-        body,
         problem::{Problem, ProblemDocument},
         verdict::{self, Verdict},
     },
@@ -61,25 +60,23 @@ pub async fn verdict(
     let missing = || Problem::not_found("publication");
     let id = id(&publication, "publication")?;
     let place = app.house.ledger.place(Some(caller.workspace_id), id).await?.ok_or_else(missing)?;
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked =
-        asked(&headers, caller.workspace_id, &format!("POST /api/v1/publications/{id}/verdict"), &bytes)?;
-    let (verdict, found) = verdict::read(&body::json(&bytes)?);
+    let route = format!("POST /api/v1/publications/{id}/verdict");
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, &route, body).await?;
+    let (verdict, found) = verdict::read(&said);
     let found = verdict.judge(app.shown(&place.platform), found);
     if !found.is_empty() {
         return Err(Problem::invalid(found));
     }
-    match app.decide(place, id, verdict, By::Key(caller.key_id), asked, caller.who).await? {
-        Once::Done(Ok(decided)) => Ok(give(answer(&decided), false)),
-        Once::Done(Err(Undecided::Missing)) => Err(missing()),
-        Once::Done(Err(why)) => Err(Problem::conflict(sentence(&why))),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let done = app.decide(place, id, verdict, By::Key(caller.key_id), asked, caller.who).await?;
+    answered(done.map(|made| match made {
+        Ok(decided) => Ok(answer(&decided)),
+        Err(Undecided::Missing) => Err(missing()),
+        Err(why) => Err(Problem::conflict(sentence(&why))),
+    }))
 }
 
 fn answer(it: &Publication) -> Answer {
-    Answer { status: 202, body: serde_json::to_string(&PublicationShape::from(it)).unwrap_or_default() }
+    Answer::of(202, &PublicationShape::from(it))
 }
 
 impl App {

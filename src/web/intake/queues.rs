@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{asked, give};
+use super::{answered, asked_json, asked_optional};
 use crate::{
     ledger::{
         idempotency::{Answer, Asked, Keyed, Once},
@@ -91,20 +91,16 @@ pub async fn pause(
     body: Body,
 ) -> Result<Response, Problem> {
     let queue = queue(&name)?;
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/pause"), &bytes)?;
-    let (wish, findings) = body::pause(&body::json(&bytes)?);
+    let route = format!("POST /api/v1/queues/{queue}/pause");
+    let (asked, said) = asked_json(&app, &headers, caller.name(), &route, body).await?;
+    let (wish, findings) = body::pause(&said);
     let what = stoppable(&app, &caller, queue, wish.account_id.as_deref(), findings).await?;
     let (by, ledger) = (by(&caller), app.house.ledger.of(caller.who));
     let pausing = tokio::spawn(async move {
         ledger.pause(by, &what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
     });
-    match pausing.await?? {
-        Once::Done(Ok(made)) => Ok(give(answer(&made), false)),
-        Once::Done(Err(standing)) => Err(Problem::conflict(paused_already(&standing))),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let standing = |pause: Pause| Problem::conflict(paused_already(&pause));
+    answered(pausing.await??.map(|made| made.map(|made| answer(&made)).map_err(standing)))
 }
 
 /// Ends a pause that the same kind of key has made.
@@ -132,18 +128,17 @@ pub async fn resume(
     body: Body,
 ) -> Result<Response, Problem> {
     let queue = queue(&name)?;
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/resume"), &bytes)?;
-    let (account_id, findings) = body::resumed(&body::json(&bytes)?);
+    let route = format!("POST /api/v1/queues/{queue}/resume");
+    let (asked, said) = asked_optional(&app, &headers, caller.name(), &route, body).await?;
+    let (account_id, findings) = body::resumed(&said);
     let what = stoppable(&app, &caller, queue, account_id.as_deref(), findings).await?;
     let (by, ledger, shown) = (by(&caller), app.house.ledger.of(caller.who), what.clone());
     let resuming = tokio::spawn(async move { ledger.resume(by, &what, keyed(asked.as_ref())).await });
-    match resuming.await?? {
-        Once::Done(Some(ended)) => Ok(give(answer(&ended), false)),
-        Once::Done(None) => Err(Problem::conflict(not_paused(&app, queue, &shown).await?)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
+    let done = resuming.await??;
+    if matches!(done, Once::Done(None)) {
+        return Err(Problem::conflict(not_paused(&app, queue, &shown).await?));
     }
+    answered(done.map(|ended| ended.map(|ended| answer(&ended)).ok_or_else(Problem::internal)))
 }
 
 fn queue(name: &str) -> Result<&'static str, Problem> {
@@ -196,7 +191,7 @@ fn answer(pause: &Pause) -> Answer {
         paused_at: pause.paused_at,
         ends_at: pause.ends_at,
     };
-    Answer { status: 200, body: serde_json::to_string(&shape).unwrap_or_default() }
+    Answer::of(200, &shape)
 }
 
 fn paused_already(pause: &Pause) -> String {

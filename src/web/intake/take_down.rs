@@ -10,14 +10,11 @@ use axum::{
 };
 
 use super::{
-    asked, give, id,
+    answered, asked_optional, id,
     shapes::{PublicationShape, TakeDownBody},
 };
 use crate::{
-    ledger::{
-        idempotency::{Answer, Once},
-        posts::Publication,
-    },
+    ledger::{idempotency::Answer, posts::Publication},
     web::{
         App,
         access::{Caller, PostsWrite},
@@ -60,10 +57,9 @@ pub async fn ask(
     if !app.house.ledger.knows_publication(caller.workspace_id, publication_id).await? {
         return Err(Problem::not_found("publication"));
     }
-    let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let route = format!("POST /api/v1/publications/{publication_id}/take-down");
-    let asked = asked(&headers, caller.workspace_id, &route, &bytes)?;
-    let (reason, findings) = body::reason(&body::json(&bytes)?);
+    let (asked, said) = asked_optional(&app, &headers, caller.workspace_id, &route, body).await?;
+    let (reason, findings) = body::reason(&said);
     if !findings.is_empty() {
         return Err(Problem::invalid(findings));
     }
@@ -74,16 +70,11 @@ pub async fn ask(
         reason,
         who: caller.who,
     };
-    match app.take_down(wish, asked).await? {
-        Once::Done(Ok(it)) => Ok(give(answer(&it.publication), false)),
-        Once::Done(Err(why)) => Err(refused(&why)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let done = app.take_down(wish, asked).await?;
+    answered(done.map(|made| made.map(|it| answer(&it.publication)).map_err(|why| refused(&why))))
 }
 
 /// What such a wish is answered with.
 pub fn answer(publication: &Publication) -> Answer {
-    let body = serde_json::to_string(&PublicationShape::from(publication)).unwrap_or_default();
-    Answer { status: 202, body }
+    Answer::of(202, &PublicationShape::from(publication))
 }

@@ -12,13 +12,13 @@ use jobs::store::Part;
 use uuid::Uuid;
 
 use super::{
-    asked, asked_nothing, give, id,
+    answered, answered_before, asked_json, asked_nothing, give, id,
     media::{answer, described, fresh_key, told},
     shapes::{MediaShape, NewUploadBody, PartShape, PresignedShape, instant},
 };
 use crate::{
     ledger::{
-        idempotency::{Answer, Asked, Before, Once},
+        idempotency::{Answer, Asked, Once},
         media::Media,
         uploads::Upload,
     },
@@ -61,31 +61,23 @@ pub async fn promise(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, "POST /api/v1/media/uploads", &bytes)?;
-    let (wish, mut found) = body::upload(&body::json(&bytes)?);
+    let route = "POST /api/v1/media/uploads";
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, route, body).await?;
+    let (wish, mut found) = body::upload(&said);
     found.extend(not_taken(&app, &wish));
     if !found.is_empty() {
         return Err(Problem::invalid(found));
     }
-    if let Some(asked) = &asked {
-        // Before the store opens parts that nobody needs; the ledger asks again when it writes.
-        match app.house.ledger.asked_before(asked).await? {
-            Before::Nothing => {}
-            Before::Answered(answer) => return Ok(give(answer, true)),
-            Before::Other => return Err(Problem::key_reused()),
-        }
+    // before the store opens parts that nobody needs
+    if let Some(answer) = answered_before(&app, asked.as_ref()).await? {
+        return Ok(answer);
     }
     let (new, answer) = app.promised(wish, caller.workspace_id).await?;
     let added = app.house.ledger.add_upload(&new, asked.as_ref(), answer).await?;
     if let (Once::Before(_) | Once::KeyReused, Some(parts)) = (&added, &new.parts) {
         app.abandon(&new.object_key, parts).await;
     }
-    match added {
-        Once::Done(answer) => Ok(give(answer, false)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    answered(added.map(Ok))
 }
 
 /// Says that the file is sent. It is looked at from end to end, and is a file like any other from then on. Saying it
@@ -124,13 +116,9 @@ pub async fn complete(
     let upload = upload.ok_or_else(|| Problem::not_found("upload"))?;
     let route = format!("POST /api/v1/media/uploads/{}/complete", upload.id);
     let asked = asked_nothing(&app, &headers, workspace, &route, body).await?;
-    if let Some(asked) = &asked {
-        // before anything is copied; the ledger asks again when it writes
-        match app.house.ledger.asked_before(asked).await? {
-            Before::Nothing => {}
-            Before::Answered(answer) => return Ok(give(answer, true)),
-            Before::Other => return Err(Problem::key_reused()),
-        }
+    // before anything is copied
+    if let Some(answer) = answered_before(&app, asked.as_ref()).await? {
+        return Ok(answer);
     }
     // A caller who hangs up now must not leave a copy that nobody knows of.
     tokio::spawn(async move { app.completed(&upload, asked.as_ref()).await }).await?
@@ -185,8 +173,7 @@ impl App {
             new.parts = Some(opened.id);
             PresignedShape { id: new.id, url: None, fields: BTreeMap::new(), parts, expires_at }
         };
-        let body = serde_json::to_string(&shape).unwrap_or_default();
-        Ok((new, Answer { status: 201, body }))
+        Ok((new, Answer::of(201, &shape)))
     }
 
     /// The file that an upload has become.
@@ -204,9 +191,7 @@ impl App {
             None => self.take(upload, asked).await?,
         };
         let earlier = match taken {
-            Taken::Now(Once::Done(media)) => return Ok(give(answer(&media), false)),
-            Taken::Now(Once::Before(answer)) => return Ok(give(answer, true)),
-            Taken::Now(Once::KeyReused) => return Err(Problem::key_reused()),
+            Taken::Now(done) => return answered(done.map(|media| Ok(answer(&media)))),
             Taken::Earlier(media) => media,
         };
         let Some(asked) = asked else { return Ok(give(answer(&earlier), true)) };

@@ -17,7 +17,7 @@ use crate::{
     web::{
         App, body,
         problem::{Problem, ProblemDocument},
-        signed, signed_request,
+        signed,
     },
 };
 
@@ -94,10 +94,7 @@ pub async fn tiktok(
 )]
 pub async fn deauthorize(State(app): State<Arc<App>>, body: Body) -> Result<StatusCode, Problem> {
     let bytes = body::bytes(body, app.house.web.body_limit).await?;
-    let unsigned = || Problem::forbidden("This is not signed by Meta for this app.");
-    let secret = app.house.deletions.meta_secret.as_ref().ok_or_else(unsigned)?;
-    let request = signed_request::of_form(&bytes).ok_or_else(unsigned)?;
-    let told = signed_request::read(secret, &request).ok_or_else(unsigned)?;
+    let (_, told) = app.signed_by_meta(&bytes)?;
     let due = app.house.ledger.access_removed(Whose::Meta(&told.user_id), told.issued_at).await?;
     tracing::info!(accounts = due.len(), "Meta tells that somebody has removed the app");
     (app.house.nudge)(due);
