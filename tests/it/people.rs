@@ -1,8 +1,14 @@
 //! Who may do what in the console, how people come and go, and where they are signed in.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use postroom::{
-    ledger::people::MemberRole,
+    ledger::{
+        Ledger, Role,
+        keyring::{Cipher, KeyError, generate},
+        people::MemberRole,
+    },
     web::console::{doors, routes::Door as Way},
 };
 use uuid::Uuid;
@@ -10,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     console::{Browser, hidden},
     harness::{System, eventually},
-    support::{Answer, Door},
+    support::{Answer, Door, ring},
 };
 
 /// Asks for a route as this browser; what it is about does not exist.
@@ -158,14 +164,7 @@ async fn who_belongs_to_no_workspace_any_more_can_still_leave() {
 
 /// The newest letter to somebody: its subject and what it says.
 async fn letter(door: &Door, to: &str) -> (String, String) {
-    let letters: Vec<(String, String)> = sqlx::query_as(
-        "SELECT subject, body FROM mail WHERE to_address = $1 AND body IS NOT NULL ORDER BY id DESC",
-    )
-    .bind(to)
-    .fetch_all(&mut door.scratch.connection().await)
-    .await
-    .expect("letters");
-    letters.into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
+    door.letters(to).await.into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
 }
 
 /// The path of the link in a letter.
@@ -239,7 +238,30 @@ async fn who_is_invited_joins_once_with_a_password_of_their_own() {
     let mut other = Browser::fresh(&door);
     assert_eq!(other.get(&link).await.status, StatusCode::GONE);
     assert_eq!(other.sign_in("dan@example.org", "open sesame").await.status, StatusCode::SEE_OTHER);
-    assert_eq!(door.scratch.number("SELECT count(*) FROM mail WHERE body IS NOT NULL").await, 0);
+    let said = "SELECT count(*) FROM mail WHERE body IS NOT NULL OR sealed IS NOT NULL";
+    assert_eq!(door.scratch.number(said).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_letter_says_lies_sealed_and_is_of_its_row_alone() {
+    let door = Door::open().await;
+    let mut admin = Browser::of(&door, MemberRole::Admin).await;
+    invite(&mut admin, "dan@example.org", "author").await;
+    let link = link(&letter(&door, "dan@example.org").await.1);
+    let secret = link.trim_start_matches("/invitation/");
+    for text in [secret.to_owned(), hex::encode(secret)] {
+        let found = format!("SELECT count(*) FROM mail m WHERE position('{text}' in m::text) > 0");
+        assert_eq!(door.scratch.number(&found).await, 0, "who reads the ledger cannot follow it");
+    }
+    let sealed = "SELECT count(*) FROM mail WHERE body IS NULL AND sealed IS NOT NULL";
+    assert_eq!(door.scratch.number(sealed).await, 1);
+    let ledger = Ledger::open(&door.scratch.url, Role::Worker, 2).expect("an address");
+    // in another row it does not open
+    door.scratch.run("DELETE FROM invitation").await;
+    door.scratch.run("UPDATE mail SET id = gen_random_uuid()").await;
+    let due = ledger.take_mail(&ring(), 4, Duration::ZERO).await.expect("letters");
+    assert_eq!((due.len(), due[0].body.as_ref().err()), (1, Some(&KeyError::DoesNotOpen)));
+    assert!(ledger.reseal_mail(&ring()).await.is_err(), "whoever changes keys is told of it");
 }
 
 #[tokio::test]
@@ -648,7 +670,7 @@ async fn a_letter_that_is_refused_and_then_lost_on_the_way_arrives_under_one_nam
     let letters = eventually("the letter to be sent", || async {
         match system
             .database
-            .count("SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND body IS NULL")
+            .count("SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND body IS NULL AND sealed IS NULL")
             .await
         {
             1 => Ok(came(&system, "dan@example.org").await),
@@ -663,6 +685,54 @@ async fn a_letter_that_is_refused_and_then_lost_on_the_way_arrives_under_one_nam
     assert_eq!(system.database.count("SELECT tries::bigint FROM mail").await, 4);
 }
 
+/// A letter as a process of before puts it down.
+const IN_THE_CLEAR: &str = "INSERT INTO mail (id, to_address, subject, body, worthless_at, try_at)
+                            VALUES (gen_random_uuid(), 'dan@example.org', 'Hello', 'open sesame',
+                                    ledger_now() + interval '1 day', ledger_now() + interval '1 hour')";
+
+async fn is_sealed(system: &System) {
+    eventually("the letter to be sealed", || async {
+        let sealed = "SELECT count(*) FROM mail WHERE body IS NULL AND sealed IS NOT NULL";
+        if system.database.count(sealed).await == 1 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+}
+
+async fn arrives(system: &System) {
+    let now = "UPDATE mail SET try_at = ledger_now()";
+    sqlx::query(now).execute(&system.database.pool).await.unwrap();
+    let letters = eventually("the letter", || async {
+        let letters = came(system, "dan@example.org").await;
+        if letters.is_empty() { Err(system.workers[0].log()) } else { Ok(letters) }
+    })
+    .await;
+    assert_eq!(letters[0]["body"].as_str().unwrap().trim_end(), "open sesame");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_lay_in_the_clear_is_sealed_and_sent_all_the_same() {
+    let system = System::with_workers(1).await;
+    sqlx::query(IN_THE_CLEAR).execute(&system.database.pool).await.unwrap();
+    is_sealed(&system).await;
+    arrives(&system).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_waits_is_sealed_anew_when_keys_are_changed() {
+    let mut system = System::with_workers(1).await;
+    sqlx::query(IN_THE_CLEAR).execute(&system.database.pool).await.unwrap();
+    is_sealed(&system).await;
+    system.workers.clear();
+    let old = system.environment["POSTROOM_KEYS"].clone();
+    let new = generate(Cipher::Aes256Gcm);
+    system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
+    let (status, _, err) = system.try_postroom(&["keys", "rotate"], "").await;
+    assert_eq!(status, 0, "{err}");
+    system.environment.insert("POSTROOM_KEYS".into(), new);
+    system.start_worker(&[]);
+    arrives(&system).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_server_that_does_not_take_this_houses_word_costs_no_letter() {
     let system = System::with_workers(1).await;
@@ -671,7 +741,8 @@ async fn a_mail_server_that_does_not_take_this_houses_word_costs_no_letter() {
                VALUES (gen_random_uuid(), 'dan@example.org', 'Hello', 'x', ledger_now() + interval '1 hour', ledger_now(), 20)";
     sqlx::query(put).execute(&system.database.pool).await.unwrap();
     let refused =
-        "SELECT count(*) FROM mail WHERE error LIKE '%535%' AND body IS NOT NULL AND try_at > ledger_now()";
+        "SELECT count(*) FROM mail WHERE error LIKE '%535%' AND (body IS NOT NULL OR sealed IS NOT NULL)
+                     AND try_at > ledger_now()";
     eventually("the refusal", || async {
         if system.database.count(refused).await == 1 { Ok(()) } else { Err(system.workers[0].log()) }
     })

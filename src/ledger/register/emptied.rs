@@ -731,7 +731,8 @@ pub const EMPTIED: &[Store] = &[
         personal: &[
             ("to_address", "an address"),
             ("subject", "what it is about"),
-            ("body", "what it says, until it is sent"),
+            ("sealed", "what it says, sealed, until it is sent"),
+            ("body", "the same, until a worker has sealed it"),
             ("error", "a mail server's words"),
             ("person_id", "whom it is to"),
         ],

@@ -92,7 +92,7 @@ pub async fn submit(
     let link = session::fresh_token()?;
     let asking = Arc::clone(&app);
     tokio::spawn(async move {
-        let letter = letters::password_link(&asking.house.public_url, &email, &link);
+        let letter = letters::password_link(&asking.house, &email, &link);
         let lasts = letters::PASSWORD_LINK_LASTS;
         let ledger = &asking.house.ledger;
         if let Err(error) = ledger.ask_for_password(&email, &stranger::digest(&link), lasts, &letter).await {
@@ -142,7 +142,7 @@ pub async fn renew(
         tracing::error!(%error, "a password could not be hashed");
         Problem::internal()
     })?;
-    let letter = |email: &str| letters::password_changed(&app.house.public_url, email);
+    let letter = |email: &str| letters::password_changed(&app.house, email);
     let ledger = app.house.ledger.of(from.who());
     let Some(person) = ledger.set_password(&digest, &hash, letter).await? else {
         return ended(&app, &headers);

@@ -175,7 +175,7 @@ pub async fn invite(
     };
     let who = format!("{} {}", member.first_name, member.last_name);
     let about = (who.as_str(), member.workspace_name.as_str(), words::role(t, role));
-    let letter = letters::invitation(&app.house.public_url, email, about, &link);
+    let letter = letters::invitation(&app.house, email, about, &link);
     let invited = match app.house.ledger.of(seat.who).invite(&new, &letter).await {
         // the same form a moment ago
         Err(LedgerError::Refused { constraint }) if constraint == "invitation_email_key" => true,

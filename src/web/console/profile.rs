@@ -165,7 +165,7 @@ pub async fn ask(
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.profile_password_wrong.to_owned()).await;
     }
     let link = session::fresh_token()?;
-    let letter = letters::email_link(&app.house.public_url, &email, &link);
+    let letter = letters::email_link(&app.house, &email, &link);
     let digest = stranger::digest(&link);
     let ledger = app.house.ledger.of(seat.who);
     ledger.ask_email_change(seat.member.person_id, &digest, letters::EMAIL_LINK_LASTS, &letter).await?;
@@ -199,7 +199,7 @@ pub async fn prove(
         let wrong = Some(t.sign_in_stale.to_owned());
         return proving(&app, &headers, StatusCode::FORBIDDEN, (&link, &email), wrong);
     }
-    let told = |old: &str| letters::email_changed(&app.house.public_url, old);
+    let told = |old: &str| letters::email_changed(&app.house, old);
     if !app.house.ledger.of(from.who()).change_email(&digest, told).await? {
         return ended(&app, &headers);
     }
