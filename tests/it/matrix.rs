@@ -357,6 +357,9 @@ fn of_the_house() -> Vec<Line> {
         // the address is the permission
         get("/invitation/{link}", Nothing, &["any"], 410),
         post("/invitation/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
+        // Google has vouched for nobody
+        get("/invitations", Nothing, &[], 303),
+        post("/invitations/{id}", Nothing, &["any"], Sends::Form(&[]), 303),
         get("/password/{link}", Nothing, &["any"], 410),
         post("/password/{link}", Nothing, &["any"], Sends::Form(&[]), 403),
         get("/forgot", Nothing, &[], 200),

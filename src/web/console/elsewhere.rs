@@ -7,12 +7,15 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
+use chrono::{DateTime, Utc};
 use jobs::contract::{Class, Failure};
 use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    desk, session, sign_in, stranger,
+    desk, invited,
+    session::{self, Proved},
+    sign_in, stranger,
     texts::{ENGLISH, fill},
 };
 use crate::{
@@ -108,11 +111,22 @@ pub async fn come_back(
         first_name: &called(&identity.first_name).unwrap_or(local),
         last_name: &called(&identity.last_name).unwrap_or_else(|| "–".to_owned()),
     };
-    match app.house.ledger.of(from.who()).recognise(&known).await? {
+    let link = next.strip_prefix("/invitation/").map(stranger::digest);
+    match app.house.ledger.of(from.who()).recognise(&known, link.as_ref()).await? {
         Recognised::Person(person) => {
             let failures = app.console.throttle.passed(&name(from));
             sign_in::begin(&app, &session, &headers, (person, from.0), failures).await?;
             Ok(Redirect::to(desk::local(&next)).into_response())
+        }
+        Recognised::Joined(joined) => {
+            let failures = app.console.throttle.passed(&name(from));
+            sign_in::begin(&app, &session, &headers, (joined.person_id, from.0), failures).await?;
+            session::look_at(&session, joined.workspace_id).await?;
+            Ok(Redirect::to("/posts").into_response())
+        }
+        Recognised::Invited => {
+            session::prove(&session, &proved(&known, app.house.clock.now())).await?;
+            Ok(Redirect::to(invited::HERE).into_response())
         }
         Recognised::Unproved => {
             refused(&app, from).await?;
@@ -127,6 +141,25 @@ pub async fn come_back(
             told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_other_account, &[&email]))
         }
     }
+}
+
+fn proved(known: &Known<'_>, now: DateTime<Utc>) -> Proved {
+    Proved {
+        at: now.timestamp(),
+        issuer: known.issuer.to_owned(),
+        subject: known.subject.to_owned(),
+        email: known.email.to_owned(),
+        first_name: known.first_name.to_owned(),
+        last_name: known.last_name.to_owned(),
+    }
+}
+
+/// Where signing in with Google begins that leads on to this path, where that is on.
+pub fn address(app: &App, next: &str) -> Option<String> {
+    app.house.sign_in.as_ref().map(|_| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        format!("/sign-in/google?{query}")
+    })
 }
 
 /// Counts somebody who was not let in, and writes it down.

@@ -19,6 +19,7 @@ mod form;
 mod helped;
 mod in_words;
 mod invitation;
+mod invited;
 mod keys;
 mod letters;
 mod list;
@@ -167,6 +168,8 @@ fn table() -> Routes {
         .get("/people/{id}/remove", people::sure)
         .post("/people/{id}/remove", people::remove)
         .anybody("/invitation/{link}", get(invitation::page).post(invitation::submit))
+        .anybody(invited::HERE, get(invited::page))
+        .anybody("/invitations/{id}", posted(invited::join))
         .anybody("/forgot", get(forgotten::page).post(forgotten::submit))
         .anybody("/password/{link}", get(forgotten::link).post(forgotten::renew))
         .get("/privacy", rights::page)

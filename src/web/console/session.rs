@@ -12,6 +12,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jobs::sign_in::Begun;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_sessions::{
@@ -38,6 +39,7 @@ const BEGAN: &str = "began";
 const AGENT: &str = "agent";
 const ROLE: &str = "role";
 const LEFT: &str = "left";
+const PROVED: &str = "proved";
 /// Whoever signs in elsewhere is back by then.
 const AWAY_FOR: time::Duration = time::Duration::minutes(10);
 /// A session is prolonged by being written, which each page need not do.
@@ -217,6 +219,51 @@ pub async fn left_for(session: &Session) -> Result<Option<(Begun, String)>, Prob
     Ok(left.map(|(state, nonce, verifier, next)| {
         (Begun { address: String::new(), state, nonce, verifier }, next)
     }))
+}
+
+/// Somebody new whom a provider vouches for, while they say what they join.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Proved {
+    /// Since when, in seconds since the epoch.
+    pub at: i64,
+    /// Who vouches.
+    pub issuer: String,
+    /// What they call the person.
+    pub subject: String,
+    /// The address.
+    pub email: String,
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+}
+
+/// Begins a session in which somebody says what they join: a fresh id, for it opens what the one before did not.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn prove(session: &Session, proved: &Proved) -> Result<(), Problem> {
+    session.clear().await;
+    session.cycle_id().await.map_err(away)?;
+    session.set_expiry(Some(Expiry::OnInactivity(AWAY_FOR)));
+    remember(session, proved).await
+}
+
+/// Keeps in mind who is vouched for, in a session that begins.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn remember(session: &Session, proved: &Proved) -> Result<(), Problem> {
+    session.insert(PROVED, proved).await.map_err(away)
+}
+
+/// Who was vouched for a moment ago.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn proved(session: &Session, now: DateTime<Utc>) -> Result<Option<Proved>, Problem> {
+    let proved: Option<Proved> = session.get(PROVED).await.map_err(away)?;
+    Ok(proved.filter(|it| (now.timestamp() - it.at).abs() < AWAY_FOR.whole_seconds()))
 }
 
 /// Remembers which workspace the person looks at.

@@ -16,7 +16,7 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, desk, seat,
+    Shell, desk, elsewhere, seat,
     session::{self, Signed},
     stranger,
     texts::{ENGLISH, fill},
@@ -83,10 +83,7 @@ fn form(
     let token = stranger::token(app, headers)?;
     let shell = Shell::anonymous(app, headers);
     let (email, next, mail) = (email.to_owned(), next.to_owned(), app.house.mail);
-    let google = app.house.sign_in.as_ref().map(|_| {
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
-        format!("/sign-in/google?{query}")
-    });
+    let google = elsewhere::address(app, &next);
     let page = Page { shell, token: token.clone(), email, next, wrong, mail, google };
     stranger::page(app, status, &token, &page)
 }

@@ -203,8 +203,14 @@ catalogue! {
     invitation_lead: "{} invites you. Your role: {}.",
     invitation_lead_nobody: "You are invited. Your role: {}.",
     invitation_accept: "Join",
+    invitation_google: "Join with Google",
     invitation_known: "You have an account here already. Sign in with it, and join then.",
     invitation_ended: "The invitation was used, was withdrawn, or has ended after 7 days. Ask whoever invited you for another one.",
+
+    invited_title: "You are invited",
+    invited_lead: "Google says that {} is your address. These have invited it; you join what you choose, and nothing else.",
+    invited_join: "Join {}",
+    invited_none: "Nothing is left to join.",
 
     letter_invitation_subject: "You are invited to postroom",
     letter_invitation: "{} invites you to the workspace “{}” as {}.\n\nTo join, open this address within 7 days:\n\n{}\n\nIf you did not expect this, leave it: nothing happens without you.\n",
