@@ -137,6 +137,8 @@ actions! {
     PasswordSet = "password_set",
     /// Somebody who is known signed in elsewhere for the first time, and may come in that way from then on.
     SignInLinked = "sign_in_linked",
+    /// Somebody comes in that way no more.
+    SignInUnlinked = "sign_in_unlinked",
     /// Somebody ended sessions of theirs: one, or all but that which they sat at.
     SessionsEnded = "sessions_ended",
     /// A post that somebody had to approve was approved.

@@ -1,5 +1,6 @@
 //! People who sign in elsewhere: known by the provider's own name for them, and never by an address alone twice.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -8,6 +9,7 @@ use super::{
     Ledger, LedgerError,
     audit::{self, Action, Actor, Entry, Who},
     invitations::{self, Joined},
+    mail::{self, NewMail},
 };
 
 /// Somebody, as a provider knows them.
@@ -24,6 +26,28 @@ pub struct Known<'a> {
     pub first_name: &'a str,
     /// Family name.
     pub last_name: &'a str,
+    /// What tells them at that address that they are linked, where mail is sent.
+    pub letter: Option<&'a NewMail>,
+}
+
+/// An account elsewhere by which somebody comes in.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Where it is.
+    pub issuer: String,
+    /// Since when they come in by it.
+    pub linked_at: DateTime<Utc>,
+}
+
+/// What came of taking such an account away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlinked {
+    /// Nobody comes in by it any more.
+    Done,
+    /// There is none.
+    Missing,
+    /// They could not come in at all then.
+    LastWay,
 }
 
 /// What came of a sign-in elsewhere.
@@ -167,13 +191,68 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        if let Some(letter) = known.letter {
+            mail::put(&mut *tx, letter).await?;
+        }
+        self.note_identity(tx, Action::SignInLinked, person, known.issuer).await
+    }
+
+    /// The accounts elsewhere by which a person comes in, the first one first.
+    pub async fn identities_of(&self, person_id: Uuid) -> Result<Vec<Identity>, LedgerError> {
+        let all = sqlx::query_as!(
+            Identity,
+            "SELECT issuer, created_at AS linked_at FROM person_identity WHERE person_id = $1 ORDER BY created_at, issuer",
+            person_id,
+        );
+        Ok(all.fetch_all(&self.pool).await?)
+    }
+
+    /// Takes away the account elsewhere by which a person comes in, unless it is the last way in. No session ends by that.
+    pub async fn unlink(&self, person_id: Uuid, issuer: &str) -> Result<Unlinked, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        // one after the other: of two that are taken away at once one stays
+        let person = sqlx::query!(
+            r#"SELECT password_hash IS NOT NULL AS "password!",
+                      EXISTS (SELECT FROM person_identity i WHERE i.person_id = p.id AND i.issuer = $2) AS "linked!"
+               FROM person p WHERE p.id = $1 FOR NO KEY UPDATE"#,
+            person_id,
+            issuer,
+        );
+        let person = person.fetch_optional(&mut *tx).await?.filter(|person| person.linked);
+        let Some(person) = person else { return Ok(Unlinked::Missing) };
+        let done = sqlx::query!(
+            "DELETE FROM person_identity
+             WHERE person_id = $1 AND issuer = $2
+               AND ($3 OR EXISTS (SELECT FROM person_identity o WHERE o.person_id = $1 AND o.issuer <> $2))",
+            person_id,
+            issuer,
+            person.password,
+        )
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Unlinked::LastWay);
+        }
+        self.note_identity(&mut tx, Action::SignInUnlinked, person_id, issuer).await?;
+        tx.commit().await?;
+        Ok(Unlinked::Done)
+    }
+
+    /// Writes it down as the person's own deed.
+    async fn note_identity(
+        &self,
+        tx: &mut PgConnection,
+        action: Action,
+        person: Uuid,
+        issuer: &str,
+    ) -> Result<(), LedgerError> {
         let entry = Entry {
             who: Who { actor: Actor::Person(person), ..self.who() },
-            action: Action::SignInLinked,
+            action,
             object: "person",
             object_id: person.to_string(),
             workspace_id: None,
-            detail: json!({ "issuer": known.issuer }),
+            detail: json!({ "issuer": issuer }),
         };
         audit::record(tx, &entry).await
     }

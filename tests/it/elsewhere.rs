@@ -235,6 +235,52 @@ async fn who_is_invited_and_follows_no_link_chooses_what_they_join_one_by_one() 
     assert_eq!(system.database.count("SELECT count(*) FROM invitation").await, 1);
 }
 
+const LINKED: &str = "SELECT count(*) FROM person_identity";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_linked_is_told_sees_it_and_takes_it_away() {
+    let system = System::start().await;
+    let mut dana = Walker::fresh();
+    dana.sign_in(&system, &DANA).await;
+    let told = "SELECT count(*) FROM mail WHERE to_address = 'staff@example.com'
+                  AND subject = 'Google opens your postroom account'";
+    assert_eq!(system.database.count(told).await, 1);
+    dana.sign_in(&system, &DANA).await;
+    assert_eq!(system.database.count(told).await, 1, "who comes in that way again is not told again");
+    let page = dana.get(&system.url("/profile")).await;
+    assert!(page.text.contains(&system.environment["GOOGLE_ISSUER_URL"]), "{}", page.text);
+    let token = crate::console::hidden(&page.text, "token");
+    let issuer = crate::console::hidden(&page.text, "issuer");
+    let unlink = system.url("/profile/identities/unlink");
+    assert_eq!(dana.post(&unlink, &[("token", "x"), ("issuer", &issuer)]).await.status, 403);
+    assert_eq!(dana.post(&unlink, &[("token", &token), ("issuer", "https://other")]).await.status, 404);
+    assert_eq!(system.database.count(LINKED).await, 1);
+    let gone = dana.post(&unlink, &[("token", &token), ("issuer", &issuer)]).await;
+    assert_eq!((gone.status, gone.location.as_str()), (303, "/profile?done=unlinked"), "{}", gone.text);
+    assert_eq!(system.database.count(LINKED).await, 0);
+    let page = dana.get(&system.url("/profile?done=unlinked")).await;
+    assert!(page.text.contains("opens yours no more"), "they stay signed in: {}", page.text);
+    let noted = "SELECT count(*) FROM audit WHERE action = 'sign_in_unlinked' AND actor = 'person'";
+    assert_eq!(system.database.count(noted).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_way_in_is_not_taken_away() {
+    let system = System::start().await;
+    invited(&system, "Florist", NEW).await;
+    let mut noa = Walker::fresh();
+    let back = noa.way_back_to(&system, "/invitation/Florist new@example.com", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/posts");
+    let page = noa.get(&system.url("/profile")).await;
+    assert!(page.text.contains("the only way in"), "{}", page.text);
+    assert!(!page.text.contains("name=\"issuer\""), "no button offers it: {}", page.text);
+    let token = crate::console::hidden(&page.text, "token");
+    let fields = [("token", token.as_str()), ("issuer", &system.environment["GOOGLE_ISSUER_URL"])];
+    let kept = noa.post(&system.url("/profile/identities/unlink"), &fields).await;
+    assert_eq!(kept.status, 409, "{}", kept.text);
+    assert_eq!(system.database.count(LINKED).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_the_provider_does_not_manage_links_nobody() {
     let mut system = System::start().await;

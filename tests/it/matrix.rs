@@ -347,6 +347,8 @@ fn of_the_house() -> Vec<Line> {
             303,
         ),
         post("/profile/email", Role(Viewer), &[], Sends::Form(&[("email", "none")]), 422),
+        // nothing is linked
+        post("/profile/identities/unlink", Role(Viewer), &[], Sends::Form(&[("issuer", "none")]), 404),
         // the address is the permission
         get("/email/{link}", Nothing, &["any"], 410),
         post("/email/{link}", Nothing, &["any"], Sends::Form(&[]), 410),

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    desk, invited,
+    desk, invited, letters,
     session::{self, Proved},
     sign_in, stranger,
     texts::{ENGLISH, fill},
@@ -103,6 +103,7 @@ pub async fn come_back(
         return told(&app, &headers, StatusCode::FORBIDDEN, t.google_refused);
     };
     let local = email.split('@').next().unwrap_or_default().to_owned();
+    let letter = app.house.mail.then(|| letters::linked(&app.house, &email, &identity.issuer));
     let known = Known {
         issuer: &identity.issuer,
         subject: &identity.subject,
@@ -110,6 +111,7 @@ pub async fn come_back(
         vouched: identity.vouched,
         first_name: &called(&identity.first_name).unwrap_or(local),
         last_name: &called(&identity.last_name).unwrap_or_else(|| "–".to_owned()),
+        letter: letter.as_ref(),
     };
     let link = next.strip_prefix("/invitation/").map(stranger::digest);
     match app.house.ledger.of(from.who()).recognise(&known, link.as_ref()).await? {

@@ -15,14 +15,14 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, seat,
+    Shell, letters, seat,
     session::{self, Proved},
     sign_in, stranger,
     texts::{ENGLISH, Texts, fill},
     words,
 };
 use crate::{
-    ledger::{LedgerError, identities::Known, invitations::Invitation},
+    ledger::{LedgerError, identities::Known, invitations::Invitation, mail::NewMail},
     web::{App, problem::Problem, whence::Whence},
 };
 
@@ -83,7 +83,9 @@ pub async fn join(
         return again(StatusCode::FORBIDDEN, ENGLISH.sign_in_stale).await;
     }
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("invitation"))?;
-    let joined = match app.house.ledger.of(from.who()).join_as_vouched(id, &known(&proved)).await {
+    let letter = app.house.mail.then(|| letters::linked(&app.house, &proved.email, &proved.issuer));
+    let known = known(&proved, letter.as_ref());
+    let joined = match app.house.ledger.of(from.who()).join_as_vouched(id, &known).await {
         // two of them at once: the other has made them known
         Err(LedgerError::Refused { .. }) => return Ok(Redirect::to(HERE).into_response()),
         other => other?,
@@ -100,7 +102,7 @@ pub async fn join(
     Ok(Redirect::to(if left.is_empty() { "/posts" } else { HERE }).into_response())
 }
 
-fn known(proved: &Proved) -> Known<'_> {
+fn known<'a>(proved: &'a Proved, letter: Option<&'a NewMail>) -> Known<'a> {
     Known {
         issuer: &proved.issuer,
         subject: &proved.subject,
@@ -108,6 +110,7 @@ fn known(proved: &Proved) -> Known<'_> {
         vouched: true,
         first_name: &proved.first_name,
         last_name: &proved.last_name,
+        letter,
     }
 }
 

@@ -51,6 +51,13 @@ pub fn email_changed(house: &House, to: &str) -> NewMail {
     NewMail::new(&house.sealer, to, t.letter_email_changed_subject, &body, NEWS_LASTS)
 }
 
+/// Tells somebody that an account elsewhere opens theirs, in case it was not they who linked it.
+pub fn linked(house: &House, to: &str, issuer: &str) -> NewMail {
+    let t = &ENGLISH;
+    let body = fill(t.letter_linked, &[issuer, &address(house, "/profile")]);
+    NewMail::new(&house.sealer, to, t.letter_linked_subject, &body, NEWS_LASTS)
+}
+
 /// Tells somebody that their password was changed, in case it was not they who did.
 pub fn password_changed(house: &House, to: &str) -> NewMail {
     let t = &ENGLISH;

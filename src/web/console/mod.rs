@@ -22,6 +22,7 @@ mod invitation;
 mod invited;
 mod keys;
 mod letters;
+mod linked;
 mod list;
 mod numbers;
 mod own_sessions;
@@ -180,6 +181,7 @@ fn table() -> Routes {
         .get("/profile", profile::page)
         .post("/profile/name", profile::rename)
         .post("/profile/email", profile::ask)
+        .post("/profile/identities/unlink", linked::unlink)
         .anybody("/email/{link}", get(profile::link).post(profile::prove))
         .get("/sessions", own_sessions::page)
         .post("/sessions/{handle}/end", own_sessions::end)
