@@ -470,10 +470,67 @@ async fn another_role_is_another_session() {
     assert_eq!(browser.get("/posts/new").await.status, StatusCode::OK, "it holds at once");
     let after = browser.cookies["s"].clone();
     assert_ne!(after, before);
-    browser.cookies.insert("s".into(), before);
-    assert_eq!(browser.get("/posts").await.status, StatusCode::SEE_OTHER, "what could do less opens nothing");
-    browser.cookies.insert("s".into(), after);
+    let mut late = Browser::fresh(&door);
+    late.cookies.insert("s".into(), before.clone());
+    assert_eq!(late.get("/posts").await.status, StatusCode::OK, "what was on its way is answered");
+    assert_eq!(late.get("/posts/new").await.status, StatusCode::FORBIDDEN, "and opens what it did before");
+    assert_eq!(late.cookies["s"], before, "nothing is passed on twice");
+    let lasting = "SELECT count(*) FROM session WHERE retired_at IS NULL AND person_id IS NOT NULL";
+    assert_eq!(door.scratch.number(lasting).await, 1);
+    let soon = "SELECT count(*) FROM session WHERE retired_at IS NOT NULL
+                  AND expires_at BETWEEN ledger_now() AND ledger_now() + interval '10 seconds'";
+    assert_eq!(door.scratch.number(soon).await, 1);
+    door.scratch.run("UPDATE session SET expires_at = ledger_now() WHERE retired_at IS NOT NULL").await;
+    assert_eq!(late.get("/posts").await.status, StatusCode::SEE_OTHER, "then it opens nothing");
+    assert_eq!(browser.cookies["s"], after);
     assert_eq!(browser.get("/posts").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn requests_at_once_with_a_session_whose_role_has_changed_are_all_answered_and_it_goes_on_as_one() {
+    let door = Door::open().await;
+    let person = door.person("dan@example.org", MemberRole::Viewer).await;
+    let browser = Browser::signed_in(&door, "dan@example.org").await;
+    door.scratch.ledger.change_role(door.workspace, person, MemberRole::Author).await.expect("an answer");
+    let ask = async || {
+        let mut one = Browser::fresh(&door);
+        one.cookies = browser.cookies.clone();
+        let answer = one.get("/posts").await;
+        (answer.status, one.cookies["s"].clone())
+    };
+    let (a, b, c) = tokio::join!(ask(), ask(), ask());
+    let answers = [a, b, c];
+    assert!(answers.iter().all(|(status, _)| *status == StatusCode::OK), "{answers:?}");
+    let fresh: Vec<_> = answers.iter().filter(|(_, id)| *id != browser.cookies["s"]).collect();
+    assert_eq!(fresh.len(), 1, "one of them brings the new id, and none the old one: {answers:?}");
+    let lasting = "SELECT count(*) FROM session WHERE retired_at IS NULL AND person_id IS NOT NULL";
+    assert_eq!(door.scratch.number(lasting).await, 1);
+}
+
+#[tokio::test]
+async fn what_a_late_request_remembers_is_remembered_where_the_session_goes_on() {
+    let door = Door::open().await;
+    let person = door.person("dan@example.org", MemberRole::Viewer).await;
+    let other = door.scratch.ledger.add_workspace("Agency").await.expect("a workspace");
+    door.scratch.ledger.add_membership(person, other, MemberRole::Viewer).await.expect("a membership");
+    let mut browser = Browser::signed_in(&door, "dan@example.org").await;
+    let mut late = Browser::fresh(&door);
+    late.cookies = browser.cookies.clone();
+    door.scratch.ledger.change_role(other, person, MemberRole::Author).await.expect("an answer");
+    assert!(browser.get("/posts").await.text.contains("Agency"), "it goes on under another id");
+    let (token, here) = (browser.token.clone(), door.workspace.to_string());
+    let chosen = late.form("/workspace", &[("token", &token), ("workspace", &here)]).await;
+    assert_eq!(chosen.status, StatusCode::SEE_OTHER, "{}", chosen.text);
+    assert!(!chosen.header("set-cookie").starts_with("s="), "the old id does not push out the new one");
+    let there = format!(
+        "SELECT count(*) FROM session WHERE retired_at IS NULL AND data ->> 'workspace' = '{here}'
+            AND NOT data ? 'retired' AND data -> 'role' ->> 1 = 'author'"
+    );
+    assert_eq!(door.scratch.number(&there).await, 1);
+    // signing out by the old id signs out
+    let token = hidden(&browser.get("/posts").await.text, "token");
+    late.form("/sign-out", &[("token", &token)]).await;
+    assert_eq!(door.scratch.number("SELECT count(*) FROM session WHERE person_id IS NOT NULL").await, 0);
 }
 
 #[tokio::test]

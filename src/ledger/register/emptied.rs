@@ -665,7 +665,7 @@ pub const EMPTIED: &[Store] = &[
         whose: Whose::Staff,
         why: "who is signed in; web.session",
         personal: &[("data", "who it is"), ("person_id", "who it is")],
-        plain: &["id", "expires_at"],
+        plain: &["id", "expires_at", "retired_at", "passed_to"],
         purge: Purge::Rows {
             of: "EXISTS (SELECT FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'person' \
                          AND strpos(t.data::text, m.id::text) > 0)",

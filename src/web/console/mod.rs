@@ -29,6 +29,7 @@ mod own_sessions;
 mod people;
 mod post;
 mod profile;
+mod retired;
 mod rights;
 pub mod routes;
 pub mod seat;
@@ -106,6 +107,7 @@ pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
         .listed()
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
         .layer(session::layer(&app.house))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), retired::stay))
         .route("/assets/{hash}/{name}", get(assets::one))
 }
 

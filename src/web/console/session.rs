@@ -1,6 +1,6 @@
 //! Sessions, and whether a form comes from here.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use axum::{
@@ -13,6 +13,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jobs::sign_in::Begun;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_sessions::{
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use super::texts::ENGLISH;
 use crate::{
-    ledger::{Ledger, LedgerError, people::MemberRole, sessions::StoredSession},
+    ledger::{Ledger, LedgerError, sessions::StoredSession},
     web::{App, House, problem::Problem},
 };
 
@@ -37,7 +38,9 @@ const TOKEN: &str = "token";
 const SEEN: &str = "seen";
 const BEGAN: &str = "began";
 const AGENT: &str = "agent";
-const ROLE: &str = "role";
+pub(super) const ROLE: &str = "role";
+/// Stands in a session that goes on under another id, and is kept nowhere.
+pub(super) const RETIRED: &str = "retired";
 const LEFT: &str = "left";
 const PROVED: &str = "proved";
 /// Whoever signs in elsewhere is back by then.
@@ -56,12 +59,17 @@ pub fn layer(house: &House) -> SessionManagerLayer<Store> {
     let secure = is_secure(&house.public_url);
     let lasts = i64::try_from(house.web.session.as_secs()).unwrap_or(i64::MAX);
     SessionManagerLayer::new(Store(house.ledger.clone()))
-        .with_name(if secure { "__Host-s" } else { "s" })
+        .with_name(cookie_name(secure))
         .with_secure(secure)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")
         .with_expiry(Expiry::OnInactivity(time::Duration::seconds(lasts)))
+}
+
+/// What the cookie is called.
+pub const fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-s" } else { "s" }
 }
 
 /// Whether the outside reaches us over https.
@@ -101,11 +109,14 @@ impl SessionStore for Store {
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let Some(kept) = self.0.load_session(&kept_as(id)).await.map_err(|error| backend(&error))? else {
-            return Ok(None);
-        };
+        let found = self.0.load_session(&kept_as(id)).await.map_err(|error| backend(&error))?;
+        let Some((kept, retired)) = found else { return Ok(None) };
         let decode = |error: &dyn std::fmt::Display| session_store::Error::Decode(error.to_string());
-        let data = serde_json::from_value(kept.data).map_err(|error| decode(&error))?;
+        let mut data: HashMap<String, Value> =
+            serde_json::from_value(kept.data).map_err(|error| decode(&error))?;
+        if retired {
+            data.insert(RETIRED.to_owned(), Value::Bool(true));
+        }
         let expiry_date = time::OffsetDateTime::from_unix_timestamp(kept.expires_at.timestamp())
             .map_err(|error| decode(&error))?;
         Ok(Some(Record { id: *id, data, expiry_date }))
@@ -116,7 +127,7 @@ impl SessionStore for Store {
     }
 }
 
-fn away(_: tower_sessions::session::Error) -> Problem {
+pub(super) fn away(_: tower_sessions::session::Error) -> Problem {
     Problem::away("ledger-away", ENGLISH.problem_unavailable_detail)
 }
 
@@ -170,30 +181,19 @@ pub async fn signed(session: &Session, now: DateTime<Utc>) -> Result<Option<Sign
     let token = session.get(TOKEN).await.map_err(away)?.unwrap_or_default();
     let workspace: Option<Uuid> = session.get(WORKSPACE).await.map_err(away)?;
     let seen: Option<i64> = session.get(SEEN).await.map_err(away)?;
-    if seen.is_none_or(|seen| (now.timestamp() - seen).abs() >= RENEWED_AFTER) {
+    let due = seen.is_none_or(|seen| (now.timestamp() - seen).abs() >= RENEWED_AFTER);
+    if due && !is_retired(session).await? {
         session.insert(SEEN, now.timestamp()).await.map_err(away)?;
     }
     Ok(Some(Signed { person, token, workspace }))
 }
 
-/// Gives the session a new id where its person has another role now than when it was last looked at: what could do
-/// less, or more, is not the same session.
+/// Whether the session goes on under another id.
 ///
 /// # Errors
 /// The ledger is away.
-pub async fn know_role(session: &Session, workspace_id: Uuid, role: MemberRole) -> Result<(), Problem> {
-    let kept: Option<(Uuid, String)> = session.get(ROLE).await.map_err(away)?;
-    let now = (workspace_id, role.word().to_owned());
-    if kept.as_ref() == Some(&now) {
-        return Ok(());
-    }
-    let changed = kept.is_some_and(|(workspace, word)| workspace == workspace_id && word != role.word());
-    if changed {
-        session.cycle_id().await.map_err(away)?;
-    }
-    session.insert(ROLE, now).await.map_err(away)?;
-    // the old one is gone already: whatever the answer will be, this person stays signed in
-    if changed { keep(session).await } else { Ok(()) }
+pub async fn is_retired(session: &Session) -> Result<bool, Problem> {
+    Ok(session.get(RETIRED).await.map_err(away)?.unwrap_or_default())
 }
 
 /// Remembers a sign-in that was begun elsewhere, and where to go on after it. Who has not signed in yet comes back soon

@@ -16,7 +16,7 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, desk, elsewhere, seat,
+    Shell, desk, elsewhere, retired, seat,
     session::{self, Signed},
     stranger,
     texts::{ENGLISH, fill},
@@ -195,6 +195,6 @@ pub async fn leave(
     if !seat::is_own(&form.token, &token, &memberships) {
         return Err(Problem::forbidden(ENGLISH.csrf));
     }
-    session.flush().await.map_err(|_| Problem::away("ledger-away", ENGLISH.problem_unavailable_detail))?;
+    retired::end(&session, &app.house.ledger).await?;
     Ok(Redirect::to("/sign-in"))
 }
