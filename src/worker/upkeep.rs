@@ -25,6 +25,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
         end_connections(&worker).await;
         while renew(&worker).await && !worker.stop.is_cancelled() {}
         mend_partings(&worker).await;
+        mend_left_dialogs(&worker).await;
         mend_deletions(&worker).await;
         seal_letters(&worker).await;
     }
@@ -68,6 +69,19 @@ async fn mend_partings(worker: &Worker) {
         }
         Err(error) => {
             tracing::warn!(%error, "disconnected accounts could not be looked for; it is tried again");
+        }
+    }
+}
+
+async fn mend_left_dialogs(worker: &Worker) {
+    match worker.in_time(worker.parts.duties.mend_left_dialogs()).await {
+        Ok(0) => {}
+        Ok(jobs) => {
+            tracing::info!(jobs, "what dialogs gave that nobody went on with is given back");
+            worker.due.notify_one();
+        }
+        Err(error) => {
+            tracing::warn!(%error, "dialogs that were left could not be looked for; it is tried again")
         }
     }
 }

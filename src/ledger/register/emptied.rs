@@ -706,6 +706,8 @@ pub const EMPTIED: &[Store] = &[
             "created_at",
             "expires_at",
             "ended_at",
+            "granted_at",
+            "parting",
         ],
         purge: of_marked!("connection", "id", "connection"),
     },
