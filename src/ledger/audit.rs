@@ -133,6 +133,8 @@ actions! {
     Invited = "invited",
     /// That was taken back.
     InvitationWithdrawn = "invitation_withdrawn",
+    /// Somebody at the door asked for a link to a new password.
+    PasswordAsked = "password_asked",
     /// Somebody set a new password by a link from their mail.
     PasswordSet = "password_set",
     /// Somebody who is known signed in elsewhere for the first time, and may come in that way from then on.

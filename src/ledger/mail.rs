@@ -158,14 +158,20 @@ fn opened(ring: &KeyRing, id: Uuid, sealed: &[u8]) -> Result<String, KeyError> {
 
 /// Puts a letter down; it is sent once the transaction is committed.
 pub(super) async fn put(tx: &mut PgConnection, new: &NewMail) -> Result<Uuid, LedgerError> {
+    put_if(tx, new, true).await
+}
+
+/// The same where it is wanted; where it is not, that takes as long.
+pub(super) async fn put_if(tx: &mut PgConnection, new: &NewMail, wanted: bool) -> Result<Uuid, LedgerError> {
     sqlx::query!(
         "INSERT INTO mail (id, to_address, subject, sealed, worthless_at, try_at)
-         VALUES ($1, $2, $3, $4, ledger_now() + $5, ledger_now())",
+         SELECT $1, $2, $3, $4, ledger_now() + $5, ledger_now() WHERE $6",
         new.id,
         new.to,
         new.subject,
         new.sealed,
         interval(new.worth),
+        wanted,
     )
     .execute(tx)
     .await?;
