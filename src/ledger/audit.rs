@@ -105,6 +105,8 @@ actions! {
     AccountDisconnected = "account_disconnected",
     /// The renewal of an account's access was asked for.
     RenewalAsked = "renewal_asked",
+    /// A network was to be asked at once what it has counted of an account.
+    SnapshotAsked = "snapshot_asked",
     /// What ended badly is tried again.
     Redriven = "redriven",
     /// Something was cancelled, or the wish to is kept.

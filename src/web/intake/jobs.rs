@@ -26,6 +26,7 @@ use crate::{
     web::{
         App,
         access::{JobsRead, JobsWrite, Operator},
+        limits,
         problem::{Problem, ProblemDocument},
     },
 };
@@ -264,6 +265,7 @@ fn told(done: Once<Result<JobRow, Refusal>>, about: &'static str) -> Result<Resp
     match done {
         Once::Done(Ok(row)) => Ok(give(answer(&row), false)),
         Once::Done(Err(Refusal::Missing)) => Err(Problem::not_found(about)),
+        Once::Done(Err(Refusal::TooOften(seconds))) => Err(limits::refused(seconds)),
         Once::Done(Err(refusal)) => Err(Problem::conflict(sentence(&refusal))),
         Once::Before(answer) => Ok(give(answer, true)),
         Once::KeyReused => Err(Problem::key_reused()),
