@@ -282,6 +282,38 @@ async fn the_last_way_in_is_not_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_password_says_by_google_who_they_are_and_goes_on_with_the_same_form() {
+    let system = System::start().await;
+    invited(&system, "Florist", NEW).await;
+    let mut noa = Walker::fresh();
+    let back = noa.way_back_to(&system, "/invitation/Florist new@example.com", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/posts");
+    let token = crate::console::hidden(&noa.get(&system.url("/profile")).await.text, "token");
+    let long_ago = "UPDATE session SET data = jsonb_set(data, '{sure}', '0') WHERE data ? 'sure'";
+    sqlx::query(long_ago).execute(&system.database.pool).await.unwrap();
+    let (copy, fields) = (system.url("/profile/copy"), [("token", token.as_str())]);
+    let asked = noa.post(&copy, &fields).await;
+    assert_eq!(asked.status, 403, "{}", asked.text);
+    assert!(asked.text.contains("/sign-in/google?next=%2Fsure"), "{}", asked.text);
+    assert!(!asked.text.contains("name=\"sure_password\""), "{}", asked.text);
+    let session = noa.cookies["s"].clone();
+    // somebody else's account shows nothing, and changes nothing
+    let back = noa.way_back_to(&system, "/sure", &DANA).await;
+    let other = noa.get(&back).await;
+    assert_eq!(other.status, 403);
+    assert!(other.text.contains("not the account that you are signed in with"), "{}", other.text);
+    assert_eq!(noa.post(&copy, &fields).await.status, 403);
+    let back = noa.way_back_to(&system, "/sure", &self::noa()).await;
+    let came = noa.get(&back).await;
+    assert_eq!((came.status, came.location.as_str()), (303, "/sure"), "{}", came.text);
+    assert!(noa.get(&system.url("/sure")).await.text.contains("It is you."));
+    assert_eq!(noa.cookies["s"], session, "the session goes on, and its forms with it");
+    let done = noa.post(&copy, &fields).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert!(done.location.starts_with("/privacy/exports/"), "{}", done.location);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_the_provider_does_not_manage_links_nobody() {
     let mut system = System::start().await;
     system.environment.remove("GOOGLE_HOSTED_DOMAIN");

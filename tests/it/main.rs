@@ -58,6 +58,7 @@ mod rights;
 mod schedules;
 mod security;
 mod support;
+mod sure;
 mod take_down_door;
 mod take_downs;
 mod tokens;

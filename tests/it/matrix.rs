@@ -352,6 +352,7 @@ fn of_the_house() -> Vec<Line> {
         // the address is the permission
         get("/email/{link}", Nothing, &["any"], 410),
         post("/email/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
+        get("/sure", Role(Viewer), &[], 200),
         get("/sessions", Role(Viewer), &[], 200),
         // nobody ends what is not theirs
         post("/sessions/{handle}/end", Role(Viewer), &["any"], Sends::Form(&[]), 404),

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::{Form, extract::State, response::Redirect};
+use axum::{extract::State, response::Redirect};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::seat::{Admin, Seat, Viewer};
+use super::{
+    seat::{Admin, Seat, Viewer},
+    sure::Sure,
+};
 use crate::{
     ledger::{audit::Who, deletions::Subject, exports::Wanted},
     web::{App, deletion, privacy::exports as page, problem::Problem},
@@ -23,7 +26,7 @@ pub struct Button {
 pub async fn of_workspace(
     State(app): State<Arc<App>>,
     seat: Seat<Admin>,
-    Form(form): Form<Button>,
+    Sure(form): Sure<Button>,
 ) -> Result<Redirect, Problem> {
     // P-D3
     seat.check(&form.token)?;
@@ -34,7 +37,7 @@ pub async fn of_workspace(
 pub async fn own(
     State(app): State<Arc<App>>,
     seat: Seat<Viewer>,
-    Form(form): Form<Button>,
+    Sure(form): Sure<Button>,
 ) -> Result<Redirect, Problem> {
     // P-D1
     seat.check(&form.token)?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Form,
     extract::{Path, State},
     http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use super::{
     Shell, accounts, render,
     seat::{Admin, Seat},
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -40,7 +40,7 @@ struct Page {
 
 /// What the page sends.
 #[derive(Deserialize)]
-pub struct Sure {
+pub struct Button {
     #[serde(default)]
     token: String,
 }
@@ -81,7 +81,7 @@ pub async fn submit(
     State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     Path(id): Path<String>,
-    Form(form): Form<Sure>,
+    Sure(form): Sure<Button>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let account_id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("account"))?;

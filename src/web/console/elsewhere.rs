@@ -11,11 +11,12 @@ use chrono::{DateTime, Utc};
 use jobs::contract::{Class, Failure};
 use serde::Deserialize;
 use tower_sessions::Session;
+use uuid::Uuid;
 
 use super::{
     desk, invited, letters,
     session::{self, Proved},
-    sign_in, stranger,
+    sign_in, stranger, sure,
     texts::{ENGLISH, fill},
 };
 use crate::{
@@ -63,7 +64,7 @@ pub async fn leave(
         let said = fill(ENGLISH.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return told(&app, &headers, StatusCode::TOO_MANY_REQUESTS, &said);
     }
-    match google.begin(&back(&app)).await {
+    match google.begin(&back(&app), onward.next == sure::HERE).await {
         Ok(begun) => {
             session::leave_for(&session, &begun, desk::local(&onward.next)).await?;
             Ok(Redirect::to(&begun.address).into_response())
@@ -115,6 +116,9 @@ pub async fn come_back(
     };
     let link = next.strip_prefix("/invitation/").map(stranger::digest);
     match app.house.ledger.of(from.who()).recognise(&known, link.as_ref()).await? {
+        Recognised::Person(person) if next == sure::HERE => {
+            confirmed(&app, from, &session, &headers, person).await
+        }
         Recognised::Person(person) => {
             let failures = app.console.throttle.passed(&name(from));
             sign_in::begin(&app, &session, &headers, (person, from.0), failures).await?;
@@ -141,6 +145,33 @@ pub async fn come_back(
         Recognised::OtherAccount => {
             refused(&app, from).await?;
             told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_other_account, &[&email]))
+        }
+    }
+}
+
+/// Somebody has shown again who they are: the session goes on as it is, and so do the forms that are open in it.
+async fn confirmed(
+    app: &App,
+    from: Whence,
+    session: &Session,
+    headers: &HeaderMap,
+    person: Uuid,
+) -> Result<Response, Problem> {
+    let now = app.house.clock.now();
+    match session::signed(session, now).await? {
+        Some(signed) if signed.person == person => {
+            app.console.throttle.passed(&name(from));
+            session::make_sure(session, now).await?;
+            Ok(Redirect::to(sure::HERE).into_response())
+        }
+        Some(_) => {
+            refused(app, from).await?;
+            told(app, headers, StatusCode::FORBIDDEN, ENGLISH.sure_somebody_else)
+        }
+        None => {
+            let failures = app.console.throttle.passed(&name(from));
+            sign_in::begin(app, session, headers, (person, from.0), failures).await?;
+            Ok(Redirect::to("/posts").into_response())
         }
     }
 }

@@ -37,6 +37,7 @@ mod sent;
 mod session;
 mod sign_in;
 mod stranger;
+mod sure;
 mod take_down;
 mod texts;
 pub mod throttle;
@@ -185,6 +186,7 @@ fn table() -> Routes {
         .post("/profile/email", profile::ask)
         .post("/profile/identities/unlink", linked::unlink)
         .anybody("/email/{link}", get(profile::link).post(profile::prove))
+        .get(sure::HERE, sure::page)
         .get("/sessions", own_sessions::page)
         .post("/sessions/{handle}/end", own_sessions::end)
         .post("/sessions/end-others", own_sessions::end_others)

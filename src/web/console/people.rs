@@ -17,6 +17,7 @@ use super::{
     Choice, Shell, letters, render, render_as,
     seat::{Admin, Seat},
     session, stranger,
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
 };
@@ -252,7 +253,7 @@ pub async fn remove(
     seat: Seat<Admin>,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Form(form): Form<Button>,
+    Sure(form): Sure<Button>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("member"))?;

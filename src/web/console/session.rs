@@ -43,6 +43,9 @@ pub(super) const ROLE: &str = "role";
 pub(super) const RETIRED: &str = "retired";
 const LEFT: &str = "left";
 const PROVED: &str = "proved";
+const SURE: &str = "sure";
+/// For so many seconds somebody who has said who they are is not asked again.
+const SURE_FOR: i64 = 600;
 /// Whoever signs in elsewhere is back by then.
 const AWAY_FOR: time::Duration = time::Duration::minutes(10);
 /// A session is prolonged by being written, which each page need not do.
@@ -149,8 +152,26 @@ pub async fn begin(
     session.insert(TOKEN, fresh_token()?).await.map_err(away)?;
     session.insert(BEGAN, now.timestamp()).await.map_err(away)?;
     session.insert(SEEN, now.timestamp()).await.map_err(away)?;
+    session.insert(SURE, now.timestamp()).await.map_err(away)?;
     session.insert(AGENT, agent).await.map_err(away)?;
     Ok(())
+}
+
+/// Whether its person has said a moment ago who they are.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn is_sure(session: &Session, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let at: Option<i64> = session.get(SURE).await.map_err(away)?;
+    Ok(at.is_some_and(|at| (now.timestamp() - at).abs() <= SURE_FOR))
+}
+
+/// They have said it now.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn make_sure(session: &Session, now: DateTime<Utc>) -> Result<(), Problem> {
+    session.insert(SURE, now.timestamp()).await.map_err(away)
 }
 
 /// Keeps a session at once, which the layer would do only after the answer: what is written down has happened.

@@ -207,6 +207,17 @@ catalogue! {
     invitation_known: "You have an account here already. Sign in with it, and join then.",
     invitation_ended: "The invitation was used, was withdrawn, or has ended after 7 days. Ask whoever invited you for another one.",
 
+    sure_title: "Is it you?",
+    sure_lead: "What you are about to do is hard to undo. Say again who you are, and it goes on; for ten minutes you are not asked again.",
+    sure_google: "Confirm with Google, in another tab",
+    sure_google_then: "Then come back to this page and go on.",
+    sure_neither: "You have neither a password here, nor can you sign in with Google. Set a password first.",
+    sure_do: "Go on",
+    sure_leave: "Leave it",
+    sure_done: "It is you. Go back to the page where you were, and go on there.",
+    sure_not: "Begin with what you want to do: where it is hard to undo, you are asked.",
+    sure_somebody_else: "That is not the account that you are signed in with here. Choose yours.",
+
     invited_title: "You are invited",
     invited_lead: "Google says that {} is your address. These have invited it; you join what you choose, and nothing else.",
     invited_join: "Join {}",
