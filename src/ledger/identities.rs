@@ -118,8 +118,8 @@ impl Ledger {
         Ok(came)
     }
 
-    /// Somebody new, to whose address the provider vouches for an invitation may have gone: it alone lets them in. What
-    /// other workspaces have asked is not answered by that.
+    /// Somebody new: the invitation whose link they followed lets them in, where it went to the address that the provider
+    /// vouches for. What other workspaces have asked is not answered by that.
     async fn welcome(
         &self,
         tx: &mut PgConnection,

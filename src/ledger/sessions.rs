@@ -116,11 +116,13 @@ impl Ledger {
         Ok(retired.fetch_one(&self.pool).await?)
     }
 
-    /// Ends a retired session, and the one that goes on.
+    /// Ends a retired session, and the one that goes on, however often it was passed on since.
     pub async fn end_retired(&self, id: &str) -> Result<(), LedgerError> {
         sqlx::query!(
-            "DELETE FROM session s USING session r
-             WHERE r.id = $1 AND r.retired_at IS NOT NULL AND (s.id = r.id OR s.id = r.passed_to)",
+            "WITH RECURSIVE chain AS (
+                 SELECT id, passed_to FROM session WHERE id = $1 AND retired_at IS NOT NULL
+                 UNION SELECT s.id, s.passed_to FROM session s JOIN chain ON s.id = chain.passed_to)
+             DELETE FROM session USING chain WHERE session.id = chain.id",
             id,
         )
         .execute(&self.pool)
