@@ -188,10 +188,12 @@ async fn granted(
     network: &dyn Network,
     ledger: &dyn Partings,
 ) -> Result<Option<Parting>, JobError> {
-    match it.of {
-        Ended::Account(_) => return Ok(Some(it.clone())),
-        Ended::Connection(_) if it.subject_id.is_some() => return Ok(Some(it.clone())),
-        Ended::Connection(_) => {}
+    let known = match it.of {
+        Ended::Account(_) => true,
+        Ended::Connection(_) => it.subject_id.is_some(),
+    };
+    if known {
+        return Ok(Some(it.clone()));
     }
     let (Some(token), Some(connecting)) = (token, network.connecting()) else { return Ok(None) };
     let (account, allowance, platform) = (it.account.id, network.allowance(), it.account.platform.as_str());
