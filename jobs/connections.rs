@@ -166,6 +166,12 @@ pub trait Connecting: Send + Sync {
     /// Exchanges what the dialog gave, which is the token of the call. The address has to be the dialog's to the byte.
     async fn exchange(&self, call: &Call<'_>, redirect_uri: &str) -> Exchange;
 
+    /// Who granted the access that is the token of the call; none: the network does not say.
+    ///
+    /// # Errors
+    /// As [`Self::offers`].
+    async fn person(&self, call: &Call<'_>) -> Result<Option<String>, Failure>;
+
     /// What the grant, whose access is the token of the call, opens.
     ///
     /// # Errors
@@ -266,10 +272,21 @@ pub trait Connections: Send + Sync {
     async fn refuse(&self, connection: Uuid, failure: &Failure) -> Result<(), JobError>;
 }
 
-/// An account that is to be disconnected, as the holder of its job sees it.
+/// Whose access is to be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// That of an account that was disconnected.
+    Account(Uuid),
+    /// What a dialog gave to a connection that ended before an account rested on it.
+    Connection(Uuid),
+}
+
+/// An account that is to be disconnected, or a connection that nobody went on with, as the holder of its job sees it.
 #[derive(Debug, Clone)]
 pub struct Parting {
-    /// The account.
+    /// Which of them.
+    pub of: Ended,
+    /// The account; of a connection its id and its network, by a platform of it.
     pub account: Account,
     /// The person who granted its access, where that is known.
     pub subject_id: Option<String>,
@@ -329,16 +346,20 @@ pub enum Logged {
     Coming,
     /// What publishes may be on its way to the network with this grant.
     Wire,
+    /// The network has taken it back since it was granted.
+    Gone,
 }
 
-/// What the ledger keeps of accounts that are disconnected, bound to one claim.
+/// What the ledger keeps of accounts that are disconnected and of dialogs that were left, bound to one claim.
 ///
 /// What begins something answers `Fenced` once the claim is gone; what a network has said is kept whoever brings it, while
 /// the account was not connected anew. Where the ledger is away each answers `Infrastructure`.
 #[async_trait]
 pub trait Partings: Send + Sync {
-    /// The account as it is; none: there is nothing left to do.
-    async fn look(&self, account: Uuid) -> Result<Option<Parting>, JobError>;
+    /// It as it is; none: there is nothing left to do.
+    async fn look(&self, of: Ended) -> Result<Option<Parting>, JobError>;
+    /// Keeps who granted what a dialog gave.
+    async fn learn(&self, it: &Parting, subject: &str) -> Result<(), JobError>;
     /// Opens what its access is taken back by, one after the other until one is taken.
     async fn tokens(&self, it: &Parting) -> Result<Vec<SecretString>, JobError>;
     /// Logs a call before it is sent, unless others rest on the same grant, or something on the wire needs it.

@@ -1,4 +1,5 @@
-//! Disconnecting an account: its access is taken back at its network, and shredded here in the step that records it.
+//! Disconnecting an account: its access is taken back at its network, and shredded here in the step that records it. What a
+//! dialog gave that nobody went on with goes the same way.
 //!
 //! Taking back needs the token, so the token goes last; and taking back twice takes back once, so a call whose answer
 //! was lost is simply made again. What the network could not be brought to say within a day is shredded all the same.
@@ -12,9 +13,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    connections::{Farewell, Logged, Parting, Partings},
-    contract::{Done, Job, JobError, Retry},
-    desk::{Call, Desk, off},
+    connections::{Ended, Farewell, Logged, Parting, Partings},
+    contract::{Class, Done, Job, JobError, Retry},
+    desk::{Call, Desk, Network, off},
     forgetting::{Revocation, Revoking},
     fp,
     gate::Visit,
@@ -31,11 +32,20 @@ const COMING_AGAIN: TimeDelta = TimeDelta::minutes(1);
 /// From then on the token is shredded whatever the network says: it is gone within a day of the wish.
 const SHRED_AFTER: TimeDelta = TimeDelta::hours(23);
 
-/// The payload: which account.
+/// The payload: whose access.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Disconnect {
-    /// The account.
-    pub account_id: Uuid,
+#[serde(untagged)]
+pub enum Disconnect {
+    /// That of an account.
+    Account {
+        /// The account.
+        account_id: Uuid,
+    },
+    /// What a dialog gave that nobody went on with.
+    Connection {
+        /// The connection.
+        connection_id: Uuid,
+    },
 }
 
 impl Job for Disconnect {
@@ -49,7 +59,11 @@ impl Job for Disconnect {
 
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         let ledger = desk.partings()?;
-        let Some(it) = ledger.look(self.account_id).await? else { return Ok(Done::nothing()) };
+        let of = match *self {
+            Self::Account { account_id } => Ended::Account(account_id),
+            Self::Connection { connection_id } => Ended::Connection(connection_id),
+        };
+        let Some(it) = ledger.look(of).await? else { return Ok(Done::nothing()) };
         if it.told {
             return part(ledger, &it, None, Farewell::Told).await;
         }
@@ -114,19 +128,29 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
     let network = desk.network(platform).map_err(JobError::Unavailable)?;
     let revoking = network.revoking().ok_or_else(|| JobError::Unavailable(off(platform)))?;
     let mut tokens = ledger.tokens(it).await?;
+    let Some(it) = granted(it, tokens.first(), desk, network, ledger).await? else {
+        return part(ledger, it, None, Farewell::Unproved).await;
+    };
+    let it = &it;
     if tokens.is_empty() {
         if !revoking.knows_people() || it.subject_id.is_none() {
             return part(ledger, it, None, Farewell::Unproved).await;
         }
         tokens.push(SecretString::from(""));
     }
-    let (account, allowance, calls) = (it.account.id, network.allowance(), revoking.calls());
+    let calls = match it.of {
+        Ended::Account(_) => revoking.calls(),
+        // there is no account whose rate it could count against
+        Ended::Connection(_) => 0,
+    };
+    let (account, allowance) = (it.account.id, network.allowance());
     let mut gone = false;
     for token in &tokens {
         desk.gate.enter(Visit { network: platform, account, allowance, calls, comes_back: true }).await?;
         let call = match ledger.log(it, CALL_TIMEOUT).await? {
             Logged::Shared => return part(ledger, it, None, Farewell::Kept).await,
             Logged::Wire => return Ok(on_its_way(it)),
+            Logged::Gone => return part(ledger, it, None, Farewell::Revoked).await,
             Logged::Coming if it.now >= it.asked_at + SHRED_AFTER => {
                 return part(ledger, it, None, Farewell::Unproved).await;
             }
@@ -151,6 +175,41 @@ async fn revoke(it: &Parting, desk: &Desk<'_>, ledger: &dyn Partings) -> Result<
     part(ledger, it, None, if gone { Farewell::Revoked } else { Farewell::Unproved }).await
 }
 
+/// The same, with who granted it. A dialog may be left before its network has said that, and without it nobody can tell who
+/// else rests on the grant. None: it cannot be known.
+async fn granted(
+    it: &Parting,
+    token: Option<&SecretString>,
+    desk: &Desk<'_>,
+    network: &dyn Network,
+    ledger: &dyn Partings,
+) -> Result<Option<Parting>, JobError> {
+    let known = match it.of {
+        Ended::Account(_) => true,
+        Ended::Connection(_) => it.subject_id.is_some(),
+    };
+    if known {
+        return Ok(Some(it.clone()));
+    }
+    let (Some(token), Some(connecting)) = (token, network.connecting()) else { return Ok(None) };
+    let (account, allowance, platform) = (it.account.id, network.allowance(), it.account.platform.as_str());
+    desk.gate.enter(Visit { network: platform, account, allowance, calls: 0, comes_back: true }).await?;
+    let (media, gate) = (desk.media, desk.gate);
+    let call = Call { id: None, account: "", token, media, gate, timeout: CALL_TIMEOUT };
+    match connecting.person(&call).await {
+        Ok(None) => Ok(None),
+        Ok(Some(subject)) => {
+            ledger.learn(it, &subject).await?;
+            Ok(Some(Parting { subject_id: Some(subject), ..it.clone() }))
+        }
+        Err(failure) => match failure.class {
+            // the token is no good, or not ours
+            Class::Auth | Class::Permission | Class::Permanent => Ok(None),
+            Class::Transient | Class::Rate | Class::Unknown => Err(failure.into_error()),
+        },
+    }
+}
+
 async fn ask(
     it: &Parting,
     desk: &Desk<'_>,
@@ -170,7 +229,18 @@ async fn ask(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{Class, Failure};
+    use crate::contract::Failure;
+
+    #[test]
+    fn a_job_says_whose_access_it_takes_back() {
+        let id = Uuid::nil();
+        let read = |name: &str| serde_json::from_value::<Disconnect>(json!({ name: id })).expect("it reads");
+        assert!(matches!(read("account_id"), Disconnect::Account { account_id } if account_id == id));
+        assert!(
+            matches!(read("connection_id"), Disconnect::Connection { connection_id } if connection_id == id)
+        );
+        assert!(serde_json::from_value::<Disconnect>(json!({})).is_err());
+    }
 
     #[test]
     fn nothing_that_a_network_says_ends_the_wish_or_rests_the_account() {

@@ -37,11 +37,12 @@ pub struct Identity {
 /// Signs people in elsewhere.
 #[async_trait]
 pub trait SignIn: Send + Sync {
-    /// Begins a sign-in, after which the browser comes back to `back`.
+    /// Begins a sign-in, after which the browser comes back to `back`. `again`: who is signed in is to show that it is they, so
+    /// the provider does not answer by itself.
     ///
     /// # Errors
     /// The provider is away.
-    async fn begin(&self, back: &str) -> Result<Begun, Failure>;
+    async fn begin(&self, back: &str, again: bool) -> Result<Begun, Failure>;
 
     /// Who has signed in: exchanges what the browser came back to `back` with.
     ///

@@ -232,6 +232,8 @@ pub struct Web {
     pub token_rate: u32,
     /// Requests a second of one person.
     pub person_rate: u32,
+    /// Snapshots of metrics that one workspace may ask for in an hour.
+    pub snapshot_asks: u32,
     /// Attempts to sign in a second from one address.
     pub sign_in_rate: u32,
 }

@@ -62,6 +62,8 @@ impl Rotate {
         }
         // addresses of requests for deletion, and what signs their receipts
         ledger.reseal_deletions(&ring).await?;
+        // letters that wait to be sent
+        ledger.reseal_mail(&ring).await?;
         let left = ledger.sealed_otherwise(&ring).await?.1;
         self.tell(&ring, &tally, (all, left), progress.begun.elapsed());
         ledger.audit(&rotated(&ledger, &ring, &tally, left)).await?;

@@ -105,6 +105,8 @@ actions! {
     AccountDisconnected = "account_disconnected",
     /// The renewal of an account's access was asked for.
     RenewalAsked = "renewal_asked",
+    /// A network was to be asked at once what it has counted of an account.
+    SnapshotAsked = "snapshot_asked",
     /// What ended badly is tried again.
     Redriven = "redriven",
     /// Something was cancelled, or the wish to is kept.
@@ -133,10 +135,14 @@ actions! {
     Invited = "invited",
     /// That was taken back.
     InvitationWithdrawn = "invitation_withdrawn",
+    /// Somebody at the door asked for a link to a new password.
+    PasswordAsked = "password_asked",
     /// Somebody set a new password by a link from their mail.
     PasswordSet = "password_set",
     /// Somebody who is known signed in elsewhere for the first time, and may come in that way from then on.
     SignInLinked = "sign_in_linked",
+    /// Somebody comes in that way no more.
+    SignInUnlinked = "sign_in_unlinked",
     /// Somebody ended sessions of theirs: one, or all but that which they sat at.
     SessionsEnded = "sessions_ended",
     /// A post that somebody had to approve was approved.

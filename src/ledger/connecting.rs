@@ -125,7 +125,8 @@ impl Ledger {
     ) -> Result<bool, LedgerError> {
         let kept = sqlx::query_scalar!(
             r#"WITH moved AS (
-                   UPDATE connection SET state = 'granted' WHERE id = $1 AND job_id = $2 AND state = 'coded' RETURNING id),
+                   UPDATE connection SET state = 'granted', granted_at = ledger_now()
+                   WHERE id = $1 AND job_id = $2 AND state = 'coded' RETURNING id),
                gone AS (
                    DELETE FROM vault.connection_secret s USING moved
                    WHERE s.connection_id = moved.id AND s.field = 'code'),
@@ -326,12 +327,18 @@ impl Connections for ClaimedConnections<'_> {
         let mut tx = self.ledger.fenced(self.claim).await?;
         sqlx::query!(
             "WITH over AS (
-                 UPDATE connection SET state = 'refused', why = $3, ended_at = ledger_now()
-                 WHERE id = $1 AND job_id = $2 AND ended_at IS NULL RETURNING id)
-             DELETE FROM vault.connection_secret s USING over WHERE s.connection_id = over.id",
+                 UPDATE connection c SET state = 'refused', why = $3, ended_at = ledger_now(),
+                     -- a grant of whom all is being deleted is taken back by that
+                     parting = CASE WHEN $4 AND EXISTS (SELECT FROM vault.connection_secret g
+                                                        WHERE g.connection_id = c.id AND g.field = 'grant')
+                                    THEN 'asked'::parting_state END
+                 WHERE c.id = $1 AND c.job_id = $2 AND c.ended_at IS NULL RETURNING c.id, c.parting)
+             DELETE FROM vault.connection_secret s USING over
+             WHERE s.connection_id = over.id AND (s.field <> 'grant' OR over.parting IS NULL)",
             connection,
             self.claim.job_id,
             kept(failure),
+            failure.code != freeze::deleting().code,
         )
         .execute(&mut *tx)
         .await

@@ -225,20 +225,25 @@ impl Ledger {
         Ok(Some(due))
     }
 
-    /// Ends connections that are past their time, shreds what is secret of all that are over, and forgets those that were
-    /// over long ago. Returns how many were ended.
+    /// Ends connections that are past their time, shreds what is secret of all that are over, but for a grant that is to be
+    /// given back, and forgets those that were over long ago. Returns how many were ended.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn end_connections(&self) -> Result<u64, LedgerError> {
         let done = sqlx::query!(
             "WITH forgotten AS (
-                 DELETE FROM connection WHERE ended_at < ledger_now() - $2::interval),
+                 DELETE FROM connection
+                 WHERE ended_at < ledger_now() - $2::interval AND parting IS DISTINCT FROM 'asked'),
              shredded AS (
                  DELETE FROM vault.connection_secret s USING connection c
-                 WHERE c.id = s.connection_id AND (c.ended_at IS NOT NULL OR c.expires_at <= ledger_now()))
-             UPDATE connection SET state = 'refused', why = $1, ended_at = ledger_now()
-             WHERE ended_at IS NULL AND expires_at <= ledger_now()",
+                 WHERE c.id = s.connection_id AND (c.ended_at IS NOT NULL OR c.expires_at <= ledger_now())
+                   AND (s.field <> 'grant' OR c.ended_at IS NOT NULL AND c.parting IS DISTINCT FROM 'asked'))
+             UPDATE connection c SET state = 'refused', why = $1, ended_at = ledger_now(),
+                 parting = CASE WHEN EXISTS (SELECT FROM vault.connection_secret g
+                                             WHERE g.connection_id = c.id AND g.field = 'grant')
+                                THEN 'asked'::parting_state END
+             WHERE c.ended_at IS NULL AND c.expires_at <= ledger_now()",
             kept(&too_late()),
             interval(FORGOTTEN_AFTER),
         )

@@ -84,6 +84,9 @@ pub enum Refusal {
     /// The workspace does not want it.
     #[error("the workspace has withdrawn its consent to that; whoever gives it again can ask then")]
     Withdrawn,
+    /// It was asked for too often; it may be again in so many seconds.
+    #[error("the workspace has asked for that too often within the hour; it may again in {0} seconds")]
+    TooOften(u32),
     /// It was redriven.
     #[error("it was tried again already, as job {0}")]
     Redriven(Uuid),

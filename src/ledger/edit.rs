@@ -248,6 +248,7 @@ fn weight(refusal: &Refusal) -> u8 {
         | Refusal::Unapproved
         | Refusal::Unseen
         | Refusal::Overtaken
+        | Refusal::TooOften(_)
         | Refusal::Promised => 3,
         Refusal::Over(_) => 2,
         Refusal::Redriven(_) => 1,

@@ -88,6 +88,13 @@ pub struct Joined {
     pub workspace_id: Uuid,
 }
 
+/// An invitation that is accepted: it is gone by that.
+pub(super) struct Taken {
+    workspace_id: Uuid,
+    role: String,
+    mail_id: Option<Uuid>,
+}
+
 struct Row {
     id: Uuid,
     workspace_id: Uuid,
@@ -222,6 +229,23 @@ impl Ledger {
         row.fetch_optional(&self.pool).await?.map(Row::read).transpose()
     }
 
+    /// The invitations to an address that still hold, the first one first.
+    pub async fn invitations_to(&self, email: &str) -> Result<Vec<Invitation>, LedgerError> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"SELECT i.id, i.workspace_id, w.name AS workspace_name, i.email, i.first_name, i.last_name,
+                      i.role::text AS "role!", p.first_name || ' ' || p.last_name AS invited_by, i.expires_at,
+                      true AS "holds!", m.sent_at AS "sent_at?", m.error AS "mail_error?",
+                      coalesce(m.try_at IS NOT NULL, false) AS "mail_waits!", known.id AS "person_id?"
+               FROM invitation i JOIN workspace w ON w.id = i.workspace_id
+                    LEFT JOIN person p ON p.id = i.invited_by LEFT JOIN mail m ON m.id = i.mail_id
+                    LEFT JOIN person known ON known.email = i.email
+               WHERE i.email = $1 AND i.expires_at > ledger_now() ORDER BY i.id"#,
+            email,
+        );
+        rows.fetch_all(&self.pool).await?.into_iter().map(Row::read).collect()
+    }
+
     /// Takes an invitation back; `false` where there is none. Its link opens nothing any more.
     pub async fn withdraw_invitation(&self, workspace_id: Uuid, id: Uuid) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
@@ -264,9 +288,8 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
-        mail::take_back(&mut tx, row.mail_id).await?;
-        let joined = Joined { person_id, workspace_id: row.workspace_id };
-        admit(&mut tx, self.who(), joined, &row.role).await?;
+        let it = Taken { workspace_id: row.workspace_id, role: row.role, mail_id: row.mail_id };
+        let joined = enter(&mut tx, self.who(), person_id, it).await?;
         tx.commit().await?;
         Ok(Some(joined))
     }
@@ -279,20 +302,64 @@ impl Ledger {
         person_id: Uuid,
     ) -> Result<Option<Joined>, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let row = sqlx::query!(
+        let taken = sqlx::query_as!(
+            Taken,
             r#"DELETE FROM invitation i USING person p
                WHERE i.digest = $1 AND i.expires_at > ledger_now() AND p.id = $2 AND p.email = i.email
                RETURNING i.workspace_id, i.role::text AS "role!", i.mail_id"#,
             &digest[..],
             person_id,
         );
-        let Some(row) = row.fetch_optional(&mut *tx).await? else { return Ok(None) };
-        mail::take_back(&mut tx, row.mail_id).await?;
-        let joined = Joined { person_id, workspace_id: row.workspace_id };
-        admit(&mut tx, self.who(), joined, &row.role).await?;
+        let Some(it) = taken.fetch_optional(&mut *tx).await? else { return Ok(None) };
+        let joined = enter(&mut tx, self.who(), person_id, it).await?;
         tx.commit().await?;
         Ok(Some(joined))
     }
+}
+
+/// Takes the invitation of that link, if it was sent to this address and still holds.
+pub(super) async fn take_by_link(
+    tx: &mut PgConnection,
+    digest: &[u8; 32],
+    email: &str,
+) -> Result<Option<Taken>, LedgerError> {
+    let taken = sqlx::query_as!(
+        Taken,
+        r#"DELETE FROM invitation WHERE digest = $1 AND email = $2 AND expires_at > ledger_now()
+           RETURNING workspace_id, role::text AS "role!", mail_id"#,
+        &digest[..],
+        email,
+    );
+    Ok(taken.fetch_optional(tx).await?)
+}
+
+/// Takes an invitation that was offered to whoever has that address, if it still holds.
+pub(super) async fn take_offered(
+    tx: &mut PgConnection,
+    id: Uuid,
+    email: &str,
+) -> Result<Option<Taken>, LedgerError> {
+    let taken = sqlx::query_as!(
+        Taken,
+        r#"DELETE FROM invitation WHERE id = $1 AND email = $2 AND expires_at > ledger_now()
+           RETURNING workspace_id, role::text AS "role!", mail_id"#,
+        id,
+        email,
+    );
+    Ok(taken.fetch_optional(tx).await?)
+}
+
+/// Lets somebody in where they were invited.
+pub(super) async fn enter(
+    tx: &mut PgConnection,
+    who: Who,
+    person_id: Uuid,
+    it: Taken,
+) -> Result<Joined, LedgerError> {
+    mail::take_back(&mut *tx, it.mail_id).await?;
+    let joined = Joined { person_id, workspace_id: it.workspace_id };
+    admit(tx, who, joined, &it.role).await?;
+    Ok(joined)
 }
 
 /// Who is a member already keeps the role they have. It is their own deed.

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use jobs::metrics::{Object, Plan};
+use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
+    audit::{self, Action, Entry},
     claims::interval,
     control::Refusal,
     idempotency::Once,
@@ -151,13 +153,16 @@ impl Ledger {
 }
 
 impl Ledger {
-    /// Makes an account's objects that are followed due now, because somebody asked, with the job that asks about them.
+    /// Makes an account's objects that are followed due now, because somebody asked, with the job that asks about them. While
+    /// all of them are, that job is the answer to whoever asks again; what is more than that, a workspace may wish for so
+    /// often in an hour (0: as often as it likes), and it is written down.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn ask_snapshot(
         &self,
         write: &Write<'_>,
+        most: u32,
     ) -> Result<Once<Result<JobRow, Refusal>>, LedgerError> {
         let asked = write.keyed.map(|(asked, _)| asked);
         let mut tx = match self.begin_once(asked).await? {
@@ -165,17 +170,51 @@ impl Ledger {
             Once::Before(answer) => return Ok(Once::Before(answer)),
             Once::KeyReused => return Ok(Once::KeyReused),
         };
-        let row = match wished(&mut tx, write).await? {
-            Ok(id) => one(&mut tx, None, id).await?.ok_or(Refusal::Missing),
+        let row = match wished(&mut tx, write, most).await? {
+            Ok(wish) => {
+                let row = one(&mut tx, None, wish.job).await?;
+                if let Some(row) = row.as_ref().filter(|_| wish.new) {
+                    self.note_snapshot(&mut tx, write.id, row).await?;
+                }
+                row.ok_or(Refusal::Missing)
+            }
             Err(refusal) => Err(refusal),
         };
         let answer = row.as_ref().ok().zip(write.keyed).map(|(row, (_, answer))| answer(row));
         self.commit_once(tx, asked, answer.as_ref()).await?;
         Ok(Once::Done(row))
     }
+
+    async fn note_snapshot(
+        &self,
+        tx: &mut PgConnection,
+        account: Uuid,
+        row: &JobRow,
+    ) -> Result<(), LedgerError> {
+        let entry = Entry {
+            who: self.who(),
+            action: Action::SnapshotAsked,
+            object: "account",
+            object_id: account.to_string(),
+            workspace_id: Some(row.workspace_id),
+            detail: json!({ "job": row.id }),
+        };
+        audit::record(tx, &entry).await
+    }
 }
 
-async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid, Refusal>, LedgerError> {
+/// The job that does what was wished.
+struct Wish {
+    job: Uuid,
+    /// It was not wished before.
+    new: bool,
+}
+
+async fn wished(
+    tx: &mut PgConnection,
+    write: &Write<'_>,
+    most: u32,
+) -> Result<Result<Wish, Refusal>, LedgerError> {
     let account = sqlx::query!(
         r#"SELECT workspace_id, state::text AS "state!",
                   EXISTS (SELECT FROM consent_withdrawal c
@@ -194,6 +233,16 @@ async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid,
     if account.withdrawn {
         return Ok(Err(Refusal::Withdrawn));
     }
+    // two that ask at once do it one after the other
+    sqlx::query!("SELECT id FROM workspace WHERE id = $1 FOR NO KEY UPDATE", account.workspace_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some(job) = waiting(&mut *tx, write.id).await? {
+        return Ok(Ok(Wish { job, new: false }));
+    }
+    if let Some(seconds) = wait(&mut *tx, account.workspace_id, most).await? {
+        return Ok(Err(Refusal::TooOften(seconds)));
+    }
     sqlx::query!(
         "WITH itself AS (
              INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
@@ -208,7 +257,9 @@ async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid,
         r#"INSERT INTO job (id, kind, workspace_id, account_id, run_at, payload)
            VALUES ($1, 'metric_snapshot', $2, $3, ledger_now(), jsonb_build_object('account_id', $3::uuid))
            ON CONFLICT (account_id) WHERE kind = 'metric_snapshot' DO UPDATE
-           SET run_at = least(job.run_at, excluded.run_at), epoch = job.epoch + 1
+           SET run_at = least(job.run_at, excluded.run_at),
+               -- what runs is not interrupted: it goes on with whatever is due
+               epoch = job.epoch + CASE WHEN EXISTS (SELECT FROM claim c WHERE c.job_id = job.id) THEN 0 ELSE 1 END
            RETURNING id"#,
         Uuid::now_v7(),
         account.workspace_id,
@@ -216,5 +267,32 @@ async fn wished(tx: &mut PgConnection, write: &Write<'_>) -> Result<Result<Uuid,
     )
     .fetch_one(tx)
     .await?;
-    Ok(Ok(id))
+    Ok(Ok(Wish { job: id, new: true }))
+}
+
+/// The account's job, where it may run now and everything that is followed there is due already.
+async fn waiting(tx: &mut PgConnection, account: Uuid) -> Result<Option<Uuid>, LedgerError> {
+    let job = sqlx::query_scalar!(
+        "SELECT j.id FROM job j
+         WHERE j.kind = 'metric_snapshot' AND j.account_id = $1 AND j.run_at <= ledger_now()
+           AND EXISTS (SELECT FROM metric_plan m WHERE m.account_id = $1 AND m.publication_id IS NULL)
+           AND NOT EXISTS (SELECT FROM metric_plan m WHERE m.account_id = $1 AND m.due_at > ledger_now())",
+        account,
+    );
+    Ok(job.fetch_optional(tx).await?)
+}
+
+/// How many seconds a workspace has to wait that has asked so often within the hour.
+async fn wait(tx: &mut PgConnection, workspace: Uuid, most: u32) -> Result<Option<u32>, LedgerError> {
+    let Some(before) = most.checked_sub(1) else { return Ok(None) };
+    let seconds = sqlx::query_scalar!(
+        r#"SELECT ceil(extract(epoch FROM a.at + interval '1 hour' - ledger_now()))::bigint AS "seconds!" FROM audit a
+           WHERE a.workspace_id = $1 AND a.action = $2 AND a.at > ledger_now() - interval '1 hour'
+           ORDER BY a.at DESC OFFSET $3 LIMIT 1"#,
+        workspace,
+        Action::SnapshotAsked.word(),
+        i64::from(before),
+    );
+    let seconds = seconds.fetch_optional(tx).await?;
+    Ok(seconds.map(|seconds| u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)))
 }

@@ -38,6 +38,7 @@ pub mod invitations;
 pub mod jobs;
 pub mod keyring;
 pub mod keys;
+mod left_dialogs;
 pub mod letters;
 pub mod mail;
 pub mod media;

@@ -49,7 +49,13 @@ pub(super) async fn is_being_revoked(
                WHERE c.kind = 'revoke' AND c.verdict IS NULL AND c.deadline_at > ledger_now()
                  AND (a.platform || '/' || a.external_id = ANY ($3)
                       OR a.subject_id = $1
-                         AND (a.platform = $2 OR a.platform = ANY ($4) AND $2 = ANY ($4)))) AS "open!""#,
+                         AND (a.platform = $2 OR a.platform = ANY ($4) AND $2 = ANY ($4))))
+               -- or what a dialog gave that nobody went on with
+               OR EXISTS (
+               SELECT FROM connection o JOIN remote_call c ON c.job_id = o.job_id
+               WHERE c.kind = 'revoke' AND c.account_id IS NULL AND c.verdict IS NULL AND c.deadline_at > ledger_now()
+                 AND o.subject_id = $1
+                 AND (o.platform = $2 OR o.platform = ANY ($4) AND $2 = ANY ($4))) AS "open!""#,
         subject,
         platform,
         keys,
@@ -150,14 +156,19 @@ pub(super) async fn known(
     Ok(())
 }
 
-/// The connection is done, and everything secret of it is gone.
+/// The connection is done, and everything secret of it is gone; where no account rests on the grant, it is given back first.
 pub(super) async fn end(tx: &mut PgConnection, connection: Uuid, found: &[Offer]) -> Result<(), LedgerError> {
+    let connected = found.iter().any(|offer| offer.missing.is_empty());
     sqlx::query!(
         "WITH over AS (
-             UPDATE connection SET state = 'done', offers = $2, ended_at = ledger_now() WHERE id = $1 RETURNING id)
-         DELETE FROM vault.connection_secret s USING over WHERE s.connection_id = over.id",
+             UPDATE connection SET state = 'done', offers = $2, ended_at = ledger_now(),
+                                   parting = CASE WHEN NOT $3 THEN 'asked'::parting_state END
+             WHERE id = $1 RETURNING id)
+         DELETE FROM vault.connection_secret s USING over
+         WHERE s.connection_id = over.id AND (s.field <> 'grant' OR $3)",
         connection,
         json!(found),
+        connected,
     )
     .execute(tx)
     .await?;

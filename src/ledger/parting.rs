@@ -261,7 +261,8 @@ impl Ledger {
 async fn end_choices(tx: &mut PgConnection, workspace_id: Uuid, account: Uuid) -> Result<(), LedgerError> {
     let why = Failure::new(Class::Permanent, "disconnected", BY_STAFF);
     sqlx::query!(
-        "UPDATE connection SET state = 'refused', why = $3, ended_at = ledger_now()
+        // what was chosen from was granted, and is given back
+        "UPDATE connection SET state = 'refused', why = $3, ended_at = ledger_now(), parting = 'asked'
          WHERE workspace_id = $1 AND state = 'chosen' AND ended_at IS NULL
            AND chosen @> ARRAY[(SELECT a.platform || '/' || a.external_id FROM account a
                                 WHERE a.id = $2 AND a.workspace_id = $1)]",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
-    connections::{Farewell, Logged, Parting, Partings},
+    connections::{Ended, Farewell, Logged, Parting, Partings},
     contract::{Job, JobError},
     desk::Account,
     disconnect::Disconnect,
@@ -74,7 +74,7 @@ impl Ledger {
     }
 }
 
-/// Accounts that are disconnected, as the holder of one claim may touch them.
+/// Accounts that are disconnected, and dialogs that were left, as the holder of one claim may touch them.
 pub struct ClaimedPartings<'a> {
     ledger: &'a Ledger,
     ring: &'a KeyRing,
@@ -90,7 +90,11 @@ impl<'a> ClaimedPartings<'a> {
 
 #[async_trait]
 impl Partings for ClaimedPartings<'_> {
-    async fn look(&self, account: Uuid) -> Result<Option<Parting>, JobError> {
+    async fn look(&self, of: Ended) -> Result<Option<Parting>, JobError> {
+        let account = match of {
+            Ended::Account(account) => account,
+            Ended::Connection(connection) => return Ok(self.ledger.left_dialog(connection).await?),
+        };
         let row = sqlx::query!(
             r#"SELECT a.id, a.platform, a.external_id, a.subject_id, a.disconnected_at AS "asked_at!",
                       a.disconnected_how = 'network' AS "told!", ledger_now() AS "now!",
@@ -112,6 +116,7 @@ impl Partings for ClaimedPartings<'_> {
         .await
         .map_err(LedgerError::from)?;
         Ok(row.map(|row| Parting {
+            of,
             account: Account { id: row.id, platform: row.platform, external_id: row.external_id },
             subject_id: row.subject_id,
             told: row.told,
@@ -122,12 +127,26 @@ impl Partings for ClaimedPartings<'_> {
         }))
     }
 
+    async fn learn(&self, it: &Parting, subject: &str) -> Result<(), JobError> {
+        match it.of {
+            // who granted an account's access is known when it is connected
+            Ended::Account(_) => Ok(()),
+            Ended::Connection(connection) => Ok(self.ledger.learn_granter(connection, subject).await?),
+        }
+    }
+
     async fn tokens(&self, it: &Parting) -> Result<Vec<SecretString>, JobError> {
+        if let Ended::Connection(connection) = it.of {
+            return Ok(self.ledger.tokens_of_dialog(self.ring, connection).await?);
+        }
         let opened = self.ledger.tokens_of_grant(self.ring, it.account.id, &it.account.platform).await;
         opened.map_err(VaultError::into_job_error)
     }
 
     async fn log(&self, it: &Parting, limit: Duration) -> Result<Logged, JobError> {
+        if let Ended::Connection(_) = it.of {
+            return self.ledger.log_giving_back(self.claim, it, limit).await;
+        }
         let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
         grants::lock_of(&mut tx, it.account.id).await?;
         let row = sqlx::query!(
@@ -187,11 +206,16 @@ impl Partings for ClaimedPartings<'_> {
     }
 
     async fn part(&self, it: &Parting, call: Option<Uuid>, how: Farewell) -> Result<(), JobError> {
-        let (ledger, account, asked_at) = (self.ledger.clone(), it.account.id, it.asked_at);
-        tracing::info!(%account, how = how.word(), "an account was parted from its access");
+        let (ledger, of, asked_at) = (self.ledger.clone(), it.of, it.asked_at);
+        tracing::info!(?of, how = how.word(), "parted from its access");
         let tell = move || {
             let ledger = ledger.clone();
-            async move { ledger.part(account, asked_at, call, how).await }
+            async move {
+                match of {
+                    Ended::Account(account) => ledger.part(account, asked_at, call, how).await,
+                    Ended::Connection(connection) => ledger.give_back(connection, call, how).await,
+                }
+            }
         };
         Ok(until_heard(tell).await?)
     }

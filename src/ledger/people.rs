@@ -167,6 +167,12 @@ impl Ledger {
         Ok(found)
     }
 
+    /// What a person's password is compared with, if they have one.
+    pub async fn password_of(&self, person_id: Uuid) -> Result<Option<String>, LedgerError> {
+        let hash = sqlx::query_scalar!("SELECT password_hash FROM person WHERE id = $1", person_id);
+        Ok(hash.fetch_optional(&self.pool).await?.flatten())
+    }
+
     /// Every workspace the person is a member of, by name.
     pub async fn memberships(&self, person_id: Uuid) -> Result<Vec<Member>, LedgerError> {
         let rows = sqlx::query!(

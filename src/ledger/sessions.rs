@@ -50,10 +50,13 @@ impl Ledger {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Replaces what a session remembers. One that was signed out meanwhile stays gone.
+    /// Replaces what a session remembers. One that was signed out meanwhile stays gone, and what is retired stays as it is:
+    /// what it was to remember, the one that goes on remembers, but for its role.
     pub async fn save_session(&self, id: &str, session: &StoredSession) -> Result<(), LedgerError> {
         sqlx::query!(
-            "UPDATE session SET data = $2, expires_at = $3 WHERE id = $1",
+            "WITH heir AS (UPDATE session h SET data = h.data || ($2::jsonb - ARRAY['retired', 'role'])
+                           FROM session r WHERE r.id = $1 AND h.id = r.passed_to)
+             UPDATE session SET data = $2, expires_at = $3 WHERE id = $1 AND retired_at IS NULL",
             id,
             session.data,
             session.expires_at,
@@ -63,23 +66,67 @@ impl Ledger {
         Ok(())
     }
 
-    /// The session of that id, unless it has ended.
-    pub async fn load_session(&self, id: &str) -> Result<Option<StoredSession>, LedgerError> {
-        let found = sqlx::query_as!(
-            StoredSession,
-            "SELECT data, expires_at FROM session WHERE id = $1 AND expires_at > ledger_now()",
+    /// The session of that id, unless it has ended, and whether it is retired.
+    pub async fn load_session(&self, id: &str) -> Result<Option<(StoredSession, bool)>, LedgerError> {
+        let found = sqlx::query!(
+            r#"SELECT data, expires_at, retired_at IS NOT NULL AS "retired!" FROM session
+               WHERE id = $1 AND expires_at > ledger_now()"#,
             id,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(found)
+        );
+        let found = found.fetch_optional(&self.pool).await?;
+        Ok(found.map(|row| (StoredSession { data: row.data, expires_at: row.expires_at }, row.retired)))
     }
 
-    /// Ends a session; and, since somebody is here anyway, forgets those that have ended by themselves.
+    /// Ends a session, unless it is retired and ends by itself; and, since somebody is here anyway, forgets those that have.
     pub async fn delete_session(&self, id: &str) -> Result<(), LedgerError> {
-        sqlx::query!("DELETE FROM session WHERE id = $1 OR expires_at < ledger_now()", id)
+        sqlx::query!(
+            "DELETE FROM session WHERE id = $1 AND retired_at IS NULL OR expires_at < ledger_now()",
+            id
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets a session answer for `lasts` what is on its way, and no longer; `false` where it is retired already, or gone.
+    pub async fn retire_session(&self, id: &str, lasts: Duration) -> Result<bool, LedgerError> {
+        let done = sqlx::query!(
+            "UPDATE session SET retired_at = ledger_now(), expires_at = least(expires_at, ledger_now() + $2)
+             WHERE id = $1 AND retired_at IS NULL AND expires_at > ledger_now()",
+            id,
+            interval(lasts),
+        );
+        Ok(done.execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    /// Notes under what id a retired session goes on; it ends with that at the latest.
+    pub async fn pass_session(&self, id: &str, to: &str) -> Result<(), LedgerError> {
+        sqlx::query!("UPDATE session SET passed_to = $2 WHERE id = $1 AND retired_at IS NOT NULL", id, to)
             .execute(&self.pool)
             .await?;
+        Ok(())
+    }
+
+    /// Whether a session is retired.
+    pub async fn is_retired(&self, id: &str) -> Result<bool, LedgerError> {
+        let retired = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM session WHERE id = $1 AND retired_at IS NOT NULL) AS "retired!""#,
+            id,
+        );
+        Ok(retired.fetch_one(&self.pool).await?)
+    }
+
+    /// Ends a retired session, and the one that goes on, however often it was passed on since.
+    pub async fn end_retired(&self, id: &str) -> Result<(), LedgerError> {
+        sqlx::query!(
+            "WITH RECURSIVE chain AS (
+                 SELECT id, passed_to FROM session WHERE id = $1 AND retired_at IS NOT NULL
+                 UNION SELECT s.id, s.passed_to FROM session s JOIN chain ON s.id = chain.passed_to)
+             DELETE FROM session USING chain WHERE session.id = chain.id",
+            id,
+        )
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -88,7 +135,7 @@ impl Ledger {
         let own = sqlx::query_as!(
             OwnSession,
             r#"SELECT id AS handle, (data ->> 'began')::bigint AS began, (data ->> 'seen')::bigint AS seen, data ->> 'agent' AS agent
-               FROM session WHERE person_id = $1 AND expires_at > ledger_now() ORDER BY 3 DESC NULLS LAST"#,
+               FROM session WHERE person_id = $1 AND expires_at > ledger_now() AND retired_at IS NULL ORDER BY 3 DESC NULLS LAST"#,
             person_id,
         );
         Ok(own.fetch_all(&self.pool).await?)
@@ -108,16 +155,24 @@ impl Ledger {
     /// Ends all of a person's sessions but one.
     pub async fn end_other_sessions(&self, person_id: Uuid, handle: &str) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query!("DELETE FROM session WHERE person_id = $1 AND id <> $2", person_id, handle,)
-            .execute(&mut *tx)
-            .await?;
+        let done = sqlx::query!(
+            "DELETE FROM session
+             WHERE person_id = $1 AND id <> $2 AND retired_at IS NULL
+               -- who asks by an id that was passed on a moment ago sits at the one that goes on
+               AND id IS DISTINCT FROM (SELECT r.passed_to FROM session r WHERE r.id = $2)",
+            person_id,
+            handle,
+        )
+        .execute(&mut *tx)
+        .await?;
         note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
         Ok(tx.commit().await?)
     }
 
     /// Gives whoever has that address a link to a new password, with the letter that brings it. An address that nobody
     /// has gets nothing, and who has asked within a quarter of an hour has a link
-    /// already: nobody ends it by asking in their place.
+    /// already: nobody ends it by asking in their place. The steps are the same for every address, and each leaves something
+    /// written: how long it takes tells nobody who is known.
     pub async fn ask_for_password(
         &self,
         email: &str,
@@ -126,6 +181,8 @@ impl Ledger {
         letter: &NewMail,
     ) -> Result<(), LedgerError> {
         let mut tx = self.pool.begin().await?;
+        let person = sqlx::query_scalar!("SELECT id FROM person WHERE email = $1", email);
+        let person = person.fetch_optional(&mut *tx).await?;
         let asked = sqlx::query!(
             "INSERT INTO password_reset (person_id, digest, expires_at)
              SELECT id, $2, ledger_now() + $3 FROM person WHERE email = $1
@@ -138,11 +195,17 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
-        if asked.rows_affected() == 1 {
-            mail::put(&mut tx, letter).await?;
-        }
-        tx.commit().await?;
-        Ok(())
+        mail::put_if(&mut tx, letter, asked.rows_affected() == 1).await?;
+        let entry = Entry {
+            who: self.who(),
+            action: Action::PasswordAsked,
+            object: "person",
+            object_id: person.map_or_else(|| "unknown".to_owned(), |id| id.to_string()),
+            workspace_id: None,
+            detail: json!({}),
+        };
+        audit::record(&mut tx, &entry).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Whether a link to a new password still holds.

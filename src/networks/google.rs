@@ -172,7 +172,7 @@ fn redirect(back: &str) -> Result<RedirectUrl, Failure> {
 
 #[async_trait]
 impl SignIn for Google {
-    async fn begin(&self, back: &str) -> Result<Begun, Failure> {
+    async fn begin(&self, back: &str, again: bool) -> Result<Begun, Failure> {
         let provider = self.provider().await?.set_redirect_uri(redirect(back)?);
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let flow = CoreAuthenticationFlow::AuthorizationCode;
@@ -183,6 +183,9 @@ impl SignIn for Google {
             .set_pkce_challenge(challenge);
         if let Some(domain) = &self.hosted_domain {
             asking = asking.add_extra_param("hd", domain);
+        }
+        if again {
+            asking = asking.add_prompt(CoreAuthPrompt::SelectAccount);
         }
         let (address, state, nonce) = asking.url();
         Ok(Begun {

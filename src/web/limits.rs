@@ -116,8 +116,13 @@ fn seconds(wait: Duration) -> u64 {
 }
 
 fn too_many(wait: Duration) -> Problem {
+    refused(u32::try_from(seconds(wait)).unwrap_or(u32::MAX))
+}
+
+/// 429, and counts it: in so many seconds somebody may go on.
+pub fn refused(seconds: u32) -> Problem {
     metrics::counter!("postroom_requests_limited_total").increment(1);
-    Problem::too_often(u32::try_from(seconds(wait)).unwrap_or(u32::MAX))
+    Problem::too_often(seconds)
 }
 
 /// Counts every request by its address, before anything is looked up for it. Who watches over the process is not counted.

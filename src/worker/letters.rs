@@ -44,9 +44,9 @@ pub(super) async fn run(worker: Arc<Worker>) {
 impl Worker {
     /// One look: sends what is due, until nothing is.
     async fn send_letters(&self, mail: &dyn Mail) -> Result<(), LedgerError> {
-        let ledger = &self.parts.duties;
+        let (ledger, ring) = (&self.parts.duties, &self.parts.ring);
         while !self.stop.is_cancelled() {
-            let due = self.in_time(ledger.take_mail(MOST, LEASE)).await?;
+            let due = self.in_time(ledger.take_mail(ring, MOST, LEASE)).await?;
             if due.is_empty() {
                 return Ok(());
             }
@@ -68,7 +68,16 @@ impl Worker {
             tracing::warn!(letter = %due.id, "a letter could not be sent in time; what it offers has ended");
             return self.in_time(ledger.end_mail(due, Some("it could not be sent in time"))).await;
         }
-        let letter = Letter { id: due.id, to: &due.to, subject: &due.subject, body: &due.body };
+        let body = match &due.body {
+            Ok(body) => body,
+            // its key may come back
+            Err(error) => {
+                tracing::error!(letter = %due.id, %error, "a letter does not open; it is tried again");
+                let wait = again_after(due.tries);
+                return self.in_time(ledger.put_off_mail(due, wait, &error.to_string())).await;
+            }
+        };
+        let letter = Letter { id: due.id, to: &due.to, subject: &due.subject, body };
         match hand_over(mail, &letter).await {
             Ok(()) => self.in_time(ledger.end_mail(due, None)).await,
             Err(failure) if is_final(&failure, due.tries) => {
@@ -84,7 +93,7 @@ impl Worker {
 }
 
 impl Worker {
-    /// The same for mails about deletions, which lie sealed until they are sent.
+    /// The same for mails about deletions.
     async fn send_sealed(&self, mail: &dyn Mail) -> Result<(), LedgerError> {
         let (ledger, ring) = (&self.parts.duties, &self.parts.ring);
         while !self.stop.is_cancelled() {

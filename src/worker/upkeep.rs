@@ -1,5 +1,6 @@
 //! Sees to it that accounts' access is renewed in time, that access which is to be taken back is, and that every deletion
-//! goes on: makes the job of each whose turn it is. And ends the connections that nobody went on with, with everything secret of them.
+//! goes on: makes the job of each whose turn it is. And ends the connections that nobody went on with, with everything secret of them,
+//! and seals the letters that a process of before has put down in the clear.
 //!
 //! All are found by their state, never by a message: whatever becomes of a job, the turn comes again.
 
@@ -24,7 +25,9 @@ pub(super) async fn run(worker: Arc<Worker>) {
         end_connections(&worker).await;
         while renew(&worker).await && !worker.stop.is_cancelled() {}
         mend_partings(&worker).await;
+        mend_left_dialogs(&worker).await;
         mend_deletions(&worker).await;
+        seal_letters(&worker).await;
     }
 }
 
@@ -70,6 +73,19 @@ async fn mend_partings(worker: &Worker) {
     }
 }
 
+async fn mend_left_dialogs(worker: &Worker) {
+    match worker.in_time(worker.parts.duties.mend_left_dialogs()).await {
+        Ok(0) => {}
+        Ok(jobs) => {
+            tracing::info!(jobs, "what dialogs gave that nobody went on with is given back");
+            worker.due.notify_one();
+        }
+        Err(error) => {
+            tracing::warn!(%error, "dialogs that were left could not be looked for; it is tried again")
+        }
+    }
+}
+
 async fn mend_deletions(worker: &Worker) {
     match worker.in_time(worker.parts.duties.mend_deletions()).await {
         Ok(0) => {}
@@ -78,5 +94,13 @@ async fn mend_deletions(worker: &Worker) {
             worker.due.notify_one();
         }
         Err(error) => tracing::warn!(%error, "deletions could not be looked for; it is tried again"),
+    }
+}
+
+async fn seal_letters(worker: &Worker) {
+    match worker.in_time(worker.parts.duties.seal_mail(&worker.parts.ring)).await {
+        Ok(0) => {}
+        Ok(letters) => tracing::info!(letters, "letters lay in the clear, and are sealed"),
+        Err(error) => tracing::warn!(%error, "letters could not be sealed; it is tried again"),
     }
 }

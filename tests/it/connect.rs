@@ -52,6 +52,121 @@ async fn secrets(system: &System) -> i64 {
     system.database.count("SELECT count(*) FROM vault.connection_secret").await
 }
 
+/// Waits until what a dialog gave is shredded: where nothing rests on it, it is given back first.
+async fn no_secrets(system: &System) {
+    eventually("the secrets to be gone", || async {
+        let left = secrets(system).await;
+        if left == 0 { Ok(()) } else { Err(left.to_string()) }
+    })
+    .await;
+}
+
+/// What became of what the last dialog gave.
+async fn given_back(system: &System, how: &str) {
+    let last = "SELECT coalesce(parting::text, 'nothing') FROM connection ORDER BY created_at DESC LIMIT 1";
+    eventually(how, || async {
+        let parting: String = sqlx::query_scalar(last).fetch_one(&system.database.pool).await.unwrap();
+        if parting == how { Ok(()) } else { Err(parting) }
+    })
+    .await;
+    assert_eq!(secrets(system).await, 0, "it is shredded in the same step");
+}
+
+/// How often Meta was asked to take access back.
+async fn revocations(system: &System) -> usize {
+    let calls = system.control("calls?call=permissions").await;
+    calls["data"].as_array().unwrap().iter().filter(|call| call["method"] == "DELETE").count()
+}
+
+/// Makes it known who granted what there is: what nobody wrote down may rest on anybody's grant.
+async fn granted_by_others(system: &System) {
+    let known = "UPDATE account SET subject_id = '1000218475' WHERE platform <> 'tiktok'";
+    sqlx::query(known).execute(&system.database.pool).await.unwrap();
+}
+
+async fn expire(system: &System) {
+    sqlx::query("UPDATE connection SET expires_at = ledger_now() WHERE ended_at IS NULL")
+        .execute(&system.database.pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dialog_gave_that_nobody_chose_from_is_given_back() {
+    // P-D5
+    let system = System::with_workers(1).await;
+    granted_by_others(&system).await;
+    page(&system, "104000000000981", json!({})).await;
+    let staff = Person::admin(&system).await;
+    let at = staff.goes(FACEBOOK, &["104000000000981"], &[]).await;
+    staff.rests(&at).await;
+    assert_eq!((secrets(&system).await, revocations(&system).await), (1, 0));
+    expire(&system).await;
+    given_back(&system, "revoked").await;
+    assert_eq!(revocations(&system).await, 1);
+    let closed =
+        "SELECT count(*) FROM remote_call WHERE kind = 'revoke' AND account_id IS NULL AND verdict = 'ok'";
+    assert_eq!(system.database.count(closed).await, 1);
+    system.every_call_was_logged_first().await;
+    // whoever begins anew connects as ever
+    page(&system, "104000000000981", json!({})).await;
+    staff.connects(FACEBOOK, &["104000000000981"], &[&key(FACEBOOK, "104000000000981")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dialog_gave_at_tiktok_is_given_back_and_what_an_account_rests_on_is_not() {
+    let system = System::with_workers(1).await;
+    let account = json!({
+        "platform": TIKTOK, "external_id": "open-981", "name": "open-981",
+        "access_token": "act-open-981", "refresh_token": "rft-open-981",
+    });
+    system.tell("accounts", &account).await;
+    let staff = Person::admin(&system).await;
+    let at = staff.goes(TIKTOK, &["open-981"], &[]).await;
+    staff.rests(&at).await;
+    expire(&system).await;
+    given_back(&system, "revoked").await;
+    system.tell("accounts", &account).await;
+    staff.connects(TIKTOK, &["open-981"], &[&key(TIKTOK, "open-981")]).await;
+    let at = staff.goes(TIKTOK, &["open-981"], &[]).await;
+    staff.rests(&at).await;
+    expire(&system).await;
+    given_back(&system, "kept").await;
+    assert_eq!(shown(&system, "open-981").await.unwrap()["state"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dialog_gave_that_accounts_rest_on_too_is_kept_for_them() {
+    let system = System::with_workers(1).await;
+    granted_by_others(&system).await;
+    page(&system, "104000000000982", json!({})).await;
+    let staff = Person::admin(&system).await;
+    staff.connects(FACEBOOK, &["104000000000982"], &[&key(FACEBOOK, "104000000000982")]).await;
+    let at = staff.goes(FACEBOOK, &["104000000000982"], &[]).await;
+    staff.rests(&at).await;
+    expire(&system).await;
+    given_back(&system, "kept").await;
+    assert_eq!(revocations(&system).await, 0);
+    assert_eq!(shown(&system, "104000000000982").await.unwrap()["state"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_of_which_nothing_could_be_read_is_given_back_once_it_is_known_whose_it_is() {
+    let system = System::with_workers(1).await;
+    granted_by_others(&system).await;
+    page(&system, "104000000000983", json!({ "business": "900000000000983" })).await;
+    let staff = Person::admin(&system).await;
+    // with both lists declined no Page is named, and the connection ends before anybody has asked whose the grant is
+    let declined = ["pages_show_list", "business_management"];
+    let at = staff.goes(FACEBOOK, &["104000000000983"], &declined).await;
+    staff.rests(&at).await;
+    let refused = "SELECT count(*) FROM connection WHERE state = 'refused' AND why ->> 'code' = 'no_list'";
+    assert_eq!(system.database.count(refused).await, 1);
+    given_back(&system, "revoked").await;
+    let known = "SELECT count(*) FROM connection WHERE subject_id IS NOT NULL";
+    assert_eq!((system.database.count(known).await, revocations(&system).await), (1, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_and_the_instagram_behind_it_are_connected_and_nothing_of_the_way_is_left() {
     let system = System::with_workers(1).await;
@@ -185,7 +300,7 @@ async fn what_is_missing_is_named_with_who_can_mend_it_and_cannot_be_chosen() {
     let done = staff.rests(&at).await;
     assert!(done.contains("Not connected</p>") && !done.contains(">Connected</p>"), "{done}");
     assert_eq!(system.database.count("SELECT count(*) FROM account").await, 3, "the ones there were");
-    assert_eq!(secrets(&system).await, 0);
+    no_secrets(&system).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -306,7 +421,8 @@ async fn a_token_of_another_app_connects_nothing() {
     let at = staff.goes(FACEBOOK, &["104000000000861"], &[]).await;
     let text = staff.rests(&at).await;
     assert!(text.contains("belongs to another app"), "{text}");
-    assert_eq!((secrets(&system).await, shown(&system, "104000000000861").await), (0, None));
+    assert_eq!(shown(&system, "104000000000861").await, None);
+    no_secrets(&system).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

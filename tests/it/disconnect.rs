@@ -529,6 +529,35 @@ async fn what_meta_did_not_sign_disconnects_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_word_of_metas_that_could_not_be_written_down_is_not_taken_and_told_again_it_is() {
+    // P-D5
+    let door = Door::open().await;
+    door.account(FACEBOOK).await;
+    door.scratch.run("UPDATE account SET subject_id = '7001'").await;
+    for statement in [
+        "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'no room' USING ERRCODE = '53300';
+         END $$",
+        "CREATE TRIGGER no_room BEFORE INSERT ON job FOR EACH ROW EXECUTE FUNCTION no_room()",
+    ] {
+        door.scratch.run(statement).await;
+    }
+    let payload = json!({ "algorithm": "HMAC-SHA256", "user_id": "7001", "issued_at": now() + 60 });
+    let body = format!("signed_request={}", signed("app-secret", &payload));
+    let tell = async || {
+        let told =
+            Request::post("/api/deauthorize").header("content-type", "application/x-www-form-urlencoded");
+        door.send(told.body(Body::from(body.clone())).unwrap()).await.status
+    };
+    assert_eq!(tell().await, StatusCode::SERVICE_UNAVAILABLE, "then Meta tells it again");
+    let parted = "SELECT count(*) FROM account WHERE parting = 'asked'";
+    assert_eq!(door.scratch.number(parted).await, 0);
+    door.scratch.run("DROP TRIGGER no_room ON job").await;
+    assert_eq!(tell().await, StatusCode::OK);
+    assert_eq!(door.scratch.number(parted).await, 1, "it was written down before the answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_word_of_no_time_is_only_a_hint_that_access_was_taken_away() {
     let door = Door::open().await;
     let account = door.account(FACEBOOK).await;

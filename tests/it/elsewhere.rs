@@ -46,7 +46,14 @@ impl Walker {
 
     /// Goes to the provider, says who it is there, and gives the address that it is sent back to.
     async fn way_back(&mut self, system: &System, who: &[(&str, &str)]) -> String {
-        let out = self.get(&system.url("/sign-in/google?next=%2Faccounts")).await;
+        self.way_back_to(system, "/accounts", who).await
+    }
+
+    /// The same, to go on there afterwards.
+    async fn way_back_to(&mut self, system: &System, next: &str, who: &[(&str, &str)]) -> String {
+        let mut leaving = Url::parse(&system.url("/sign-in/google")).unwrap();
+        leaving.query_pairs_mut().append_pair("next", next);
+        let out = self.get(leaving.as_str()).await;
         assert_eq!(out.status, 303, "{}", out.text);
         let asked = Url::parse(&out.location).unwrap();
         let mut fields: Vec<(String, String)> = asked.query_pairs().into_owned().collect();
@@ -56,6 +63,11 @@ impl Walker {
         let form = Self::fresh().http.post(provider).form(&fields).send().await.unwrap();
         assert_eq!(form.status(), 303, "{}", form.text().await.unwrap());
         form.headers()["location"].to_str().unwrap().to_owned()
+    }
+
+    async fn post(&mut self, url: &str, fields: &[(&str, &str)]) -> Page {
+        let request = self.http.post(url).form(fields);
+        self.send(request).await
     }
 
     async fn sign_in(&mut self, system: &System, who: &[(&str, &str)]) -> Page {
@@ -137,25 +149,168 @@ async fn an_identity_that_was_not_made_for_this_sign_in_opens_nothing() {
     assert_eq!(system.database.count(sessions).await, 0);
 }
 
+/// Invites an address to a workspace of this name, by a link of that name.
+async fn invited(system: &System, workspace: &str, email: &str) {
+    let invite = "WITH w AS (INSERT INTO workspace (id, name) VALUES (gen_random_uuid(), $1) RETURNING id)
+                  INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, expires_at)
+                  SELECT gen_random_uuid(), id, $2, 'N', 'N', 'author', sha256(($1 || ' ' || $2)::bytea),
+                         ledger_now() + interval '1 day'
+                  FROM w";
+    sqlx::query(invite).bind(workspace).bind(email).execute(&system.database.pool).await.unwrap();
+}
+
+const JOINED: &str =
+    "SELECT count(*) FROM membership m JOIN person p ON p.id = m.person_id WHERE p.email = $1";
+const NEW: &str = "new@example.com";
+
+fn noa() -> Vec<(&'static str, &'static str)> {
+    [&but(&DANA, "email", NEW)[..], &[("given_name", "Noa"), ("family_name", "Bar")]].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_invited_joins_with_google_and_needs_no_password() {
+async fn who_is_invited_joins_with_google_what_their_link_leads_to_and_nothing_else() {
     let system = System::start().await;
-    let invited = "WITH invited AS (
-                       INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, expires_at)
-                       SELECT gen_random_uuid(), id, 'new@example.com', 'N', 'N', 'author', '\\x00', ledger_now() + interval '1 day'
-                       FROM workspace RETURNING id)
-                   SELECT count(*) FROM invited";
-    assert_eq!(system.database.count(invited).await, 1);
-    let who = [&but(&DANA, "email", "new@example.com")[..], &[("given_name", "Noa"), ("family_name", "Bar")]]
-        .concat();
+    for workspace in ["Florist", "Butcher"] {
+        invited(&system, workspace, NEW).await;
+    }
     let mut noa = Walker::fresh();
-    let signed = noa.sign_in(&system, &who).await;
-    assert_eq!(signed.status, 303, "{}", signed.text);
-    assert!(noa.get(&system.url("/posts")).await.text.contains("Noa Bar"));
+    let link = "/invitation/Florist new@example.com";
+    let page = noa.get(&system.url("/invitation/Florist%20new@example.com")).await;
+    assert!(page.text.contains("Join with Google"), "{}", page.text);
+    let back = noa.way_back_to(&system, link, &self::noa()).await;
+    let signed = noa.get(&back).await;
+    assert_eq!((signed.status, signed.location.as_str()), (303, "/posts"), "{}", signed.text);
+    let posts = noa.get(&system.url("/posts")).await;
+    assert!(posts.text.contains("Noa Bar") && posts.text.contains("Florist"), "{}", posts.text);
     assert_eq!(noa.get(&system.url("/people")).await.status, 403, "as no more than they were invited as");
-    assert_eq!(system.database.count("SELECT count(*) FROM invitation").await, 0);
-    let password = "SELECT count(*) FROM person WHERE email = 'new@example.com' AND password_hash IS NULL";
-    assert_eq!(system.database.count(password).await, 1);
+    assert_eq!(system.database.count_of(JOINED, NEW).await, 1);
+    let left =
+        "SELECT count(*) FROM invitation i JOIN workspace w ON w.id = i.workspace_id WHERE w.name = $1";
+    assert_eq!(system.database.count_of(left, "Butcher").await, 1, "what nobody answered still stands");
+    assert_eq!(system.database.count_of(left, "Florist").await, 0);
+    let password = "SELECT count(*) FROM person WHERE email = $1 AND password_hash IS NULL";
+    assert_eq!(system.database.count_of(password, NEW).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_invited_and_follows_no_link_chooses_what_they_join_one_by_one() {
+    let system = System::start().await;
+    invited(&system, "Florist", NEW).await;
+    invited(&system, "Butcher", NEW).await;
+    invited(&system, "Baker", "other@example.com").await;
+    let mut noa = Walker::fresh();
+    // a link to somebody else's is none
+    let back = noa.way_back_to(&system, "/invitation/Baker other@example.com", &self::noa()).await;
+    let before = noa.cookies["s"].clone();
+    let came = noa.get(&back).await;
+    assert_eq!((came.status, came.location.as_str()), (303, "/invitations"), "{}", came.text);
+    assert_ne!(noa.cookies["s"], before, "another session than the one that was left");
+    let known = "SELECT count(*) FROM person WHERE email = $1";
+    assert_eq!(system.database.count_of(known, NEW).await, 0, "nobody is let in anywhere by that");
+    assert_eq!(noa.get(&system.url("/posts")).await.status, 303, "nor signed in");
+    let page = noa.get(&system.url("/invitations")).await;
+    assert!(page.text.contains("Florist") && page.text.contains("Butcher"), "{}", page.text);
+    assert!(!page.text.contains("Baker"), "{}", page.text);
+    let token = crate::console::hidden(&page.text, "token");
+    let of = async |workspace: &str| {
+        let id =
+            "SELECT i.id::text FROM invitation i JOIN workspace w ON w.id = i.workspace_id WHERE w.name = $1";
+        let id: String =
+            sqlx::query_scalar(id).bind(workspace).fetch_one(&system.database.pool).await.unwrap();
+        system.url(&format!("/invitations/{id}"))
+    };
+    let (florist, butcher, baker) = (of("Florist").await, of("Butcher").await, of("Baker").await);
+    assert_eq!(noa.post(&florist, &[("token", "x")]).await.status, 403);
+    assert_eq!(noa.post(&baker, &[("token", &token)]).await.status, 410, "that is somebody else's");
+    assert_eq!(Walker::fresh().post(&florist, &[("token", &token)]).await.location, "/sign-in");
+    let first = noa.post(&florist, &[("token", &token)]).await;
+    assert_eq!((first.status, first.location.as_str()), (303, "/invitations"), "{}", first.text);
+    assert_eq!(system.database.count_of(JOINED, NEW).await, 1);
+    assert!(noa.get(&system.url("/posts")).await.text.contains("Noa Bar"), "they are signed in");
+    let page = noa.get(&system.url("/invitations")).await;
+    assert!(!page.text.contains("Florist") && page.text.contains("Butcher"), "{}", page.text);
+    let second = noa.post(&butcher, &[("token", &token)]).await;
+    assert_eq!((second.status, second.location.as_str()), (303, "/posts"), "{}", second.text);
+    assert_eq!(system.database.count_of(JOINED, NEW).await, 2);
+    assert_eq!(system.database.count("SELECT count(*) FROM invitation").await, 1);
+}
+
+const LINKED: &str = "SELECT count(*) FROM person_identity";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_linked_is_told_sees_it_and_takes_it_away() {
+    let system = System::start().await;
+    let mut dana = Walker::fresh();
+    dana.sign_in(&system, &DANA).await;
+    let told = "SELECT count(*) FROM mail WHERE to_address = 'staff@example.com'
+                  AND subject = 'Google opens your postroom account'";
+    assert_eq!(system.database.count(told).await, 1);
+    dana.sign_in(&system, &DANA).await;
+    assert_eq!(system.database.count(told).await, 1, "who comes in that way again is not told again");
+    let page = dana.get(&system.url("/profile")).await;
+    assert!(page.text.contains(&system.environment["GOOGLE_ISSUER_URL"]), "{}", page.text);
+    let token = crate::console::hidden(&page.text, "token");
+    let issuer = crate::console::hidden(&page.text, "issuer");
+    let unlink = system.url("/profile/identities/unlink");
+    assert_eq!(dana.post(&unlink, &[("token", "x"), ("issuer", &issuer)]).await.status, 403);
+    assert_eq!(dana.post(&unlink, &[("token", &token), ("issuer", "https://other")]).await.status, 404);
+    assert_eq!(system.database.count(LINKED).await, 1);
+    let gone = dana.post(&unlink, &[("token", &token), ("issuer", &issuer)]).await;
+    assert_eq!((gone.status, gone.location.as_str()), (303, "/profile?done=unlinked"), "{}", gone.text);
+    assert_eq!(system.database.count(LINKED).await, 0);
+    let page = dana.get(&system.url("/profile?done=unlinked")).await;
+    assert!(page.text.contains("opens yours no more"), "they stay signed in: {}", page.text);
+    let noted = "SELECT count(*) FROM audit WHERE action = 'sign_in_unlinked' AND actor = 'person'";
+    assert_eq!(system.database.count(noted).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_way_in_is_not_taken_away() {
+    let system = System::start().await;
+    invited(&system, "Florist", NEW).await;
+    let mut noa = Walker::fresh();
+    let back = noa.way_back_to(&system, "/invitation/Florist new@example.com", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/posts");
+    let page = noa.get(&system.url("/profile")).await;
+    assert!(page.text.contains("the only way in"), "{}", page.text);
+    assert!(!page.text.contains("name=\"issuer\""), "no button offers it: {}", page.text);
+    let token = crate::console::hidden(&page.text, "token");
+    let fields = [("token", token.as_str()), ("issuer", &system.environment["GOOGLE_ISSUER_URL"])];
+    let kept = noa.post(&system.url("/profile/identities/unlink"), &fields).await;
+    assert_eq!(kept.status, 409, "{}", kept.text);
+    assert_eq!(system.database.count(LINKED).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_password_says_by_google_who_they_are_and_goes_on_with_the_same_form() {
+    let system = System::start().await;
+    invited(&system, "Florist", NEW).await;
+    let mut noa = Walker::fresh();
+    let back = noa.way_back_to(&system, "/invitation/Florist new@example.com", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/posts");
+    let token = crate::console::hidden(&noa.get(&system.url("/profile")).await.text, "token");
+    let long_ago = "UPDATE session SET data = jsonb_set(data, '{sure}', '0') WHERE data ? 'sure'";
+    sqlx::query(long_ago).execute(&system.database.pool).await.unwrap();
+    let (copy, fields) = (system.url("/profile/copy"), [("token", token.as_str())]);
+    let asked = noa.post(&copy, &fields).await;
+    assert_eq!(asked.status, 403, "{}", asked.text);
+    assert!(asked.text.contains("/sign-in/google?next=%2Fsure"), "{}", asked.text);
+    assert!(!asked.text.contains("name=\"sure_password\""), "{}", asked.text);
+    let session = noa.cookies["s"].clone();
+    // somebody else's account shows nothing, and changes nothing
+    let back = noa.way_back_to(&system, "/sure", &DANA).await;
+    let other = noa.get(&back).await;
+    assert_eq!(other.status, 403);
+    assert!(other.text.contains("not the account that you are signed in with"), "{}", other.text);
+    assert_eq!(noa.post(&copy, &fields).await.status, 403);
+    let back = noa.way_back_to(&system, "/sure", &self::noa()).await;
+    let came = noa.get(&back).await;
+    assert_eq!((came.status, came.location.as_str()), (303, "/sure"), "{}", came.text);
+    assert!(noa.get(&system.url("/sure")).await.text.contains("It is you."));
+    assert_eq!(noa.cookies["s"], session, "the session goes on, and its forms with it");
+    let done = noa.post(&copy, &fields).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert!(done.location.starts_with("/privacy/exports/"), "{}", done.location);
 }
 
 #[tokio::test(flavor = "multi_thread")]

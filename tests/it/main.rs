@@ -64,6 +64,7 @@ mod schedules;
 mod secrets;
 mod security;
 mod support;
+mod sure;
 mod take_down_door;
 mod take_downs;
 mod tokens;

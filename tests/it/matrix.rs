@@ -355,9 +355,12 @@ fn of_the_house() -> Vec<Line> {
             303,
         ),
         post("/profile/email", Role(Viewer), &[], Sends::Form(&[("email", "none")]), 422),
+        // nothing is linked
+        post("/profile/identities/unlink", Role(Viewer), &[], Sends::Form(&[("issuer", "none")]), 404),
         // the address is the permission
         get("/email/{link}", Nothing, &["any"], 410),
         post("/email/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
+        get("/sure", Role(Viewer), &[], 200),
         get("/sessions", Role(Viewer), &[], 200),
         // nobody ends what is not theirs
         post("/sessions/{handle}/end", Role(Viewer), &["any"], Sends::Form(&[]), 404),
@@ -365,6 +368,9 @@ fn of_the_house() -> Vec<Line> {
         // the address is the permission
         get("/invitation/{link}", Nothing, &["any"], 410),
         post("/invitation/{link}", Nothing, &["any"], Sends::Form(&[]), 410),
+        // Google has vouched for nobody
+        get("/invitations", Nothing, &[], 303),
+        post("/invitations/{id}", Nothing, &["any"], Sends::Form(&[]), 303),
         get("/password/{link}", Nothing, &["any"], 410),
         post("/password/{link}", Nothing, &["any"], Sends::Form(&[]), 403),
         get("/forgot", Nothing, &[], 200),

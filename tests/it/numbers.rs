@@ -116,15 +116,76 @@ async fn asking_now_makes_everything_that_is_followed_due_and_one_job() {
     let account = door.account("instagram_business").await;
     followed(&door, account, "due tomorrow", 2).await;
     let path = format!("/api/v1/accounts/{account}/snapshot");
-    for _ in 0..2 {
+    let ask = async || {
         let request = door.request(&Method::POST, &path).body(axum::body::Body::empty()).expect("a request");
         let answer = door.send(request).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
         assert_eq!(answer.json()["kind"], "metric_snapshot");
-    }
+        answer.json()["id"].clone()
+    };
+    let epoch = "SELECT epoch FROM job WHERE kind = 'metric_snapshot'";
+    let first = ask().await;
+    let before = door.scratch.number(epoch).await;
+    assert_eq!(ask().await, first, "it waits already");
+    assert_eq!(door.scratch.number(epoch).await, before, "and is not disturbed");
     let due = "SELECT count(*) FROM metric_plan WHERE due_at <= ledger_now()";
     assert_eq!(door.scratch.number(due).await, 2, "the post and the account");
     assert_eq!(door.scratch.number("SELECT count(*) FROM job WHERE kind = 'metric_snapshot'").await, 1);
+    let noted = "SELECT count(*) FROM audit WHERE action = 'snapshot_asked' AND actor = 'key'";
+    assert_eq!(door.scratch.number(noted).await, 1, "what was wished already is no deed");
+    // one of them has been asked about meanwhile, by a worker that goes on
+    door.scratch
+        .run("UPDATE metric_plan SET due_at = ledger_now() + interval '1 day' WHERE publication_id IS NULL")
+        .await;
+    door.scratch
+        .run(
+            "INSERT INTO claim (job_id, epoch, worker_inc, deadline_at)
+             SELECT id, epoch, gen_random_uuid(), ledger_now() + interval '1 minute' FROM job",
+        )
+        .await;
+    assert_eq!(ask().await, first);
+    assert_eq!((door.scratch.number(due).await, door.scratch.number(epoch).await), (2, before));
+    assert_eq!(door.scratch.number(noted).await, 2);
+}
+
+#[tokio::test]
+async fn a_workspace_asks_at_once_so_often_in_an_hour_and_then_waits() {
+    let door = Door::open_with(|house| house.web.snapshot_asks = 2).await;
+    let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    let foreign = door.account_of(other, "facebook_page", &json!({})).await;
+    let key = door.key_for(Some(other), Scope::ALL).await;
+    let ask = async |account: Uuid, key: &str| {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/api/v1/accounts/{account}/snapshot"))
+            .header("authorization", format!("Bearer {key}"));
+        door.send(request.body(axum::body::Body::empty()).expect("a request")).await
+    };
+    let mut accounts = Vec::new();
+    for _ in 0..3 {
+        accounts.push(door.account("instagram_business").await);
+    }
+    for account in &accounts[..2] {
+        for _ in 0..2 {
+            // what waits already counts once
+            assert_eq!(ask(*account, &door.key).await.status, StatusCode::ACCEPTED);
+        }
+    }
+    let told = ask(accounts[2], &door.key).await;
+    assert_eq!(told.status, StatusCode::TOO_MANY_REQUESTS, "{}", told.text);
+    assert_eq!(told.json()["type"], "urn:postroom:problem:too-often");
+    let seconds: u32 = told.header("retry-after").parse().expect("seconds");
+    assert!((3_500..=3_600).contains(&seconds), "{seconds}");
+    let jobs = "SELECT count(*) FROM job WHERE kind = 'metric_snapshot'";
+    assert_eq!(door.scratch.number(jobs).await, 2, "nothing came of it");
+    assert_eq!(ask(foreign, &key).await.status, StatusCode::ACCEPTED, "nobody else is held up");
+    door.scratch
+        .run(
+            "CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
+             RETURN statement_timestamp() + interval '61 minutes'",
+        )
+        .await;
+    assert_eq!(ask(accounts[2], &door.key).await.status, StatusCode::ACCEPTED, "an hour later it goes on");
 }
 
 #[tokio::test]

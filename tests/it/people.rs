@@ -1,8 +1,14 @@
 //! Who may do what in the console, how people come and go, and where they are signed in.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use postroom::{
-    ledger::people::MemberRole,
+    ledger::{
+        Ledger, Role,
+        keyring::{Cipher, KeyError, generate},
+        people::MemberRole,
+    },
     web::console::{doors, routes::Door as Way},
 };
 use uuid::Uuid;
@@ -10,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     console::{Browser, hidden},
     harness::{System, eventually},
-    support::{Answer, Door},
+    support::{Answer, Door, ring},
 };
 
 /// Asks for a route as this browser; what it is about does not exist.
@@ -158,14 +164,7 @@ async fn who_belongs_to_no_workspace_any_more_can_still_leave() {
 
 /// The newest letter to somebody: its subject and what it says.
 async fn letter(door: &Door, to: &str) -> (String, String) {
-    let letters: Vec<(String, String)> = sqlx::query_as(
-        "SELECT subject, body FROM mail WHERE to_address = $1 AND body IS NOT NULL ORDER BY id DESC",
-    )
-    .bind(to)
-    .fetch_all(&mut door.scratch.connection().await)
-    .await
-    .expect("letters");
-    letters.into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
+    door.letters(to).await.into_iter().next().unwrap_or_else(|| panic!("no letter to {to}"))
 }
 
 /// The path of the link in a letter.
@@ -239,7 +238,30 @@ async fn who_is_invited_joins_once_with_a_password_of_their_own() {
     let mut other = Browser::fresh(&door);
     assert_eq!(other.get(&link).await.status, StatusCode::GONE);
     assert_eq!(other.sign_in("dan@example.org", "open sesame").await.status, StatusCode::SEE_OTHER);
-    assert_eq!(door.scratch.number("SELECT count(*) FROM mail WHERE body IS NOT NULL").await, 0);
+    let said = "SELECT count(*) FROM mail WHERE body IS NOT NULL OR sealed IS NOT NULL";
+    assert_eq!(door.scratch.number(said).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_letter_says_lies_sealed_and_is_of_its_row_alone() {
+    let door = Door::open().await;
+    let mut admin = Browser::of(&door, MemberRole::Admin).await;
+    invite(&mut admin, "dan@example.org", "author").await;
+    let link = link(&letter(&door, "dan@example.org").await.1);
+    let secret = link.trim_start_matches("/invitation/");
+    for text in [secret.to_owned(), hex::encode(secret)] {
+        let found = format!("SELECT count(*) FROM mail m WHERE position('{text}' in m::text) > 0");
+        assert_eq!(door.scratch.number(&found).await, 0, "who reads the ledger cannot follow it");
+    }
+    let sealed = "SELECT count(*) FROM mail WHERE body IS NULL AND sealed IS NOT NULL";
+    assert_eq!(door.scratch.number(sealed).await, 1);
+    let ledger = Ledger::open(&door.scratch.url, Role::Worker, 2).expect("an address");
+    // in another row it does not open
+    door.scratch.run("DELETE FROM invitation").await;
+    door.scratch.run("UPDATE mail SET id = gen_random_uuid()").await;
+    let due = ledger.take_mail(&ring(), 4, Duration::ZERO).await.expect("letters");
+    assert_eq!((due.len(), due[0].body.as_ref().err()), (1, Some(&KeyError::DoesNotOpen)));
+    assert!(ledger.reseal_mail(&ring()).await.is_err(), "whoever changes keys is told of it");
 }
 
 #[tokio::test]
@@ -448,10 +470,67 @@ async fn another_role_is_another_session() {
     assert_eq!(browser.get("/posts/new").await.status, StatusCode::OK, "it holds at once");
     let after = browser.cookies["s"].clone();
     assert_ne!(after, before);
-    browser.cookies.insert("s".into(), before);
-    assert_eq!(browser.get("/posts").await.status, StatusCode::SEE_OTHER, "what could do less opens nothing");
-    browser.cookies.insert("s".into(), after);
+    let mut late = Browser::fresh(&door);
+    late.cookies.insert("s".into(), before.clone());
+    assert_eq!(late.get("/posts").await.status, StatusCode::OK, "what was on its way is answered");
+    assert_eq!(late.get("/posts/new").await.status, StatusCode::FORBIDDEN, "and opens what it did before");
+    assert_eq!(late.cookies["s"], before, "nothing is passed on twice");
+    let lasting = "SELECT count(*) FROM session WHERE retired_at IS NULL AND person_id IS NOT NULL";
+    assert_eq!(door.scratch.number(lasting).await, 1);
+    let soon = "SELECT count(*) FROM session WHERE retired_at IS NOT NULL
+                  AND expires_at BETWEEN ledger_now() AND ledger_now() + interval '10 seconds'";
+    assert_eq!(door.scratch.number(soon).await, 1);
+    door.scratch.run("UPDATE session SET expires_at = ledger_now() WHERE retired_at IS NOT NULL").await;
+    assert_eq!(late.get("/posts").await.status, StatusCode::SEE_OTHER, "then it opens nothing");
+    assert_eq!(browser.cookies["s"], after);
     assert_eq!(browser.get("/posts").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn requests_at_once_with_a_session_whose_role_has_changed_are_all_answered_and_it_goes_on_as_one() {
+    let door = Door::open().await;
+    let person = door.person("dan@example.org", MemberRole::Viewer).await;
+    let browser = Browser::signed_in(&door, "dan@example.org").await;
+    door.scratch.ledger.change_role(door.workspace, person, MemberRole::Author).await.expect("an answer");
+    let ask = async || {
+        let mut one = Browser::fresh(&door);
+        one.cookies = browser.cookies.clone();
+        let answer = one.get("/posts").await;
+        (answer.status, one.cookies["s"].clone())
+    };
+    let (a, b, c) = tokio::join!(ask(), ask(), ask());
+    let answers = [a, b, c];
+    assert!(answers.iter().all(|(status, _)| *status == StatusCode::OK), "{answers:?}");
+    let fresh: Vec<_> = answers.iter().filter(|(_, id)| *id != browser.cookies["s"]).collect();
+    assert_eq!(fresh.len(), 1, "one of them brings the new id, and none the old one: {answers:?}");
+    let lasting = "SELECT count(*) FROM session WHERE retired_at IS NULL AND person_id IS NOT NULL";
+    assert_eq!(door.scratch.number(lasting).await, 1);
+}
+
+#[tokio::test]
+async fn what_a_late_request_remembers_is_remembered_where_the_session_goes_on() {
+    let door = Door::open().await;
+    let person = door.person("dan@example.org", MemberRole::Viewer).await;
+    let other = door.scratch.ledger.add_workspace("Agency").await.expect("a workspace");
+    door.scratch.ledger.add_membership(person, other, MemberRole::Viewer).await.expect("a membership");
+    let mut browser = Browser::signed_in(&door, "dan@example.org").await;
+    let mut late = Browser::fresh(&door);
+    late.cookies = browser.cookies.clone();
+    door.scratch.ledger.change_role(other, person, MemberRole::Author).await.expect("an answer");
+    assert!(browser.get("/posts").await.text.contains("Agency"), "it goes on under another id");
+    let (token, here) = (browser.token.clone(), door.workspace.to_string());
+    let chosen = late.form("/workspace", &[("token", &token), ("workspace", &here)]).await;
+    assert_eq!(chosen.status, StatusCode::SEE_OTHER, "{}", chosen.text);
+    assert!(!chosen.header("set-cookie").starts_with("s="), "the old id does not push out the new one");
+    let there = format!(
+        "SELECT count(*) FROM session WHERE retired_at IS NULL AND data ->> 'workspace' = '{here}'
+            AND NOT data ? 'retired' AND data -> 'role' ->> 1 = 'author'"
+    );
+    assert_eq!(door.scratch.number(&there).await, 1);
+    // signing out by the old id signs out
+    let token = hidden(&browser.get("/posts").await.text, "token");
+    late.form("/sign-out", &[("token", &token)]).await;
+    assert_eq!(door.scratch.number("SELECT count(*) FROM session WHERE person_id IS NOT NULL").await, 0);
 }
 
 #[tokio::test]
@@ -508,13 +587,14 @@ async fn a_new_password_comes_by_mail_and_nobody_learns_who_is_known() {
     let known = forget(&door, "Dan@example.org").await;
     assert_eq!((known.status, unknown.status), (StatusCode::OK, StatusCode::OK));
     assert_eq!(known.text, unknown.text);
-    eventually("the letter", || async {
-        match door.scratch.number("SELECT count(*) FROM mail").await {
-            1 => Ok(()),
-            other => Err(format!("{other} letters")),
-        }
-    })
-    .await;
+    let written = door.scratch.number("SELECT count(*) FROM mail").await;
+    assert_eq!(written, 1, "what was promised was written down before");
+    let asked = "SELECT count(*) FROM audit WHERE action = 'password_asked' AND actor = 'nobody'";
+    assert_eq!(
+        door.scratch.number(asked).await,
+        2,
+        "of either address, and no more of one than of the other"
+    );
     let (subject, body) = letter(&door, "dan@example.org").await;
     assert_eq!(subject, "A new password for postroom");
     let link = link(&body);
@@ -538,6 +618,30 @@ async fn a_new_password_comes_by_mail_and_nobody_learns_who_is_known() {
     );
     assert_eq!(again.sign_in("dan@example.org", "another sesame").await.status, StatusCode::SEE_OTHER);
     assert_eq!(letter(&door, "dan@example.org").await.0, "Your postroom password was changed");
+}
+
+#[tokio::test]
+async fn a_link_that_could_not_be_written_down_is_not_promised() {
+    let door = Door::open().await;
+    door.person("dan@example.org", MemberRole::Viewer).await;
+    for statement in [
+        "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE EXCEPTION 'no room' USING ERRCODE = '53300';
+         END $$",
+        "CREATE TRIGGER no_room BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION no_room()",
+    ] {
+        door.scratch.run(statement).await;
+    }
+    for email in ["dan@example.org", "who@example.org"] {
+        let answer = forget(&door, email).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
+        assert!(!answer.text.contains("Look into your mail"), "{}", answer.text);
+    }
+    let kept = "SELECT (SELECT count(*) FROM mail) + (SELECT count(*) FROM password_reset)";
+    assert_eq!(door.scratch.number(kept).await, 0);
+    door.scratch.run("DROP TRIGGER no_room ON audit").await;
+    assert_eq!(forget(&door, "dan@example.org").await.status, StatusCode::OK);
+    assert_eq!(door.scratch.number(kept).await, 2);
 }
 
 #[tokio::test]
@@ -648,7 +752,7 @@ async fn a_letter_that_is_refused_and_then_lost_on_the_way_arrives_under_one_nam
     let letters = eventually("the letter to be sent", || async {
         match system
             .database
-            .count("SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND body IS NULL")
+            .count("SELECT count(*) FROM mail WHERE sent_at IS NOT NULL AND body IS NULL AND sealed IS NULL")
             .await
         {
             1 => Ok(came(&system, "dan@example.org").await),
@@ -663,6 +767,54 @@ async fn a_letter_that_is_refused_and_then_lost_on_the_way_arrives_under_one_nam
     assert_eq!(system.database.count("SELECT tries::bigint FROM mail").await, 4);
 }
 
+/// A letter as a process of before puts it down.
+const IN_THE_CLEAR: &str = "INSERT INTO mail (id, to_address, subject, body, worthless_at, try_at)
+                            VALUES (gen_random_uuid(), 'dan@example.org', 'Hello', 'open sesame',
+                                    ledger_now() + interval '1 day', ledger_now() + interval '1 hour')";
+
+async fn is_sealed(system: &System) {
+    eventually("the letter to be sealed", || async {
+        let sealed = "SELECT count(*) FROM mail WHERE body IS NULL AND sealed IS NOT NULL";
+        if system.database.count(sealed).await == 1 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+}
+
+async fn arrives(system: &System) {
+    let now = "UPDATE mail SET try_at = ledger_now()";
+    sqlx::query(now).execute(&system.database.pool).await.unwrap();
+    let letters = eventually("the letter", || async {
+        let letters = came(system, "dan@example.org").await;
+        if letters.is_empty() { Err(system.workers[0].log()) } else { Ok(letters) }
+    })
+    .await;
+    assert_eq!(letters[0]["body"].as_str().unwrap().trim_end(), "open sesame");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_lay_in_the_clear_is_sealed_and_sent_all_the_same() {
+    let system = System::with_workers(1).await;
+    sqlx::query(IN_THE_CLEAR).execute(&system.database.pool).await.unwrap();
+    is_sealed(&system).await;
+    arrives(&system).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_waits_is_sealed_anew_when_keys_are_changed() {
+    let mut system = System::with_workers(1).await;
+    sqlx::query(IN_THE_CLEAR).execute(&system.database.pool).await.unwrap();
+    is_sealed(&system).await;
+    system.workers.clear();
+    let old = system.environment["POSTROOM_KEYS"].clone();
+    let new = generate(Cipher::Aes256Gcm);
+    system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
+    let (status, _, err) = system.try_postroom(&["keys", "rotate"], "").await;
+    assert_eq!(status, 0, "{err}");
+    system.environment.insert("POSTROOM_KEYS".into(), new);
+    system.start_worker(&[]);
+    arrives(&system).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_server_that_does_not_take_this_houses_word_costs_no_letter() {
     let system = System::with_workers(1).await;
@@ -671,7 +823,8 @@ async fn a_mail_server_that_does_not_take_this_houses_word_costs_no_letter() {
                VALUES (gen_random_uuid(), 'dan@example.org', 'Hello', 'x', ledger_now() + interval '1 hour', ledger_now(), 20)";
     sqlx::query(put).execute(&system.database.pool).await.unwrap();
     let refused =
-        "SELECT count(*) FROM mail WHERE error LIKE '%535%' AND body IS NOT NULL AND try_at > ledger_now()";
+        "SELECT count(*) FROM mail WHERE error LIKE '%535%' AND (body IS NOT NULL OR sealed IS NOT NULL)
+                     AND try_at > ledger_now()";
     eventually("the refusal", || async {
         if system.database.count(refused).await == 1 { Ok(()) } else { Err(system.workers[0].log()) }
     })

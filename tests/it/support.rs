@@ -442,6 +442,21 @@ impl Door {
         id
     }
 
+    /// The letters to this address that were not sent yet, opened, the latest first: the subject, and what it says.
+    pub async fn letters(&self, to: &str) -> Vec<(String, String)> {
+        let waiting = "SELECT id, subject, sealed FROM mail WHERE to_address = $1 AND sealed IS NOT NULL ORDER BY id DESC";
+        let rows: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(waiting)
+            .bind(to)
+            .fetch_all(&mut self.scratch.connection().await)
+            .await
+            .expect("letters");
+        let opened = |(id, subject, sealed): (Uuid, String, Vec<u8>)| {
+            let body = ring().open(&sealed, &format!("mail|{id}")).expect("it opens");
+            (subject, String::from_utf8(body.to_vec()).expect("words"))
+        };
+        rows.into_iter().map(opened).collect()
+    }
+
     /// Sends a request as it is.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.expect("infallible");

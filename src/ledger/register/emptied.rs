@@ -674,7 +674,7 @@ pub const EMPTIED: &[Store] = &[
         whose: Whose::Staff,
         why: "who is signed in; web.session",
         personal: &[("data", "who it is"), ("person_id", "who it is")],
-        plain: &["id", "expires_at"],
+        plain: &["id", "expires_at", "retired_at", "passed_to"],
         purge: Purge::Rows {
             of: "EXISTS (SELECT FROM deletion_mark m WHERE m.request_id = $1 AND m.kind = 'person' \
                          AND strpos(t.data::text, m.id::text) > 0)",
@@ -715,6 +715,8 @@ pub const EMPTIED: &[Store] = &[
             "created_at",
             "expires_at",
             "ended_at",
+            "granted_at",
+            "parting",
         ],
         purge: of_marked!("connection", "id", "connection"),
     },
@@ -740,7 +742,8 @@ pub const EMPTIED: &[Store] = &[
         personal: &[
             ("to_address", "an address"),
             ("subject", "what it is about"),
-            ("body", "what it says, until it is sent"),
+            ("sealed", "what it says, sealed, until it is sent"),
+            ("body", "the same, until a worker has sealed it"),
             ("error", "a mail server's words"),
             ("person_id", "whom it is to"),
         ],

@@ -95,6 +95,10 @@ impl Connecting for Graph {
         }
     }
 
+    async fn person(&self, call: &Call<'_>) -> Result<Option<String>, Failure> {
+        Ok(self.told(call, Deadline::of(call)).await?.subject_id)
+    }
+
     async fn offers(&self, call: &Call<'_>, _granted: &Granted) -> Result<Offers, Failure> {
         let deadline = Deadline::of(call);
         let told = self.told(call, deadline).await?;

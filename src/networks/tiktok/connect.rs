@@ -70,6 +70,11 @@ impl Connecting for TikTok {
         }
     }
 
+    async fn person(&self, call: &Call<'_>) -> Result<Option<String>, Failure> {
+        let seen = self.ask(Phase::Read, call, Deadline::of(call), Method::GET, NAMELESS, None).await;
+        Ok(id_of(&seen.map_err(Fault::into_failure)?["user"]["open_id"]))
+    }
+
     async fn offers(&self, call: &Call<'_>, granted: &Granted) -> Result<Offers, Failure> {
         let scopes = granted.scopes.as_deref();
         let named = scopes.is_none_or(|scopes| scopes.iter().any(|scope| scope == PROFILE));

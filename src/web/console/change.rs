@@ -17,6 +17,7 @@ use super::{
     form::Written,
     post, render, render_as,
     seat::{AtLeast, Author, Publisher, Seat},
+    sure::Sure,
     texts::{ENGLISH, fill},
     told, words,
 };
@@ -69,9 +70,9 @@ pub async fn retry(
     seat: Seat<Publisher>,
     headers: HeaderMap,
     id: Path<String>,
-    form: Form<Button>,
+    Sure(form): Sure<Button>,
 ) -> Result<Response, Problem> {
-    press(app, seat, headers, id, form, Act::Retry).await
+    press(app, seat, headers, id, Form(form), Act::Retry).await
 }
 
 /// What can be pressed twice without harm needs no key.

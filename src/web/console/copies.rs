@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::{Form, extract::State, response::Redirect};
+use axum::{extract::State, response::Redirect};
 use uuid::Uuid;
 
-use super::seat::{Admin, Button, Seat, Viewer};
+use super::{
+    seat::{Admin, Button, Seat, Viewer},
+    sure::Sure,
+};
 use crate::{
     ledger::{audit::Who, deletions::Subject, exports::Wanted},
     web::{App, deletion, privacy::exports as page, problem::Problem},
@@ -16,7 +19,7 @@ use crate::{
 pub async fn of_workspace(
     State(app): State<Arc<App>>,
     seat: Seat<Admin>,
-    Form(form): Form<Button>,
+    Sure(form): Sure<Button>,
 ) -> Result<Redirect, Problem> {
     // P-D3
     seat.check(&form.token)?;
@@ -27,7 +30,7 @@ pub async fn of_workspace(
 pub async fn own(
     State(app): State<Arc<App>>,
     seat: Seat<Viewer>,
-    Form(form): Form<Button>,
+    Sure(form): Sure<Button>,
 ) -> Result<Redirect, Problem> {
     // P-D1
     seat.check(&form.token)?;

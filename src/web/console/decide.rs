@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Form,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use super::{
     post,
     seat::{Publisher, Seat},
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -91,7 +91,7 @@ pub async fn submit(
     seat: Seat<Publisher>,
     headers: HeaderMap,
     Path((post, publication)): Path<(String, String)>,
-    Form(written): Form<Written>,
+    Sure(written): Sure<Written>,
 ) -> Result<Response, Problem> {
     seat.check(&written.token)?;
     let missing = || Problem::not_found("publication");

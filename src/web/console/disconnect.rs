@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Form,
     extract::{Path, State},
     http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
@@ -14,6 +13,7 @@ use serde::Deserialize;
 use super::{
     Shell, render,
     seat::{Admin, Seat},
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -39,7 +39,7 @@ struct Page {
 
 /// What the page sends.
 #[derive(Deserialize)]
-pub struct Sure {
+pub struct Button {
     #[serde(default)]
     token: String,
 }
@@ -79,7 +79,7 @@ pub async fn submit(
     State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     Path(id): Path<String>,
-    Form(form): Form<Sure>,
+    Sure(form): Sure<Button>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let account_id = problem::id(&id, "account")?;

@@ -7,12 +7,16 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
+use chrono::{DateTime, Utc};
 use jobs::contract::{Class, Failure};
 use serde::Deserialize;
 use tower_sessions::Session;
+use uuid::Uuid;
 
 use super::{
-    desk, session, sign_in, stranger,
+    desk, invited, letters,
+    session::{self, Proved},
+    sign_in, stranger, sure,
     texts::{ENGLISH, fill},
 };
 use crate::{
@@ -60,7 +64,7 @@ pub async fn leave(
         let said = fill(ENGLISH.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return told(&app, &headers, StatusCode::TOO_MANY_REQUESTS, &said);
     }
-    match google.begin(&back(&app)).await {
+    match google.begin(&back(&app), onward.next == sure::HERE).await {
         Ok(begun) => {
             session::leave_for(&session, &begun, desk::local(&onward.next)).await?;
             Ok(Redirect::to(&begun.address).into_response())
@@ -100,6 +104,7 @@ pub async fn come_back(
         return told(&app, &headers, StatusCode::FORBIDDEN, t.google_refused);
     };
     let local = email.split('@').next().unwrap_or_default().to_owned();
+    let letter = app.house.mail.then(|| letters::linked(&app.house, &email, &identity.issuer));
     let known = Known {
         issuer: &identity.issuer,
         subject: &identity.subject,
@@ -107,12 +112,27 @@ pub async fn come_back(
         vouched: identity.vouched,
         first_name: &called(&identity.first_name).unwrap_or(local),
         last_name: &called(&identity.last_name).unwrap_or_else(|| "–".to_owned()),
+        letter: letter.as_ref(),
     };
-    match app.house.ledger.of(from.who()).recognise(&known).await? {
+    let link = next.strip_prefix("/invitation/").map(stranger::digest);
+    match app.house.ledger.of(from.who()).recognise(&known, link.as_ref()).await? {
+        Recognised::Person(person) if next == sure::HERE => {
+            confirmed(&app, from, &session, &headers, person).await
+        }
         Recognised::Person(person) => {
             let failures = app.console.throttle.passed(&name(from));
             sign_in::begin(&app, &session, &headers, (person, from.0), failures).await?;
             Ok(Redirect::to(desk::local(&next)).into_response())
+        }
+        Recognised::Joined(joined) => {
+            let failures = app.console.throttle.passed(&name(from));
+            sign_in::begin(&app, &session, &headers, (joined.person_id, from.0), failures).await?;
+            session::look_at(&session, joined.workspace_id).await?;
+            Ok(Redirect::to("/posts").into_response())
+        }
+        Recognised::Invited => {
+            session::prove(&session, &proved(&known, app.house.clock.now())).await?;
+            Ok(Redirect::to(invited::HERE).into_response())
         }
         Recognised::Unproved => {
             refused(&app, from).await?;
@@ -127,6 +147,52 @@ pub async fn come_back(
             told(&app, &headers, StatusCode::FORBIDDEN, &fill(t.google_other_account, &[&email]))
         }
     }
+}
+
+/// Somebody has shown again who they are: the session goes on as it is, and so do the forms that are open in it.
+async fn confirmed(
+    app: &App,
+    from: Whence,
+    session: &Session,
+    headers: &HeaderMap,
+    person: Uuid,
+) -> Result<Response, Problem> {
+    let now = app.house.clock.now();
+    match session::signed(session, now).await? {
+        Some(signed) if signed.person == person => {
+            app.console.throttle.passed(&name(from));
+            session::make_sure(session, now).await?;
+            Ok(Redirect::to(sure::HERE).into_response())
+        }
+        Some(_) => {
+            refused(app, from).await?;
+            told(app, headers, StatusCode::FORBIDDEN, ENGLISH.sure_somebody_else)
+        }
+        None => {
+            let failures = app.console.throttle.passed(&name(from));
+            sign_in::begin(app, session, headers, (person, from.0), failures).await?;
+            Ok(Redirect::to("/posts").into_response())
+        }
+    }
+}
+
+fn proved(known: &Known<'_>, now: DateTime<Utc>) -> Proved {
+    Proved {
+        at: now.timestamp(),
+        issuer: known.issuer.to_owned(),
+        subject: known.subject.to_owned(),
+        email: known.email.to_owned(),
+        first_name: known.first_name.to_owned(),
+        last_name: known.last_name.to_owned(),
+    }
+}
+
+/// Where signing in with Google begins that leads on to this path, where that is on.
+pub fn address(app: &App, next: &str) -> Option<String> {
+    app.house.sign_in.as_ref().map(|_| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        format!("/sign-in/google?{query}")
+    })
 }
 
 /// Counts somebody who was not let in, and writes it down.

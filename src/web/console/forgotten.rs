@@ -65,7 +65,8 @@ pub async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Res
     ask(&app, &headers, StatusCode::OK, "", None)
 }
 
-/// Takes the form. The answer is the same for every address, and is given before anybody looks for it.
+/// Takes the form. The answer is the same for every address and takes the same steps, and what it promises is written down by
+/// then.
 pub async fn submit(
     State(app): State<Arc<App>>,
     from: Whence,
@@ -88,17 +89,10 @@ pub async fn submit(
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
-    app.house.ledger.ping().await?;
     let link = session::fresh_token()?;
-    let asking = Arc::clone(&app);
-    tokio::spawn(async move {
-        let letter = letters::password_link(&asking.house.public_url, &email, &link);
-        let lasts = letters::PASSWORD_LINK_LASTS;
-        let ledger = &asking.house.ledger;
-        if let Err(error) = ledger.ask_for_password(&email, &stranger::digest(&link), lasts, &letter).await {
-            tracing::warn!(%error, "a link to a new password could not be made; it has to be asked for again");
-        }
-    });
+    let letter = letters::password_link(&app.house, &email, &link);
+    let (digest, lasts) = (stranger::digest(&link), letters::PASSWORD_LINK_LASTS);
+    app.house.ledger.of(from.who()).ask_for_password(&email, &digest, lasts, &letter).await?;
     let said = (t.forgotten_sent_title, t.forgotten_sent);
     stranger::notice(&app, &headers, StatusCode::OK, said, Some(("/sign-in", t.forgotten_back)))
 }
@@ -139,7 +133,7 @@ pub async fn renew(
         return set(&app, &headers, StatusCode::UNPROCESSABLE_ENTITY, &link, wrong);
     }
     let hash = stranger::hashed(password).await?;
-    let letter = |email: &str| letters::password_changed(&app.house.public_url, email);
+    let letter = |email: &str| letters::password_changed(&app.house, email);
     let ledger = app.house.ledger.of(from.who());
     let Some(person) = ledger.set_password(&digest, &hash, letter).await? else {
         return ended(&app, &headers);

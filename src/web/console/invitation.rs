@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tower_sessions::Session;
 
 use super::{
-    Shell, seat, session, sign_in, stranger,
+    Shell, elsewhere, seat, session, sign_in, stranger,
     texts::{ENGLISH, fill},
     words,
 };
@@ -37,6 +37,8 @@ struct Page {
     first_name: String,
     last_name: String,
     way: Way,
+    /// Where joining with Google begins, where that is on.
+    google: Option<String>,
     findings: Vec<String>,
 }
 
@@ -174,6 +176,7 @@ async fn show(
         email: it.email.clone(),
         first_name,
         last_name,
+        google: elsewhere::address(app, &format!("/invitation/{link}")),
         way,
         findings,
     })

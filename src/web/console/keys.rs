@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     Choice, Shell, render_as,
     seat::{Admin, Seat},
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -145,7 +146,7 @@ pub async fn make(
     State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     headers: HeaderMap,
-    Form(written): Form<Written>,
+    Sure(written): Sure<Written>,
 ) -> Result<Response, Problem> {
     let field = |name: &str| written.get(name).map(String::as_str).unwrap_or_default();
     seat.check(field("token"))?;

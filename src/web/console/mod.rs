@@ -20,8 +20,10 @@ mod form;
 mod helped;
 mod in_words;
 mod invitation;
+mod invited;
 mod keys;
 mod letters;
+mod linked;
 mod list;
 mod numbers;
 mod own_sessions;
@@ -29,6 +31,7 @@ mod people;
 mod policy;
 mod post;
 mod profile;
+mod retired;
 mod rights;
 pub mod routes;
 pub mod seat;
@@ -37,6 +40,7 @@ mod session;
 mod sign_in;
 mod stranger;
 mod suggestion;
+mod sure;
 mod take_down;
 mod texts;
 pub mod throttle;
@@ -107,6 +111,7 @@ pub fn routes(app: &Arc<App>) -> Listed<Arc<App>> {
         .listed()
         .layer(middleware::from_fn_with_state(Arc::clone(app), session::same_origin))
         .layer(session::layer(&app.house))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), retired::stay))
         .route("/assets/{hash}/{name}", get(assets::one))
 }
 
@@ -172,6 +177,8 @@ fn table() -> Routes {
         .get("/people/{id}/remove", people::sure)
         .post("/people/{id}/remove", people::remove)
         .anybody("/invitation/{link}", get(invitation::page).post(invitation::submit))
+        .anybody(invited::HERE, get(invited::page))
+        .anybody("/invitations/{id}", posted(invited::join))
         .anybody("/forgot", get(forgotten::page).post(forgotten::submit))
         .anybody("/password/{link}", get(forgotten::link).post(forgotten::renew))
         .get("/privacy", rights::page)
@@ -182,7 +189,9 @@ fn table() -> Routes {
         .get("/profile", profile::page)
         .post("/profile/name", profile::rename)
         .post("/profile/email", profile::ask)
+        .post("/profile/identities/unlink", linked::unlink)
         .anybody("/email/{link}", get(profile::link).post(profile::prove))
+        .get(sure::HERE, sure::page)
         .get("/sessions", own_sessions::page)
         .post("/sessions/{handle}/end", own_sessions::end)
         .post("/sessions/end-others", own_sessions::end_others)

@@ -17,6 +17,7 @@ use super::{
     Choice, Shell, letters, render, render_as,
     seat::{Admin, Button, Seat},
     session, stranger,
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
     words::{self, Chip},
 };
@@ -172,7 +173,7 @@ pub async fn invite(
     };
     let who = format!("{} {}", member.first_name, member.last_name);
     let about = (who.as_str(), member.workspace_name.as_str(), words::role(t, role));
-    let letter = letters::invitation(&app.house.public_url, email, about, &link);
+    let letter = letters::invitation(&app.house, email, about, &link);
     let invited = match app.house.ledger.of(seat.who).invite(&new, &letter).await {
         // the same form a moment ago
         Err(LedgerError::Refused { constraint }) if constraint == "invitation_email_key" => true,
@@ -249,7 +250,7 @@ pub async fn remove(
     seat: Seat<Admin>,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Form(form): Form<Button>,
+    Sure(form): Sure<Button>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let id = problem::id(&id, "member")?;

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{
-    Shell, letters, render_as,
+    Shell, letters, linked, render_as,
     seat::{Seat, Viewer},
     session, slow_down, stranger,
     texts::{ENGLISH, fill},
@@ -34,6 +34,8 @@ struct Page {
     /// Whether they have a password to show that it is they.
     password: bool,
     mail: bool,
+    /// The accounts elsewhere by which they come in.
+    linked: Vec<linked::Row>,
 }
 
 #[derive(Template)]
@@ -90,12 +92,17 @@ pub async fn page(
     let done = match query.done.as_str() {
         "name" => Some(ENGLISH.profile_named),
         "email" => Some(ENGLISH.profile_email_sent),
+        "unlinked" => Some(ENGLISH.linked_gone),
         _ => None,
     };
     show(&app, &seat, &headers, StatusCode::OK, "", (None, done)).await
 }
 
-async fn show(
+/// The page, with what is to be mended, or what was done.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn show(
     app: &App,
     seat: &Seat<Viewer>,
     headers: &HeaderMap,
@@ -105,9 +112,10 @@ async fn show(
 ) -> Result<Response, Problem> {
     let known = known(app, seat).await?;
     let password = hash(app, &known).await?.is_some();
+    let linked = linked::rows(app, seat.member.person_id, password).await?;
     let shell = Shell::seated(app, headers, seat, "", "/profile");
     let (email, mail) = (email.to_owned(), app.house.mail);
-    render_as(status, &Page { shell, known, email, wrong, done, password, mail })
+    render_as(status, &Page { shell, known, email, wrong, done, password, mail, linked })
 }
 
 async fn known(app: &App, seat: &Seat<Viewer>) -> Result<Known, Problem> {
@@ -165,7 +173,7 @@ pub async fn ask(
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.profile_password_wrong.to_owned()).await;
     }
     let link = session::fresh_token()?;
-    let letter = letters::email_link(&app.house.public_url, &email, &link);
+    let letter = letters::email_link(&app.house, &email, &link);
     let digest = stranger::digest(&link);
     let ledger = app.house.ledger.of(seat.who);
     ledger.ask_email_change(seat.member.person_id, &digest, letters::EMAIL_LINK_LASTS, &letter).await?;
@@ -199,7 +207,7 @@ pub async fn prove(
         let wrong = Some(t.sign_in_stale.to_owned());
         return proving(&app, &headers, StatusCode::FORBIDDEN, (&link, &email), wrong);
     }
-    let told = |old: &str| letters::email_changed(&app.house.public_url, old);
+    let told = |old: &str| letters::email_changed(&app.house, old);
     if !app.house.ledger.of(from.who()).change_email(&digest, told).await? {
         return ended(&app, &headers);
     }

@@ -17,6 +17,7 @@ use super::{
     Shell, render_as,
     seat::{Privacy, Seat},
     stranger,
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
     words,
 };
@@ -140,7 +141,7 @@ pub async fn enter(
     State(app): State<Arc<App>>,
     seat: Seat<Privacy>,
     headers: HeaderMap,
-    Form(form): Form<Entered>,
+    Sure(form): Sure<Entered>,
 ) -> Result<Response, Problem> {
     // P-D6 P-D14
     seat.check(&form.token)?;

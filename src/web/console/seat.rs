@@ -14,7 +14,7 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, render_as,
+    Shell, render_as, retired,
     session::{self, Signed},
     texts::{ENGLISH, fill},
     words,
@@ -161,8 +161,9 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         let memberships = app.house.ledger.memberships(person).await.map_err(Problem::from)?;
         let chosen = memberships.iter().find(|member| Some(member.workspace_id) == workspace);
         let member = chosen.or(memberships.first()).cloned();
-        let Some(member) = member else { return Err(homeless(app, &parts.headers, token)) };
-        session::know_role(&session, member.workspace_id, member.role).await?;
+        let Some(mut member) = member else { return Err(homeless(app, &parts.headers, token)) };
+        let ledger = &app.house.ledger;
+        member.role = retired::know_role(&session, ledger, member.workspace_id, member.role).await?;
         if !member.role.covers(R::ROLE) {
             return Err(lacking(app, &member, R::ROLE).await.into());
         }

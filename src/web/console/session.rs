@@ -1,6 +1,6 @@
 //! Sessions, and whether a form comes from here.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use axum::{
@@ -12,6 +12,8 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use jobs::sign_in::Begun;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tower_sessions::{
@@ -25,7 +27,7 @@ use uuid::Uuid;
 
 use super::texts::ENGLISH;
 use crate::{
-    ledger::{Ledger, LedgerError, people::MemberRole, sessions::StoredSession},
+    ledger::{Ledger, LedgerError, sessions::StoredSession},
     web::{App, House, problem::Problem},
 };
 
@@ -36,8 +38,14 @@ const TOKEN: &str = "token";
 const SEEN: &str = "seen";
 const BEGAN: &str = "began";
 const AGENT: &str = "agent";
-const ROLE: &str = "role";
+pub(super) const ROLE: &str = "role";
+/// Stands in a session that goes on under another id, and is kept nowhere.
+pub(super) const RETIRED: &str = "retired";
 const LEFT: &str = "left";
+const PROVED: &str = "proved";
+const SURE: &str = "sure";
+/// For so many seconds somebody who has said who they are is not asked again.
+const SURE_FOR: i64 = 600;
 /// Whoever signs in elsewhere is back by then.
 const AWAY_FOR: time::Duration = time::Duration::minutes(10);
 /// A session is prolonged by being written, which each page need not do.
@@ -54,12 +62,17 @@ pub fn layer(house: &House) -> SessionManagerLayer<Store> {
     let secure = is_secure(&house.public_url);
     let lasts = i64::try_from(house.web.session.as_secs()).unwrap_or(i64::MAX);
     SessionManagerLayer::new(Store(house.ledger.clone()))
-        .with_name(if secure { "__Host-s" } else { "s" })
+        .with_name(cookie_name(secure))
         .with_secure(secure)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")
         .with_expiry(Expiry::OnInactivity(time::Duration::seconds(lasts)))
+}
+
+/// What the cookie is called.
+pub const fn cookie_name(secure: bool) -> &'static str {
+    if secure { "__Host-s" } else { "s" }
 }
 
 /// Whether the outside reaches us over https.
@@ -99,11 +112,14 @@ impl SessionStore for Store {
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let Some(kept) = self.0.load_session(&kept_as(id)).await.map_err(|error| backend(&error))? else {
-            return Ok(None);
-        };
+        let found = self.0.load_session(&kept_as(id)).await.map_err(|error| backend(&error))?;
+        let Some((kept, retired)) = found else { return Ok(None) };
         let decode = |error: &dyn std::fmt::Display| session_store::Error::Decode(error.to_string());
-        let data = serde_json::from_value(kept.data).map_err(|error| decode(&error))?;
+        let mut data: HashMap<String, Value> =
+            serde_json::from_value(kept.data).map_err(|error| decode(&error))?;
+        if retired {
+            data.insert(RETIRED.to_owned(), Value::Bool(true));
+        }
         let expiry_date = time::OffsetDateTime::from_unix_timestamp(kept.expires_at.timestamp())
             .map_err(|error| decode(&error))?;
         Ok(Some(Record { id: *id, data, expiry_date }))
@@ -114,7 +130,7 @@ impl SessionStore for Store {
     }
 }
 
-fn away(_: tower_sessions::session::Error) -> Problem {
+pub(super) fn away(_: tower_sessions::session::Error) -> Problem {
     Problem::away("ledger-away", ENGLISH.problem_unavailable_detail)
 }
 
@@ -136,8 +152,26 @@ pub async fn begin(
     session.insert(TOKEN, fresh_token()?).await.map_err(away)?;
     session.insert(BEGAN, now.timestamp()).await.map_err(away)?;
     session.insert(SEEN, now.timestamp()).await.map_err(away)?;
+    session.insert(SURE, now.timestamp()).await.map_err(away)?;
     session.insert(AGENT, agent).await.map_err(away)?;
     Ok(())
+}
+
+/// Whether its person has said a moment ago who they are.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn is_sure(session: &Session, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let at: Option<i64> = session.get(SURE).await.map_err(away)?;
+    Ok(at.is_some_and(|at| (now.timestamp() - at).abs() <= SURE_FOR))
+}
+
+/// They have said it now.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn make_sure(session: &Session, now: DateTime<Utc>) -> Result<(), Problem> {
+    session.insert(SURE, now.timestamp()).await.map_err(away)
 }
 
 /// Keeps a session at once, which the layer would do only after the answer: what is written down has happened.
@@ -168,30 +202,19 @@ pub async fn signed(session: &Session, now: DateTime<Utc>) -> Result<Option<Sign
     let token = session.get(TOKEN).await.map_err(away)?.unwrap_or_default();
     let workspace: Option<Uuid> = session.get(WORKSPACE).await.map_err(away)?;
     let seen: Option<i64> = session.get(SEEN).await.map_err(away)?;
-    if seen.is_none_or(|seen| (now.timestamp() - seen).abs() >= RENEWED_AFTER) {
+    let due = seen.is_none_or(|seen| (now.timestamp() - seen).abs() >= RENEWED_AFTER);
+    if due && !is_retired(session).await? {
         session.insert(SEEN, now.timestamp()).await.map_err(away)?;
     }
     Ok(Some(Signed { person, token, workspace }))
 }
 
-/// Gives the session a new id where its person has another role now than when it was last looked at: what could do
-/// less, or more, is not the same session.
+/// Whether the session goes on under another id.
 ///
 /// # Errors
 /// The ledger is away.
-pub async fn know_role(session: &Session, workspace_id: Uuid, role: MemberRole) -> Result<(), Problem> {
-    let kept: Option<(Uuid, String)> = session.get(ROLE).await.map_err(away)?;
-    let now = (workspace_id, role.word().to_owned());
-    if kept.as_ref() == Some(&now) {
-        return Ok(());
-    }
-    let changed = kept.is_some_and(|(workspace, word)| workspace == workspace_id && word != role.word());
-    if changed {
-        session.cycle_id().await.map_err(away)?;
-    }
-    session.insert(ROLE, now).await.map_err(away)?;
-    // the old one is gone already: whatever the answer will be, this person stays signed in
-    if changed { keep(session).await } else { Ok(()) }
+pub async fn is_retired(session: &Session) -> Result<bool, Problem> {
+    Ok(session.get(RETIRED).await.map_err(away)?.unwrap_or_default())
 }
 
 /// Remembers a sign-in that was begun elsewhere, and where to go on after it. Who has not signed in yet comes back soon
@@ -217,6 +240,51 @@ pub async fn left_for(session: &Session) -> Result<Option<(Begun, String)>, Prob
     Ok(left.map(|(state, nonce, verifier, next)| {
         (Begun { address: String::new(), state, nonce, verifier }, next)
     }))
+}
+
+/// Somebody new whom a provider vouches for, while they say what they join.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Proved {
+    /// Since when, in seconds since the epoch.
+    pub at: i64,
+    /// Who vouches.
+    pub issuer: String,
+    /// What they call the person.
+    pub subject: String,
+    /// The address.
+    pub email: String,
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+}
+
+/// Begins a session in which somebody says what they join: a fresh id, for it opens what the one before did not.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn prove(session: &Session, proved: &Proved) -> Result<(), Problem> {
+    session.clear().await;
+    session.cycle_id().await.map_err(away)?;
+    session.set_expiry(Some(Expiry::OnInactivity(AWAY_FOR)));
+    remember(session, proved).await
+}
+
+/// Keeps in mind who is vouched for, in a session that begins.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn remember(session: &Session, proved: &Proved) -> Result<(), Problem> {
+    session.insert(PROVED, proved).await.map_err(away)
+}
+
+/// Who was vouched for a moment ago.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn proved(session: &Session, now: DateTime<Utc>) -> Result<Option<Proved>, Problem> {
+    let proved: Option<Proved> = session.get(PROVED).await.map_err(away)?;
+    Ok(proved.filter(|it| (now.timestamp() - it.at).abs() < AWAY_FOR.whole_seconds()))
 }
 
 /// Remembers which workspace the person looks at.

@@ -16,7 +16,7 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::{
-    Shell, desk, seat,
+    Shell, desk, elsewhere, retired, seat,
     session::{self, Signed},
     stranger,
     texts::{ENGLISH, fill},
@@ -81,10 +81,7 @@ fn form(
     wrong: Option<String>,
 ) -> Result<Response, Problem> {
     let (email, next, mail) = (email.to_owned(), next.to_owned(), app.house.mail);
-    let google = app.house.sign_in.as_ref().map(|_| {
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
-        format!("/sign-in/google?{query}")
-    });
+    let google = elsewhere::address(app, &next);
     stranger::form(app, headers, status, |shell, token| Page {
         shell,
         token,
@@ -203,6 +200,6 @@ pub async fn leave(
     if !seat::is_own(&form.token, &token, &memberships) {
         return Err(Problem::forbidden(ENGLISH.csrf));
     }
-    session.flush().await.map_err(|_| Problem::away("ledger-away", ENGLISH.problem_unavailable_detail))?;
+    retired::end(&session, &app.house.ledger).await?;
     Ok(Redirect::to("/sign-in"))
 }

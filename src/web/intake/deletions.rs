@@ -162,7 +162,7 @@ async fn correct(app: &App, caller: &Caller<PrivacyWrite>, wanted: Correction) -
     let state = match &wanted.new_email {
         Some(email) => {
             let link = deletion::fresh_link();
-            let letter = console::email_link(&app.house.public_url, email, &link);
+            let letter = console::email_link(&app.house, email, &link);
             let digest = console::link_digest(&link);
             ledger.ask_email_change(person, &digest, console::EMAIL_LINK_LASTS, &letter).await?;
             "confirming"

@@ -26,6 +26,7 @@ use crate::{
     web::{
         App,
         access::{JobsRead, JobsWrite, Operator},
+        limits,
         problem::{Problem, ProblemDocument},
     },
 };
@@ -264,6 +265,7 @@ fn told(done: Once<Result<JobRow, Refusal>>, about: &'static str) -> Result<Resp
     answered(done.map(|made| match made {
         Ok(row) => Ok(answer(&row)),
         Err(Refusal::Missing) => Err(Problem::not_found(about)),
+        Err(Refusal::TooOften(seconds)) => Err(limits::refused(seconds)),
         Err(refusal) => Err(Problem::conflict(sentence(&refusal))),
     }))
 }

@@ -225,7 +225,8 @@ pub async fn account(
 }
 
 /// Asks an account's network now what it has counted of the account and of what is still followed on it, instead of at
-/// their times.
+/// their times. While the job that does it waits, whoever asks again gets the same. `[web] snapshot_asks` says how often a
+/// workspace may.
 #[utoipa::path(
     post,
     path = "/api/v1/accounts/{id}/snapshot",
@@ -239,6 +240,7 @@ pub async fn account(
         (status = 202, description = "Committed: the job that does it", body = JobShape),
         (status = 404, description = "No such account in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "Not as it stands; detail says why", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "More than a workspace may ask for in an hour; Retry-After says when to go on", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub async fn snapshot(
@@ -251,10 +253,11 @@ pub async fn snapshot(
     let id = id(&account, "account")?;
     let route = format!("POST /api/v1/accounts/{id}/snapshot");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
-    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.clone());
+    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.of(caller.who));
+    let most = app.house.web.snapshot_asks;
     let asking = async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
-        ledger.ask_snapshot(&Write { workspace_id, id, keyed, dry: false }).await
+        ledger.ask_snapshot(&Write { workspace_id, id, keyed, dry: false }, most).await
     };
     wished(&app, "account", asking).await
 }
