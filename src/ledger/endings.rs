@@ -8,7 +8,7 @@ use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
-    Ledger, LedgerError,
+    KeyRing, Ledger, LedgerError,
     access::breaks_of,
     accounts::{Account, MOST, find_accounts},
     claims::interval,
@@ -33,7 +33,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn tell_of_endings(&self, ahead: Duration, base: &str) -> Result<usize, LedgerError> {
+    pub async fn tell_of_endings(
+        &self,
+        ring: &KeyRing,
+        ahead: Duration,
+        base: &str,
+    ) -> Result<usize, LedgerError> {
         // roughly, and more often than not in vain: what ends is known exactly of an account that was read
         let workspaces = sqlx::query_scalar!(
             "SELECT DISTINCT a.workspace_id FROM account a LEFT JOIN ending_told t ON t.account_id = a.id
@@ -48,13 +53,14 @@ impl Ledger {
         .await?;
         let mut written = 0;
         for workspace in workspaces {
-            written += self.tell_workspace(workspace, ahead, base).await?;
+            written += self.tell_workspace(ring, workspace, ahead, base).await?;
         }
         Ok(written)
     }
 
     async fn tell_workspace(
         &self,
+        ring: &KeyRing,
         workspace: Uuid,
         ahead: Duration,
         base: &str,
@@ -85,8 +91,11 @@ impl Ledger {
                 Some(_) | None => {}
             }
         }
-        let written =
-            if news.is_empty() { 0 } else { write(&mut tx, workspace, &found.name, &news, base).await? };
+        let written = if news.is_empty() {
+            0
+        } else {
+            write(&mut tx, ring, (workspace, &found.name), &news, base).await?
+        };
         tx.commit().await?;
         Ok(written)
     }
@@ -142,8 +151,8 @@ async fn forget(tx: &mut PgTransaction<'_>, account: Uuid) -> Result<(), LedgerE
 /// One letter to each administrator.
 async fn write(
     tx: &mut PgTransaction<'_>,
-    workspace: Uuid,
-    name: &str,
+    ring: &KeyRing,
+    (workspace, name): (Uuid, &str),
     news: &[Ending],
     base: &str,
 ) -> Result<usize, LedgerError> {
@@ -163,13 +172,8 @@ async fn write(
     });
     let body = said(name, told, base);
     for to in &addresses {
-        let letter = NewMail {
-            to: to.clone(),
-            subject: "Accounts to be connected again".to_owned(),
-            body: body.clone(),
-            worth: WORTH,
-        };
-        mail::put(tx, &letter).await?;
+        let letter = NewMail::by(ring, to, "Accounts to be connected again", &body, WORTH);
+        mail::put(&mut *tx, &letter).await?;
     }
     Ok(addresses.len())
 }

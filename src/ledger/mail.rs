@@ -22,9 +22,17 @@ impl NewMail {
     /// Writes one, with a subject in words of ours, in which nothing stands that anybody wrote; it is not sent any more after
     /// `worth`.
     pub fn new(sealer: &Sealer, to: &str, subject: &str, body: &str, worth: Duration) -> Self {
+        Self::sealed(to, subject, worth, |row| sealer.seal(body.as_bytes(), row).1)
+    }
+
+    /// The same, where the ring itself is at hand.
+    pub(super) fn by(ring: &KeyRing, to: &str, subject: &str, body: &str, worth: Duration) -> Self {
+        Self::sealed(to, subject, worth, |row| ring.seal(body.as_bytes(), row))
+    }
+
+    fn sealed(to: &str, subject: &str, worth: Duration, seal: impl FnOnce(&str) -> Vec<u8>) -> Self {
         let id = Uuid::now_v7();
-        let (_, sealed) = sealer.seal(body.as_bytes(), &row_name(id));
-        Self { to: to.to_owned(), id, subject: subject.to_owned(), sealed, worth }
+        Self { to: to.to_owned(), id, subject: subject.to_owned(), sealed: seal(&row_name(id)), worth }
     }
 }
 

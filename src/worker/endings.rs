@@ -17,8 +17,9 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let base = worker.parts.public_url.as_str();
-        match worker.in_time(worker.parts.duties.tell_of_endings(lookout.tell_ahead, base)).await {
+        let (ledger, ring, base) =
+            (&worker.parts.duties, &worker.parts.ring, worker.parts.public_url.as_str());
+        match worker.in_time(ledger.tell_of_endings(ring, lookout.tell_ahead, base)).await {
             Ok(0) => {}
             Ok(letters) => tracing::info!(letters, "administrators are told of connections that end"),
             Err(error) => tracing::warn!(%error, "what ends could not be looked for; it is tried again"),
