@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::{Call, Desk},
-    erasure::{self, Step, Turn},
+    erasure::{self, Stage, Step, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation, Revoking},
     fp,
     gate::Visit,
@@ -38,9 +38,13 @@ impl Job for DeletionJob {
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         let forgetting = desk.forgetting()?;
         let begun = desk.clock.monotonic();
+        let mut tried = false;
         // well before its time is up, so that nothing is ever cut off in the middle
         while desk.clock.monotonic().saturating_sub(begun) < desk.limits.attempt / 2 {
             let Some(it) = forgetting.look(self.request_id).await? else { return Ok(Done::nothing()) };
+            if !std::mem::replace(&mut tried, true) {
+                At { it: &it, desk, forgetting }.keep_if_can().await?;
+            }
             match erasure::next(&it.standing, it.now) {
                 Step::End => {
                     return Ok(Done::Finished { output: json!({ "deleted": it.id }), then: vec![] });
@@ -69,13 +73,6 @@ impl At<'_> {
         match step {
             Step::End | Step::WaitUntil(_) => Ok(()),
             Step::Turn(turn) => {
-                // no token is kept for a store that is away: it has to be there later, and is complained about then
-                if turn == Turn::Drained {
-                    match self.lay_stone().await {
-                        Ok(()) | Err(JobError::Unavailable(_)) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
                 forgetting.turn(id, turn).await?;
                 fp!(AfterDeletionTurn);
                 Ok(())
@@ -85,7 +82,9 @@ impl At<'_> {
                 forgetting.shred(id).await?;
                 fp!(AfterShredded);
                 // before anything is destroyed that a restore from a backup would bring back for good
-                self.lay_stone().await?;
+                if !self.it.kept {
+                    self.keep().await?;
+                }
                 forgetting.turn(id, Turn::Shredded).await
             }
             Step::Purge => self.purge().await,
@@ -96,6 +95,9 @@ impl At<'_> {
                 forgetting.turn(id, Turn::Told).await
             }
             Step::Forget => {
+                // outside first: what the ledger has forgotten nobody would look for there
+                self.desk.media.erase(&forgetting.recipient_at(id)).await.map_err(store)?;
+                fp!(AfterRecipientErased);
                 forgetting.forget(id).await?;
                 fp!(AfterForgotten);
                 forgetting.turn(id, Turn::Forgot).await
@@ -103,10 +105,33 @@ impl At<'_> {
         }
     }
 
-    /// Keeps outside of the ledger what the request covers.
-    async fn lay_stone(&self) -> Result<(), JobError> {
-        let (key, stone) = self.forgetting.tombstone(self.it.id).await?;
-        self.desk.media.write(&key, "application/json", stone).await.map_err(store)
+    /// Keeps outside of the ledger what a restore needs, where whoever accepted the request could not. No token is kept for
+    /// a store that is away: it has to be there later, and is complained about then.
+    async fn keep_if_can(&self) -> Result<(), JobError> {
+        if self.it.kept || self.it.standing.stage >= Stage::Forgetting {
+            return Ok(());
+        }
+        match self.keep().await {
+            Ok(()) | Err(JobError::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn keep(&self) -> Result<(), JobError> {
+        for keepsake in self.forgetting.keepsakes(self.it.id).await? {
+            keepsake.keep(self.desk.media).await.map_err(store)?;
+        }
+        fp!(AfterStoneLaid);
+        self.forgetting.kept(self.it.id).await
+    }
+
+    /// What verifies the receipt is kept where it outlives the ledger, before anything is signed with it.
+    async fn keep_keys(&self) -> Result<(), JobError> {
+        for (key, keepsake) in self.forgetting.keys_to_keep().await? {
+            keepsake.keep(self.desk.media).await.map_err(store)?;
+            self.forgetting.key_kept(&key).await?;
+        }
+        Ok(())
     }
 
     /// One network that is away keeps no other grant from being taken back.
@@ -228,6 +253,7 @@ impl At<'_> {
         if left > 0 {
             return forgetting.turn(id, Turn::Found).await;
         }
+        self.keep_keys().await?;
         fp!(AfterVerified);
         forgetting.certify(id).await
     }

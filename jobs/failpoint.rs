@@ -78,6 +78,8 @@ points! {
     AfterConnected = "after_connected",
     /// The access is shredded and that is recorded; the job is not settled.
     AfterParted = "after_parted",
+    /// What a restore needs of a request for deletion is kept outside of the ledger; the ledger does not know.
+    AfterStoneLaid = "after_stone_laid",
     /// A request for deletion has gone on to its next stage.
     AfterDeletionTurn = "after_deletion_turn",
     /// The request that a grant be taken back is logged; nothing was sent.
@@ -94,6 +96,8 @@ points! {
     AfterVerified = "after_verified",
     /// The letter is written; the stage is not left.
     AfterTold = "after_told",
+    /// The address is erased outside of the ledger, which still has it.
+    AfterRecipientErased = "after_recipient_erased",
     /// Whom it was about is forgotten; the stage is not left.
     AfterForgotten = "after_forgotten",
     /// What goes into a copy is written down; nothing is packed.

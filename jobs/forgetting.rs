@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     contract::{Failure, JobError},
-    desk::{Account, Call},
+    desk::{Account, Call, Media},
     erasure::{Standing, Turn},
 };
 
@@ -55,8 +55,31 @@ pub struct Deletion {
     pub id: Uuid,
     /// Where it stands.
     pub standing: Standing,
+    /// What a restore needs of it is kept outside of the ledger, as it is now.
+    pub kept: bool,
     /// The ledger's clock at the moment of this look.
     pub now: DateTime<Utc>,
+}
+
+/// Something small that is kept in the object store, for a ledger that is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keepsake {
+    /// Where.
+    pub key: String,
+    /// As what.
+    pub content_type: &'static str,
+    /// What it says.
+    pub bytes: Vec<u8>,
+}
+
+impl Keepsake {
+    /// Keeps it, in the place of what was there.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn keep(self, store: &dyn Media) -> Result<(), Failure> {
+        store.write(&self.key, self.content_type, self.bytes).await
+    }
 }
 
 /// A grant that is to be taken back.
@@ -139,8 +162,17 @@ pub trait Forgetting: Send + Sync {
     async fn look(&self, request: Uuid) -> Result<Option<Deletion>, JobError>;
     /// On to the next stage.
     async fn turn(&self, request: Uuid, turn: Turn) -> Result<(), JobError>;
-    /// What is kept outside of the ledger, for one that is restored from a backup; and where.
-    async fn tombstone(&self, request: Uuid) -> Result<(String, Vec<u8>), JobError>;
+    /// What is to be kept outside of the ledger, for one that is restored from a backup.
+    async fn keepsakes(&self, request: Uuid) -> Result<Vec<Keepsake>, JobError>;
+    /// All of that is kept.
+    async fn kept(&self, request: Uuid) -> Result<(), JobError>;
+    /// Where the address of whom to tell is kept outside of the ledger, sealed, until they are told.
+    fn recipient_at(&self, request: Uuid) -> String;
+    /// Keys that verify receipts and are not kept outside of the ledger yet, each with its id. There is one to sign with
+    /// after this.
+    async fn keys_to_keep(&self) -> Result<Vec<(String, Keepsake)>, JobError>;
+    /// That key is kept.
+    async fn key_kept(&self, key: &str) -> Result<(), JobError>;
     /// The grants that are due to be asked about.
     async fn grants(&self, request: Uuid) -> Result<Vec<Grant>, JobError>;
     /// Logs a call before it is sent.

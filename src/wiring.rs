@@ -7,6 +7,7 @@ use jobs::{
     analysis::Analyst,
     contract::Kind,
     desk::{Call, Media},
+    forgetting::Keepsake,
     gate::Open,
     hint::Hint,
     mail::Mail,
@@ -101,6 +102,29 @@ fn post_office() -> Result<Option<Box<dyn Mail>>, WiringError> {
 pub async fn kept(folder: &str) -> Result<Vec<Vec<u8>>, String> {
     let store = object_store().map_err(|error| error.to_string())?;
     store.folder(folder).await.map_err(|failure| failure.to_string())
+}
+
+/// What is kept under a key of the object store; none: nothing is.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn kept_at(key: &str) -> Result<Option<Vec<u8>>, String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    let size = store.size(key).await.map_err(|failure| failure.to_string())?;
+    let Some(size) = size else { return Ok(None) };
+    store.read(key, 0, size).await.map(Some).map_err(|failure| failure.to_string())
+}
+
+/// Keeps these in the object store.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn keep(keepsakes: Vec<Keepsake>) -> Result<(), String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    for keepsake in keepsakes {
+        keepsake.keep(&store).await.map_err(|failure| failure.to_string())?;
+    }
+    Ok(())
 }
 
 /// Asks a network whether a token opens an account.

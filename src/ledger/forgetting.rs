@@ -9,13 +9,13 @@ use jobs::{
     contract::{Failure, JobError},
     desk::Account,
     erasure::{Stage, Standing, Turn},
-    forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation},
+    forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Keepsake, Purged, Revocation},
 };
 use uuid::Uuid;
 
 use super::{
     Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, grants, purge, receipts, stages,
-    vault::VaultError,
+    tombstones, vault::VaultError,
 };
 
 /// The wait before a network is asked about a grant again: twice as long each time, up to the last.
@@ -57,7 +57,8 @@ fn ask_again(attempts: u32) -> TimeDelta {
 impl Forgetting for ClaimedForgetting<'_> {
     async fn look(&self, request: Uuid) -> Result<Option<Deletion>, JobError> {
         let row = sqlx::query!(
-            r#"SELECT r.stage::text AS "stage!", r.received_at, ledger_now() AS "now!",
+            r#"SELECT r.stage::text AS "stage!", coalesce(r.restored_at, r.received_at) AS "counted_from!",
+                      r.stone_at IS NOT NULL AS "kept!", ledger_now() AS "now!",
                       (SELECT min(d.next_at) FROM deletion_account d
                        WHERE d.request_id = r.id AND d.revocation = 'open') AS ask_at,
                       greatest(
@@ -81,7 +82,7 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         let Some(row) = row else { return Ok(None) };
         let unreadable = || LedgerError::Unreadable(format!("the deletion's stage {}", row.stage));
-        let by = |span: Duration| row.received_at + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(1));
+        let by = |span: Duration| row.counted_from + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(1));
         Ok(Some(Deletion {
             id: request,
             standing: Standing {
@@ -92,6 +93,7 @@ impl Forgetting for ClaimedForgetting<'_> {
                 drain_by: by(self.clocks.drain),
                 shred_by: by(self.clocks.shred),
             },
+            kept: row.kept,
             now: row.now,
         }))
     }
@@ -208,9 +210,24 @@ impl Forgetting for ClaimedForgetting<'_> {
         Ok(())
     }
 
-    async fn tombstone(&self, request: Uuid) -> Result<(String, Vec<u8>), JobError> {
-        let stone = self.ledger.tombstone(request).await?.ok_or(JobError::Fenced)?;
-        Ok((stone.key(), stone.bytes()))
+    async fn keepsakes(&self, request: Uuid) -> Result<Vec<Keepsake>, JobError> {
+        Ok(self.ledger.keepsakes(request).await?)
+    }
+
+    async fn kept(&self, request: Uuid) -> Result<(), JobError> {
+        Ok(self.ledger.keepsakes_kept(request).await?)
+    }
+
+    fn recipient_at(&self, request: Uuid) -> String {
+        tombstones::recipient_key(request)
+    }
+
+    async fn keys_to_keep(&self) -> Result<Vec<(String, Keepsake)>, JobError> {
+        receipts::keys_to_keep(self).await
+    }
+
+    async fn key_kept(&self, key: &str) -> Result<(), JobError> {
+        Ok(self.ledger.receipt_key_kept(key).await?)
     }
 
     async fn shred(&self, request: Uuid) -> Result<(), JobError> {

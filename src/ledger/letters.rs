@@ -302,7 +302,8 @@ impl Ledger {
     async fn reseal_one(&self, kept: &Kept, sealed: Vec<u8>) -> Result<u64, LedgerError> {
         let done = sqlx::query!(
             r#"WITH request AS (
-                   UPDATE deletion_request SET recipient = $3
+                   -- what is kept of it outside is sealed as it was
+                   UPDATE deletion_request SET recipient = $3, stone_at = NULL
                    WHERE $1 = 'deletion_request' AND id::text = $2 AND recipient = $4 RETURNING 1),
                ask AS (
                    UPDATE deletion_ask SET recipient = $3

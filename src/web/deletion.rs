@@ -1,9 +1,10 @@
 //! Requests for deletion at the door: the codes that their state is looked up by, and their acceptance.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use jobs::desk::Media;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -24,6 +25,8 @@ pub struct Deletions {
     pub mail_secret: Option<SecretString>,
 }
 
+/// What a restore needs of a request is kept outside of the ledger within this, or else by whoever carries it out.
+const KEEP_WITHIN: Duration = Duration::from_millis(700);
 /// The letters of a code: lower-case letters and digits, and none that people take for another.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Five bits each: 130 in all.
@@ -163,10 +166,30 @@ pub async fn accept(app: &Arc<App>, way: Way, wanted: Wanted) -> Result<Accepted
         };
         let ledger = app.house.ledger.of(wanted.who.unwrap_or(app.house.ledger.who()));
         let (accepted, due) = ledger.accept_deletion(&app.house.deletions.ring, &asking).await?;
+        // before anybody carries it out: what is kept of the address is erased in the end
+        if !accepted.again {
+            keep(&app, accepted.id).await;
+        }
         (app.house.nudge)(due.into_iter().collect());
         Ok::<_, LedgerError>(accepted)
     });
     Ok(accepting.await??)
+}
+
+/// Keeps outside of the ledger what a restore needs. Where the store is away whoever carries the request out does it.
+async fn keep(app: &App, request: uuid::Uuid) {
+    let ledger = &app.house.ledger;
+    let media: &dyn Media = &*app.house.media;
+    let keeping = async {
+        for keepsake in ledger.keepsakes(request).await.map_err(|error| error.to_string())? {
+            keepsake.keep(media).await.map_err(|failure| failure.to_string())?;
+        }
+        ledger.keepsakes_kept(request).await.map_err(|error| error.to_string())
+    };
+    let slow = |_| Err("the store took too long".to_owned());
+    if let Err(error) = tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow) {
+        tracing::warn!(%request, %error, "what a restore needs of a deletion is not kept yet; the worker does it");
+    }
 }
 
 #[cfg(test)]

@@ -368,7 +368,7 @@ fn steps(t: &'static Texts, it: &Shown) -> Vec<Line> {
 /// Both promises: what is over says whether it came in time.
 fn clocks(t: &'static Texts, it: &Shown) -> Vec<String> {
     let line = |text: &str, within: TimeDelta, at: Option<DateTime<Utc>>| {
-        let by = it.received_at + within;
+        let by = it.counted_from + within;
         let word = match at {
             Some(at) if at <= by => t.clock_kept,
             Some(_) => t.clock_missed,

@@ -280,7 +280,7 @@ async fn every_column_there_is_stands_in_the_register() {
 }
 
 /// Connects the sandbox's three accounts once more, as one person's.
-async fn owned_by(system: &System, person: &str, email: &str) {
+pub async fn owned_by(system: &System, person: &str, email: &str) {
     for (platform, id, token) in [
         (FACEBOOK, "104000000000001", json!({ "access_token": "sandbox-page-token" })),
         (INSTAGRAM, "17841400000000001", json!({ "access_token": "sandbox-page-token" })),
@@ -293,13 +293,13 @@ async fn owned_by(system: &System, person: &str, email: &str) {
 }
 
 /// Asks for the deletion of a person by the shell; gives the request's id and the path of its state.
-async fn deleted(system: &System, args: &[&str]) -> (String, String) {
+pub async fn deleted(system: &System, args: &[&str]) -> (String, String) {
     let asked = system.told(&[&["delete-subject"], args].concat()).await;
     (asked["id"].as_str().unwrap().to_owned(), asked["url"].as_str().unwrap().to_owned())
 }
 
 /// Waits until a request is done, and gives its receipt's file.
-async fn done(system: &System, id: &str) -> Value {
+pub async fn done(system: &System, id: &str) -> Value {
     eventually("the deletion", || async {
         let query = format!("SELECT stage::text FROM deletion_request WHERE id = '{id}'");
         let stage: String =
@@ -311,7 +311,7 @@ async fn done(system: &System, id: &str) -> Value {
 }
 
 /// What a receipt says, once its signature is verified by the key that the house publishes.
-async fn verified(system: &System, receipt: &Value) -> Value {
+pub async fn verified(system: &System, receipt: &Value) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let (file, key) = (folder.path().join("receipt.json"), folder.path().join("key.pem"));
     std::fs::write(&file, receipt.to_string()).unwrap();
@@ -324,7 +324,7 @@ async fn verified(system: &System, receipt: &Value) -> Value {
     told["receipt"].clone()
 }
 
-fn erased(receipt: &Value, store: &str) -> i64 {
+pub fn erased(receipt: &Value, store: &str) -> i64 {
     let stores = receipt["stores"].as_array().unwrap();
     let found = stores.iter().find(|it| it["store"] == store);
     found.unwrap_or_else(|| panic!("{store} is not in {receipt}"))["erased"].as_i64().unwrap()
@@ -346,18 +346,21 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// The files that the object store has.
-fn stored(system: &System) -> Vec<std::path::PathBuf> {
+pub fn stored(system: &System) -> Vec<std::path::PathBuf> {
     let bucket = system.addresses["bucket"].as_str().unwrap();
     let inside = |path: &std::path::PathBuf| path.components().any(|part| part.as_os_str() == bucket);
-    files(&system.logs().join("sandbox"))
-        .into_iter()
-        .filter(inside)
-        .filter(|path| !is_tombstone(path))
-        .collect()
+    files(&system.logs().join("sandbox")).into_iter().filter(inside).filter(|path| !is_kept(path)).collect()
 }
 
-fn is_tombstone(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "deletions")
+/// Whether it is kept for good: what a restore goes by, and what verifies receipts.
+fn is_kept(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "deletions" || part.as_os_str() == "receipt-keys")
+}
+
+/// The files that the object store has in a folder.
+pub fn in_store(system: &System, folder: &str) -> Vec<std::path::PathBuf> {
+    let place = system.logs().join("sandbox/s3").join(system.addresses["bucket"].as_str().unwrap());
+    files(&place.join(folder))
 }
 
 /// Everything that Redis holds, as text.
@@ -449,7 +452,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     assert!(found.is_empty(), "{found:?}");
     assert!(!dump.contains(PERSON) && !dump.contains("104000000000001"), "its ids are gone too");
     assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
-    for path in files(&system.logs().join("sandbox")).into_iter().filter(|path| is_tombstone(path)) {
+    for path in files(&system.logs().join("sandbox")).into_iter().filter(|path| is_kept(path)) {
         let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
         assert!(!text.contains(CANARY) && !text.contains(PERSON), "{text}");
     }
@@ -522,7 +525,7 @@ async fn copied(system: &System) {
 }
 
 /// Waits until the person is told by mail, of which nothing is left here then.
-async fn told_by_mail(system: &System, email: &str) {
+pub async fn told_by_mail(system: &System, email: &str) {
     let letter = eventually("a mail", || async {
         let mail = system.control("mail").await;
         let theirs: Vec<Value> =
@@ -562,7 +565,7 @@ async fn openssl_agrees(system: &System, id: &str) {
 }
 
 /// Keeps, outside of what is deleted, when each commit was armed.
-async fn watch_arming(system: &System) {
+pub async fn watch_arming(system: &System) {
     for statement in [
         "CREATE TABLE armed_at (at timestamptz NOT NULL)",
         "CREATE FUNCTION note_arming() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -612,7 +615,7 @@ async fn nothing_is_armed_after_the_freeze_wherever_a_publication_was() {
 }
 
 /// One more Page of the sandbox's, and a person of its own.
-async fn a_page(system: &System, n: usize) -> (String, String) {
+pub async fn a_page(system: &System, n: usize) -> (String, String) {
     let (page, person) = (format!("2040000000000{n:02}"), format!("77000{n}"));
     let access = format!("page-{page}");
     let account = json!({
@@ -627,7 +630,7 @@ async fn a_page(system: &System, n: usize) -> (String, String) {
 }
 
 /// The same with a post that is due much later.
-async fn another_person(system: &System, n: usize) -> String {
+pub async fn another_person(system: &System, n: usize) -> String {
     let (person, account) = a_page(system, n).await;
     let media = system.upload(&format!("{n}.jpg"), picture()).await;
     let wish = json!({ "caption": format!("killed at {n}"), "kind": "post", "media_ids": [media],
@@ -650,6 +653,9 @@ async fn told(system: &System, email: &str) -> BTreeSet<String> {
 async fn killed_at(system: &mut System, n: usize, armed: (&str, &str)) {
     let person = another_person(system, n).await;
     let (id, _) = deleted(system, &["--meta-user-id", &person, "--email", "somebody@example.com"]).await;
+    // as if the store had been away when it was accepted
+    let forgotten = "UPDATE deletion_request SET stone_at = NULL WHERE stage <> 'done'";
+    sqlx::query(forgotten).execute(&system.database.pool).await.unwrap();
     system.start_worker(&[armed]);
     assert_eq!(system.workers[0].ended().await, None, "{} was not reached", armed.0);
     system.start_worker(&[]);
@@ -658,6 +664,7 @@ async fn killed_at(system: &mut System, n: usize, armed: (&str, &str)) {
     assert_eq!(told(system, "somebody@example.com").await.len(), n, "told once");
     assert_eq!(system.database.count("SELECT count(*) FROM receipt_key").await, 1);
     assert_eq!(stored(system), Vec::<std::path::PathBuf>::new(), "{}", armed.0);
+    assert_eq!(in_store(system, "deletions").len(), n, "what a restore goes by stays");
     system.workers.clear();
 }
 
@@ -673,6 +680,8 @@ async fn a_worker_killed_at_any_step_of_a_deletion_leaves_it_done_once() {
     killed_at(&mut system, 7, (Point::AfterVerified.word(), "kill9")).await;
     killed_at(&mut system, 8, (Point::AfterTold.word(), "kill9")).await;
     killed_at(&mut system, 9, (Point::AfterForgotten.word(), "kill9")).await;
+    killed_at(&mut system, 10, (Point::AfterRecipientErased.word(), "kill9")).await;
+    killed_at(&mut system, 11, (Point::AfterStoneLaid.word(), "kill9")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,6 +207,7 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::BeforeConnected
         | Point::AfterConnected
         | Point::AfterParted
+        | Point::AfterStoneLaid
         | Point::AfterDeletionTurn
         | Point::AfterRevokeLogged
         | Point::AfterRevokeAnswer
@@ -215,6 +216,7 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterFilesErased
         | Point::AfterVerified
         | Point::AfterTold
+        | Point::AfterRecipientErased
         | Point::AfterForgotten
         | Point::AfterExportGathered
         | Point::AfterExportPart

@@ -17,6 +17,7 @@ mod connect;
 mod console;
 mod control;
 mod deletions;
+mod deletions_restored;
 mod disconnect;
 mod doubts;
 mod elsewhere;
