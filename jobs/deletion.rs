@@ -148,7 +148,7 @@ impl At<'_> {
         if grant.superseded {
             return Ok(Answered::Superseded);
         }
-        if grant.tokens.is_empty() {
+        if grant.tokens.is_empty() && grant.unopened.is_none() {
             return Ok(Answered::Nothing);
         }
         let platform = grant.account.platform.as_str();
@@ -157,8 +157,12 @@ impl At<'_> {
             return Ok(Answered::Unasked(Failure::new(Class::Transient, "network_off", why)));
         };
         let Some(revoking) = network.revoking() else { return Ok(Answered::Nothing) };
+        let tokens = match keys_of(grant, revoking) {
+            Ok(tokens) => tokens,
+            Err(answer) => return Ok(answer),
+        };
         let mut said = Vec::new();
-        for token in &grant.tokens {
+        for token in &tokens {
             match self.enter(grant, network.allowance(), revoking).await {
                 Ok(()) => {}
                 Err(error @ (JobError::Fenced | JobError::Infrastructure(_))) => return Err(error),
@@ -171,6 +175,11 @@ impl At<'_> {
             if taken_back {
                 break;
             }
+        }
+        // one that does not open yet may be the one that is alive
+        let waits = grant.unopened.as_ref().filter(|failure| failure.class == Class::Transient);
+        if let Some(failure) = waits.filter(|_| !said.iter().any(|(_, it)| *it == Revocation::Revoked)) {
+            said.push((Uuid::nil(), Revocation::Not(failure.clone())));
         }
         Ok(Answered::Network(said))
     }
@@ -268,6 +277,21 @@ impl At<'_> {
             }
             after.clone_from(last);
         }
+    }
+}
+
+/// What a grant is taken back by. Where none of it opens, the app may do it, at a network that knows people by themselves;
+/// elsewhere a key may come back into the ring in time.
+fn keys_of(grant: &Grant, revoking: &dyn Revoking) -> Result<Vec<SecretString>, Answered> {
+    match &grant.unopened {
+        Some(_) if grant.tokens.is_empty() && revoking.knows_people() && grant.subject.is_some() => {
+            Ok(vec![SecretString::from("")])
+        }
+        Some(failure) if grant.tokens.is_empty() && failure.class == Class::Transient => {
+            Err(Answered::Unasked(failure.clone()))
+        }
+        Some(_) if grant.tokens.is_empty() => Err(Answered::Nothing),
+        Some(_) | None => Ok(grant.tokens.clone()),
     }
 }
 

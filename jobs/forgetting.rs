@@ -92,6 +92,8 @@ pub struct Grant {
     /// What it is taken back by, one after the other until one is taken: one may have ended while the other has not. None:
     /// there is no token that opens.
     pub tokens: Vec<SecretString>,
+    /// There is one that does not open; whether it may yet is told by the class.
+    pub unopened: Option<Failure>,
     /// The person has connected the network anew since the request came, and the network knows one grant of a person:
     /// taking the old one back would take the new one.
     pub superseded: bool,
@@ -102,7 +104,7 @@ pub struct Grant {
 /// What became of asking for a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answered {
-    /// The network's word, on each call.
+    /// The network's word, on each call; of what could not be asked for, on none.
     Network(Vec<(Uuid, Revocation)>),
     /// Nothing was to be asked: no token, or a newer grant that must stay.
     Nothing,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use jobs::{
-    contract::{Failure, JobError},
+    contract::{Class, Failure, JobError},
     desk::Account,
     erasure::{Stage, Standing, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Keepsake, Purged, Revocation},
@@ -14,8 +14,8 @@ use jobs::{
 use uuid::Uuid;
 
 use super::{
-    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, grants, purge, receipts, stages,
-    tombstones, vault::VaultError,
+    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, grants, keyring::KeyError, purge,
+    receipts, stages, tombstones,
 };
 
 /// The wait before a network is asked about a grant again: twice as long each time, up to the last.
@@ -127,16 +127,16 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         let mut grants = Vec::new();
         for row in rows {
-            let tokens = if row.there {
-                let opened = self.ledger.tokens_of_grant(self.ring, row.account_id, &row.platform).await;
-                opened.map_err(VaultError::into_job_error)?
+            let (tokens, unopened) = if row.there {
+                self.ledger.keys_of_grant(self.ring, row.account_id, &row.platform).await?
             } else {
-                Vec::new()
+                (Vec::new(), None)
             };
             grants.push(Grant {
                 account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
                 subject: row.subject_id,
                 tokens,
+                unopened: unopened.map(|error| not_opened(&error)),
                 superseded: row.superseded,
                 attempts: u32::try_from(row.attempts).unwrap_or_default(),
             });
@@ -298,6 +298,19 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         tx.commit().await.map_err(LedgerError::from)?;
         Ok(())
+    }
+}
+
+/// What is said of a token that does not open: the key of one may come back into the ring.
+fn not_opened(error: &KeyError) -> Failure {
+    match error {
+        KeyError::UnknownKey(_) => {
+            let failure = Failure::new(Class::Transient, "key_ring", error.to_string());
+            Failure { operator: true, ..failure }
+        }
+        KeyError::Entry(..) | KeyError::DoesNotOpen => {
+            Failure::new(Class::Permanent, "does_not_open", error.to_string())
+        }
     }
 }
 

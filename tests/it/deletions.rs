@@ -705,6 +705,39 @@ async fn tokens_are_destroyed_in_time_although_the_network_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_whose_key_is_lost_keeps_no_other_from_being_taken_back() {
+    // P-D7
+    let mut system = System::start().await;
+    owned_by(&system, PERSON, "dana@example.com").await;
+    let ring = system.environment["POSTROOM_KEYS"].clone();
+    let lost = system.postroom(&["keys", "generate"], "").await;
+    system.environment.insert("POSTROOM_KEYS".into(), lost);
+    let add =
+        ["account", "add", "--workspace", "Bakery", "--offline", "--platform", TIKTOK, "--name", CANARY];
+    let of =
+        ["--external-id", "sandbox-open-id", "--subject-id", PERSON, "--subject-email", "dana@example.com"];
+    let pair = json!({ "access_token": "sandbox-tiktok-access", "refresh_token": "r" }).to_string();
+    system.postroom(&[&add[..], &of[..]].concat(), &pair).await;
+    system.environment.insert("POSTROOM_KEYS".into(), ring);
+    system.environment.insert("POSTROOM__DELETION__SHRED".into(), "8s".into());
+    system.environment.insert("POSTROOM__DELETION__DRAIN".into(), "1s".into());
+    system.start_worker(&[]);
+    let (id, _) = deleted(&system, &["--email", "dana@example.com"]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    let grants = receipt["grants"].as_array().unwrap();
+    assert_eq!(grants.len(), 3, "{receipt}");
+    for grant in grants {
+        if grant["platform"] == TIKTOK {
+            assert_eq!((&grant["answer"], &grant["code"]), (&json!("given_up"), &json!("key_ring")));
+        } else {
+            assert!(grant["answer"] == "revoked" || grant["answer"] == "already", "{receipt}");
+        }
+    }
+    let left = "SELECT count(*) FROM vault.token t JOIN deletion_account d ON d.account_id = t.account_id";
+    assert_eq!(system.database.count(left).await, 0, "they are destroyed all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_another_connection_needs_is_not_taken_back() {
     let system = System::with_workers(1).await;
     owned_by(&system, PERSON, "dana@example.com").await;
