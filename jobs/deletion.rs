@@ -18,6 +18,7 @@ use crate::{
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation, Revoking},
     fp,
     gate::Visit,
+    unseen,
 };
 
 /// One request to a network.
@@ -77,6 +78,7 @@ impl At<'_> {
                 fp!(AfterDeletionTurn);
                 Ok(())
             }
+            Step::TakeBack => unseen::take_back(self.desk, forgetting, id).await,
             Step::Ask => self.ask_all().await,
             Step::Shred => {
                 forgetting.shred(id).await?;

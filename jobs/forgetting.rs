@@ -12,6 +12,7 @@ use crate::{
     contract::{Failure, JobError},
     desk::{Account, Call, Media},
     erasure::{Standing, Turn},
+    unseen::{Draft, Fate},
 };
 
 /// What a network answers to the request that a grant be taken back.
@@ -175,6 +176,18 @@ pub trait Forgetting: Send + Sync {
     async fn keys_to_keep(&self) -> Result<Vec<(String, Keepsake)>, JobError>;
     /// That key is kept.
     async fn key_kept(&self, key: &str) -> Result<(), JobError>;
+    /// What is due to be taken back of what networks keep unseen.
+    async fn drafts(&self, request: Uuid) -> Result<Vec<Draft>, JobError>;
+    /// Logs the call that takes it back, before it is sent.
+    async fn log_draft(&self, request: Uuid, draft: &Draft, limit: Duration) -> Result<Uuid, JobError>;
+    /// Keeps what became of it, by that call or without one.
+    async fn draft_done(
+        &self,
+        request: Uuid,
+        draft: &Draft,
+        call: Option<Uuid>,
+        fate: &Fate,
+    ) -> Result<(), JobError>;
     /// The grants that are due to be asked about.
     async fn grants(&self, request: Uuid) -> Result<Vec<Grant>, JobError>;
     /// Logs a call before it is sent.

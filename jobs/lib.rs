@@ -47,6 +47,7 @@ pub mod timetable;
 mod token_model;
 pub mod token_refresh;
 pub mod tokens;
+pub mod unseen;
 pub mod zip;
 pub mod zones;
 

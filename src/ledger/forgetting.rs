@@ -10,6 +10,7 @@ use jobs::{
     desk::Account,
     erasure::{Stage, Standing, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Keepsake, Purged, Revocation},
+    unseen::{Draft, Fate},
 };
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ impl<'a> ClaimedForgetting<'a> {
 }
 
 /// How long until a network is asked again that was asked in vain so often.
-fn ask_again(attempts: u32) -> TimeDelta {
+pub(super) fn ask_again(attempts: u32) -> TimeDelta {
     ASK_AGAIN.checked_mul(1 << attempts.min(10)).unwrap_or(ASK_MOST).min(ASK_MOST)
 }
 
@@ -61,6 +62,8 @@ impl Forgetting for ClaimedForgetting<'_> {
                       r.stone_at IS NOT NULL AS "kept!", ledger_now() AS "now!",
                       (SELECT min(d.next_at) FROM deletion_account d
                        WHERE d.request_id = r.id AND d.revocation = 'open') AS ask_at,
+                      (SELECT min(f.next_at) FROM deletion_draft f
+                       WHERE f.request_id = r.id AND f.outcome = 'open') AS unseen_at,
                       greatest(
                           (SELECT max(coalesce(p.quarantine_until, ledger_now()))
                            FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
@@ -89,6 +92,7 @@ impl Forgetting for ClaimedForgetting<'_> {
                 stage: Stage::parse(&row.stage).ok_or_else(unreadable)?,
                 wire_until: row.wire_until,
                 open: row.open,
+                unseen_at: row.unseen_at,
                 ask_at: row.ask_at,
                 drain_by: by(self.clocks.drain),
                 shred_by: by(self.clocks.shred),
@@ -110,6 +114,24 @@ impl Forgetting for ClaimedForgetting<'_> {
             metrics::counter!("postroom_deletions_done_total").increment(1);
         }
         Ok(())
+    }
+
+    async fn drafts(&self, request: Uuid) -> Result<Vec<Draft>, JobError> {
+        Ok(self.due_drafts(request).await?)
+    }
+
+    async fn log_draft(&self, request: Uuid, draft: &Draft, limit: Duration) -> Result<Uuid, JobError> {
+        self.log_call_for(request, draft, limit).await
+    }
+
+    async fn draft_done(
+        &self,
+        request: Uuid,
+        draft: &Draft,
+        call: Option<Uuid>,
+        fate: &Fate,
+    ) -> Result<(), JobError> {
+        self.note_draft(request, draft, call, fate).await
     }
 
     async fn grants(&self, request: Uuid) -> Result<Vec<Grant>, JobError> {
@@ -289,7 +311,8 @@ impl Forgetting for ClaimedForgetting<'_> {
                    WHERE id = $1 AND stage = 'forgetting' RETURNING id),
                -- our own ids of people and connections stay: by them it is done again after a restore
                unmarked AS (
-                   DELETE FROM deletion_mark m USING it WHERE m.request_id = it.id AND m.kind NOT IN ('account', 'person'))
+                   DELETE FROM deletion_mark m USING it WHERE m.request_id = it.id AND m.kind NOT IN ('account', 'person')),
+               drafts AS (DELETE FROM deletion_draft f USING it WHERE f.request_id = it.id)
                DELETE FROM deletion_object o USING it WHERE o.request_id = it.id"#,
             request,
         )

@@ -12,7 +12,7 @@ use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
-    KeyRing, Ledger, LedgerError,
+    KeyRing, Ledger, LedgerError, drafts,
     forgetting::ClaimedForgetting,
     register,
     signing::{self, Signer},
@@ -85,6 +85,7 @@ async fn receipt(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Value, Led
             "tokens": clock(TOKENS_WITHIN, row.shredded_at),
             "everything": clock(ALL_WITHIN, Some(row.now)),
         },
+        "drafts": drafts::told(tx, request).await?,
         "grants": grants(tx, request).await?,
         "stores": stores(tx, request).await?,
         "kept": register::all()

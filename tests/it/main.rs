@@ -18,6 +18,8 @@ mod console;
 mod control;
 mod deletions;
 mod deletions_restored;
+mod deletions_troubled;
+mod deletions_unseen;
 mod disconnect;
 mod doubts;
 mod elsewhere;

@@ -310,6 +310,18 @@ pub const KEPT: &[Store] = &[
         purge: Purge::Stays("the last step of a request removes them"),
     },
     Store {
+        name: "deletion_draft",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what is taken back of what a network keeps unseen; until the request is done",
+        personal: &[
+            ("handle_id", "a network's id of something unpublished"),
+            ("handle_detail", "a network's ids of what that is made of"),
+        ],
+        plain: &["request_id", "account_id", "handle_kind", "outcome", "attempts", "next_at", "code", "why"],
+        purge: Purge::Stays("the last step of a request removes them"),
+    },
+    Store {
         name: "deletion_step",
         place: Place::Table,
         whose: Whose::Nobody,
