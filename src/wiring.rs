@@ -240,6 +240,11 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     let public_url = public_url()?;
+    let (mail, mail_secret) = (post_office()?.is_some(), mail_secret()?);
+    if !mail && mail_secret.is_some() {
+        let why = "set, and SMTP_URL is not: whoever writes for a deletion could not be answered";
+        return Err(ConfigError::new("MAIL_WEBHOOK_SECRET", why).into());
+    }
     if let Some(doubt) = web::whence::doubt(settings.web.client_address, &public_url) {
         tracing::warn!("{doubt}");
     }
@@ -254,7 +259,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         analyses,
         media,
         nudge: nudge(queue),
-        mail: post_office()?.is_some(),
+        mail,
         sign_in: google()?.map(Arc::from),
         clock,
         metrics: Arc::new(move || figures.render()),
@@ -269,9 +274,19 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         deletions: Deletions {
             ring,
             meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
-            mail_secret: config::optional("MAIL_WEBHOOK_SECRET").map(SecretString::from),
+            mail_secret,
         },
     }))
+}
+
+/// What the provider of inbound mail signs with: one that nothing can be signed by stops the start.
+fn mail_secret() -> Result<Option<SecretString>, ConfigError> {
+    let Some(secret) = config::optional("MAIL_WEBHOOK_SECRET").map(SecretString::from) else {
+        return Ok(None);
+    };
+    let accepted = "found something else; accepted is whsec_ and base64 of 24 bytes at least";
+    let is_one = web::signed::standard_key(&secret).is_some();
+    if is_one { Ok(Some(secret)) } else { Err(ConfigError::new("MAIL_WEBHOOK_SECRET", accepted)) }
 }
 
 /// The app at TikTok. A half-set group has stopped the start already.
