@@ -19,6 +19,8 @@ pub mod desk;
 pub mod disconnect;
 pub mod erasure;
 pub mod export;
+#[cfg(test)]
+mod export_trial;
 pub mod failpoint;
 pub mod forecast;
 pub mod forgetting;
@@ -40,6 +42,7 @@ pub mod renewals;
 pub mod retention;
 pub mod sign_in;
 pub mod store;
+pub mod sums;
 pub mod surface;
 pub mod take_down;
 pub mod timetable;

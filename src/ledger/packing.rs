@@ -129,10 +129,10 @@ impl Ledger {
     async fn package(&self, export: Uuid) -> Result<Option<Package>, LedgerError> {
         let row = sqlx::query!(
             r#"SELECT e.state::text AS "state!", e.object_key, e.parts, p.number AS "number?", p.position AS "position?",
-                      p.within AS "within?",
+                      p.within AS "within?", p.sums AS "sums?",
                       (SELECT coalesce(sum(o.bytes), 0)::bigint FROM export_part o WHERE o.export_id = e.id) AS "bytes!"
                FROM export e
-               LEFT JOIN LATERAL (SELECT l.number, l.position, l.within FROM export_part l WHERE l.export_id = e.id
+               LEFT JOIN LATERAL (SELECT l.number, l.position, l.within, l.sums FROM export_part l WHERE l.export_id = e.id
                                   ORDER BY l.number DESC LIMIT 1) p ON true
                WHERE e.id = $1 AND e.expires_at > ledger_now()"#,
             export,
@@ -153,6 +153,7 @@ impl Ledger {
             stored: row.number.unwrap_or_default(),
             bytes: many(row.bytes),
             mark,
+            sums: row.sums,
         }))
     }
 
@@ -308,12 +309,13 @@ async fn files(
 async fn keep(tx: &mut PgTransaction<'_>, export: Uuid, part: &Stored) -> Result<(), LedgerError> {
     if part.number > 0 {
         sqlx::query!(
-            "INSERT INTO export_part (export_id, number, bytes, position, within) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO export_part (export_id, number, bytes, position, within, sums) VALUES ($1, $2, $3, $4, $5, $6)",
             export,
             part.number,
             kept(part.bytes),
             part.mark.position,
             kept(part.mark.within),
+            part.sums,
         )
         .execute(&mut **tx)
         .await?;

@@ -91,9 +91,9 @@ pub const EMPTIED: &[Store] = &[
     Store {
         name: "export_part",
         place: Place::Table,
-        whose: Whose::Nobody,
+        whose: Whose::Connection,
         why: WHILE_LINK,
-        personal: &[],
+        personal: &[("sums", "running sums of a file, and its last few bytes")],
         plain: &["export_id", "number", "bytes", "position", "within"],
         purge: of_marked!("export_part", "export_id", "export"),
     },
