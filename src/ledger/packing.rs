@@ -237,9 +237,18 @@ async fn made_up(tx: &mut PgTransaction<'_>, request: Uuid, export: Uuid) -> Res
            own AS (
                -- what no post shows yet is the workspace's too
                SELECT m.id, 'media' AS kind FROM media m JOIN export e ON e.workspace_id = m.workspace_id
-               WHERE e.id = $2 AND e.whole)
+               WHERE e.id = $2 AND e.whole
+                 -- what is just being deleted is nobody's to have any more
+                 AND NOT EXISTS (SELECT FROM deletion_mark d JOIN deletion_request r ON r.id = d.request_id
+                                 WHERE d.kind = 'media' AND d.id = m.id AND r.stage <> 'done')
+                 AND NOT EXISTS (SELECT FROM post_media pm JOIN publication p ON p.post_id = pm.post_id
+                                 JOIN account a ON a.id = p.account_id
+                                 WHERE pm.media_id = m.id AND a.deletion_id IS NOT NULL))
            INSERT INTO deletion_mark (request_id, id, kind)
-           SELECT $1::uuid, c.id, c.kind FROM export_covered c WHERE c.export_id = $2
+           SELECT $1::uuid, c.id, c.kind FROM export_covered c
+           WHERE c.export_id = $2
+             AND NOT EXISTS (SELECT FROM account a
+                             WHERE c.kind = 'account' AND a.id = c.id AND a.deletion_id IS NOT NULL)
            UNION SELECT $1::uuid, own.id, own.kind FROM own"#,
         request,
         export,

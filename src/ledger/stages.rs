@@ -67,6 +67,13 @@ pub(super) async fn follow(tx: &mut PgTransaction<'_>, request: Uuid, turn: Turn
             .await?;
             Ok(())
         }
-        Turn::Shredded | Turn::Purged | Turn::Found | Turn::Clean | Turn::Told | Turn::Forgot => Ok(()),
+        // what has come back after it was erased is erased once more
+        Turn::Found => {
+            sqlx::query!("UPDATE deletion_object SET erased = false WHERE request_id = $1", request)
+                .execute(&mut **tx)
+                .await?;
+            Ok(())
+        }
+        Turn::Shredded | Turn::Purged | Turn::Clean | Turn::Told | Turn::Forgot => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
 //! Sees to it that accounts' access is renewed in time, that access which is to be taken back is, and that every deletion
-//! goes on: makes the job of each whose turn it is. And ends the connections that nobody went on with, with everything secret of them.
+//! and every copy goes on: makes the job of each whose turn it is. And ends the connections that nobody went on with, with everything secret of them.
 //!
 //! All are found by their state, never by a message: whatever becomes of a job, the turn comes again.
 
@@ -25,6 +25,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
         while renew(&worker).await && !worker.stop.is_cancelled() {}
         mend_partings(&worker).await;
         mend_deletions(&worker).await;
+        mend_exports(&worker).await;
     }
 }
 
@@ -78,5 +79,16 @@ async fn mend_deletions(worker: &Worker) {
             worker.due.notify_one();
         }
         Err(error) => tracing::warn!(%error, "deletions could not be looked for; it is tried again"),
+    }
+}
+
+async fn mend_exports(worker: &Worker) {
+    match worker.in_time(worker.parts.duties.mend_exports()).await {
+        Ok(0) => {}
+        Ok(jobs) => {
+            tracing::info!(jobs, "gave a job to copies that had lost theirs");
+            worker.due.notify_one();
+        }
+        Err(error) => tracing::warn!(%error, "copies could not be looked for; it is tried again"),
     }
 }

@@ -122,3 +122,24 @@ async fn a_request_is_accepted_while_the_store_is_away_and_its_tokens_go_in_time
     assert_eq!(in_store(&system, "deletions").len(), 1);
     assert_eq!(in_store(&system, "deletion-recipients").len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_comes_back_after_it_was_erased_is_erased_once_more() {
+    // P-D10
+    let mut system = System::start().await;
+    let person = another_person(&system, 1).await;
+    let (id, _) = deleted(&system, &["--meta-user-id", &person]).await;
+    let armed = [("POSTROOM_FAILPOINTS", "after_verified=kill9")];
+    let mut worker = system.process("killed", &["worker", "--queues", "deletion"], &armed);
+    assert_eq!(worker.ended().await, None, "{}", worker.log());
+    let key = "SELECT object_key FROM deletion_object WHERE erased ORDER BY object_key LIMIT 1";
+    let key: String = sqlx::query_scalar(key).fetch_one(&system.database.pool).await.unwrap();
+    // somebody who had begun to send it comes late
+    let place = system.logs().join("sandbox/s3").join(system.addresses["bucket"].as_str().unwrap()).join(key);
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::write(&place, b"late").unwrap();
+    system.start_worker(&[]);
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!(receipt["verified"]["rounds"], json!(2), "{receipt}");
+    assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
+}
