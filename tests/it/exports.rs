@@ -119,13 +119,14 @@ async fn a_copy_is_made_once_whatever_dies_holds_everything_of_one_person_and_is
     let wish = json!({ "kind": "export", "email": "dana@example.com" });
     let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
     assert_eq!((status, &asked["state"], &asked["url"]), (202, &json!("asked"), &Value::Null), "{asked}");
-    for armed in [
-        (Point::AfterExportGathered.word(), "kill9"),
-        (Point::AfterExportPart.word(), "kill9"),
-        (Point::AfterExportJoined.word(), "kill9"),
-    ] {
-        system.start_worker(&[armed]);
-        assert_eq!(system.workers.pop().unwrap().ended().await, None, "{} was not reached", armed.0);
+    // at each place that a copy comes by, those last at which it is made
+    let at_the_end = |point: &Point| matches!(point, Point::BeforeSettle | Point::AfterSettle);
+    let (last, first): (Vec<_>, Vec<_>) = Point::of_kind("export").partition(at_the_end);
+    for point in first.into_iter().chain(last) {
+        let armed = format!("{}=kill9", point.word());
+        let armed = [("POSTROOM_FAILPOINTS", armed.as_str())];
+        let mut worker = system.process("killed", &["worker", "--queues", "export"], &armed);
+        assert_eq!(worker.ended().await, None, "{} was not reached: {}", point.word(), worker.log());
     }
     system.start_worker(&[]);
     let path = format!("/api/v1/privacy/requests/{}", asked["id"].as_str().unwrap());
@@ -225,6 +226,40 @@ async fn a_link_is_spent_once_by_one_of_those_who_use_it_at_once_and_not_while_t
     let soon = "SELECT count(*) FROM spare_object WHERE object_key LIKE 'exports/%'
                   AND remove_at BETWEEN ledger_now() + interval '59 minutes' AND ledger_now() + interval '2 hours'";
     assert_eq!(system.database.count(soon).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packer_that_sleeps_past_its_lease_harms_nothing_of_what_another_has_made() {
+    let mut system = System::start().await;
+    let mut pictures = Vec::new();
+    for n in 0..4 {
+        let bytes = large(n);
+        let media = system.upload(&format!("{n}.jpg"), bytes.clone()).await;
+        scheduled(&system, &format!("words {n}"), FACEBOOK, std::slice::from_ref(&media)).await;
+        pictures.push((format!("media/{media}.jpeg"), bytes));
+    }
+    let link = asked_of_all(&system).await;
+    let armed = [("POSTROOM_FAILPOINTS", "after_export_part=stop")];
+    let mut asleep = system.process("asleep", &["worker", "--queues", "export"], &armed);
+    eventually("a part of it", || async {
+        match system.database.count("SELECT count(*) FROM export_part").await {
+            0 => Err(asleep.log()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    system.start_worker_on("export");
+    made(&system).await;
+    asleep.signal("CONT").await;
+    asleep.signal("TERM").await;
+    asleep.ended().await;
+    let fetched = client().post(&link).send().await.unwrap();
+    assert_eq!(fetched.status(), 200);
+    let all = unpacked(&fetched.bytes().await.unwrap());
+    listed(&all);
+    for (path, bytes) in &pictures {
+        assert!(all[path] == *bytes, "{path} is not what was uploaded");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
