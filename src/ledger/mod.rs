@@ -29,6 +29,7 @@ pub mod figures;
 pub mod flight;
 pub mod forgetting;
 mod freeze;
+mod gathering;
 mod grants;
 pub mod group;
 pub mod history;
