@@ -3,5 +3,3 @@
 ALTER TABLE deletion_request
     ADD COLUMN restored_at timestamptz, -- its clocks run from then
     ADD COLUMN stone_at    timestamptz; -- when that was kept; null: it is not, or not as it is now
--- Which keys the object store has too: a receipt can be verified when the ledger is lost.
-ALTER TABLE receipt_key ADD COLUMN kept_at timestamptz;
