@@ -280,3 +280,17 @@ fn part(stored: i32) -> usize {
 fn store(failure: Failure) -> JobError {
     JobError::Unavailable(Failure { class: Class::Transient, ..failure })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_store_takes_of_one_file_is_more_than_anybody_has() {
+        let parts = |from: i32, to: i32| (from..to).map(|stored| (part(stored) / PART) as u64).sum::<u64>();
+        assert_eq!(parts(0, DOUBLED_AFTER), 2_500);
+        assert_eq!(parts(0, 10_000), 2_500 * (1 + 2 + 4 + 8));
+        // 8 MiB each time: more than a quarter of a terabyte, and 64 MiB in memory in the end
+        assert!(parts(0, 10_000) * (8 << 20) > 1 << 38 && part(10_000) == 8 * PART);
+    }
+}

@@ -13,7 +13,7 @@ use sha2::Sha256;
 
 use crate::{
     console::Browser,
-    harness::FACEBOOK,
+    harness::{FACEBOOK, System, process},
     support::{Answer, Door, ring},
 };
 
@@ -188,6 +188,25 @@ async fn a_mail_that_is_told_again_after_its_link_was_followed_brings_no_other()
     // nor is it held against whoever wrote
     assert_eq!(mailed(&door, "evt_2", "dana@example.com", subject).await.status, StatusCode::OK);
     assert_eq!(letters(&door).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_signs_nothing_or_that_nobody_is_answered_for_stops_the_start() {
+    let system = System::start().await;
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_postroom"));
+    for (changes, said) in [
+        (vec![("MAIL_WEBHOOK_SECRET", "whsec_")], "24 bytes"),
+        (vec![("MAIL_WEBHOOK_SECRET", "inbound-mail-secret-of-tests")], "24 bytes"),
+        (vec![("MAIL_WEBHOOK_SECRET", SECRET), ("SMTP_URL", ""), ("MAIL_FROM", "")], "SMTP_URL"),
+    ] {
+        let mut environment = system.environment.clone();
+        environment.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let (code, out, complaint) = process::run(binary, &["web"], &environment, "").await;
+        let log = format!("{out}{complaint}");
+        assert_eq!(code, 1, "{changes:?}: {log}");
+        assert!(log.contains("MAIL_WEBHOOK_SECRET") && log.contains(said), "{changes:?}: {log}");
+        assert!(!log.contains("secret-of-tests"), "what was found is not repeated: {log}");
+    }
 }
 
 #[tokio::test]
