@@ -127,6 +127,15 @@ pub async fn keep(keepsakes: Vec<Keepsake>) -> Result<(), String> {
     Ok(())
 }
 
+/// Erases what is kept under a key of the object store, with all its versions.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn erase(key: &str) -> Result<(), String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    store.erase(key).await.map(drop).map_err(|failure| failure.to_string())
+}
+
 /// Asks a network whether a token opens an account.
 ///
 /// # Errors

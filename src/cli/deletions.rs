@@ -14,6 +14,7 @@ use crate::{
         audit::{Action, Entry},
         deletions::{Asking, Origin, Shown, Subject},
         signing,
+        tombstones::recipient_key,
     },
     web::deletion::Code,
     wiring,
@@ -136,9 +137,13 @@ const KEEP_WITHIN: Duration = Duration::from_secs(5);
 async fn keep(ledger: &Ledger, request: Uuid) -> Result<(), Failed> {
     let keeping = wiring::keep(ledger.keepsakes(request).await?);
     let slow = |_| Err("the store took too long".to_owned());
-    match tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow) {
-        Ok(()) => ledger.keepsakes_kept(request).await?,
-        Err(why) => eprintln!("what a restore needs of this is not kept yet; a worker does it: {why}"),
+    if let Err(why) = tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow) {
+        eprintln!("what a restore needs of this is not kept yet; a worker does it: {why}");
+        return Ok(());
+    }
+    // what comes too late, after the person was told, is taken away again
+    if !ledger.keepsakes_kept(request).await? {
+        wiring::erase(&recipient_key(request)).await?;
     }
     Ok(())
 }

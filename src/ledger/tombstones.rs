@@ -147,15 +147,16 @@ impl Ledger {
         Ok(std::iter::once(stone).chain(recipient).collect())
     }
 
-    /// All of that is kept.
+    /// All of that is kept. False: the person was told meanwhile, and what was kept of the address has to go again.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn keepsakes_kept(&self, request: Uuid) -> Result<(), LedgerError> {
-        sqlx::query!("UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1", request)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+    pub async fn keepsakes_kept(&self, request: Uuid) -> Result<bool, LedgerError> {
+        let kept = sqlx::query!(
+            "UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1 AND stage NOT IN ('forgetting', 'done')",
+            request,
+        );
+        Ok(kept.execute(&self.pool).await?.rows_affected() == 1)
     }
 
     /// What a restore has brought back of these.

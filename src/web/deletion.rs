@@ -13,6 +13,7 @@ use crate::ledger::{
     KeyRing, LedgerError,
     audit::Who,
     deletions::{Accepted, Asking, Origin, Subject},
+    tombstones::recipient_key,
 };
 
 /// What the door needs for requests for deletion.
@@ -176,20 +177,29 @@ pub async fn accept(app: &Arc<App>, way: Way, wanted: Wanted) -> Result<Accepted
     Ok(accepting.await??)
 }
 
-/// Keeps outside of the ledger what a restore needs. Where the store is away whoever carries the request out does it.
-async fn keep(app: &App, request: uuid::Uuid) {
-    let ledger = &app.house.ledger;
-    let media: &dyn Media = &*app.house.media;
-    let keeping = async {
-        for keepsake in ledger.keepsakes(request).await.map_err(|error| error.to_string())? {
-            keepsake.keep(media).await.map_err(|failure| failure.to_string())?;
-        }
-        ledger.keepsakes_kept(request).await.map_err(|error| error.to_string())
-    };
-    let slow = |_| Err("the store took too long".to_owned());
-    if let Err(error) = tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow) {
+/// Keeps outside of the ledger what a restore needs. Where the store is away whoever carries the request out does it; where
+/// it is slow, nobody waits for it.
+async fn keep(app: &Arc<App>, request: uuid::Uuid) {
+    let slow = |_| Ok(Err("the store takes its time".to_owned()));
+    let keeping = tokio::spawn(keep_all(Arc::clone(app), request));
+    let kept = tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow);
+    if let Err(error) = kept.unwrap_or_else(|error| Err(error.to_string())) {
         tracing::warn!(%request, %error, "what a restore needs of a deletion is not kept yet; the worker does it");
     }
+}
+
+/// What comes too late, after the person was told, is taken away again.
+async fn keep_all(app: Arc<App>, request: uuid::Uuid) -> Result<(), String> {
+    let ledger = &app.house.ledger;
+    let media: &dyn Media = &*app.house.media;
+    for keepsake in ledger.keepsakes(request).await.map_err(|error| error.to_string())? {
+        keepsake.keep(media).await.map_err(|failure| failure.to_string())?;
+    }
+    if ledger.keepsakes_kept(request).await.map_err(|error| error.to_string())? {
+        return Ok(());
+    }
+    media.erase(&recipient_key(request)).await.map_err(|failure| failure.to_string())?;
+    Ok(())
 }
 
 #[cfg(test)]
