@@ -27,7 +27,7 @@ const PERSON: &str = "1000218475";
 const CANARY: &str = "kanarienvogel";
 
 /// What Meta sends in its callback.
-fn callback(secret: &str, user: &str, issued_at: i64) -> String {
+pub fn callback(secret: &str, user: &str, issued_at: i64) -> String {
     let payload = json!({
         "algorithm": "HMAC-SHA256", "issued_at": issued_at, "expires": issued_at + 3600, "user_id": user,
     });

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use crate::{
-    deletions::{another_person, deleted, done, in_store, told_by_mail, verified},
-    harness::{FACEBOOK, INSTAGRAM, System, client, process},
+    deletions::{a_page, another_person, callback, deleted, done, in_store, told_by_mail, verified},
+    harness::{FACEBOOK, INSTAGRAM, System, client, eventually, process},
 };
 
 async fn end_processes(system: &mut System) {
@@ -58,6 +58,37 @@ async fn a_request_that_nobody_had_begun_outlives_the_ledger_and_its_clocks_run_
     assert!(page.contains("Your data is deleted"), "its code is good as before: {page}");
     assert_eq!(in_store(&system, "deletions").len(), 1, "that it was asked for is kept");
     assert_eq!(in_store(&system, "deletion-recipients").len(), 0, "by whom is not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_door_keeps_a_request_outside_and_accepts_one_without_the_store_too() {
+    // P-D6
+    let system = System::start().await;
+    let (person, account) = a_page(&system, 1).await;
+    let ask = async |issued_at: i64| {
+        let request = client().post(system.url("/api/delete-data"));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(callback("app-secret", &person, issued_at)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+    let kept = "SELECT count(*) FROM deletion_request WHERE stone_at IS NOT NULL";
+    ask(7).await;
+    eventually("what a restore needs", || async {
+        match system.database.count(kept).await {
+            1 => Ok(()),
+            _ => Err("it is not kept".to_owned()),
+        }
+    })
+    .await;
+    let stones = in_store(&system, "deletions");
+    let stone: Value = serde_json::from_slice(&std::fs::read(&stones[0]).unwrap()).unwrap();
+    assert_eq!((stones.len(), &stone["accounts"]), (1, &json!([account])));
+    ask(7).await;
+    system.tell("store", &json!({ "away": true })).await;
+    ask(8).await;
+    assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 2, "it is accepted");
+    assert_eq!(system.database.count(kept).await, 1);
+    assert_eq!(in_store(&system, "deletions").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
