@@ -58,7 +58,7 @@ mod tests {
             sums.update(&data[cut..]);
             assert_eq!(sums.end(), whole, "{cut}");
         }
-        for none in [&[][..], &[0; 4], &[0; 9]] {
+        for none in [&[0_u8; 0][..], &[0; 4], &[0; 9]] {
             assert!(Sums::taken_up(none).is_none());
         }
     }

@@ -271,6 +271,47 @@ async fn a_copy_whose_job_was_lost_is_made_all_the_same() {
     made(&system).await;
 }
 
+/// The large files that the store has anywhere, parts that were never joined among them.
+fn large_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let large = |path: &std::path::PathBuf| std::fs::metadata(path).is_ok_and(|it| it.len() > 1_000_000);
+    let inside = |path: std::path::PathBuf| if path.is_dir() { large_files(&path) } else { vec![path] };
+    entries.flat_map(inside).filter(large).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_half_packed_goes_with_a_deletion_and_nothing_of_it_comes_back() {
+    // P-D8 P-D10
+    let mut system = System::start().await;
+    let mut media = Vec::new();
+    for n in 0..3 {
+        media.push(system.upload(&format!("{n}.jpg"), large(n)).await);
+    }
+    scheduled(&system, "what goes", FACEBOOK, &media).await;
+    let wish = json!({ "kind": "export", "account_ids": [system.account(FACEBOOK)] });
+    let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
+    assert_eq!(status, 202, "{asked}");
+    let armed = [("POSTROOM_FAILPOINTS", "after_export_part=kill9")];
+    let mut worker = system.process("killed", &["worker", "--queues", "export"], &armed);
+    assert_eq!(worker.ended().await, None, "{}", worker.log());
+    let folder = system.logs().join("sandbox/s3");
+    assert!(large_files(&folder).len() > 3, "the files, and a part of the copy");
+    let (id, _) = deleted(&system, &["--account", system.account(FACEBOOK)]).await;
+    system.start_worker(&[]);
+    done(&system, &id).await;
+    eventually("its job to end", || async {
+        match system.database.count("SELECT count(*) FROM job WHERE kind = 'export'").await {
+            0 => Ok(()),
+            _ => Err(system.workers[0].log()),
+        }
+    })
+    .await;
+    assert_eq!(system.database.count("SELECT count(*) FROM export").await, 0);
+    assert_eq!(large_files(&folder), Vec::<std::path::PathBuf>::new());
+    let link = asked["url"].as_str().unwrap();
+    assert_eq!(client().post(link).send().await.unwrap().status(), 410);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_being_deleted_is_in_no_copy_and_a_copy_of_all_goes_with_it() {
     // P-D8
