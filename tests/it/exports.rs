@@ -297,12 +297,15 @@ async fn a_copy_that_is_half_packed_goes_with_a_deletion_and_nothing_of_it_comes
     let folder = system.logs().join("sandbox/s3");
     assert!(large_files(&folder).len() > 3, "the files, and a part of the copy");
     let (id, _) = deleted(&system, &["--account", system.account(FACEBOOK)]).await;
-    system.start_worker(&[]);
+    system.start_worker_on("deletion");
     done(&system, &id).await;
+    assert_eq!(large_files(&folder), Vec::<std::path::PathBuf>::new());
+    // whoever goes on with it finds that it is not wanted any more
+    system.start_worker(&[]);
     eventually("its job to end", || async {
         match system.database.count("SELECT count(*) FROM job WHERE kind = 'export'").await {
             0 => Ok(()),
-            _ => Err(system.workers[0].log()),
+            _ => Err(system.workers[1].log()),
         }
     })
     .await;
