@@ -14,10 +14,11 @@ use uuid::Uuid;
 use crate::{
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::{Call, Desk},
-    erasure::{self, Step, Turn},
+    erasure::{self, Stage, Step, Turn},
     forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation, Revoking},
     fp,
     gate::Visit,
+    unseen,
 };
 
 /// One request to a network.
@@ -38,9 +39,13 @@ impl Job for DeletionJob {
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         let forgetting = desk.forgetting()?;
         let begun = desk.clock.monotonic();
+        let mut tried = false;
         // well before its time is up, so that nothing is ever cut off in the middle
         while desk.clock.monotonic().saturating_sub(begun) < desk.limits.attempt / 2 {
             let Some(it) = forgetting.look(self.request_id).await? else { return Ok(Done::nothing()) };
+            if !std::mem::replace(&mut tried, true) {
+                At { it: &it, desk, forgetting }.keep_if_can().await?;
+            }
             match erasure::next(&it.standing, it.now) {
                 Step::End => {
                     return Ok(Done::Finished { output: json!({ "deleted": it.id }), then: vec![] });
@@ -69,23 +74,19 @@ impl At<'_> {
         match step {
             Step::End | Step::WaitUntil(_) => Ok(()),
             Step::Turn(turn) => {
-                // no token is kept for a store that is away: it has to be there later, and is complained about then
-                if turn == Turn::Drained {
-                    match self.lay_stone().await {
-                        Ok(()) | Err(JobError::Unavailable(_)) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
                 forgetting.turn(id, turn).await?;
                 fp!(AfterDeletionTurn);
                 Ok(())
             }
+            Step::TakeBack => unseen::take_back(self.desk, forgetting, id).await,
             Step::Ask => self.ask_all().await,
             Step::Shred => {
                 forgetting.shred(id).await?;
                 fp!(AfterShredded);
                 // before anything is destroyed that a restore from a backup would bring back for good
-                self.lay_stone().await?;
+                if !self.it.kept {
+                    self.keep().await?;
+                }
                 forgetting.turn(id, Turn::Shredded).await
             }
             Step::Purge => self.purge().await,
@@ -96,6 +97,9 @@ impl At<'_> {
                 forgetting.turn(id, Turn::Told).await
             }
             Step::Forget => {
+                // outside first: what the ledger has forgotten nobody would look for there
+                self.desk.media.erase(&forgetting.recipient_at(id)).await.map_err(store)?;
+                fp!(AfterRecipientErased);
                 forgetting.forget(id).await?;
                 fp!(AfterForgotten);
                 forgetting.turn(id, Turn::Forgot).await
@@ -103,10 +107,33 @@ impl At<'_> {
         }
     }
 
-    /// Keeps outside of the ledger what the request covers.
-    async fn lay_stone(&self) -> Result<(), JobError> {
-        let (key, stone) = self.forgetting.tombstone(self.it.id).await?;
-        self.desk.media.write(&key, "application/json", stone).await.map_err(store)
+    /// Keeps outside of the ledger what a restore needs, where whoever accepted the request could not. No token is kept for
+    /// a store that is away: it has to be there later, and is complained about then.
+    async fn keep_if_can(&self) -> Result<(), JobError> {
+        if self.it.kept || self.it.standing.stage >= Stage::Forgetting {
+            return Ok(());
+        }
+        match self.keep().await {
+            Ok(()) | Err(JobError::Unavailable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn keep(&self) -> Result<(), JobError> {
+        for keepsake in self.forgetting.keepsakes(self.it.id).await? {
+            keepsake.keep(self.desk.media).await.map_err(store)?;
+        }
+        fp!(AfterStoneLaid);
+        self.forgetting.kept(self.it.id).await
+    }
+
+    /// What verifies the receipt is kept where it outlives the ledger, before anything is signed with it.
+    async fn keep_keys(&self) -> Result<(), JobError> {
+        for (key, keepsake) in self.forgetting.keys_to_keep().await? {
+            keepsake.keep(self.desk.media).await.map_err(store)?;
+            self.forgetting.key_kept(&key).await?;
+        }
+        Ok(())
     }
 
     /// One network that is away keeps no other grant from being taken back.
@@ -123,7 +150,7 @@ impl At<'_> {
         if grant.superseded {
             return Ok(Answered::Superseded);
         }
-        if grant.tokens.is_empty() {
+        if grant.tokens.is_empty() && grant.unopened.is_none() {
             return Ok(Answered::Nothing);
         }
         let platform = grant.account.platform.as_str();
@@ -132,8 +159,12 @@ impl At<'_> {
             Err(failure) => return Ok(Answered::Unasked(failure)),
         };
         let Some(revoking) = network.revoking() else { return Ok(Answered::Nothing) };
+        let tokens = match keys_of(grant, revoking) {
+            Ok(tokens) => tokens,
+            Err(answer) => return Ok(answer),
+        };
         let mut said = Vec::new();
-        for token in &grant.tokens {
+        for token in &tokens {
             match self.enter(grant, network.allowance(), revoking).await {
                 Ok(()) => {}
                 Err(error @ (JobError::Fenced | JobError::Infrastructure(_))) => return Err(error),
@@ -146,6 +177,11 @@ impl At<'_> {
             if taken_back {
                 break;
             }
+        }
+        // one that does not open yet may be the one that is alive
+        let waits = grant.unopened.as_ref().filter(|failure| failure.class == Class::Transient);
+        if let Some(failure) = waits.filter(|_| !said.iter().any(|(_, it)| *it == Revocation::Revoked)) {
+            said.push((Uuid::nil(), Revocation::Not(failure.clone())));
         }
         Ok(Answered::Network(said))
     }
@@ -228,6 +264,7 @@ impl At<'_> {
         if left > 0 {
             return forgetting.turn(id, Turn::Found).await;
         }
+        self.keep_keys().await?;
         fp!(AfterVerified);
         forgetting.certify(id).await
     }
@@ -242,6 +279,21 @@ impl At<'_> {
             }
             after.clone_from(last);
         }
+    }
+}
+
+/// What a grant is taken back by. Where none of it opens, the app may do it, at a network that knows people by themselves;
+/// elsewhere a key may come back into the ring in time.
+fn keys_of(grant: &Grant, revoking: &dyn Revoking) -> Result<Vec<SecretString>, Answered> {
+    match &grant.unopened {
+        Some(_) if grant.tokens.is_empty() && revoking.knows_people() && grant.subject.is_some() => {
+            Ok(vec![SecretString::from("")])
+        }
+        Some(failure) if grant.tokens.is_empty() && failure.class == Class::Transient => {
+            Err(Answered::Unasked(failure.clone()))
+        }
+        Some(_) if grant.tokens.is_empty() => Err(Answered::Nothing),
+        Some(_) | None => Ok(grant.tokens.clone()),
     }
 }
 

@@ -151,6 +151,7 @@ impl Deleting {
             stage: world.stage,
             wire_until: on_wire.then_some(EPOCH),
             open: false,
+            unseen_at: None,
             ask_at: (!world.answered).then_some(EPOCH),
             drain_by: EPOCH,
             shred_by: if world.day_over || self.has(Flaw::ShredAtOnce) {
@@ -163,7 +164,7 @@ impl Deleting {
 
     fn look(&self, world: &mut World, w: usize) {
         let plan = match next(&self.standing(world), EPOCH) {
-            Step::End | Step::WaitUntil(_) => {
+            Step::End | Step::WaitUntil(_) | Step::TakeBack => {
                 world.claim = None;
                 return;
             }

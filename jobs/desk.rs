@@ -287,6 +287,11 @@ pub trait Network: Send + Sync {
         false
     }
 
+    /// What a handle is made of that stays at the network, unseen, when the handle is taken back: each by the network's id.
+    fn made_of(&self, _handle: &Handle) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes the handle dead at the network, so that what was sent for it and comes late has no effect any more. Only
     /// the network's own word counts: that a handle cannot be read afterwards proves nothing.
     ///

@@ -140,6 +140,8 @@ pub struct Standing {
     pub wire_until: Option<DateTime<Utc>>,
     /// Something is not at its end yet, though nothing is on the wire.
     pub open: bool,
+    /// What networks keep unseen and nobody has taken back yet, and when the first of it is tried next.
+    pub unseen_at: Option<DateTime<Utc>>,
     /// Grants that nobody has answered for, and when the first of them is asked about next.
     pub ask_at: Option<DateTime<Utc>>,
     /// So long what is open is waited for.
@@ -155,6 +157,8 @@ pub enum Step {
     End,
     /// Nothing before then.
     WaitUntil(DateTime<Utc>),
+    /// What networks keep unseen is taken back, as far as that is due.
+    TakeBack,
     /// The networks are asked about the grants that are due.
     Ask,
     /// The tokens are destroyed.
@@ -175,12 +179,7 @@ pub enum Step {
 pub fn next(it: &Standing, now: DateTime<Utc>) -> Step {
     match it.stage {
         Stage::Draining => drain(it, now),
-        Stage::Revoking => match it.ask_at {
-            None => Step::Turn(Turn::Revoked),
-            Some(_) if now >= it.shred_by => Step::Turn(Turn::Revoked),
-            Some(at) if at > now => Step::WaitUntil(at.min(it.shred_by)),
-            Some(_) => Step::Ask,
-        },
+        Stage::Revoking => revoke(it, now),
         Stage::Shredding => Step::Shred,
         Stage::Purging => Step::Purge,
         Stage::Verifying => Step::Verify,
@@ -201,6 +200,22 @@ fn drain(it: &Standing, now: DateTime<Utc>) -> Step {
     }
 }
 
+/// What is unseen at the networks is taken back first: once a grant is, nobody can.
+fn revoke(it: &Standing, now: DateTime<Utc>) -> Step {
+    let (at, step) = match (it.unseen_at, it.ask_at) {
+        (Some(at), _) => (at, Step::TakeBack),
+        (None, Some(at)) => (at, Step::Ask),
+        (None, None) => return Step::Turn(Turn::Revoked),
+    };
+    if now >= it.shred_by {
+        Step::Turn(Turn::Revoked)
+    } else if at > now {
+        Step::WaitUntil(at.min(it.shred_by))
+    } else {
+        step
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -215,7 +230,7 @@ mod tests {
 
     fn standing(stage: Stage) -> Standing {
         let (drain_by, shred_by) = (at(10), at(DAY));
-        Standing { stage, wire_until: None, open: false, ask_at: None, drain_by, shred_by }
+        Standing { stage, wire_until: None, open: false, unseen_at: None, ask_at: None, drain_by, shred_by }
     }
 
     #[test]
@@ -244,6 +259,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unseen_is_taken_back_before_any_grant_is_and_not_waited_for_past_the_day() {
+        let grants = Standing { ask_at: Some(at(1)), ..standing(Stage::Revoking) };
+        let both = Standing { unseen_at: Some(at(5)), ..grants };
+        assert_eq!(next(&both, at(2)), Step::WaitUntil(at(5)));
+        assert_eq!(next(&both, at(5)), Step::TakeBack);
+        assert_eq!(next(&grants, at(5)), Step::Ask);
+        assert_eq!(next(&both, at(DAY)), Step::Turn(Turn::Revoked));
+    }
+
+    #[test]
     fn every_stage_is_left_by_its_turns_alone_and_the_last_by_none() {
         for stage in Stage::ALL {
             let out = Turn::ALL.iter().filter(|turn| turn.from() == *stage).count();
@@ -262,10 +287,11 @@ mod tests {
         #[test]
         fn the_tokens_are_never_waited_for_past_their_day(
             minutes in 0..2 * DAY, wire in proptest::option::of(0..3 * DAY), open: bool,
-            ask in proptest::option::of(0..3 * DAY), revoking: bool,
+            ask in proptest::option::of(0..3 * DAY), unseen in proptest::option::of(0..3 * DAY), revoking: bool,
         ) {
             let stage = if revoking { Stage::Revoking } else { Stage::Draining };
-            let it = Standing { wire_until: wire.map(at), open, ask_at: ask.map(at), ..standing(stage) };
+            let unseen_at = unseen.map(at);
+            let it = Standing { wire_until: wire.map(at), open, unseen_at, ask_at: ask.map(at), ..standing(stage) };
             let now = at(minutes);
             match next(&it, now) {
                 Step::WaitUntil(until) => {
@@ -275,9 +301,14 @@ mod tests {
                     prop_assert_eq!(turn.from(), stage);
                     let early = now < it.shred_by;
                     prop_assert!(!early || stage != Stage::Draining || it.wire_until.is_none());
-                    prop_assert!(!early || stage != Stage::Revoking || it.ask_at.is_none());
+                    prop_assert!(
+                        !early || stage != Stage::Revoking || it.ask_at.is_none() && it.unseen_at.is_none()
+                    );
                 }
-                Step::Ask => prop_assert!(now < it.shred_by && stage == Stage::Revoking),
+                Step::Ask => {
+                    prop_assert!(now < it.shred_by && stage == Stage::Revoking && it.unseen_at.is_none());
+                }
+                Step::TakeBack => prop_assert!(now < it.shred_by && stage == Stage::Revoking),
                 other => prop_assert!(false, "{other:?}"),
             }
         }

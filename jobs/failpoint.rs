@@ -80,8 +80,14 @@ points! {
     AfterConnected = "after_connected",
     /// The access is shredded and that is recorded; the job is not settled.
     AfterParted = "after_parted",
+    /// What a restore needs of a request for deletion is kept outside of the ledger; the ledger does not know.
+    AfterStoneLaid = "after_stone_laid",
     /// A request for deletion has gone on to its next stage.
     AfterDeletionTurn = "after_deletion_turn",
+    /// The request that a draft be taken back is logged; nothing was sent.
+    AfterDraftLogged = "after_draft_logged",
+    /// What became of a draft is known; nothing is stored.
+    AfterDraftAnswer = "after_draft_answer",
     /// The request that a grant be taken back is logged; nothing was sent.
     AfterRevokeLogged = "after_revoke_logged",
     /// The network has answered that request; nothing is stored.
@@ -96,6 +102,8 @@ points! {
     AfterVerified = "after_verified",
     /// The letter is written; the stage is not left.
     AfterTold = "after_told",
+    /// The address is erased outside of the ledger, which still has it.
+    AfterRecipientErased = "after_recipient_erased",
     /// Whom it was about is forgotten; the stage is not left.
     AfterForgotten = "after_forgotten",
     /// What goes into a copy is written down; nothing is packed.
@@ -108,6 +116,70 @@ points! {
     AfterRetentionBatch = "after_retention_batch",
     /// A post is accepted and committed; no hint was pushed, no answer given.
     AfterAccept = "after_accept",
+}
+
+/// Who comes by a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassedBy {
+    /// Every job that a worker runs.
+    EveryJob,
+    /// Jobs of these kinds.
+    Kinds(&'static [&'static str]),
+    /// No job, but a duty of a worker, or the door.
+    NoJob,
+}
+
+impl Point {
+    /// Who comes by here: a new place has to say so.
+    pub const fn passed_by(self) -> PassedBy {
+        use PassedBy::{EveryJob, Kinds, NoJob};
+        match self {
+            Self::AfterClaim | Self::BeforeSettle | Self::AfterSettle => EveryJob,
+            Self::AfterPrepareLogged
+            | Self::AfterPrepareAnswer
+            | Self::AfterPrepared
+            | Self::AfterArm
+            | Self::BeforeCommitSend
+            | Self::AfterCommitAnswer
+            | Self::AfterWithdrawn
+            | Self::AfterSeen => Kinds(&["publish"]),
+            Self::AfterTakeDownLogged | Self::AfterTakeDownAnswer => Kinds(&["take_down"]),
+            Self::AfterRefreshLogged | Self::AfterRefreshAnswer | Self::AfterRefreshSaved => {
+                Kinds(&["token_refresh"])
+            }
+            Self::AfterAnalysisReserved | Self::AfterAnalysisAnswer => Kinds(&["ai_analysis"]),
+            Self::AfterCodeLogged
+            | Self::AfterCodeAnswer
+            | Self::AfterGranted
+            | Self::AfterOffered
+            | Self::BeforeConnected
+            | Self::AfterConnected => Kinds(&["connect"]),
+            Self::AfterRevokeLogged | Self::AfterRevokeAnswer => Kinds(&["deletion", "disconnect"]),
+            Self::AfterParted => Kinds(&["disconnect"]),
+            Self::AfterStoneLaid
+            | Self::AfterDeletionTurn
+            | Self::AfterDraftLogged
+            | Self::AfterDraftAnswer
+            | Self::AfterShredded
+            | Self::AfterPurgeBatch
+            | Self::AfterFilesErased
+            | Self::AfterVerified
+            | Self::AfterTold
+            | Self::AfterRecipientErased
+            | Self::AfterForgotten => Kinds(&["deletion"]),
+            Self::AfterExportGathered | Self::AfterExportPart | Self::AfterExportJoined => Kinds(&["export"]),
+            Self::AfterEvidence | Self::AfterRetentionBatch | Self::AfterAccept => NoJob,
+        }
+    }
+
+    /// Every place that jobs of a kind come by.
+    pub fn of_kind(kind: &str) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |point| match point.passed_by() {
+            PassedBy::EveryJob => true,
+            PassedBy::Kinds(kinds) => kinds.contains(&kind),
+            PassedBy::NoJob => false,
+        })
+    }
 }
 
 /// Makes the fault that this place is armed with, if any.
@@ -144,4 +216,21 @@ macro_rules! fp {
     ($point:ident) => {
         $crate::failpoint::hit($crate::failpoint::Point::$point)
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KINDS;
+
+    #[test]
+    fn every_kind_that_a_place_is_passed_by_is_one() {
+        for point in Point::ALL {
+            if let PassedBy::Kinds(kinds) = point.passed_by() {
+                let known = |name: &&str| KINDS.iter().any(|kind| kind.name == *name);
+                assert!(!kinds.is_empty() && kinds.iter().all(known), "{}", point.word());
+            }
+        }
+        assert!(KINDS.iter().all(|kind| Point::of_kind(kind.name).count() >= 3));
+    }
 }

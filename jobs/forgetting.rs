@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use crate::{
     contract::{Failure, JobError},
-    desk::{Account, Call},
+    desk::{Account, Call, Media},
     erasure::{Standing, Turn},
+    unseen::{Draft, Fate},
 };
 
 /// What a network answers to the request that a grant be taken back.
@@ -55,8 +56,31 @@ pub struct Deletion {
     pub id: Uuid,
     /// Where it stands.
     pub standing: Standing,
+    /// What a restore needs of it is kept outside of the ledger, as it is now.
+    pub kept: bool,
     /// The ledger's clock at the moment of this look.
     pub now: DateTime<Utc>,
+}
+
+/// Something small that is kept in the object store, for a ledger that is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keepsake {
+    /// Where.
+    pub key: String,
+    /// As what.
+    pub content_type: &'static str,
+    /// What it says.
+    pub bytes: Vec<u8>,
+}
+
+impl Keepsake {
+    /// Keeps it, in the place of what was there.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn keep(self, store: &dyn Media) -> Result<(), Failure> {
+        store.write(&self.key, self.content_type, self.bytes).await
+    }
 }
 
 /// A grant that is to be taken back.
@@ -69,6 +93,8 @@ pub struct Grant {
     /// What it is taken back by, one after the other until one is taken: one may have ended while the other has not. None:
     /// there is no token that opens.
     pub tokens: Vec<SecretString>,
+    /// There is one that does not open; whether it may yet is told by the class.
+    pub unopened: Option<Failure>,
     /// The person has connected the network anew since the request came, and the network knows one grant of a person:
     /// taking the old one back would take the new one.
     pub superseded: bool,
@@ -79,7 +105,7 @@ pub struct Grant {
 /// What became of asking for a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answered {
-    /// The network's word, on each call.
+    /// The network's word, on each call; of what could not be asked for, on none.
     Network(Vec<(Uuid, Revocation)>),
     /// Nothing was to be asked: no token, or a newer grant that must stay.
     Nothing,
@@ -139,8 +165,29 @@ pub trait Forgetting: Send + Sync {
     async fn look(&self, request: Uuid) -> Result<Option<Deletion>, JobError>;
     /// On to the next stage.
     async fn turn(&self, request: Uuid, turn: Turn) -> Result<(), JobError>;
-    /// What is kept outside of the ledger, for one that is restored from a backup; and where.
-    async fn tombstone(&self, request: Uuid) -> Result<(String, Vec<u8>), JobError>;
+    /// What is to be kept outside of the ledger, for one that is restored from a backup.
+    async fn keepsakes(&self, request: Uuid) -> Result<Vec<Keepsake>, JobError>;
+    /// All of that is kept.
+    async fn kept(&self, request: Uuid) -> Result<(), JobError>;
+    /// Where the address of whom to tell is kept outside of the ledger, sealed, until they are told.
+    fn recipient_at(&self, request: Uuid) -> String;
+    /// Keys that verify receipts and are not kept outside of the ledger yet, each with its id. There is one to sign with
+    /// after this.
+    async fn keys_to_keep(&self) -> Result<Vec<(String, Keepsake)>, JobError>;
+    /// That key is kept.
+    async fn key_kept(&self, key: &str) -> Result<(), JobError>;
+    /// What is due to be taken back of what networks keep unseen.
+    async fn drafts(&self, request: Uuid) -> Result<Vec<Draft>, JobError>;
+    /// Logs the call that takes it back, before it is sent.
+    async fn log_draft(&self, request: Uuid, draft: &Draft, limit: Duration) -> Result<Uuid, JobError>;
+    /// Keeps what became of it, by that call or without one.
+    async fn draft_done(
+        &self,
+        request: Uuid,
+        draft: &Draft,
+        call: Option<Uuid>,
+        fate: &Fate,
+    ) -> Result<(), JobError>;
     /// The grants that are due to be asked about.
     async fn grants(&self, request: Uuid) -> Result<Vec<Grant>, JobError>;
     /// Logs a call before it is sent.

@@ -19,6 +19,8 @@ pub mod desk;
 pub mod disconnect;
 pub mod erasure;
 pub mod export;
+#[cfg(test)]
+mod export_trial;
 pub mod failpoint;
 pub mod forecast;
 pub mod forgetting;
@@ -41,6 +43,7 @@ pub mod retention;
 pub mod ruling;
 pub mod sign_in;
 pub mod store;
+pub mod sums;
 pub mod surface;
 pub mod take_down;
 pub mod timetable;
@@ -48,6 +51,7 @@ pub mod timetable;
 mod token_model;
 pub mod token_refresh;
 pub mod tokens;
+pub mod unseen;
 pub mod zip;
 pub mod zones;
 

@@ -40,6 +40,8 @@ pub struct Package {
     pub bytes: u64,
     /// Up to where they go.
     pub mark: Mark,
+    /// The sums of the item that this is in the middle of, as they were put away.
+    pub sums: Option<Vec<u8>>,
 }
 
 /// Something that goes into it.
@@ -71,6 +73,8 @@ pub struct Stored {
     pub bytes: u64,
     /// Up to where it goes.
     pub mark: Mark,
+    /// The sums of the item that it ends in the middle of.
+    pub sums: Option<Vec<u8>>,
     /// Items that begin in it, and where in the whole file.
     pub begun: Vec<(i32, u64)>,
     /// Items that end in it, with SHA-256 of their data.

@@ -66,6 +66,11 @@ const fn table() -> [u32; 256] {
 }
 
 impl Crc {
+    /// Goes on after data of this sum.
+    pub fn after(sum: u32) -> Self {
+        Self(!sum)
+    }
+
     /// Takes more data in.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0 = bytes

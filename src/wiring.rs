@@ -7,6 +7,7 @@ use jobs::{
     analysis::Analyst,
     contract::Kind,
     desk::{Call, Media},
+    forgetting::Keepsake,
     gate::Open,
     hint::Hint,
     mail::Mail,
@@ -101,6 +102,38 @@ fn post_office() -> Result<Option<Box<dyn Mail>>, WiringError> {
 pub async fn kept(folder: &str) -> Result<Vec<Vec<u8>>, String> {
     let store = object_store().map_err(|error| error.to_string())?;
     store.folder(folder).await.map_err(|failure| failure.to_string())
+}
+
+/// What is kept under a key of the object store; none: nothing is.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn kept_at(key: &str) -> Result<Option<Vec<u8>>, String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    let size = store.size(key).await.map_err(|failure| failure.to_string())?;
+    let Some(size) = size else { return Ok(None) };
+    store.read(key, 0, size).await.map(Some).map_err(|failure| failure.to_string())
+}
+
+/// Keeps these in the object store.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn keep(keepsakes: Vec<Keepsake>) -> Result<(), String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    for keepsake in keepsakes {
+        keepsake.keep(&store).await.map_err(|failure| failure.to_string())?;
+    }
+    Ok(())
+}
+
+/// Erases what is kept under a key of the object store, with all its versions.
+///
+/// # Errors
+/// The store is not set, or away.
+pub async fn erase(key: &str) -> Result<(), String> {
+    let store = object_store().map_err(|error| error.to_string())?;
+    store.erase(key).await.map(drop).map_err(|failure| failure.to_string())
 }
 
 /// Asks a network whether a token opens an account.
@@ -213,6 +246,11 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     let public_url = public_url()?;
+    let (mail, mail_secret) = (post_office()?.is_some(), mail_secret()?);
+    if !mail && mail_secret.is_some() {
+        let why = "set, and SMTP_URL is not: whoever writes for a deletion could not be answered";
+        return Err(ConfigError::new("MAIL_WEBHOOK_SECRET", why).into());
+    }
     if let Some(doubt) = web::whence::doubt(settings.web.client_address, &public_url) {
         tracing::warn!("{doubt}");
     }
@@ -228,7 +266,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         owners_allow_more,
         media,
         nudge: nudge(queue),
-        mail: post_office()?.is_some(),
+        mail,
         sign_in: google()?.map(Arc::from),
         clock,
         metrics: Arc::new(move || figures.render()),
@@ -243,9 +281,19 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         deletions: Deletions {
             ring,
             meta_secret: config::optional("META_APP_SECRET").map(SecretString::from),
-            mail_secret: config::optional("MAIL_WEBHOOK_SECRET").map(SecretString::from),
+            mail_secret,
         },
     }))
+}
+
+/// What the provider of inbound mail signs with: one that nothing can be signed by stops the start.
+fn mail_secret() -> Result<Option<SecretString>, ConfigError> {
+    let Some(secret) = config::optional("MAIL_WEBHOOK_SECRET").map(SecretString::from) else {
+        return Ok(None);
+    };
+    let accepted = "found something else; accepted is whsec_ and base64 of 24 bytes at least";
+    let is_one = web::signed::standard_key(&secret).is_some();
+    if is_one { Ok(Some(secret)) } else { Err(ConfigError::new("MAIL_WEBHOOK_SECRET", accepted)) }
 }
 
 /// The app at TikTok. A half-set group has stopped the start already.

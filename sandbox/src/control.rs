@@ -1,6 +1,7 @@
 //! The control API, under `/_control/`: accounts, tokens, faults, the clock, settings, and the logs.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use axum::extract::{Path, Query, State};
@@ -29,6 +30,7 @@ pub fn router() -> Router<Arc<Sandbox>> {
         .route("/faults/{id}", axum::routing::delete(remove_fault))
         .route("/clock", get(clock).post(advance))
         .route("/settings", get(settings).post(change_settings))
+        .route("/store", post(let_store))
         .route("/effects", get(effects))
         .route("/removals", get(removals))
         .route("/pending", get(pending))
@@ -157,6 +159,19 @@ async fn change_settings(State(sandbox): Shared, Json(body): Json<Value>) -> Res
     Ok(Json(settings))
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Store {
+    away: bool,
+}
+
+/// Lets the media store be away, or back.
+async fn let_store(State(sandbox): Shared, Json(body): Json<Value>) -> Result<Json<Value>, Refused> {
+    let Store { away } = read(body)?;
+    sandbox.store_away.store(away, Ordering::SeqCst);
+    Ok(Json(json!({ "success": true })))
+}
+
 /// What `GET /_control/effects` may narrow.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -257,6 +272,7 @@ async fn reset(State(sandbox): Shared) -> Result<Json<Value>, Refused> {
         emptied
     };
     sandbox.clock.set_ahead(0);
+    sandbox.store_away.store(false, Ordering::SeqCst);
     sandbox.faults.lock().unwrap_or_else(PoisonError::into_inner).remove(None);
     sandbox.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
     sandbox.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();

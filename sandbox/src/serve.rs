@@ -134,7 +134,8 @@ impl Running {
         let addresses = addresses(&options, web, s3_at, smtp);
 
         let sandbox = open(&options, &addresses)?;
-        let store = s3::router(&options.data.join("s3"), &options.s3_access_key, &options.s3_secret_key)?;
+        let keys = (options.s3_access_key.as_str(), options.s3_secret_key.as_str());
+        let store = s3::router(&options.data.join("s3"), keys, &sandbox.store_away)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let room = Arc::new(mail::Mailroom::default());
         let provider = oidc::Provider::new(addresses.wall.trim_end_matches('/'), Arc::clone(&sandbox.clock))?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,6 +59,8 @@ pub struct Sandbox {
     pub calls: Mutex<CallLog>,
     /// What OpenAI was asked and has answered.
     pub asked: Mutex<Vec<Asked>>,
+    /// Whether the media store answers everything with a 503.
+    pub store_away: Arc<AtomicBool>,
     /// The ledger in which a call's id must already stand.
     pub ledger: Option<Ledger>,
     /// Where bytes are kept.
@@ -194,6 +196,7 @@ impl Sandbox {
             faults: Mutex::default(),
             calls: Mutex::default(),
             asked: Mutex::default(),
+            store_away: Arc::default(),
             ledger,
             media,
             rules,

@@ -1,6 +1,6 @@
 //! `delete-subject`, `deletion …` and `verify-receipt`: privacy work from the shell.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::{
         audit::{Action, Entry},
         deletions::{Asking, Origin, Shown, Subject},
         signing,
+        tombstones::recipient_key,
     },
     web::deletion::Code,
     wiring,
@@ -111,6 +112,7 @@ impl New {
         // the code is kept nowhere: what shows it has to be there before
         let base = config::required("PUBLIC_URL", "the address the outside sees")?;
         let (accepted, _) = ledger.accept_deletion(&ring, &asking).await?;
+        keep(&ledger, accepted.id).await?;
         let url = format!("{}/privacy/requests/{}", base.trim_end_matches('/'), code.as_str());
         if self.output.json {
             let accounts = accepted.accounts;
@@ -127,6 +129,23 @@ impl New {
         }
         Ok(())
     }
+}
+
+/// What a restore needs of a request is kept outside of the ledger within this, or else by whoever carries it out.
+const KEEP_WITHIN: Duration = Duration::from_secs(5);
+
+async fn keep(ledger: &Ledger, request: Uuid) -> Result<(), Failed> {
+    let keeping = wiring::keep(ledger.keepsakes(request).await?);
+    let slow = |_| Err("the store took too long".to_owned());
+    if let Err(why) = tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow) {
+        eprintln!("what a restore needs of this is not kept yet; a worker does it: {why}");
+        return Ok(());
+    }
+    // what comes too late, after the person was told, is taken away again
+    if !ledger.keepsakes_kept(request).await? {
+        wiring::erase(&recipient_key(request)).await?;
+    }
+    Ok(())
 }
 
 impl DeletionVerb {
@@ -255,21 +274,25 @@ pub(super) struct VerifyReceipt {
     file: PathBuf,
     /// The key that has to have signed it, as PEM: from `/.well-known/receipt-keys/KEY` of whoever gave the receipt.
     /// Without it the key in the receipt itself is taken, and the receipt proves only that it was not changed since.
-    #[arg(long, value_name = "PEM")]
+    #[arg(long, value_name = "PEM", conflicts_with = "from_store")]
     key: Option<PathBuf>,
+    /// Takes that key from the object store, where each is kept for when the ledger is lost.
+    #[arg(long)]
+    from_store: bool,
     #[command(flatten)]
     output: Output,
 }
 
 impl VerifyReceipt {
-    /// Needs neither the ledger nor the network.
-    pub(super) fn run(self) -> Result<(), Failed> {
+    /// Needs no ledger, and no network unless the key is taken from the store.
+    pub(super) async fn run(self) -> Result<(), Failed> {
         let text =
             std::fs::read_to_string(&self.file).map_err(|e| format!("{}: {e}", self.file.display()))?;
         let key = match &self.key {
             Some(file) => {
                 Some(std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?)
             }
+            None if self.from_store => Some(kept_key(&text).await?),
             None => None,
         };
         let verified = signing::verify(&text, key.as_deref())?;
@@ -290,4 +313,12 @@ impl VerifyReceipt {
         println!("{:#}", verified.receipt);
         Ok(())
     }
+}
+
+/// The key that a receipt says it is signed by, as the object store has it.
+async fn kept_key(receipt: &str) -> Result<String, Failed> {
+    let id = signing::signed_by(receipt)?;
+    let kept = wiring::kept_at(&signing::kept_at(&id)).await?;
+    let pem = kept.ok_or_else(|| format!("the object store has no key {id}: this house did not sign it"))?;
+    Ok(String::from_utf8(pem).map_err(|_| format!("what the object store has as key {id} is none"))?)
 }

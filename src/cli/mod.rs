@@ -93,7 +93,7 @@ enum Verb {
     /// Requests for deletion.
     #[command(subcommand)]
     Deletion(deletions::DeletionVerb),
-    /// Verifies the receipt of a deletion, offline.
+    /// Verifies the receipt of a deletion, offline unless the key is to be taken from the object store.
     #[command(after_help = "Example:\n  postroom verify-receipt receipt.json --key receipt-key.pem")]
     VerifyReceipt(deletions::VerifyReceipt),
     /// What is kept for how long, and how much of it last went.
@@ -156,7 +156,7 @@ impl Cli {
             Verb::DeleteSubject(new) => new.run().await,
             Verb::ExportSubject(what) => what.run().await,
             Verb::Deletion(verb) => verb.run().await,
-            Verb::VerifyReceipt(what) => what.run(),
+            Verb::VerifyReceipt(what) => what.run().await,
             Verb::Retention(what) => what.run(self.config).await,
             Verb::Capabilities => {
                 println!("{}\n{}{}", capabilities::BEGIN, capabilities::markdown(), capabilities::END);

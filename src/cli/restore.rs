@@ -6,8 +6,9 @@ use serde_json::json;
 use super::{Failed, Output, owned_ledger};
 use crate::{
     ledger::{
+        Ledger,
         restore::Restored,
-        tombstones::{FOLDER, Tombstone},
+        tombstones::{Clash, FOLDER, Raised, Tombstone, recipient_key},
     },
     wiring,
 };
@@ -24,8 +25,10 @@ pub(super) struct Restore {
 impl Restore {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let ledger = owned_ledger()?;
+        // before anything is changed: without the store nothing is
+        let stones = tombstones().await?;
         let restored = if self.check { ledger.restore_check().await? } else { ledger.restore().await? };
-        let risen = ledger.risen(&tombstones().await?).await?;
+        let mut raised = ledger.risen(&stones).await?;
         if let (false, Some(until)) = (self.check, restored.leased_until) {
             let until = until.to_rfc3339();
             return Err(format!(
@@ -35,21 +38,48 @@ impl Restore {
             .into());
         }
         if !self.check {
-            ledger.replay_deletions(&risen).await?;
+            raised.clashes.extend(replay(&ledger, &raised.risen).await?);
+            raised.risen.retain(|stone| raised.clashes.iter().all(|clash| clash.tombstone != stone.id));
         }
         if self.output.json {
-            let deletions: Vec<_> = risen.iter().map(|stone| stone.id).collect();
+            let deletions: Vec<_> = raised.risen.iter().map(|stone| stone.id).collect();
             let Restored { asked, held, later, leased_until } = restored;
             println!(
                 "{}",
                 json!({ "done": !self.check, "asked": asked, "held": held, "later": later, "leased_until": leased_until,
-                        "deletions": deletions })
+                        "deletions": deletions, "clashes": raised.clashes })
             );
         } else {
-            print(&restored, &risen, self.check);
+            print(&restored, &raised, self.check);
         }
-        Ok(())
+        if self.check || raised.clashes.is_empty() { Ok(()) } else { Err(clashing(&raised.clashes).into()) }
     }
+}
+
+/// Carries the deletions out again; gives those that cannot be told from another's.
+async fn replay(ledger: &Ledger, risen: &[Tombstone]) -> Result<Vec<Clash>, Failed> {
+    let mut clashes = Vec::new();
+    for stone in risen {
+        let recipient = wiring::kept_at(&recipient_key(stone.id)).await?;
+        clashes.extend(ledger.replay_deletion(stone, recipient.as_deref()).await?);
+    }
+    ledger.resume_deletions().await?;
+    Ok(clashes)
+}
+
+fn clashing(clashes: &[Clash]) -> String {
+    let told = clashes.iter().map(|it| {
+        format!(
+            "\n  {} is known here as request {}, which covers another: what deletions/{}.json names was not deleted",
+            it.tombstone, it.request, it.tombstone
+        )
+    });
+    let told: String = told.collect();
+    format!(
+        "everything else is done, but the tombstones of {} requests cannot be told from others':{told}\nlook whether they are \
+         ours, and ask for the deletion of what they name: postroom delete-subject --account ID",
+        clashes.len()
+    )
 }
 
 /// What was deleted since any backup.
@@ -60,7 +90,8 @@ async fn tombstones() -> Result<Vec<Tombstone>, Failed> {
     Ok(kept.iter().map(|bytes| Tombstone::parse(bytes)).collect::<Result<_, _>>()?)
 }
 
-fn print(restored: &Restored, risen: &[Tombstone], check: bool) {
+fn print(restored: &Restored, raised: &Raised, check: bool) {
+    let Raised { risen, clashes } = raised;
     let Restored { asked, held, later, leased_until } = restored;
     let are = if check { "would be" } else { "are" };
     println!("{} publications were due and may have been sent since the backup:", asked.len() + held.len());
@@ -71,6 +102,9 @@ fn print(restored: &Restored, risen: &[Tombstone], check: bool) {
     }
     println!("{later} publications are due later, and go out as they stood when the backup was made");
     println!("{} deletions were carried out since the backup and {are} carried out again", risen.len());
+    if check && !clashes.is_empty() {
+        println!("{}", clashing(clashes));
+    }
     println!(
         "Accounts that were disconnected since the backup stand as connected again: disconnect them once more"
     );

@@ -122,6 +122,8 @@ pub struct Shown {
     pub stage: Stage,
     /// When it came, and all was frozen.
     pub received_at: DateTime<Utc>,
+    /// From when its clocks run: from then on, or from a restore that brought it back.
+    pub counted_from: DateTime<Utc>,
     /// When it last went on.
     pub moved_at: DateTime<Utc>,
     /// When the tokens were destroyed.
@@ -261,9 +263,9 @@ impl Ledger {
     /// The ledger is away.
     pub async fn deletion(&self, id: Uuid) -> Result<Option<Shown>, LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT r.id, r.origin::text AS "origin!", r.stage::text AS "stage!", r.received_at, r.moved_at, r.shredded_at,
-                      r.verified_at, r.done_at, r.receipt, r.signature, r.key_id, k.public AS "public?",
-                      r.addressed AS told,
+            r#"SELECT r.id, r.origin::text AS "origin!", r.stage::text AS "stage!", r.received_at,
+                      coalesce(r.restored_at, r.received_at) AS "counted_from!", r.moved_at, r.shredded_at, r.verified_at,
+                      r.done_at, r.receipt, r.signature, r.key_id, k.public AS "public?", r.addressed AS told,
                       (SELECT count(*) FROM deletion_account d WHERE d.request_id = r.id) AS "accounts!"
                FROM deletion_request r LEFT JOIN receipt_key k ON k.id = r.key_id WHERE r.id = $1"#,
             id,
@@ -283,6 +285,7 @@ impl Ledger {
             origin: Origin::parse(&row.origin).ok_or_else(|| unreadable(&row.origin))?,
             stage: Stage::parse(&row.stage).ok_or_else(|| unreadable(&row.stage))?,
             received_at: row.received_at,
+            counted_from: row.counted_from,
             moved_at: row.moved_at,
             shredded_at: row.shredded_at,
             verified_at: row.verified_at,
@@ -395,8 +398,8 @@ impl Ledger {
                FROM deletion_request
                WHERE stage <> 'done'
                  AND (moved_at < ledger_now() - interval '1 hour'
-                      OR shredded_at IS NULL AND received_at < ledger_now() - $1::interval
-                      OR received_at < ledger_now() - $2::interval)
+                      OR shredded_at IS NULL AND coalesce(restored_at, received_at) < ledger_now() - $1::interval
+                      OR coalesce(restored_at, received_at) < ledger_now() - $2::interval)
                ORDER BY moved_at LIMIT 100"#,
             half(TOKENS_WITHIN),
             half(ALL_WITHIN),

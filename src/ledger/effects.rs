@@ -128,8 +128,8 @@ impl Effects for ClaimedEffects<'_> {
                    SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE),
                -- a handle that was never armed may simply be left behind
                orphaned AS (
-                   INSERT INTO orphan_handle (account_id, handle_kind, handle_id)
-                   SELECT account_id, handle_kind, handle_id FROM publication
+                   INSERT INTO orphan_handle (account_id, handle_kind, handle_id, handle_detail)
+                   SELECT account_id, handle_kind, handle_id, handle_detail FROM publication
                    WHERE id = $4 AND handle_id IS NOT NULL AND handle_state <> 'dead' AND EXISTS (SELECT FROM fence)
                    ON CONFLICT DO NOTHING),
                moved AS (
@@ -342,11 +342,12 @@ impl ClaimedEffects<'_> {
     /// A handle that came too late for its claim: to be swept at the network, unless it is in use.
     async fn orphan(&self, handle: &Handle) -> Result<(), JobError> {
         sqlx::query!(
-            r#"INSERT INTO orphan_handle (account_id, handle_kind, handle_id)
-               SELECT account_id, $2, $3 FROM publication WHERE id = $1 ON CONFLICT DO NOTHING"#,
+            r#"INSERT INTO orphan_handle (account_id, handle_kind, handle_id, handle_detail)
+               SELECT account_id, $2, $3, $4::jsonb FROM publication WHERE id = $1 ON CONFLICT DO NOTHING"#,
             self.publication_id,
             handle.kind,
             handle.id,
+            handle.detail,
         )
         .execute(&self.ledger.pool)
         .await

@@ -18,6 +18,8 @@ use super::{
 
 /// How long a link is good.
 pub const LINK_LIFE: Duration = Duration::from_hours(7 * 24);
+/// The slowest line that a file is kept for while it is fetched, in bytes a second.
+const SLOWEST_LINE: f64 = 262_144.0;
 /// Where the files are kept.
 const FOLDER: &str = "exports/";
 
@@ -87,6 +89,9 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         cover(&mut tx, id, wanted).await?;
+        if let Some(person) = wanted.person {
+            replace(&mut tx, id, person).await?;
+        }
         if let Some(letter) = &wanted.letter {
             letters::tell(&mut tx, ring, letters::About::Export, None, letter).await?;
         }
@@ -156,7 +161,22 @@ impl Ledger {
         Ok(shown.fetch_optional(&self.pool).await?)
     }
 
-    /// Gives out the file of this link, once; it is removed an hour later.
+    /// The file of this link, while it can be fetched.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn export_file(&self, link_digest: &[u8; 32]) -> Result<Option<Taken>, LedgerError> {
+        let file = sqlx::query_as!(
+            Taken,
+            r#"SELECT id, object_key, bytes AS "bytes!" FROM export
+               WHERE link_digest = $1 AND state = 'made' AND taken_at IS NULL AND expires_at > ledger_now()"#,
+            link_digest,
+        );
+        Ok(file.fetch_optional(&self.pool).await?)
+    }
+
+    /// Gives out the file of this link, once; it is removed when even a slow line has had the time to fetch it, an hour
+    /// later at the earliest.
     ///
     /// # Errors
     /// The ledger is away.
@@ -168,12 +188,31 @@ impl Ledger {
                    WHERE link_digest = $1 AND state = 'made' AND taken_at IS NULL AND expires_at > ledger_now()
                    RETURNING id, object_key, bytes),
                soon AS (
-                   UPDATE spare_object s SET remove_at = ledger_now() + interval '1 hour'
+                   UPDATE spare_object s
+                   SET remove_at = ledger_now() + interval '1 hour' + make_interval(secs => taken.bytes / $2::float8)
                    FROM taken WHERE s.object_key = taken.object_key)
                SELECT id AS "id!", object_key AS "object_key!", bytes AS "bytes!" FROM taken"#,
             link_digest,
+            SLOWEST_LINE,
         );
         Ok(taken.fetch_optional(&self.pool).await?)
+    }
+
+    /// Gives its job back to each copy that is not made and has none; returns how many there were.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn mend_exports(&self) -> Result<u64, LedgerError> {
+        let made = sqlx::query!(
+            r#"INSERT INTO job (id, kind, workspace_id, run_at, payload)
+               SELECT gen_random_uuid(), 'export', $1, ledger_now(), jsonb_build_object('export_id', e.id)
+               FROM export e
+               WHERE e.state <> 'made' AND e.expires_at > ledger_now()
+                 AND NOT EXISTS (SELECT FROM job j WHERE j.kind = 'export' AND j.payload ->> 'export_id' = e.id::text)
+               ON CONFLICT DO NOTHING"#,
+            HOUSE,
+        );
+        Ok(made.execute(&self.pool).await?.rows_affected())
     }
 
     /// Drops what is known of copies whose link has ended. Their files are removed by their own time.
@@ -186,22 +225,42 @@ impl Ledger {
     }
 }
 
+/// Whoever asks for their own anew gets that in the place of the one before: nobody fills the store with copies.
+async fn replace(tx: &mut PgTransaction<'_>, id: Uuid, person: Uuid) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"WITH gone AS (
+               DELETE FROM export e USING export_covered c
+               WHERE c.export_id = e.id AND c.id = $2 AND c.kind = 'person' AND e.id <> $1
+                 AND e.workspace_id IS NULL AND NOT e.whole AND e.taken_at IS NULL
+               RETURNING e.object_key)
+           UPDATE spare_object s SET remove_at = ledger_now() FROM gone WHERE s.object_key = gone.object_key"#,
+        id,
+        person,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Whom it is of. Somebody who belongs to other workspaces too is not one workspace's to give a copy of, but their own.
 async fn cover(tx: &mut PgTransaction<'_>, id: Uuid, wanted: &Wanted<'_>) -> Result<(), LedgerError> {
     let of = &wanted.subject;
+    // of all of a workspace also what is just being deleted, which does not go into it: whoever deletes that finds the copy by it
     sqlx::query!(
         r#"INSERT INTO export_covered (export_id, id, kind)
            SELECT $1::uuid, a.id, 'account' FROM account a
-           WHERE a.deletion_id IS NULL AND ($6::uuid IS NULL OR a.workspace_id = $6)
+           WHERE (a.deletion_id IS NULL OR $7) AND ($6::uuid IS NULL OR a.workspace_id = $6)
              AND (a.subject_id = $2 AND a.platform = ANY ($3) OR lower(a.subject_email) = lower($4) OR a.id = ANY ($5)
                   OR $7 AND a.workspace_id = $6)
            UNION
            SELECT $1, p.id, 'person' FROM person p
-           WHERE p.id = $8
-              OR p.email = lower($4)
-                 AND ($6::uuid IS NULL
-                      OR EXISTS (SELECT FROM membership m WHERE m.person_id = p.id AND m.workspace_id = $6)
-                         AND NOT EXISTS (SELECT FROM membership m WHERE m.person_id = p.id AND m.workspace_id <> $6))"#,
+           WHERE (p.id = $8
+                  OR p.email = lower($4)
+                     AND ($6::uuid IS NULL
+                          OR EXISTS (SELECT FROM membership m WHERE m.person_id = p.id AND m.workspace_id = $6)
+                             AND NOT EXISTS (SELECT FROM membership m WHERE m.person_id = p.id AND m.workspace_id <> $6)))
+             AND NOT EXISTS (SELECT FROM deletion_mark d JOIN deletion_request r ON r.id = d.request_id
+                             WHERE d.kind = 'person' AND d.id = p.id AND r.stage <> 'done')"#,
         id,
         of.meta_user_id,
         &META.map(str::to_owned),

@@ -6,16 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use jobs::{
-    contract::{Failure, JobError},
+    contract::{Class, Failure, JobError},
     desk::Account,
     erasure::{Stage, Standing, Turn},
-    forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation},
+    forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Keepsake, Purged, Revocation},
+    unseen::{Draft, Fate},
 };
 use uuid::Uuid;
 
 use super::{
-    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, grants, purge, receipts, stages,
-    vault::VaultError,
+    Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, grants, keyring::KeyError, purge,
+    receipts, stages, tombstones,
 };
 
 /// The wait before a network is asked about a grant again: twice as long each time, up to the last.
@@ -49,7 +50,7 @@ impl<'a> ClaimedForgetting<'a> {
 }
 
 /// How long until a network is asked again that was asked in vain so often.
-fn ask_again(attempts: u32) -> TimeDelta {
+pub(super) fn ask_again(attempts: u32) -> TimeDelta {
     ASK_AGAIN.checked_mul(1 << attempts.min(10)).unwrap_or(ASK_MOST).min(ASK_MOST)
 }
 
@@ -57,9 +58,12 @@ fn ask_again(attempts: u32) -> TimeDelta {
 impl Forgetting for ClaimedForgetting<'_> {
     async fn look(&self, request: Uuid) -> Result<Option<Deletion>, JobError> {
         let row = sqlx::query!(
-            r#"SELECT r.stage::text AS "stage!", r.received_at, ledger_now() AS "now!",
+            r#"SELECT r.stage::text AS "stage!", coalesce(r.restored_at, r.received_at) AS "counted_from!",
+                      r.stone_at IS NOT NULL AS "kept!", ledger_now() AS "now!",
                       (SELECT min(d.next_at) FROM deletion_account d
                        WHERE d.request_id = r.id AND d.revocation = 'open') AS ask_at,
+                      (SELECT min(f.next_at) FROM deletion_draft f
+                       WHERE f.request_id = r.id AND f.outcome = 'open') AS unseen_at,
                       greatest(
                           (SELECT max(coalesce(p.quarantine_until, ledger_now()))
                            FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
@@ -81,17 +85,19 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         let Some(row) = row else { return Ok(None) };
         let unreadable = || LedgerError::Unreadable(format!("the deletion's stage {}", row.stage));
-        let by = |span: Duration| row.received_at + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(1));
+        let by = |span: Duration| row.counted_from + TimeDelta::from_std(span).unwrap_or(TimeDelta::days(1));
         Ok(Some(Deletion {
             id: request,
             standing: Standing {
                 stage: Stage::parse(&row.stage).ok_or_else(unreadable)?,
                 wire_until: row.wire_until,
                 open: row.open,
+                unseen_at: row.unseen_at,
                 ask_at: row.ask_at,
                 drain_by: by(self.clocks.drain),
                 shred_by: by(self.clocks.shred),
             },
+            kept: row.kept,
             now: row.now,
         }))
     }
@@ -110,6 +116,24 @@ impl Forgetting for ClaimedForgetting<'_> {
         Ok(())
     }
 
+    async fn drafts(&self, request: Uuid) -> Result<Vec<Draft>, JobError> {
+        Ok(self.due_drafts(request).await?)
+    }
+
+    async fn log_draft(&self, request: Uuid, draft: &Draft, limit: Duration) -> Result<Uuid, JobError> {
+        self.log_call_for(request, draft, limit).await
+    }
+
+    async fn draft_done(
+        &self,
+        request: Uuid,
+        draft: &Draft,
+        call: Option<Uuid>,
+        fate: &Fate,
+    ) -> Result<(), JobError> {
+        self.note_draft(request, draft, call, fate).await
+    }
+
     async fn grants(&self, request: Uuid) -> Result<Vec<Grant>, JobError> {
         let rows = sqlx::query!(
             r#"SELECT d.account_id, d.platform, d.attempts, coalesce(a.external_id, '') AS "external_id!", a.subject_id,
@@ -125,16 +149,16 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         let mut grants = Vec::new();
         for row in rows {
-            let tokens = if row.there {
-                let opened = self.ledger.tokens_of_grant(self.ring, row.account_id, &row.platform).await;
-                opened.map_err(VaultError::into_job_error)?
+            let (tokens, unopened) = if row.there {
+                self.ledger.keys_of_grant(self.ring, row.account_id, &row.platform).await?
             } else {
-                Vec::new()
+                (Vec::new(), None)
             };
             grants.push(Grant {
                 account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
                 subject: row.subject_id,
                 tokens,
+                unopened: unopened.map(|error| not_opened(&error)),
                 superseded: row.superseded,
                 attempts: u32::try_from(row.attempts).unwrap_or_default(),
             });
@@ -208,9 +232,26 @@ impl Forgetting for ClaimedForgetting<'_> {
         Ok(())
     }
 
-    async fn tombstone(&self, request: Uuid) -> Result<(String, Vec<u8>), JobError> {
-        let stone = self.ledger.tombstone(request).await?.ok_or(JobError::Fenced)?;
-        Ok((stone.key(), stone.bytes()))
+    async fn keepsakes(&self, request: Uuid) -> Result<Vec<Keepsake>, JobError> {
+        Ok(self.ledger.keepsakes(request).await?)
+    }
+
+    async fn kept(&self, request: Uuid) -> Result<(), JobError> {
+        // whoever holds the claim keeps these before the person is told
+        self.ledger.keepsakes_kept(request).await?;
+        Ok(())
+    }
+
+    fn recipient_at(&self, request: Uuid) -> String {
+        tombstones::recipient_key(request)
+    }
+
+    async fn keys_to_keep(&self) -> Result<Vec<(String, Keepsake)>, JobError> {
+        receipts::keys_to_keep(self).await
+    }
+
+    async fn key_kept(&self, key: &str) -> Result<(), JobError> {
+        Ok(self.ledger.receipt_key_kept(key).await?)
     }
 
     async fn shred(&self, request: Uuid) -> Result<(), JobError> {
@@ -272,7 +313,8 @@ impl Forgetting for ClaimedForgetting<'_> {
                    WHERE id = $1 AND stage = 'forgetting' RETURNING id),
                -- our own ids of people and connections stay: by them it is done again after a restore
                unmarked AS (
-                   DELETE FROM deletion_mark m USING it WHERE m.request_id = it.id AND m.kind NOT IN ('account', 'person'))
+                   DELETE FROM deletion_mark m USING it WHERE m.request_id = it.id AND m.kind NOT IN ('account', 'person')),
+               drafts AS (DELETE FROM deletion_draft f USING it WHERE f.request_id = it.id)
                DELETE FROM deletion_object o USING it WHERE o.request_id = it.id"#,
             request,
         )
@@ -281,6 +323,19 @@ impl Forgetting for ClaimedForgetting<'_> {
         .map_err(LedgerError::from)?;
         tx.commit().await.map_err(LedgerError::from)?;
         Ok(())
+    }
+}
+
+/// What is said of a token that does not open: the key of one may come back into the ring.
+fn not_opened(error: &KeyError) -> Failure {
+    match error {
+        KeyError::UnknownKey(_) => {
+            let failure = Failure::new(Class::Transient, "key_ring", error.to_string());
+            Failure { operator: true, ..failure }
+        }
+        KeyError::Entry(..) | KeyError::DoesNotOpen => {
+            Failure::new(Class::Permanent, "does_not_open", error.to_string())
+        }
     }
 }
 

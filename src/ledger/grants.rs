@@ -66,15 +66,34 @@ impl Ledger {
         account: Uuid,
         platform: &str,
     ) -> Result<Vec<SecretString>, VaultError> {
-        let mut tokens = Vec::new();
+        let (tokens, unopened) = self.keys_of_grant(ring, account, platform).await?;
+        match unopened {
+            Some(error @ KeyError::UnknownKey(_)) if tokens.is_empty() => Err(error.into()),
+            Some(_) | None => Ok(tokens),
+        }
+    }
+
+    /// The same, with what kept one from being opened: that is no reason to leave the others.
+    pub(super) async fn keys_of_grant(
+        &self,
+        ring: &KeyRing,
+        account: Uuid,
+        platform: &str,
+    ) -> Result<(Vec<SecretString>, Option<KeyError>), LedgerError> {
+        let (mut tokens, mut unopened) = (Vec::new(), None);
         let of_meta = META.contains(&platform);
         for field in if of_meta { ["refresh", "access"] } else { ["access", "refresh"] } {
             match self.open_field(ring, account, field).await {
                 Ok(token) => tokens.push(token.0),
-                Err(VaultError::Missing | VaultError::Key(KeyError::DoesNotOpen)) => {}
-                Err(error) => return Err(error),
+                Err(VaultError::Missing) => {}
+                // a key that is not in the ring may come back: it is what is told
+                Err(VaultError::Key(error)) => match unopened {
+                    Some(KeyError::UnknownKey(_)) => {}
+                    Some(_) | None => unopened = Some(error),
+                },
+                Err(VaultError::Ledger(error)) => return Err(error),
             }
         }
-        Ok(tokens)
+        Ok((tokens, unopened))
     }
 }

@@ -104,8 +104,8 @@ pub struct Proved {
 }
 
 impl Ledger {
-    /// Keeps that somebody asked, on the page or by a mail, and writes the mail with the link, whoever that is: no answer tells whether anything is
-    /// known of an address.
+    /// Keeps that somebody asked, on the page or by a mail, and writes the mail with the link, whoever that is: no answer
+    /// tells whether anything is known of an address. False: the same was asked before, and nothing is written.
     ///
     /// # Errors
     /// The ledger is away.
@@ -116,11 +116,14 @@ impl Ledger {
         language: &str,
         origin: Origin,
         letter: &Letter,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query!(
+        let kept = sqlx::query!(
+            // what was followed already is a request: a mail that is told again brings no other link
             "INSERT INTO deletion_ask (digest, recipient, language, expires_at, origin)
-             VALUES ($1, $2, $3, ledger_now() + $4, $5::text::deletion_origin)",
+             SELECT $1::bytea, $2::bytea, $3::text, ledger_now() + $4::interval, $5::text::deletion_origin
+             WHERE NOT EXISTS (SELECT FROM deletion_request WHERE asked_digest = $1)
+             ON CONFLICT (digest) DO NOTHING",
             digest,
             ring.seal(letter.to.as_bytes(), &ask_row(digest)),
             language,
@@ -129,8 +132,12 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        if kept.rows_affected() == 0 {
+            return Ok(false);
+        }
         tell(&mut tx, ring, About::Confirm, None, letter).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Who asked, where the link is still good. It stays good until [`Self::used_ask`].
@@ -302,7 +309,8 @@ impl Ledger {
     async fn reseal_one(&self, kept: &Kept, sealed: Vec<u8>) -> Result<u64, LedgerError> {
         let done = sqlx::query!(
             r#"WITH request AS (
-                   UPDATE deletion_request SET recipient = $3
+                   -- what is kept of it outside is sealed as it was
+                   UPDATE deletion_request SET recipient = $3, stone_at = NULL
                    WHERE $1 = 'deletion_request' AND id::text = $2 AND recipient = $4 RETURNING 1),
                ask AS (
                    UPDATE deletion_ask SET recipient = $3

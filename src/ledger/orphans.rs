@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jobs::{contract::Failure, desk::Handle};
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, claims::interval};
@@ -52,7 +51,7 @@ impl Ledger {
                FROM due, account a
                WHERE o.handle_kind = due.handle_kind AND o.handle_id = due.handle_id AND a.id = o.account_id
                RETURNING o.account_id, a.platform, a.external_id, o.handle_kind, o.handle_id,
-                         o.created_at < ledger_now() - $2::interval AS "old!""#,
+                         o.handle_detail, o.created_at < ledger_now() - $2::interval AS "old!""#,
             most,
             interval(old),
         )
@@ -62,7 +61,7 @@ impl Ledger {
             account_id: row.account_id,
             platform: row.platform,
             external_id: row.external_id,
-            handle: Handle { kind: row.handle_kind, id: row.handle_id, detail: Value::Null },
+            handle: Handle { kind: row.handle_kind, id: row.handle_id, detail: row.handle_detail },
             old: row.old,
         });
         Ok(orphans.collect())

@@ -5,18 +5,22 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     contract::JobError,
     erasure::{ALL_WITHIN, TOKENS_WITHIN, Turn},
+    forgetting::Keepsake,
 };
 use serde_json::{Value, json};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{
-    KeyRing, Ledger, LedgerError,
+    KeyRing, Ledger, LedgerError, drafts,
     forgetting::ClaimedForgetting,
     register,
     signing::{self, Signer},
     stages::go_on,
 };
+
+/// What a key that verifies receipts is kept as.
+const PEM: &str = "application/x-pem-file";
 
 /// Names the row that a seed is sealed for.
 pub(super) fn seed_row(id: &str) -> String {
@@ -49,7 +53,7 @@ pub(super) async fn certify(it: &ClaimedForgetting<'_>, request: Uuid) -> Result
 
 async fn receipt(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Value, LedgerError> {
     let row = sqlx::query!(
-        r#"SELECT origin::text AS "origin!", received_at, drained_at, shredded_at, round, was_armed, given_up, not_provable,
+        r#"SELECT origin::text AS "origin!", received_at, restored_at, drained_at, shredded_at, round, was_armed, given_up, not_provable,
                   (SELECT count(*) FROM deletion_account d WHERE d.request_id = r.id) AS "accounts!",
                   (SELECT count(*) FROM deletion_mark m WHERE m.request_id = r.id AND m.kind = 'person') AS "people!",
                   ledger_now() AS "now!"
@@ -58,9 +62,11 @@ async fn receipt(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Value, Led
     )
     .fetch_one(&mut **tx)
     .await?;
+    // what a restore has brought back is deleted once more, within the same time
+    let from = row.restored_at.unwrap_or(row.received_at);
     let clock = |within: TimeDelta, at: Option<DateTime<Utc>>| {
-        let kept = at.is_some_and(|at| at - row.received_at <= within);
-        json!({ "within_seconds": within.num_seconds(), "at": at, "kept": kept })
+        let kept = at.is_some_and(|at| at - from <= within);
+        json!({ "within_seconds": within.num_seconds(), "from": from, "at": at, "kept": kept })
     };
     Ok(json!({
         "postroom_receipt": 1,
@@ -73,11 +79,13 @@ async fn receipt(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Value, Led
             "not_provable": row.not_provable,
         },
         "frozen_at": row.received_at,
+        "restored_at": row.restored_at,
         "drained_at": row.drained_at,
         "clocks": {
             "tokens": clock(TOKENS_WITHIN, row.shredded_at),
             "everything": clock(ALL_WITHIN, Some(row.now)),
         },
+        "drafts": drafts::told(tx, request).await?,
         "grants": grants(tx, request).await?,
         "stores": stores(tx, request).await?,
         "kept": register::all()
@@ -123,7 +131,32 @@ async fn stores(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Vec<Value>,
     Ok(told.collect())
 }
 
+/// What the bucket does not have yet of the keys that verify receipts, the one that will sign among them.
+pub(super) async fn keys_to_keep(it: &ClaimedForgetting<'_>) -> Result<Vec<(String, Keepsake)>, JobError> {
+    it.ledger.signer(it.ring).await?;
+    Ok(it.ledger.receipt_keys_to_keep().await?)
+}
+
 impl Ledger {
+    async fn receipt_keys_to_keep(&self) -> Result<Vec<(String, Keepsake)>, LedgerError> {
+        let rows =
+            sqlx::query!("SELECT id, public FROM receipt_key WHERE kept_at IS NULL ORDER BY created_at");
+        let keys = rows.fetch_all(&self.pool).await?.into_iter().map(|row| {
+            let bytes = signing::pem(&row.public).into_bytes();
+            let keepsake = Keepsake { key: signing::kept_at(&row.id), content_type: PEM, bytes };
+            (row.id, keepsake)
+        });
+        Ok(keys.collect())
+    }
+
+    /// The bucket has this key.
+    pub(super) async fn receipt_key_kept(&self, key: &str) -> Result<(), LedgerError> {
+        sqlx::query!("UPDATE receipt_key SET kept_at = ledger_now() WHERE id = $1", key)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// The key that signs: the newest that opens, else a new one.
     async fn signer(&self, ring: &KeyRing) -> Result<Signer, JobError> {
         let kept = sqlx::query!(

@@ -53,6 +53,21 @@ pub fn key_id(public: &[u8]) -> String {
     hex::encode(&Sha256::digest(public)[..8])
 }
 
+/// Where a key is kept outside of the ledger, for whoever verifies a receipt when that is lost.
+pub fn kept_at(key: &str) -> String {
+    format!("receipt-keys/{key}.pem")
+}
+
+/// The key that a receipt's file says it is signed by.
+///
+/// # Errors
+/// It is no receipt, or names no key.
+pub fn signed_by(text: &str) -> Result<String, String> {
+    let file: File = serde_json::from_str(text).map_err(|error| format!("this is no receipt: {error}"))?;
+    let named = file.key_id.len() == 16 && file.key_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if named { Ok(file.key_id) } else { Err("the receipt names no key".into()) }
+}
+
 /// A public key as `openssl` reads it.
 pub fn pem(public: &[u8]) -> String {
     let der = [&SPKI[..], public].concat();
@@ -164,6 +179,19 @@ mod tests {
         assert!(verify(&forged, None).is_ok());
         assert!(verify(&forged, Some(&pem(&ours.public))).is_err());
         assert!(verify("{}", None).is_err());
+    }
+
+    #[test]
+    fn a_receipt_names_its_key_and_nothing_else_as_one() {
+        let signer = Signer::of(fresh_seed().as_slice()).expect("a seed");
+        let mut whole = file(&receipt(&signer));
+        assert_eq!(signed_by(&whole.to_string()), Ok(signer.id.clone()));
+        assert_eq!(kept_at(&signer.id), format!("receipt-keys/{}.pem", signer.id));
+        for other in ["", "../../exports/0193", "0123456789abcdeg"] {
+            whole["key_id"] = other.into();
+            assert!(signed_by(&whole.to_string()).is_err(), "{other}");
+        }
+        assert!(signed_by("{}").is_err());
     }
 
     #[test]

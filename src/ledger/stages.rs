@@ -4,7 +4,7 @@ use jobs::erasure::Turn;
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use super::{LedgerError, freeze};
+use super::{LedgerError, drafts, freeze};
 
 /// Goes on to the next stage inside a transaction; false: it stands elsewhere by now.
 pub(super) async fn go_on(
@@ -48,6 +48,7 @@ pub(super) async fn follow(tx: &mut PgTransaction<'_>, request: Uuid, turn: Turn
             )
             .execute(&mut **tx)
             .await?;
+            drafts::find(tx, request).await?;
             let given_up = sqlx::query_scalar!(
                 r#"SELECT p.id FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
                    WHERE d.request_id = $1 AND p.state = 'cancelled' AND p.error ->> 'code' = 'cancelled'"#,
@@ -57,6 +58,7 @@ pub(super) async fn follow(tx: &mut PgTransaction<'_>, request: Uuid, turn: Turn
             freeze::say_why(tx, &given_up).await
         }
         Turn::Revoked => {
+            drafts::give_up(tx, request).await?;
             sqlx::query!(
                 "UPDATE deletion_account SET revocation = 'given_up' WHERE request_id = $1 AND revocation = 'open'",
                 request,
@@ -65,6 +67,13 @@ pub(super) async fn follow(tx: &mut PgTransaction<'_>, request: Uuid, turn: Turn
             .await?;
             Ok(())
         }
-        Turn::Shredded | Turn::Purged | Turn::Found | Turn::Clean | Turn::Told | Turn::Forgot => Ok(()),
+        // what has come back after it was erased is erased once more
+        Turn::Found => {
+            sqlx::query!("UPDATE deletion_object SET erased = false WHERE request_id = $1", request)
+                .execute(&mut **tx)
+                .await?;
+            Ok(())
+        }
+        Turn::Shredded | Turn::Purged | Turn::Clean | Turn::Told | Turn::Forgot => Ok(()),
     }
 }

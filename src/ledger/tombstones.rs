@@ -1,15 +1,26 @@
 //! What outlives a ledger: which connections and people were to be deleted, by our own ids. It is kept in the object store
-//! before anything is destroyed, so that a ledger that is restored from an older backup is rid of them again.
+//! from the moment in which a request is accepted, so that a ledger that is restored from an older backup is rid of them
+//! again; and beside it, sealed and until the person was told, the address of whom to tell.
 
 use chrono::{DateTime, Utc};
+use jobs::forgetting::Keepsake;
 use serde::{Deserialize, Serialize};
-use sqlx::PgTransaction;
+use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, deletions::Origin, freeze};
 
 /// Where they are kept.
 pub const FOLDER: &str = "deletions/";
+
+/// Where the address of whom to tell is kept, sealed.
+pub fn recipient_key(request: Uuid) -> String {
+    format!("deletion-recipients/{request}")
+}
+
+fn english() -> String {
+    "en".to_owned()
+}
 
 /// One request, without whom it was about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +39,40 @@ pub struct Tombstone {
     pub accounts: Vec<Uuid>,
     /// The people on the staff that it covers.
     pub people: Vec<Uuid>,
+    /// `en` or `he`.
+    #[serde(default = "english")]
+    pub language: String,
+    /// Whose staff asked.
+    #[serde(default)]
+    pub workspace_id: Option<Uuid>,
+}
+
+/// What is known here by the name of a request that a tombstone is of, or by what it was known by, and is another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Clash {
+    /// The request that the tombstone is of.
+    pub tombstone: Uuid,
+    /// The one that is known here.
+    pub request: Uuid,
+}
+
+/// What a restore has made of what tombstones name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Raised {
+    /// What is there again and is not being deleted.
+    pub risen: Vec<Tombstone>,
+    /// What is there and cannot be told from another's request: nobody but a person says what is to become of it.
+    pub clashes: Vec<Clash>,
+}
+
+/// What is to become of what one tombstone names.
+enum Fate {
+    /// Nothing of it is there, or it is being deleted.
+    Settled,
+    /// It is there again.
+    Risen,
+    /// It is there, and this request is known by what the tombstone is known by.
+    Clashes(Uuid),
 }
 
 impl Tombstone {
@@ -62,7 +107,8 @@ impl Ledger {
     /// The ledger is away.
     pub(super) async fn tombstone(&self, request: Uuid) -> Result<Option<Tombstone>, LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT r.id, r.origin::text AS "origin!", r.received_at, r.code_digest, r.asked_digest,
+            r#"SELECT r.id, r.origin::text AS "origin!", r.received_at, r.code_digest, r.asked_digest, r.language,
+                      r.workspace_id,
                       ARRAY(SELECT d.account_id FROM deletion_account d WHERE d.request_id = r.id ORDER BY 1) AS "accounts!",
                       ARRAY(SELECT m.id FROM deletion_mark m
                             WHERE m.request_id = r.id AND m.kind = 'person' ORDER BY 1) AS "people!"
@@ -79,74 +125,168 @@ impl Ledger {
             asked_digest: row.asked_digest.map(hex::encode),
             accounts: row.accounts,
             people: row.people,
+            language: row.language,
+            workspace_id: row.workspace_id,
         }))
     }
 
-    /// Those of which something is there that is not being deleted: what a restore has brought back.
+    /// What is to be kept outside of the ledger of a request that is not over.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn risen(&self, all: &[Tombstone]) -> Result<Vec<Tombstone>, LedgerError> {
-        let mut risen = Vec::new();
-        for stone in all {
-            let there = sqlx::query_scalar!(
-                r#"SELECT (EXISTS (SELECT FROM account WHERE id = ANY ($2)) OR EXISTS (SELECT FROM person WHERE id = ANY ($3)))
-                          AND NOT EXISTS (SELECT FROM deletion_request WHERE id = $1 AND stage <> 'done') AS "there!""#,
-                stone.id,
-                &stone.accounts,
-                &stone.people,
-            );
-            if there.fetch_one(&self.pool).await? {
-                risen.push(stone.clone());
-            }
-        }
-        Ok(risen)
+    pub async fn keepsakes(&self, request: Uuid) -> Result<Vec<Keepsake>, LedgerError> {
+        let Some(stone) = self.tombstone(request).await? else { return Ok(Vec::new()) };
+        let recipient = sqlx::query_scalar!("SELECT recipient FROM deletion_request WHERE id = $1", request);
+        let recipient = recipient.fetch_optional(&self.pool).await?.flatten();
+        let recipient = recipient.map(|bytes| Keepsake {
+            key: recipient_key(request),
+            content_type: "application/octet-stream",
+            bytes,
+        });
+        let stone = Keepsake { key: stone.key(), content_type: "application/json", bytes: stone.bytes() };
+        Ok(std::iter::once(stone).chain(recipient).collect())
     }
 
-    /// Deletes again what a restore has brought back: each request goes through all its stages once more, with its clock as
-    /// it ran then. Repeatable.
+    /// All of that is kept. False: the person was told meanwhile, and what was kept of the address has to go again.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn keepsakes_kept(&self, request: Uuid) -> Result<bool, LedgerError> {
+        let kept = sqlx::query!(
+            "UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1 AND stage NOT IN ('forgetting', 'done')",
+            request,
+        );
+        Ok(kept.execute(&self.pool).await?.rows_affected() == 1)
+    }
+
+    /// What a restore has brought back of these.
     ///
     /// # Errors
     /// The ledger is away, or one cannot be read.
-    pub async fn replay_deletions(&self, risen: &[Tombstone]) -> Result<(), LedgerError> {
-        for stone in risen {
-            let mut tx = self.pool.begin().await?;
-            raise_request(&mut tx, stone).await?;
-            let covered = freeze::freeze_again(&mut tx, stone.id, &stone.accounts).await?;
-            sqlx::query!(
-                r#"INSERT INTO deletion_mark (request_id, id, kind)
-                   SELECT $1, p.id, 'person' FROM person p WHERE p.id = ANY ($2) ON CONFLICT DO NOTHING"#,
-                stone.id,
-                &stone.people,
-            )
-            .execute(&mut *tx)
-            .await?;
-            freeze::give_up(&mut tx, stone.id, &covered).await?;
-            tx.commit().await?;
+    pub async fn risen(&self, all: &[Tombstone]) -> Result<Raised, LedgerError> {
+        let (mut connection, mut raised) = (self.pool.acquire().await?, Raised::default());
+        for stone in all {
+            match fate(&mut connection, stone).await? {
+                Fate::Settled => {}
+                Fate::Risen => raised.risen.push(stone.clone()),
+                Fate::Clashes(request) => raised.clashes.push(Clash { tombstone: stone.id, request }),
+            }
         }
+        Ok(raised)
+    }
+
+    /// Deletes again what a restore has brought back: the request goes through all its stages once more, and its clocks run
+    /// from now on. `recipient` is the address that is kept beside the tombstone, as it is sealed. Gives what kept it from
+    /// that, if anything did. Repeatable.
+    ///
+    /// # Errors
+    /// The ledger is away, or one cannot be read.
+    pub async fn replay_deletion(
+        &self,
+        stone: &Tombstone,
+        recipient: Option<&[u8]>,
+    ) -> Result<Option<Clash>, LedgerError> {
+        let mut tx = self.pool.begin().await?;
+        // those that were raised before this one may be known by the same
+        match fate(&mut tx, stone).await? {
+            Fate::Settled => return Ok(None),
+            Fate::Clashes(request) => return Ok(Some(Clash { tombstone: stone.id, request })),
+            Fate::Risen => {}
+        }
+        raise_request(&mut tx, stone, recipient).await?;
+        let covered = freeze::freeze_again(&mut tx, stone.id, &stone.accounts).await?;
+        sqlx::query!(
+            r#"INSERT INTO deletion_mark (request_id, id, kind)
+               SELECT $1, p.id, 'person' FROM person p WHERE p.id = ANY ($2) ON CONFLICT DO NOTHING"#,
+            stone.id,
+            &stone.people,
+        )
+        .execute(&mut *tx)
+        .await?;
+        freeze::give_up(&mut tx, stone.id, &covered).await?;
+        tx.commit().await?;
+        Ok(None)
+    }
+
+    /// Lets the requests that were under way when the backup was made go on, with their clocks from now on: what was done
+    /// of them since is not known, and their tokens are here again.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn resume_deletions(&self) -> Result<(), LedgerError> {
+        sqlx::query!("UPDATE deletion_request SET restored_at = ledger_now() WHERE stage <> 'done'")
+            .execute(&self.pool)
+            .await?;
         self.mend_deletions().await?;
         Ok(())
     }
 }
 
+async fn fate(connection: &mut PgConnection, stone: &Tombstone) -> Result<Fate, LedgerError> {
+    let (code, asked) = stone.digests().ok_or_else(|| unreadable(stone))?;
+    let row = sqlx::query!(
+        r#"WITH there AS (
+               SELECT a.id, 'account' AS kind FROM account a WHERE a.id = ANY ($4)
+               UNION ALL SELECT p.id, 'person' FROM person p WHERE p.id = ANY ($5)),
+           same AS (
+               SELECT r.id, r.stage <> 'done' AS open,
+                      r.id = $1 AND r.code_digest = $2 AND r.asked_digest IS NOT DISTINCT FROM $3 AS itself
+               FROM deletion_request r WHERE r.id = $1 OR r.code_digest = $2 OR r.asked_digest = $3)
+           SELECT EXISTS (SELECT FROM there) AND NOT EXISTS (SELECT FROM same s WHERE s.open OR NOT s.itself) AS "risen!",
+                  -- the same wish that has come again is no other's where it covers the same
+                  (SELECT s.id FROM same s
+                   WHERE NOT s.itself AND EXISTS (
+                       SELECT FROM there t
+                       WHERE NOT s.open
+                          OR NOT EXISTS (SELECT FROM deletion_mark m
+                                         WHERE m.request_id = s.id AND m.id = t.id AND m.kind = t.kind))
+                   ORDER BY s.id LIMIT 1) AS "clash?""#,
+        stone.id,
+        code,
+        asked,
+        &stone.accounts,
+        &stone.people,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(match (row.risen, row.clash) {
+        (_, Some(request)) => Fate::Clashes(request),
+        (true, None) => Fate::Risen,
+        (false, None) => Fate::Settled,
+    })
+}
+
+fn unreadable(stone: &Tombstone) -> LedgerError {
+    LedgerError::Unreadable(format!("the tombstone of request {}", stone.id))
+}
+
 /// The request as it was when it came; one that was over begins anew.
-async fn raise_request(tx: &mut PgTransaction<'_>, stone: &Tombstone) -> Result<(), LedgerError> {
-    let unreadable = || LedgerError::Unreadable(format!("the tombstone of request {}", stone.id));
-    let (code, asked) = stone.digests().ok_or_else(unreadable)?;
-    let origin = Origin::parse(&stone.origin).ok_or_else(unreadable)?;
+async fn raise_request(
+    tx: &mut PgTransaction<'_>,
+    stone: &Tombstone,
+    recipient: Option<&[u8]>,
+) -> Result<(), LedgerError> {
+    let (code, asked) = stone.digests().ok_or_else(|| unreadable(stone))?;
+    let origin = Origin::parse(&stone.origin).ok_or_else(|| unreadable(stone))?;
     sqlx::query!(
-        r#"INSERT INTO deletion_request (id, origin, code_digest, asked_digest, received_at)
-           VALUES ($1, $2::text::deletion_origin, $3, $4, $5)
+        r#"INSERT INTO deletion_request (id, origin, code_digest, asked_digest, received_at, restored_at, language,
+                                         workspace_id, recipient, addressed)
+           VALUES ($1, $2::text::deletion_origin, $3, $4, $5, ledger_now(), $6, $7, $8, $8::bytea IS NOT NULL)
            ON CONFLICT (id) DO UPDATE
-           SET stage = 'draining', round = deletion_request.round + 1, moved_at = ledger_now(), drained_at = NULL,
-               revoked_at = NULL, shredded_at = NULL, purged_at = NULL, verified_at = NULL, told_at = NULL, done_at = NULL,
-               receipt = NULL, signature = NULL, key_id = NULL
+           SET stage = 'draining', round = deletion_request.round + 1, moved_at = ledger_now(), restored_at = ledger_now(),
+               drained_at = NULL, revoked_at = NULL, shredded_at = NULL, purged_at = NULL, verified_at = NULL,
+               told_at = NULL, done_at = NULL, receipt = NULL, signature = NULL, key_id = NULL,
+               recipient = coalesce(deletion_request.recipient, excluded.recipient),
+               addressed = deletion_request.addressed OR excluded.addressed
            WHERE deletion_request.stage = 'done'"#,
         stone.id,
         origin.word(),
         code,
         asked,
         stone.received_at,
+        stone.language,
+        stone.workspace_id,
+        recipient,
     )
     .execute(&mut **tx)
     .await?;
@@ -167,8 +307,16 @@ mod tests {
             asked_digest: None,
             accounts: vec![Uuid::nil()],
             people: vec![],
+            language: "he".into(),
+            workspace_id: Some(Uuid::nil()),
         };
         assert_eq!(Tombstone::parse(&stone.bytes()), Ok(stone.clone()));
+        let mut older: serde_json::Value = serde_json::from_slice(&stone.bytes()).expect("JSON");
+        for added in ["language", "workspace_id"] {
+            older.as_object_mut().expect("an object").remove(added);
+        }
+        let read = Tombstone::parse(older.to_string().as_bytes()).expect("one from before");
+        assert_eq!((read.language.as_str(), read.workspace_id), ("en", None));
         assert_eq!(stone.digests(), Some((vec![0, 255], None)));
         assert!(Tombstone::parse(b"{}").is_err());
         assert_eq!(Tombstone { code_digest: "x".into(), ..stone }.digests(), None);

@@ -147,6 +147,9 @@ const PHOTO: MediaRule = MediaRule {
 /// The handle of what is made public by a flip of `is_published`.
 const DRAFT: &str = "draft";
 
+/// Where a draft keeps the ids of its photos.
+const PHOTOS: &str = "photos";
+
 const ALBUM: Takes = Takes::Files(Files { rules: &[PHOTO], least: 2, most: 10 });
 
 /// "The video is over 2 GB", says error 1363023.
@@ -300,6 +303,11 @@ impl Network for Facebook {
         handle.kind == DRAFT
     }
 
+    /// A draft that is deleted leaves its photos behind, unseen.
+    fn made_of(&self, handle: &Handle) -> Vec<String> {
+        photos_of(handle)
+    }
+
     /// A draft that is deleted cannot be made public any more. That it is missing (100/33) may mean anything.
     async fn withdraw(&self, call: &Call<'_>, handle: &Handle) -> Result<Withdrawal, Failure> {
         let deleted = self.graph.delete(call, Deadline::of(call), &[&handle.id]).await;
@@ -388,7 +396,8 @@ impl Facebook {
         deadline: Deadline,
         content: &Content,
     ) -> Result<(Handle, Readiness), Failure> {
-        let mut attached = self.pictures(call, deadline, content).await?;
+        let photos = self.pictures(call, deadline, content).await?;
+        let mut attached: Vec<_> = photos.iter().enumerate().map(attachment).collect();
         if content.surface == "link" {
             attached.push(("link".to_owned(), content.link.clone().ok_or_else(|| missing("link"))?));
         }
@@ -396,18 +405,19 @@ impl Facebook {
         form.extend(attached.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let made = self.graph.post(Phase::Prepare, call, deadline, &[call.account, "feed"], &form).await;
         let id = id_in(&made.map_err(Fault::into_failure)?)?;
+        let detail = if photos.is_empty() { Value::Null } else { json!({ PHOTOS: photos }) };
         // Nothing follows the draft's name that it would have to be kept before.
-        Ok((Handle { kind: DRAFT.into(), id, detail: Value::Null }, Readiness::Ready))
+        Ok((Handle { kind: DRAFT.into(), id, detail }, Readiness::Ready))
     }
 
-    /// Uploads the pictures unseen, one after the other, and gives what a post names them by. One that fails fails
+    /// Uploads the pictures unseen, one after the other, and gives what the network calls them. One that fails fails
     /// them all: no post shows fewer than were approved.
     async fn pictures(
         &self,
         call: &Call<'_>,
         deadline: Deadline,
         content: &Content,
-    ) -> Result<Vec<(String, String)>, Failure> {
+    ) -> Result<Vec<String>, Failure> {
         let wanted = match content.surface.as_str() {
             "photo" => 1,
             "photos" => 2,
@@ -416,16 +426,16 @@ impl Facebook {
         if content.media.len() < wanted {
             return Err(missing("picture"));
         }
-        let mut attached = Vec::new();
-        for (n, file) in content.media.iter().enumerate() {
-            let photo = json!({ "media_fbid": self.photo(call, deadline, file).await? }).to_string();
-            if attached.iter().any(|(_, other)| *other == photo) {
+        let mut photos = Vec::new();
+        for file in &content.media {
+            let photo = self.photo(call, deadline, file).await?;
+            if photos.contains(&photo) {
                 let why = "two pictures were given the same name";
                 return Err(unreadable(Phase::Prepare, why).into_failure());
             }
-            attached.push((format!("attached_media[{n}]"), photo));
+            photos.push(photo);
         }
-        Ok(attached)
+        Ok(photos)
     }
 
     /// Uploads a picture unseen, and gives its name.
@@ -463,8 +473,18 @@ impl Facebook {
     }
 }
 
+/// What a post names one of its pictures by.
+fn attachment((n, photo): (usize, &String)) -> (String, String) {
+    (format!("attached_media[{n}]"), json!({ "media_fbid": photo }).to_string())
+}
+
 fn is_film(content: &Content) -> bool {
     content.media.first().is_some_and(|file| file.content_type.starts_with("video/"))
+}
+
+fn photos_of(handle: &Handle) -> Vec<String> {
+    let photos = handle.detail[PHOTOS].as_array().into_iter().flatten();
+    photos.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// A commit was answered with a success that does not say so.
@@ -520,6 +540,15 @@ mod tests {
         for code in ["506", "100", "100/33", "368/1390008", "1", "2", "4", "32", "1366051"] {
             assert!(matches!(commits_to(code), Fault::Unknown(_)), "{code}");
         }
+    }
+
+    #[test]
+    fn a_draft_knows_the_photos_that_it_leaves_behind() {
+        assert_eq!(photos_of(&draft()), Vec::<String>::new());
+        let photos = Handle { detail: json!({ PHOTOS: ["1", "2"] }), ..draft() };
+        assert_eq!(photos_of(&photos), ["1", "2"]);
+        let (name, value) = attachment((1, &"2".to_owned()));
+        assert_eq!((name.as_str(), value.as_str()), ("attached_media[1]", r#"{"media_fbid":"2"}"#));
     }
 
     #[test]

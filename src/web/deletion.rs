@@ -1,9 +1,10 @@
 //! Requests for deletion at the door: the codes that their state is looked up by, and their acceptance.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use jobs::desk::Media;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -12,6 +13,7 @@ use crate::ledger::{
     KeyRing, LedgerError,
     audit::Who,
     deletions::{Accepted, Asking, Origin, Subject},
+    tombstones::recipient_key,
 };
 
 /// What the door needs for requests for deletion.
@@ -24,6 +26,8 @@ pub struct Deletions {
     pub mail_secret: Option<SecretString>,
 }
 
+/// What a restore needs of a request is kept outside of the ledger within this, or else by whoever carries it out.
+const KEEP_WITHIN: Duration = Duration::from_millis(700);
 /// The letters of a code: lower-case letters and digits, and none that people take for another.
 const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Five bits each: 130 in all.
@@ -163,10 +167,39 @@ pub async fn accept(app: &Arc<App>, way: Way, wanted: Wanted) -> Result<Accepted
         };
         let ledger = app.house.ledger.of(wanted.who.unwrap_or(app.house.ledger.who()));
         let (accepted, due) = ledger.accept_deletion(&app.house.deletions.ring, &asking).await?;
+        // before anybody carries it out: what is kept of the address is erased in the end
+        if !accepted.again {
+            keep(&app, accepted.id).await;
+        }
         (app.house.nudge)(due.into_iter().collect());
         Ok::<_, LedgerError>(accepted)
     });
     Ok(accepting.await??)
+}
+
+/// Keeps outside of the ledger what a restore needs. Where the store is away whoever carries the request out does it; where
+/// it is slow, nobody waits for it.
+async fn keep(app: &Arc<App>, request: uuid::Uuid) {
+    let slow = |_| Ok(Err("the store takes its time".to_owned()));
+    let keeping = tokio::spawn(keep_all(Arc::clone(app), request));
+    let kept = tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow);
+    if let Err(error) = kept.unwrap_or_else(|error| Err(error.to_string())) {
+        tracing::warn!(%request, %error, "what a restore needs of a deletion is not kept yet; the worker does it");
+    }
+}
+
+/// What comes too late, after the person was told, is taken away again.
+async fn keep_all(app: Arc<App>, request: uuid::Uuid) -> Result<(), String> {
+    let ledger = &app.house.ledger;
+    let media: &dyn Media = &*app.house.media;
+    for keepsake in ledger.keepsakes(request).await.map_err(|error| error.to_string())? {
+        keepsake.keep(media).await.map_err(|failure| failure.to_string())?;
+    }
+    if ledger.keepsakes_kept(request).await.map_err(|error| error.to_string())? {
+        return Ok(());
+    }
+    media.erase(&recipient_key(request)).await.map_err(|failure| failure.to_string())?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -64,18 +64,30 @@ impl Patience {
     /// # Errors
     /// 429: they have to wait.
     pub fn asks(&self, email: &str, from: Whence, now: Duration) -> Result<(), Problem> {
-        let (email, from) = (email.to_lowercase(), from.counted());
+        self.may_ask(email, from, now)?;
+        self.asked(email, from, now);
+        Ok(())
+    }
+
+    /// The same, without counting it: what comes to nothing is told again, and must not be held against anybody.
+    ///
+    /// # Errors
+    /// 429: they have to wait.
+    pub fn may_ask(&self, email: &str, from: Whence, now: Duration) -> Result<(), Problem> {
+        let from = from.counted();
         // who is nobody knows where is counted by the e-mail address alone
         let from = Some(from.as_str()).filter(|from| !from.is_empty());
         let by_address = from.and_then(|from| self.addresses.wait(from, now));
-        if let Some(wait) = self.emails.wait(&email, now).max(by_address) {
-            return Err(slower(wait));
+        self.emails.wait(&email.to_lowercase(), now).max(by_address).map_or(Ok(()), |wait| Err(slower(wait)))
+    }
+
+    /// They have asked.
+    pub fn asked(&self, email: &str, from: Whence, now: Duration) {
+        let from = from.counted();
+        self.emails.failed(&email.to_lowercase(), now);
+        if !from.is_empty() {
+            self.addresses.failed(&from, now);
         }
-        self.emails.failed(&email, now);
-        if let Some(from) = from {
-            self.addresses.failed(from, now);
-        }
-        Ok(())
     }
 
     /// Somebody has a code that there is none of.
@@ -371,7 +383,7 @@ fn steps(t: &'static Texts, it: &Shown) -> Vec<Line> {
 /// Both promises: what is over says whether it came in time.
 fn clocks(t: &'static Texts, it: &Shown) -> Vec<String> {
     let line = |text: &str, within: TimeDelta, at: Option<DateTime<Utc>>| {
-        let by = it.received_at + within;
+        let by = it.counted_from + within;
         let word = match at {
             Some(at) if at <= by => t.clock_kept,
             Some(_) => t.clock_missed,
@@ -430,6 +442,11 @@ mod tests {
         let ask = |n: &u16| patience.asks(&format!("{n}@example.com"), from(*n), now).is_ok();
         assert_eq!((0..50).filter(ask).count(), 21, "nor many from one network");
         assert!(patience.asks("noa@example.com", at(2), now).is_ok());
+        let patience = Patience::default();
+        let told = (0..50).filter(|_| patience.may_ask("dana@example.com", at(1), now).is_ok()).count();
+        assert_eq!(told, 50, "what comes to nothing is not held against them");
+        patience.asked("dana@example.com", at(1), now);
+        assert!(patience.may_ask("dana@example.com", at(1), now).is_ok());
         assert!(patience.guesses(at(1), now).is_ok(), "who has asked has guessed nothing");
     }
 

@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// How far the time of a signature may be from now: what is older may be somebody's copy.
 pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
@@ -24,6 +25,16 @@ pub fn by_tiktok(secret: &SecretString, header: &str, body: &[u8], now: DateTime
     lately && signs(secret, &[time.as_bytes(), b".", body], &signature)
 }
 
+/// The least that a secret of Standard Webhooks has, in bytes.
+const LEAST: usize = 24;
+
+/// What signs, of a secret as Standard Webhooks writes it: `whsec_<base64>`, with 24 bytes at least. None: it is no such secret,
+/// and nothing is signed by it.
+pub fn standard_key(secret: &SecretString) -> Option<Zeroizing<Vec<u8>>> {
+    let encoded = secret.expose_secret().strip_prefix("whsec_")?;
+    STANDARD.decode(encoded).ok().map(Zeroizing::new).filter(|key| key.len() >= LEAST)
+}
+
 /// Whether a provider signed this body of an event, and lately, as "Standard Webhooks" has it: `webhook-signature` is
 /// `v1,<base64>`, or several of these with spaces between, of HMAC-SHA256 of `id.timestamp.body`. The secret is
 /// `whsec_<base64>`.
@@ -33,7 +44,7 @@ pub fn by_standard(
     body: &[u8],
     now: DateTime<Utc>,
 ) -> bool {
-    let key = secret.expose_secret().strip_prefix("whsec_").and_then(|key| STANDARD.decode(key).ok());
+    let key = standard_key(secret);
     let Some(mut mac) = key.and_then(|key| Hmac::<Sha256>::new_from_slice(&key).ok()) else { return false };
     let at = time.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     let lately = at.is_some_and(|at| (now - at).abs() <= TOLERANCE);
@@ -65,6 +76,22 @@ mod tests {
     fn tiktok(header: &str, body: &str, later: i64) -> bool {
         let now = DateTime::from_timestamp(AT + later, 0).expect("a time");
         by_tiktok(&"tt_secret".into(), header, body.as_bytes(), now)
+    }
+
+    #[test]
+    fn a_secret_that_is_none_signs_nothing() {
+        let now = DateTime::from_timestamp(AT, 0).expect("a time");
+        let by_nothing = Hmac::<Sha256>::new_from_slice(b"").expect("a key");
+        let mac = by_nothing.chain_update(format!("evt.{AT}.{BODY}")).finalize().into_bytes();
+        let signature = format!("v1,{}", STANDARD.encode(mac));
+        for none in ["", "whsec_", "whsec_AAAA", "whsec_not base64", "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"] {
+            let secret = SecretString::from(none);
+            assert!(standard_key(&secret).is_none(), "{none}");
+            let at = AT.to_string();
+            let given = ("evt", at.as_str(), signature.as_str());
+            assert!(!by_standard(&secret, given, BODY.as_bytes(), now), "{none}");
+        }
+        assert!(standard_key(&"whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0".into()).is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sees to it that accounts' access is renewed in time, that access which is to be taken back is, and that every deletion
-//! goes on: makes the job of each whose turn it is. And ends the connections that nobody went on with, with everything secret of them,
-//! and seals the letters that a process of before has put down in the clear.
+//! and every copy goes on: makes the job of each whose turn it is. And ends the connections that nobody went on with, with
+//! everything secret of them, and seals the letters that a process of before has put down in the clear.
 //!
 //! All are found by their state, never by a message: whatever becomes of a job, the turn comes again.
 
@@ -28,6 +28,7 @@ pub(super) async fn run(worker: Arc<Worker>) {
         mend_left_dialogs(&worker).await;
         mend_deletions(&worker).await;
         seal_letters(&worker).await;
+        mend_exports(&worker).await;
     }
 }
 
@@ -102,5 +103,16 @@ async fn seal_letters(worker: &Worker) {
         Ok(0) => {}
         Ok(letters) => tracing::info!(letters, "letters lay in the clear, and are sealed"),
         Err(error) => tracing::warn!(%error, "letters could not be sealed; it is tried again"),
+    }
+}
+
+async fn mend_exports(worker: &Worker) {
+    match worker.in_time(worker.parts.duties.mend_exports()).await {
+        Ok(0) => {}
+        Ok(jobs) => {
+            tracing::info!(jobs, "gave a job to copies that had lost theirs");
+            worker.due.notify_one();
+        }
+        Err(error) => tracing::warn!(%error, "copies could not be looked for; it is tried again"),
     }
 }

@@ -1,11 +1,6 @@
 //! Requests for deletion, from every door to the receipt: nothing goes out any more, everything goes away, once, whatever
 //! dies meanwhile; and what was not asked for stays.
 
-mod doors;
-mod everywhere;
-mod killed;
-mod shared;
-
 use std::{collections::BTreeSet, path::Path};
 
 use axum::{
@@ -32,7 +27,7 @@ const PERSON: &str = "1000218475";
 const CANARY: &str = "kanarienvogel";
 
 /// What Meta sends in its callback.
-fn callback(secret: &str, user: &str, issued_at: i64) -> String {
+pub fn callback(secret: &str, user: &str, issued_at: i64) -> String {
     let payload = json!({
         "algorithm": "HMAC-SHA256", "issued_at": issued_at, "expires": issued_at + 3600, "user_id": user,
     });
@@ -50,6 +45,11 @@ async fn call_back(door: &Door, body: String) -> Answer {
 
 async fn page(door: &Door, path: &str) -> Answer {
     door.send(Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+async fn send_form(door: &Door, path: &str, body: &str) -> Answer {
+    let request = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    door.send(request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
 /// A door behind which somebody has connected an account.
@@ -72,8 +72,215 @@ async fn requests(door: &Door) -> i64 {
     door.scratch.number("SELECT count(*) FROM deletion_request").await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn meta_is_answered_with_an_address_and_a_code_and_the_same_wish_has_the_same_code() {
+    // P-D6
+    let (door, _) = with_a_person().await;
+    let body = callback("app-secret", PERSON, 1_795_996_400);
+    let first = call_back(&door, body.clone()).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text);
+    assert!(first.header("content-type").starts_with("application/json"));
+    let (answer, fields) = (first.json(), BTreeSet::from(["url".to_owned(), "confirmation_code".to_owned()]));
+    assert_eq!(answer.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>(), fields);
+    let code = answer["confirmation_code"].as_str().unwrap();
+    assert!(code.len() >= 26 && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+    assert_eq!(answer["url"], format!("http://localhost:3000/privacy/requests/{code}"));
+    assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
+    assert_eq!(call_back(&door, body).await.json(), answer);
+    assert_eq!(requests(&door).await, 1);
+    let later = call_back(&door, callback("app-secret", PERSON, 1_795_996_401)).await.json();
+    assert_ne!(later["confirmation_code"], code);
+    assert_eq!(door.hints.lock().unwrap().len(), 2, "a hint for each that was new");
+    // neither the person nor the code is kept
+    let kept = "SELECT count(*) FROM deletion_request r WHERE r::text LIKE '%1000218475%'";
+    assert_eq!(door.scratch.number(kept).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_meta_did_not_sign_changes_nothing_and_somebody_unknown_gets_a_code() {
+    let (door, _) = with_a_person().await;
+    let signed = callback("app-secret", PERSON, 7);
+    let (head, tail) = signed.split_once('.').unwrap();
+    for forged in [
+        callback("another", PERSON, 7),
+        String::new(),
+        "signed_request=".to_owned(),
+        "signed_request=a.b".to_owned(),
+        format!("{head}.{tail}x"),
+        format!("{head}.{}", URL_SAFE_NO_PAD.encode(r#"{"algorithm":"none","user_id":"1000218475"}"#)),
+        format!("{signed}&{signed}"),
+    ] {
+        let answer = call_back(&door, forged).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    assert_eq!((frozen(&door).await, requests(&door).await), (0, 0));
+    assert_eq!(call_back(&door, "x".repeat(5000)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let unknown = call_back(&door, callback("app-secret", "555", 7)).await;
+    assert_eq!(unknown.status, StatusCode::OK);
+    assert!(unknown.json()["confirmation_code"].is_string());
+    assert_eq!((frozen(&door).await, requests(&door).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_state_is_shown_by_the_code_alone_in_both_languages_and_names_nobody() {
+    // P-D12
+    let (door, account) = with_a_person().await;
+    let answer = call_back(&door, callback("app-secret", PERSON, 7)).await.json();
+    let path = format!("/privacy/requests/{}", answer["confirmation_code"].as_str().unwrap());
+    for (lang, dir, word) in [("en", "ltr", "being deleted"), ("he", "rtl", "נמחקים")] {
+        let shown = page(&door, &format!("{path}?lang={lang}")).await;
+        assert_eq!(shown.status, StatusCode::OK);
+        assert!(shown.text.contains(&format!("lang=\"{lang}\" dir=\"{dir}\"")), "{}", shown.text);
+        assert!(shown.text.contains(word), "{}", shown.text);
+        for secret in [CANARY, PERSON, "Dana", "example.com", &account.to_string(), "facebook"] {
+            assert!(!shown.text.to_lowercase().contains(&secret.to_lowercase()), "{secret} is shown");
+        }
+        assert_eq!(shown.header("cache-control"), "no-store");
+    }
+    for guess in ["aaaaaaaaaaaaaaaaaaaaaaaaaa", "short", "..%2f"] {
+        let missing = page(&door, &format!("/privacy/requests/{guess}")).await;
+        assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    }
+    let mut slowed = false;
+    for _ in 0..10 {
+        let guess = page(&door, "/privacy/requests/bbbbbbbbbbbbbbbbbbbbbbbbbb").await;
+        slowed |= guess.status == StatusCode::TOO_MANY_REQUESTS;
+    }
+    assert!(slowed, "who guesses has to wait");
+    assert_eq!(page(&door, &path).await.status, StatusCode::OK, "who knows has not");
+}
+
+/// The link of the last mail.
+async fn mailed(door: &Door, ring: &KeyRing) -> (String, String) {
+    let letters = door.scratch.ledger.letters(ring, 10).await.unwrap();
+    let (_, letter) = letters.last().unwrap();
+    let link = letter.text.split_whitespace().find(|word| word.starts_with("http")).unwrap();
+    (letter.to.clone(), link.trim_start_matches("http://localhost:3000").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_on_the_public_page_proves_the_address_and_the_link_is_good_once() {
+    // P-D6
+    let ((door, _), ring) = (with_a_person().await, ring());
+    let form = page(&door, "/privacy/delete?lang=he").await;
+    assert!(form.text.contains("dir=\"rtl\""), "{}", form.text);
+    assert_eq!(
+        send_form(&door, "/privacy/delete", "email=nobody").await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    let known = send_form(&door, "/privacy/delete", "email=dana%40example.com&lang=he").await;
+    let unknown = send_form(&door, "/privacy/delete", "email=nobody%40example.com&lang=he").await;
+    assert_eq!(
+        (known.status, &known.text),
+        (StatusCode::ACCEPTED, &unknown.text),
+        "no answer tells who is known"
+    );
+    assert_eq!((frozen(&door).await, requests(&door).await), (0, 0), "an address proves nothing");
+    door.scratch
+        .run("DELETE FROM deletion_letter WHERE created_at = (SELECT max(created_at) FROM deletion_letter)")
+        .await;
+    let (to, link) = mailed(&door, &ring).await;
+    assert_eq!(to, "dana@example.com");
+    assert_eq!(page(&door, &link).await.status, StatusCode::OK);
+    assert_eq!(requests(&door).await, 0, "programs open links too");
+    let path = link.split('?').next().unwrap();
+    let accepted = send_form(&door, path, "lang=he").await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+    assert!(accepted.text.contains("http://localhost:3000/privacy/requests/"), "{}", accepted.text);
+    assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
+    // who follows it again is shown the same, and asks for nothing
+    for again in [send_form(&door, path, "lang=he").await, page(&door, &link).await] {
+        assert_eq!((again.status, &again.text), (StatusCode::ACCEPTED, &accepted.text));
+    }
+    assert_eq!((frozen(&door).await, requests(&door).await), (1, 1));
+    assert_eq!(send_form(&door, "/privacy/delete/AAAAAAAAAAAAAAAAAAAAAA", "").await.status, StatusCode::GONE);
+    // nothing that is kept of it is in the clear
+    for table in ["deletion_ask", "deletion_letter", "deletion_request"] {
+        let clear = format!("SELECT count(*) FROM {table} t WHERE lower(t::text) LIKE '%dana%'");
+        assert_eq!(door.scratch.number(&clear).await, 0, "{table}");
+    }
+    // a day later a link is stale
+    send_form(&door, "/privacy/delete", "email=late%40example.com").await;
+    door.scratch.run("UPDATE deletion_ask SET expires_at = ledger_now()").await;
+    let (_, late) = mailed(&door, &ring).await;
+    assert_eq!(page(&door, &late).await.status, StatusCode::GONE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_staff_asks_within_its_workspace_alone() {
+    let (door, account) = with_a_person().await;
+    let other = door.scratch.ledger.add_workspace("Butcher").await.unwrap();
+    let theirs = door.account_of(other, TIKTOK, &json!({})).await;
+    let ask = async |body: Value| {
+        let request = door.request(&axum::http::Method::POST, "/api/v1/privacy/requests");
+        let request = request.header("content-type", "application/json");
+        door.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    for wrong in [
+        json!({ "kind": "deletion" }),
+        json!({ "kind": "other", "email": "dana@example.com" }),
+        json!({ "kind": "deletion", "account_ids": ["x"] }),
+        json!({ "kind": "deletion", "email": "dana@example.com", "more": 1 }),
+    ] {
+        assert_eq!(ask(wrong.clone()).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+    let nothing = ask(json!({ "kind": "deletion", "account_ids": [theirs] })).await;
+    assert_eq!((nothing.status, &nothing.json()["accounts"]), (StatusCode::ACCEPTED, &json!(0)));
+    let asked = ask(json!({ "kind": "deletion", "account_ids": [account], "reason": "a mail" })).await.json();
+    assert_eq!(
+        (&asked["accounts"], &asked["state"], frozen(&door).await),
+        (&json!(1), &json!("draining"), 1)
+    );
+    let rows = door.scratch.ledger.audit_entries(Some(door.workspace), 10).await.unwrap();
+    let rows: Vec<_> = rows.iter().filter(|row| row.action == "deletion_asked").collect();
+    assert_eq!((rows.len(), rows[0].actor.as_str(), rows[0].object.as_str()), (2, "key", "deletion_request"));
+    assert_eq!(rows[0].object_id, asked["id"].as_str().unwrap());
+    assert!(rows[0].detail.contains("\"accounts\": 1"), "{}", rows[0].detail);
+    let path = format!("/api/v1/privacy/requests/{}", asked["id"].as_str().unwrap());
+    let own = door.request(&axum::http::Method::GET, &path).body(Body::empty()).unwrap();
+    assert_eq!(door.send(own).await.status, StatusCode::OK);
+    let key = door.key_for(Some(other), postroom::ledger::keys::Scope::ALL).await;
+    let foreign = Request::get(&path).header("authorization", format!("Bearer {key}"));
+    assert_eq!(door.send(foreign.body(Body::empty()).unwrap()).await.status, StatusCode::NOT_FOUND);
+}
+
+/// Every column of a database, by its table; partitions are their parents.
+async fn columns(door: &Door) -> BTreeSet<String> {
+    let rows = sqlx::query(
+        "SELECT CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || k.relname || '.' || a.attname AS name
+         FROM pg_attribute a JOIN pg_class k ON k.oid = a.attrelid JOIN pg_namespace n ON n.oid = k.relnamespace
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND k.relkind IN ('r', 'p') AND NOT k.relispartition
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%'
+           AND k.relname <> '_sqlx_migrations'",
+    );
+    let rows = rows.fetch_all(&mut door.scratch.connection().await).await.unwrap();
+    rows.into_iter().map(|row| row.get::<String, _>("name")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_column_there_is_stands_in_the_register() {
+    let door = Door::open().await;
+    let declared: BTreeSet<String> = register::all()
+        .flat_map(|store| {
+            let personal = store.personal.iter().map(|(name, _)| *name);
+            personal.chain(store.plain.iter().copied()).map(|column| format!("{}.{column}", store.name))
+        })
+        .collect();
+    let there = columns(&door).await;
+    let undeclared: Vec<_> = there.difference(&declared).collect();
+    assert!(
+        undeclared.is_empty(),
+        "say in ledger/register what these hold and how they are emptied: {undeclared:?}"
+    );
+    let gone: Vec<_> = declared.difference(&there).collect();
+    assert!(gone.is_empty(), "these are declared and not there: {gone:?}");
+    door.scratch.run("ALTER TABLE post ADD COLUMN planted text").await;
+    assert!(!columns(&door).await.is_subset(&declared), "a column that nobody declared is found");
+}
+
 /// Connects the sandbox's three accounts once more, as one person's.
-async fn owned_by(system: &System, person: &str, email: &str) {
+pub async fn owned_by(system: &System, person: &str, email: &str) {
     for (platform, id, token) in [
         (FACEBOOK, "104000000000001", json!({ "access_token": "sandbox-page-token" })),
         (INSTAGRAM, "17841400000000001", json!({ "access_token": "sandbox-page-token" })),
@@ -86,13 +293,13 @@ async fn owned_by(system: &System, person: &str, email: &str) {
 }
 
 /// Asks for the deletion of a person by the shell; gives the request's id and the path of its state.
-async fn deleted(system: &System, args: &[&str]) -> (String, String) {
+pub async fn deleted(system: &System, args: &[&str]) -> (String, String) {
     let asked = system.told(&[&["delete-subject"], args].concat()).await;
     (asked["id"].as_str().unwrap().to_owned(), asked["url"].as_str().unwrap().to_owned())
 }
 
 /// Waits until a request is done, and gives its receipt's file.
-async fn done(system: &System, id: &str) -> Value {
+pub async fn done(system: &System, id: &str) -> Value {
     eventually("the deletion", || async {
         let query = format!("SELECT stage::text FROM deletion_request WHERE id = '{id}'");
         let stage: String =
@@ -104,7 +311,7 @@ async fn done(system: &System, id: &str) -> Value {
 }
 
 /// What a receipt says, once its signature is verified by the key that the house publishes.
-async fn verified(system: &System, receipt: &Value) -> Value {
+pub async fn verified(system: &System, receipt: &Value) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let (file, key) = (folder.path().join("receipt.json"), folder.path().join("key.pem"));
     std::fs::write(&file, receipt.to_string()).unwrap();
@@ -117,10 +324,19 @@ async fn verified(system: &System, receipt: &Value) -> Value {
     told["receipt"].clone()
 }
 
-fn erased(receipt: &Value, store: &str) -> i64 {
+pub fn erased(receipt: &Value, store: &str) -> i64 {
     let stores = receipt["stores"].as_array().unwrap();
     let found = stores.iter().find(|it| it["store"] == store);
     found.unwrap_or_else(|| panic!("{store} is not in {receipt}"))["erased"].as_i64().unwrap()
+}
+
+/// What a backup of the ledger holds.
+async fn dump(system: &System) -> String {
+    let program = Path::new(&std::env::var("POSTROOM_PG_BIN").unwrap_or_default()).join("pg_dump");
+    let args = ["--dbname", &system.database.url];
+    let ran = tokio::process::Command::new(program).args(args).output().await.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -130,22 +346,186 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// The files that the object store has.
-fn stored(system: &System) -> Vec<std::path::PathBuf> {
+pub fn stored(system: &System) -> Vec<std::path::PathBuf> {
     let bucket = system.addresses["bucket"].as_str().unwrap();
     let inside = |path: &std::path::PathBuf| path.components().any(|part| part.as_os_str() == bucket);
-    files(&system.logs().join("sandbox"))
-        .into_iter()
-        .filter(inside)
-        .filter(|path| !is_tombstone(path))
-        .collect()
+    files(&system.logs().join("sandbox")).into_iter().filter(inside).filter(|path| !is_kept(path)).collect()
 }
 
-fn is_tombstone(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "deletions")
+/// Whether it is kept for good: what a restore goes by, and what verifies receipts.
+fn is_kept(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "deletions" || part.as_os_str() == "receipt-keys")
+}
+
+/// The files that the object store has in a folder.
+pub fn in_store(system: &System, folder: &str) -> Vec<std::path::PathBuf> {
+    let place = system.logs().join("sandbox/s3").join(system.addresses["bucket"].as_str().unwrap());
+    files(&place.join(folder))
+}
+
+/// Everything that Redis holds, as text.
+async fn redis_dump(system: &System) -> String {
+    let client = redis::Client::open(system.environment["REDIS_URL"].as_str()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    let mut all = String::new();
+    for key in keys {
+        let bytes: Option<Vec<u8>> = redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap();
+        all += &key;
+        all += &String::from_utf8_lossy(&bytes.unwrap_or_default());
+    }
+    all
+}
+
+/// Makes somebody a person of the staff, who is invited elsewhere, signs in elsewhere and has asked for a new password.
+async fn on_the_staff_too(system: &System, email: &str) {
+    let there = r"WITH p AS (INSERT INTO person (id, email, first_name, last_name)
+                     VALUES (gen_random_uuid(), $1, split_part($1, '@', 1), split_part($1, '@', 1)) RETURNING id),
+               i AS (INSERT INTO person_identity (issuer, subject, person_id)
+                     SELECT 'https://accounts.example', split_part($1, '@', 1), id FROM p),
+               r AS (INSERT INTO password_reset (person_id, digest, expires_at)
+                     SELECT id, '\x01', ledger_now() + interval '1 hour' FROM p),
+               c AS (INSERT INTO email_change (person_id, email, digest, expires_at)
+                     SELECT id, 'new-' || $1, '\x03', ledger_now() + interval '1 hour' FROM p),
+               n AS (INSERT INTO mail (id, to_address, subject, worthless_at, person_id)
+                     SELECT gen_random_uuid(), 'new-' || $1, 'x', ledger_now(), id FROM p),
+               m AS (INSERT INTO mail (id, to_address, subject, worthless_at)
+                     VALUES (gen_random_uuid(), $1, 'x', ledger_now()) RETURNING id),
+               v AS (INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, mail_id,
+                                             expires_at)
+                     SELECT gen_random_uuid(), w.id, $1, split_part($1, '@', 1), split_part($1, '@', 1), 'viewer', '\x02', m.id,
+                            ledger_now() + interval '1 day'
+                     FROM workspace w, m RETURNING id)
+          SELECT count(*) FROM v";
+    assert_eq!(system.database.count_of(there, email).await, 1);
+}
+
+/// Has captions written for their accounts.
+async fn helped(system: &System) {
+    let wish = json!({
+        "kind": "caption", "brief": format!("{CANARY} bakes"), "language": "en", "platforms": PLATFORMS,
+    });
+    let (status, asked) = system.api(Method::POST, "/api/v1/analyses", Some(&wish)).await;
+    assert_eq!(status, 202, "{asked}");
+    let path = format!("/api/v1/analyses/{}", asked["id"].as_str().unwrap());
+    eventually("the captions", || async {
+        let (_, read) = system.api(Method::GET, &path, None).await;
+        if read["state"] == "done" { Ok(()) } else { Err(read.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
+    // P-D5 P-D7 P-D8 P-D9 P-D10 P-D14
+    let system = System::with_workers(1).await;
+    let email = format!("{CANARY}@example.com");
+    owned_by(&system, PERSON, &email).await;
+    let media = system.upload(&format!("{CANARY}.jpg"), picture()).await;
+    let wish = system.wish(&format!("{CANARY} sings"), &[FACEBOOK, INSTAGRAM], std::slice::from_ref(&media));
+    let (_, sung) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    system.all_live_once(&[sung["id"].as_str().unwrap().to_owned()]).await;
+    let path = format!("/api/v1/accounts/{}/snapshot", system.account(FACEBOOK));
+    assert_eq!(system.api(Method::POST, &path, None).await.0, 202);
+    eventually("what the network counted", || async {
+        match system.database.count("SELECT count(*) FROM snapshot").await {
+            0 => Err("nothing".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    helped(&system).await;
+    let mut later = system.wish(&format!("{CANARY} will sing"), &[FACEBOOK], &[media]);
+    later["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
+    let (status, _) = system.api(Method::POST, "/api/v1/posts", Some(&later)).await;
+    assert_eq!(status, 202);
+    on_the_staff_too(&system, &email).await;
+    copied(&system).await;
+    assert!(dump(&system).await.contains(CANARY) && !stored(&system).is_empty(), "it leaves traces");
+    let (id, url) = deleted(&system, &["--email", &email, "--mail", "--reason", CANARY]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    let dump = dump(&system).await;
+    // bytes are dumped in hex
+    let hidden = hex::encode(CANARY);
+    let leaks = |line: &&str| [CANARY, hidden.as_str()].iter().any(|it| line.to_lowercase().contains(it));
+    let found: Vec<_> = dump.lines().filter(leaks).collect();
+    assert!(found.is_empty(), "{found:?}");
+    assert!(!dump.contains(PERSON) && !dump.contains("104000000000001"), "its ids are gone too");
+    assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
+    for path in files(&system.logs().join("sandbox")).into_iter().filter(|path| is_kept(path)) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert!(!text.contains(CANARY) && !text.contains(PERSON), "{text}");
+    }
+    assert!(!redis_dump(&system).await.contains(CANARY));
+    for log in ["web-0.log", "worker-0.log"] {
+        let text = std::fs::read_to_string(system.logs().join(log)).unwrap();
+        assert!(!text.to_lowercase().contains(CANARY), "{log}");
+    }
+    assert_eq!((&receipt["request"], &receipt["covered"]["accounts"]), (&json!(id), &json!(3)));
+    assert_eq!((&receipt["verified"]["left"], &receipt["publications"]["given_up"]), (&json!(0), &json!(1)));
+    for clock in ["tokens", "everything"] {
+        assert_eq!(receipt["clocks"][clock]["kept"], json!(true), "{receipt}");
+    }
+    for store in ["person", "person_identity", "password_reset", "email_change", "invitation", "export"] {
+        assert_eq!(erased(&receipt, store), 1, "{store}: {receipt}");
+    }
+    assert_eq!(erased(&receipt, "mail"), 2, "those to an address that is not proved yet, too: {receipt}");
+    for (store, least) in [
+        ("account", 3),
+        ("publication", 3),
+        ("post", 2),
+        ("media", 1),
+        ("files", 1),
+        ("remote_call", 3),
+        ("metric_plan", 3),
+        ("snapshot", 1),
+        ("analysis", 1),
+        ("analysis_call", 1),
+    ] {
+        assert!(erased(&receipt, store) >= least, "{store}: {receipt}");
+    }
+    let answers: Vec<_> = receipt["grants"].as_array().unwrap().iter().map(|it| &it["answer"]).collect();
+    assert!(answers.iter().all(|it| **it == "revoked" || **it == "already"), "{answers:?}");
+    assert!(!receipt.to_string().to_lowercase().contains(CANARY));
+    // the networks took the grants back
+    let calls = system.control("calls").await;
+    for call in ["permissions", "revoke"] {
+        assert!(calls["data"].as_array().unwrap().iter().any(|it| it["call"] == call), "{call}");
+    }
+    let shown = crate::harness::client().get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(shown.contains("Your data is deleted"), "{shown}");
+    assert_eq!(shown.matches(": kept</li>").count(), 2, "both clocks: {shown}");
+    assert!(
+        shown.contains("What the networks answered") && shown.contains("access was taken back"),
+        "{shown}"
+    );
+    for (store, least) in [("account", 3), ("publication", 3)] {
+        let many = erased(&receipt, store);
+        assert!(
+            many >= least && shown.contains(&format!("<bdi>{store}</bdi>: <bdi>{many}</bdi>")),
+            "{shown}"
+        );
+    }
+    told_by_mail(&system, &email).await;
+    openssl_agrees(&system, &id).await;
+}
+
+/// Has a copy made of what is known of whoever has the accounts.
+async fn copied(system: &System) {
+    let wish = json!({ "kind": "export", "account_ids": [system.account(FACEBOOK)] });
+    let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
+    assert_eq!(status, 202, "{asked}");
+    eventually("the copy", || async {
+        let made = "SELECT count(*) FROM export WHERE state = 'made'";
+        if system.database.count(made).await == 1 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+    let files = files(&system.logs().join("sandbox"));
+    assert!(files.iter().any(|path| path.extension().is_some_and(|it| it == "zip")), "{files:?}");
 }
 
 /// Waits until the person is told by mail, of which nothing is left here then.
-async fn told_by_mail(system: &System, email: &str) {
+pub async fn told_by_mail(system: &System, email: &str) {
     let letter = eventually("a mail", || async {
         let mail = system.control("mail").await;
         let theirs: Vec<Value> =
@@ -161,8 +541,81 @@ async fn told_by_mail(system: &System, email: &str) {
     .await;
 }
 
+/// What we verify, everybody verifies.
+async fn openssl_agrees(system: &System, id: &str) {
+    let receipt = done(system, id).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: Vec<u8>| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let field = |name: &str| receipt[name].as_str().unwrap().to_owned();
+    let decode = |name: &str| base64::engine::general_purpose::STANDARD.decode(field(name)).unwrap();
+    let (payload, signature) = (write("payload", decode("payload")), write("signature", decode("signature")));
+    let key = write("key.pem", field("public_key").into_bytes());
+    let args =
+        ["pkeyutl", "-verify", "-pubin", "-inkey", &key, "-rawin", "-in", &payload, "-sigfile", &signature];
+    let ran = tokio::process::Command::new("openssl").args(args).output().await.unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let forged = write("forged", b"{}".to_vec());
+    let args =
+        ["pkeyutl", "-verify", "-pubin", "-inkey", &key, "-rawin", "-in", &forged, "-sigfile", &signature];
+    assert!(!tokio::process::Command::new("openssl").args(args).output().await.unwrap().status.success());
+}
+
+/// Keeps, outside of what is deleted, when each commit was armed.
+pub async fn watch_arming(system: &System) {
+    for statement in [
+        "CREATE TABLE armed_at (at timestamptz NOT NULL)",
+        "CREATE FUNCTION note_arming() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+         BEGIN INSERT INTO public.armed_at VALUES (NEW.started_at); RETURN NEW; END $$",
+        "CREATE TRIGGER note_arming AFTER INSERT ON remote_call FOR EACH ROW WHEN (NEW.kind = 'commit')
+         EXECUTE FUNCTION note_arming()",
+    ] {
+        sqlx::query(statement).execute(&system.database.pool).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_armed_after_the_freeze_wherever_a_publication_was() {
+    let mut system = System::start().await;
+    watch_arming(&system).await;
+    let points = [
+        Point::AfterClaim,
+        Point::AfterPrepareLogged,
+        Point::AfterPrepareAnswer,
+        Point::AfterPrepared,
+        Point::AfterArm,
+        Point::BeforeCommitSend,
+        Point::AfterCommitAnswer,
+        Point::AfterSeen,
+    ];
+    for (n, point) in points.into_iter().enumerate() {
+        let (person, account) = a_page(&system, n).await;
+        let words = format!("under way at {}", point.word());
+        let wish = json!({ "caption": words, "kind": "post", "targets": [{ "account_id": account }] });
+        system.start_worker(&[(point.word(), "kill9")]);
+        assert_eq!(system.api(Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+        assert_eq!(system.workers[0].ended().await, None, "{} was not reached", point.word());
+        let (id, _) = deleted(&system, &["--meta-user-id", &person]).await;
+        let armed = system.database.count("SELECT count(*) FROM armed_at").await;
+        system.start_worker(&[]);
+        let receipt = verified(&system, &done(&system, &id).await).await;
+        assert_eq!(system.database.count("SELECT count(*) FROM armed_at").await, armed, "{}", point.word());
+        assert!(system.effects(FACEBOOK, &words).await.len() <= 1);
+        let told = &receipt["publications"];
+        let (before, under_way) = (&told["given_up"], &told["under_way_when_asked"]);
+        assert_eq!(
+            before.as_i64().unwrap() + under_way.as_i64().unwrap(),
+            i64::from(point != Point::AfterSeen)
+        );
+        system.workers.clear();
+    }
+}
+
 /// One more Page of the sandbox's, and a person of its own.
-async fn a_page(system: &System, n: usize) -> (String, String) {
+pub async fn a_page(system: &System, n: usize) -> (String, String) {
     let (page, person) = (format!("2040000000000{n:02}"), format!("77000{n}"));
     let access = format!("page-{page}");
     let account = json!({
@@ -177,7 +630,7 @@ async fn a_page(system: &System, n: usize) -> (String, String) {
 }
 
 /// The same with a post that is due much later.
-async fn another_person(system: &System, n: usize) -> String {
+pub async fn another_person(system: &System, n: usize) -> String {
     let (person, account) = a_page(system, n).await;
     let media = system.upload(&format!("{n}.jpg"), picture()).await;
     let wish = json!({ "caption": format!("killed at {n}"), "kind": "post", "media_ids": [media],
@@ -195,6 +648,69 @@ async fn told(system: &System, email: &str) -> BTreeSet<String> {
     let sent = mail["data"].as_array().unwrap().iter().filter(|it| it["to"][0] == email);
     let name = |it: &Value| it["message_id"].as_str().unwrap()[1..].split('@').next().unwrap().to_owned();
     sent.map(name).chain(waiting.iter().map(ToString::to_string)).collect()
+}
+
+/// Files a draft with a Page of the sandbox's that is known by this token, as if somebody had come too late with it.
+async fn a_draft(system: &System, person: &str) {
+    let named: (String, String) =
+        sqlx::query_as("SELECT id::text, external_id FROM account WHERE subject_id = $1")
+            .bind(person)
+            .fetch_one(&system.database.pool)
+            .await
+            .unwrap();
+    let (account, page) = named;
+    let url = format!("{}/{page}/feed", system.addresses["graph"].as_str().unwrap());
+    let token = format!("page-{page}");
+    let form = [("published", "false"), ("message", "unseen"), ("access_token", token.as_str())];
+    let made: Value =
+        crate::harness::client().post(url).form(&form).send().await.unwrap().json().await.unwrap();
+    let id = made["id"].as_str().unwrap_or_else(|| panic!("no draft: {made}"));
+    let filed = format!(
+        "INSERT INTO orphan_handle (account_id, handle_kind, handle_id) VALUES ('{account}', 'draft', '{id}')"
+    );
+    sqlx::query(AssertSqlSafe(filed)).execute(&system.database.pool).await.unwrap();
+}
+
+/// Has a worker that does nothing but delete die there.
+async fn killed_at(system: &mut System, n: usize, point: Point) {
+    let person = another_person(system, n).await;
+    a_draft(system, &person).await;
+    let (id, _) = deleted(system, &["--meta-user-id", &person, "--email", "somebody@example.com"]).await;
+    // as if the store had been away when it was accepted
+    let forgotten = "UPDATE deletion_request SET stone_at = NULL WHERE stage <> 'done'";
+    sqlx::query(forgotten).execute(&system.database.pool).await.unwrap();
+    let armed = format!("{}=kill9", point.word());
+    let armed = [("POSTROOM_FAILPOINTS", armed.as_str())];
+    let mut worker = system.process("killed", &["worker", "--queues", "deletion"], &armed);
+    assert_eq!(worker.ended().await, None, "{} was not reached: {}", point.word(), worker.log());
+    system.start_worker(&[]);
+    let receipt = verified(system, &done(system, &id).await).await;
+    assert_eq!((&receipt["verified"]["left"], &receipt["covered"]["accounts"]), (&json!(0), &json!(1)));
+    let drafts = receipt["drafts"].as_array().unwrap();
+    assert!(drafts.len() == 1 && drafts[0]["taken_back"] == true, "{}: {receipt}", point.word());
+    assert_eq!(told(system, "somebody@example.com").await.len(), n, "told once");
+    assert_eq!(system.database.count("SELECT count(*) FROM receipt_key").await, 1);
+    assert_eq!(stored(system), Vec::<std::path::PathBuf>::new(), "{}", point.word());
+    assert_eq!(in_store(system, "deletions").len(), n, "what a restore goes by stays");
+    system.workers.clear();
+}
+
+/// Half of the places that a deletion comes by, each once.
+async fn killed_at_half_of_all(half: usize) {
+    let mut system = System::start().await;
+    for (n, point) in (1..).zip(Point::of_kind("deletion").skip(half).step_by(2)) {
+        killed_at(&mut system, n, point).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_step_of_a_deletion_leaves_it_done_once() {
+    killed_at_half_of_all(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_other_step_of_a_deletion_leaves_it_done_once() {
+    killed_at_half_of_all(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,6 +731,133 @@ async fn tokens_are_destroyed_in_time_although_the_network_is_away() {
         4,
         "those of the others are there"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_whose_key_is_lost_keeps_no_other_from_being_taken_back() {
+    // P-D7
+    let mut system = System::start().await;
+    owned_by(&system, PERSON, "dana@example.com").await;
+    let ring = system.environment["POSTROOM_KEYS"].clone();
+    let lost = system.postroom(&["keys", "generate"], "").await;
+    system.environment.insert("POSTROOM_KEYS".into(), lost);
+    let add =
+        ["account", "add", "--workspace", "Bakery", "--offline", "--platform", TIKTOK, "--name", CANARY];
+    let of =
+        ["--external-id", "sandbox-open-id", "--subject-id", PERSON, "--subject-email", "dana@example.com"];
+    let pair = json!({ "access_token": "sandbox-tiktok-access", "refresh_token": "r" }).to_string();
+    system.postroom(&[&add[..], &of[..]].concat(), &pair).await;
+    system.environment.insert("POSTROOM_KEYS".into(), ring);
+    system.environment.insert("POSTROOM__DELETION__SHRED".into(), "8s".into());
+    system.environment.insert("POSTROOM__DELETION__DRAIN".into(), "1s".into());
+    system.start_worker(&[]);
+    let (id, _) = deleted(&system, &["--email", "dana@example.com"]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    let grants = receipt["grants"].as_array().unwrap();
+    assert_eq!(grants.len(), 3, "{receipt}");
+    for grant in grants {
+        if grant["platform"] == TIKTOK {
+            assert_eq!((&grant["answer"], &grant["code"]), (&json!("given_up"), &json!("key_ring")));
+        } else {
+            assert!(grant["answer"] == "revoked" || grant["answer"] == "already", "{receipt}");
+        }
+    }
+    let left = "SELECT count(*) FROM vault.token t JOIN deletion_account d ON d.account_id = t.account_id";
+    assert_eq!(system.database.count(left).await, 0, "they are destroyed all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_another_connection_needs_is_not_taken_back() {
+    let system = System::with_workers(1).await;
+    owned_by(&system, PERSON, "dana@example.com").await;
+    let page = system.account(FACEBOOK).to_owned();
+    let (id, _) = deleted(&system, &["--account", &page]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!(receipt["grants"][0]["answer"], json!("superseded"), "{receipt}");
+    let post = system.post("the other one goes on", &[INSTAGRAM]).await;
+    system.all_live_once(&[post]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_connected_anew_is_not_hit_by_the_old_request() {
+    let mut system = System::start().await;
+    let connect = async |system: &System| {
+        let add = ["account", "add", "--workspace", "Bakery", "--offline", "--platform", FACEBOOK];
+        let of = ["--external-id", "204000000000001", "--name", "Bakery", "--subject-id", "770001"];
+        let pair = json!({ "access_token": "page-204000000000001" }).to_string();
+        system.postroom(&[&add[..], &of[..]].concat(), &pair).await
+    };
+    let page = json!({ "platform": FACEBOOK, "external_id": "204000000000001", "name": "Bakery",
+                       "access_token": "page-204000000000001" });
+    system.tell("accounts", &page).await;
+    let old = connect(&system).await;
+    let callback = callback("app-secret", "770001", 1_795_996_400);
+    let send = || {
+        crate::harness::client()
+            .post(system.url("/api/delete-data"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(callback.clone())
+            .send()
+    };
+    let first: Value = send().await.unwrap().json().await.unwrap();
+    // the person has thought better of it before anything was done
+    let new = connect(&system).await;
+    assert_ne!(new, old, "what is being erased is not connected again");
+    let again: Value = send().await.unwrap().json().await.unwrap();
+    assert_eq!(again, first, "a redelivery is the same request");
+    let id: String = sqlx::query_scalar("SELECT id::text FROM deletion_request")
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    system.start_worker(&[]);
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!((erased(&receipt, "account"), &receipt["grants"][0]["answer"]), (1, &json!("superseded")));
+    let wish = json!({ "caption": "back again", "kind": "post", "targets": [{ "account_id": new }] });
+    let (status, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    assert_eq!(status, 202, "{post}");
+    system.all_live_once(&[post["id"].as_str().unwrap().to_owned()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_person_shares_with_another_account_stays_there() {
+    let system = System::with_workers(1).await;
+    let media = system.upload("shared.jpg", picture()).await;
+    let wish = system.wish("shared by two", &PLATFORMS[..2], &[media]);
+    let (_, post) = system.api(Method::POST, "/api/v1/posts", Some(&wish)).await;
+    let post = post["id"].as_str().unwrap().to_owned();
+    system.all_live_once(std::slice::from_ref(&post)).await;
+    let (id, _) = deleted(&system, &["--account", system.account(FACEBOOK)]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!(
+        (erased(&receipt, "publication"), erased(&receipt, "post"), erased(&receipt, "media")),
+        (1, 0, 0)
+    );
+    let (_, left) = system.api(Method::GET, &format!("/api/v1/posts/{post}"), None).await;
+    assert_eq!(left["publications"].as_array().unwrap().len(), 1, "{left}");
+    assert!(!stored(&system).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_requests_share_goes_with_the_last_of_them() {
+    let mut system = System::start().await;
+    let media = system.upload("shared.jpg", picture()).await;
+    let mut wish = system.wish("shared by two", &PLATFORMS[..2], &[media]);
+    wish["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
+    assert_eq!(system.api(Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+    let mut requests = Vec::new();
+    for platform in &PLATFORMS[..2] {
+        let (id, _) = deleted(&system, &["--account", system.account(platform)]).await;
+        requests.push(id);
+    }
+    system.start_worker(&[]);
+    let mut posts = 0;
+    for id in &requests {
+        posts += erased(&verified(&system, &done(&system, id).await).await, "post");
+    }
+    assert_eq!(posts, 1, "one of them took it away");
+    let left = "SELECT (SELECT count(*) FROM post) + (SELECT count(*) FROM post_media) + (SELECT count(*) FROM media)";
+    assert_eq!(system.database.count(left).await, 0);
+    assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,4 +1025,16 @@ async fn answers_of_other_workspaces_are_not_read_to_find_those_of_a_request() {
     assert!(plan.contains("idempotency_key_pkey") && !plan.contains("Seq Scan on idempotency_key"), "{plan}");
     let found = format!("SELECT count(*) FROM idempotency_key t WHERE {of}");
     assert_eq!(door.scratch.number(&found).await, 1, "and the one that tells of it is found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_flooded_with_links() {
+    let door = Door::open().await;
+    let mut answers = Vec::new();
+    for _ in 0..8 {
+        answers.push(send_form(&door, "/privacy/delete", "email=dana%40example.com").await.status);
+    }
+    assert!(answers.contains(&StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
+    let other = send_form(&door, "/privacy/delete", "email=noa%40example.com").await;
+    assert_eq!(other.status, StatusCode::ACCEPTED, "somebody else may ask");
 }

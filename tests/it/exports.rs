@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     console::Browser,
+    deletions::{deleted, done},
     harness::{FACEBOOK, INSTAGRAM, System, client, eventually, picture},
     support::{Answer, Door},
 };
@@ -126,13 +127,14 @@ async fn a_copy_is_made_once_whatever_dies_holds_everything_of_one_person_and_is
     let wish = json!({ "kind": "export", "email": "dana@example.com" });
     let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
     assert_eq!((status, &asked["state"], &asked["url"]), (202, &json!("asked"), &Value::Null), "{asked}");
-    for armed in [
-        (Point::AfterExportGathered.word(), "kill9"),
-        (Point::AfterExportPart.word(), "kill9"),
-        (Point::AfterExportJoined.word(), "kill9"),
-    ] {
-        system.start_worker(&[armed]);
-        assert_eq!(system.workers.pop().unwrap().ended().await, None, "{} was not reached", armed.0);
+    // at each place that a copy comes by, those last at which it is made
+    let at_the_end = |point: &Point| matches!(point, Point::BeforeSettle | Point::AfterSettle);
+    let (last, first): (Vec<_>, Vec<_>) = Point::of_kind("export").partition(at_the_end);
+    for point in first.into_iter().chain(last) {
+        let armed = format!("{}=kill9", point.word());
+        let armed = [("POSTROOM_FAILPOINTS", armed.as_str())];
+        let mut worker = system.process("killed", &["worker", "--queues", "export"], &armed);
+        assert_eq!(worker.ended().await, None, "{} was not reached: {}", point.word(), worker.log());
     }
     system.start_worker(&[]);
     let path = format!("/api/v1/privacy/requests/{}", asked["id"].as_str().unwrap());
@@ -183,6 +185,171 @@ async fn a_copy_is_made_once_whatever_dies_holds_everything_of_one_person_and_is
         if stored(system.logs()) == 0 { Ok(()) } else { Err(system.workers[0].log()) }
     })
     .await;
+}
+
+/// Asks for a copy of all that is the workspace's, and gives its link.
+async fn asked_of_all(system: &System) -> String {
+    let wish = json!({ "kind": "export", "workspace": true });
+    let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
+    assert_eq!(status, 202, "{asked}");
+    asked["url"].as_str().unwrap().to_owned()
+}
+
+async fn made(system: &System) {
+    eventually("the copy", || async {
+        let made = "SELECT count(*) FROM export WHERE state = 'made'";
+        match system.database.count(made).await {
+            1 => Ok(()),
+            _ => Err(system.workers.iter().map(crate::harness::Process::log).collect()),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_spent_once_by_one_of_those_who_use_it_at_once_and_not_while_the_store_is_away() {
+    // P-D1 P-D3
+    let system = System::with_workers(1).await;
+    let media = system.upload("bread.jpg", picture()).await;
+    scheduled(&system, "bread", FACEBOOK, &[media]).await;
+    let link = asked_of_all(&system).await;
+    made(&system).await;
+    system.tell("store", &json!({ "away": true })).await;
+    let answer = client().post(&link).send().await.unwrap();
+    assert_eq!(answer.status(), 503, "{}", answer.text().await.unwrap());
+    system.tell("store", &json!({ "away": false })).await;
+    let many = (0..8).map(|_| client().post(&link).send());
+    let answers = futures_util::future::join_all(many).await;
+    let (mut files, mut refused) = (Vec::new(), 0);
+    for answer in answers {
+        let answer = answer.unwrap();
+        match answer.status().as_u16() {
+            200 => files.push(answer.bytes().await.unwrap()),
+            410 => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!((files.len(), refused), (1, 7));
+    listed(&unpacked(&files[0]));
+    let soon = "SELECT count(*) FROM spare_object WHERE object_key LIKE 'exports/%'
+                  AND remove_at BETWEEN ledger_now() + interval '59 minutes' AND ledger_now() + interval '2 hours'";
+    assert_eq!(system.database.count(soon).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packer_that_sleeps_past_its_lease_harms_nothing_of_what_another_has_made() {
+    let mut system = System::start().await;
+    let mut pictures = Vec::new();
+    for n in 0..4 {
+        let bytes = large(n);
+        let media = system.upload(&format!("{n}.jpg"), bytes.clone()).await;
+        scheduled(&system, &format!("words {n}"), FACEBOOK, std::slice::from_ref(&media)).await;
+        pictures.push((format!("media/{media}.jpeg"), bytes));
+    }
+    let link = asked_of_all(&system).await;
+    let armed = [("POSTROOM_FAILPOINTS", "after_export_part=stop")];
+    let mut asleep = system.process("asleep", &["worker", "--queues", "export"], &armed);
+    eventually("a part of it", || async {
+        match system.database.count("SELECT count(*) FROM export_part").await {
+            0 => Err(asleep.log()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    system.start_worker_on("export");
+    made(&system).await;
+    asleep.signal("CONT").await;
+    asleep.signal("TERM").await;
+    asleep.ended().await;
+    let fetched = client().post(&link).send().await.unwrap();
+    assert_eq!(fetched.status(), 200);
+    let all = unpacked(&fetched.bytes().await.unwrap());
+    listed(&all);
+    for (path, bytes) in &pictures {
+        assert!(all[path] == *bytes, "{path} is not what was uploaded");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_whose_job_was_lost_is_made_all_the_same() {
+    let mut system = System::start().await;
+    asked_of_all(&system).await;
+    sqlx::query("DELETE FROM job WHERE kind = 'export'").execute(&system.database.pool).await.unwrap();
+    system.start_worker(&[]);
+    made(&system).await;
+}
+
+/// The large files that the store has anywhere, parts that were never joined among them.
+fn large_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let large = |path: &std::path::PathBuf| std::fs::metadata(path).is_ok_and(|it| it.len() > 1_000_000);
+    let inside = |path: std::path::PathBuf| if path.is_dir() { large_files(&path) } else { vec![path] };
+    entries.flat_map(inside).filter(large).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_half_packed_goes_with_a_deletion_and_nothing_of_it_comes_back() {
+    // P-D8 P-D10
+    let mut system = System::start().await;
+    let mut media = Vec::new();
+    for n in 0..3 {
+        media.push(system.upload(&format!("{n}.jpg"), large(n)).await);
+    }
+    scheduled(&system, "what goes", FACEBOOK, &media).await;
+    let wish = json!({ "kind": "export", "account_ids": [system.account(FACEBOOK)] });
+    let (status, asked) = system.api(Method::POST, "/api/v1/privacy/requests", Some(&wish)).await;
+    assert_eq!(status, 202, "{asked}");
+    let armed = [("POSTROOM_FAILPOINTS", "after_export_part=kill9")];
+    let mut worker = system.process("killed", &["worker", "--queues", "export"], &armed);
+    assert_eq!(worker.ended().await, None, "{}", worker.log());
+    let folder = system.logs().join("sandbox/s3");
+    assert!(large_files(&folder).len() > 3, "the files, and a part of the copy");
+    let (id, _) = deleted(&system, &["--account", system.account(FACEBOOK)]).await;
+    system.start_worker_on("deletion");
+    done(&system, &id).await;
+    assert_eq!(large_files(&folder), Vec::<std::path::PathBuf>::new());
+    // whoever goes on with it finds that it is not wanted any more
+    system.start_worker(&[]);
+    eventually("its job to end", || async {
+        match system.database.count("SELECT count(*) FROM job WHERE kind = 'export'").await {
+            0 => Ok(()),
+            _ => Err(system.workers[1].log()),
+        }
+    })
+    .await;
+    assert_eq!(system.database.count("SELECT count(*) FROM export").await, 0);
+    assert_eq!(large_files(&folder), Vec::<std::path::PathBuf>::new());
+    let link = asked["url"].as_str().unwrap();
+    assert_eq!(client().post(link).send().await.unwrap().status(), 410);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_deleted_is_in_no_copy_and_a_copy_of_all_goes_with_it() {
+    // P-D8
+    let mut system = System::start().await;
+    let gone = system.upload("gone.jpg", large(1)).await;
+    let kept = system.upload("kept.jpg", large(2)).await;
+    scheduled(&system, "what goes", FACEBOOK, std::slice::from_ref(&gone)).await;
+    scheduled(&system, "what stays", INSTAGRAM, std::slice::from_ref(&kept)).await;
+    let page = system.account(FACEBOOK).to_owned();
+    let (id, _) = deleted(&system, &["--account", &page]).await;
+    let link = asked_of_all(&system).await;
+    system.start_worker_on("export");
+    made(&system).await;
+    let fetched = client().post(&link).send().await.unwrap();
+    assert_eq!(fetched.status(), 200);
+    let all = unpacked(&fetched.bytes().await.unwrap());
+    assert!(all.contains_key(&format!("media/{kept}.jpeg")), "{:?}", all.keys());
+    assert!(!all.contains_key(&format!("media/{gone}.jpeg")), "{:?}", all.keys());
+    for (path, data) in all.iter().filter(|(path, _)| path.ends_with(".json")) {
+        let text = String::from_utf8_lossy(data);
+        assert!(!text.contains("what goes") && !text.contains(&page), "{path}: {text}");
+    }
+    assert_eq!(stored(system.logs()), 1);
+    system.start_worker(&[]);
+    done(&system, &id).await;
+    assert_eq!(system.database.count("SELECT count(*) FROM export").await, 0);
+    assert_eq!(stored(system.logs()), 0, "nobody knows what of it is in there");
 }
 
 async fn ask(door: &Door, body: &Value) -> Answer {
@@ -242,6 +409,24 @@ async fn a_copy_covers_its_workspace_alone_and_of_people_those_who_are_nobody_el
     assert_eq!(covered(&door, &last).await, vec![both]);
     let path = format!("/api/v1/privacy/requests/{last}");
     assert_eq!(door.get(&path).await.status, StatusCode::NOT_FOUND, "which is nobody else's business");
+    // who asks anew has the new one alone
+    let first = led.header("location").to_owned();
+    let again = browser.form("/profile/copy", &[("token", &token)]).await;
+    assert_eq!(browser.get(&first).await.status, StatusCode::GONE);
+    assert_eq!(browser.get(again.header("location")).await.status, StatusCode::OK);
+    let own = "SELECT count(*) FROM export WHERE workspace_id IS NULL";
+    assert_eq!(door.scratch.number(own).await, 1);
+    // nor has whoever is being deleted
+    let marked = format!(
+        "WITH r AS (INSERT INTO deletion_request (id, origin, code_digest) VALUES (gen_random_uuid(), 'page', sha256('x'))
+                    RETURNING id)
+         INSERT INTO deletion_mark (request_id, id, kind) SELECT id, '{both}', 'person' FROM r"
+    );
+    door.scratch.run(&marked).await;
+    browser.form("/profile/copy", &[("token", &token)]).await;
+    let covered = "SELECT count(*) FROM export_covered c JOIN export e ON e.id = c.export_id WHERE e.workspace_id IS NULL
+                     AND e.asked_at = (SELECT max(asked_at) FROM export)";
+    assert_eq!(door.scratch.number(covered).await, 0);
     let clear = "SELECT count(*) FROM export t WHERE t::text LIKE '%example%'";
     assert_eq!(door.scratch.number(clear).await, 0);
 }
@@ -263,4 +448,20 @@ async fn a_link_that_has_ended_opens_nothing_and_what_it_led_to_is_dropped() {
     assert_eq!(door.scratch.ledger.end_exports().await.unwrap(), 1);
     let left = "SELECT (SELECT count(*) FROM export) + (SELECT count(*) FROM export_covered)";
     assert_eq!(door.scratch.number(left).await, 0);
+}
+
+#[tokio::test]
+async fn a_file_is_kept_for_as_long_as_a_slow_line_takes_to_fetch_it() {
+    let door = Door::open().await;
+    let asked = ask(&door, &json!({ "kind": "export", "workspace": true })).await.json();
+    let link = asked["url"].as_str().unwrap().rsplit('/').next().unwrap();
+    door.scratch.run("UPDATE export SET state = 'made', made_at = ledger_now(), bytes = 1 << 30").await;
+    let filed = "INSERT INTO spare_object (object_key, remove_at) SELECT object_key, expires_at FROM export";
+    door.scratch.run(filed).await;
+    let digest = postroom::web::privacy::exports::digest(link);
+    assert!(door.scratch.ledger.take_export(&digest).await.unwrap().is_some());
+    assert!(door.scratch.ledger.take_export(&digest).await.unwrap().is_none(), "once");
+    let soon = "SELECT count(*) FROM spare_object
+                WHERE remove_at BETWEEN ledger_now() + interval '2 hours' AND ledger_now() + interval '3 hours'";
+    assert_eq!(door.scratch.number(soon).await, 1);
 }

@@ -13,14 +13,14 @@ use sha2::Sha256;
 
 use crate::{
     console::Browser,
-    harness::FACEBOOK,
+    harness::{FACEBOOK, System, process},
     support::{Answer, Door, ring},
 };
 
-const SECRET: &str = "whsec_aW5ib3VuZC1tYWlsLXNlY3JldA==";
+const SECRET: &str = "whsec_aW5ib3VuZC1tYWlsLXNlY3JldC1vZi10ZXN0cw==";
 
 fn signature(id: &str, at: i64, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(b"inbound-mail-secret").unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"inbound-mail-secret-of-tests").unwrap();
     mac.update(format!("{id}.{at}.{body}").as_bytes());
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
@@ -131,6 +131,82 @@ async fn what_the_provider_did_not_sign_or_is_no_request_changes_nothing() {
         told(&off, "evt", at, &signature("evt", at, &body), &body).await.status,
         StatusCode::UNAUTHORIZED
     );
+}
+
+/// Tells of something as the provider would, now.
+async fn told_of(door: &Door, id: &str, event: &Value) -> Answer {
+    let (body, at) = (event.to_string(), chrono::Utc::now().timestamp());
+    told(door, id, at, &signature(id, at, &body), &body).await
+}
+
+#[tokio::test]
+async fn a_provider_that_tells_of_other_things_is_not_refused_and_a_mail_of_nobody_asks_for_nothing() {
+    let (door, _) = with_mail().await;
+    let asks = "Data Deletion Request";
+    for (n, event) in [
+        json!({ "type": "email.bounced", "data": { "to": ["x@y.zz"] } }),
+        json!({ "type": "contact.created", "data": null }),
+        json!({ "type": "domain.updated" }),
+        json!({ "type": "email.delivered", "data": { "from": "dana@example.com", "subject": asks } }),
+        json!({ "type": "email.received", "data": { "from": "dana@example.com", "subject": null } }),
+        json!({ "type": "email.received", "data": { "subject": asks } }),
+        json!({ "type": "email.received", "data": { "from": ["dana@example.com", "eve@example.com"], "subject": asks } }),
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(told_of(&door, &format!("evt_{n}"), event).await.status, StatusCode::OK, "{event}");
+    }
+    assert_eq!(letters(&door).await.len(), 0);
+    let whole = json!({ "type": "email.received", "data": {
+        "from": [{ "address": "dana@example.com", "name": "Dana" }], "to": ["x@y.zz"], "subject": asks, "text": "please",
+        "attachments": [{ "name": "x", "size": 1 }] } });
+    assert_eq!(told_of(&door, "evt", &whole).await.status, StatusCode::OK);
+    assert_eq!(letters(&door).await.len(), 1);
+    // what nobody signed is not read at all, and of what is too large nothing is kept
+    let large = json!({ "type": "email.received", "data": { "from": "noa@example.com", "subject": asks, "text": "x".repeat(300_000) } });
+    assert_eq!(told_of(&door, "large", &large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(letters(&door).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_that_is_told_again_after_its_link_was_followed_brings_no_other() {
+    let (door, _) = with_mail().await;
+    let subject = "Data Deletion Request";
+    assert_eq!(mailed(&door, "evt_1", "dana@example.com", subject).await.status, StatusCode::OK);
+    let sent = letters(&door).await;
+    let link = sent[0].1.split_whitespace().find(|word| word.starts_with("http")).unwrap();
+    let path = link.trim_start_matches("http://localhost:3000").split('?').next().unwrap();
+    let follow = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+    let followed = door.send(follow.body(Body::from("lang=en")).unwrap()).await;
+    assert_eq!(followed.status, StatusCode::ACCEPTED, "{}", followed.text);
+    for _ in 0..10 {
+        assert_eq!(mailed(&door, "evt_1", "dana@example.com", subject).await.status, StatusCode::OK);
+    }
+    assert_eq!(letters(&door).await.len(), 1);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM deletion_ask").await, 0);
+    // nor is it held against whoever wrote
+    assert_eq!(mailed(&door, "evt_2", "dana@example.com", subject).await.status, StatusCode::OK);
+    assert_eq!(letters(&door).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_signs_nothing_or_that_nobody_is_answered_for_stops_the_start() {
+    let system = System::start().await;
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_postroom"));
+    for (changes, said) in [
+        (vec![("MAIL_WEBHOOK_SECRET", "whsec_")], "24 bytes"),
+        (vec![("MAIL_WEBHOOK_SECRET", "inbound-mail-secret-of-tests")], "24 bytes"),
+        (vec![("MAIL_WEBHOOK_SECRET", SECRET), ("SMTP_URL", ""), ("MAIL_FROM", "")], "SMTP_URL"),
+    ] {
+        let mut environment = system.environment.clone();
+        environment.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let (code, out, complaint) = process::run(binary, &["web"], &environment, "").await;
+        let log = format!("{out}{complaint}");
+        assert_eq!(code, 1, "{changes:?}: {log}");
+        assert!(log.contains("MAIL_WEBHOOK_SECRET") && log.contains(said), "{changes:?}: {log}");
+        assert!(!log.contains("secret-of-tests"), "what was found is not repeated: {log}");
+    }
 }
 
 #[tokio::test]

@@ -7,9 +7,11 @@ use axum::{
 };
 use postroom::ledger::people::MemberRole;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use crate::{
     console::Browser,
+    deletions::{deleted, done, verified},
     harness::{FACEBOOK, System, eventually},
     support::{Answer, Door},
 };
@@ -213,4 +215,74 @@ async fn a_link_to_an_address_that_became_somebody_elses_or_is_a_day_old_changes
     assert_eq!((named.status, &named.json()["state"]), (StatusCode::ACCEPTED, &json!("done")));
     let renamed = "SELECT count(*) FROM person WHERE email = 'dana@example.org' AND first_name = 'A'";
     assert_eq!(door.scratch.number(renamed).await, 1);
+}
+
+/// Every table, but those that tell of the deletion itself and the audit, which names things by our own ids alone.
+async fn tables(system: &System) -> Vec<String> {
+    let all =
+        "SELECT n.nspname || '.' || k.relname FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace
+               WHERE k.relkind IN ('r', 'p') AND NOT k.relispartition AND n.nspname IN ('public', 'vault')
+                 AND k.relname NOT LIKE 'deletion%' AND k.relname NOT LIKE 'audit%' ORDER BY 1";
+    sqlx::query_scalar(all).fetch_all(&system.database.pool).await.unwrap()
+}
+
+/// The tables that name one of these anywhere.
+async fn naming(system: &System, names: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for table in tables(system).await {
+        let query = format!(
+            "SELECT count(*) FROM {table} t WHERE EXISTS (SELECT FROM unnest($1::text[]) AS n (name)
+                                                          WHERE strpos(t::text, n.name) > 0)"
+        );
+        let many: i64 = sqlx::query_scalar(AssertSqlSafe(query))
+            .bind(names)
+            .fetch_one(&system.database.pool)
+            .await
+            .unwrap();
+        if many > 0 {
+            found.push(table);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_posts_and_their_numbers_nothing_stays_but_counts_that_lead_back_to_nobody() {
+    // P-D11
+    let system = System::with_workers(1).await;
+    let post = system.post("counted", &[FACEBOOK]).await;
+    let published = system.until(&post, "published").await;
+    let path = format!("/api/v1/accounts/{}/snapshot", system.account(FACEBOOK));
+    assert_eq!(system.api(Method::POST, &path, None).await.0, 202);
+    eventually("what the network counted", || async {
+        match system.database.count("SELECT count(*) FROM snapshot").await {
+            0 => Err("nothing".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    let publication = &published["publications"][0];
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let names =
+        [post, word(&publication["id"]), word(&publication["remote_id"]), "104000000000001".to_owned()];
+    let before = naming(&system, &names).await;
+    for table in ["public.publication", "public.post", "public.account", "public.metric_plan"] {
+        assert!(before.iter().any(|it| it == table), "{before:?}");
+    }
+    let (id, _) = deleted(&system, &["--account", system.account(FACEBOOK)]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    assert_eq!(naming(&system, &names).await, Vec::<String>::new());
+    assert_eq!(
+        system.database.count("SELECT count(*) FROM snapshot").await,
+        0,
+        "no number outlives what it is of"
+    );
+    // what stays is how much there was and when it went
+    let told = receipt["stores"].as_array().unwrap();
+    assert!(told.iter().any(|it| it["store"] == "snapshot" && it["erased"].as_i64() >= Some(1)), "{receipt}");
+    for name in &names {
+        assert!(!receipt.to_string().contains(name), "{name}: {receipt}");
+    }
+    let kept = "SELECT count(*) FROM deletion_step WHERE store NOT IN ('marking') AND erased > 0";
+    assert!(system.database.count(kept).await > 3);
 }

@@ -17,6 +17,16 @@ async fn a_presigned_get_is_served() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_let_be_away_answers_nothing_until_it_is_back() {
+    let net = Net::start().await;
+    let url = net.host("hello.txt", b"hello".to_vec()).await;
+    for (away, status) in [(true, 503), (false, 200)] {
+        assert_eq!(net.control("store", serde_json::json!({ "away": away })).await.0, 200);
+        assert_eq!(net.http().get(&url).send().await.expect("an answer").status(), status);
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_was_not_signed_is_refused() {
     let net = Net::start().await;
     let url = net.host("hello.txt", b"hello".to_vec()).await;

@@ -91,9 +91,9 @@ pub const EMPTIED: &[Store] = &[
     Store {
         name: "export_part",
         place: Place::Table,
-        whose: Whose::Nobody,
+        whose: Whose::Connection,
         why: WHILE_LINK,
-        personal: &[],
+        personal: &[("sums", "running sums of a file, and its last few bytes")],
         plain: &["export_id", "number", "bytes", "position", "within"],
         purge: of_marked!("export_part", "export_id", "export"),
     },
@@ -331,7 +331,10 @@ pub const EMPTIED: &[Store] = &[
         place: Place::Table,
         whose: Whose::Connection,
         why: "what is to be taken back at a network; until it is",
-        personal: &[("handle_id", "a network's id of something unpublished")],
+        personal: &[
+            ("handle_id", "a network's id of something unpublished"),
+            ("handle_detail", "a network's ids of what that is made of"),
+        ],
         plain: &["account_id", "handle_kind", "created_at", "sweep_at"],
         purge: of_account!("orphan_handle"),
     },

@@ -17,7 +17,7 @@ use jobs::{
 
 use super::{CODE, S3, failure};
 
-/// The size of a part. S3 takes parts from 5 MiB on and lists a thousand at a time: enough for 16 GB.
+/// The size of a part. S3 takes parts from 5 MiB on, and ten thousand of one file.
 const SIZE: u64 = 16 << 20;
 /// The store's word for parts that it does not have.
 const GONE: &str = "NoSuchUpload";
@@ -82,12 +82,7 @@ impl S3 {
 
     /// Joins the parts if together they are so many bytes, and says how many have come; `None`: there are no such parts.
     pub(super) async fn join_parts(&self, key: &str, id: &str, bytes: u64) -> Result<Option<u64>, Failure> {
-        let list = self.client.list_parts().bucket(&self.bucket).key(self.key(key)).upload_id(id);
-        let mut parts = match list.send().await {
-            Ok(listed) => listed.parts.unwrap_or_default(),
-            Err(error) if error.code() == Some(GONE) => return Ok(None),
-            Err(error) => return Err(failure("looking for the parts of a file", &error)),
-        };
+        let Some(mut parts) = self.parts_sent(key, id).await? else { return Ok(None) };
         let have = parts.iter().filter_map(Stored::size).map(i64::unsigned_abs).sum();
         if have != bytes {
             return Ok(Some(have));
@@ -103,6 +98,25 @@ impl S3 {
             Ok(_) => Ok(Some(have)),
             Err(error) if error.code() == Some(GONE) => Ok(None),
             Err(error) => Err(failure("joining the parts of a file", &error)),
+        }
+    }
+
+    /// The parts that have come, however many: S3 lists a thousand at a time. `None`: there is no file of that name to come.
+    async fn parts_sent(&self, key: &str, id: &str) -> Result<Option<Vec<Stored>>, Failure> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let list = self.client.list_parts().bucket(&self.bucket).key(self.key(key)).upload_id(id);
+            let listed = match list.set_part_number_marker(after).send().await {
+                Ok(listed) => listed,
+                Err(error) if error.code() == Some(GONE) => return Ok(None),
+                Err(error) => return Err(failure("looking for the parts of a file", &error)),
+            };
+            let more = listed.is_truncated.unwrap_or_default();
+            all.extend(listed.parts.unwrap_or_default());
+            match listed.next_part_number_marker {
+                Some(next) if more => after = Some(next),
+                Some(_) | None => return Ok(Some(all)),
+            }
         }
     }
 

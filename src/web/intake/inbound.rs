@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    ledger::{LedgerError, deletions::Origin},
+    ledger::deletions::Origin,
     web::{
         App, body, console, deletion, privacy,
         problem::{Problem, ProblemDocument},
@@ -27,26 +27,36 @@ const SUBJECT: &str = "data deletion request";
 /// What comes before the subject of an answer, or of what was passed on.
 const BEFORE: [&str; 5] = ["re:", "fw:", "fwd:", "השב:", "הועבר:"];
 
-/// An event, as far as it counts.
+/// What tells of a mail that has come in.
+const RECEIVED: &str = "email.received";
+
+/// An event, as far as it counts: the same provider tells of other things too, in other forms.
 #[derive(Debug, Deserialize)]
 struct Event {
     #[serde(rename = "type")]
     name: String,
-    data: Mail,
+    #[serde(default)]
+    data: Value,
 }
 
 /// A mail, as far as it counts.
 #[derive(Debug, Deserialize)]
 struct Mail {
+    #[serde(default)]
     from: Value,
     #[serde(default)]
-    subject: String,
+    subject: Option<String>,
 }
 
 impl Mail {
-    /// Whose it says it is: `a@b.cd`, `Dana <a@b.cd>`, or an object with `email` or `address`.
+    /// Whose it says it is: `a@b.cd`, `Dana <a@b.cd>`, an object with `email` or `address`, or a list of one of these. Of
+    /// several nobody knows who writes.
     fn sender(&self) -> Option<String> {
-        let text = match &self.from {
+        let from = match &self.from {
+            Value::Array(all) if all.len() == 1 => &all[0],
+            from => from,
+        };
+        let text = match from {
             Value::String(text) => text,
             from => from.get("email").or_else(|| from.get("address"))?.as_str()?,
         };
@@ -55,7 +65,7 @@ impl Mail {
     }
 
     fn asks_for_deletion(&self) -> bool {
-        let mut subject = self.subject.trim().to_lowercase();
+        let mut subject = self.subject.as_deref().unwrap_or_default().trim().to_lowercase();
         while let Some(rest) = BEFORE.iter().find_map(|before| subject.strip_prefix(before)) {
             subject = rest.trim().to_owned();
         }
@@ -97,29 +107,43 @@ pub async fn mail(
     if !signed::by_standard(secret, (id, at, signature), &bytes, app.house.clock.now()) {
         return Err(unsigned());
     }
-    let event: Event = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::malformed(format!("This is not an event: {error}.")))?;
-    let sender = event.data.sender();
-    let asks = event.name == "email.received" && event.data.asks_for_deletion();
-    tracing::info!(event = event.name, asks, "a mail has come in");
-    let (true, Some(sender)) = (asks, sender) else { return Ok(StatusCode::OK) };
-    answer(&app, &sender, &deletion::link_of(secret, id)).await
+    let no_event = |error| Problem::malformed(format!("This is not an event: {error}."));
+    let event: Event = serde_json::from_slice(&bytes).map_err(no_event)?;
+    if event.name != RECEIVED {
+        tracing::debug!(event = event.name, "the provider of mail tells of something else");
+        return Ok(StatusCode::OK);
+    }
+    let mail: Mail = serde_json::from_value(event.data).map_err(no_event)?;
+    let (asks, sender) = (mail.asks_for_deletion(), mail.sender());
+    tracing::info!(asks, "a mail has come in");
+    match sender {
+        Some(sender) if asks => answer(&app, &sender, &deletion::link_of(secret, id)).await,
+        None if asks => {
+            tracing::warn!(
+                event = id,
+                "somebody asks for a deletion by a mail that cannot be answered: it says of nobody that they wrote it"
+            );
+            Ok(StatusCode::OK)
+        }
+        Some(_) | None => Ok(StatusCode::OK),
+    }
 }
 
 /// Sends the link. Who writes again and again is answered now and then.
 async fn answer(app: &App, sender: &str, link: &str) -> Result<StatusCode, Problem> {
-    if app.patience.asks(sender, Whence(None), app.house.clock.monotonic()).is_err() {
+    let (from, now) = (Whence(None), app.house.clock.monotonic());
+    if app.patience.may_ask(sender, from, now).is_err() {
         tracing::info!("somebody writes again and again for a deletion, and is not answered for a while");
         return Ok(StatusCode::OK);
     }
     let (language, letter) = privacy::letter(app, sender, link);
     let (ledger, ring) = (&app.house.ledger, &app.house.deletions.ring);
     let digest = deletion::link_digest(link);
-    match ledger.ask_deletion(ring, &digest, language, Origin::Mail, &letter).await {
-        // it was told before
-        Ok(()) | Err(LedgerError::Refused { .. }) => Ok(StatusCode::OK),
-        Err(error) => Err(error.into()),
+    // what the ledger could not keep is told again, and counts then; what was told before counted then
+    if ledger.ask_deletion(ring, &digest, language, Origin::Mail, &letter).await? {
+        app.patience.asked(sender, from, now);
     }
+    Ok(StatusCode::OK)
 }
 
 #[cfg(test)]
@@ -129,7 +153,7 @@ mod tests {
     use super::*;
 
     fn mail(from: Value, subject: &str) -> Mail {
-        Mail { from, subject: subject.to_owned() }
+        Mail { from, subject: Some(subject.to_owned()) }
     }
 
     #[test]
@@ -139,10 +163,21 @@ mod tests {
             json!("Dana Levi <dana@example.com>"),
             json!({ "email": "dana@example.com", "name": "x" }),
             json!({ "address": "dana@example.com" }),
+            json!(["Dana <dana@example.com>"]),
+            json!([{ "address": "dana@example.com" }]),
+            json!("\"noa@example.com\" <dana@example.com>"),
         ] {
             assert_eq!(mail(from, "").sender().as_deref(), Some("dana@example.com"));
         }
-        for from in [json!(null), json!("dana"), json!("<>"), json!({}), json!("a@b.cd\r\nbcc: c@d.ef")] {
+        for from in [
+            json!(null),
+            json!("dana"),
+            json!("<>"),
+            json!({}),
+            json!("a@b.cd\r\nbcc: c@d.ef"),
+            json!([]),
+            json!(["a@b.cd", "c@d.ef"]),
+        ] {
             assert_eq!(mail(from.clone(), "").sender(), None, "{from}");
         }
     }

@@ -60,13 +60,16 @@ pub(super) async fn take(
     Query(language): Query<Language>,
 ) -> Result<Response, Problem> {
     // P-D1 P-D3
+    let Some(first) = first_piece(&app, &link).await? else {
+        return page(State(app), headers, Path(link), Query(language)).await;
+    };
     let Some(taken) = app.house.ledger.take_export(&digest(&link)).await? else {
         return page(State(app), headers, Path(link), Query(language)).await;
     };
     tracing::info!(export = %taken.id, bytes = taken.bytes, "a copy of somebody's data was fetched");
     let name = format!("attachment; filename=\"{}.zip\"", taken.id);
     let (length, name) = (HeaderValue::from(taken.bytes), HeaderValue::try_from(name));
-    let mut response = Response::new(file(Arc::clone(&app.house.media), taken));
+    let mut response = Response::new(file(Arc::clone(&app.house.media), taken, first));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(TYPE));
     headers.insert(header::CONTENT_LENGTH, length);
@@ -75,16 +78,27 @@ pub(super) async fn take(
     Ok(response)
 }
 
+/// How the file begins: the link is spent for a store that answers alone.
+async fn first_piece(app: &App, link: &str) -> Result<Option<Vec<u8>>, Problem> {
+    let Some(there) = app.house.ledger.export_file(&digest(link)).await? else { return Ok(None) };
+    let bytes = u64::try_from(there.bytes).unwrap_or_default();
+    Ok(Some(app.house.media.read(&there.object_key, 0, bytes.min(CHUNK)).await?))
+}
+
 fn gone(app: &App, t: &'static Texts) -> Result<Response, Problem> {
     Page::new(app, t, "/privacy/delete", t.copy_gone_title, t.copy_gone_lead).answer(StatusCode::GONE)
 }
 
 /// Piece by piece, each read when the one before it has been sent.
-fn file(media: Arc<dyn Uploads>, taken: Taken) -> Body {
+fn file(media: Arc<dyn Uploads>, taken: Taken, first: Vec<u8>) -> Body {
     let bytes = u64::try_from(taken.bytes).unwrap_or_default();
-    Body::from_stream(stream::try_unfold(0, move |start| {
+    Body::from_stream(stream::try_unfold((0, Some(first)), move |(start, first)| {
         let (media, key) = (Arc::clone(&media), taken.object_key.clone());
         async move {
+            if let Some(piece) = first {
+                let end = start + piece.len() as u64;
+                return Ok(Some((Bytes::from(piece), (end, None))));
+            }
             if start >= bytes {
                 return Ok(None);
             }
@@ -92,7 +106,7 @@ fn file(media: Arc<dyn Uploads>, taken: Taken) -> Body {
             let piece = media.read(&key, start, end).await.inspect_err(|failure| {
                 tracing::warn!(%failure, key, "a copy broke off while it was fetched");
             })?;
-            Ok::<_, Failure>(Some((Bytes::from(piece), end)))
+            Ok::<_, Failure>(Some((Bytes::from(piece), (end, None))))
         }
     }))
 }
