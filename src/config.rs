@@ -8,6 +8,7 @@ mod metrics;
 mod retention;
 mod schedules;
 mod traffic;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -22,6 +23,7 @@ pub use metrics::Metrics;
 pub use retention::Retention;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
+pub use webhooks::Webhooks;
 
 use crate::networks::NETWORKS;
 
@@ -55,6 +57,8 @@ pub struct Settings {
     pub networks: crate::networks::Settings,
     /// How requests for deletion are carried out.
     pub deletion: Deletion,
+    /// Where workspaces are told of what happens.
+    pub webhooks: Webhooks,
     /// The door.
     pub web: Web,
     /// What is dropped when.
@@ -310,6 +314,7 @@ impl Settings {
         self.analysis.check()?;
         self.traffic.check()?;
         self.retention.check()?;
+        self.webhooks.check()?;
         let year = Duration::from_hours(366 * 24);
         traffic::span("publishing.repeat_within", self.publishing.repeat_within, Duration::ZERO..=year)?;
         for (name, schedule) in &self.schedules {

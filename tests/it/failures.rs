@@ -219,6 +219,7 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterExportGathered
         | Point::AfterExportPart
         | Point::AfterExportJoined
+        | Point::AfterWebhookAnswer
         | Point::AfterRetentionBatch
         | Point::AfterAccept => false,
     })
