@@ -185,12 +185,7 @@ pub trait Courier: Send + Sync {
     ///
     /// # Errors
     /// There was no answer in time, or the address is none that is gone to from here.
-    async fn bring(
-        &self,
-        parcel: &Parcel,
-        at: DateTime<Utc>,
-        within: Duration,
-    ) -> Result<Answered, Failure>;
+    async fn bring(&self, parcel: &Parcel, at: DateTime<Utc>, within: Duration) -> Result<Answered, Failure>;
 }
 
 #[cfg(test)]

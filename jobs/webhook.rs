@@ -68,9 +68,7 @@ fn came(answered: Result<Answered, Failure>) -> Came {
             Came::Not { status: Some(status), failure }
         }
         // whatever it was, the next try may do better
-        Err(failure) => {
-            Came::Not { status: None, failure: Failure { class: Class::Transient, ..failure } }
-        }
+        Err(failure) => Came::Not { status: None, failure: Failure { class: Class::Transient, ..failure } },
     }
 }
 

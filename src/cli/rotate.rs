@@ -54,6 +54,7 @@ impl Rotate {
             tally.stuck.clear();
             self.walk(&ledger, &ring, &mut tally, &mut progress).await?;
             tally.resealed += ledger.reseal_connections(&ring).await?;
+            tally.resealed += ledger.reseal_webhooks(&ring).await?;
             if ledger.sealed_otherwise(&ring).await?.1 == tally.stuck.len() as u64 {
                 break;
             }

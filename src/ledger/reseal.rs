@@ -1,11 +1,12 @@
-//! Moving every token under the first key of the ring, and what connections on their way keep, beside the work that goes on.
+//! Moving every token under the first key of the ring, with what connections on their way keep and what webhooks are signed
+//! with, beside the work that goes on.
 //!
 //! Which key a token is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
 //! is written only where it is still what was read: a refresh that came in between has sealed its own.
 
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name};
+use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name, webhooks};
 
 /// How far a walk over all tokens has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,15 +61,16 @@ struct Columns {
 }
 
 impl Ledger {
-    /// How many tokens there are, those of connections on their way among them, and how many of them are not sealed under the
-    /// first key of the ring.
+    /// How many tokens there are, those of connections on their way and the secrets of webhooks among them, and how many of
+    /// them are not sealed under the first key of the ring.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(u64, u64), LedgerError> {
         let row = sqlx::query!(
             r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE key_id <> $1) AS "otherwise!"
-               FROM (SELECT key_id FROM vault.token UNION ALL SELECT key_id FROM vault.connection_secret) kept"#,
+               FROM (SELECT key_id FROM vault.token UNION ALL SELECT key_id FROM vault.connection_secret
+                     UNION ALL SELECT key_id FROM vault.webhook_secret) kept"#,
             ring.sealing_key(),
         )
         .fetch_one(&self.pool)
@@ -97,6 +99,35 @@ impl Ledger {
                  WHERE connection_id = $1 AND field = $2 AND sealed = $5",
                 row.connection_id,
                 row.field,
+                ring.sealing_key(),
+                ring.seal(&opened, &name),
+                row.sealed,
+            )
+            .execute(&self.pool)
+            .await?;
+            resealed += done.rows_affected();
+        }
+        Ok(resealed)
+    }
+
+    /// Seals what webhooks are signed with under the first key of the ring, likewise.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn reseal_webhooks(&self, ring: &KeyRing) -> Result<u64, LedgerError> {
+        let rows = sqlx::query!(
+            "SELECT id, webhook_id, sealed FROM vault.webhook_secret WHERE key_id <> $1",
+            ring.sealing_key(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut resealed = 0;
+        for row in rows {
+            let name = webhooks::row_name(row.webhook_id, row.id);
+            let Ok(opened) = ring.open(&row.sealed, &name) else { continue };
+            let done = sqlx::query!(
+                "UPDATE vault.webhook_secret SET key_id = $2, sealed = $3 WHERE id = $1 AND sealed = $4",
+                row.id,
                 ring.sealing_key(),
                 ring.seal(&opened, &name),
                 row.sealed,
