@@ -23,6 +23,7 @@ use crate::{
     ledger::{KeyRing, Ledger, LedgerError, Role, Sealer, clock::LedgerClock, origin::LedgerOrigin},
     networks::{
         self, Connected, NETWORKS,
+        courier::Messenger,
         openai::{self, OpenAi},
         s3::S3,
     },
@@ -144,6 +145,7 @@ pub fn worker(
         // what the origin writes is evidence, which does not wait for connections that jobs hold
         media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
         mail: post_office()?.map(Arc::from),
+        courier: Arc::new(Messenger::new(settings.webhooks.private).map_err(WiringError::Networks)?),
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
         ledger,
