@@ -225,6 +225,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         ledger,
         web: settings.web,
         publishing: settings.publishing,
+        webhooks: settings.webhooks,
         public_url,
         media_origin: origin(&media).await,
         platforms: platforms(&connected),
