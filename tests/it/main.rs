@@ -17,6 +17,7 @@ mod connect;
 mod console;
 mod control;
 mod deletions;
+mod deliveries;
 mod disconnect;
 mod doubts;
 mod elsewhere;
