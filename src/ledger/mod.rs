@@ -69,6 +69,7 @@ pub mod rest;
 pub mod restore;
 pub mod retention;
 pub mod schedules;
+pub mod sendings;
 pub mod series;
 pub mod sessions;
 pub mod settle;

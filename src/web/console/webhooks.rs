@@ -23,7 +23,8 @@ use super::{
 use crate::{
     ledger::{
         idempotency::{Answer, Once},
-        webhooks::{Change, Delivery, NOTE_MOST, NewWebhook, Undone, Webhook, Write, fresh_secret},
+        sendings::Delivery,
+        webhooks::{Change, NOTE_MOST, NewWebhook, Undone, Webhook, Write, fresh_secret},
     },
     web::{
         App,

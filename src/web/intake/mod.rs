@@ -13,6 +13,7 @@ pub mod lists;
 pub mod media;
 pub mod metrics;
 pub mod outgoing;
+pub mod outgoing_shapes;
 pub mod passes;
 pub mod posts;
 pub mod publications;
