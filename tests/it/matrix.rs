@@ -112,9 +112,41 @@ const HOOK: &str = r#"{"url": "https://example.org/hook", "events": ["post.held"
 const NEW: &str = r#"{"caption": "new", "targets": [{"account_id": "{account}"}]}"#;
 
 fn of_the_api() -> Vec<Line> {
+    of_its_core().into_iter().chain(of_events()).collect()
+}
+
+fn of_events() -> Vec<Line> {
+    use Scope::WebhooksWrite;
+    vec![
+        get("/api/v1/webhooks", Key(WebhooksWrite), &[], 200),
+        post("/api/v1/webhooks", Key(WebhooksWrite), &[], Sends::Json(HOOK), 201).after(NO_HOOKS),
+        get("/api/v1/webhooks/{id}", Key(WebhooksWrite), &["webhook"], 200),
+        line(
+            Method::PATCH,
+            "/api/v1/webhooks/{id}",
+            Key(WebhooksWrite),
+            &["webhook"],
+            Sends::Json(r#"{"note": "x"}"#),
+            200,
+        ),
+        line(Method::DELETE, "/api/v1/webhooks/{id}", Key(WebhooksWrite), &["webhook"], Sends::None, 204),
+        post("/api/v1/webhooks/{id}/rotate", Key(WebhooksWrite), &["webhook"], Sends::None, 200),
+        post("/api/v1/webhooks/{id}/test", Key(WebhooksWrite), &["webhook"], Sends::None, 202),
+        get("/api/v1/webhooks/{id}/deliveries", Key(WebhooksWrite), &["webhook"], 200),
+        post(
+            "/api/v1/webhooks/{id}/deliveries/{delivery}/redeliver",
+            Key(WebhooksWrite),
+            &["webhook", "delivery"],
+            Sends::None,
+            202,
+        ),
+    ]
+}
+
+fn of_its_core() -> Vec<Line> {
     use Scope::{
         AccountsRead, AccountsWrite, AnalysesWrite, JobsRead, JobsWrite, MediaWrite, MetricsRead, PostsRead,
-        PostsWrite, PrivacyWrite, WebhooksWrite,
+        PostsWrite, PrivacyWrite,
     };
     vec![
         get("/api/v1/posts", Key(PostsRead), &[], 200),
@@ -173,28 +205,6 @@ fn of_the_api() -> Vec<Line> {
         get("/api/v1/privacy/requests/{id}", Key(PrivacyWrite), &["request"], 200),
         // there is none before it is over
         get("/api/v1/privacy/requests/{id}/receipt", Key(PrivacyWrite), &["request"], 404),
-        get("/api/v1/webhooks", Key(WebhooksWrite), &[], 200),
-        post("/api/v1/webhooks", Key(WebhooksWrite), &[], Sends::Json(HOOK), 201).after(NO_HOOKS),
-        get("/api/v1/webhooks/{id}", Key(WebhooksWrite), &["webhook"], 200),
-        line(
-            Method::PATCH,
-            "/api/v1/webhooks/{id}",
-            Key(WebhooksWrite),
-            &["webhook"],
-            Sends::Json(r#"{"note": "x"}"#),
-            200,
-        ),
-        line(Method::DELETE, "/api/v1/webhooks/{id}", Key(WebhooksWrite), &["webhook"], Sends::None, 204),
-        post("/api/v1/webhooks/{id}/rotate", Key(WebhooksWrite), &["webhook"], Sends::None, 200),
-        post("/api/v1/webhooks/{id}/test", Key(WebhooksWrite), &["webhook"], Sends::None, 202),
-        get("/api/v1/webhooks/{id}/deliveries", Key(WebhooksWrite), &["webhook"], 200),
-        post(
-            "/api/v1/webhooks/{id}/deliveries/{delivery}/redeliver",
-            Key(WebhooksWrite),
-            &["webhook", "delivery"],
-            Sends::None,
-            202,
-        ),
         get("/api/v1/jobs", AnyKey(JobsRead), &[], 200),
         post("/api/v1/jobs/{id}/retry", AnyKey(JobsWrite), &["job"], Sends::None, 409),
         post("/api/v1/jobs/{id}/cancel", AnyKey(JobsWrite), &["job"], Sends::None, 202),
@@ -228,7 +238,34 @@ fn of_the_api() -> Vec<Line> {
 }
 
 fn of_the_console() -> Vec<Line> {
-    of_posts().into_iter().chain(of_the_house()).collect()
+    of_posts().into_iter().chain(of_the_house()).chain(of_event_pages()).collect()
+}
+
+fn of_event_pages() -> Vec<Line> {
+    use MemberRole::Admin;
+    vec![
+        get("/webhooks", Role(Admin), &[], 200),
+        post(
+            "/webhooks",
+            Role(Admin),
+            &[],
+            Sends::Form(&[("url", "https://example.org/hook"), ("post.held", "yes")]),
+            200,
+        )
+        .after(NO_HOOKS),
+        get("/webhooks/{id}", Role(Admin), &["webhook"], 200),
+        post("/webhooks/{id}/rotate", Role(Admin), &["webhook"], Sends::Form(&[]), 200),
+        post("/webhooks/{id}/switch", Role(Admin), &["webhook"], Sends::Form(&[("enabled", "no")]), 303),
+        post("/webhooks/{id}/test", Role(Admin), &["webhook"], Sends::Form(&[]), 303),
+        post("/webhooks/{id}/remove", Role(Admin), &["webhook"], Sends::Form(&[]), 303),
+        post(
+            "/webhooks/{id}/deliveries/{delivery}/again",
+            Role(Admin),
+            &["webhook", "delivery"],
+            Sends::Form(&[]),
+            303,
+        ),
+    ]
 }
 
 fn of_posts() -> Vec<Line> {
@@ -326,27 +363,6 @@ fn of_the_house() -> Vec<Line> {
             200,
         ),
         post("/keys/{id}/revoke", Role(Admin), &["key"], Sends::Form(&[]), 303),
-        get("/webhooks", Role(Admin), &[], 200),
-        post(
-            "/webhooks",
-            Role(Admin),
-            &[],
-            Sends::Form(&[("url", "https://example.org/hook"), ("post.held", "yes")]),
-            200,
-        )
-        .after(NO_HOOKS),
-        get("/webhooks/{id}", Role(Admin), &["webhook"], 200),
-        post("/webhooks/{id}/rotate", Role(Admin), &["webhook"], Sends::Form(&[]), 200),
-        post("/webhooks/{id}/switch", Role(Admin), &["webhook"], Sends::Form(&[("enabled", "no")]), 303),
-        post("/webhooks/{id}/test", Role(Admin), &["webhook"], Sends::Form(&[]), 303),
-        post("/webhooks/{id}/remove", Role(Admin), &["webhook"], Sends::Form(&[]), 303),
-        post(
-            "/webhooks/{id}/deliveries/{delivery}/again",
-            Role(Admin),
-            &["webhook", "delivery"],
-            Sends::Form(&[]),
-            303,
-        ),
         get("/people", Role(Admin), &[], 200),
         post(
             "/people/invitations",
