@@ -126,6 +126,11 @@ async fn try_out(
     webhook: Uuid,
 ) -> Result<Result<Sent, Undone>, LedgerError> {
     let (delivery, job) = (Uuid::now_v7(), Uuid::now_v7());
+    // whoever removes it now waits, and one that is being removed is waited for
+    let there = sqlx::query_scalar!("SELECT id FROM webhook WHERE id = $1 FOR KEY SHARE", webhook);
+    if there.fetch_optional(&mut *tx).await?.is_none() {
+        return Ok(Err(Undone::Missing));
+    }
     sqlx::query!(
         "WITH happened AS (
              INSERT INTO event (id, workspace_id, type) VALUES ($1, $2, $3) RETURNING id)
