@@ -46,7 +46,8 @@ impl Job for Webhook {
         let answered = courier.bring(&parcel, desk.clock.now(), ANSWER_WITHIN).await;
         fp!(AfterWebhookAnswer);
         let came = came(answered);
-        match (deliveries.tried(self.delivery_id, &came).await?, came) {
+        let then = deliveries.tried(self.delivery_id, &came).await?;
+        match (then, came) {
             (Then::Again, Came::Not { failure, .. }) => Err(JobError::Unavailable(failure)),
             (Then::Over | Then::Again, Came::Taken(status) | Came::Unwanted(status)) => {
                 Ok(Done::Finished { output: json!({ "status": status }), then: vec![] })

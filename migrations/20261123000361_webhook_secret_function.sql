@@ -4,7 +4,7 @@ CREATE FUNCTION keep_webhook_secret(its_webhook uuid, its_id uuid, its_key text,
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    PERFORM FROM webhook w WHERE w.id = its_webhook FOR NO KEY UPDATE;
+    PERFORM 1 FROM webhook w WHERE w.id = its_webhook FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
