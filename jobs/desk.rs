@@ -14,6 +14,7 @@ use crate::{
     analysis::{Analyses, Analyst, Cuts, Film},
     connections::{Connecting, Connections, Partings},
     contract::{Class, Failure, JobError},
+    deliveries::{Courier, Deliveries},
     forgetting::{Forgetting, Revoking},
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
@@ -56,6 +57,10 @@ pub struct Desk<'a> {
     pub analyst: Option<&'a dyn Analyst>,
     /// What is kept of copies that are packed, bound to this job's claim; a worker has it.
     pub packing: Option<&'a dyn Packing>,
+    /// What is kept of events on their way to webhooks, bound to this job's claim; a worker has it.
+    pub deliveries: Option<&'a dyn Deliveries>,
+    /// What brings events out of the house; a worker has it.
+    pub courier: Option<&'a dyn Courier>,
     /// Files.
     pub media: &'a dyn Media,
     /// Whether this worker still has, by its own clock, the lease under which its intents were made.
@@ -82,6 +87,8 @@ impl<'a> Desk<'a> {
             forgetting: None,
             analyses: None,
             packing: None,
+            deliveries: None,
+            courier: None,
             analyst: None,
             media: all,
             leased: &|| true,
@@ -193,6 +200,22 @@ impl<'a> Desk<'a> {
     /// Nobody here packs anything.
     pub fn packing(&self) -> Result<&'a dyn Packing, JobError> {
         self.packing.ok_or_else(|| JobError::Infrastructure("nobody here packs anything".into()))
+    }
+
+    /// What is kept of events on their way to webhooks.
+    ///
+    /// # Errors
+    /// Nobody here tells anybody of events.
+    pub fn deliveries(&self) -> Result<&'a dyn Deliveries, JobError> {
+        self.deliveries.ok_or_else(|| JobError::Infrastructure("nobody here tells of events".into()))
+    }
+
+    /// What brings events out of the house.
+    ///
+    /// # Errors
+    /// Nobody here does.
+    pub fn courier(&self) -> Result<&'a dyn Courier, JobError> {
+        self.courier.ok_or_else(|| JobError::Infrastructure("nobody here brings events out".into()))
     }
 }
 

@@ -112,6 +112,8 @@ points! {
     AfterExportPart = "after_export_part",
     /// The copy is one file; nobody knows yet.
     AfterExportJoined = "after_export_joined",
+    /// A webhook has answered; nothing is stored.
+    AfterWebhookAnswer = "after_webhook_answer",
     /// A part of what is older than it is kept has gone.
     AfterRetentionBatch = "after_retention_batch",
     /// A post is accepted and committed; no hint was pushed, no answer given.

@@ -15,6 +15,7 @@ pub mod cron_line;
 pub mod deletion;
 #[cfg(test)]
 mod deletion_model;
+pub mod deliveries;
 pub mod desk;
 pub mod disconnect;
 pub mod erasure;
@@ -52,6 +53,7 @@ mod token_model;
 pub mod token_refresh;
 pub mod tokens;
 pub mod unseen;
+pub mod webhook;
 pub mod zip;
 pub mod zones;
 
@@ -72,6 +74,7 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<export::Export>(),
     Kind::of::<connect::Connect>(),
     Kind::of::<disconnect::Disconnect>(),
+    Kind::of::<webhook::Webhook>(),
 ];
 
 /// What the engine is tried with.

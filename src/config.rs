@@ -9,6 +9,7 @@ mod retention;
 mod schedules;
 mod traffic;
 mod transit;
+mod webhooks;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -24,6 +25,7 @@ pub use retention::Retention;
 pub use schedules::ScheduleSettings;
 pub use traffic::TrafficSettings;
 pub use transit::{database_url, redis_url};
+pub use webhooks::Webhooks;
 
 use crate::networks::NETWORKS;
 
@@ -57,6 +59,8 @@ pub struct Settings {
     pub networks: crate::networks::Settings,
     /// How requests for deletion are carried out.
     pub deletion: Deletion,
+    /// Where workspaces are told of what happens.
+    pub webhooks: Webhooks,
     /// The door.
     pub web: Web,
     /// What is dropped when.
@@ -314,6 +318,7 @@ impl Settings {
         self.analysis.check()?;
         self.traffic.check()?;
         self.retention.check()?;
+        self.webhooks.check()?;
         let year = Duration::from_hours(366 * 24);
         traffic::span("publishing.repeat_within", self.publishing.repeat_within, Duration::ZERO..=year)?;
         for (name, schedule) in &self.schedules {

@@ -24,6 +24,7 @@ use crate::{
     ledger::{KeyRing, Ledger, LedgerError, Role, Sealer, clock::LedgerClock, origin::LedgerOrigin},
     networks::{
         self, Connected, NETWORKS,
+        courier::Messenger,
         openai::{self, OpenAi},
         s3::S3,
     },
@@ -177,6 +178,7 @@ pub fn worker(
         media: Arc::new(object_store()?.behind(Arc::new(LedgerOrigin::new(duties.clone(), &public_url)))),
         mail: post_office()?.map(Arc::from),
         public_url,
+        courier: Arc::new(Messenger::new(settings.webhooks.private).map_err(WiringError::Networks)?),
         ring: key_ring()?,
         clock: Arc::new(LedgerClock::new()),
         ledger,
@@ -258,6 +260,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         ledger,
         web: settings.web,
         publishing: settings.publishing,
+        webhooks: settings.webhooks,
         public_url,
         media_origin: origin(&media).await,
         platforms: platforms(&connected),

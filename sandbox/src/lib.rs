@@ -17,6 +17,7 @@ pub mod event;
 pub mod faults;
 pub mod gate;
 pub mod graph;
+pub mod hooks;
 pub mod journal;
 pub mod ledger;
 pub mod mail;

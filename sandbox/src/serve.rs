@@ -23,7 +23,7 @@ use crate::ledger::Ledger;
 use crate::media::MediaStore;
 use crate::model::Webhook;
 use crate::state::{Book, Rules, Sandbox};
-use crate::{control, dialog, duration, graph, mail, oidc, openai, s3, tiktok, wall};
+use crate::{control, dialog, duration, graph, hooks, mail, oidc, openai, s3, tiktok, wall};
 
 /// What `sandbox serve` is told.
 #[derive(Debug, Clone, Args)]
@@ -139,8 +139,10 @@ impl Running {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let room = Arc::new(mail::Mailroom::default());
         let provider = oidc::Provider::new(addresses.wall.trim_end_matches('/'), Arc::clone(&sandbox.clock))?;
-        let router =
-            router(Arc::clone(&sandbox)).merge(mail::router(Arc::clone(&room))).merge(oidc::router(provider));
+        let router = router(Arc::clone(&sandbox))
+            .merge(mail::router(Arc::clone(&room)))
+            .merge(oidc::router(provider))
+            .merge(hooks::router(Arc::default()));
         tasks.spawn(mail::serve(smtp_listener, room, stop.clone()));
         tasks.spawn(connection::serve(listener, router, stop.clone()));
         tasks.spawn(connection::serve(s3_listener, store, stop.clone()));

@@ -14,7 +14,7 @@ use crate::{
         KeyRing, Ledger,
         audit::{Action, Entry},
         keyring::KeyError,
-        reseal::{Amount, Owner, Place, Stuck},
+        reseal::{Amount, Place, Stuck},
     },
     wiring,
 };
@@ -53,9 +53,11 @@ impl Rotate {
         for _ in 0..MOST_WALKS {
             tally.stuck.clear();
             self.walk(&ledger, &ring, &mut tally, &mut progress).await?;
-            let (resealed, stuck) = ledger.reseal_connections(&ring).await?;
-            tally.resealed += resealed;
-            tally.stuck.extend(stuck);
+            for few in [ledger.reseal_connections(&ring).await?, ledger.reseal_webhooks(&ring).await?] {
+                let (resealed, stuck) = few;
+                tally.resealed += resealed;
+                tally.stuck.extend(stuck);
+            }
             if ledger.sealed_otherwise(&ring).await?.1 == Amount::of(&tally.stuck) {
                 break;
             }
@@ -95,25 +97,21 @@ impl Rotate {
         let (key, Tally { resealed, outrun, stuck }) = (ring.sealing_key(), tally);
         if self.output.json {
             let named = |it: &Stuck| {
-                let (owner, id) = match it.owner {
-                    Owner::Account(id) => ("account_id", id),
-                    Owner::Connection(id) => ("connection_id", id),
-                };
+                let (owner, id) = it.owner.named();
+                let owner = format!("{owner}_id");
                 json!({ owner: id, "field": it.field, "key": it.key_id, "why": it.why.to_string() })
             };
             let stuck: Vec<_> = stuck.iter().take(NAMED).map(named).collect();
             let done = json!({
-                "key": key, "tokens": all.tokens, "connections": all.connections, "resealed": resealed, "outrun": outrun,
+                "key": key, "tokens": all.tokens, "connections": all.connections,
+                "webhooks": all.webhooks, "resealed": resealed, "outrun": outrun,
                 "left": left.sum(), "stuck": stuck, "seconds": took.as_secs_f64(),
             });
             println!("{done}");
             return;
         }
         for it in stuck.iter().take(NAMED) {
-            let (owner, id) = match it.owner {
-                Owner::Account(id) => ("account", id),
-                Owner::Connection(id) => ("connection", id),
-            };
+            let (owner, id) = it.owner.named();
             eprintln!("{} of {owner} {id}: {}", it.field, it.why);
         }
         println!(
@@ -127,12 +125,14 @@ impl Rotate {
 
 /// What it is, by what keeps it.
 fn in_words(amount: Amount) -> String {
-    let Amount { tokens, connections } = amount;
-    match (tokens, connections) {
-        (tokens, 0) => format!("{tokens} tokens"),
-        (0, connections) => format!("{connections} secrets of connections on their way"),
-        _ => format!("{tokens} tokens and {connections} secrets of connections on their way"),
+    let Amount { tokens, connections, webhooks } = amount;
+    let few = [(connections, "secrets of connections on their way"), (webhooks, "secrets of webhooks")];
+    let mut kinds: Vec<String> =
+        few.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")).collect();
+    if tokens > 0 || kinds.is_empty() {
+        kinds.insert(0, format!("{tokens} tokens"));
     }
+    kinds.join(" and ")
 }
 
 /// What is written down of it, whether or not something is left.
@@ -168,14 +168,15 @@ fn finish(ring: &KeyRing, stuck: &[Stuck], left: Amount) -> Result<(), Failed> {
         )
         .into());
     }
-    let (what, say) = match (closed.tokens, closed.connections) {
-        (0, 0) if left.sum() == 0 => return Ok(()),
-        (0, 0) => (
+    let (what, say) = match (closed.tokens, closed.connections, closed.webhooks) {
+        (0, 0, 0) if left.sum() == 0 => return Ok(()),
+        (0, 0, 0) => (
             left,
             "were sealed under another key meanwhile; give every process the new ring and run this again",
         ),
-        (0, _) => (closed, "do not open and were left as they are: they go when their connections end"),
-        (_, _) => (closed, "do not open and were left as they are: connect their accounts again"),
+        (0, _, 0) => (closed, "do not open and were left as they are: they go when their connections end"),
+        (0, 0, _) => (closed, "do not open and were left as they are: give their webhooks new ones"),
+        (..) => (closed, "do not open and were left as they are: connect their accounts again"),
     };
     Err(format!("{} {say}", in_words(what)).into())
 }

@@ -149,6 +149,18 @@ actions! {
     Approved = "approved",
     /// What a workspace lets be sent to a provider of AI, or pays for it, was set.
     AnalysisPolicySet = "analysis_policy_set",
+    /// Somewhere that is told of what happens was added.
+    WebhookAdded = "webhook_added",
+    /// It is elsewhere, hears of something else, or was switched on or off.
+    WebhookChanged = "webhook_changed",
+    /// It was given another secret.
+    WebhookRotated = "webhook_rotated",
+    /// It was removed.
+    WebhookRemoved = "webhook_removed",
+    /// Something that is about nothing was sent there.
+    WebhookTried = "webhook_tried",
+    /// It is told nothing any more, for it took nothing for days or wanted no more.
+    WebhookDisabled = "webhook_disabled",
 }
 
 /// One thing that somebody did.

@@ -12,7 +12,7 @@ use super::{
     access::breaks_of,
     accounts::{Account, MOST, find_accounts},
     claims::interval,
-    mail::{self, NewMail},
+    mail,
 };
 
 /// A letter is worth sending for so long.
@@ -156,12 +156,6 @@ async fn write(
     news: &[Ending],
     base: &str,
 ) -> Result<usize, LedgerError> {
-    let addresses = sqlx::query_scalar!(
-        "SELECT p.email FROM membership m JOIN person p ON p.id = m.person_id
-         WHERE m.workspace_id = $1 AND m.role = 'admin' ORDER BY p.email",
-        workspace,
-    );
-    let addresses = addresses.fetch_all(&mut **tx).await?;
     let ends: Vec<_> = news.iter().map(|it| (it.account.id, it.end.breaks_from())).collect();
     let breaks = breaks_of(tx, &ends, 1).await?;
     let told = news.iter().map(|it| Told {
@@ -171,11 +165,7 @@ async fn write(
         breaks: breaks.get(&it.account.id).map_or(0, |breaks| breaks.total),
     });
     let body = said(name, told, base);
-    for to in &addresses {
-        let letter = NewMail::by(ring, to, "Accounts to be connected again", &body, WORTH);
-        mail::put(&mut *tx, &letter).await?;
-    }
-    Ok(addresses.len())
+    mail::tell_admins(tx, ring, workspace, "Accounts to be connected again", &body, WORTH).await
 }
 
 /// An end as a letter tells of it.

@@ -16,6 +16,7 @@ use super::{
     Ledger, LedgerError,
     audit::{self, Action, Entry},
     control::{self, Refusal},
+    deliveries,
     idempotency::{Keyed, Once},
     settle::{Outcome, bury},
     take_down,
@@ -329,6 +330,7 @@ async fn redrive(tx: &mut PgConnection, id: Uuid) -> Result<Result<Uuid, Refusal
     .await?;
     if let Some(made) = made {
         take_down::ask_again(tx, id, made).await?;
+        deliveries::bring_again(tx, id, made).await?;
         return Ok(Ok(made));
     }
     let undone =

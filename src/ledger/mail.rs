@@ -186,6 +186,28 @@ pub(super) async fn put_if(tx: &mut PgConnection, new: &NewMail, wanted: bool) -
     Ok(new.id)
 }
 
+/// Writes the same to each administrator of a workspace. Returns to how many.
+pub(super) async fn tell_admins(
+    tx: &mut PgConnection,
+    ring: &KeyRing,
+    workspace_id: Uuid,
+    subject: &str,
+    body: &str,
+    worth: Duration,
+) -> Result<usize, LedgerError> {
+    let addresses = sqlx::query_scalar!(
+        "SELECT p.email FROM membership m JOIN person p ON p.id = m.person_id
+         WHERE m.workspace_id = $1 AND m.role = 'admin' ORDER BY p.email",
+        workspace_id,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for to in &addresses {
+        put(&mut *tx, &NewMail::by(ring, to, subject, body, worth)).await?;
+    }
+    Ok(addresses.len())
+}
+
 /// Takes a letter back, if it has not gone out yet.
 pub(super) async fn take_back(tx: &mut PgConnection, id: Option<Uuid>) -> Result<(), LedgerError> {
     sqlx::query!(

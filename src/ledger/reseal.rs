@@ -1,11 +1,12 @@
-//! Moving every token under the first key of the ring, and what connections on their way keep, beside the work that goes on.
+//! Moving every token under the first key of the ring, with what connections on their way keep and what webhooks are signed
+//! with, beside the work that goes on.
 //!
 //! Which key a token is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
 //! is written only where it is still what was read: a refresh that came in between has sealed its own.
 
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name};
+use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name, webhooks};
 
 /// How far a walk over all tokens has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,19 @@ pub enum Owner {
     Account(Uuid),
     /// A connection on its way, what its dialog gave and what was granted.
     Connection(Uuid),
+    /// A webhook, what its events are signed with.
+    Webhook(Uuid),
+}
+
+impl Owner {
+    /// What it is, for people, and which one.
+    pub const fn named(self) -> (&'static str, Uuid) {
+        match self {
+            Self::Account(id) => ("account", id),
+            Self::Connection(id) => ("connection", id),
+            Self::Webhook(id) => ("webhook", id),
+        }
+    }
 }
 
 /// What does not open, and stays as it is.
@@ -28,7 +42,7 @@ pub enum Owner {
 pub struct Stuck {
     /// Whose.
     pub owner: Owner,
-    /// `access` or `refresh`; `code` or `grant`.
+    /// `access` or `refresh`; `code` or `grant`; `secret`.
     pub field: String,
     /// The key it says it is sealed under.
     pub key_id: String,
@@ -37,24 +51,33 @@ pub struct Stuck {
 }
 
 /// How much there is of what is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Tokens of accounts.
     pub tokens: u64,
     /// Secrets of connections on their way.
     pub connections: u64,
+    /// What the events of webhooks are signed with.
+    pub webhooks: u64,
 }
 
 impl Amount {
     /// How much of it does not open.
     pub fn of(stuck: &[Stuck]) -> Self {
-        let of_accounts = stuck.iter().filter(|it| matches!(it.owner, Owner::Account(_))).count();
-        Self { tokens: of_accounts as u64, connections: (stuck.len() - of_accounts) as u64 }
+        let mut amount = Self::default();
+        for it in stuck {
+            match it.owner {
+                Owner::Account(_) => amount.tokens += 1,
+                Owner::Connection(_) => amount.connections += 1,
+                Owner::Webhook(_) => amount.webhooks += 1,
+            }
+        }
+        amount
     }
 
     /// All of it.
     pub const fn sum(self) -> u64 {
-        self.tokens + self.connections
+        self.tokens + self.connections + self.webhooks
     }
 }
 
@@ -97,21 +120,26 @@ impl Ledger {
     /// The ledger is away.
     pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(Amount, Amount), LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT count(*) FILTER (WHERE of_account) AS "tokens!",
-                      count(*) FILTER (WHERE NOT of_account) AS "connections!",
-                      count(*) FILTER (WHERE of_account AND key_id <> $1) AS "tokens_otherwise!",
-                      count(*) FILTER (WHERE NOT of_account AND key_id <> $1) AS "connections_otherwise!"
-               FROM (SELECT key_id, true AS of_account FROM vault.token
-                     UNION ALL SELECT key_id, false FROM vault.connection_secret) kept"#,
+            r#"SELECT count(*) FILTER (WHERE of = 'token') AS "tokens!",
+                      count(*) FILTER (WHERE of = 'connection') AS "connections!",
+                      count(*) FILTER (WHERE of = 'webhook') AS "webhooks!",
+                      count(*) FILTER (WHERE of = 'token' AND key_id <> $1) AS "tokens_otherwise!",
+                      count(*) FILTER (WHERE of = 'connection' AND key_id <> $1) AS "connections_otherwise!",
+                      count(*) FILTER (WHERE of = 'webhook' AND key_id <> $1) AS "webhooks_otherwise!"
+               FROM (SELECT key_id, 'token' AS of FROM vault.token
+                     UNION ALL SELECT key_id, 'connection' FROM vault.connection_secret
+                     UNION ALL SELECT key_id, 'webhook' FROM vault.webhook_secret) kept"#,
             ring.sealing_key(),
         )
         .fetch_one(&self.pool)
         .await?;
-        let amount = |tokens: i64, connections: i64| Amount {
+        let amount = |tokens: i64, connections: i64, webhooks: i64| Amount {
             tokens: tokens.unsigned_abs(),
             connections: connections.unsigned_abs(),
+            webhooks: webhooks.unsigned_abs(),
         };
-        Ok((amount(row.tokens, row.connections), amount(row.tokens_otherwise, row.connections_otherwise)))
+        let all = amount(row.tokens, row.connections, row.webhooks);
+        Ok((all, amount(row.tokens_otherwise, row.connections_otherwise, row.webhooks_otherwise)))
     }
 
     /// Seals what connections on their way keep under the first key of the ring. Tells how much that was, and what does not
@@ -142,6 +170,42 @@ impl Ledger {
                  WHERE connection_id = $1 AND field = $2 AND sealed = $5",
                 row.connection_id,
                 row.field,
+                ring.sealing_key(),
+                ring.seal(&opened, &name),
+                row.sealed,
+            )
+            .execute(&self.pool)
+            .await?;
+            resealed += done.rows_affected();
+        }
+        Ok((resealed, stuck))
+    }
+
+    /// Seals what webhooks are signed with under the first key of the ring, likewise.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn reseal_webhooks(&self, ring: &KeyRing) -> Result<(u64, Vec<Stuck>), LedgerError> {
+        let rows = sqlx::query!(
+            "SELECT id, webhook_id, key_id, sealed FROM vault.webhook_secret WHERE key_id <> $1",
+            ring.sealing_key(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let (mut resealed, mut stuck) = (0, Vec::new());
+        for row in rows {
+            let name = webhooks::row_name(row.webhook_id, row.id);
+            let opened = match ring.open(&row.sealed, &name) {
+                Ok(opened) => opened,
+                Err(why) => {
+                    let (owner, field) = (Owner::Webhook(row.webhook_id), "secret".to_owned());
+                    stuck.push(Stuck { owner, field, key_id: row.key_id, why });
+                    continue;
+                }
+            };
+            let done = sqlx::query!(
+                "UPDATE vault.webhook_secret SET key_id = $2, sealed = $3 WHERE id = $1 AND sealed = $4",
+                row.id,
                 ring.sealing_key(),
                 ring.seal(&opened, &name),
                 row.sealed,

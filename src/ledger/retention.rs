@@ -103,6 +103,15 @@ pub const CLASSES: &[Class] = &[
         ),
     },
     Class {
+        name: "events",
+        what: "events that webhooks were told of, with what became of that",
+        keeps: |ages| ages.history,
+        drops: Drops::Rows(
+            "DELETE FROM event WHERE id IN (
+                 SELECT e.id FROM event e WHERE e.occurred_at < ledger_now() - $1::interval ORDER BY e.occurred_at LIMIT $2)",
+        ),
+    },
+    Class {
         name: "renewals",
         what: "calls that renewed access, but for those whose answer is awaited still",
         keeps: |ages| ages.history,

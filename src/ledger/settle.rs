@@ -8,6 +8,7 @@ use jobs::{
     contract::{Failure, FollowUp, Job},
     machine::{Move, State},
     take_down::TakeDown,
+    webhook::Webhook,
 };
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgTransaction};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::{
     Claim, Ledger, LedgerError, analyses,
     claims::interval,
+    deliveries,
     group::{Act, Group, Pace},
     take_down,
 };
@@ -341,6 +343,9 @@ pub(super) async fn bury(
     }
     if kinds.iter().any(|kind| kind == AiAnalysis::KIND) {
         analyses::give_up(tx, ids, failure).await?;
+    }
+    if kinds.iter().any(|kind| kind == Webhook::KIND) {
+        deliveries::give_up(tx, ids, failure).await?;
     }
     let buried = kinds.len();
     if outcome == Outcome::Dead {

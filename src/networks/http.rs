@@ -125,20 +125,12 @@ impl Reply {
 
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        text(&self.headers, name)
     }
 
     /// How long the network asks to be left alone: seconds, or a date by the network's own clock.
     pub fn retry_after(&self) -> Option<Duration> {
-        let asked = self.header("retry-after")?.trim();
-        let seconds = asked.parse().ok().map(Duration::from_secs);
-        seconds.or_else(|| self.until(asked)).map(|rest| rest.min(MOST_REST))
-    }
-
-    fn until(&self, date: &str) -> Option<Duration> {
-        let now = DateTime::parse_from_rfc2822(self.header("date")?).ok()?;
-        let wait = DateTime::parse_from_rfc2822(date).ok()? - now;
-        Some(wait.max(TimeDelta::zero()).to_std().unwrap_or_default())
+        retry_after(&self.headers)
     }
 
     /// An answer of nothing but headers.
@@ -155,6 +147,23 @@ impl Reply {
     pub fn saying(self, status: StatusCode, body: &str) -> Self {
         Self { status, body: body.into(), ..self }
     }
+}
+
+/// How long whoever sent these headers asks to be left alone: seconds, or a date by their own clock.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let asked = text(headers, "retry-after")?.trim();
+    let seconds = asked.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| until(asked, text(headers, "date")?)).map(|rest| rest.min(MOST_REST))
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn until(date: &str, now: &str) -> Option<Duration> {
+    let now = DateTime::parse_from_rfc2822(now).ok()?;
+    let wait = DateTime::parse_from_rfc2822(date).ok()? - now;
+    Some(wait.max(TimeDelta::zero()).to_std().unwrap_or_default())
 }
 
 /// Sends a request once and reads the whole answer.

@@ -4,6 +4,7 @@
 
 mod allowance;
 pub mod capabilities;
+pub mod courier;
 mod facebook;
 pub mod google;
 mod graph;

@@ -23,6 +23,9 @@ const MOST_REDIRECTS: usize = 3;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// The most that is read of an answer.
 const MOST_BODY: usize = 1 << 20;
+/// The most that is read of an answer of which nobody wants to know more than its status, and for how long.
+const MOST_CHATTER: usize = 4 << 10;
+const CHATTER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why nothing was had.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,15 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// What an address answered of which nobody wants to know more.
+#[derive(Debug)]
+pub struct Told {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
 /// Which addresses are gone to.
 #[derive(Debug, Clone, Copy)]
 struct Rules {
@@ -74,6 +86,14 @@ impl Outbound {
     /// The machine has no certificates to trust.
     pub fn new() -> Result<Self, String> {
         Self::by(Rules { reaches: reach::is_public, plain: false })
+    }
+
+    /// The same, which goes inside the house too, and without TLS: for development and tests only.
+    ///
+    /// # Errors
+    /// The machine has no certificates to trust.
+    pub fn anywhere() -> Result<Self, String> {
+        Self::by(Rules { reaches: |_| true, plain: true })
     }
 
     fn by(rules: Rules) -> Result<Self, String> {
@@ -106,6 +126,28 @@ impl Outbound {
         let going = self.go(method, url.clone(), headers, body);
         let late = |_| Barred::Unreachable("no answer in time".to_owned());
         tokio::time::timeout(within, going).await.map_err(late)?
+    }
+
+    /// Sends something, once, and is led nowhere. What is said to it is read no further than lets the connection end well.
+    ///
+    /// # Errors
+    /// The address is not gone to, or does not answer in time.
+    pub async fn tell(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<Told, Barred> {
+        self.judge(url)?;
+        let sending = self.client.post(url.clone()).headers(headers).body(body).send();
+        let late = |_| Barred::Unreachable("no answer in time".to_owned());
+        let mut response = tokio::time::timeout(within, sending).await.map_err(late)?.map_err(unreachable)?;
+        // its status is its answer, however long it goes on
+        if tokio::time::timeout(CHATTER_WITHIN, chatter(&mut response)).await.is_err() {
+            tracing::debug!("an answer went on for longer than anybody listens");
+        }
+        Ok(Told { status: response.status(), headers: response.headers().clone() })
     }
 
     async fn go(
@@ -165,6 +207,17 @@ async fn read(mut response: reqwest::Response) -> Result<Answer, Barred> {
     Ok(Answer { status, body })
 }
 
+/// Reads on to the end of an answer, or until it is more than anybody wants to hear.
+async fn chatter(response: &mut reqwest::Response) {
+    let mut heard = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        heard += chunk.len();
+        if heard > MOST_CHATTER {
+            return;
+        }
+    }
+}
+
 /// An error without the address, which may hold what only its owner should know.
 fn unreachable(error: reqwest::Error) -> Barred {
     let error = error.without_url();
@@ -203,7 +256,7 @@ impl Resolve for Guard {
 mod tests {
     use std::sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     };
 
     use tokio::{
@@ -334,5 +387,40 @@ mod tests {
         let (port, _) = serve("127.0.0.1", |_| saying(&"x".repeat(MOST_BODY + 1))).await;
         let barred = get(&small_world(), &format!("http://127.0.0.1:{port}/")).await.expect_err("too much");
         assert!(matches!(barred, Barred::TooLarge), "{barred}");
+    }
+
+    async fn tell(outbound: &Outbound, url: &str) -> Result<Told, Barred> {
+        let url = Url::parse(url).expect(url);
+        outbound.tell(&url, HeaderMap::new(), b"x".to_vec(), SOON).await
+    }
+
+    #[tokio::test]
+    async fn who_is_told_something_is_led_nowhere_and_listened_to_for_a_moment() {
+        let (port, asked) = serve("127.0.0.1", |_| leading("/on")).await;
+        let told = tell(&small_world(), &format!("http://127.0.0.1:{port}/")).await.expect("an answer");
+        assert_eq!((told.status, asked.load(Ordering::SeqCst)), (StatusCode::FOUND, 1));
+        let endless = |_| "HTTP/1.1 200 OK\r\ncontent-length: 999999\r\n\r\n".to_owned() + &"x".repeat(9_000);
+        let (port, _) = serve("127.0.0.1", endless).await;
+        let told = tell(&small_world(), &format!("http://127.0.0.1:{port}/")).await.expect("an answer");
+        assert_eq!(told.status, StatusCode::OK, "its status was its answer");
+        let outbound = Outbound::new().expect("a client");
+        for url in ["https://127.0.0.1/", "https://[::ffff:10.0.0.1]/", "https://169.254.169.254/"] {
+            assert!(matches!(tell(&outbound, url).await, Err(Barred::Private)), "{url}");
+        }
+        assert!(matches!(tell(&outbound, "http://example.org/").await, Err(Barred::Scheme)));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_has_come_to_mean_something_inside_is_not_gone_to_any_more() {
+        static MOVED_IN: AtomicBool = AtomicBool::new(false);
+        let rules = Rules { reaches: |_| !MOVED_IN.load(Ordering::SeqCst), plain: true };
+        let outbound = Outbound::by(rules).expect("a client");
+        let (port, asked) = serve("127.0.0.1", |_| saying("there")).await;
+        let url = format!("http://localhost:{port}/");
+        assert_eq!(tell(&outbound, &url).await.expect("an answer").status, StatusCode::OK);
+        MOVED_IN.store(true, Ordering::SeqCst);
+        let barred = tell(&outbound, &url).await.expect_err("it is private now");
+        assert!(matches!(barred, Barred::Private), "{barred}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "it was looked at again before it was gone to");
     }
 }

@@ -46,6 +46,8 @@ needs! {
     JobsRead
     /// Retries, cancels and pauses jobs.
     JobsWrite
+    /// Manages webhooks.
+    WebhooksWrite
 }
 
 /// A key that may do what the route needs, in its workspace.

@@ -56,7 +56,7 @@ pub fn check(link: &str) -> Result<(), Finding> {
 }
 
 /// The parser has already turned every way of writing a literal address (`0x7f.1`, `2130706433`) into one.
-fn is_public(host: &Host<&str>) -> bool {
+pub(super) fn is_public(host: &Host<&str>) -> bool {
     match host {
         Host::Ipv4(ip) => reach::is_public(IpAddr::V4(*ip)),
         Host::Ipv6(ip) => reach::is_public(IpAddr::V6(*ip)),

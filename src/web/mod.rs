@@ -37,6 +37,7 @@ pub mod times;
 pub mod upload;
 pub mod utm;
 pub mod verdict;
+pub mod webhook;
 pub mod whence;
 pub mod wish;
 
@@ -86,6 +87,8 @@ pub struct House {
     pub web: config::Web,
     /// How posts are brought out.
     pub publishing: config::Publishing,
+    /// Where workspaces are told of what happens.
+    pub webhooks: config::Webhooks,
     /// The address that the outside sees. On https, cookies are `Secure` and browsers are told to stay there.
     pub public_url: Url,
     /// Where the browser loads media from, when it is not this origin: `https://bucket.s3.example`.

@@ -27,6 +27,7 @@ use super::{
 use crate::ledger::{
     Back, Claimed, ClaimedConnections, ClaimedPartings, ClaimedTakeDowns, LedgerError, PutBack,
     analysis_calls::ClaimedAnalyses,
+    deliveries::ClaimedDeliveries,
     effects::ClaimedEffects,
     flight::Flight,
     forgetting::ClaimedForgetting,
@@ -121,6 +122,8 @@ impl Worker {
         let defaults = parts.settings.analysis.policy();
         let analyses = ClaimedAnalyses { ledger: &parts.ledger, claim: job.claim, defaults };
         let packing = ClaimedPacking { ledger: &parts.ledger, claim: job.claim };
+        let patience = parts.settings.webhooks.disable_after;
+        let deliveries = ClaimedDeliveries::new(&parts.ledger, &parts.ring, job.claim, patience);
         let desk = Desk {
             clock: &*parts.clock,
             effects: effects.as_ref().map(|effects| effects as &dyn Effects),
@@ -136,6 +139,8 @@ impl Worker {
             analyses: Some(&analyses),
             analyst: parts.analyst.as_deref(),
             packing: Some(&packing),
+            deliveries: Some(&deliveries),
+            courier: Some(&*parts.courier),
             media: &*parts.media,
             leased: &|| self.lease.good(),
             limits: self.limits(attempt.kind),

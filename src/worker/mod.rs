@@ -40,6 +40,7 @@ use apalis_core::{monitor::Monitor, worker::builder::WorkerBuilder};
 use jobs::{
     analysis::Analyst,
     contract::Kind,
+    deliveries::Courier,
     desk::{Limits, Media, Networks},
     hint::Hint,
     mail::Mail,
@@ -88,6 +89,8 @@ pub struct Parts {
     pub networks: Arc<dyn Networks>,
     /// The provider of AI, where its variables are set.
     pub analyst: Option<Arc<dyn Analyst>>,
+    /// What brings events out of the house.
+    pub courier: Arc<dyn Courier>,
     /// Files.
     pub media: Arc<dyn Media>,
     /// What brings letters out, where mail is on.

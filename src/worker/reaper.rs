@@ -97,6 +97,7 @@ impl Worker {
         self.parts.duties.forget().await?;
         self.parts.duties.forget_letters().await?;
         self.parts.duties.end_exports().await?;
+        self.parts.duties.end_webhook_secrets().await?;
         self.parts.duties.forget_traffic().await
     }
 }

@@ -224,6 +224,7 @@ fn on_the_way() -> impl Iterator<Item = Point> {
         | Point::AfterExportGathered
         | Point::AfterExportPart
         | Point::AfterExportJoined
+        | Point::AfterWebhookAnswer
         | Point::AfterRetentionBatch
         | Point::AfterAccept => false,
     })
@@ -241,7 +242,8 @@ fn a_failpoint_that_no_test_arms_does_not_pass() {
         include_str!("deletions.rs"),
         include_str!("analyses.rs"),
         include_str!("retention.rs"),
-        include_str!("exports.rs")
+        include_str!("exports.rs"),
+        include_str!("deliveries.rs")
     );
     for point in Point::ALL {
         let by_itself = tests.contains(&format!("(Point::{point:?}.word(), \"kill9\")"))

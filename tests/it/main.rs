@@ -20,6 +20,7 @@ mod deletions;
 mod deletions_restored;
 mod deletions_troubled;
 mod deletions_unseen;
+mod deliveries;
 mod disconnect;
 mod doubts;
 mod elsewhere;

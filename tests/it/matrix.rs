@@ -76,6 +76,8 @@ const HELD: &str = "UPDATE publication SET state = 'held', hold_reason = 'h', ha
 const STOPPED: &str = "INSERT INTO pause (scope, subject, reason, by_operator) \
                        VALUES ('queue_of_workspace', 'publish/{workspace}', 'x', false) ON CONFLICT DO NOTHING";
 const GOES_ON: &str = "DELETE FROM pause";
+/// There is room for another one.
+const NO_HOOKS: &str = "DELETE FROM webhook WHERE workspace_id = '{workspace}'";
 
 fn line(
     method: Method,
@@ -106,9 +108,42 @@ impl Line {
 /// Somebody of whom nothing is known.
 const FORGET: &str = r#"{"kind": "deletion", "email": "stranger@example.com"}"#;
 const WRITE: &str = r#"{"kind": "caption", "brief": "bread", "language": "en"}"#;
+const HOOK: &str = r#"{"url": "https://example.org/hook", "events": ["post.held"]}"#;
 const NEW: &str = r#"{"caption": "new", "targets": [{"account_id": "{account}"}]}"#;
 
 fn of_the_api() -> Vec<Line> {
+    of_its_core().into_iter().chain(of_events()).collect()
+}
+
+fn of_events() -> Vec<Line> {
+    use Scope::WebhooksWrite;
+    vec![
+        get("/api/v1/webhooks", Key(WebhooksWrite), &[], 200),
+        post("/api/v1/webhooks", Key(WebhooksWrite), &[], Sends::Json(HOOK), 201).after(NO_HOOKS),
+        get("/api/v1/webhooks/{id}", Key(WebhooksWrite), &["webhook"], 200),
+        line(
+            Method::PATCH,
+            "/api/v1/webhooks/{id}",
+            Key(WebhooksWrite),
+            &["webhook"],
+            Sends::Json(r#"{"note": "x"}"#),
+            200,
+        ),
+        line(Method::DELETE, "/api/v1/webhooks/{id}", Key(WebhooksWrite), &["webhook"], Sends::None, 204),
+        post("/api/v1/webhooks/{id}/rotate", Key(WebhooksWrite), &["webhook"], Sends::None, 200),
+        post("/api/v1/webhooks/{id}/test", Key(WebhooksWrite), &["webhook"], Sends::None, 202),
+        get("/api/v1/webhooks/{id}/deliveries", Key(WebhooksWrite), &["webhook"], 200),
+        post(
+            "/api/v1/webhooks/{id}/deliveries/{delivery}/redeliver",
+            Key(WebhooksWrite),
+            &["webhook", "delivery"],
+            Sends::None,
+            202,
+        ),
+    ]
+}
+
+fn of_its_core() -> Vec<Line> {
     use Scope::{
         AccountsRead, AccountsWrite, AnalysesWrite, JobsRead, JobsWrite, MediaWrite, MetricsRead, PostsRead,
         PostsWrite, PrivacyWrite,
@@ -203,7 +238,34 @@ fn of_the_api() -> Vec<Line> {
 }
 
 fn of_the_console() -> Vec<Line> {
-    of_posts().into_iter().chain(of_the_house()).collect()
+    of_posts().into_iter().chain(of_the_house()).chain(of_event_pages()).collect()
+}
+
+fn of_event_pages() -> Vec<Line> {
+    use MemberRole::Admin;
+    vec![
+        get("/webhooks", Role(Admin), &[], 200),
+        post(
+            "/webhooks",
+            Role(Admin),
+            &[],
+            Sends::Form(&[("url", "https://example.org/hook"), ("post.held", "yes")]),
+            200,
+        )
+        .after(NO_HOOKS),
+        get("/webhooks/{id}", Role(Admin), &["webhook"], 200),
+        post("/webhooks/{id}/rotate", Role(Admin), &["webhook"], Sends::Form(&[]), 200),
+        post("/webhooks/{id}/switch", Role(Admin), &["webhook"], Sends::Form(&[("enabled", "no")]), 303),
+        post("/webhooks/{id}/test", Role(Admin), &["webhook"], Sends::Form(&[]), 303),
+        post("/webhooks/{id}/remove", Role(Admin), &["webhook"], Sends::Form(&[]), 303),
+        post(
+            "/webhooks/{id}/deliveries/{delivery}/again",
+            Role(Admin),
+            &["webhook", "delivery"],
+            Sends::Form(&[]),
+            303,
+        ),
+    ]
 }
 
 fn of_posts() -> Vec<Line> {
@@ -404,6 +466,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         .expect("a job");
     let keys = door.scratch.ledger.api_keys(Some(workspace)).await.expect("keys");
     let (member, invitation) = people(door, workspace).await;
+    let (webhook, delivery) = webhook(door, workspace).await;
     BTreeMap::from([
         ("workspace", workspace.to_string()),
         ("account", account.to_string()),
@@ -417,6 +480,8 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         ("key", keys[0].id.to_string()),
         ("member", member.to_string()),
         ("invitation", invitation.to_string()),
+        ("webhook", webhook.to_string()),
+        ("delivery", delivery.to_string()),
         ("queue", "publish".to_owned()),
         ("platform", "tiktok".to_owned()),
         ("any", Uuid::now_v7().to_string()),
@@ -437,6 +502,20 @@ async fn people(door: &Door, workspace: Uuid) -> (Uuid, Uuid) {
     );
     door.scratch.run(&invited).await;
     (member, invitation)
+}
+
+/// A webhook, and something that was given up on its way there.
+async fn webhook(door: &Door, workspace: Uuid) -> (Uuid, Uuid) {
+    let (webhook, event, delivery) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    let added = format!(
+        "INSERT INTO webhook (id, workspace_id, url, events) \
+         VALUES ('{webhook}', '{workspace}', 'https://example.org/hook', '{{post.held}}'); \
+         INSERT INTO event (id, workspace_id, type) VALUES ('{event}', '{workspace}', 'webhook.test'); \
+         INSERT INTO delivery (id, event_id, webhook_id, job_id, state) \
+         VALUES ('{delivery}', '{event}', '{webhook}', '{delivery}', 'failed')"
+    );
+    door.scratch.run(&added).await;
+    (webhook, delivery)
 }
 
 fn filled(text: &str, things: &Things) -> String {
@@ -730,8 +809,8 @@ async fn every_route_of_the_console_lets_in_whom_it_should_with_every_role_and_e
                 });
             }
             if it.ids.len() > 1 && own_ids(&it) && lets_in {
-                let mut mixed = own.clone();
-                mixed.insert("publication", foreign["publication"].clone());
+                let (mut mixed, last) = (own.clone(), it.ids[it.ids.len() - 1]);
+                mixed.insert(last, foreign[last].clone());
                 let answer = as_member(&mut browser, &it, &path_of(&it, &mixed), &mixed).await;
                 answered(&mut wrong, answer.status.as_u16(), 404, || {
                     format!("{named} and half another's: {}", answer.text)

@@ -544,6 +544,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         ledger: ledger.clone(),
         web: settings.web,
         publishing: settings.publishing,
+        webhooks: settings.webhooks,
         public_url: public_url.parse().expect("an address"),
         media_origin: Some("https://media.example".to_owned()),
         platforms: vec![&FACEBOOK, &INSTAGRAM, &TIKTOK],

@@ -7,6 +7,7 @@ mod dialogs;
 mod facebook;
 mod faults;
 mod harness;
+mod hooks;
 mod insights;
 mod instagram;
 mod openai;

@@ -89,6 +89,50 @@ const WHILE_LINK: &str = "a copy of what is known of somebody, for themselves; u
 /// What refers to something goes before it.
 pub const EMPTIED: &[Store] = &[
     Store {
+        name: "delivery",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "what became of an event at an address; retention.history",
+        personal: &[],
+        plain: &[
+            "id",
+            "event_id",
+            "webhook_id",
+            "job_id",
+            "state",
+            "tries",
+            "last_status",
+            "last_error",
+            "last_at",
+            "delivered_at",
+            "created_at",
+        ],
+        purge: Purge::Rows {
+            of: "t.event_id IN (SELECT e.id FROM event e JOIN deletion_mark m ON m.id = e.account_id \
+                 WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM deletion_account d JOIN event e ON e.account_id = d.account_id \
+                   JOIN delivery t ON t.event_id = e.id WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "event",
+        place: Place::Table,
+        whose: Whose::Nobody,
+        why: "what happened to which post or account, for a workspace's own software; retention.history",
+        personal: &[],
+        plain: &[
+            "id",
+            "workspace_id",
+            "type",
+            "occurred_at",
+            "post_id",
+            "publication_id",
+            "account_id",
+            "request_id",
+        ],
+        purge: of_account!("event"),
+    },
+    Store {
         name: "export_part",
         place: Place::Table,
         whose: Whose::Connection,

@@ -46,6 +46,7 @@ mod texts;
 pub mod throttle;
 mod thumbnail;
 mod told;
+mod webhooks;
 mod words;
 
 use std::{sync::Arc, time::Duration};
@@ -170,6 +171,14 @@ fn table() -> Routes {
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)
+        .get("/webhooks", webhooks::page)
+        .post("/webhooks", webhooks::add)
+        .get("/webhooks/{id}", webhooks::look)
+        .post("/webhooks/{id}/rotate", webhooks::rotate)
+        .post("/webhooks/{id}/switch", webhooks::switch)
+        .post("/webhooks/{id}/test", webhooks::try_out)
+        .post("/webhooks/{id}/remove", webhooks::remove)
+        .post("/webhooks/{id}/deliveries/{delivery}/again", webhooks::again)
         .get("/people", people::page)
         .post("/people/invitations", people::invite)
         .post("/people/invitations/{id}/withdraw", people::withdraw)

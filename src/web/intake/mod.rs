@@ -12,6 +12,8 @@ pub mod jobs;
 pub mod lists;
 pub mod media;
 pub mod metrics;
+pub mod outgoing;
+pub mod outgoing_shapes;
 pub mod passes;
 pub mod posts;
 pub mod publications;
@@ -99,6 +101,12 @@ pub fn routes() -> Listed<Arc<App>> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
+        .routes(routes!(outgoing::list, outgoing::create))
+        .routes(routes!(outgoing::one, outgoing::change, outgoing::remove))
+        .routes(routes!(outgoing::rotate))
+        .routes(routes!(outgoing::test))
+        .routes(routes!(outgoing::deliveries))
+        .routes(routes!(outgoing::redeliver))
         .routes(routes!(webhooks::tiktok))
         .routes(routes!(webhooks::deauthorize))
         .routes(routes!(deletions::delete_data))
