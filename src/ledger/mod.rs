@@ -75,6 +75,7 @@ pub mod signing;
 pub mod snapshots;
 pub mod spare;
 mod stages;
+pub mod standing;
 pub mod take_down;
 mod telling;
 pub mod tidings;

@@ -16,6 +16,7 @@ mod compose;
 mod connect;
 mod console;
 mod control;
+mod dashboard;
 mod deletions;
 mod disconnect;
 mod doubts;

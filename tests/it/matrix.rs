@@ -285,6 +285,8 @@ fn of_the_house() -> Vec<Line> {
             Sends::Form(&[("language", "en"), ("month", "2026-10")]),
             303,
         ),
+        get("/dashboard", Role(Viewer), &[], 200),
+        get("/dashboard/file", Role(Viewer), &[], 200),
         get("/privacy/delete", Nothing, &[], 200),
         post("/privacy/delete", Nothing, &[], Sends::Form(&[]), 422),
         // the address is the permission

@@ -9,6 +9,7 @@ mod chart;
 mod compose;
 mod connect;
 mod copies;
+mod dashboard;
 mod decide;
 mod desk;
 mod disconnect;
@@ -157,6 +158,8 @@ fn table() -> Routes {
         .get("/accounts/{id}/metrics", numbers::of_an_account)
         .get("/accounts/{id}/metrics/file", numbers::account_file)
         .post("/accounts/{id}/metrics/words", in_words::of_account)
+        .get("/dashboard", dashboard::page)
+        .get("/dashboard/file", dashboard::file)
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)

@@ -1,0 +1,197 @@
+//! The dashboard: accounts side by side with what they came to, gaps that stay gaps, and the same as files.
+
+use axum::http::{StatusCode, header};
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs::metrics::packed::{Told, pack, whole};
+use postroom::ledger::people::MemberRole;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    console::Browser,
+    numbers::{followed, said},
+    support::Door,
+};
+
+/// Of an account on Instagram: reach and interactions of a day, and followers.
+pub const REACH: u16 = 90;
+pub const ENGAGED: u16 = 94;
+pub const FOLLOWERS: u16 = 102;
+/// What people did about a picture there.
+pub const INTERACTIONS: u16 = 46;
+
+/// The plan of an account itself, by its number.
+pub async fn plan_of(door: &Door, account: Uuid) -> i32 {
+    sqlx::query_scalar(
+        "INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+         SELECT workspace_id, id, 'account', ledger_now(), ledger_now() + '1 hour' FROM account WHERE id = $1
+         RETURNING number",
+    )
+    .bind(account)
+    .fetch_one(&mut door.scratch.connection().await)
+    .await
+    .expect("a plan")
+}
+
+/// When today began.
+pub async fn midnight(door: &Door) -> DateTime<Utc> {
+    sqlx::query_scalar("SELECT date_trunc('day', ledger_now(), 'UTC')")
+        .fetch_one(&mut door.scratch.connection().await)
+        .await
+        .expect("a time")
+}
+
+async fn keep(door: &Door, number: i32, at: DateTime<Utc>, told: &[Told]) {
+    sqlx::query("INSERT INTO snapshot (captured_at, object, points) VALUES ($1, $2, $3)")
+        .bind(at)
+        .bind(number)
+        .bind(pack(told))
+        .execute(&mut door.scratch.connection().await)
+        .await
+        .expect("a snapshot");
+}
+
+/// What a network said of the day so many days ago, an hour after it.
+pub async fn day(door: &Door, number: i32, ago: i64, told: &[(u16, Option<i64>)]) {
+    let end = midnight(door).await - TimeDelta::days(ago - 1);
+    let told: Vec<Told> = told.iter().map(|(metric, value)| (Some(end), *metric, *value)).collect();
+    keep(door, number, end + TimeDelta::hours(1), &told).await;
+}
+
+/// What it said of all time at noon so many days ago.
+pub async fn noon(door: &Door, number: i32, ago: i64, told: &[(u16, Option<i64>)]) {
+    let at = midnight(door).await - TimeDelta::days(ago) + TimeDelta::hours(12);
+    let told: Vec<Told> = told.iter().map(|(metric, value)| whole(*metric, *value)).collect();
+    keep(door, number, at, &told).await;
+}
+
+/// A fortnight of an account on Instagram: twice as many reached in the second week, of which a day is missing.
+pub async fn fortnight(door: &Door, account: Uuid) {
+    let number = plan_of(door, account).await;
+    for ago in 1..=14 {
+        let reach = match ago {
+            3 => None,
+            1..=7 => Some(100),
+            _ => Some(50),
+        };
+        day(door, number, ago, &[(REACH, reach), (ENGAGED, Some(7))]).await;
+    }
+    noon(door, number, 8, &[(FOLLOWERS, Some(1_000))]).await;
+    noon(door, number, 1, &[(FOLLOWERS, Some(1_100))]).await;
+}
+
+/// Posts of an account that did better or worse.
+async fn posts(door: &Door, account: Uuid) {
+    for (caption, days, interactions) in [("the cake", 2, 30), ("the crumbs", 3, 5)] {
+        let (_, number) = followed(door, account, caption, days).await;
+        said(door, number, 1, &[(INTERACTIONS, Some(interactions))]).await;
+    }
+}
+
+#[tokio::test]
+async fn accounts_stand_side_by_side_with_what_they_came_to_and_against_the_span_before() {
+    // P-S9
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    door.account("tiktok").await;
+    fortnight(&door, account).await;
+    posts(&door, account).await;
+    let florist = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    let theirs = door.account_of(florist, "instagram_business", &json!({})).await;
+    door.scratch.run(&format!("UPDATE account SET name = 'Tulips' WHERE id = '{theirs}'")).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get("/dashboard?days=7").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    for told in
+        ["600", "+100.0%", "Told of 6 of 7 days", "1,100", "+100", "+10.0%", "This network does not tell it"]
+    {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    assert!(page.text.contains("class=\"spark\"") && page.text.contains("days missing: 1"), "{}", page.text);
+    let (best, worst) = (page.text.find("id=\"best\""), page.text.find("id=\"worst\""));
+    let (cake, crumbs) = (page.text.find("the cake"), page.text.find("the crumbs"));
+    assert!(best < cake && cake < worst && worst < crumbs, "{best:?} {cake:?} {worst:?} {crumbs:?}");
+    assert!(!page.text.contains("Tulips"), "nobody else's");
+    assert!(!page.text.contains("style="), "the policy allows no styles in the page");
+    assert!(page.text.contains("href=\"/dashboard\" aria-current=\"page\""), "{}", page.text);
+    for wrong in ["days=9", "sort=colour", "from=2026-11-02&amp;to=2026-11-01", "more=1"] {
+        let refused = browser.get(&format!("/dashboard?{}", wrong.replace("&amp;", "&"))).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_column_sorts_the_accounts_and_what_was_not_told_comes_last() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    fortnight(&door, account).await;
+    door.account("tiktok").await;
+    door.account("facebook_page").await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    for (query, expected) in [
+        ("", ["facebook_page", "instagram_business", "tiktok"]),
+        ("&order=desc", ["tiktok", "instagram_business", "facebook_page"]),
+        ("&sort=reach", ["instagram_business", "facebook_page", "tiktok"]),
+        ("&sort=reach&order=asc", ["instagram_business", "facebook_page", "tiktok"]),
+    ] {
+        let page = browser.get(&format!("/dashboard?days=7{query}")).await;
+        let places: Vec<_> =
+            expected.iter().map(|name| page.text.find(&format!("<bdi>Bakery on {name}</bdi>"))).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{query}: {places:?}");
+    }
+    let page = browser.get("/dashboard?days=7&sort=reach").await;
+    assert!(page.text.contains("aria-sort=\"descending\""), "{}", page.text);
+    assert!(page.text.contains("sort=reach&#38;order=asc"), "it leads to the other way: {}", page.text);
+}
+
+#[tokio::test]
+async fn a_span_of_which_nothing_was_told_is_all_gaps_and_no_noughts() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    fortnight(&door, account).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let address = "from=2024-01-01&to=2024-01-07";
+    let page = browser.get(&format!("/dashboard?{address}")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(page.text.contains("Told of 0 of 7 days") && page.text.contains(">–<"), "{}", page.text);
+    let told = browser.get(&format!("/dashboard/file?{address}&as=json")).await.json();
+    let first = &told["accounts"][0];
+    assert_eq!((&first["followers"]["last"], &first["reach"]["now"]["sum"]), (&json!(null), &json!(null)));
+    assert_eq!(first["reach"]["daily"], json!([null, null, null, null, null, null, null]));
+    // that nothing came out is known
+    assert_eq!(first["posts"]["now"], json!({ "sum": 0, "days_told": 7, "days": 7 }));
+}
+
+#[tokio::test]
+async fn the_dashboard_as_a_file_says_the_same_and_no_cell_of_it_is_a_formula() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    fortnight(&door, account).await;
+    posts(&door, account).await;
+    door.scratch.run("UPDATE account SET name = '=HYPERLINK(\"x\")'").await;
+    door.scratch.run("UPDATE post SET caption = '@cake, \"fresh\"' WHERE caption = 'the cake'").await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let file = browser.get("/dashboard/file?days=7&as=csv").await;
+    assert!(file.header(header::CONTENT_TYPE.as_str()).starts_with("text/csv"));
+    let name = "\"'=HYPERLINK(\"\"x\"\")\"";
+    let line = |rest: &str| format!("account,{name},instagram_business,,,{rest}\r\n");
+    for told in [
+        line("reach,600,6,7,350,7,1000"),
+        line("engagement,49,7,7,49,7,0"),
+        line("growth,100,1,7,,,100"),
+        line("posts,2,7,7,0,7,"),
+    ] {
+        assert!(file.text.contains(&told), "{told}{}", file.text);
+    }
+    assert!(
+        file.text.contains(&format!("best,{name},instagram_business,\"'@cake, \"\"fresh\"\"\",")),
+        "{}",
+        file.text
+    );
+    let told = browser.get("/dashboard/file?days=7&as=json").await.json();
+    let daily = &told["accounts"][0]["reach"]["daily"];
+    assert_eq!(daily, &json!([100, 100, 100, 100, null, 100, 100]));
+    assert_eq!(told["accounts"][0]["reach"]["change_percent"], json!(100.0));
+    assert_eq!(told["best"][0]["numbers"]["engagement"], json!(30));
+    assert_eq!(told["worst"][0]["numbers"]["views"], json!(null));
+}
