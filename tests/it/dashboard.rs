@@ -195,3 +195,94 @@ async fn the_dashboard_as_a_file_says_the_same_and_no_cell_of_it_is_a_formula() 
     assert_eq!(told["best"][0]["numbers"]["engagement"], json!(30));
     assert_eq!(told["worst"][0]["numbers"]["views"], json!(null));
 }
+
+/// The rows of the table of a comparison: what each begins with, and its cells.
+fn rows(page: &str) -> Vec<(String, Vec<String>)> {
+    let body = page.split("<tbody>").nth(1).and_then(|rest| rest.split("</tbody>").next()).expect("a table");
+    let inside = |text: &str, tag: &str| -> Vec<String> {
+        let cells = text.split(&format!("<{tag}")).skip(1);
+        let cells = cells.filter_map(|cell| cell.split_once('>')?.1.split('<').next());
+        cells.map(str::to_owned).collect()
+    };
+    let rows = body.split("<tr>").skip(1);
+    rows.map(|row| (inside(row, "th").remove(0), inside(row, "td"))).collect()
+}
+
+#[tokio::test]
+async fn an_account_is_compared_with_itself_before_and_with_others_and_told_apart_without_colour() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let other = door.account("facebook_page").await;
+    fortnight(&door, account).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let path = format!("/dashboard/compare?account={account}&days=7&metric=reach");
+    let page = browser.get(&format!("{path}&against=before")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let told = rows(&page.text);
+    let cells = |place: usize| told[place].1.iter().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!((told.len(), told[0].0.as_str()), (7, "Day 1"));
+    assert_eq!((cells(0), cells(4)), (vec!["100", "50"], vec!["–", "50"]));
+    let foot = page.text.split("<tfoot>").nth(1).expect("a foot");
+    assert!(foot.contains("<td>600</td><td>350</td>"), "{foot}");
+    assert!(page.text.contains("Told of 6 of 7 days"), "{}", page.text);
+    // in the legend, in the table's head and in the drawing each line has marks of its own
+    for which in 0..2 {
+        assert!(page.text.matches(&format!("strand-{which}\"")).count() >= 3, "{}", page.text);
+        assert!(page.text.matches(&format!("mark-{which}\"")).count() >= 9, "{}", page.text);
+    }
+    assert!(!page.text.contains("style="), "the policy allows no styles in the page");
+    let beside = browser.get(&format!("{path}&account={other}")).await;
+    let told = rows(&beside.text);
+    assert!(told.iter().all(|(_, cells)| cells.len() == 2 && cells.contains(&"–".to_owned())), "{told:?}");
+    let posts = browser.get(&format!("/dashboard/compare?account={other}&days=7&metric=posts")).await;
+    assert!(rows(&posts.text).iter().all(|(_, cells)| cells == &["0"]), "that nothing came out is known");
+}
+
+#[tokio::test]
+async fn posts_are_compared_by_their_age_and_what_they_have_not_come_to_yet_is_no_gap() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let (old, of_old) = followed(&door, account, "five days old", 5).await;
+    let (young, of_young) = followed(&door, account, "two days old", 2).await;
+    for (number, hours, views) in [(of_old, 5 * 24 - 2, 10), (of_old, 3 * 24, 40), (of_young, 2 * 24 - 2, 7)]
+    {
+        said(&door, number, hours, &[(40, Some(views))]).await;
+    }
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let path = format!("/dashboard/compare?publication={old}&publication={young}&metric=views");
+    let page = browser.get(&path).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let told = rows(&page.text);
+    let of = |age: &str| told.iter().find(|(name, _)| name == age).expect("an age").1.clone();
+    assert_eq!((of("1 hour"), of("2 days")), (vec!["10".into(), "7".into()], vec!["40".into(), "–".into()]));
+    assert_eq!(
+        (of("3 days"), of("7 days")),
+        (vec!["–".into(), String::new()], vec![String::new(), String::new()])
+    );
+    assert!(page.text.contains("checked> <bdi>five days old"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn what_is_another_workspaces_or_too_much_is_not_compared() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let florist = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    let theirs = door.account_of(florist, "instagram_business", &json!({})).await;
+    let (post, _) = followed(&door, theirs, "tulips", 2).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let five: Vec<String> = (0..5).map(|_| format!("account={}", Uuid::now_v7())).collect();
+    for (query, status) in [
+        (format!("account={theirs}"), StatusCode::NOT_FOUND),
+        (format!("account={account}&account={theirs}"), StatusCode::NOT_FOUND),
+        (format!("publication={post}"), StatusCode::NOT_FOUND),
+        ("account=nobody".to_owned(), StatusCode::NOT_FOUND),
+        (five.join("&"), StatusCode::UNPROCESSABLE_ENTITY),
+        (format!("{}&against=before", five[..3].join("&")), StatusCode::UNPROCESSABLE_ENTITY),
+        (format!("account={account}&publication={post}"), StatusCode::UNPROCESSABLE_ENTITY),
+        (format!("account={account}&metric=likes"), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let answer = browser.get(&format!("/dashboard/compare?{query}")).await;
+        assert_eq!(answer.status, status, "{query}: {}", answer.text);
+        assert!(!answer.text.contains("tulips"), "{query}");
+    }
+}

@@ -6,6 +6,7 @@ mod approve;
 mod assets;
 mod change;
 mod chart;
+mod compare;
 mod compose;
 mod connect;
 mod copies;
@@ -34,6 +35,7 @@ pub mod seat;
 mod sent;
 mod session;
 mod sign_in;
+mod strands;
 mod stranger;
 mod take_down;
 mod texts;
@@ -160,6 +162,7 @@ fn table() -> Routes {
         .post("/accounts/{id}/metrics/words", in_words::of_account)
         .get("/dashboard", dashboard::page)
         .get("/dashboard/file", dashboard::file)
+        .get("/dashboard/compare", compare::page)
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)
