@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     console::Browser,
-    numbers::{followed, said},
+    numbers::{followed, months, said},
     support::Door,
 };
 
@@ -284,5 +284,69 @@ async fn what_is_another_workspaces_or_too_much_is_not_compared() {
         let answer = browser.get(&format!("/dashboard/compare?{query}")).await;
         assert_eq!(answer.status, status, "{query}: {}", answer.text);
         assert!(!answer.text.contains("tulips"), "{query}");
+    }
+}
+
+/// A post that came out at nine so many days ago, and its views a day later.
+async fn at_nine(door: &Door, account: Uuid, days: i32, views: Option<i64>) {
+    let (post, number) = followed(door, account, "at nine", days).await;
+    let nine = format!(
+        "UPDATE publication SET published_at = date_trunc('day', published_at, 'UTC') + interval '9 hours'
+         WHERE id = '{post}'"
+    );
+    door.scratch.run(&nine).await;
+    sqlx::query(
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT published_at + x.age, $2, x.points
+         FROM publication, (VALUES (interval '6 hours', $3::bytea), (interval '24 hours 5 minutes', $4::bytea)) AS x (age, points)
+         WHERE id = $1",
+    )
+    .bind(post)
+    .bind(number)
+    .bind(pack(&[whole(40, Some(1))]))
+    .bind(pack(&[whole(40, views)]))
+    .execute(&mut door.scratch.connection().await)
+    .await
+    .expect("snapshots");
+}
+
+#[tokio::test]
+async fn best_times_are_told_with_how_many_posts_there_were_and_of_few_nothing_is_claimed() {
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    door.scratch.run(&months(4)).await;
+    for (week, views) in (1..).zip([10, 50, 30, 9_000, 20]) {
+        at_nine(&door, account, 7 * week + 2, Some(views)).await;
+    }
+    for week in 1..5 {
+        at_nine(&door, account, 7 * week + 3, Some(77_777)).await;
+    }
+    at_nine(&door, account, 5, None).await;
+    door.scratch.run("UPDATE post SET time_zone = 'Asia/Jerusalem'").await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let path = format!("/dashboard/times?account={account}&by=views");
+    let page = browser.get(&format!("{path}&zone=UTC")).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(page.text.contains("<span class=\"strong\">30</span>"), "the middle one: {}", page.text);
+    assert!(page.text.contains(">5 posts<") && page.text.contains(">4 posts<"), "{}", page.text);
+    assert!(!page.text.contains("77,777"), "of four nothing is claimed");
+    assert!(page.text.contains("Left out because nothing was told of them in time: 1."), "{}", page.text);
+    let nine =
+        page.text.split("09:00</th>").nth(1).and_then(|rest| rest.split("</tr>").next()).expect("a row");
+    assert!(nine.contains("5 posts") && nine.contains("quarter 1 of 4"), "{nine}");
+    // by the zone that its posts are scheduled in
+    let own = browser.get(&path).await;
+    assert!(own.text.contains("in hours of Asia/Jerusalem"), "{}", own.text);
+    let engaged = browser.get(&format!("/dashboard/times?account={account}")).await;
+    assert!(engaged.text.contains("Nowhere in the week"), "nobody was told of engagement: {}", engaged.text);
+    let florist = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
+    let theirs = door.account_of(florist, "instagram_business", &json!({})).await;
+    for (query, status) in [
+        (format!("account={theirs}"), StatusCode::NOT_FOUND),
+        ("zone=Mars%2FOlympus".to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+        ("by=colour".to_owned(), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let answer = browser.get(&format!("/dashboard/times?{query}")).await;
+        assert_eq!(answer.status, status, "{query}");
     }
 }

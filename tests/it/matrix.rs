@@ -288,6 +288,7 @@ fn of_the_house() -> Vec<Line> {
         get("/dashboard", Role(Viewer), &[], 200),
         get("/dashboard/file", Role(Viewer), &[], 200),
         get("/dashboard/compare", Role(Viewer), &[], 200),
+        get("/dashboard/times", Role(Viewer), &[], 200),
         get("/privacy/delete", Nothing, &[], 200),
         post("/privacy/delete", Nothing, &[], Sends::Form(&[]), 422),
         // the address is the permission

@@ -28,7 +28,7 @@ const REACH: u16 = 41;
 const LIKES: u16 = 42;
 
 /// Makes the partitions of so many months that nobody has made because nobody was there.
-fn months(most: i32) -> String {
+pub fn months(most: i32) -> String {
     format!(
         "DO $$ BEGIN SET LOCAL timezone = 'UTC'; FOR n IN 2..{most} LOOP
              EXECUTE format('CREATE TABLE %I PARTITION OF snapshot FOR VALUES FROM (%L) TO (%L)',

@@ -41,6 +41,7 @@ mod take_down;
 mod texts;
 pub mod throttle;
 mod thumbnail;
+mod times;
 mod told;
 mod words;
 
@@ -163,6 +164,7 @@ fn table() -> Routes {
         .get("/dashboard", dashboard::page)
         .get("/dashboard/file", dashboard::file)
         .get("/dashboard/compare", compare::page)
+        .get("/dashboard/times", times::page)
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)

@@ -756,6 +756,23 @@ catalogue! {
     compare_show: "Compare them",
     compare_too_many: "Four lines are the most: four accounts or posts, or two accounts in two spans.",
     compare_two_kinds: "Compare accounts or posts: they have no days in common.",
+
+    times: "Best times",
+    times_open: "Best times",
+    times_lead: "{} of the middle post a day after it came out, by when that was, in hours of {}; the posts of the last year alone, and no stories. Of fewer than {} posts nothing is claimed.",
+    times_zone: "Hours of",
+    times_zone_unknown: "There is no such time zone.",
+    times_table: "Weekday and hour",
+    times_nothing: "Nowhere in the week have enough posts come out for anything to be said.",
+    times_hour: "Hour",
+    times_key: "More signs and a closer hatching stand for a higher quarter of the numbers in this table.",
+    times_none: "none",
+    times_too_few: "too few for anything to be said",
+    times_quarter: "quarter {} of 4",
+    times_best: "{}, {}: {} out of {}",
+    times_silent: "Left out because nothing was told of them in time: {}.",
+
+    reports: "Reports for clients",
 }
 
 /// Puts these into the text's `{}`, in order.
