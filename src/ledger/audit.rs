@@ -143,6 +143,10 @@ actions! {
     Approved = "approved",
     /// What a workspace lets be sent to a provider of AI, or pays for it, was set.
     AnalysisPolicySet = "analysis_policy_set",
+    /// A link was made by which a client looks at numbers.
+    ReportShared = "report_shared",
+    /// It was taken back.
+    ReportTakenBack = "report_taken_back",
 }
 
 /// One thing that somebody did.

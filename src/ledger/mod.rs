@@ -63,6 +63,7 @@ pub mod register;
 mod removals;
 pub mod renewals;
 pub mod repeats;
+pub mod reports;
 pub mod reseal;
 pub mod rest;
 pub mod restore;

@@ -52,6 +52,7 @@ mod photos;
 mod preflight;
 mod queue;
 mod redrive;
+mod reports;
 mod restore;
 mod results;
 mod retention;

@@ -29,6 +29,7 @@ mod own_sessions;
 mod people;
 mod post;
 mod profile;
+mod reports;
 mod rights;
 pub mod routes;
 pub mod seat;
@@ -59,6 +60,7 @@ use axum::{
 use super::{App, House, listed::Listed, problem::Problem};
 use crate::ledger::people::MemberRole;
 pub use letters::{EMAIL_LINK_LASTS, email_link};
+pub use list::excerpt;
 use routes::{Door, Routes};
 use seat::{AtLeast, Seat};
 pub use stranger::{digest as link_digest, email, name};
@@ -165,6 +167,9 @@ fn table() -> Routes {
         .get("/dashboard/file", dashboard::file)
         .get("/dashboard/compare", compare::page)
         .get("/dashboard/times", times::page)
+        .get("/reports", reports::page)
+        .post("/reports", reports::make)
+        .post("/reports/{id}/take-back", reports::take_back)
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)

@@ -773,6 +773,24 @@ catalogue! {
     times_silent: "Left out because nothing was told of them in time: {}.",
 
     reports: "Reports for clients",
+    reports_lead: "A link by which a client sees the numbers of some accounts, without signing in and nothing else. Whoever has the link sees them, until it ends or is taken back.",
+    reports_none_title: "No link yet",
+    reports_none: "Make one below for whoever is to see the numbers.",
+    reports_new: "New link",
+    reports_title: "Title of the report",
+    reports_language: "Language",
+    reports_last_days: "Always the last {} days",
+    reports_or_from: "or from",
+    reports_lasts: "Days until it ends",
+    reports_make: "Make the link",
+    reports_made_title: "The new link",
+    reports_made: "Copy it now: it is shown this once, and nobody can show it again.",
+    reports_made_at: "since {}, by {}",
+    reports_title_missing: "Give it a title of 1 to 100 characters.",
+    reports_accounts_missing: "Choose 1 to 100 accounts of this workspace.",
+    reports_language_missing: "Choose a language.",
+    reports_days_wrong: "Choose how many days, or give a first and a last day that are over, a year at most.",
+    reports_lasts_wrong: "It lasts for 1 to 90 days.",
 }
 
 /// Puts these into the text's `{}`, in order.
