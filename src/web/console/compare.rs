@@ -225,7 +225,7 @@ fn against(t: &Texts, wish: &Wish) -> Vec<Choice> {
 /// What the fields for days hold: what was written there before.
 fn dates(wish: &Wish) -> [String; 4] {
     let own = |span: Option<Span>| {
-        span.map_or_else(Default::default, |it| [it.first.to_string(), it.last_day().to_string()])
+        span.map(|it| [it.first.to_string(), it.last_day().to_string()]).unwrap_or_default()
     };
     let [from, to] = own(wish.chosen.days.is_none().then_some(wish.chosen.span));
     let [from2, to2] = own(wish.other.filter(|_| wish.against.is_empty()));

@@ -127,18 +127,18 @@ impl Wish {
         Ok(Self { chosen, sort, ascending, format })
     }
 
-    /// The address of the same with something else.
-    fn address(&self, path: &str, chosen: Chosen, (sort, ascending): (&str, bool)) -> String {
-        let mut query = Serializer::new(String::new());
-        chosen.say(&mut query);
-        query.append_pair("sort", sort).append_pair("order", if ascending { "asc" } else { "desc" });
-        format!("{path}?{}", query.finish())
-    }
-
+    /// Where the same is a file.
     fn file(&self, format: &str) -> String {
-        let same = self.address("/dashboard/file", self.chosen, (self.sort, self.ascending));
+        let same = address("/dashboard/file", self.chosen, (self.sort, self.ascending));
         format!("{same}&as={format}")
     }
+}
+
+fn address(path: &str, chosen: Chosen, (sort, ascending): (&str, bool)) -> String {
+    let mut query = Serializer::new(String::new());
+    chosen.say(&mut query);
+    query.append_pair("sort", sort).append_pair("order", if ascending { "asc" } else { "desc" });
+    format!("{path}?{}", query.finish())
 }
 
 /// The page.
@@ -222,7 +222,7 @@ fn spans(t: &Texts, wish: &Wish, today: NaiveDate) -> Vec<Link> {
         let chosen = Chosen { span: Span::last(days, today), days: Some(days) };
         Link {
             label: fill(t.dashboard_days, &[&days.to_string()]),
-            href: wish.address(PATH, chosen, (wish.sort, wish.ascending)),
+            href: address(PATH, chosen, (wish.sort, wish.ascending)),
             here: wish.chosen.days == Some(days),
         }
     };
@@ -242,7 +242,7 @@ fn column(t: &Texts, wish: &Wish, word: &'static str) -> Column {
     let ascending = if here { !wish.ascending } else { word == SORTS[0] };
     Column {
         label,
-        href: wish.address(PATH, wish.chosen, (word, ascending)),
+        href: address(PATH, wish.chosen, (word, ascending)),
         way: here.then_some(if wish.ascending { "ascending" } else { "descending" }),
         sign: match (here, wish.ascending) {
             (false, _) => "",

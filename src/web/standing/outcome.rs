@@ -99,11 +99,6 @@ impl Ranking {
         ranking.best = told.into_iter().map(|(_, it)| it).collect();
         ranking
     }
-
-    /// Whether nothing is ranked.
-    pub const fn is_empty(&self) -> bool {
-        self.best.is_empty() && self.worst.is_empty()
-    }
 }
 
 impl Outcome {
@@ -177,6 +172,7 @@ mod tests {
         let ranking = Ranking::of(many, now());
         assert_eq!(words(&ranking.best), ["29", "28", "27", "26", "25"]);
         assert_eq!(words(&ranking.worst), ["0", "1", "2", "3", "4"]);
-        assert!(Ranking::of(Vec::new(), now()).is_empty());
+        let none = Ranking::of(Vec::new(), now());
+        assert!(none.best.is_empty() && none.worst.is_empty());
     }
 }
