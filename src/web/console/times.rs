@@ -73,7 +73,7 @@ struct Row {
 struct Cell {
     /// What the middle post came to; none: too few came out for anything to be said.
     median: Option<String>,
-    /// Out of how many; empty where none came out.
+    /// Out of how many.
     sample: String,
     /// From 1 to 4: in which quarter of the cells of which something is said it stands; 0: nothing is.
     level: usize,
@@ -207,7 +207,7 @@ fn cell(t: &Texts, known: Option<&Known>) -> Cell {
     let Some(known) = known else {
         return Cell {
             median: None,
-            sample: String::new(),
+            sample: "0".to_owned(),
             level: 0,
             marks: "",
             says: t.times_none.to_owned(),
@@ -294,7 +294,7 @@ mod tests {
         let few = cell(&ENGLISH, known.get(&(1, 9)));
         assert_eq!((few.median, few.sample.as_str(), few.level), (None, "4 posts", 0));
         let none = cell(&ENGLISH, None);
-        assert_eq!((none.median, none.sample.as_str()), (None, ""));
+        assert_eq!((none.median, none.sample.as_str()), (None, "0"));
         let best = best(&ENGLISH, &known);
         assert_eq!(best.len(), 1);
         assert!(
