@@ -15,7 +15,7 @@ pub struct Ages {
     pub snapshots: Duration,
     /// Where somebody acted from.
     pub addresses: Duration,
-    /// Letters that went out, and invitations that have ended.
+    /// Letters that went out, and invitations and links to reports that have ended.
     pub letters: Duration,
     /// Accounts that were disconnected.
     pub disconnected: Duration,

@@ -17,7 +17,7 @@ pub struct Retention {
     /// Where somebody acted from.
     #[serde(with = "humantime_serde")]
     pub addresses: Duration,
-    /// Letters that went out, and invitations that have ended.
+    /// Letters that went out, and invitations and links to reports that have ended.
     #[serde(with = "humantime_serde")]
     pub letters: Duration,
     /// Accounts that were disconnected.

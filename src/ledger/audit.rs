@@ -161,6 +161,10 @@ actions! {
     WebhookTried = "webhook_tried",
     /// It is told nothing any more, for it took nothing for days or wanted no more.
     WebhookDisabled = "webhook_disabled",
+    /// A link was made by which a client looks at numbers.
+    ReportShared = "report_shared",
+    /// It was taken back.
+    ReportTakenBack = "report_taken_back",
 }
 
 /// One thing that somebody did.

@@ -166,6 +166,15 @@ pub const CLASSES: &[Class] = &[
         ),
     },
     Class {
+        name: "reports",
+        what: "links to reports for clients, since they ended or were taken back",
+        keeps: |ages| ages.letters,
+        drops: Drops::Rows(
+            "DELETE FROM report WHERE id IN (
+                 SELECT id FROM report WHERE least(expires_at, taken_back_at) < ledger_now() - $1::interval LIMIT $2)",
+        ),
+    },
+    Class {
         name: "analyses",
         what: "analyses, with the answers that are given again to the same question",
         keeps: |ages| ages.analyses,

@@ -8,8 +8,10 @@ pub mod check;
 pub mod connect;
 pub mod console;
 pub mod counted;
+pub mod csv;
 pub mod deletion;
 pub mod disconnect;
+pub mod figures;
 pub mod finding;
 pub mod inspect;
 pub mod intake;
@@ -26,10 +28,13 @@ pub mod place;
 pub mod privacy;
 pub mod problem;
 pub mod pulls;
+pub mod report;
 pub mod rights;
 pub mod signed;
 pub mod signed_request;
 pub mod spans;
+pub mod spark;
+pub mod standing;
 pub mod stored;
 pub mod take_down;
 pub mod text;
@@ -171,8 +176,11 @@ pub fn with_paths(house: House) -> (Router, Vec<String>) {
     let passes = passes::Passes::new(&house.public_url);
     let (patience, job_lists) = (privacy::Patience::default(), Semaphore::new(JOB_LISTS));
     let app = Arc::new(App { house, rules, console, limits, passes, patience, job_lists });
-    let listed =
-        intake::routes().merge(console::routes(&app)).merge(pulls::routes()).merge(privacy::routes());
+    let listed = intake::routes()
+        .merge(console::routes(&app))
+        .merge(pulls::routes())
+        .merge(privacy::routes())
+        .merge(report::routes());
     let paths = listed.paths();
     let router = listed
         .router()

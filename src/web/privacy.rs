@@ -50,11 +50,18 @@ pub struct Patience {
     emails: Throttle,
     addresses: Throttle,
     guesses: Throttle,
+    reports: Throttle,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { emails: Throttle::default(), addresses: Throttle::of_many(), guesses: Throttle::default() }
+        Self {
+            emails: Throttle::default(),
+            addresses: Throttle::of_many(),
+            guesses: Throttle::default(),
+            // a link that has ended is opened by many who mean no harm
+            reports: Throttle::of_many(),
+        }
     }
 }
 
@@ -92,13 +99,25 @@ impl Patience {
 
     /// Somebody has a code that there is none of.
     fn guesses(&self, from: Whence, now: Duration) -> Result<(), Problem> {
-        let from = from.counted();
-        if let Some(wait) = self.guesses.wait(&from, now) {
-            return Err(slower(wait));
-        }
-        self.guesses.failed(&from, now);
-        Ok(())
+        failed(&self.guesses, from, now)
     }
+
+    /// Somebody has a link to a report that opens nothing.
+    ///
+    /// # Errors
+    /// 429: they have to wait.
+    pub fn follows(&self, from: Whence, now: Duration) -> Result<(), Problem> {
+        failed(&self.reports, from, now)
+    }
+}
+
+fn failed(of: &Throttle, from: Whence, now: Duration) -> Result<(), Problem> {
+    let from = from.counted();
+    if let Some(wait) = of.wait(&from, now) {
+        return Err(slower(wait));
+    }
+    of.failed(&from, now);
+    Ok(())
 }
 
 fn slower(wait: Duration) -> Problem {

@@ -1,5 +1,7 @@
 //! What a person sees and does, in a real browser.
 
+mod sights;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,

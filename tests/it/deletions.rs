@@ -391,6 +391,11 @@ async fn on_the_staff_too(system: &System, email: &str) {
                      SELECT gen_random_uuid(), 'new-' || $1, 'x', ledger_now(), id FROM p),
                m AS (INSERT INTO mail (id, to_address, subject, worthless_at)
                      VALUES (gen_random_uuid(), $1, 'x', ledger_now()) RETURNING id),
+               l AS (INSERT INTO report (id, workspace_id, digest, title, language, days, created_by, expires_at)
+                     SELECT gen_random_uuid(), w.id, '\x04', split_part($1, '@', 1), 'en', 7, p.id,
+                            ledger_now() + interval '1 day'
+                     FROM workspace w, p RETURNING id),
+               s AS (INSERT INTO report_account (report_id, account_id) SELECT l.id, a.id FROM l, account a),
                v AS (INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, mail_id,
                                              expires_at)
                      SELECT gen_random_uuid(), w.id, $1, split_part($1, '@', 1), split_part($1, '@', 1), 'viewer', '\x02', m.id,
@@ -466,7 +471,9 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     for clock in ["tokens", "everything"] {
         assert_eq!(receipt["clocks"][clock]["kept"], json!(true), "{receipt}");
     }
-    for store in ["person", "person_identity", "password_reset", "email_change", "invitation", "export"] {
+    for store in
+        ["person", "person_identity", "password_reset", "email_change", "invitation", "export", "report"]
+    {
         assert_eq!(erased(&receipt, store), 1, "{store}: {receipt}");
     }
     assert_eq!(erased(&receipt, "mail"), 2, "those to an address that is not proved yet, too: {receipt}");
@@ -479,6 +486,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
         ("remote_call", 3),
         ("metric_plan", 3),
         ("snapshot", 1),
+        ("report_account", 3),
         ("analysis", 1),
         ("analysis_call", 1),
     ] {

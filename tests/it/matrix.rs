@@ -355,6 +355,27 @@ fn of_the_house() -> Vec<Line> {
             Sends::Form(&[("language", "en"), ("month", "2026-10")]),
             303,
         ),
+        get("/dashboard", Role(Viewer), &[], 200),
+        get("/dashboard/file", Role(Viewer), &[], 200),
+        get("/dashboard/compare", Role(Viewer), &[], 200),
+        get("/dashboard/times", Role(Viewer), &[], 200),
+        get("/reports", Role(Admin), &[], 200),
+        post(
+            "/reports",
+            Role(Admin),
+            &[],
+            Sends::Form(&[
+                ("title", "A"),
+                ("account", "{account}"),
+                ("language", "en"),
+                ("days", "7"),
+                ("lasts", "30"),
+            ]),
+            200,
+        ),
+        post("/reports/{id}/take-back", Role(Admin), &["report"], Sends::Form(&[]), 303),
+        // the address is the permission
+        get("/report/{link}", Nothing, &["any"], 410),
         get("/privacy/delete", Nothing, &[], 200),
         post("/privacy/delete", Nothing, &[], Sends::Form(&[]), 422),
         // the address is the permission
@@ -467,6 +488,13 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
     let keys = door.scratch.ledger.api_keys(Some(workspace)).await.expect("keys");
     let (member, invitation) = people(door, workspace).await;
     let (webhook, delivery) = webhook(door, workspace).await;
+    let report = Uuid::now_v7();
+    let shared = format!(
+        "INSERT INTO report (id, workspace_id, digest, title, language, days, created_by, expires_at) \
+         VALUES ('{report}', '{workspace}', '{report}'::text::bytea, 'R', 'en', 7, '{member}', \
+                 ledger_now() + interval '1 day')"
+    );
+    door.scratch.run(&shared).await;
     BTreeMap::from([
         ("workspace", workspace.to_string()),
         ("account", account.to_string()),
@@ -482,6 +510,7 @@ async fn things(door: &Door, workspace: Uuid) -> Things {
         ("invitation", invitation.to_string()),
         ("webhook", webhook.to_string()),
         ("delivery", delivery.to_string()),
+        ("report", report.to_string()),
         ("queue", "publish".to_owned()),
         ("platform", "tiktok".to_owned()),
         ("any", Uuid::now_v7().to_string()),

@@ -8,14 +8,15 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use super::words;
+use crate::web::spark::escaped;
 
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 150.0;
 /// Room for the numbers at the start, and for the dates below.
-const START: f64 = 46.0;
-const END: f64 = 8.0;
-const TOP: f64 = 10.0;
-const BELOW: f64 = 22.0;
+pub(super) const START: f64 = 46.0;
+pub(super) const END: f64 = 8.0;
+pub(super) const TOP: f64 = 10.0;
+pub(super) const BELOW: f64 = 22.0;
 /// The most points that are drawn: of those between, the last of each part.
 const MOST: usize = 400;
 
@@ -45,22 +46,10 @@ pub fn draw(line: &Line<'_>) -> Option<String> {
         r#"<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" direction="ltr"><title>{}</title>"#,
         escaped(line.title)
     );
-    let mut tick = floor;
-    while tick <= ceiling {
-        let at = y(tick);
-        // writing to a string does not fail
-        let _written = write!(
-            svg,
-            r#"<line class="rule" x1="{START}" x2="{:.1}" y1="{at:.1}" y2="{at:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
-            WIDTH - END,
-            START - 6.0,
-            at + 3.5,
-            short(tick)
-        );
-        tick += step;
-    }
+    rules(&mut svg, WIDTH, (floor, step, ceiling), y);
     for stretch in stretches(&points) {
         if let [(at, value)] = stretch[..] {
+            // writing to a string does not fail
             let _written =
                 write!(svg, r#"<circle class="dot" cx="{:.1}" cy="{:.1}" r="2.5"/>"#, x(at), y(value));
         } else {
@@ -100,8 +89,31 @@ fn stretches(points: &[Drawn]) -> Vec<Vec<(DateTime<Utc>, i64)>> {
         .collect()
 }
 
+/// The lines across a drawing of this width, each with its number.
+pub(super) fn rules(
+    svg: &mut String,
+    width: f64,
+    (floor, step, ceiling): (i64, i64, i64),
+    y: impl Fn(i64) -> f64,
+) {
+    let mut tick = floor;
+    while tick <= ceiling {
+        let at = y(tick);
+        // writing to a string does not fail
+        let _written = write!(
+            svg,
+            r#"<line class="rule" x1="{START}" x2="{:.1}" y1="{at:.1}" y2="{at:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            width - END,
+            START - 6.0,
+            at + 3.5,
+            short(tick)
+        );
+        tick += step;
+    }
+}
+
 /// Where the numbers begin, how far apart the lines are, and where they end: round numbers, four lines or so.
-fn scale(least: i64, most: i64) -> (i64, i64, i64) {
+pub(super) fn scale(least: i64, most: i64) -> (i64, i64, i64) {
     let rough = (most.saturating_sub(least) / 3).max(1);
     let mut unit = 1_i64;
     while unit <= rough / 10 {
@@ -115,7 +127,7 @@ fn scale(least: i64, most: i64) -> (i64, i64, i64) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a drawing has a few hundred points across")]
-fn float(number: i64) -> f64 {
+pub(super) fn float(number: i64) -> f64 {
     number as f64
 }
 
@@ -135,10 +147,6 @@ fn short(number: i64) -> String {
         1_000_000..1_000_000_000 => of(1_000_000, "M"),
         _ => of(1_000_000_000, "G"),
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

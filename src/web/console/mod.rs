@@ -7,9 +7,11 @@ mod ask;
 mod assets;
 mod change;
 mod chart;
+mod compare;
 mod compose;
 mod connect;
 mod copies;
+mod dashboard;
 mod decide;
 mod desk;
 mod disconnect;
@@ -31,6 +33,7 @@ mod people;
 mod policy;
 mod post;
 mod profile;
+mod reports;
 mod retired;
 mod rights;
 pub mod routes;
@@ -38,6 +41,7 @@ pub mod seat;
 mod sent;
 mod session;
 mod sign_in;
+mod strands;
 mod stranger;
 mod suggestion;
 mod sure;
@@ -45,6 +49,7 @@ mod take_down;
 mod texts;
 pub mod throttle;
 mod thumbnail;
+mod times;
 mod told;
 mod webhooks;
 mod words;
@@ -63,6 +68,7 @@ use axum::{
 use super::{App, House, listed::Listed, problem::Problem};
 use crate::ledger::people::MemberRole;
 pub use letters::{EMAIL_LINK_LASTS, email_link};
+pub use list::excerpt;
 use routes::{Door, Routes};
 use seat::{AtLeast, Seat};
 pub use stranger::{digest as link_digest, email, name};
@@ -168,6 +174,13 @@ fn table() -> Routes {
         .get("/accounts/{id}/metrics", numbers::of_an_account)
         .get("/accounts/{id}/metrics/file", numbers::account_file)
         .post("/accounts/{id}/metrics/words", in_words::of_account)
+        .get("/dashboard", dashboard::page)
+        .get("/dashboard/file", dashboard::file)
+        .get("/dashboard/compare", compare::page)
+        .get("/dashboard/times", times::page)
+        .get("/reports", reports::page)
+        .post("/reports", reports::make)
+        .post("/reports/{id}/take-back", reports::take_back)
         .get("/keys", keys::page)
         .post("/keys", keys::make)
         .post("/keys/{id}/revoke", keys::revoke)

@@ -9,8 +9,8 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use chrono::{DateTime, TimeDelta, Utc, Weekday};
-use jobs::metrics::{Metric, Unit, best, catalogue::by_id, packed, series::Series};
+use chrono::{DateTime, Utc};
+use jobs::metrics::{Metric, Unit, catalogue::by_id, packed, series::Series};
 use serde::Deserialize;
 
 use super::{
@@ -26,18 +26,15 @@ use crate::{
     web::{
         App,
         counted::{Shown, Span, of_account, of_post},
+        figures::thousands,
         intake::metrics::{MetricsShape, csv_file, number},
         problem::{self, Problem},
     },
 };
 
-/// The latest posts of an account that are compared, and those that are listed.
+/// The latest posts of an account that are looked at, and those of them that are listed.
 const COMPARED: i64 = 200;
 const LISTED: usize = 25;
-/// The parts of the week that are named.
-const BEST: usize = 5;
-/// What came out later than so long ago has not had its chance yet.
-const SETTLED: TimeDelta = TimeDelta::days(1);
 /// The rows of a table: the latest; all of them are in the file.
 const ROWS: usize = 100;
 /// What posts are compared by.
@@ -52,7 +49,9 @@ struct Page {
     crumb: (&'static str, String),
     blocks: Vec<Block>,
     compared: Option<Compared>,
-    best: Vec<Best>,
+    /// Where it is told when an account's posts did best, and where it is compared with others.
+    times: Option<String>,
+    beside: Option<String>,
     /// How they are put in words; none: nobody here may ask for that.
     in_words: Option<InWords>,
 }
@@ -89,13 +88,6 @@ struct Row {
     numbers: Vec<String>,
 }
 
-/// A part of the week.
-struct Best {
-    when: String,
-    median: String,
-    posts: String,
-}
-
 /// What a file is wanted as.
 #[derive(Debug, Deserialize)]
 pub struct Wanted {
@@ -122,7 +114,8 @@ pub async fn of_a_post(
         crumb: (t.post_title, format!("/posts/{id}")),
         blocks: shown.iter().map(|shown| block(&app, shown, now)).collect(),
         compared: None,
-        best: Vec::new(),
+        times: None,
+        beside: None,
         in_words: in_words::offer(&app, &seat, None).await?,
     })
 }
@@ -147,7 +140,8 @@ pub async fn of_an_account(
         crumb: (t.accounts, "/accounts".to_owned()),
         blocks: vec![block(&app, &shown, now)],
         compared: compared(t, &latest),
-        best: best_times(t, &latest, now),
+        times: Some(format!("/dashboard/times?account={id}")),
+        beside: Some(format!("/dashboard/compare?account={id}")),
         in_words: in_words::offer(&app, &seat, Some(now)).await?,
     })
 }
@@ -286,33 +280,6 @@ fn excerpt(t: &Texts, caption: &str) -> String {
     if words.is_empty() { t.no_words.to_owned() } else { words }
 }
 
-fn best_times(t: &Texts, latest: &[Latest], now: DateTime<Utc>) -> Vec<Best> {
-    let settled = latest.iter().filter(|it| it.published_at <= now - SETTLED);
-    let posts: Vec<_> =
-        settled.filter_map(|it| Some((it.published_at, named(&last_word(it), "views")?.1))).collect();
-    let told = |slot: best::Slot| Best {
-        when: fill(
-            t.metrics_slot,
-            &[weekday(t, slot.day), &format!("{:02}", slot.hour), &format!("{:02}", slot.hour + best::HOURS)],
-        ),
-        median: grouped(slot.median, Unit::Count),
-        posts: Texts::count(slot.posts, t.metrics_posts_one, t.metrics_posts_many),
-    };
-    best::slots(&posts).into_iter().take(BEST).map(told).collect()
-}
-
-fn weekday(t: &Texts, day: Weekday) -> &'static str {
-    match day {
-        Weekday::Mon => t.monday,
-        Weekday::Tue => t.tuesday,
-        Weekday::Wed => t.wednesday,
-        Weekday::Thu => t.thursday,
-        Weekday::Fri => t.friday,
-        Weekday::Sat => t.saturday,
-        Weekday::Sun => t.sunday,
-    }
-}
-
 fn told(t: &Texts, value: Option<i64>, unit: Unit) -> String {
     value.map_or_else(|| t.metrics_gap.to_owned(), |value| grouped(value, unit))
 }
@@ -324,18 +291,6 @@ fn grouped(value: i64, unit: Unit) -> String {
         Unit::Milliseconds => format!("{}.{} s", thousands(value / 1_000), (value % 1_000).abs() / 100),
         Unit::Count => thousands(value),
     }
-}
-
-fn thousands(value: i64) -> String {
-    let digits = value.unsigned_abs().to_string();
-    let mut text = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if value < 0 { format!("-{text}") } else { text }
 }
 
 fn label(t: &Texts, metric: &Metric) -> &'static str {
@@ -391,7 +346,7 @@ mod tests {
 
     #[test]
     fn numbers_are_told_as_people_read_them() {
-        assert_eq!([0, 12, 1_234, -1_234_567].map(thousands), ["0", "12", "1,234", "-1,234,567"]);
+        assert_eq!(grouped(-1_234_567, Unit::Count), "-1,234,567");
         assert_eq!(grouped(3_325, Unit::Percent), "33.25%");
         assert_eq!(grouped(4_250, Unit::Milliseconds), "4.2 s");
     }

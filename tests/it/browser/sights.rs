@@ -1,0 +1,75 @@
+//! The numbers of a workspace side by side, compared, by the hours of the week, and as a client sees them.
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use jobs::metrics::packed::pack;
+
+use super::Person;
+use crate::harness::{FACEBOOK, System, eventually};
+
+/// Reach, interactions and followers of a Page, day by day.
+const COUNTED: [u16; 3] = [21, 22, 23];
+
+/// Four weeks that a network has told of a Page, but for two days.
+async fn four_weeks(system: &System) {
+    let today = system.database.now().await.date_naive().and_time(NaiveTime::MIN).and_utc();
+    let (mut at, mut points): (Vec<DateTime<Utc>>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+    for ago in (0..28_i64).filter(|ago| ![4, 5].contains(ago)) {
+        let end = today - TimeDelta::days(ago);
+        let value = |nth: usize| [300 - ago * 7, 40 + ago % 5, 2_000 - ago * 3][nth];
+        let told = COUNTED.iter().enumerate().map(|(nth, metric)| (Some(end), *metric, Some(value(nth))));
+        at.push(end + TimeDelta::hours(1));
+        points.push(pack(&told.collect::<Vec<_>>()));
+    }
+    let plan = "INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+                SELECT workspace_id, id, 'account', ledger_now(), ledger_now() + interval '1 day' FROM account
+                WHERE id = $1::uuid RETURNING number";
+    let number: i32 = sqlx::query_scalar(plan)
+        .bind(system.account(FACEBOOK))
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    let kept = "INSERT INTO snapshot (captured_at, object, points)
+                SELECT x.at, $1, x.points FROM unnest($2::timestamptz[], $3::bytea[]) AS x (at, points)";
+    sqlx::query(kept).bind(number).bind(at).bind(points).execute(&system.database.pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_looks_at_the_numbers_side_by_side_and_shares_them_with_a_client() {
+    // P-S9
+    let system = System::start().await;
+    four_weeks(&system).await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    person.go(&system.url("/dashboard?days=7")).await;
+    assert!(person.text().await.contains("Told of 5 of 7 days"), "{}", person.text().await);
+    person.look("dashboard").await;
+    let account = system.account(FACEBOOK);
+    person.go(&system.url(&format!("/dashboard/compare?account={account}&days=7&against=before"))).await;
+    assert!(person.text().await.contains("Reach compared"), "{}", person.text().await);
+    person.look("compare").await;
+    person.go(&system.url("/dashboard/times")).await;
+    person.look("times").await;
+    person.go(&system.url("/reports")).await;
+    person.write("#title", "סתיו במאפייה").await;
+    person.tick(&format!("input[name=account][value='{account}']")).await;
+    person.set("#days", "7").await;
+    person.set("#language", "he").await;
+    person.send("form[action='/reports'] button", "#made").await;
+    person.look("reports").await;
+    let link = person.part("#made").await.inner_text().await.unwrap().expect("an address");
+    let client = Person::at(&link).await;
+    assert!(client.text().await.contains("נמסרו 5 מתוך 7 ימים"), "{}", client.text().await);
+    assert_eq!(client.ask("document.documentElement.dir + document.cookie").await, "rtl");
+    client.look("report-rtl").await;
+    client.go(&format!("{link}?lang=en")).await;
+    client.look("report").await;
+    person.send("form[action$='/take-back'] button", "main").await;
+    eventually("it to be taken back", || async {
+        let text = person.text().await;
+        if text.contains("Taken back") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    client.go(&link).await;
+    assert!(client.text().await.contains("This report is not here"), "{}", client.text().await);
+    client.look("report-gone").await;
+}
