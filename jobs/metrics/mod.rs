@@ -3,7 +3,6 @@
 //! A gap is a gap: what a network does not say is never taken for nought.
 
 pub mod asking;
-pub mod best;
 pub mod catalogue;
 pub mod packed;
 pub mod plan;
