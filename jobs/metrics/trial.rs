@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    Due, Ending, Heard, Insights, Metric, Next, Object, Pace, Plan, Point, Question, Snapshots, Subject,
-    Taken, Trouble, Via,
+    Due, Ending, Heard, Insights, Metric, Next, Object, Pace, Plan, Point, Question, Said, Snapshots, Spread,
+    Subject, Taken, Trouble, Via, ads::AdsTaken,
 };
 use crate::{
     contract::{Class, Done, Failure, Job, JobError},
@@ -47,6 +47,10 @@ struct World {
     /// How the network was asked, and from when until when.
     asked: Mutex<Vec<Window>>,
     off: bool,
+    /// How many followers it tells of where it is asked.
+    followers: i64,
+    /// What was kept by kinds of people.
+    spreads: Mutex<Vec<Spread>>,
 }
 
 /// The way, and from when until when.
@@ -66,7 +70,7 @@ impl World {
             stories: vec![hour],
             accounts_every: hour * 24,
         };
-        let pace = Pace { plan, usage_most: 75, usage_rest: hour, try_refused: hour };
+        let pace = Pace { plan, usage_most: 75, usage_rest: hour, try_refused: hour, ads_days: 28 };
         Self {
             platform,
             says,
@@ -81,6 +85,8 @@ impl World {
             put_off: Mutex::default(),
             asked: Mutex::default(),
             off: false,
+            followers: 1,
+            spreads: Mutex::default(),
         }
     }
 
@@ -109,6 +115,7 @@ fn post(number: i32) -> Subject {
         captures: 3,
         absent_since: None,
         captured_at: None,
+        resume: None,
     }
 }
 
@@ -198,10 +205,22 @@ impl Insights for World {
         self.at_once
     }
 
-    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+    fn least_followers(&self) -> Option<i64> {
+        Some(100)
+    }
+
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Vec<Result<Heard, Trouble>> {
         self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(Lane::App, used)));
         locked(&self.asked).push((question.via, question.since(), question.until()));
-        question.ids.iter().map(|id| (self.says)(id, question.metrics)).collect()
+        let followed = |heard| match heard {
+            Ok(Heard::Points(mut points)) => {
+                let of_followers = |point: &&mut Point| point.metric.name == "followers";
+                points.iter_mut().filter(of_followers).for_each(|point| point.value = Some(self.followers));
+                Ok(Heard::Points(points))
+            }
+            other => other,
+        };
+        question.ids.iter().map(|id| followed((self.says)(id, question.metrics))).collect()
     }
 }
 
@@ -261,8 +280,13 @@ impl Snapshots for World {
     async fn take(&self, taken: &Taken<'_>) -> Result<(), JobError> {
         let told = taken.points.iter().filter(|point| point.value.is_some()).count();
         locked(&self.absent).push((taken.subject.number, taken.absent));
+        locked(&self.spreads).extend(taken.spreads.iter().cloned());
         locked(&self.taken).push((taken.subject.number, taken.points.len(), told, taken.next));
         Ok(())
+    }
+
+    async fn take_ads(&self, _: &AdsTaken<'_>) -> Result<u64, JobError> {
+        Err(JobError::Infrastructure("nobody advertises here".into()))
     }
 
     async fn refused(&self, _: &Account, metric: &'static Metric, _: &Failure) -> Result<(), JobError> {
@@ -500,4 +524,79 @@ async fn what_has_no_name_yet_is_not_asked_about_and_comes_back() {
     let world = World::of("tiktok", vec![nameless], |_, _| Ok(Heard::Points(vec![])));
     world.run().await.expect("done");
     assert_eq!(world.taken(), [(1, 0, 0, tomorrow())]);
+}
+
+#[tokio::test]
+async fn of_several_asked_about_together_one_that_is_gone_and_one_metric_that_is_refused_leave_the_rest_whole()
+ {
+    let mut world = World::of("facebook_page", vec![post(1), post(2), post(3)], |id, metrics| {
+        if id == "post-2" {
+            return Err(Trouble::Missing(no(Class::Permanent)));
+        }
+        if metrics.iter().any(|metric| metric.remote == "post_clicks") {
+            return Err(Trouble::Metric(no(Class::Permanent)));
+        }
+        Ok(told(metrics))
+    });
+    world.at_once = 20;
+    world.presence = Presence::Absent;
+    world.run().await.expect("done");
+    let gone = (2, 0, 0, Next::Never(Ending::Gone));
+    assert_eq!(world.taken(), [(1, 7, 7, tomorrow()), gone, (3, 7, 7, tomorrow())]);
+    assert_eq!(*locked(&world.refused), ["post_clicks"], "once, however many there are");
+    // five metrics of which one is refused take six calls, the fields one, whatever the number of posts
+    assert!(locked(&world.asked).len() <= 7, "{} calls", locked(&world.asked).len());
+}
+
+#[tokio::test]
+async fn a_metric_that_one_of_several_is_told_of_is_not_retired() {
+    let mut world = World::of("instagram_business", vec![post(1), post(2)], |id, metrics| {
+        let odd = id == "post-1" && metrics.iter().any(|metric| metric.remote == "saved");
+        if odd { Err(Trouble::Metric(no(Class::Permanent))) } else { Ok(told(metrics)) }
+    });
+    world.at_once = 20;
+    world.run().await.expect("done");
+    assert_eq!(world.taken(), [(1, 9, 9, tomorrow()), (2, 10, 10, tomorrow())]);
+    assert!(locked(&world.refused).is_empty(), "it is the post that is not told of");
+}
+
+#[tokio::test]
+async fn of_several_one_that_fails_comes_back_later_and_what_is_about_the_account_stops_all() {
+    let says: Says = |id, metrics| match id {
+        "post-1" => Err(Trouble::Other(no(Class::Transient))),
+        "post-2" => Err(Trouble::Other(no(Class::Permission))),
+        _ => Ok(told(metrics)),
+    };
+    let mut world = World::of("facebook_page", vec![post(1), post(2), post(3)], says);
+    world.at_once = 20;
+    world.run().await.expect("done");
+    let later = Next::At(now() + TimeDelta::hours(1));
+    assert_eq!(world.taken(), [(3, 8, 8, tomorrow()), (2, 0, 0, tomorrow()), (1, 0, 0, later)]);
+    assert!(locked(&world.put_off).is_empty());
+    let mut limited = World::of("facebook_page", vec![post(1), post(2)], |id, metrics| match id {
+        "post-1" => Ok(told(metrics)),
+        _ => Err(Trouble::Other(no(Class::Rate).resting(Some(Duration::from_mins(7))))),
+    });
+    limited.at_once = 20;
+    assert!(matches!(limited.run().await, Err(JobError::Throttled(..))));
+}
+
+#[tokio::test]
+async fn with_too_few_followers_it_is_said_that_nobody_is_told_who_they_are() {
+    for (followers, said) in [(99, Said::TooFew), (100, Said::Nothing)] {
+        let account = Subject { object: Object::Account, ..post(1) };
+        let mut world = World::of("instagram_business", vec![account], |_, metrics| {
+            Ok(match metrics[0].via {
+                Via::Kinds => Heard::Spreads(
+                    metrics.iter().copied().map(|metric| Spread { metric, said: Said::Nothing }).collect(),
+                ),
+                _ => told(metrics),
+            })
+        });
+        world.followers = followers;
+        world.run().await.expect("done");
+        let spreads = locked(&world.spreads).clone();
+        assert_eq!(spreads.len(), 4, "age, city, country, gender");
+        assert!(spreads.iter().all(|spread| spread.said == said), "{followers}: {spreads:?}");
+    }
 }

@@ -198,7 +198,7 @@ async fn the_same_look_twice_is_one_row_and_one_that_finds_nothing_out_changes_n
         stories: vec![DAY / 2],
         accounts_every: DAY,
     };
-    let pace = Pace { plan, usage_most: 75, usage_rest: DAY, try_refused: DAY };
+    let pace = Pace { plan, usage_most: 75, usage_rest: DAY, try_refused: DAY, ads_days: 28 };
     let snapshots = ClaimedSnapshots { ledger: &worker, claim, pace: &pace };
     let subject = Subject {
         number,
