@@ -10,6 +10,7 @@ mod graph;
 mod http;
 mod instagram;
 pub mod mail;
+mod meta_ads;
 pub mod openai;
 pub mod outbound;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use jobs::{
     connections::Dialog,
     desk::{Network, Networks},
     gate::{Allowance, Rate},
+    metrics::ads::PLATFORM as ADS,
     surface::{Platform, Surface},
 };
 use serde::de::DeserializeOwned;
@@ -52,7 +54,7 @@ pub struct Entry {
 }
 
 /// Every network.
-pub const NETWORKS: &[Entry] = &[facebook::ENTRY, instagram::ENTRY, tiktok::ENTRY];
+pub const NETWORKS: &[Entry] = &[facebook::ENTRY, instagram::ENTRY, meta_ads::ENTRY, tiktok::ENTRY];
 
 /// The networks that are switched on.
 pub struct Connected {
@@ -128,7 +130,7 @@ pub fn dialogs(environment: Environment<'_>) -> Result<Vec<Dialog>, String> {
             path.pop_if_empty().extend(["dialog", "oauth"]);
         }
         let (address, client, scopes) = (address.into(), ("client_id", id), graph::connect::SCOPES);
-        let also = &["instagram_business"];
+        let also = &["instagram_business", ADS];
         dialogs.push(Dialog { platform: "facebook_page", also, address, client, scopes, challenged: false });
     }
     if let Some([key, _]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? {
@@ -316,7 +318,7 @@ mod tests {
     fn a_network_is_on_when_its_group_is_set() {
         assert_eq!(connect(&[]), Ok(vec![]));
         let meta = [("META_APP_ID", "1"), ("META_APP_SECRET", "s")];
-        assert_eq!(connect(&meta), Ok(vec!["facebook_page", "instagram_business"]));
+        assert_eq!(connect(&meta), Ok(vec!["facebook_page", "instagram_business", ADS]));
         let tiktok = [("TIKTOK_CLIENT_KEY", "1"), ("TIKTOK_CLIENT_SECRET", "s")];
         assert_eq!(connect(&tiktok), Ok(vec!["tiktok"]));
     }
@@ -352,7 +354,9 @@ mod tests {
         };
         let error = set("facebook", "200/1h").expect("refused");
         assert!(error.contains("app_rate") && error.contains("meta"), "{error}");
-        assert_eq!(set("instagram", "200/1h"), None);
+        let error = set("instagram", "200/1h").expect("refused");
+        assert!(error.contains(ADS), "{error}");
+        assert_eq!(set("meta_ads", "200/1h"), None);
     }
 
     #[test]

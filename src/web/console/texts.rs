@@ -714,6 +714,18 @@ catalogue! {
     metric_impressions: "Impressions",
     metric_plays: "Plays",
     metric_fans: "Fans",
+    metric_followers_by_age: "Followers by age",
+    metric_followers_by_city: "Followers by city",
+    metric_followers_by_country: "Followers by country",
+    metric_followers_by_gender: "Followers by gender",
+    metric_spend: "Spend",
+    metric_click_rate: "Clicks of a hundred impressions",
+    metric_cost_per_thousand: "Cost of a thousand impressions",
+    metric_results: "Results",
+    metric_result_values: "Value of results",
+    metric_conversions: "Conversions",
+    metric_cost_per_result: "Cost per result",
+    metric_roas: "Return on ad spend",
     metric_other: "Other",
 }
 
