@@ -324,10 +324,6 @@ impl Operation {
                 | Self::MyBusinesses
                 | Self::BusinessPages { .. }
                 | Self::DebugToken
-                | Self::AdInsights { .. }
-                | Self::BeginReport { .. }
-                | Self::ReadReport { .. }
-                | Self::ReadAdAccount { .. }
                 | Self::MyAdAccounts
         );
         let instagrams = matches!(self, Self::FillContainer { .. } | Self::ReadContainer { .. });
