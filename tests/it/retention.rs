@@ -261,7 +261,7 @@ async fn of_what_was_said_of_a_day_of_ads_the_last_word_stays_whatever_its_age()
                  INSERT INTO ad_object (workspace_id, account_id, level, remote_id)
                  VALUES ('{workspace}', '{account}', 'account', '501') RETURNING number)
              INSERT INTO ad_day (captured_at, object, day, currency, numbers)
-             SELECT ledger_now() - x.days * interval '1 day', number, x.day::date, 'ILS', '{{}}'
+             SELECT ledger_now() - x.days * interval '1 day', number, x.day::date, 'ILS', '{{}}'::jsonb
              FROM object, (VALUES (90, '2026-01-01'), (80, '2026-01-01'), (70, '2026-01-01'), (60, '2026-01-02'),
                                   (60, '2026-01-03'), (1, '2026-01-03')) x (days, day)",
             workspace = door.workspace,
