@@ -1,13 +1,26 @@
 //! Ad accounts, and what their ads came to, on real processes: they come in beside Pages, are read and never published to,
 //! and what a network says late stands beside what it said before.
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use jobs::{
+    contract::JobError,
+    metrics::{
+        Next, Object, Pace, Plan, Snapshots, Subject,
+        ads::{AdDay, AdNumber, AdsTaken, Decimal, Level, Onward},
+        catalogue::by_id,
+    },
+};
+use postroom::ledger::{Claim, Ledger, Role, snapshots::ClaimedSnapshots};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     connect::{Person, key, page, shown},
     harness::{FACEBOOK, FAR, INSTAGRAM, System, eventually},
+    numbers::held,
+    support::Door,
 };
 
 const ADS: &str = "meta_ads";
@@ -259,4 +272,92 @@ async fn of_an_ad_account_that_is_deleted_nothing_is_left() {
         if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
     })
     .await;
+}
+
+/// The ledger's clock stands still, so many seconds from now.
+async fn stands(door: &Door, seconds: u32) {
+    let standing = format!(
+        "DO $$ BEGIN EXECUTE format(
+             'CREATE OR REPLACE FUNCTION ledger_now() RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE
+              RETURN %L::timestamptz', now() + interval '{seconds} seconds'); END $$"
+    );
+    door.scratch.run(&standing).await;
+}
+
+/// What a campaign spent on one day.
+fn spent(sum: &str, currency: &str, name: &str) -> AdDay {
+    AdDay {
+        level: Level::Campaign,
+        remote_id: "23851".into(),
+        name: Some(name.into()),
+        parent_id: Some("501".into()),
+        day: "2026-11-22".parse().unwrap(),
+        currency: Some(currency.into()),
+        attribution: Some("7d_click_1d_view".into()),
+        numbers: vec![(by_id(133).unwrap(), AdNumber::One(Decimal::read(&json!(sum))))],
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_day_is_added_where_it_is_otherwise_and_by_whoever_holds_the_claim_alone() {
+    let door = Door::open().await;
+    let account = door.account(ADS).await;
+    let claim = held(&door, account).await;
+    let plan = format!(
+        "INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+         VALUES ('{}', '{account}', 'account', ledger_now(), ledger_now())",
+        door.workspace
+    );
+    door.scratch.run(&plan).await;
+    let number = i32::try_from(door.scratch.number("SELECT number::bigint FROM metric_plan").await).unwrap();
+    let worker = Ledger::open(&door.scratch.url, Role::Worker, 2).expect("an address");
+    let day = Duration::from_hours(24);
+    let plan = Plan {
+        after_publishing: vec![day],
+        then_every: day,
+        until: 90 * day,
+        stories: vec![day / 2],
+        accounts_every: day,
+    };
+    let pace = Pace { plan, usage_most: 75, usage_rest: day, try_refused: day, ads_days: 28 };
+    let snapshots = ClaimedSnapshots { ledger: &worker, claim, pace: &pace };
+    let subject = Subject {
+        number,
+        object: Object::Account,
+        remote_id: None,
+        since: DateTime::UNIX_EPOCH,
+        captures: 0,
+        absent_since: None,
+        captured_at: None,
+        resume: None,
+    };
+    let said = [
+        ("4.56", "ILS", "Autumn", 1),
+        ("4.56", "ILS", "Autumn", 0),
+        ("5.10", "ILS", "Autumn", 1),
+        ("5.10", "ILS", "Winter", 0),
+        ("5.10", "USD", "Winter", 1),
+    ];
+    for (n, (sum, currency, name, added)) in said.into_iter().enumerate() {
+        stands(&door, 60 * u32::try_from(n).unwrap()).await;
+        let days = [spent(sum, currency, name)];
+        let taken = AdsTaken { subject: &subject, days: &days, then: Onward::Resume("on".into()) };
+        assert_eq!(snapshots.take_ads(&taken).await.expect("kept"), added, "{sum} {currency} {name}");
+    }
+    let told = door.get(&format!("/api/v1/accounts/{account}/ads?level=campaign")).await.json();
+    let row = &told["data"][0];
+    assert_eq!((told["data"].as_array().map(Vec::len), &row["revisions"]), (Some(1), &json!(2)), "{told}");
+    assert_eq!((&row["numbers"]["spend"], &row["currency"]), (&json!("5.10"), &json!("USD")));
+    assert_eq!((&row["name"], &row["parent_id"]), (&json!("Winter"), &json!("501")));
+    let first = "SELECT count(*) FROM ad_day WHERE currency = 'ILS' AND numbers ->> 'spend' = '4.56'";
+    assert_eq!(door.scratch.number(first).await, 1, "what was said first stands as it was said");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM metric_plan WHERE resume = 'on'").await, 1);
+    let done = Onward::Done(Next::At(DateTime::UNIX_EPOCH));
+    let taken = AdsTaken { subject: &subject, days: &[], then: done };
+    assert_eq!(snapshots.take_ads(&taken).await.expect("kept"), 0);
+    let over =
+        "SELECT count(*) FROM metric_plan WHERE resume IS NULL AND captures = 1 AND captured_at IS NOT NULL";
+    assert_eq!(door.scratch.number(over).await, 1);
+    let overtaken = ClaimedSnapshots { claim: Claim { epoch: 2, ..claim }, ..snapshots };
+    assert!(matches!(overtaken.take_ads(&taken).await, Err(JobError::Fenced)));
 }

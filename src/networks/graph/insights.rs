@@ -116,10 +116,11 @@ fn too_few(failure: &Failure) -> bool {
 
 /// What a refusal of numbers is about.
 pub(super) fn trouble(failure: Failure) -> Trouble {
-    match failure.code.split('/').next() {
-        Some("100") if failure.code == MISSING => Trouble::Missing(failure),
-        Some("100") => Trouble::Metric(failure),
-        _ => Trouble::Other(failure),
+    let of_parameters = failure.code.split('/').next() == Some("100");
+    match (of_parameters, failure.code == MISSING) {
+        (true, true) => Trouble::Missing(failure),
+        (true, false) => Trouble::Metric(failure),
+        (false, _) => Trouble::Other(failure),
     }
 }
 
