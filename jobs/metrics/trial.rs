@@ -1,5 +1,8 @@
 //! The kind tried against a network that says what a test wants it to say.
 
+mod ads;
+mod together;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -12,7 +15,8 @@ use uuid::Uuid;
 
 use super::{
     Due, Ending, Heard, Insights, Metric, Next, Object, Pace, Plan, Point, Question, Said, Snapshots, Spread,
-    Subject, Taken, Trouble, Via, ads::AdsTaken,
+    Subject, Taken, Trouble, Via,
+    ads::{AdInsights, AdPage, AdQuestion, AdsTaken, Level, Onward, PLATFORM},
 };
 use crate::{
     contract::{Class, Done, Failure, Job, JobError},
@@ -28,6 +32,9 @@ use crate::{
 
 /// What the network says of an object, by its id and what is asked.
 type Says = fn(&str, &[&'static Metric]) -> Result<Heard, Trouble>;
+
+/// What the network says of ads.
+type AdsSay = fn(&AdQuestion<'_>) -> Result<AdPage, Trouble>;
 
 /// Everything around the kind: one account, one network, one ledger.
 struct World {
@@ -51,6 +58,12 @@ struct World {
     followers: i64,
     /// What was kept by kinds of people.
     spreads: Mutex<Vec<Spread>>,
+    /// What the network says of ads.
+    ads_say: AdsSay,
+    /// The level, where it was to go on, and of how many metrics it was asked.
+    ads_asked: Mutex<Vec<(Level, Option<String>, usize)>>,
+    /// What came after each part that was kept.
+    ads_taken: Mutex<Vec<Onward>>,
 }
 
 /// The way, and from when until when.
@@ -87,6 +100,9 @@ impl World {
             off: false,
             followers: 1,
             spreads: Mutex::default(),
+            ads_say: |_| Ok(AdPage { days: Vec::new(), next: None }),
+            ads_asked: Mutex::default(),
+            ads_taken: Mutex::default(),
         }
     }
 
@@ -197,6 +213,20 @@ impl Network for World {
     fn insights(&self) -> Option<&dyn Insights> {
         Some(self)
     }
+
+    fn ads(&self) -> Option<&dyn AdInsights> {
+        if self.platform == PLATFORM { Some(self) } else { None }
+    }
+}
+
+#[async_trait]
+impl AdInsights for World {
+    async fn ask(&self, call: &Call<'_>, question: &AdQuestion<'_>) -> Result<AdPage, Trouble> {
+        self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(Lane::Account, used)));
+        let asked = (question.level, question.after.map(str::to_owned), question.metrics.len());
+        locked(&self.ads_asked).push(asked);
+        (self.ads_say)(question)
+    }
 }
 
 #[async_trait]
@@ -285,8 +315,9 @@ impl Snapshots for World {
         Ok(())
     }
 
-    async fn take_ads(&self, _: &AdsTaken<'_>) -> Result<u64, JobError> {
-        Err(JobError::Infrastructure("nobody advertises here".into()))
+    async fn take_ads(&self, taken: &AdsTaken<'_>) -> Result<u64, JobError> {
+        locked(&self.ads_taken).push(taken.then.clone());
+        Ok(0)
     }
 
     async fn refused(&self, _: &Account, metric: &'static Metric, _: &Failure) -> Result<(), JobError> {
@@ -524,79 +555,4 @@ async fn what_has_no_name_yet_is_not_asked_about_and_comes_back() {
     let world = World::of("tiktok", vec![nameless], |_, _| Ok(Heard::Points(vec![])));
     world.run().await.expect("done");
     assert_eq!(world.taken(), [(1, 0, 0, tomorrow())]);
-}
-
-#[tokio::test]
-async fn of_several_asked_about_together_one_that_is_gone_and_one_metric_that_is_refused_leave_the_rest_whole()
- {
-    let mut world = World::of("facebook_page", vec![post(1), post(2), post(3)], |id, metrics| {
-        if id == "post-2" {
-            return Err(Trouble::Missing(no(Class::Permanent)));
-        }
-        if metrics.iter().any(|metric| metric.remote == "post_clicks") {
-            return Err(Trouble::Metric(no(Class::Permanent)));
-        }
-        Ok(told(metrics))
-    });
-    world.at_once = 20;
-    world.presence = Presence::Absent;
-    world.run().await.expect("done");
-    let gone = (2, 0, 0, Next::Never(Ending::Gone));
-    assert_eq!(world.taken(), [(1, 7, 7, tomorrow()), gone, (3, 7, 7, tomorrow())]);
-    assert_eq!(*locked(&world.refused), ["post_clicks"], "once, however many there are");
-    // five metrics of which one is refused take six calls, the fields one, whatever the number of posts
-    assert!(locked(&world.asked).len() <= 7, "{} calls", locked(&world.asked).len());
-}
-
-#[tokio::test]
-async fn a_metric_that_one_of_several_is_told_of_is_not_retired() {
-    let mut world = World::of("instagram_business", vec![post(1), post(2)], |id, metrics| {
-        let odd = id == "post-1" && metrics.iter().any(|metric| metric.remote == "saved");
-        if odd { Err(Trouble::Metric(no(Class::Permanent))) } else { Ok(told(metrics)) }
-    });
-    world.at_once = 20;
-    world.run().await.expect("done");
-    assert_eq!(world.taken(), [(1, 9, 9, tomorrow()), (2, 10, 10, tomorrow())]);
-    assert!(locked(&world.refused).is_empty(), "it is the post that is not told of");
-}
-
-#[tokio::test]
-async fn of_several_one_that_fails_comes_back_later_and_what_is_about_the_account_stops_all() {
-    let says: Says = |id, metrics| match id {
-        "post-1" => Err(Trouble::Other(no(Class::Transient))),
-        "post-2" => Err(Trouble::Other(no(Class::Permission))),
-        _ => Ok(told(metrics)),
-    };
-    let mut world = World::of("facebook_page", vec![post(1), post(2), post(3)], says);
-    world.at_once = 20;
-    world.run().await.expect("done");
-    let later = Next::At(now() + TimeDelta::hours(1));
-    assert_eq!(world.taken(), [(3, 8, 8, tomorrow()), (2, 0, 0, tomorrow()), (1, 0, 0, later)]);
-    assert!(locked(&world.put_off).is_empty());
-    let mut limited = World::of("facebook_page", vec![post(1), post(2)], |id, metrics| match id {
-        "post-1" => Ok(told(metrics)),
-        _ => Err(Trouble::Other(no(Class::Rate).resting(Some(Duration::from_mins(7))))),
-    });
-    limited.at_once = 20;
-    assert!(matches!(limited.run().await, Err(JobError::Throttled(..))));
-}
-
-#[tokio::test]
-async fn with_too_few_followers_it_is_said_that_nobody_is_told_who_they_are() {
-    for (followers, said) in [(99, Said::TooFew), (100, Said::Nothing)] {
-        let account = Subject { object: Object::Account, ..post(1) };
-        let mut world = World::of("instagram_business", vec![account], |_, metrics| {
-            Ok(match metrics[0].via {
-                Via::Kinds => Heard::Spreads(
-                    metrics.iter().copied().map(|metric| Spread { metric, said: Said::Nothing }).collect(),
-                ),
-                _ => told(metrics),
-            })
-        });
-        world.followers = followers;
-        world.run().await.expect("done");
-        let spreads = locked(&world.spreads).clone();
-        assert_eq!(spreads.len(), 4, "age, city, country, gender");
-        assert!(spreads.iter().all(|spread| spread.said == said), "{followers}: {spreads:?}");
-    }
 }

@@ -4,6 +4,7 @@
 
 use jobs::{contract::Failure, desk::Call};
 use reqwest::StatusCode;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{Graph, below};
@@ -21,7 +22,9 @@ impl Graph {
     ) -> Vec<Result<Value, Failure>> {
         let part = |path: &Vec<&str>| json!({ "method": "GET", "relative_url": self.relative(path, query) });
         let batch = Value::Array(paths.iter().map(part).collect()).to_string();
-        let form = [("batch", batch.as_str()), ("include_headers", "false")];
+        // the parts that bear no token of their own have this one, which a batch has in its body
+        let token = ("access_token", call.token.expose_secret());
+        let form = [token, ("batch", batch.as_str()), ("include_headers", "false")];
         match self.post(Phase::Read, call, deadline, &[], &form).await.map_err(Fault::into_failure) {
             Ok(answer) => (0..paths.len()).map(|n| self.part(call, &answer[n])).collect(),
             Err(failure) => vec![Err(failure); paths.len()],
