@@ -116,9 +116,10 @@ impl At<'_> {
         let known = |it: &&Metric| !self.due.refused.contains(&it.id);
         let all: Vec<&'static Metric> =
             catalogue::asked(platform, Object::Account, now.date_naive()).filter(known).collect();
-        let (doubted, asked) = all.into_iter().partition(|it| self.due.doubted.contains(&it.id));
+        let (doubted, asked): (Vec<&'static Metric>, Vec<_>) =
+            all.into_iter().partition(|it| self.due.doubted.contains(&it.id));
         let mut reading = Reading { ads, subject, place, asked, rows: MOST_ROWS, probed: false, anew: false };
-        self.doubted(&mut reading, doubted).await?;
+        self.doubted(&mut reading, &doubted).await?;
         loop {
             self.enter(1).await?;
             let page = ads.ask(&self.call(), &reading.question()).await;
@@ -185,11 +186,11 @@ impl At<'_> {
     }
 
     /// Fields that were refused are tried again now and then, each alone.
-    async fn doubted(&self, reading: &mut Reading<'_>, doubted: Vec<&'static Metric>) -> Result<(), Stop> {
+    async fn doubted(&self, reading: &mut Reading<'_>, doubted: &[&'static Metric]) -> Result<(), Stop> {
         if doubted.is_empty() {
             return Ok(());
         }
-        let (told, refused) = self.tried(reading, &doubted, 1).await?;
+        let (told, refused) = self.tried(reading, doubted, 1).await?;
         for Refused { metric, failure } in &refused {
             self.snapshots.refused(&self.due.account, metric, failure).await?;
         }

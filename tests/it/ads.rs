@@ -99,7 +99,7 @@ async fn ad_accounts_come_in_beside_pages_and_nothing_can_be_published_to_them()
     assert!(!text.contains(ACCOUNT), "who declines the permission is offered none: {text}");
     let at = staff.goes(FACEBOOK, &["104000000000901"], &[]).await;
     let text = staff.rests(&at).await;
-    assert!(text.contains("Bakery Ads") && text.contains("Meta Ads"), "{text}");
+    assert!(text.contains("Bakery Ads") && text.contains("nothing is published to it"), "{text}");
     let keys = [key(FACEBOOK, "104000000000901"), key(ADS, ACCOUNT)];
     staff.chooses(&at, &text, &[&keys[0], &keys[1]]).await;
     let done = staff.rests(&at).await;
