@@ -577,7 +577,7 @@ catalogue! {
     connect_behind: "Instagram account of the Page “{}”",
     connect_alone: "There is no Instagram business account behind this Page. Whoever manages it can link one in the Page’s settings.",
     connect_known: "Connected here before. Connecting it again gives it new access; its posts stay.",
-    connect_read_only: "Its numbers are read, and nothing is published to it",
+    connect_read_only: "Its numbers are read, and nothing is published to it.",
     connect_refused_title: "Nothing was connected",
     connect_failed: "It came to nothing. Begin again.",
     connect_denied: "The access was declined in the dialog of {}, so nothing was connected. Begin again if that was not meant.",
