@@ -18,7 +18,7 @@ use crate::{
     forgetting::{Forgetting, Revoking},
     gate::{Allowance, Errand, Gate},
     machine::{Answer, HandleState, Move, Public, Sight, Standing, Withdrawal},
-    metrics::{Insights, Snapshots},
+    metrics::{Insights, Snapshots, ads::AdInsights},
     packing::Packing,
     preflight::Fact,
     removal::{Presence, Removal, TakeDowns},
@@ -401,6 +401,11 @@ pub trait Network: Send + Sync {
 
     /// How it tells what it has counted, where it does.
     fn insights(&self) -> Option<&dyn Insights> {
+        None
+    }
+
+    /// How it tells what ads came to. Of whoever does so nothing else is told.
+    fn ads(&self) -> Option<&dyn AdInsights> {
         None
     }
 

@@ -6,7 +6,6 @@
 //! limit comes near: what is left of that belongs to what is to be published.
 
 use std::{
-    collections::HashMap,
     sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
@@ -23,13 +22,8 @@ use crate::{
     desk::{Call, Desk, Network},
     gate::{Gate, Notice, Visit},
     metrics::{
-        Due, Ending, Heard, Insights, Metric, Next, Object, Point, Question, Snapshots, Subject, Taken,
-        Trouble, Via,
-        asking::{Refused, Sets},
-        catalogue,
-        ports::LATEST_DAYS,
+        Due, Ending, Insights, Next, Object, Snapshots, Subject, Taken, ads::AdInsights, look::Learnt,
     },
-    removal::Presence,
 };
 
 /// The most objects of one round, and the most rounds of one run.
@@ -38,9 +32,7 @@ const ROUNDS: usize = 25;
 /// One look at a network.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// A look that came to nothing is taken again after this.
-const AGAIN: TimeDelta = TimeDelta::hours(1);
-/// What is left out of every answer for so long, having been told before, is gone.
-const GONE_AFTER: TimeDelta = TimeDelta::days(2);
+pub(crate) const AGAIN: TimeDelta = TimeDelta::hours(1);
 /// The wait for a limit whose end the network does not name.
 const UNTIMED: Duration = Duration::from_mins(5);
 /// So many looks of one round may fail before it is given up.
@@ -90,7 +82,7 @@ fn finished(taken: usize) -> Done {
 }
 
 /// Whether it may be otherwise the next time.
-fn passes(failure: &Failure) -> bool {
+pub(crate) fn passes(failure: &Failure) -> bool {
     match failure.class {
         Class::Transient | Class::Unknown => true,
         Class::Rate | Class::Auth | Class::Permission | Class::Permanent => false,
@@ -98,7 +90,7 @@ fn passes(failure: &Failure) -> bool {
 }
 
 /// Whether it is a no, of what was asked about or of everything like it.
-fn refuses(failure: &Failure) -> bool {
+pub(crate) fn refuses(failure: &Failure) -> bool {
     match failure.class {
         Class::Permission | Class::Permanent => true,
         Class::Transient | Class::Unknown | Class::Rate | Class::Auth => false,
@@ -111,22 +103,13 @@ fn said_before(said: &[Failure], failure: &Failure) -> bool {
 }
 
 /// What one round came to.
-enum Round {
+pub(crate) enum Round {
     /// All of it was asked about, so many with an answer.
     Over(usize),
     /// Nothing can be asked about the account for a while.
     PutOff,
     /// The network's limit is near: enough for so long.
     Enough(Duration),
-}
-
-/// What one look of a round finds out about metrics, so that no other one of it has to.
-#[derive(Debug, Default)]
-struct Learnt {
-    /// These are not told any more.
-    refused: Vec<u16>,
-    /// These are told again.
-    told: Vec<u16>,
 }
 
 /// A gate that listens for how much of a limit is used.
@@ -149,13 +132,22 @@ impl Gate for Thrift<'_> {
     }
 }
 
+/// What a network tells of.
+#[derive(Clone, Copy)]
+enum Teller<'a> {
+    /// Accounts and what was published on them.
+    Insights(&'a dyn Insights),
+    /// Ads.
+    Ads(&'a dyn AdInsights),
+}
+
 /// An account at its network.
-struct At<'a> {
+pub(crate) struct At<'a> {
     desk: &'a Desk<'a>,
-    snapshots: &'a dyn Snapshots,
-    due: &'a Due,
-    network: &'a dyn Network,
-    insights: &'a dyn Insights,
+    pub(crate) snapshots: &'a dyn Snapshots,
+    pub(crate) due: &'a Due,
+    pub(crate) network: &'a dyn Network,
+    teller: Teller<'a>,
     token: secrecy::SecretString,
     gate: Thrift<'a>,
 }
@@ -175,12 +167,15 @@ impl<'a> At<'a> {
                 return Ok(None);
             }
         };
-        let Some(insights) = network.insights() else {
-            for subject in &due.subjects {
-                let next = Next::Never(Ending::Nothing);
-                snapshots.take(&Taken { subject, points: Vec::new(), absent: None, next }).await?;
+        let teller = match (network.ads(), network.insights()) {
+            (Some(ads), _) => Teller::Ads(ads),
+            (None, Some(insights)) => Teller::Insights(insights),
+            (None, None) => {
+                for subject in &due.subjects {
+                    snapshots.take(&Taken::nothing(subject, Next::Never(Ending::Nothing))).await?;
+                }
+                return Ok(None);
             }
-            return Ok(None);
         };
         let token = match desk.vault.access_token(due.account.id).await {
             Err(JobError::Unauthorised(failure)) => {
@@ -190,7 +185,7 @@ impl<'a> At<'a> {
             other => other?,
         };
         let gate = Thrift { gate: desk.gate, used: AtomicU8::new(0) };
-        Ok(Some(Self { desk, snapshots, due, network, insights, token, gate }))
+        Ok(Some(Self { desk, snapshots, due, network, teller, token, gate }))
     }
 
     fn now(&self, rest: Duration) -> DateTime<Utc> {
@@ -198,40 +193,57 @@ impl<'a> At<'a> {
     }
 
     async fn round(&self) -> Result<Round, JobError> {
+        match self.teller {
+            Teller::Insights(insights) => self.counted(insights).await,
+            Teller::Ads(ads) => self.advertised(ads).await,
+        }
+    }
+
+    async fn counted(&self, insights: &dyn Insights) -> Result<Round, JobError> {
         let (mut taken, mut failed): (usize, Vec<(Vec<&Subject>, Failure)>) = (0, Vec::new());
         let mut learnt = Learnt::default();
         for &object in Object::ALL {
             let of_kind: Vec<&Subject> =
                 self.due.subjects.iter().filter(|subject| subject.object == object).collect();
-            let size = self.insights.objects_at_once(object).max(1);
+            let size = insights.objects_at_once(object).max(1);
             let (before, mut said) = (taken, Vec::<Failure>::new());
-            for (n, batch) in of_kind.chunks(size).enumerate() {
-                match self.look(object, batch, &mut learnt).await {
-                    Ok(looks) => taken += looks,
+            let mut batches = of_kind.chunks(size);
+            while let Some(batch) = batches.next() {
+                let looked = match self.look(insights, object, batch, &mut learnt).await {
+                    Ok(looked) => looked,
                     Err(Stop::Job(error)) => return Err(error),
-                    Err(Stop::Network(failure)) if refuses(&failure) => {
-                        // what is said of one object alone is no word on the others
-                        let several = batch.len() > 1 || of_kind.len() == 1 || said_before(&said, &failure);
-                        if several && taken == before {
-                            self.put_off(object, &of_kind[n * size..], &failure).await?;
-                            break;
-                        }
-                        self.pass_over(batch).await?;
-                        said.push(failure);
-                    }
-                    Err(Stop::Network(failure)) if passes(&failure) && failed.len() < MOST_FAILED => {
-                        failed.push((batch.to_vec(), failure));
-                    }
                     Err(Stop::Network(failure)) => return self.stopped(failure).await,
+                };
+                taken += looked.told;
+                if let Some((_, failure)) = looked.failed.first() {
+                    if failed.len() >= MOST_FAILED {
+                        return self.stopped(failure.clone()).await;
+                    }
+                    let those = looked.failed.iter().map(|(subject, _)| *subject).collect();
+                    failed.push((those, failure.clone()));
                 }
-                let pace = self.snapshots.pace();
-                if self.gate.used.load(Ordering::Relaxed) >= pace.usage_most {
-                    return Ok(Round::Enough(pace.usage_rest));
+                let several = of_kind.len() == 1 || batch.len() > 1 && looked.refused.len() == batch.len();
+                if let Some(first) =
+                    self.pass_over(&looked.refused, &mut said, several, taken == before).await?
+                {
+                    let refused = looked.refused[first..].iter().map(|(subject, _)| *subject);
+                    let rest: Vec<&Subject> = refused.chain(batches.flatten().copied()).collect();
+                    self.put_off(object, &rest, &looked.refused[first].1).await?;
+                    break;
+                }
+                if let Some(rest) = self.near_limit() {
+                    return Ok(Round::Enough(rest));
                 }
             }
         }
         self.failed(taken, failed).await?;
         Ok(Round::Over(taken))
+    }
+
+    /// For how long nothing more is asked, where a limit is nearly used up.
+    pub(crate) fn near_limit(&self) -> Option<Duration> {
+        let pace = self.snapshots.pace();
+        (self.gate.used.load(Ordering::Relaxed) >= pace.usage_most).then_some(pace.usage_rest)
     }
 
     /// What fails while others are told comes back later, so that it stands in nobody's way; where nothing was told at
@@ -249,22 +261,39 @@ impl<'a> At<'a> {
     }
 
     /// Nothing is kept of a look at an object but when the next one is.
-    async fn pass(&self, subject: &Subject, next: Next) -> Result<(), JobError> {
-        self.snapshots.take(&Taken { subject, points: Vec::new(), absent: None, next }).await
+    pub(crate) async fn pass(&self, subject: &Subject, next: Next) -> Result<(), JobError> {
+        self.snapshots.take(&Taken::nothing(subject, next)).await
     }
 
-    /// Objects that the network says no about come back when their plan has it.
-    async fn pass_over(&self, batch: &[&Subject]) -> Result<(), JobError> {
-        for &subject in batch {
+    /// Objects that the network says no about come back when their plan has it. What is said of one object alone is no word
+    /// on the others: only where the network has said it of several, and told of none, is it one on all of the kind. Returns
+    /// the place of the first of which that is so.
+    async fn pass_over(
+        &self,
+        refused: &[(&Subject, Failure)],
+        said: &mut Vec<Failure>,
+        several: bool,
+        none_told: bool,
+    ) -> Result<Option<usize>, JobError> {
+        for (n, (subject, failure)) in refused.iter().enumerate() {
+            if none_told && (several || said_before(said, failure)) {
+                return Ok(Some(n));
+            }
             self.pass(subject, self.next(subject)).await?;
+            said.push(failure.clone());
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A kind of object of which nothing is told rests for a day: what is asked about posts may well need another
     /// permission than what is asked about the account. No plan is drawn out by it, and a story has ended by then, so
     /// that stories come back when their plans have it.
-    async fn put_off(&self, object: Object, rest: &[&Subject], failure: &Failure) -> Result<(), JobError> {
+    pub(crate) async fn put_off(
+        &self,
+        object: Object,
+        rest: &[&Subject],
+        failure: &Failure,
+    ) -> Result<(), JobError> {
         let now = self.due.now;
         for &subject in rest {
             let next = self.next(subject);
@@ -278,7 +307,7 @@ impl<'a> At<'a> {
 
     /// Broken access and a network that is unwell rest nothing but this: whether anything can be published is for
     /// publishing to find out.
-    async fn stopped(&self, failure: Failure) -> Result<Round, JobError> {
+    pub(crate) async fn stopped(&self, failure: Failure) -> Result<Round, JobError> {
         let (account, now) = (&self.due.account, self.due.now);
         match failure.class {
             Class::Auth => {
@@ -298,100 +327,8 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Looks at some objects of one kind, and keeps what that came to. Returns how many told something.
-    async fn look(&self, object: Object, batch: &[&Subject], learnt: &mut Learnt) -> Result<usize, Stop> {
-        let (platform, now) = (self.due.account.platform.as_str(), self.due.now);
-        let all: Vec<&'static Metric> = catalogue::asked(platform, object, now.date_naive()).collect();
-        let is_told = |it: &&Metric| !self.due.refused.contains(&it.id) && !learnt.refused.contains(&it.id);
-        let asked: Vec<&'static Metric> = all.iter().copied().filter(is_told).collect();
-        let doubted: Vec<u16> =
-            self.due.doubted.iter().copied().filter(|id| !learnt.told.contains(id)).collect();
-        let batch = self.named(batch, &all).await?;
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let ids: Vec<&str> = batch.iter().filter_map(|subject| subject.remote_id.as_deref()).collect();
-        let captured_at = batch.iter().filter_map(|subject| subject.captured_at).min();
-        let (mut heard, mut refused, mut ways) = (HashMap::<i32, Look>::new(), Vec::new(), Vec::new());
-        let mut sets = Sets::of(&asked, &doubted, self.insights.metrics_at_once());
-        if !asked.is_empty() {
-            self.enter(sets.calls().saturating_mul(self.insights.calls())).await?;
-        }
-        while let Some(set) = sets.next_set() {
-            let question = Question { object, ids: &ids, via: set[0].via, metrics: &set, now, captured_at };
-            match self.ask(&question).await {
-                Ok(answers) => {
-                    ways.push(question.via);
-                    self.told_again(&set, &doubted, learnt).await?;
-                    hear(&mut heard, &batch, &question, answers);
-                    self.earlier(&batch, question, &mut heard).await?;
-                }
-                Err(Trouble::Metric(failure)) => refused.extend(sets.refused(set, failure)),
-                Err(Trouble::Missing(failure)) => return self.missing(object, &batch, failure).await,
-                Err(Trouble::Other(failure)) => return Err(Stop::Network(failure)),
-            }
-        }
-        self.remember(&refused, &ways, learnt).await?;
-        self.keep(&batch, &heard).await
-    }
-
-    /// What comes as one number is asked for of each of the latest days: networks revise them.
-    async fn earlier(
-        &self,
-        batch: &[&Subject],
-        question: Question<'_>,
-        heard: &mut HashMap<i32, Look>,
-    ) -> Result<(), Stop> {
-        if question.via != Via::DayTotal {
-            return Ok(());
-        }
-        for days in 1..i64::from(LATEST_DAYS) {
-            let earlier = Question { now: question.now - TimeDelta::days(days), ..question };
-            match self.ask(&earlier).await {
-                Ok(answers) => hear(heard, batch, &earlier, answers),
-                // it has just told them of a later day: so far back it does not go, and those days stay as they are
-                Err(Trouble::Metric(_)) => break,
-                Err(Trouble::Missing(failure) | Trouble::Other(failure)) => {
-                    return Err(Stop::Network(failure));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Metrics that the network does not know are left out from now on. Where it tells nothing of an object in that way, it
-    /// is the object that it does not tell of, and nothing is held against the metrics but what is already.
-    async fn remember(&self, refused: &[Refused], ways: &[Via], learnt: &mut Learnt) -> Result<(), JobError> {
-        for Refused { metric, failure } in refused {
-            if ways.contains(&metric.via) || self.due.doubted.contains(&metric.id) {
-                self.snapshots.refused(&self.due.account, metric, failure).await?;
-                learnt.refused.push(metric.id);
-            }
-        }
-        Ok(())
-    }
-
-    /// Those that the network can be asked about. Of the others one is not named yet, and comes back; of a kind that the
-    /// network does not count none is ever asked about.
-    async fn named<'s>(
-        &self,
-        batch: &[&'s Subject],
-        all: &[&'static Metric],
-    ) -> Result<Vec<&'s Subject>, JobError> {
-        let mut named = Vec::new();
-        for &subject in batch {
-            if !all.is_empty() && subject.remote_id.is_some() {
-                named.push(subject);
-                continue;
-            }
-            let next = if all.is_empty() { Next::Never(Ending::Nothing) } else { self.next(subject) };
-            self.pass(subject, next).await?;
-        }
-        Ok(named)
-    }
-
-    /// Enters once for all that a look takes: what was told is not lost for want of a later call.
-    async fn enter(&self, calls: u32) -> Result<(), JobError> {
+    /// Enters once for so many calls: what was told is not lost for want of a later one.
+    pub(crate) async fn enter(&self, calls: u32) -> Result<(), JobError> {
         self.gate
             .enter(Visit {
                 network: self.due.account.platform.as_str(),
@@ -403,11 +340,7 @@ impl<'a> At<'a> {
             .await
     }
 
-    async fn ask(&self, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
-        self.insights.ask(&self.call(), question).await
-    }
-
-    fn call(&self) -> Call<'_> {
+    pub(crate) fn call(&self) -> Call<'_> {
         Call {
             id: None,
             account: &self.due.account.external_id,
@@ -418,62 +351,14 @@ impl<'a> At<'a> {
         }
     }
 
-    async fn told_again(
-        &self,
-        set: &[&'static Metric],
-        doubted: &[u16],
-        learnt: &mut Learnt,
-    ) -> Result<(), JobError> {
-        let again: Vec<u16> = set.iter().map(|metric| metric.id).filter(|id| doubted.contains(id)).collect();
-        if again.is_empty() {
-            return Ok(());
-        }
-        self.snapshots.told_again(&self.due.account, &again).await?;
-        learnt.told.extend(again);
-        Ok(())
-    }
-
-    /// An object that the network does not know is gone only where its account can be read.
-    async fn missing(&self, object: Object, batch: &[&Subject], failure: Failure) -> Result<usize, Stop> {
-        let [subject] = batch else { return Err(Stop::Network(failure)) };
-        let Some(id) = subject.remote_id.as_deref().filter(|_| object != Object::Account) else {
-            return Err(Stop::Network(failure));
-        };
-        let next = match self.network.presence(&self.call(), id).await {
-            Ok(Presence::Absent) => Next::Never(Ending::Gone),
-            Ok(Presence::There) => self.again(subject, AGAIN),
-            Err(failure) => return Err(Stop::Network(failure)),
-        };
-        self.pass(subject, next).await?;
-        Ok(0)
-    }
-
-    async fn keep(&self, batch: &[&Subject], heard: &HashMap<i32, Look>) -> Result<usize, Stop> {
-        let left_out = |subject: &&Subject| heard.get(&subject.number).is_some_and(|look| look.absent);
-        // an answer that has none of several is rather no answer than the end of them all
-        let none_there = batch.len() > 1 && batch.iter().all(left_out);
-        let mut told = 0;
-        for subject in batch {
-            let look = heard.get(&subject.number);
-            let absent = look.filter(|_| !none_there).map(|look| look.absent);
-            let long = subject.absent_since.is_some_and(|since| self.due.now - since >= GONE_AFTER);
-            let gone = absent == Some(true) && subject.captures > 0 && long;
-            let next = if gone { Next::Never(Ending::Gone) } else { self.next(subject) };
-            let points = look.filter(|look| !look.absent).map(|look| look.points.clone()).unwrap_or_default();
-            told += usize::from(!points.is_empty());
-            self.snapshots.take(&Taken { subject, points, absent, next }).await?;
-        }
-        Ok(told)
-    }
-
     /// When its plan has an object.
-    fn next(&self, subject: &Subject) -> Next {
+    pub(crate) fn next(&self, subject: &Subject) -> Next {
         let next = self.snapshots.pace().plan.next(subject.object, subject.since, self.due.now);
         next.map_or(Next::Never(Ending::Over), Next::At)
     }
 
     /// After a wait, or when its plan has it, where that is sooner; and never once that is over.
-    fn again(&self, subject: &Subject, wait: TimeDelta) -> Next {
+    pub(crate) fn again(&self, subject: &Subject, wait: TimeDelta) -> Next {
         match self.next(subject) {
             Next::At(next) => Next::At(next.min(self.due.now + wait)),
             over @ Next::Never(_) => over,
@@ -481,34 +366,8 @@ impl<'a> At<'a> {
     }
 }
 
-/// Adds what was answered to what was heard of each object.
-fn hear(heard: &mut HashMap<i32, Look>, batch: &[&Subject], question: &Question<'_>, answers: Vec<Heard>) {
-    for (subject, answer) in batch.iter().zip(answers) {
-        let gaps =
-            || question.metrics.iter().copied().map(|metric| Point::gap(metric, question.until())).collect();
-        heard.entry(subject.number).or_default().add(answer, gaps);
-    }
-}
-
-/// What all that was asked about one object came to.
-#[derive(Debug, Default)]
-struct Look {
-    points: Vec<Point>,
-    absent: bool,
-}
-
-impl Look {
-    fn add(&mut self, heard: Heard, gaps: impl FnOnce() -> Vec<Point>) {
-        match heard {
-            Heard::Points(points) => self.points.extend(points),
-            Heard::TooFew => self.points.extend(gaps()),
-            Heard::Absent => self.absent = true,
-        }
-    }
-}
-
 /// Why a round goes no further.
-enum Stop {
+pub(crate) enum Stop {
     /// Our own house, or the gate.
     Job(JobError),
     /// The network.

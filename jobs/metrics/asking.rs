@@ -13,15 +13,15 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// These metrics in sets of one way each, of at most `most`; those that are doubted each alone.
+    /// These metrics in sets of one way each, and told along the same, of at most `most`; those that are doubted each alone.
     pub fn of(metrics: &[&'static Metric], doubted: &[u16], most: usize) -> Self {
-        let mut ways: BTreeMap<Via, Vec<&'static Metric>> = BTreeMap::new();
+        let mut ways: BTreeMap<(Via, Option<&str>), Vec<&'static Metric>> = BTreeMap::new();
         let (alone, together) = metrics
             .iter()
             .copied()
             .partition::<Vec<&'static Metric>, _>(|metric| doubted.contains(&metric.id));
         for metric in together {
-            ways.entry(metric.via).or_default().push(metric);
+            ways.entry((metric.via, metric.along)).or_default().push(metric);
         }
         let sets = ways.values().flat_map(|way| way.chunks(most.max(1)).map(<[_]>::to_vec));
         let alone = alone.into_iter().map(|metric| vec![metric]);
@@ -36,6 +36,11 @@ impl Sets {
         let days = self.open.iter().filter(by_day).count();
         let more = days * usize::from(LATEST_DAYS.saturating_sub(1));
         u32::try_from(self.open.len() + more).unwrap_or(u32::MAX)
+    }
+
+    /// The next set, which stays.
+    pub fn peek(&self) -> Option<&[&'static Metric]> {
+        self.open.last().map(Vec::as_slice)
     }
 
     /// The next set.
@@ -126,11 +131,11 @@ mod tests {
         let mut sets = Sets::of(&all, &[92], 20);
         assert_eq!(
             sets.calls(),
-            1 + 3 + 1 + 3,
-            "days, three totals, fields, and three totals of what is doubted"
+            1 + 3 + 1 + 4 + 3,
+            "days, three totals, fields, four kinds of people, and three totals of what is doubted"
         );
         while let Some(set) = sets.next_set() {
-            assert!(set.iter().all(|metric| metric.via == set[0].via));
+            assert!(set.iter().all(|metric| (metric.via, metric.along) == (set[0].via, set[0].along)));
             assert_eq!(set.iter().any(|metric| metric.id == 92), set.len() == 1 && set[0].id == 92);
         }
     }

@@ -23,6 +23,7 @@ impl Of {
             name,
             remote,
             path: &[],
+            along: None,
             absent_is_zero: false,
             unit: Unit::Count,
             via: self.via,
@@ -44,6 +45,10 @@ impl Of {
 impl Metric {
     const fn at(self, path: &'static [&'static str]) -> Self {
         Self { path, ..self }
+    }
+
+    const fn along(self, along: &'static str) -> Self {
+        Self { along: Some(along), ..self }
     }
 
     const fn in_units(self, unit: Unit) -> Self {
@@ -90,6 +95,7 @@ const IG_DAYS: Of =
     Of { source: "Meta: Instagram User Insights", ..IG_FEED.of(Object::Account).via(Via::Days) };
 const IG_TOTAL: Of = IG_DAYS.via(Via::DayTotal);
 const IG_USER: Of = Of { source: "Meta: IG User", ..IG_DAYS.via(Via::Fields) };
+const IG_PEOPLE: Of = IG_DAYS.via(Via::Kinds);
 
 const TIKTOK: Of = Of {
     platform: "tiktok",
@@ -99,6 +105,15 @@ const TIKTOK: Of = Of {
     source: "TikTok: Video Object",
 };
 const TIKTOK_USER: Of = Of { source: "TikTok: Get User Info", ..TIKTOK.of(Object::Account) };
+
+/// The Marketing API lives shorter than Graph: v24 ended on 6 October 2026.
+const ADS: Of = Of {
+    platform: super::ads::PLATFORM,
+    object: Object::Account,
+    via: Via::Ads,
+    since: "v25.0",
+    source: "Meta: Ads Insights",
+};
 
 /// Every metric there is and was. A number is never given twice: it stands in every snapshot.
 pub const CATALOGUE: &[Metric] = &[
@@ -190,6 +205,10 @@ pub const CATALOGUE: &[Metric] = &[
     IG_TOTAL.has(101, "link_taps", "profile_links_taps"),
     IG_USER.has(102, "followers", "followers_count").at(&["followers_count"]),
     IG_USER.has(103, "posts", "media_count").at(&["media_count"]),
+    IG_PEOPLE.has(104, "followers_by_age", "follower_demographics").along("age"),
+    IG_PEOPLE.has(105, "followers_by_city", "follower_demographics").along("city"),
+    IG_PEOPLE.has(106, "followers_by_country", "follower_demographics").along("country"),
+    IG_PEOPLE.has(107, "followers_by_gender", "follower_demographics").along("gender"),
     TIKTOK.has(110, "views", "view_count").at(&["view_count"]),
     TIKTOK.has(111, "likes", "like_count").at(&["like_count"]),
     TIKTOK.has(112, "comments", "comment_count").at(&["comment_count"]),
@@ -198,6 +217,17 @@ pub const CATALOGUE: &[Metric] = &[
     TIKTOK_USER.has(121, "following", "following_count").at(&["following_count"]),
     TIKTOK_USER.has(122, "likes", "likes_count").at(&["likes_count"]),
     TIKTOK_USER.has(123, "posts", "video_count").at(&["video_count"]),
+    ADS.has(130, "impressions", "impressions"),
+    ADS.has(131, "reach", "reach"),
+    ADS.has(132, "clicks", "clicks"),
+    ADS.has(133, "spend", "spend").in_units(Unit::Money),
+    ADS.has(134, "click_rate", "ctr").in_units(Unit::Percent),
+    ADS.has(135, "cost_per_thousand", "cpm").in_units(Unit::Money),
+    ADS.has(136, "results", "actions").along("action_type"),
+    ADS.has(137, "result_values", "action_values").along("action_type").in_units(Unit::Money),
+    ADS.has(138, "conversions", "conversions").along("action_type"),
+    ADS.has(139, "cost_per_result", "cost_per_action_type").along("action_type").in_units(Unit::Money),
+    ADS.has(140, "roas", "purchase_roas").along("action_type").in_units(Unit::Ratio),
 ];
 
 /// The metric of that number.
@@ -254,6 +284,7 @@ mod tests {
                 it.remote
             );
             assert_eq!(it.via == Via::Fields, !it.path.is_empty(), "{}", it.remote);
+            assert!(it.via != Via::Kinds || it.along.is_some(), "{}", it.remote);
         }
     }
 
@@ -278,6 +309,22 @@ mod tests {
             }
             // P-S5
             assert!(asked(platform, Object::Account, day(2026, 11, 23)).any(|it| it.name == "followers"));
+        }
+    }
+
+    #[test]
+    fn ads_are_told_of_with_all_that_is_promised_and_followers_by_who_they_are() {
+        // P-S5, P-S6
+        let names = |platform| -> Vec<_> {
+            asked(platform, Object::Account, day(2026, 11, 23)).map(|it| it.name).collect()
+        };
+        let ads = names(super::super::ads::PLATFORM);
+        for name in ["impressions", "reach", "clicks", "spend", "conversions", "cost_per_result", "roas"] {
+            assert!(ads.contains(&name), "{name}");
+        }
+        let people = names("instagram_business");
+        for along in ["age", "city", "country", "gender"] {
+            assert!(people.contains(&format!("followers_by_{along}").as_str()), "{along}");
         }
     }
 

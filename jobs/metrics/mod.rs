@@ -2,8 +2,11 @@
 //!
 //! A gap is a gap: what a network does not say is never taken for nought.
 
+pub mod ads;
+mod advertising;
 pub mod asking;
 pub mod catalogue;
+pub(crate) mod look;
 pub mod packed;
 pub mod plan;
 pub mod ports;
@@ -17,7 +20,7 @@ use chrono::NaiveDate;
 pub use catalogue::CATALOGUE;
 pub use plan::{Pace, Plan};
 pub use ports::{Due, Ending, Heard, Insights, Next, Question, Snapshots, Subject, Taken, Trouble};
-pub use reading::Point;
+pub use reading::{Point, Said, Spread};
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +64,10 @@ pub enum Unit {
     Milliseconds,
     /// A part of a hundred, kept in hundredths.
     Percent,
+    /// A sum of money, which means nothing without its currency.
+    Money,
+    /// So many times something else.
+    Ratio,
 }
 
 impl Unit {
@@ -70,14 +77,17 @@ impl Unit {
             Self::Count => "count",
             Self::Milliseconds => "milliseconds",
             Self::Percent => "percent",
+            Self::Money => "money",
+            Self::Ratio => "ratio",
         }
     }
 
-    /// How many digits after the point are kept: the number is kept without the point.
+    /// How many digits after the point are kept where the number is kept without the point. What is told of ads is kept
+    /// as the network wrote it, whatever this says.
     pub const fn decimals(self) -> u32 {
         match self {
             Self::Count | Self::Milliseconds => 0,
-            Self::Percent => 2,
+            Self::Percent | Self::Money | Self::Ratio => 2,
         }
     }
 }
@@ -112,6 +122,10 @@ pub enum Via {
     DayTotal,
     /// Among the fields of the object itself.
     Fields,
+    /// Among the insights, over all time, by kinds of people.
+    Kinds,
+    /// Among the insights of ads, day by day, of each ad and of what it is in.
+    Ads,
 }
 
 /// One thing that one network counts of one kind of object.
@@ -129,6 +143,8 @@ pub struct Metric {
     pub remote: &'static str,
     /// Where the number stands in a field, by the names on the way.
     pub path: &'static [&'static str],
+    /// What it is told along, by the network's word: one number for each kind of that.
+    pub along: Option<&'static str>,
     /// The network leaves a nought out and says so: the one case in which nothing is nought.
     pub absent_is_zero: bool,
     /// What it is a number of.
@@ -156,8 +172,8 @@ impl Metric {
     /// What span it is about.
     pub const fn period(&self) -> Period {
         match self.via {
-            Via::Insights | Via::Fields => Period::Lifetime,
-            Via::Days | Via::DayTotal => Period::Day,
+            Via::Insights | Via::Fields | Via::Kinds => Period::Lifetime,
+            Via::Days | Via::DayTotal | Via::Ads => Period::Day,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Pace {
     pub usage_rest: Duration,
     /// A refused metric is tried again after this.
     pub try_refused: Duration,
+    /// So many of the latest days of ads are read again each time.
+    pub ads_days: u16,
 }
 
 impl Plan {

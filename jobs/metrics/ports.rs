@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
-use super::{Metric, Object, Pace, Point, Via};
+use super::{Metric, Object, Pace, Point, Spread, Via, ads::AdsTaken};
 use crate::{
     contract::{Failure, JobError},
     desk::{Account, Call},
@@ -44,7 +44,9 @@ impl Question<'_> {
         let missed = self.captured_at.map_or(0, |captured| (self.until() - captured).num_days());
         let days = match self.via {
             Via::DayTotal => 1,
-            Via::Days | Via::Insights | Via::Fields => (missed + latest).clamp(latest, MOST_DAYS),
+            Via::Days | Via::Insights | Via::Fields | Via::Kinds | Via::Ads => {
+                (missed + latest).clamp(latest, MOST_DAYS)
+            }
         };
         self.until() - TimeDelta::days(days)
     }
@@ -55,6 +57,8 @@ impl Question<'_> {
 pub enum Heard {
     /// These; what was asked and is not among them is a gap.
     Points(Vec<Point>),
+    /// What was asked by kinds of people.
+    Spreads(Vec<Spread>),
     /// Too few people saw it for anything to be told.
     TooFew,
     /// It was left out among others, as what is gone is, and what only its owner sees.
@@ -85,16 +89,18 @@ pub trait Insights: Send + Sync {
         10
     }
 
-    /// How many calls a question counts for against the rates of the allowance.
-    fn calls(&self) -> u32 {
-        1
+    /// How many calls a question about so many objects counts for against the rates of the allowance.
+    fn calls(&self, objects: usize) -> u32 {
+        u32::try_from(objects).unwrap_or(u32::MAX)
     }
 
-    /// Asks; one answer for each of the objects, in their order.
-    ///
-    /// # Errors
-    /// What the network said.
-    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble>;
+    /// With fewer followers it does not tell who they are.
+    fn least_followers(&self) -> Option<i64> {
+        None
+    }
+
+    /// Asks; one answer for each of the objects, in their order, good or bad. Where the whole call fails each has failed.
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Vec<Result<Heard, Trouble>>;
 }
 
 /// An object whose turn it is.
@@ -114,6 +120,8 @@ pub struct Subject {
     pub absent_since: Option<DateTime<Utc>>,
     /// When there was an answer last.
     pub captured_at: Option<DateTime<Utc>>,
+    /// Where a look that was broken off goes on, in the words of whoever took it.
+    pub resume: Option<String>,
 }
 
 /// An account's objects whose turn it is, the longest due first.
@@ -171,10 +179,19 @@ pub struct Taken<'a> {
     pub subject: &'a Subject,
     /// What the network said; empty: nothing is kept of this look.
     pub points: Vec<Point>,
+    /// What it said by kinds of people.
+    pub spreads: Vec<Spread>,
     /// Whether it was left out among others; none: that was not found out, and what was known of it stays.
     pub absent: Option<bool>,
     /// What becomes of its plan.
     pub next: Next,
+}
+
+impl<'a> Taken<'a> {
+    /// Nothing but when the next look is.
+    pub fn nothing(subject: &'a Subject, next: Next) -> Self {
+        Self { subject, points: Vec::new(), spreads: Vec::new(), absent: None, next }
+    }
 }
 
 /// What the ledger keeps of metrics, bound to one claim.
@@ -188,6 +205,9 @@ pub trait Snapshots: Send + Sync {
     async fn due(&self, account: uuid::Uuid, most: i64) -> Result<Option<Due>, JobError>;
     /// Keeps what a look came to, and moves the object's plan on, in one.
     async fn take(&self, taken: &Taken<'_>) -> Result<(), JobError>;
+    /// Keeps a part of what was read of ads, and where it goes on, in one. What stands as it did is not kept again. Returns
+    /// how many days of objects were new or otherwise than before.
+    async fn take_ads(&self, taken: &AdsTaken<'_>) -> Result<u64, JobError>;
     /// Remembers that a metric is refused, with the network's words; operators are told once of each.
     async fn refused(
         &self,

@@ -1,5 +1,7 @@
 //! Answers of networks, read into points. What is not there is a gap; what cannot be read is one, too.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -42,6 +44,59 @@ pub fn insights(body: &Value, asked: &[&'static Metric], ends_at: DateTime<Utc>)
     asked.iter().copied().flat_map(or_gap).collect()
 }
 
+/// What a network said of one metric by kinds of people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spread {
+    /// Of what.
+    pub metric: &'static Metric,
+    /// What.
+    pub said: Said,
+}
+
+/// What was said by kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// How many there are of each kind. Networks name the largest alone: a kind that is not there is no nought.
+    Kinds(BTreeMap<String, i64>),
+    /// There are too few people for the network to tell.
+    TooFew,
+    /// Nothing: a gap.
+    Nothing,
+}
+
+impl Said {
+    /// The ledger's and the API's word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Kinds(_) => "kinds",
+            Self::TooFew => "too_few",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// Reads what is told of one object by kinds of people: what was asked for and does not come is a gap.
+pub fn spreads(body: &Value, asked: &[&'static Metric]) -> Vec<Spread> {
+    let items = body["data"].as_array().map_or(&[][..], Vec::as_slice);
+    let of = |metric: &'static Metric| {
+        let item = items.iter().find(|item| item["name"] == metric.remote);
+        Spread { metric, said: item.map_or(Said::Nothing, |item| kinds(item, metric)) }
+    };
+    asked.iter().copied().map(of).collect()
+}
+
+fn kinds(item: &Value, metric: &Metric) -> Said {
+    let along = |it: &&Value| it["dimension_keys"][0].as_str().is_some_and(|key| Some(key) == metric.along);
+    let breakdowns = item["total_value"]["breakdowns"].as_array().into_iter().flatten();
+    let results = breakdowns.filter(along).flat_map(|it| it["results"].as_array().into_iter().flatten());
+    let read = |it: &Value| {
+        let kind = it["dimension_values"][0].as_str().filter(|kind| !kind.is_empty())?;
+        Some((kind.to_owned(), number(&it["value"], metric.unit.decimals())?))
+    };
+    let kinds: BTreeMap<_, _> = results.filter_map(read).collect();
+    if kinds.is_empty() { Said::Nothing } else { Said::Kinds(kinds) }
+}
+
 /// Reads fields of one object.
 pub fn fields(object: &Value, asked: &[&'static Metric]) -> Vec<Point> {
     let of = |metric: &'static Metric| {
@@ -65,6 +120,8 @@ fn points(item: &Value, metric: &'static Metric, ends_at: DateTime<Utc>) -> Vec<
         Via::DayTotal => {
             total.map(|value| Point { metric, ends_at: Some(ends_at), value }).into_iter().collect()
         }
+        // these are read apart, and are no points
+        Via::Kinds | Via::Ads => Vec::new(),
         Via::Days => {
             let of = |value: &Value| {
                 let end = value["end_time"].as_str().and_then(moment).unwrap_or(ends_at);
@@ -192,6 +249,27 @@ mod tests {
         let points = insights(&body, &[metric(20)], at(TODAY));
         assert_eq!(values(&points), [Some(5), None]);
         assert_eq!(points[1].ends_at, Some(at("2026-11-22T08:00:00Z")));
+    }
+
+    #[test]
+    fn kinds_of_people_are_told_by_their_names_and_silence_is_a_gap() {
+        let body = json!({ "data": [{ "name": "follower_demographics", "period": "lifetime", "total_value": {
+            "breakdowns": [{ "dimension_keys": ["age"], "results": [
+                { "dimension_values": ["25-34"], "value": 12 },
+                { "dimension_values": ["35-44"], "value": "7" },
+                { "dimension_values": ["45-54"], "value": null },
+                { "dimension_values": [], "value": 3 },
+            ] }],
+        } }] });
+        let said = |body: &Value, id| spreads(body, &[metric(id)]).remove(0).said;
+        let ages = [("25-34".to_owned(), 12), ("35-44".to_owned(), 7)];
+        assert_eq!(said(&body, 104), Said::Kinds(ages.into_iter().collect()));
+        assert_eq!(said(&body, 105), Said::Nothing, "it was told along something else");
+        for silence in
+            [json!({ "data": [] }), json!({}), json!({ "data": [{ "name": "follower_demographics" }] })]
+        {
+            assert_eq!(said(&silence, 104), Said::Nothing);
+        }
     }
 
     #[test]

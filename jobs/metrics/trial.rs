@@ -1,5 +1,8 @@
 //! The kind tried against a network that says what a test wants it to say.
 
+mod ads;
+mod together;
+
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -11,8 +14,9 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    Due, Ending, Heard, Insights, Metric, Next, Object, Pace, Plan, Point, Question, Snapshots, Subject,
-    Taken, Trouble, Via,
+    Due, Ending, Heard, Insights, Metric, Next, Object, Pace, Plan, Point, Question, Said, Snapshots, Spread,
+    Subject, Taken, Trouble, Via,
+    ads::{AdInsights, AdPage, AdQuestion, AdsTaken, Level, Onward, PLATFORM},
 };
 use crate::{
     contract::{Class, Done, Failure, Job, JobError},
@@ -28,6 +32,9 @@ use crate::{
 
 /// What the network says of an object, by its id and what is asked.
 type Says = fn(&str, &[&'static Metric]) -> Result<Heard, Trouble>;
+
+/// What the network says of ads.
+type AdsSay = fn(&AdQuestion<'_>) -> Result<AdPage, Trouble>;
 
 /// Everything around the kind: one account, one network, one ledger.
 struct World {
@@ -47,6 +54,16 @@ struct World {
     /// How the network was asked, and from when until when.
     asked: Mutex<Vec<Window>>,
     off: bool,
+    /// How many followers it tells of where it is asked.
+    followers: i64,
+    /// What was kept by kinds of people.
+    spreads: Mutex<Vec<Spread>>,
+    /// What the network says of ads.
+    ads_say: AdsSay,
+    /// The level, where it was to go on, and of how many metrics it was asked.
+    ads_asked: Mutex<Vec<(Level, Option<String>, usize)>>,
+    /// What came after each part that was kept.
+    ads_taken: Mutex<Vec<Onward>>,
 }
 
 /// The way, and from when until when.
@@ -66,7 +83,7 @@ impl World {
             stories: vec![hour],
             accounts_every: hour * 24,
         };
-        let pace = Pace { plan, usage_most: 75, usage_rest: hour, try_refused: hour };
+        let pace = Pace { plan, usage_most: 75, usage_rest: hour, try_refused: hour, ads_days: 28 };
         Self {
             platform,
             says,
@@ -81,6 +98,11 @@ impl World {
             put_off: Mutex::default(),
             asked: Mutex::default(),
             off: false,
+            followers: 1,
+            spreads: Mutex::default(),
+            ads_say: |_| Ok(AdPage { days: Vec::new(), next: None }),
+            ads_asked: Mutex::default(),
+            ads_taken: Mutex::default(),
         }
     }
 
@@ -109,6 +131,7 @@ fn post(number: i32) -> Subject {
         captures: 3,
         absent_since: None,
         captured_at: None,
+        resume: None,
     }
 }
 
@@ -190,6 +213,20 @@ impl Network for World {
     fn insights(&self) -> Option<&dyn Insights> {
         Some(self)
     }
+
+    fn ads(&self) -> Option<&dyn AdInsights> {
+        if self.platform == PLATFORM { Some(self) } else { None }
+    }
+}
+
+#[async_trait]
+impl AdInsights for World {
+    async fn ask(&self, call: &Call<'_>, question: &AdQuestion<'_>) -> Result<AdPage, Trouble> {
+        self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(Lane::Account, used)));
+        let asked = (question.level, question.after.map(str::to_owned), question.metrics.len());
+        locked(&self.ads_asked).push(asked);
+        (self.ads_say)(question)
+    }
 }
 
 #[async_trait]
@@ -198,10 +235,22 @@ impl Insights for World {
         self.at_once
     }
 
-    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+    fn least_followers(&self) -> Option<i64> {
+        Some(100)
+    }
+
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Vec<Result<Heard, Trouble>> {
         self.used.into_iter().for_each(|used| call.gate.notice(Notice::Used(Lane::App, used)));
         locked(&self.asked).push((question.via, question.since(), question.until()));
-        question.ids.iter().map(|id| (self.says)(id, question.metrics)).collect()
+        let followed = |heard| match heard {
+            Ok(Heard::Points(mut points)) => {
+                let of_followers = |point: &&mut Point| point.metric.name == "followers";
+                points.iter_mut().filter(of_followers).for_each(|point| point.value = Some(self.followers));
+                Ok(Heard::Points(points))
+            }
+            other => other,
+        };
+        question.ids.iter().map(|id| followed((self.says)(id, question.metrics))).collect()
     }
 }
 
@@ -261,8 +310,14 @@ impl Snapshots for World {
     async fn take(&self, taken: &Taken<'_>) -> Result<(), JobError> {
         let told = taken.points.iter().filter(|point| point.value.is_some()).count();
         locked(&self.absent).push((taken.subject.number, taken.absent));
+        locked(&self.spreads).extend(taken.spreads.iter().cloned());
         locked(&self.taken).push((taken.subject.number, taken.points.len(), told, taken.next));
         Ok(())
+    }
+
+    async fn take_ads(&self, taken: &AdsTaken<'_>) -> Result<u64, JobError> {
+        locked(&self.ads_taken).push(taken.then.clone());
+        Ok(0)
     }
 
     async fn refused(&self, _: &Account, metric: &'static Metric, _: &Failure) -> Result<(), JobError> {

@@ -1,7 +1,9 @@
 //! The Graph API: Facebook Pages and Instagram, under `/graph/v25.0/`, and their uploads under `/rupload/`.
 
+mod ads;
 mod app;
 mod auth;
+mod batch;
 mod comments;
 mod containers;
 mod error;
@@ -53,20 +55,24 @@ struct Asked {
 /// Answers a call below `/graph/` or `/rupload/`.
 pub async fn answer(sandbox: Arc<Sandbox>, request: Request<Body>) -> Reply {
     match Asked::read(request).await {
-        Ok((path, asked)) => {
-            let operation = Operation::of(&sandbox, &asked);
-            let call = operation.call(&sandbox, &asked, path);
-            let desk = Arc::clone(&sandbox);
-            let action = async move {
-                match perform(&desk, operation, &asked).await {
-                    Ok(body) => Answer::ok(body),
-                    Err(error) => error.told_to(&asked.method).into(),
-                }
-            };
-            gate::pass(sandbox, call, action).await
-        }
+        Ok((path, asked)) if batch::is_batch(&asked) => batch::answer(sandbox, path, asked).await,
+        Ok((path, asked)) => one(sandbox, path, asked).await,
         Err(error) => Reply::Whole(error.into()),
     }
+}
+
+/// Answers one call, or one part of several.
+async fn one(sandbox: Arc<Sandbox>, path: String, asked: Asked) -> Reply {
+    let operation = Operation::of(&sandbox, &asked);
+    let call = operation.call(&sandbox, &asked, path);
+    let desk = Arc::clone(&sandbox);
+    let action = async move {
+        match perform(&desk, operation, &asked).await {
+            Ok(body) => Answer::ok(body),
+            Err(error) => error.told_to(&asked.method).into(),
+        }
+    };
+    gate::pass(sandbox, call, action).await
 }
 
 impl Asked {
@@ -117,6 +123,11 @@ async fn perform(sandbox: &Sandbox, operation: Operation, asked: &Asked) -> Outc
         Operation::ListComments { object } => comments::list(sandbox, &object, asked),
         Operation::ReadComment { comment } => comments::read(sandbox, &comment, asked),
         Operation::Insights { object } => insights::read(sandbox, &object, asked),
+        Operation::AdInsights { object } => ads::insights(sandbox, &object, asked),
+        Operation::BeginReport { object } => ads::begin_report(sandbox, &object, asked),
+        Operation::ReadReport { report } => ads::report(sandbox, &report, asked),
+        Operation::ReadAdAccount { account } => ads::account(sandbox, &account, asked),
+        Operation::MyAdAccounts => ads::list(sandbox, asked),
         Operation::ReadAccount { account } => app::read_account(sandbox, &account, asked),
         Operation::Me => app::me(sandbox, asked),
         Operation::MyPages => app::pages(sandbox, asked),

@@ -1,6 +1,7 @@
 //! The things that exist at the networks.
 
 mod account;
+mod ads;
 mod code;
 mod comment;
 mod facebook;
@@ -9,6 +10,7 @@ mod settings;
 mod tiktok;
 
 pub use account::{Account, Network, TokenState};
+pub use ads::{AdAccount, AdLevel, AdObject};
 pub use code::Code;
 pub use comment::Comment;
 pub use facebook::{Finished, Photo, Post, PostKind, Video, VideoKind};

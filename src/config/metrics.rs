@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use super::{ConfigError, traffic::span};
 
+/// More days are not read again each time: what is older is settled.
+const MOST_ADS_DAYS: u16 = 90;
+
 /// When objects are asked about, and what goes before.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +40,8 @@ pub struct Metrics {
     /// A refused metric is tried again after this.
     #[serde(with = "humantime_serde")]
     pub try_refused: Duration,
+    /// So many of the latest days of ads are read again each time.
+    pub ads_days: u16,
 }
 
 /// `15m, 1h, 6h`: the same in the file and in a variable.
@@ -63,6 +68,7 @@ impl Metrics {
             usage_most: self.usage_most,
             usage_rest: self.usage_rest,
             try_refused: self.try_refused,
+            ads_days: self.ads_days,
         }
     }
 
@@ -76,6 +82,10 @@ impl Metrics {
         if !(1..=100).contains(&self.usage_most) {
             let what = format!("found {}, accepted is 1 to 100", self.usage_most);
             return Err(ConfigError::new("metrics.usage_most", what));
+        }
+        if !(1..=MOST_ADS_DAYS).contains(&self.ads_days) {
+            let what = format!("found {}, accepted is 1 to {MOST_ADS_DAYS}", self.ads_days);
+            return Err(ConfigError::new("metrics.ads_days", what));
         }
         self.pace().plan.check().map_err(|(key, accepted)| {
             ConfigError::new(
@@ -113,6 +123,8 @@ mod tests {
             ("usage_most", "101"),
             ("usage_rest", "\"0s\""),
             ("try_refused", "\"0s\""),
+            ("ads_days", "0"),
+            ("ads_days", "91"),
         ] {
             let error = load(&format!("[metrics]\n{key} = {value}"), &[]).expect_err(key).to_string();
             assert!(error.contains(key) && error.contains("accepted"), "{key}: {error}");

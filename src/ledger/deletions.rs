@@ -24,7 +24,7 @@ use super::{
 };
 
 /// The platforms of Meta, whose person has one grant for all of them.
-pub(super) const META: [&str; 2] = ["facebook_page", "instagram_business"];
+pub(super) const META: [&str; 3] = ["facebook_page", "instagram_business", jobs::metrics::ads::PLATFORM];
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod access;
 pub mod accounts;
+pub mod advertising;
 pub mod analyses;
 pub mod analysis_calls;
 pub mod approval;

@@ -190,6 +190,33 @@ pub const CLASSES: &[Class] = &[
         drops: Drops::Months,
     },
     Class {
+        name: "ads",
+        what: "what networks said of a day of ads before they said something else; what they said last stays",
+        keeps: |ages| ages.snapshots,
+        drops: Drops::Rows(
+            "DELETE FROM ad_day WHERE (object, day, captured_at) IN (
+                 SELECT d.object, d.day, d.captured_at FROM ad_day d
+                 WHERE d.captured_at < ledger_now() - $1::interval
+                   AND EXISTS (SELECT FROM ad_day n
+                               WHERE n.object = d.object AND n.day = d.day AND n.captured_at > d.captured_at)
+                 LIMIT $2)",
+        ),
+    },
+    Class {
+        name: "followers",
+        what: "who followed an account, of older days the last look of each",
+        keeps: |ages| ages.snapshots,
+        drops: Drops::Rows(
+            "DELETE FROM snapshot_spread WHERE (object, metric, captured_at) IN (
+                 SELECT s.object, s.metric, s.captured_at FROM snapshot_spread s
+                 WHERE s.captured_at < ledger_now() - $1::interval
+                   AND EXISTS (SELECT FROM snapshot_spread n
+                               WHERE n.object = s.object AND n.metric = s.metric AND n.captured_at > s.captured_at
+                                 AND n.captured_at < date_trunc('day', s.captured_at, 'UTC') + interval '1 day')
+                 LIMIT $2)",
+        ),
+    },
+    Class {
         name: "uploads",
         what: "uploads that were promised and never completed",
         keeps: |ages| ages.unfinished_uploads,

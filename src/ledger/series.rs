@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use jobs::metrics::series::Row;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
@@ -40,6 +41,19 @@ pub struct Refusal {
     pub since: DateTime<Utc>,
     /// In the network's words.
     pub words: String,
+}
+
+/// What a network said of one metric by kinds of people, when it was asked once.
+#[derive(Debug, Clone)]
+pub struct SpreadRow {
+    /// The metric's number in the catalogue.
+    pub metric: i16,
+    /// When it was asked.
+    pub captured_at: DateTime<Utc>,
+    /// `kinds`, `too_few` or `nothing`.
+    pub said: String,
+    /// How many of each kind.
+    pub kinds: Option<Value>,
 }
 
 /// A published post with what was last said of it.
@@ -128,6 +142,27 @@ impl Ledger {
                SELECT captured_at, points FROM snapshot
                WHERE object = $1 AND captured_at BETWEEN $2 AND $3
                ORDER BY 1"#,
+            number,
+            from,
+            to,
+        );
+        Ok(rows.fetch_all(&self.pool).await?)
+    }
+
+    /// What was said of an object by kinds of people between two moments, metric by metric and ascending by when it was asked.
+    ///
+    /// # Errors
+    /// The ledger is away.
+    pub async fn spreads(
+        &self,
+        number: i32,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<SpreadRow>, LedgerError> {
+        let rows = sqlx::query_as!(
+            SpreadRow,
+            "SELECT metric, captured_at, said, kinds FROM snapshot_spread
+             WHERE object = $1 AND captured_at BETWEEN $2 AND $3 ORDER BY metric, captured_at",
             number,
             from,
             to,

@@ -10,11 +10,15 @@ use chrono::{DateTime, Utc};
 use jobs::{
     contract::{Failure, JobError},
     desk::Account,
-    metrics::{Due, Metric, Next, Object, Pace, Point, Snapshots, Subject, Taken, packed::pack},
+    metrics::{
+        Due, Metric, Next, Object, Pace, Point, Said, Snapshots, Spread, Subject, Taken, ads::AdsTaken,
+        packed::pack,
+    },
 };
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{Claim, Ledger, LedgerError, claims::interval};
+use super::{Claim, Ledger, LedgerError, advertising::keep, claims::interval};
 
 /// The notice that a metric is not told any more.
 pub const REFUSED: &str = "metric_refused";
@@ -44,6 +48,13 @@ impl Snapshots for ClaimedSnapshots<'_> {
     async fn take(&self, taken: &Taken<'_>) -> Result<(), JobError> {
         let kept = self.ledger.kept_by_month(|| self.take_once(taken)).await?;
         if kept { Ok(()) } else { Err(JobError::Fenced) }
+    }
+
+    async fn take_ads(&self, taken: &AdsTaken<'_>) -> Result<u64, JobError> {
+        let mut tx = self.ledger.fenced(self.claim).await?;
+        let kept = keep(&mut tx, taken).await?;
+        tx.commit().await.map_err(LedgerError::from)?;
+        Ok(kept)
     }
 
     async fn refused(
@@ -117,6 +128,7 @@ impl Snapshots for ClaimedSnapshots<'_> {
 impl ClaimedSnapshots<'_> {
     async fn take_once(&self, taken: &Taken<'_>) -> Result<bool, LedgerError> {
         let points = packed(&taken.points);
+        let spread = Spreads::of(&taken.spreads);
         let (due_at, ended) = match taken.next {
             Next::At(at) => (Some(at), None),
             Next::Never(ending) => (None, Some(ending.word())),
@@ -136,7 +148,12 @@ impl ClaimedSnapshots<'_> {
                kept AS (
                    INSERT INTO snapshot (captured_at, object, points)
                    SELECT date_trunc('second', ledger_now()), number, $8 FROM moved WHERE $8 IS NOT NULL
-                   ON CONFLICT DO NOTHING) -- the same look twice is one
+                   ON CONFLICT DO NOTHING), -- the same look twice is one
+               spread AS (
+                   INSERT INTO snapshot_spread (captured_at, object, metric, said, kinds)
+                   SELECT date_trunc('second', ledger_now()), moved.number, x.metric, x.said, x.kinds::jsonb
+                   FROM moved CROSS JOIN unnest($9::smallint[], $10::text[], $11::text[]) AS x (metric, said, kinds)
+                   ON CONFLICT DO NOTHING)
                SELECT count(*) AS "moved!" FROM moved"#,
             self.claim.job_id,
             self.claim.epoch,
@@ -146,10 +163,35 @@ impl ClaimedSnapshots<'_> {
             ended,
             taken.absent,
             points,
+            &spread.metrics,
+            &spread.said,
+            &spread.kinds as &[Option<String>],
         )
         .fetch_one(&self.ledger.pool)
         .await?;
         Ok(moved == 1)
+    }
+}
+
+/// What was said by kinds of people, column by column.
+#[derive(Debug, Default)]
+struct Spreads {
+    metrics: Vec<i16>,
+    said: Vec<String>,
+    kinds: Vec<Option<String>>,
+}
+
+impl Spreads {
+    fn of(spreads: &[Spread]) -> Self {
+        let kinds = |spread: &Spread| match &spread.said {
+            Said::Kinds(kinds) => Some(json!(kinds).to_string()),
+            Said::TooFew | Said::Nothing => None,
+        };
+        Self {
+            metrics: spreads.iter().map(|spread| kept_id(spread.metric.id)).collect(),
+            said: spreads.iter().map(|spread| spread.said.word().to_owned()).collect(),
+            kinds: spreads.iter().map(kinds).collect(),
+        }
     }
 }
 
@@ -194,7 +236,7 @@ impl Ledger {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let subjects = sqlx::query!(
-            r#"SELECT m.number, m.object, m.since, m.captures, m.absent_since, m.captured_at,
+            r#"SELECT m.number, m.object, m.since, m.captures, m.absent_since, m.captured_at, m.resume,
                       CASE WHEN m.publication_id IS NULL THEN $3 ELSE p.public_id END AS remote_id
                FROM metric_plan m LEFT JOIN publication p ON p.id = m.publication_id
                WHERE m.account_id = $1 AND m.due_at <= ledger_now()
@@ -215,6 +257,7 @@ impl Ledger {
                 captures: it.captures,
                 absent_since: it.absent_since,
                 captured_at: it.captured_at,
+                resume: it.resume,
             })
         });
         Ok(Some(Due {

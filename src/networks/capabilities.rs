@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jobs::comment::Comments;
 use jobs::surface::{CaptionUnit, Files, MediaRule, Platform, PostKind, Surface, TakeDown, Takes};
 
-use super::NETWORKS;
+use super::{Entry, NETWORKS};
 
 /// The line of the README above the table; renewed with `postroom capabilities`.
 pub const BEGIN: &str = "<!-- capabilities: made by `postroom capabilities`; a test compares -->";
@@ -17,7 +17,7 @@ pub fn markdown() -> String {
     let mut page = String::from(
         "| network | caption | hashtags | privacy levels | first comment |\n|---|---|---|---|---|\n",
     );
-    for entry in NETWORKS {
+    for entry in takers() {
         let Platform { title, name, caption, hashtags, privacy_levels, comments, .. } = entry.platform;
         let unit = match caption.unit {
             CaptionUnit::Characters => "characters",
@@ -32,13 +32,13 @@ pub fn markdown() -> String {
     }
     page.push_str("\n| network | surface | `kind` | files | type | size | width | ratio | length |\n");
     page.push_str("|---|---|---|---|---|---|---|---|---|\n");
-    for entry in NETWORKS {
+    for entry in takers() {
         for surface in entry.platform.surfaces {
             rows(&mut page, entry.platform.title, surface);
         }
     }
     page.push_str("\n| network | surface | taken down once it is public |\n|---|---|---|\n");
-    for entry in NETWORKS {
+    for entry in takers() {
         for Surface { name, take_down, .. } in entry.platform.surfaces {
             let how = match take_down {
                 TakeDown::Api { permission } => format!("by API, with the permission `{permission}`"),
@@ -48,6 +48,11 @@ pub fn markdown() -> String {
         }
     }
     page
+}
+
+/// The networks that something can be published to.
+fn takers() -> impl Iterator<Item = &'static Entry> {
+    NETWORKS.iter().filter(|entry| !entry.platform.surfaces.is_empty())
 }
 
 fn first_comment(takes: &Comments) -> String {

@@ -18,7 +18,7 @@ use jobs::{
     forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
-    metrics::{Heard, Insights, Question, Trouble},
+    metrics::{Heard, Insights, Object, Question, Trouble},
     preflight::Fact,
     removal::{Presence, Removal},
     renewals::Renewing,
@@ -383,7 +383,11 @@ impl Network for Facebook {
 
 #[async_trait]
 impl Insights for Facebook {
-    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+    fn objects_at_once(&self, object: Object) -> usize {
+        insights::objects_at_once(object)
+    }
+
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Vec<Result<Heard, Trouble>> {
         self.graph.insights(call, question, insights::Dialect::Page).await
     }
 }

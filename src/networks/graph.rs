@@ -1,6 +1,8 @@
 //! The Graph API as Facebook and Instagram both speak it: addresses, the app's proof, errors, usage headers.
 
 mod access;
+mod ads;
+mod batch;
 pub mod comments;
 pub mod connect;
 pub mod insights;
@@ -27,7 +29,7 @@ use serde_json::Value;
 use sha2::Sha256;
 use url::Url;
 
-pub use self::usage::Patience;
+pub use self::{ads::READS_ADS, usage::Patience};
 use super::{
     Environment,
     allowance::{self, RATES},
@@ -347,12 +349,17 @@ impl Graph {
         for notice in usage::used(&reply) {
             call.gate.notice(notice);
         }
+        self.heard(phase, call, &reply)
+    }
+
+    /// What a whole answer says, or a part that is one.
+    fn heard(&self, phase: Phase, call: &Call<'_>, reply: &Reply) -> Result<Value, Fault> {
         match reply.json() {
-            Some(body) if body.get("error").is_some() => Err(self.refused(phase, call, &reply, body)),
+            Some(body) if body.get("error").is_some() => Err(self.refused(phase, call, reply, body)),
             Some(body) if reply.status.is_success() => Ok(body),
             None if reply.status.is_success() => Err(http::unreadable(phase, "the answer is not JSON")),
-            Some(body) => Err(classify(phase, of_upload(&body, call, &reply), &self.tables)),
-            None => Err(classify(phase, Said::nothing(&reply), &self.tables)),
+            Some(body) => Err(classify(phase, of_upload(&body, call, reply), &self.tables)),
+            None => Err(classify(phase, Said::nothing(reply), &self.tables)),
         }
     }
 

@@ -128,6 +128,11 @@ impl Reply {
         text(&self.headers, name)
     }
 
+    /// A part of an answer that is one of its own, which has no headers.
+    pub fn part(status: StatusCode, body: &str) -> Self {
+        Self { status, headers: HeaderMap::new(), body: body.into() }
+    }
+
     /// How long the network asks to be left alone: seconds, or a date by the network's own clock.
     pub fn retry_after(&self) -> Option<Duration> {
         retry_after(&self.headers)

@@ -19,7 +19,7 @@ use jobs::{
     forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight},
-    metrics::{Heard, Insights, Question, Trouble},
+    metrics::{Heard, Insights, Object, Question, Trouble},
     preflight::Fact,
     removal::{Presence, Removal},
     renewals::Renewing,
@@ -319,7 +319,16 @@ impl Network for Instagram {
 
 #[async_trait]
 impl Insights for Instagram {
-    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+    fn objects_at_once(&self, object: Object) -> usize {
+        insights::objects_at_once(object)
+    }
+
+    /// "follower_demographics" of Meta's documents.
+    fn least_followers(&self) -> Option<i64> {
+        Some(100)
+    }
+
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Vec<Result<Heard, Trouble>> {
         self.graph.insights(call, question, insights::Dialect::Instagram).await
     }
 }

@@ -11,6 +11,7 @@ mod graph;
 mod http;
 mod instagram;
 pub mod mail;
+mod meta_ads;
 pub mod openai;
 pub mod outbound;
 #[cfg(test)]
@@ -59,7 +60,7 @@ pub struct Entry {
 }
 
 /// Every network.
-pub const NETWORKS: &[Entry] = &[facebook::ENTRY, instagram::ENTRY, tiktok::ENTRY];
+pub const NETWORKS: &[Entry] = &[facebook::ENTRY, instagram::ENTRY, meta_ads::ENTRY, tiktok::ENTRY];
 
 /// The networks that are switched on.
 pub struct Connected {
@@ -258,6 +259,8 @@ mod doubles {
 mod tests {
     use std::{collections::HashMap, path::Path};
 
+    use jobs::metrics::ads::PLATFORM as ADS;
+
     use super::*;
 
     fn defaults() -> Settings {
@@ -311,7 +314,7 @@ mod tests {
         };
         assert!(at("https://graph.facebook.com/v26.0").is_empty());
         let names: Vec<_> = at("http://127.0.0.1:4000/v25.0").iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["facebook_page", "instagram_business"]);
+        assert_eq!(names, ["facebook_page", "instagram_business", ADS]);
     }
 
     #[test]
@@ -361,7 +364,7 @@ mod tests {
     fn a_network_is_on_when_its_group_is_set() {
         assert_eq!(connect(&[]), Ok(vec![]));
         let meta = [("META_APP_ID", "1"), ("META_APP_SECRET", "s")];
-        assert_eq!(connect(&meta), Ok(vec!["facebook_page", "instagram_business"]));
+        assert_eq!(connect(&meta), Ok(vec!["facebook_page", "instagram_business", ADS]));
         let tiktok = [("TIKTOK_CLIENT_KEY", "1"), ("TIKTOK_CLIENT_SECRET", "s")];
         assert_eq!(connect(&tiktok), Ok(vec!["tiktok"]));
     }
@@ -397,7 +400,9 @@ mod tests {
         };
         let error = set("facebook", "200/1h").expect("refused");
         assert!(error.contains("app_rate") && error.contains("meta"), "{error}");
-        assert_eq!(set("instagram", "200/1h"), None);
+        let error = set("instagram", "200/1h").expect("refused");
+        assert!(error.contains(ADS), "{error}");
+        assert_eq!(set("meta_ads", "200/1h"), None);
     }
 
     #[test]

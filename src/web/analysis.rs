@@ -261,7 +261,9 @@ fn ids(named: &[String], found: &mut Vec<Finding>) -> Vec<Uuid> {
 }
 
 fn platform_finding(app: &App, before: &[String], n: usize, name: &String) -> Option<Finding> {
-    let known = || app.house.platforms.iter().map(|platform| platform.name);
+    // what nothing is published to has no captions
+    let takes = || app.house.platforms.iter().filter(|platform| !platform.surfaces.is_empty());
+    let known = || takes().map(|platform| platform.name);
     let field = format!("platforms[{n}]");
     if before.contains(name) {
         return Some(Finding::new(field, "repeated", "This network is named twice."));

@@ -1,6 +1,7 @@
 //! The one integration-test binary: real Postgres, real Redis, the binary itself, the networks over HTTP.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod ads;
 mod analyses;
 mod approvals;
 mod audit;

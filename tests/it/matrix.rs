@@ -188,6 +188,7 @@ fn of_its_core() -> Vec<Line> {
         line(Method::DELETE, "/api/v1/accounts/{id}", Key(AccountsWrite), &["account"], Sends::None, 202),
         get("/api/v1/posts/{id}/metrics", Key(MetricsRead), &["post"], 200),
         get("/api/v1/accounts/{id}/metrics", Key(MetricsRead), &["account"], 200),
+        get("/api/v1/accounts/{id}/ads", Key(MetricsRead), &["account"], 200),
         post("/api/v1/accounts/{id}/snapshot", Key(AccountsWrite), &["account"], Sends::None, 202),
         post("/api/v1/analyses", Key(AnalysesWrite), &[], Sends::Json(WRITE), 202),
         get("/api/v1/analyses/budget", Key(AnalysesWrite), &[], 200),

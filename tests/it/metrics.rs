@@ -236,3 +236,67 @@ async fn a_missing_permission_of_metrics_leaves_the_account_at_work() {
     assert_eq!(of(&told, FACEBOOK)["series"], json!([]));
     assert!(!of(&told, FACEBOOK)["next_at"].is_null());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posts_of_one_account_are_asked_about_together_and_each_has_its_own_answer() {
+    let system = system().await;
+    system.tell("settings", &json!({ "retired_metrics": ["post_clicks"] })).await;
+    let mut posts = Vec::new();
+    for n in 0..3 {
+        posts.push(published(&system, &format!("one of three, {n}"), &[FACEBOOK]).await);
+    }
+    let (_, shown) = system.api(Method::GET, &format!("/api/v1/posts/{}", posts[1]), None).await;
+    let remote = shown["publications"][0]["remote_id"].as_str().unwrap();
+    let url = format!("{}/{remote}", system.addresses["graph"].as_str().unwrap());
+    let gone = crate::harness::client().delete(url).bearer_auth("sandbox-page-token").send().await.unwrap();
+    assert!(gone.status().is_success(), "{}", gone.text().await.unwrap());
+    forward(&system, TimeDelta::minutes(16)).await;
+    for post in [&posts[0], &posts[2]] {
+        let told = captured(&system, post, &[FACEBOOK], 1).await;
+        for metric in ["views", "reach", "reactions", "likes", "comments", "shares"] {
+            assert!(values(of(&told, FACEBOOK), "lifetime", metric)[0].is_some(), "{metric}: {told}");
+        }
+        assert!(values(of(&told, FACEBOOK), "lifetime", "clicks").is_empty(), "{told}");
+    }
+    eventually("the end of the deleted one's plan", || async {
+        let told = metrics(&system, &format!("posts/{}", posts[1])).await;
+        if of(&told, FACEBOOK)["ended"] == "gone" { Ok(()) } else { Err(told.to_string()) }
+    })
+    .await;
+    let notices = "SELECT count(*) FROM notice WHERE topic = 'metric_refused'";
+    assert_eq!(system.database.count(notices).await, 1, "one notice for all of them");
+    let batches = system.control("calls?call=batch").await;
+    assert!(!batches["data"].as_array().unwrap().is_empty(), "they were asked about together");
+    assert!(batches["data"].as_array().unwrap().iter().all(|call| call["phase"] == "observe"));
+}
+
+/// Waits until an account's followers were asked about so often, and gives what was told along this.
+async fn followers(system: &System, by: &str, times: usize) -> Value {
+    eventually(&format!("{times} looks at who follows"), || async {
+        let told = metrics(system, &format!("accounts/{}", system.account(INSTAGRAM))).await;
+        let audience = told["data"][0]["audience"].as_array().unwrap();
+        let it = audience.iter().find(|it| it["by"] == by).cloned().unwrap_or_default();
+        if it["at"].as_array().map_or(0, Vec::len) >= times { Ok(it) } else { Err(told.to_string()) }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_an_account_is_told_by_kinds_and_too_few_followers_are_said_and_are_no_nought() {
+    // P-S5
+    let system = system().await;
+    let ask = format!("/api/v1/accounts/{}/snapshot", system.account(INSTAGRAM));
+    assert_eq!(system.api(Method::POST, &ask, None).await.0, 202);
+    for by in ["age", "city", "country", "gender"] {
+        let told = followers(&system, by, 1).await;
+        assert_eq!((&told["remote"], &told["too_few"]), (&json!("follower_demographics"), &json!([false])));
+        let kinds = told["kinds"].as_array().unwrap();
+        assert!(kinds.len() >= 2 && kinds.iter().all(|kind| kind["values"][0].is_i64()), "{told}");
+    }
+    system.tell("settings", &json!({ "followers": 99 })).await;
+    forward(&system, TimeDelta::days(1)).await;
+    assert_eq!(system.api(Method::POST, &ask, None).await.0, 202);
+    let told = followers(&system, "age", 2).await;
+    assert_eq!(told["too_few"], json!([false, true]));
+    assert!(told["kinds"].as_array().unwrap().iter().all(|kind| kind["values"][1].is_null()), "{told}");
+}

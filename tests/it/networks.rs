@@ -461,7 +461,9 @@ async fn a_limit_while_preparing_asks_for_the_rest_that_the_network_names() {
 async fn a_token_is_checked_against_its_account() {
     let sandbox = Sandbox::start().await;
     for entry in NETWORKS {
-        let mut post = Post::of(&sandbox, entry, &entry.platform.surfaces[0]).await;
+        // what nothing is published to is tried where it is read
+        let Some(surface) = entry.platform.surfaces.first() else { continue };
+        let mut post = Post::of(&sandbox, entry, surface).await;
         assert_eq!(post.network().check(&post.call(None)).await, Ok(()), "{}", entry.file);
         post.account = "1";
         assert!(post.network().check(&post.call(None)).await.is_err(), "{}", entry.file);

@@ -222,7 +222,7 @@ async fn old_snapshots_are_rolled_up_to_one_a_day_and_their_months_are_dropped()
 }
 
 /// A job of an account's, held under a claim.
-async fn held(door: &Door, account: Uuid) -> Claim {
+pub async fn held(door: &Door, account: Uuid) -> Claim {
     let claim = Claim { job_id: Uuid::now_v7(), epoch: 1, worker_inc: Uuid::now_v7() };
     let (job, worker) = (claim.job_id, claim.worker_inc);
     let leased = format!(
@@ -259,7 +259,7 @@ async fn the_same_look_twice_is_one_row_and_one_that_finds_nothing_out_changes_n
         stories: vec![DAY / 2],
         accounts_every: DAY,
     };
-    let pace = Pace { plan, usage_most: 75, usage_rest: DAY, try_refused: DAY };
+    let pace = Pace { plan, usage_most: 75, usage_rest: DAY, try_refused: DAY, ads_days: 28 };
     let snapshots = ClaimedSnapshots { ledger: &worker, claim, pace: &pace };
     let subject = Subject {
         number,
@@ -269,16 +269,18 @@ async fn the_same_look_twice_is_one_row_and_one_that_finds_nothing_out_changes_n
         captures: 0,
         absent_since: None,
         captured_at: None,
+        resume: None,
     };
     let next = Next::At(DateTime::UNIX_EPOCH);
     let views = Point { metric: by_id(VIEWS).expect("a metric"), ends_at: None, value: Some(1) };
-    let look = Taken { subject: &subject, points: vec![views], absent: Some(false), next };
+    let look =
+        Taken { subject: &subject, points: vec![views], spreads: Vec::new(), absent: Some(false), next };
     for _ in 0..2 {
         snapshots.take(&look).await.expect("kept");
     }
     assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 1);
     for (absent, expected) in [(Some(true), 1), (None, 1), (Some(false), 0)] {
-        let look = Taken { points: Vec::new(), absent, ..look };
+        let look = Taken { points: Vec::new(), spreads: Vec::new(), absent, ..look };
         snapshots.take(&look).await.expect("kept");
         let since = door.scratch.number("SELECT count(absent_since) FROM metric_plan").await;
         assert_eq!(since, expected, "{absent:?}");

@@ -249,3 +249,40 @@ async fn an_account_that_is_disconnected_for_long_is_deleted_with_all_that_came_
     assert_eq!(system.database.count("SELECT count(*) FROM post").await, 0);
     assert_eq!(told(&system, "accounts").await["dropped"], json!(1));
 }
+
+#[tokio::test]
+async fn of_what_was_said_of_a_day_of_ads_the_last_word_stays_whatever_its_age() {
+    // P-D13
+    let door = Door::open().await;
+    let account = door.account("meta_ads").await;
+    door.scratch
+        .run(&format!(
+            "WITH object AS (
+                 INSERT INTO ad_object (workspace_id, account_id, level, remote_id)
+                 VALUES ('{workspace}', '{account}', 'account', '501') RETURNING number)
+             INSERT INTO ad_day (captured_at, object, day, currency, numbers)
+             SELECT ledger_now() - x.days * interval '1 day', number, x.day::date, 'ILS', '{{}}'::jsonb
+             FROM object, (VALUES (90, '2026-01-01'), (80, '2026-01-01'), (70, '2026-01-01'), (60, '2026-01-02'),
+                                  (60, '2026-01-03'), (1, '2026-01-03')) x (days, day)",
+            workspace = door.workspace,
+        ))
+        .await;
+    door.scratch
+        .run(&format!(
+            "WITH plan AS (
+                 INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+                 VALUES ('{workspace}', '{account}', 'account', ledger_now(), ledger_now()) RETURNING number)
+             INSERT INTO snapshot_spread (captured_at, object, metric, said)
+             SELECT date_trunc('day', ledger_now() - x.days * interval '1 day', 'UTC') + x.hours * interval '1 hour', number,
+                    104, 'too_few'
+             FROM plan, (VALUES (60, 1), (60, 2), (50, 3), (1, 1), (1, 2)) x (days, hours)",
+            workspace = door.workspace,
+        ))
+        .await;
+    retain(&worker(&door), 40, 2).await;
+    assert_eq!((dropped(&door, "ads").await, dropped(&door, "followers").await), (3, 1));
+    let left = "SELECT count(*) FROM ad_day WHERE captured_at < ledger_now() - interval '40 days'";
+    assert_eq!(door.scratch.number(left).await, 2, "the last word on each of two days");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM ad_day").await, 3);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot_spread").await, 4);
+}

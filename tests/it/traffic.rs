@@ -215,7 +215,11 @@ async fn a_rate_holds_for_all_workers_while_redis_is_emptied_again_and_again_and
     let mut system = System::start().await;
     set(
         &mut system,
-        &[("NETWORKS__FACEBOOK__APP_RATE", "60/6s"), ("NETWORKS__INSTAGRAM__APP_RATE", "60/6s")],
+        &[
+            ("NETWORKS__FACEBOOK__APP_RATE", "60/6s"),
+            ("NETWORKS__INSTAGRAM__APP_RATE", "60/6s"),
+            ("NETWORKS__META_ADS__APP_RATE", "60/6s"),
+        ],
     );
     let posts = posts(&system, "rated", 24).await;
     for _ in 0..3 {
@@ -263,6 +267,7 @@ async fn a_network_that_fails_altogether_is_left_alone_and_then_every_post_goes_
     let settings = [
         ("NETWORKS__FACEBOOK__APP_RATE", "60/6s"),
         ("NETWORKS__INSTAGRAM__APP_RATE", "60/6s"),
+        ("NETWORKS__META_ADS__APP_RATE", "60/6s"),
         ("TRAFFIC__LEAST_ANSWERS", "8"),
         ("TRAFFIC__OPEN_FIRST", "500ms"),
         ("TRAFFIC__OPEN_MOST", "2s"),

@@ -11,7 +11,7 @@ use crate::state::{Book, Sandbox};
 /// How long a person's long-lived token lives, in seconds.
 const LONG_SECONDS: u64 = 5_183_944;
 /// Everything a Page's token may do here, unless its owner has declined some of it.
-pub const SCOPES: [&str; 13] = [
+pub const SCOPES: [&str; 14] = [
     "pages_show_list",
     "pages_manage_posts",
     "pages_read_engagement",
@@ -25,6 +25,7 @@ pub const SCOPES: [&str; 13] = [
     "instagram_manage_insights",
     "instagram_manage_comments",
     "instagram_manage_contents",
+    "ads_read",
 ];
 
 /// `GET /{page}` and `GET /{ig}`.

@@ -83,6 +83,14 @@ const TOTALS: &[&str] = &[
     "profile_links_taps",
 ];
 
+const PEOPLE: &[&str] = &["follower_demographics", "engaged_audience_demographics"];
+const BREAKDOWNS: &[(&str, &[&str])] = &[
+    ("age", &["18-24", "25-34", "35-44"]),
+    ("city", &["Haifa", "Tel Aviv"]),
+    ("country", &["DE", "IL", "US"]),
+    ("gender", &["F", "M", "U"]),
+];
+
 /// `GET /{object}/insights`.
 pub fn read(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {
     auth::any(sandbox, asked)?;
@@ -110,6 +118,9 @@ fn of_page(sandbox: &Sandbox, page: &str, asked: &Asked) -> Outcome {
 
 fn of_instagram(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
     allowed(sandbox, asked, account, "instagram_manage_insights")?;
+    if asked.params.text("breakdown").is_some() || asked.params.text("timeframe").is_some() {
+        return demographics(sandbox, account, asked);
+    }
     asked.params.only(&["metric", "period", "metric_type", "since", "until"])?;
     let series = match asked.params.text("metric_type").as_deref() {
         Some("time_series") | None => true,
@@ -131,6 +142,35 @@ fn of_instagram(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
         json!({ "name": name, "period": "day", "total_value": { "value": value }, "id": id_of(account, name, "day") })
     };
     Ok(json!({ "data": names.iter().map(total).collect::<Vec<_>>(), "paging": {} }))
+}
+
+/// Who follows an account, by one breakdown; of fewer than a hundred nothing is told, and of many kinds the largest.
+fn demographics(sandbox: &Sandbox, account: &str, asked: &Asked) -> Outcome {
+    asked.params.only(&["metric", "period", "timeframe", "metric_type", "breakdown"])?;
+    let names = named(sandbox, asked, PEOPLE)?;
+    period(asked, &["lifetime"])?;
+    let word = |name: &str| asked.params.text(name).unwrap_or_default();
+    let (along, frame, kind) = (word("breakdown"), word("timeframe"), word("metric_type"));
+    if frame != "this_month" || kind != "total_value" {
+        let why = "follower_demographics needs timeframe=this_month and metric_type=total_value";
+        return Err(GraphError::parameter(why));
+    }
+    let Some((_, kinds)) = BREAKDOWNS.iter().find(|(known, _)| *known == along) else {
+        return Err(GraphError::parameter(format!("breakdown {along:?} is not known for this metric")));
+    };
+    let followers = sandbox.book().world.settings.followers;
+    if followers < LEAST_FOLLOWERS {
+        return Ok(json!({ "data": [], "paging": {} }));
+    }
+    let many = u64::try_from(kinds.len()).unwrap_or(1);
+    let result = |kind: &&str| json!({ "dimension_values": [kind], "value": followers / many });
+    let results: Vec<Value> = kinds.iter().map(result).collect();
+    let item = |name: &String| {
+        let breakdowns = json!([{ "dimension_keys": [along], "results": results }]);
+        let id = id_of(account, name, "lifetime");
+        json!({ "name": name, "period": "lifetime", "total_value": { "breakdowns": breakdowns }, "id": id })
+    };
+    Ok(json!({ "data": names.iter().map(item).collect::<Vec<_>>(), "paging": {} }))
 }
 
 fn of_object(sandbox: &Sandbox, id: &str, asked: &Asked) -> Outcome {

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Asked, header_text};
+use super::{Asked, ads, header_text};
 use crate::calls::{Call, Phase};
 use crate::effects::Effect;
 use crate::model::{Network, Video, VideoKind};
@@ -35,6 +35,11 @@ pub enum Operation {
     ListComments { object: String },
     ReadComment { comment: String },
     Insights { object: String },
+    AdInsights { object: String },
+    BeginReport { object: String },
+    ReadReport { report: String },
+    ReadAdAccount { account: String },
+    MyAdAccounts,
     ReadAccount { account: String },
     Me,
     MyPages,
@@ -72,11 +77,18 @@ impl Operation {
             (&Method::GET, ["me"]) => Self::Me,
             (&Method::GET, ["me", "accounts"]) => Self::MyPages,
             (&Method::GET, ["me", "businesses"]) => Self::MyBusinesses,
+            (&Method::GET, ["me", "adaccounts"]) => Self::MyAdAccounts,
             (&Method::GET, [business, "owned_pages" | "client_pages"]) => {
                 Self::BusinessPages { business: format!("{business}/{}", path[1]) }
             }
             (&Method::GET, [_, "permissions"]) => Self::Permissions,
             (&Method::DELETE, [_, "permissions"]) => Self::RevokePermissions,
+            (&Method::GET, [id, "insights"]) if ads::knows(&book.world.settings, id) => {
+                Self::AdInsights { object: (*id).into() }
+            }
+            (&Method::POST, [id, "insights"]) if ads::knows(&book.world.settings, id) => {
+                Self::BeginReport { object: (*id).into() }
+            }
             (&Method::POST, [id]) => Self::update((*id).into(), asked),
             (&Method::DELETE, [id]) => Self::delete((*id).into(), &book.world),
             (&Method::GET, [id]) => Self::read((*id).into(), &book.world),
@@ -116,6 +128,10 @@ impl Operation {
             Self::ReadVideo { video: id }
         } else if world.comments.contains_key(&id) {
             Self::ReadComment { comment: id }
+        } else if ads::is_report(&id) {
+            Self::ReadReport { report: id }
+        } else if id.starts_with("act_") {
+            Self::ReadAdAccount { account: id }
         } else if id.contains('_') {
             Self::ReadPost { post: id }
         } else {
@@ -195,6 +211,8 @@ impl Operation {
             Self::ListComments { .. } => "comment_list",
             Self::ReadComment { .. } => "comment",
             Self::Insights { .. } => "insights",
+            Self::AdInsights { .. } | Self::BeginReport { .. } | Self::ReadReport { .. } => "ads_insights",
+            Self::ReadAdAccount { .. } | Self::MyAdAccounts => "ad_accounts",
             Self::ReadAccount { .. } => "page",
             Self::Me | Self::MyPages | Self::MyBusinesses | Self::BusinessPages { .. } => "me",
             Self::DebugToken => "debug_token",
@@ -241,6 +259,12 @@ impl Operation {
             | Self::ListComments { .. }
             | Self::ReadComment { .. }
             | Self::Insights { .. }
+            | Self::AdInsights { .. }
+            // what is made of it is a copy of what can be read
+            | Self::BeginReport { .. }
+            | Self::ReadReport { .. }
+            | Self::ReadAdAccount { .. }
+            | Self::MyAdAccounts
             | Self::ReadAccount { .. }
             | Self::Me
             | Self::MyPages
@@ -300,6 +324,7 @@ impl Operation {
                 | Self::MyBusinesses
                 | Self::BusinessPages { .. }
                 | Self::DebugToken
+                | Self::MyAdAccounts
         );
         let instagrams = matches!(self, Self::FillContainer { .. } | Self::ReadContainer { .. });
         if nobodys {
@@ -338,6 +363,9 @@ impl Operation {
             Self::ReadComment { comment } => (owner(world, comment), Some(comment.clone())),
             Self::Insights { object } if world.accounts.contains_key(object) => (Some(object.clone()), None),
             Self::Insights { object } => (owner(world, object), Some(object.clone())),
+            Self::AdInsights { object } | Self::BeginReport { object } => (None, Some(object.clone())),
+            Self::ReadReport { report } => (None, Some(report.clone())),
+            Self::ReadAdAccount { account } => (None, Some(account.clone())),
             Self::UploadVideo { video } | Self::ReadVideo { video } => {
                 (world.videos.get(video).map(|video| video.page.clone()), Some(video.clone()))
             }
@@ -357,6 +385,7 @@ impl Operation {
             | Self::MyBusinesses
             | Self::BusinessPages { .. }
             | Self::DebugToken
+            | Self::MyAdAccounts
             | Self::Permissions
             | Self::RevokePermissions
             | Self::Nothing { .. } => (None, None),

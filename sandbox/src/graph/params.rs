@@ -41,6 +41,18 @@ impl Params {
         Ok(params)
     }
 
+    /// Those of a part of several calls: its own, and the proof that came with all of them.
+    pub fn of_part(query: &str, whole: &Self) -> Self {
+        let mut params = Self::default();
+        params.read_pairs(query.as_bytes());
+        for name in ["appsecret_proof", "appsecret_time"] {
+            if let Some(value) = whole.values.get(name) {
+                params.values.entry(name.to_owned()).or_insert_with(|| value.clone());
+            }
+        }
+        params
+    }
+
     /// Refuses a parameter that the call does not have. Lists may come with numbers: `attached_media[0]`.
     pub fn only(&self, known: &[&str]) -> Result<(), GraphError> {
         let of_every_call = ["access_token", "appsecret_proof", "appsecret_time", "fields", "summary"];

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::AdAccount;
+
 /// What tests and demonstrations may set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub insights_after_ms: u64,
     /// Metrics and counting fields that the networks have retired, by their names there.
     pub retired_metrics: Vec<String>,
+    /// The ad accounts that people may read who granted that.
+    pub ad_accounts: Vec<AdAccount>,
     /// Where TikTok tells what becomes of posts; nowhere unless set.
     pub tiktok_webhook: Option<Webhook>,
 }
@@ -76,6 +80,7 @@ impl Default for Settings {
             followers: 1_500,
             insights_after_ms: 0,
             retired_metrics: Vec::new(),
+            ad_accounts: Vec::new(),
             tiktok_webhook: None,
         }
     }

@@ -100,3 +100,25 @@ async fn what_was_deleted_has_no_numbers() {
     let (_, answer) = net.graph_get(&format!("{post}/insights?metric=post_clicks&period=lifetime")).await;
     assert_eq!((&answer["error"]["code"], &answer["error"]["error_subcode"]), (&json!(100), &json!(33)));
 }
+
+#[tokio::test]
+async fn who_follows_is_told_by_one_breakdown_and_of_too_few_nothing() {
+    let net = Net::start().await;
+    let ask = async |more: &str| {
+        let path = format!(
+            "{IG}/insights?metric=follower_demographics&period=lifetime&metric_type=total_value{more}"
+        );
+        net.graph_get(&path).await
+    };
+    for along in ["age", "city", "country", "gender"] {
+        let (status, answer) = ask(&format!("&timeframe=this_month&breakdown={along}")).await;
+        let told = &answer["data"][0]["total_value"]["breakdowns"][0];
+        assert_eq!((status, &told["dimension_keys"]), (200, &json!([along])), "{answer}");
+        assert!(told["results"][0]["value"].as_i64().is_some_and(|value| value > 0), "{answer}");
+    }
+    for wrong in ["&breakdown=age", "&timeframe=this_month", "&timeframe=this_month&breakdown=shoes"] {
+        assert_eq!(ask(wrong).await.1["error"]["code"], 100, "{wrong}");
+    }
+    net.control("settings", json!({ "followers": 99 })).await;
+    assert_eq!(ask("&timeframe=this_month&breakdown=age").await.1["data"], json!([]));
+}

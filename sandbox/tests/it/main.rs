@@ -1,5 +1,6 @@
 //! The sandbox over real HTTP: what a network does, and what it does when it is told to go wrong.
 
+mod ads;
 mod comments;
 mod control;
 mod demo;

@@ -429,6 +429,47 @@ pub const EMPTIED: &[Store] = &[
         },
     },
     Store {
+        name: "snapshot_spread",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "who follows an account, by kinds of people, as its network counted them; while the connection lives",
+        personal: &[("kinds", "how many people of each kind follow an account")],
+        plain: &["captured_at", "object", "metric", "said"],
+        purge: Purge::Rows {
+            of: "t.object IN (SELECT p.number FROM metric_plan p JOIN deletion_mark m ON m.id = p.account_id \
+                 WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM deletion_account d JOIN metric_plan p ON p.account_id = d.account_id \
+                   JOIN snapshot_spread t ON t.object = p.number WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "ad_day",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what ads were seen, clicked and paid for; while the connection lives",
+        personal: &[("numbers", "numbers about an ad"), ("currency", "what an account pays in")],
+        plain: &["captured_at", "object", "day", "attribution"],
+        purge: Purge::Rows {
+            of: "t.object IN (SELECT o.number FROM ad_object o JOIN deletion_mark m ON m.id = o.account_id \
+                 WHERE m.request_id = $1 AND m.kind = 'account')",
+            left: "SELECT count(*) FROM deletion_account d JOIN ad_object o ON o.account_id = d.account_id \
+                   JOIN ad_day t ON t.object = o.number WHERE d.request_id = $1",
+        },
+    },
+    Store {
+        name: "ad_object",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what is advertised; while the connection lives",
+        personal: &[
+            ("remote_id", "a network's id of an ad, or of what it is in"),
+            ("parent_id", "a network's id of what an ad is in"),
+            ("name", "what people call it"),
+        ],
+        plain: &["number", "workspace_id", "account_id", "level", "seen_at"],
+        purge: of_account!("ad_object"),
+    },
+    Store {
         name: "metric_plan",
         place: Place::Table,
         whose: Whose::Connection,
@@ -445,6 +486,7 @@ pub const EMPTIED: &[Store] = &[
             "captures",
             "absent_since",
             "captured_at",
+            "resume",
         ],
         purge: of_account!("metric_plan"),
     },

@@ -158,7 +158,8 @@ fn is_of(page: &Value, account: &str) -> bool {
     is(&page["id"]) || is(&page["instagram_business_account"]["id"])
 }
 
-fn of_failure(failure: Failure) -> Renewal {
+/// What a refresh that brought nothing came to.
+pub(super) fn of_failure(failure: Failure) -> Renewal {
     match failure.class {
         Class::Auth if is_of_the_token(&failure.code) => Renewal::Dead(failure),
         // such as a bare 401, which may be a gateway's word and not Meta's

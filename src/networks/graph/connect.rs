@@ -9,6 +9,7 @@ use jobs::{
     connections::{Connecting, Dialog, Exchange, Fresh, Granted, Missing, Offer, Offered, Offers},
     contract::{Class, Failure},
     desk::Call,
+    metrics::ads::PLATFORM,
 };
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +18,7 @@ use serde_json::Value;
 use super::{
     Graph,
     access::{is_valid, time},
+    ads::READS_ADS,
     below,
 };
 use crate::networks::{
@@ -28,7 +30,7 @@ use crate::networks::{
 /// The variable that names where the dialog is, and where it really is.
 const DIALOG: (&str, &str) = ("META_DIALOG_URL", "https://www.facebook.com/v25.0");
 /// What stands behind Pages.
-const ALSO: &[&str] = &[instagram::ENTRY.platform.name];
+const ALSO: &[&str] = &[instagram::ENTRY.platform.name, PLATFORM];
 /// What is asked for in the dialog. Whoever declines some of it connects what the rest allows.
 const SCOPES: &[&str] = &[
     "pages_show_list",
@@ -44,6 +46,7 @@ const SCOPES: &[&str] = &[
     "instagram_manage_insights",
     "instagram_manage_comments",
     "instagram_manage_contents",
+    READS_ADS,
 ];
 /// Without it Meta lists no Page at all.
 const LISTS: &str = "pages_show_list";
@@ -107,10 +110,12 @@ impl Connecting for Graph {
             let why = format!("{LISTS} was declined, and without it Meta names no Page");
             return Err(Failure::new(Class::Permanent, "no_list", why));
         }
+        let ads = if told.has(READS_ADS) { self.ad_accounts(call, deadline).await? } else { Vec::new() };
+        let ads = ads.iter().filter_map(|it| advertised(it, &told, call.token));
         Ok(Offers {
             subject_id: told.subject_id.clone(),
             data_access_ends: told.data_access_ends,
-            offered: pages.values().flat_map(|page| offered(page, &told)).collect(),
+            offered: pages.values().flat_map(|page| offered(page, &told)).chain(ads).collect(),
         })
     }
 }
@@ -287,6 +292,22 @@ fn offered(page: &Value, told: &Told) -> Vec<Offered> {
     std::iter::once(itself).chain(instagram).collect()
 }
 
+/// An ad account, which is reached by the person's own token.
+fn advertised(account: &Value, told: &Told, token: &SecretString) -> Option<Offered> {
+    let id = id_of(&account["id"])?;
+    let bare = id_of(&account["account_id"]).unwrap_or_else(|| id.trim_start_matches("act_").to_owned());
+    let offer = Offer {
+        platform: PLATFORM.to_owned(),
+        name: account["name"].as_str().filter(|name| !name.is_empty()).unwrap_or(&id).to_owned(),
+        page: None,
+        alone: false,
+        known: false,
+        missing: told.missing(&[READS_ADS], &[&id, &bare]),
+        external_id: id,
+    };
+    Some(Offered { offer, own: Some(token.clone()) })
+}
+
 /// A code that was refused was used before, is too old, or belongs elsewhere; what passes says nothing of it.
 fn unexchanged(failure: Failure) -> Exchange {
     match failure.class {
@@ -344,6 +365,23 @@ mod tests {
         assert_eq!(behind.own.as_ref().map(ExposeSecret::expose_secret), Some("t"));
         let declined = Missing::Scope { scope: "instagram_content_publish".into() };
         assert_eq!(behind.offer.missing, [declined]);
+    }
+
+    #[test]
+    fn an_ad_account_is_offered_with_the_persons_own_token_and_never_one_that_was_not_chosen() {
+        let (token, account) =
+            (SecretString::from("user"), json!({ "id": "act_5", "account_id": "5", "name": "Ads" }));
+        let offered = advertised(&account, &told(), &token).expect("an offer");
+        assert_eq!(offered.offer.key(), "meta_ads/act_5");
+        assert_eq!((offered.offer.name.as_str(), &offered.offer.missing), ("Ads", &vec![]));
+        assert_eq!(offered.own.as_ref().map(ExposeSecret::expose_secret), Some("user"));
+        let told = read(&json!({
+            "scopes": [READS_ADS],
+            "granular_scopes": [{ "scope": READS_ADS, "target_ids": ["6"] }],
+        }));
+        let left_out = advertised(&account, &told, &token).expect("an offer").offer.missing;
+        assert_eq!(left_out, [Missing::NotChosen { scope: READS_ADS.into() }]);
+        assert!(advertised(&json!({ "name": "nobody's" }), &told, &token).is_none());
     }
 
     #[test]

@@ -6,14 +6,17 @@
 use jobs::{
     contract::Failure,
     desk::Call,
-    metrics::{Heard, Question, Trouble, Via, reading},
+    metrics::{Heard, Object, Question, Trouble, Via, reading},
 };
+use serde_json::Value;
 
 use super::{
     super::http::{Deadline, Fault},
     Graph, MISSING,
 };
 
+/// The most posts that are asked about in one call. A batch takes fifty parts, and is answered when the last one is.
+const MOST_PARTS: usize = 20;
 /// The words that tell "(#10) Not enough viewers for the media to show insights" from a permission.
 const TOO_FEW: &str = "not enough";
 
@@ -26,74 +29,118 @@ pub enum Dialect {
     Instagram,
 }
 
+/// How many objects one call may be about.
+pub fn objects_at_once(object: Object) -> usize {
+    match object {
+        Object::Account => 1,
+        Object::Post | Object::Reel | Object::Story => MOST_PARTS,
+    }
+}
+
 impl Graph {
-    /// Asks about one object.
-    ///
-    /// # Errors
-    /// What Graph said.
+    /// Asks about objects: about one in a call of its own, about several in one call with a part for each.
     pub async fn insights(
         &self,
         call: &Call<'_>,
         question: &Question<'_>,
         dialect: Dialect,
-    ) -> Result<Vec<Heard>, Trouble> {
-        let Some(id) = question.ids.first().copied() else { return Ok(Vec::new()) };
-        let names: Vec<&str> = question.metrics.iter().map(|metric| metric.remote).collect();
-        let names = names.join(",");
-        let deadline = Deadline::of(call);
-        let heard = if question.via == Via::Fields {
-            let read = self.get(call, deadline, &[id], &[("fields", &names)]).await;
-            read.map(|object| reading::fields(&object, question.metrics))
-        } else {
-            let (since, until) =
-                (question.since().timestamp().to_string(), question.until().timestamp().to_string());
-            let mut query = vec![("metric", names.as_str())];
-            query.extend(dialect.ways(question.via));
-            if matches!(question.via, Via::Days | Via::DayTotal) {
-                query.extend([("since", since.as_str()), ("until", until.as_str())]);
+    ) -> Vec<Result<Heard, Trouble>> {
+        let (deadline, query) = (Deadline::of(call), dialect.query(question));
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let edge = (question.via != Via::Fields).then_some("insights");
+        let paths: Vec<Vec<&str>> =
+            question.ids.iter().map(|id| std::iter::once(*id).chain(edge).collect()).collect();
+        let answers = match &paths[..] {
+            [] => Vec::new(),
+            [path] => {
+                vec![self.get(call, deadline, path, &query).await.map_err(Fault::into_failure)]
             }
-            let read = self.get(call, deadline, &[id, "insights"], &query).await;
-            read.map(|body| reading::insights(&body, question.metrics, question.until()))
+            paths => self.read_all(call, deadline, paths, &query).await,
         };
-        match heard {
-            Ok(points) => Ok(vec![Heard::Points(points)]),
-            Err(fault) => said(fault),
-        }
+        answers.into_iter().map(|answer| heard(answer, question)).collect()
     }
 }
 
 impl Dialect {
+    fn query(self, question: &Question<'_>) -> Vec<(&'static str, String)> {
+        let names: Vec<&str> = question.metrics.iter().map(|metric| metric.remote).collect();
+        let names = names.join(",");
+        if question.via == Via::Fields {
+            return vec![("fields", names)];
+        }
+        let mut query = vec![("metric", names)];
+        query.extend(self.ways(question.via).into_iter().map(|(name, value)| (name, value.to_owned())));
+        if matches!(question.via, Via::Days | Via::DayTotal) {
+            query.push(("since", question.since().timestamp().to_string()));
+            query.push(("until", question.until().timestamp().to_string()));
+        }
+        // those of one question are all told along the same
+        let along = question.metrics.first().and_then(|metric| metric.along);
+        query.extend(along.map(|along| ("breakdown", along.to_owned())));
+        query
+    }
+
     /// What names the period, and how it is told.
     fn ways(self, via: Via) -> Vec<(&'static str, &'static str)> {
         match (self, via) {
-            (_, Via::Fields) | (Self::Instagram, Via::Insights) => Vec::new(),
-            (Self::Page, Via::Insights) => vec![("period", "lifetime")],
+            (_, Via::Fields | Via::Ads) | (Self::Instagram, Via::Insights) => Vec::new(),
+            (Self::Page, Via::Insights | Via::Kinds) => vec![("period", "lifetime")],
             (Self::Page, Via::Days | Via::DayTotal) => vec![("period", "day")],
             (Self::Instagram, Via::Days) => vec![("period", "day"), ("metric_type", "time_series")],
             (Self::Instagram, Via::DayTotal) => vec![("period", "day"), ("metric_type", "total_value")],
+            (Self::Instagram, Via::Kinds) => {
+                vec![("period", "lifetime"), ("timeframe", "this_month"), ("metric_type", "total_value")]
+            }
         }
     }
 }
 
-fn said(fault: Fault) -> Result<Vec<Heard>, Trouble> {
-    let failure: Failure = fault.into_failure();
-    let code = failure.code.split('/').next().unwrap_or_default();
-    match code {
-        "100" if failure.code == MISSING => Err(Trouble::Missing(failure)),
-        "100" => Err(Trouble::Metric(failure)),
-        "10" if failure.message.to_lowercase().contains(TOO_FEW) => Ok(vec![Heard::TooFew]),
-        _ => Err(Trouble::Other(failure)),
+fn heard(answer: Result<Value, Failure>, question: &Question<'_>) -> Result<Heard, Trouble> {
+    let body = match answer {
+        Ok(body) => body,
+        Err(failure) if too_few(&failure) => return Ok(Heard::TooFew),
+        Err(failure) => return Err(trouble(failure)),
+    };
+    Ok(match question.via {
+        Via::Fields => Heard::Points(reading::fields(&body, question.metrics)),
+        Via::Kinds => Heard::Spreads(reading::spreads(&body, question.metrics)),
+        Via::Insights | Via::Days | Via::DayTotal | Via::Ads => {
+            Heard::Points(reading::insights(&body, question.metrics, question.until()))
+        }
+    })
+}
+
+fn too_few(failure: &Failure) -> bool {
+    failure.code.split('/').next() == Some("10") && failure.message.to_lowercase().contains(TOO_FEW)
+}
+
+/// What a refusal of numbers is about.
+pub(super) fn trouble(failure: Failure) -> Trouble {
+    let of_parameters = failure.code.split('/').next() == Some("100");
+    match (of_parameters, failure.code == MISSING) {
+        (true, true) => Trouble::Missing(failure),
+        (true, false) => Trouble::Metric(failure),
+        (false, _) => Trouble::Other(failure),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jobs::contract::Class;
+    use chrono::{DateTime, Utc};
+    use jobs::{
+        contract::Class,
+        metrics::{Metric, catalogue::by_id},
+    };
 
     use super::*;
 
-    fn of(code: &str, message: &str) -> Result<Vec<Heard>, Trouble> {
-        said(Fault::Refused(Failure::new(Class::Permanent, code, message)))
+    fn question<'a>(via: Via, metrics: &'a [&'static Metric]) -> Question<'a> {
+        let now: DateTime<Utc> = "2026-11-23T12:00:00Z".parse().expect("a time");
+        Question { object: Object::Post, ids: &["1"], via, metrics, now, captured_at: None }
+    }
+
+    fn of(code: &str, message: &str) -> Result<Heard, Trouble> {
+        heard(Err(Failure::new(Class::Permanent, code, message)), &question(Via::Insights, &[]))
     }
 
     #[test]
@@ -101,11 +148,18 @@ mod tests {
         assert!(matches!(of("100", "must be a valid insights metric"), Err(Trouble::Metric(_))));
         assert!(matches!(of("100/2108006", "the media was posted before"), Err(Trouble::Metric(_))));
         assert!(matches!(of("100/33", "does not exist"), Err(Trouble::Missing(_))));
-        assert_eq!(
-            of("10", "(#10) Not enough viewers for the media to show insights"),
-            Ok(vec![Heard::TooFew])
-        );
+        assert_eq!(of("10", "(#10) Not enough viewers for the media to show insights"), Ok(Heard::TooFew));
         assert!(matches!(of("10", "(#10) needs the permission read_insights"), Err(Trouble::Other(_))));
         assert!(matches!(of("1000", "?"), Err(Trouble::Other(_))));
+    }
+
+    #[test]
+    fn who_follows_is_asked_for_as_the_documents_have_it() {
+        let ages = [by_id(104).expect("by age")];
+        let query = Dialect::Instagram.query(&question(Via::Kinds, &ages));
+        let query: Vec<String> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let expected = "metric=follower_demographics&period=lifetime&timeframe=this_month&metric_type=total_value\
+                        &breakdown=age";
+        assert_eq!(query.join("&"), expected);
     }
 }

@@ -16,6 +16,9 @@ pub struct Patience {
     pub rest: Duration,
 }
 
+/// What is told of ads.
+const OF_ADS: [&str; 2] = ["x-ad-account-usage", "x-fb-ads-insights-throttle"];
+
 /// What Graph asks for by its headers.
 pub fn asked(reply: &Reply, patience: Patience) -> impl Iterator<Item = Notice> {
     let used_up = |name: &str| {
@@ -23,7 +26,9 @@ pub fn asked(reply: &Reply, patience: Patience) -> impl Iterator<Item = Notice> 
         (percent(&usage) >= patience.most).then_some(patience.rest)
     };
     let business = reply.header("x-business-use-case-usage").and_then(|usage| business(usage, patience));
-    let account = used_up("x-page-usage").max(business);
+    let ads = of_ads(reply).filter(|(used, _)| *used >= patience.most);
+    let ads = ads.map(|(_, reset)| reset.unwrap_or(patience.rest));
+    let account = used_up("x-page-usage").max(business).max(ads);
     let app = used_up("x-app-usage").map(|rest| Notice::Rest(Lane::App, rest));
     app.into_iter().chain(account.map(|rest| Notice::Rest(Lane::Account, rest)))
 }
@@ -33,7 +38,8 @@ pub fn used(reply: &Reply) -> impl Iterator<Item = Notice> {
     let read = |name: &str| serde_json::from_str::<Value>(reply.header(name)?).ok();
     let plain = |name: &str| read(name).map(|usage| percent(&usage));
     let business = read("x-business-use-case-usage");
-    let account = business.iter().flat_map(items).map(percent).chain(plain("x-page-usage")).reduce(f64::max);
+    let pages = business.iter().flat_map(items).map(percent).chain(plain("x-page-usage"));
+    let account = pages.chain(of_ads(reply).map(|(used, _)| used)).reduce(f64::max);
     let app = plain("x-app-usage").map(|percent| Notice::Used(Lane::App, whole(percent)));
     app.into_iter().chain(account.map(|percent| Notice::Used(Lane::Account, whole(percent))))
 }
@@ -48,7 +54,21 @@ fn whole(percent: f64) -> u8 {
 pub fn speaks(reply: &Reply) -> bool {
     ["x-app-usage", "x-page-usage", "x-business-use-case-usage"]
         .iter()
+        .chain(&OF_ADS)
         .any(|name| reply.header(name).is_some())
+}
+
+/// How much is used of what may be asked of ads, in percent, and when that begins anew. The app's part of it is among that:
+/// nobody but who reads ads is under it, and publishing waits for neither.
+fn of_ads(reply: &Reply) -> Option<(f64, Option<Duration>)> {
+    let read = |name: &&str| serde_json::from_str::<Value>(reply.header(name)?).ok();
+    let told: Vec<Value> = OF_ADS.iter().filter_map(read).collect();
+    let percents = ["acc_id_util_pct", "app_id_util_pct"];
+    let used = told.iter().flat_map(|usage| percents.iter().filter_map(move |name| usage[*name].as_f64()));
+    let seconds = told.iter().filter_map(|usage| usage["reset_time_duration"].as_u64());
+    let reset = seconds.filter(|seconds| *seconds > 0).max();
+    let reset = reset.map(|seconds| Duration::from_secs(seconds).min(MOST_REST));
+    used.reduce(f64::max).map(|used| (used, reset))
 }
 
 /// The longest `estimated_time_to_regain_access`, which is in minutes.
@@ -122,6 +142,19 @@ mod tests {
         assert_eq!(told(&all), [Notice::Used(Lane::App, 76), Notice::Used(Lane::Account, 40)]);
         assert_eq!(told(&all[1..2]), [Notice::Used(Lane::Account, 12)]);
         assert!(told(&[("x-app-usage", "nonsense")]).is_empty());
+    }
+
+    #[test]
+    fn what_is_used_of_the_limits_of_ads_is_the_ad_accounts_and_never_the_apps() {
+        let insights = ("x-fb-ads-insights-throttle", r#"{"app_id_util_pct":100,"acc_id_util_pct":10}"#);
+        let account = ("x-ad-account-usage", r#"{"acc_id_util_pct":96.5,"reset_time_duration":100}"#);
+        assert_eq!(notices(&[insights]), [Notice::Rest(Lane::Account, PATIENCE.rest)]);
+        assert_eq!(notices(&[account]), [Notice::Rest(Lane::Account, Duration::from_secs(100))]);
+        let little = ("x-ad-account-usage", r#"{"acc_id_util_pct":9.67,"reset_time_duration":100}"#);
+        assert_eq!(notices(&[little]), []);
+        let told: Vec<Notice> = used(&Reply::with_headers(&[little])).collect();
+        assert_eq!(told, [Notice::Used(Lane::Account, 9)]);
+        assert!(speaks(&Reply::with_headers(&[insights])));
     }
 
     #[test]

@@ -30,11 +30,20 @@ impl Insights for TikTok {
     }
 
     /// The limit is on inits; on these it is six hundred a minute for each.
-    fn calls(&self) -> u32 {
+    fn calls(&self, _objects: usize) -> u32 {
         0
     }
 
-    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
+    async fn ask(&self, call: &Call<'_>, question: &Question<'_>) -> Vec<Result<Heard, Trouble>> {
+        match self.told(call, question).await {
+            Ok(heard) => heard.into_iter().map(Ok).collect(),
+            Err(trouble) => vec![Err(trouble); question.ids.len()],
+        }
+    }
+}
+
+impl TikTok {
+    async fn told(&self, call: &Call<'_>, question: &Question<'_>) -> Result<Vec<Heard>, Trouble> {
         let deadline = Deadline::of(call);
         let fields = fields(question.metrics);
         if question.object == Object::Account {

@@ -294,10 +294,12 @@ impl Sheet<'_> {
         let t = &ENGLISH;
         let workspace = self.seat.member.workspace_id;
         let ids: Vec<uuid::Uuid> = written.media_ids.iter().filter_map(|id| id.parse().ok()).collect();
-        let (files, accounts) = tokio::try_join!(
+        let (files, mut accounts) = tokio::try_join!(
             self.app.house.ledger.media_of(workspace, &ids),
             self.app.house.ledger.shown_accounts(workspace),
         )?;
+        // some are only read from
+        accounts.retain(|account| fields::takes_posts(self.app, account));
         let policy = analyses::policy(self.app, workspace).await?;
         let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);
         let in_order = ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));

@@ -224,6 +224,7 @@ fn row(app: &App, it: &Connection, offer: &Offer) -> Row {
     let behind = offer.page.as_ref().map(|page| fill(t.connect_behind, &[page]));
     let alone = offer.alone.then(|| t.connect_alone.to_owned());
     let known = offer.known.then(|| t.connect_known.to_owned());
+    let read_only = title.filter(|it| it.surfaces.is_empty()).map(|_| t.connect_read_only.to_owned());
     let wanted = it.chosen.contains(&offer.key());
     let done = match (it.stage, wanted, offer.missing.is_empty()) {
         (Stage::Done, true, true) => Some(t.connect_now),
@@ -235,7 +236,7 @@ fn row(app: &App, it: &Connection, offer: &Offer) -> Row {
         key: offer.key(),
         name: offer.name.clone(),
         network: title.map_or("", |it| it.title),
-        about: [behind, alone, known].into_iter().flatten().collect(),
+        about: [behind, alone, known, read_only].into_iter().flatten().collect(),
         ready: it.stage == Stage::Offered && offer.missing.is_empty(),
         done,
         missing: offer.missing.iter().map(|missing| lack(t, missing)).collect(),

@@ -87,6 +87,12 @@ pub fn limits(t: &Texts, app: &App, accounts: &[Account]) -> Vec<Limit> {
     app.rules.platforms.iter().filter(used).map(limit).collect()
 }
 
+/// Whether something can be published to an account, as far as its network is known here.
+pub fn takes_posts(app: &App, account: &Account) -> bool {
+    let platform = app.rules.platforms.iter().find(|platform| platform.name == account.platform);
+    platform.is_none_or(|platform| !platform.surfaces.is_empty())
+}
+
 /// An account as the form has it.
 pub fn target(t: &'static Texts, app: &App, account: &Account, written: &Written) -> Target {
     let id = account.id.to_string();

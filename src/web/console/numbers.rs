@@ -290,6 +290,7 @@ fn grouped(value: i64, unit: Unit) -> String {
         Unit::Percent => format!("{}%", number(value, unit)),
         Unit::Milliseconds => format!("{}.{} s", thousands(value / 1_000), (value % 1_000).abs() / 100),
         Unit::Count => thousands(value),
+        Unit::Money | Unit::Ratio => number(value, unit),
     }
 }
 
@@ -327,6 +328,18 @@ pub(super) fn named_label(t: &Texts, name: &str) -> &'static str {
         "impressions" | "impressions_unique" => t.metric_impressions,
         "plays" | "replays" | "all_plays" => t.metric_plays,
         "fans" => t.metric_fans,
+        "followers_by_age" => t.metric_followers_by_age,
+        "followers_by_city" => t.metric_followers_by_city,
+        "followers_by_country" => t.metric_followers_by_country,
+        "followers_by_gender" => t.metric_followers_by_gender,
+        "spend" => t.metric_spend,
+        "click_rate" => t.metric_click_rate,
+        "cost_per_thousand" => t.metric_cost_per_thousand,
+        "results" => t.metric_results,
+        "result_values" => t.metric_result_values,
+        "conversions" => t.metric_conversions,
+        "cost_per_result" => t.metric_cost_per_result,
+        "roas" => t.metric_roas,
         _ => t.metric_other,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::Uri;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use jobs::machine::State;
 use uuid::Uuid;
 
@@ -117,6 +117,27 @@ impl Query {
         })
     }
 
+    /// A day.
+    pub fn day(&mut self, name: &str) -> Option<NaiveDate> {
+        self.parsed(name, "day_format", "This has to be a day, such as 2026-12-01.", |text| text.parse().ok())
+    }
+
+    /// One of a few words.
+    pub fn one_of<T: Copy>(&mut self, name: &str, of: &[(&'static str, T)]) -> Option<T> {
+        let given = self.given.get(name)?;
+        let found = of.iter().find(|(word, _)| word == given).map(|(_, meant)| *meant);
+        if found.is_none() {
+            let words = of.iter().map(|(word, _)| *word);
+            self.findings.push(Finding::new(name, "unknown_word", "There is no such word.").accepting(words));
+        }
+        found
+    }
+
+    /// After which row, of a list whose rows are known by a day and a network's id.
+    pub fn place(&mut self) -> Option<(NaiveDate, String)> {
+        self.parsed("cursor", "cursor", "This cursor is not one that a page of this list gave.", read_place)
+    }
+
     /// Whether all of it could be taken.
     ///
     /// # Errors
@@ -129,6 +150,17 @@ impl Query {
 /// The cursor that leads on from this row.
 pub fn cursor(id: Uuid) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())
+}
+
+/// The cursor that leads on from a row of that day and with that network's id.
+pub fn place(day: NaiveDate, id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{day}/{id}"))
+}
+
+fn read_place(text: &str) -> Option<(NaiveDate, String)> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let (day, id) = text.split_once('/')?;
+    Some((day.parse().ok()?, id.to_owned()))
 }
 
 fn read_cursor(text: &str) -> Option<Uuid> {
@@ -177,6 +209,17 @@ mod tests {
         let mut query = read("cursor=xyz");
         assert_eq!(query.cursor(), None);
         assert!(query.done().is_err());
+    }
+
+    #[test]
+    fn a_place_among_days_is_read_as_it_was_written() {
+        let day = "2026-11-22".parse().expect("a day");
+        assert_eq!(read(&format!("cursor={}", place(day, "23/851"))).place(), Some((day, "23/851".into())));
+        for wrong in [cursor(Uuid::from_u128(7)), "x".into()] {
+            let mut query = read(&format!("cursor={wrong}"));
+            assert_eq!(query.place(), None);
+            assert!(query.done().is_err());
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::{
     web::{
         App,
         access::{AccountsWrite, Caller, MetricsRead},
-        counted::{Shown, Span, of_account, of_post},
+        counted::{Audience, Shown, Span, of_account, of_post},
         problem::{Problem, ProblemDocument},
     },
 };
@@ -57,6 +57,8 @@ struct CountedShape {
     /// Why it is asked no more: `over`, `gone` from the network, or `nothing` is counted there.
     ended: Option<String>,
     series: Vec<SeriesShape>,
+    /// Who follows the account, by kinds of people, where its network tells that.
+    audience: Vec<AudienceShape>,
     /// Metrics that the network does not tell, or tells no more, in its words.
     not_told: Vec<NotToldShape>,
 }
@@ -70,6 +72,31 @@ struct SeriesShape {
     #[schema(value_type = Vec<DateTime<Utc>>)]
     at: Vec<String>,
     metrics: Vec<MetricShape>,
+}
+
+/// Who follows an account, told apart in one way: each kind has one value for each moment in `at`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MetricAudience)]
+struct AudienceShape {
+    metric: &'static str,
+    remote: &'static str,
+    /// What followers are told apart by: `age`, `city`, `country` or `gender`.
+    by: &'static str,
+    #[schema(value_type = Vec<DateTime<Utc>>)]
+    at: Vec<String>,
+    /// Whether there were too few followers for the network to tell, for each moment. They are then no 0.
+    too_few: Vec<bool>,
+    kinds: Vec<KindShape>,
+}
+
+/// One kind of people.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MetricKind)]
+struct KindShape {
+    /// In the network's words, such as `25-34`.
+    kind: String,
+    /// `null`: the network did not name it then. It names the largest alone.
+    values: Vec<Option<i64>>,
 }
 
 /// One metric.
@@ -137,6 +164,7 @@ impl CountedShape {
             next_at: counted.due_at,
             ended: counted.ended,
             series: shown.series.into_iter().map(SeriesShape::of).collect(),
+            audience: shown.audience.into_iter().map(AudienceShape::of).collect(),
             not_told: shown.refusals.into_iter().filter_map(NotToldShape::of).collect(),
         }
     }
@@ -154,6 +182,21 @@ impl SeriesShape {
             period: series.period.word(),
             metrics: metrics.collect(),
             at: series.at.into_iter().map(instant).collect(),
+        }
+    }
+}
+
+impl AudienceShape {
+    fn of(audience: Audience) -> Self {
+        let metric = audience.metric;
+        let kinds = audience.kinds.into_iter().map(|(kind, values)| KindShape { kind, values });
+        Self {
+            metric: metric.name,
+            remote: metric.remote,
+            by: metric.along.unwrap_or_default(),
+            at: audience.at.into_iter().map(instant).collect(),
+            too_few: audience.too_few,
+            kinds: kinds.collect(),
         }
     }
 }

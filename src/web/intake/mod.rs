@@ -1,6 +1,7 @@
 //! The API: posts, media, accounts, jobs; and what watches over the process asks.
 
 pub mod accounts;
+pub mod ads;
 pub mod analyses;
 pub mod changes;
 pub mod consents;
@@ -93,6 +94,7 @@ pub fn routes() -> Listed<Arc<App>> {
         .routes(routes!(metrics::post))
         .routes(routes!(metrics::account))
         .routes(routes!(metrics::snapshot))
+        .routes(routes!(ads::list))
         .routes(routes!(analyses::create))
         .routes(routes!(analyses::budget))
         .routes(routes!(analyses::one))
