@@ -80,6 +80,11 @@ impl Patch {
         Ok(new)
     }
 
+    /// The accounts in the order in which findings about it count them.
+    pub fn order(&self, post: &Post) -> Vec<String> {
+        self.over(post).targets.into_iter().map(|target| target.account_id).collect()
+    }
+
     /// Accounts that the post does not go to, and such as are over.
     fn strangers(&self, post: &Post) -> Vec<Finding> {
         let strange = |(n, target): (usize, &PatchedTarget)| {
@@ -128,7 +133,7 @@ impl Patch {
 }
 
 /// What nobody can change any more.
-fn is_over(it: &Publication) -> bool {
+pub fn is_over(it: &Publication) -> bool {
     matches!(it.state, State::Published | State::Cancelled)
 }
 

@@ -12,6 +12,7 @@ mod copies;
 mod decide;
 mod desk;
 mod disconnect;
+mod edit;
 mod elsewhere;
 mod fields;
 mod forgotten;
@@ -134,8 +135,8 @@ fn table() -> Routes {
         .get("/analyses", helped::page)
         .get("/analyses/{id}", analyses::page)
         .get("/posts/{id}", post::page)
-        .get("/posts/{id}/edit", change::page)
-        .post("/posts/{id}/edit", change::submit)
+        .get("/posts/{id}/edit", edit::page)
+        .post("/posts/{id}/edit", edit::submit)
         .post("/posts/{id}/approve", approve::submit)
         .post("/posts/{id}/cancel", change::cancel)
         .post("/posts/{id}/retry", change::retry)
