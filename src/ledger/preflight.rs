@@ -219,12 +219,12 @@ impl Ledger {
     }
 
     /// Keeps what a check found, in the place of what the one before it did; the next is due as the time says. Of content
-    /// that was changed meanwhile nothing was found: that is checked anew.
+    /// or a time that was changed meanwhile nothing was found: that is checked anew.
     pub async fn keep_check(&self, check: &Check, findings: &[Finding]) -> Result<(), LedgerError> {
         sqlx::query!(
             "WITH done AS (
                  UPDATE publication SET check_at = next_check(scheduled_for, ledger_now())
-                 WHERE id = $1 AND version = $2 AND check_at IS NOT NULL RETURNING id)
+                 WHERE id = $1 AND version = $2 AND scheduled_for = $4 AND check_at IS NOT NULL RETURNING id)
              INSERT INTO publication_check (publication_id, checked_at, findings)
              SELECT id, ledger_now(), $3 FROM done
              ON CONFLICT (publication_id) DO UPDATE
@@ -232,6 +232,7 @@ impl Ledger {
             check.id,
             check.version,
             json!(findings),
+            check.scheduled_for,
         )
         .execute(&self.pool)
         .await?;

@@ -76,7 +76,8 @@ impl Patch {
         if self.latest_after.is_none() {
             new.latest_after = post.latest_after;
         }
-        utm::renew(&mut new, facts, &rules.platforms)?;
+        let was_day = utm::day(written(post).as_ref(), post.scheduled_for);
+        utm::renew(&mut new, post, was_day, facts, &rules.platforms)?;
         Ok(new)
     }
 
