@@ -25,6 +25,7 @@ pub mod explain;
 pub mod export;
 pub mod exports;
 pub mod figures;
+pub mod finding_told;
 pub mod flight;
 pub mod forgetting;
 mod freeze;

@@ -7,6 +7,7 @@ mod attempt;
 mod backend;
 mod chain;
 mod express;
+mod forewarn;
 mod gauges;
 mod isolation;
 mod lease;
@@ -51,6 +52,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -96,6 +98,8 @@ pub struct Parts {
     pub clock: Arc<LedgerClock>,
     /// What `worker.toml` says.
     pub settings: Settings,
+    /// What the outside sees, for links in letters.
+    pub public_url: Url,
     /// The kinds to work on.
     pub kinds: Vec<&'static Kind>,
 }

@@ -270,6 +270,15 @@ pub const EMPTIED: &[Store] = &[
         purge: of_marked!("publication_check", "publication_id", "publication"),
     },
     Store {
+        name: "finding_told",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "that people were told what keeps a post from going out, so that they are told once; while the post is kept",
+        personal: &[("code", "what was found about the account or the post")],
+        plain: &["publication_id", "found_at", "told_at"],
+        purge: of_marked!("finding_told", "publication_id", "publication"),
+    },
+    Store {
         name: "publication_content",
         place: Place::Table,
         whose: Whose::Connection,
