@@ -18,6 +18,7 @@ pub mod consent;
 pub mod control;
 pub mod correction;
 pub mod deletions;
+pub mod draft_search;
 pub mod edit;
 pub mod effects;
 pub mod enqueue;

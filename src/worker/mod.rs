@@ -6,6 +6,7 @@
 mod attempt;
 mod backend;
 mod chain;
+mod draft_search;
 mod express;
 mod forewarn;
 mod gauges;
@@ -274,6 +275,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(reconciler::run(Arc::clone(worker)));
     duties.spawn(scheduler::run(Arc::clone(worker)));
     duties.spawn(sweeper::run(Arc::clone(worker)));
+    duties.spawn(orphans::run(Arc::clone(worker)));
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
     duties.spawn(letters::run(Arc::clone(worker)));

@@ -336,6 +336,15 @@ pub const EMPTIED: &[Store] = &[
         purge: of_account!("remote_call"),
     },
     Store {
+        name: "draft_search",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "where something unseen may be whose name was lost; until it was looked for, at most a day or so",
+        personal: &[],
+        plain: &["account_id", "since", "seek_at", "tries"],
+        purge: of_account!("draft_search"),
+    },
+    Store {
         name: "orphan_handle",
         place: Place::Table,
         whose: Whose::Connection,
