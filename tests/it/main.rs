@@ -29,6 +29,7 @@ mod forms;
 mod harness;
 mod history;
 mod house;
+mod indexes;
 mod instagram;
 mod intake;
 mod isolation;
