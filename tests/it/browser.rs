@@ -368,7 +368,7 @@ async fn an_account_gets_words_of_its_own_by_the_keyboard() {
     person.tick(&format!("#target-{account}")).await;
     assert_eq!(
         (person.ask(&is("hidden")).await, person.ask(&is("open")).await),
-        ("false".into(), "false".into())
+        ("false".to_owned(), "false".to_owned())
     );
     person.part(&format!("#{own} > summary")).await.focus().await.unwrap().press_key("Enter").await.unwrap();
     eventually("open", || async {
