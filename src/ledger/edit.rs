@@ -384,7 +384,8 @@ impl Change<'_> {
     /// Whether what was made ready of it at the network is of no use any more: something else would be sent, or it is
     /// to be sent so much later that it would not be made ready yet. Networks keep what is ready for hours only.
     fn renews(&self, it: &Publication, target: &NewTarget, now: DateTime<Utc>) -> bool {
-        let put_off = self.of_time() && starts(self.new, now) > now;
+        let moved = self.post.scheduled_for != self.new.scheduled_for;
+        let put_off = moved && starts(self.new, now) > now;
         put_off || self.of_what_is_sent(it, target)
     }
 
