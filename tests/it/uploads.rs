@@ -376,8 +376,8 @@ async fn silent(
     }
     let prefix = query.get("prefix").cloned().unwrap_or_default();
     let own = opened.iter().filter(|key| key.starts_with(&prefix));
-    let listed: String =
-        own.map(|key| format!("<Upload><Key>{key}</Key><UploadId>u</UploadId></Upload>")).collect();
+    let one = |key: &String| format!("<Upload><Key>{key}</Key><UploadId>u</UploadId></Upload>");
+    let listed = own.map(one).collect::<Vec<_>>().concat();
     (StatusCode::OK, format!("<ListMultipartUploadsResult>{listed}</ListMultipartUploadsResult>"))
 }
 

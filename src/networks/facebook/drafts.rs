@@ -11,6 +11,7 @@ use super::{
     super::http::{Deadline, Fault, Phase, id_of, unreadable},
     DRAFT, Facebook,
 };
+
 /// As many are listed at once.
 const LISTED: &str = "100";
 /// What is asked of each of them; which app made it among that.
