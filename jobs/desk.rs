@@ -315,6 +315,19 @@ pub trait Network: Send + Sync {
         Vec::new()
     }
 
+    /// Whether it lists what it keeps for good and shows to nobody, and says which app made it.
+    fn lists_unseen(&self) -> bool {
+        false
+    }
+
+    /// The latest of what lingers on the account unseen since then, so far as the network says that this app made it.
+    ///
+    /// # Errors
+    /// A read that failed.
+    async fn unseen(&self, _call: &Call<'_>, _since: DateTime<Utc>) -> Result<Vec<Unseen>, Failure> {
+        Ok(Vec::new())
+    }
+
     /// Makes the handle dead at the network, so that what was sent for it and comes late has no effect any more. Only
     /// the network's own word counts: that a handle cannot be read afterwards proves nothing.
     ///
@@ -464,6 +477,17 @@ pub struct File {
     pub bytes: u64,
     /// In pixels, as shown.
     pub width: u32,
+}
+
+/// Something that a network keeps and shows to nobody.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unseen {
+    /// The network's name for it.
+    pub handle: Handle,
+    /// Its words, as the network has them.
+    pub words: String,
+    /// When it was made, by the network's clock.
+    pub made_at: DateTime<Utc>,
 }
 
 /// The network's name for what was prepared.

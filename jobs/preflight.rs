@@ -133,7 +133,23 @@ impl Finding {
 
     /// The code of a repetition.
     pub const REPETITION: &str = "duplicate";
+
+    /// What keeps a post from going out, in a few words that name nobody; `None`: with this code it goes out all the
+    /// same, or waits by itself until it can.
+    pub fn stopping(code: &str) -> Option<&'static str> {
+        STOPPING.iter().find(|(known, _)| *known == code).map(|(_, what)| *what)
+    }
 }
+
+/// The codes of what keeps a post from going out unless somebody mends it, and what that is.
+const STOPPING: &[(&str, &str)] = &[
+    ("account_not_active", "the account is not active"),
+    ("access_ends", "the access to the account ends before that"),
+    ("access_refused", "its network refuses the access to the account"),
+    ("privacy_level_not_offered", "its network does not offer the account who is to see it"),
+    ("media_too_long_for_account", "a film of it is too long for the account"),
+    ("media_missing", "a file of it is not in the media store any more"),
+];
 
 /// An account that a post is to go to.
 #[derive(Debug, Clone, Copy)]
@@ -330,6 +346,26 @@ mod tests {
 
     fn codes(plan: &Plan<'_>, fact: &Fact) -> Vec<String> {
         plan.against(fact).into_iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn what_passes_by_itself_or_may_be_hidden_keeps_nothing_from_going_out() {
+        let stops = |finding: Finding| Finding::stopping(&finding.code).is_some();
+        let plan = plan(1);
+        let subject = Subject {
+            name: "Bakery",
+            state: AccountState::Reconnect,
+            state_reason: None,
+            token_expires_at: Some(NOW),
+        };
+        let creator = Fact::Creator { privacy_levels: Vec::new(), longest_film: Some(1) };
+        let refused = Fact::Token { refused: Some("expired".into()) };
+        let found = [plan.against(&creator), plan.against(&refused)].concat();
+        let found = found.into_iter().chain(subject.inactive()).chain(subject.access_ends(NOW));
+        assert!(found.map(stops).eq([true; 5]));
+        let limit = plan.against(&Fact::PublishingLimit { used: 1, total: 1 });
+        let passes = limit.into_iter().chain([Finding::repeats("Bakery", Uuid::nil(), NOW)]);
+        assert!(passes.map(stops).eq([false; 2]));
     }
 
     #[test]

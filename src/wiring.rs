@@ -186,6 +186,7 @@ pub fn worker(
         duties: duties.clone(),
         queue: queue.clone(),
         settings,
+        public_url,
         kinds,
         database_url,
     };

@@ -1,19 +1,21 @@
 //! T17, T21 and edits of whole posts: what people change after a post was accepted.
 //!
-//! An edit raises the version of each publication that it changes. What was prepared of an older version is never
-//! armed, so nobody has to be asked to stop: who works on it finds the new version and prepares anew (T7').
+//! An edit raises the version of each publication of which it changes what would be sent. What was prepared of an older
+//! version is never armed, so nobody has to be asked to stop: who works on it finds the new version and prepares anew
+//! (T7'). Another time alone leaves what is prepared as it is, for arming goes by the time that stands then.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
+    comment,
     contract::Job,
     control::{self as wishes, Edit},
     hint::Hint,
     machine::State,
     publish::Publish,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
@@ -329,12 +331,19 @@ async fn write(
             .iter()
             .filter(|it| it.parent_id.is_none())
             .all(|it| matches!(it.state, State::Published | State::Cancelled));
-        return Ok(if over { Err(Refusal::Over(post.shown().to_owned())) } else { Ok(None) });
+        if over {
+            return Ok(Err(Refusal::Over(post.shown().to_owned())));
+        }
+        // where every account has words of its own, the common ones are still what they fall back to
+        if post.caption == new.caption {
+            return Ok(Ok(None));
+        }
     }
     update_post(tx, post, new).await?;
     let mut due = Vec::new();
     for (it, target) in changed {
-        update_publication(tx, it.id, target, new).await?;
+        let renewed = change.renews(it, target, facts.now);
+        update_publication(tx, it.id, target, new, renewed).await?;
         comments::change(tx, it, target).await?;
         due.extend(wake(tx, it, &change, facts.now).await?);
     }
@@ -373,6 +382,24 @@ impl Change<'_> {
         self.of_what_is_shared() || (it.caption.is_none() && self.post.caption != self.new.caption)
     }
 
+    /// Whether what was made ready of it at the network is of no use any more: something else would be sent, or it is
+    /// to be sent so much later that it would not be made ready yet. Networks keep what is ready for hours only.
+    fn renews(&self, it: &Publication, target: &NewTarget, now: DateTime<Utc>) -> bool {
+        let moved = self.post.scheduled_for != self.new.scheduled_for;
+        let put_off = moved && starts(self.new, now) > now;
+        put_off || self.of_what_is_sent(it, target)
+    }
+
+    /// Whether the network would be sent something else. A first comment is sent on its own, after the post.
+    fn of_what_is_sent(&self, it: &Publication, target: &NewTarget) -> bool {
+        let (post, new) = (self.post, self.new);
+        post.media_ids != new.media_ids
+            || it.link.as_ref().or(post.link.as_ref()) != target.link.as_ref().or(new.link.as_ref())
+            || it.caption.as_ref().unwrap_or(&post.caption) != target.caption.as_ref().unwrap_or(&new.caption)
+            || without_comment(&it.options) != without_comment(&target.options)
+            || it.surface != target.surface
+    }
+
     fn touches(&self, it: &Publication, target: &NewTarget) -> bool {
         let words = |own: &Option<String>, all: &String| own.as_ref().unwrap_or(all).clone();
         self.of_what_is_shared()
@@ -382,6 +409,20 @@ impl Change<'_> {
             || it.options != target.options
             || it.surface != target.surface
     }
+}
+
+fn without_comment(options: &Value) -> Value {
+    let mut options = options.clone();
+    if let Some(options) = options.as_object_mut() {
+        options.remove(comment::OPTION);
+    }
+    options
+}
+
+/// When it is made ready at the network: so long before its time, and no earlier than now.
+fn starts(new: &NewPost, now: DateTime<Utc>) -> DateTime<Utc> {
+    let ahead = TimeDelta::from_std(new.prepare_ahead).unwrap_or(TimeDelta::MAX);
+    new.scheduled_for.checked_sub_signed(ahead).map_or(now, |at| at.max(now))
 }
 
 async fn update_post(tx: &mut PgConnection, post: &Post, new: &NewPost) -> Result<(), LedgerError> {
@@ -421,11 +462,13 @@ async fn update_publication(
     id: Uuid,
     target: &NewTarget,
     new: &NewPost,
+    renewed: bool,
 ) -> Result<(), LedgerError> {
     sqlx::query!(
         "UPDATE publication
          SET surface = $2, caption = $3, options = $4, scheduled_for = $5, given_up = NULL,
-             latest_at = $5::timestamptz + make_interval(secs => $6), link = $7, version = version + 1, updated_at = ledger_now()
+             latest_at = $5::timestamptz + make_interval(secs => $6), link = $7, version = version + $8::int,
+             updated_at = ledger_now()
          WHERE id = $1",
         id,
         target.surface,
@@ -434,6 +477,7 @@ async fn update_publication(
         new.scheduled_for,
         new.latest_after.as_secs_f64(),
         target.link,
+        i32::from(renewed),
     )
     .execute(tx)
     .await?;
@@ -455,8 +499,7 @@ async fn wake(
         }
         control::redrive(tx, it.id).await?;
     }
-    let ahead = TimeDelta::from_std(change.new.prepare_ahead).unwrap_or(TimeDelta::MAX);
-    let run_at = change.new.scheduled_for.checked_sub_signed(ahead).map_or(now, |at| at.max(now));
+    let run_at = starts(change.new, now);
     let job = sqlx::query!(
         "UPDATE job SET run_at = $2, epoch = epoch + 1, attempt = 0, troubled_at = NULL
          WHERE publication_id = $1 AND kind = 'publish'

@@ -24,7 +24,8 @@ pub struct Orphan {
 
 impl Ledger {
     /// Takes up to `most` orphans whose turn it is, each over an hour old, and puts their next turn off by as long as
-    /// they are old already. Those that turn out to be somebody's are orphans no more.
+    /// they are old already. Those that turn out to be somebody's are orphans no more. Those of accounts that rest, or
+    /// may not be used, keep their turn and are in nobody's way.
     ///
     /// # Errors
     /// The ledger is away.
@@ -32,8 +33,10 @@ impl Ledger {
         sqlx::query!(
             "DELETE FROM orphan_handle o
              WHERE (o.handle_kind, o.handle_id) IN (
-                 SELECT handle_kind, handle_id FROM orphan_handle WHERE sweep_at <= ledger_now()
-                 ORDER BY sweep_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+                 SELECT h.handle_kind, h.handle_id FROM orphan_handle h JOIN account a ON a.id = h.account_id
+                 WHERE h.sweep_at <= ledger_now() AND a.state = 'active' AND a.frozen_at IS NULL
+                   AND (a.resting_until IS NULL OR a.resting_until <= ledger_now())
+                 ORDER BY h.sweep_at LIMIT $1 FOR UPDATE OF h SKIP LOCKED)
                AND is_somebodys(o.account_id, o.handle_kind, o.handle_id)",
             most,
         )
@@ -44,6 +47,7 @@ impl Ledger {
                    SELECT o.handle_kind, o.handle_id FROM orphan_handle o JOIN account a ON a.id = o.account_id
                    WHERE o.sweep_at <= ledger_now() AND o.created_at <= ledger_now() - interval '1 hour'
                      AND a.state = 'active' AND a.frozen_at IS NULL
+                     AND (a.resting_until IS NULL OR a.resting_until <= ledger_now())
                    ORDER BY o.sweep_at LIMIT $1
                    -- skip locked: two workers may look at once
                    FOR UPDATE OF o SKIP LOCKED)

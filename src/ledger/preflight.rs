@@ -219,19 +219,31 @@ impl Ledger {
     }
 
     /// Keeps what a check found, in the place of what the one before it did; the next is due as the time says. Of content
-    /// that was changed meanwhile nothing was found: that is checked anew.
+    /// or a time that was changed meanwhile nothing was found: that is checked anew.
     pub async fn keep_check(&self, check: &Check, findings: &[Finding]) -> Result<(), LedgerError> {
+        let stopping = findings.iter().filter(|found| Finding::stopping(&found.code).is_some());
+        let stopping: Vec<String> = stopping.map(|found| found.code.clone()).collect();
         sqlx::query!(
             "WITH done AS (
                  UPDATE publication SET check_at = next_check(scheduled_for, ledger_now())
-                 WHERE id = $1 AND version = $2 AND check_at IS NOT NULL RETURNING id)
-             INSERT INTO publication_check (publication_id, checked_at, findings)
-             SELECT id, ledger_now(), $3 FROM done
-             ON CONFLICT (publication_id) DO UPDATE
-             SET checked_at = excluded.checked_at, findings = excluded.findings",
+                 WHERE id = $1 AND version = $2 AND scheduled_for = $4 AND check_at IS NOT NULL RETURNING id),
+             kept AS (
+                 INSERT INTO publication_check (publication_id, checked_at, findings)
+                 SELECT id, ledger_now(), $3 FROM done
+                 ON CONFLICT (publication_id) DO UPDATE
+                 SET checked_at = excluded.checked_at, findings = excluded.findings),
+             found AS (
+                 INSERT INTO finding_told (publication_id, code)
+                 SELECT done.id, stopping.code FROM done CROSS JOIN unnest($5::text[]) AS stopping (code)
+                 ON CONFLICT ON CONSTRAINT finding_told_key DO NOTHING)
+             -- what was mended before anybody was told is no news
+             DELETE FROM finding_told t USING done
+             WHERE t.publication_id = done.id AND t.told_at IS NULL AND t.code <> ALL ($5::text[])",
             check.id,
             check.version,
             json!(findings),
+            check.scheduled_for,
+            &stopping,
         )
         .execute(&self.pool)
         .await?;
@@ -248,6 +260,6 @@ impl Ledger {
 }
 
 /// The states of a publication whose time, or whose commit, is still to come.
-fn waiting() -> Vec<String> {
+pub(super) fn waiting() -> Vec<String> {
     State::ALL.iter().filter(|state| is_ahead(**state)).map(|state| state.word().to_owned()).collect()
 }

@@ -6,6 +6,7 @@ use super::{
     Ledger, LedgerError,
     idempotency::{self, Answer, Asked, Once},
     media::{self, Media, NewMedia},
+    spare,
 };
 
 /// A file that was promised.
@@ -30,7 +31,8 @@ pub struct Upload {
 }
 
 impl Ledger {
-    /// Writes down that a file is to come, together with the answer to who promised it.
+    /// Writes down that a file is to come, together with the answer to who promised it. One that comes in parts was
+    /// written down as one to remove before the store opened it; from now on it is this upload's.
     pub async fn add_upload(
         &self,
         new: &Upload,
@@ -55,6 +57,10 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
+        if new.parts.is_some() && !spare::keep(&mut tx, &new.object_key).await? {
+            let gone = format!("no word of {} any more: it took so long that it is given up", new.object_key);
+            return Err(LedgerError::Unreadable(gone));
+        }
         self.commit_once(tx, asked, Some(&answer)).await?;
         Ok(Once::Done(answer))
     }

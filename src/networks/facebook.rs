@@ -3,6 +3,7 @@
 //! The call sets `is_published`, so repeating it harms nobody, and the draft can be read at any time. Films are
 //! uploaded unseen and finished, which may be repeated as well. Stories alone are told at once.
 
+mod drafts;
 mod film;
 mod film_upload;
 mod story;
@@ -10,11 +11,12 @@ mod story;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use jobs::{
     comment::{self, Comments},
     connections::Connecting,
     contract::{Class, Failure},
-    desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness},
+    desk::{Call, Content, File, Handle, KeepHandle, Network, Readiness, Unseen},
     forgetting::Revoking,
     gate::{Allowance, Errand},
     machine::{Answer, Public, Sight, Withdrawal},
@@ -318,6 +320,14 @@ impl Network for Facebook {
                     .into_failure())
             }
         }
+    }
+
+    fn lists_unseen(&self) -> bool {
+        true
+    }
+
+    async fn unseen(&self, call: &Call<'_>, since: DateTime<Utc>) -> Result<Vec<Unseen>, Failure> {
+        self.own_drafts(call, since).await.map_err(no_evidence)
     }
 
     async fn take_down(&self, call: &Call<'_>, remote_id: &str) -> Removal {

@@ -186,6 +186,11 @@ impl Graph {
         Self { tables: Tables { definite_no, ..self.tables }, ..self.clone() }
     }
 
+    /// The app's id.
+    pub fn app_id(&self) -> &str {
+        self.app.expose_secret().split('|').next().unwrap_or_default()
+    }
+
     /// The version of the API, with which its addresses end.
     pub fn version(&self) -> &str {
         self.base.path().trim_end_matches('/').rsplit('/').next().unwrap_or_default()

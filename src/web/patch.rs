@@ -76,8 +76,14 @@ impl Patch {
         if self.latest_after.is_none() {
             new.latest_after = post.latest_after;
         }
-        utm::renew(&mut new, facts, &rules.platforms)?;
+        let was_day = utm::day(written(post).as_ref(), post.scheduled_for);
+        utm::renew(&mut new, post, was_day, facts, &rules.platforms)?;
         Ok(new)
+    }
+
+    /// The accounts in the order in which findings about it count them.
+    pub fn order(&self, post: &Post) -> Vec<String> {
+        self.over(post).targets.into_iter().map(|target| target.account_id).collect()
     }
 
     /// Accounts that the post does not go to, and such as are over.
@@ -128,7 +134,7 @@ impl Patch {
 }
 
 /// What nobody can change any more.
-fn is_over(it: &Publication) -> bool {
+pub fn is_over(it: &Publication) -> bool {
     matches!(it.state, State::Published | State::Cancelled)
 }
 

@@ -10,7 +10,10 @@ use url::{Url, form_urlencoded};
 use uuid::Uuid;
 
 use super::{finding::Finding, links, text};
-use crate::ledger::accept::{Facts, NewPost, Written};
+use crate::ledger::{
+    accept::{Facts, NewPost, Written},
+    posts::{Post, Publication},
+};
 
 /// The longest template.
 const LONGEST: usize = 1_000;
@@ -164,6 +167,7 @@ fn plain(letters: &str) -> Result<Option<Part>, String> {
 }
 
 /// The links of one post.
+#[derive(Clone, Copy)]
 pub struct Links<'a> {
     /// What is true of its accounts and its workspace.
     pub facts: &'a Facts,
@@ -210,16 +214,37 @@ pub fn day(written: Option<&Written>, instant: DateTime<Utc>) -> NaiveDate {
     written.map_or(instant.date_naive(), |written| written.wall_time.date())
 }
 
-/// Makes the links of a post that was changed anew.
+/// Gives a post that was changed its links: anew where the change is about what they are made of; else they stay as
+/// they were accepted, whatever has become of the workspace's parameters and of the account's name since.
 ///
 /// # Errors
 /// One of them cannot be used.
-pub fn renew(new: &mut NewPost, facts: &Facts, platforms: &[&'static Platform]) -> Result<(), Vec<Finding>> {
+pub fn renew(
+    new: &mut NewPost,
+    post: &Post,
+    was_day: NaiveDate,
+    facts: &Facts,
+    platforms: &[&'static Platform],
+) -> Result<(), Vec<Finding>> {
     let Some(link) = new.link.clone() else { return Ok(()) };
     let day = day(new.written.as_ref(), new.scheduled_for);
     let links = Links { facts, platforms, link: &link, day };
+    let before = Links { day: was_day, ..links };
     for target in &mut new.targets {
-        target.link = links.on(target.account_id, target.surface).map_err(|finding| vec![finding])?;
+        let made = |links: &Links<'_>| links.on(target.account_id, target.surface);
+        let same = |it: &&Publication| {
+            it.parent_id.is_none()
+                && it.account_id == target.account_id
+                && it.surface == target.surface
+                && post.link.as_ref() == Some(&link)
+                // another day is another link only where the day is in it
+                && (day == was_day || made(&links) == made(&before))
+        };
+        let kept = post.publications.iter().find(same).map(|it| it.link.clone());
+        target.link = match kept {
+            Some(link) => link,
+            None => made(&links).map_err(|finding| vec![finding])?,
+        };
     }
     Ok(())
 }

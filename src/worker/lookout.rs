@@ -1,5 +1,5 @@
 //! Looks ahead: asks the networks about the accounts that something goes out on within a day, and checks
-//! publications again before their time. What it finds is shown and raises nothing else.
+//! publications again before their time. What it finds is shown, and what would keep a post from going out is told by mail.
 //!
 //! It goes last: one account after the other, only where the network's rates are untouched, and where the gate does
 //! not let it go it does not wait but leaves the account for its next turn.
@@ -45,6 +45,9 @@ impl Worker {
         }
         if let Err(error) = self.check_publications().await {
             tracing::warn!(%error, "publications could not be checked before their time; it is tried again");
+        }
+        if let Err(error) = self.forewarn().await {
+            tracing::warn!(%error, "people could not be told what was found; it is tried again");
         }
     }
 

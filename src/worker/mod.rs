@@ -6,8 +6,10 @@
 mod attempt;
 mod backend;
 mod chain;
+mod draft_search;
 mod endings;
 mod express;
+mod forewarn;
 mod gauges;
 mod isolation;
 mod lease;
@@ -103,6 +105,8 @@ pub struct Parts {
     pub clock: Arc<LedgerClock>,
     /// What `worker.toml` says.
     pub settings: Settings,
+    /// What the outside sees, for links in letters.
+    pub public_url: Url,
     /// The kinds to work on.
     pub kinds: Vec<&'static Kind>,
 }
@@ -277,6 +281,7 @@ fn start_duties(worker: &Arc<Worker>, coming: mpsc::Receiver<Hint>) -> JoinSet<(
     duties.spawn(reconciler::run(Arc::clone(worker)));
     duties.spawn(scheduler::run(Arc::clone(worker)));
     duties.spawn(sweeper::run(Arc::clone(worker)));
+    duties.spawn(orphans::run(Arc::clone(worker)));
     duties.spawn(lookout::run(Arc::clone(worker)));
     duties.spawn(upkeep::run(Arc::clone(worker)));
     duties.spawn(letters::run(Arc::clone(worker)));

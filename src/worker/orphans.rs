@@ -1,7 +1,7 @@
 //! Sweeps handles that nobody holds: a network that would keep them is asked to delete them, and one that forgets them
 //! by itself is left to it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jobs::{
     contract::{Class, Failure},
@@ -23,9 +23,28 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(45);
 /// A handle that could not be deleted for so long is given up: nobody sees it, and nothing is ever sent for it.
 const GIVEN_UP_AFTER: Duration = Duration::from_hours(7 * 24);
 
+/// Looks at the pace of `worker.toml`, apart from what removes files: neither waits for a store or a network of the
+/// other's that is slow.
+pub(super) async fn run(worker: Arc<Worker>) {
+    let mut tick = tokio::time::interval(worker.parts.settings.retention.sweep_every);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = worker.stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        if let Err(error) = worker.sweep_orphans().await {
+            tracing::warn!(%error, "handles that nobody holds could not be looked for");
+        }
+        if let Err(error) = worker.seek_drafts().await {
+            tracing::warn!(%error, "what lost its name could not be looked for");
+        }
+    }
+}
+
 impl Worker {
     /// One round.
-    pub(super) async fn sweep_orphans(&self) -> Result<(), LedgerError> {
+    async fn sweep_orphans(&self) -> Result<(), LedgerError> {
         for orphan in self.in_time(self.parts.duties.orphans_due(MOST, GIVEN_UP_AFTER)).await? {
             if self.stop.is_cancelled() {
                 break;

@@ -1,5 +1,4 @@
-//! Removes files that nothing uses: those no post has taken up, uploads never completed, and what was stored and not kept;
-//! and has handles removed that nobody holds.
+//! Removes files that nothing uses: those no post has taken up, uploads never completed, and what was stored and not kept.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,9 +28,6 @@ pub(super) async fn run(worker: Arc<Worker>) {
             tracing::warn!(%error, "files that nothing uses could not be looked for");
             mark
         });
-        if let Err(error) = worker.sweep_orphans().await {
-            tracing::warn!(%error, "handles that nobody holds could not be looked for");
-        }
     }
 }
 

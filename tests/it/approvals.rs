@@ -271,6 +271,32 @@ async fn the_digest_holds_everything_that_is_approved() {
 }
 
 #[tokio::test]
+async fn own_words_of_an_account_are_approved_with_the_post() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let mut author = Browser::of(&door, MemberRole::Author).await;
+    let mut publisher = Browser::of(&door, MemberRole::Publisher).await;
+    let own = format!("words-{account}");
+    let post = write(&mut author, account, "bread", &[("when", "now"), (&own, "bread, here")]).await;
+    assert!(publisher.get(&post).await.text.contains("bread, here"), "who approves sees them");
+    assert_eq!(approve(&mut publisher, &post).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(claimable(&door).await, 1);
+    let seen = hidden(&author.get(&format!("{post}/edit")).await.text, "seen");
+    let (token, key) = (author.token.clone(), Uuid::now_v7().to_string());
+    let fields = [
+        ("token", token.as_str()),
+        ("key", &key),
+        ("caption", "bread"),
+        ("when", "keep"),
+        ("seen", &seen),
+        (&own, "cake, here"),
+    ];
+    let changed = author.form(&format!("{post}/edit"), &fields).await;
+    assert_eq!(changed.status, StatusCode::SEE_OTHER, "{}", changed.text);
+    assert_eq!(claimable(&door).await, 0, "other words for one account are not what was approved");
+}
+
+#[tokio::test]
 async fn another_workspaces_post_is_not_approved_from_here() {
     let door = Door::open().await;
     let account = door.account("facebook_page").await;

@@ -356,6 +356,47 @@ async fn what_stands_in_the_way_is_shown_beside_its_field_before_anything_is_sch
     assert_eq!(system.database.count("SELECT count(*) FROM post").await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_gets_words_of_its_own_by_the_keyboard() {
+    let system = System::start().await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    person.go(&system.url("/posts/new")).await;
+    person.write("#caption", "for all").await;
+    let account = system.account(FACEBOOK);
+    let (own, words) = (format!("own-{account}"), format!("words-{account}"));
+    let is = |what: &str| format!("String(document.getElementById('{own}').{what})");
+    assert_eq!(person.ask(&is("hidden")).await, "true", "it is about an account that is chosen");
+    person.tick(&format!("#target-{account}")).await;
+    assert_eq!(
+        (person.ask(&is("hidden")).await, person.ask(&is("open")).await),
+        ("false".to_owned(), "false".to_owned())
+    );
+    person.part(&format!("#{own} > summary")).await.focus().await.unwrap().press_key("Enter").await.unwrap();
+    eventually("open", || async {
+        let open = person.ask(&is("open")).await;
+        if open == "true" { Ok(()) } else { Err(open) }
+    })
+    .await;
+    person.part(&format!("#{words}")).await.focus().await.unwrap();
+    person.page.execute(InsertTextParams::new("only here \u{1f35e}")).await.unwrap();
+    let counted =
+        person.ask(&format!("document.querySelector('#words-hint-{account} .limit-count').innerText")).await;
+    let signs = if person.ask(&format!("String('utf16' in document.getElementById('{words}').dataset)")).await
+        == "true"
+    {
+        "12 / "
+    } else {
+        "11 / "
+    };
+    assert!(counted.starts_with(signs), "{counted}");
+    person.look("compose-own-words").await;
+    person.send("#send", "main time").await;
+    let kept = "SELECT count(*) FROM publication WHERE caption = 'only here ' || chr(127838)"; // a loaf
+    assert_eq!(system.database.count(kept).await, 1);
+    assert!(person.text().await.contains("only here"));
+}
+
 /// The slides in their order.
 async fn slides(person: &Person) -> String {
     person.ask("[...document.querySelectorAll('ol.previews .meta > :first-child')].map((it) => it.innerText).join(' ')").await

@@ -4,6 +4,7 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -192,11 +193,50 @@ async fn one_account_gets_words_of_its_own() {
     let kept = "SELECT count(*) FROM publication WHERE caption = 'Here only' AND version = 2";
     assert_eq!(it.door.scratch.number(kept).await, 1);
     // the words of all change, and this account's own stay
-    assert_eq!(it.patch(&json!({ "caption": "Elsewhere" })).await.status, StatusCode::ACCEPTED);
+    let all = it.patch(&json!({ "caption": "Elsewhere" })).await;
+    assert_eq!((all.status, &all.json()["caption"]), (StatusCode::ACCEPTED, &json!("Elsewhere")));
     assert_eq!(it.door.scratch.number(kept).await, 1);
     let again = json!({ "targets": [{ "account_id": it.account, "caption": null }] });
     assert_eq!(it.patch(&again).await.status, StatusCode::ACCEPTED);
     assert_eq!(it.door.scratch.number("SELECT count(*) FROM publication WHERE caption IS NULL").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_ready_at_the_network_is_made_anew_only_if_something_else_would_be_sent() {
+    let it = Later::open().await;
+    let now: DateTime<Utc> = sqlx::query_scalar("SELECT ledger_now()")
+        .fetch_one(&mut it.door.scratch.connection().await)
+        .await
+        .expect("a time");
+    let at = |minutes| {
+        let at = (now + TimeDelta::minutes(minutes)).to_rfc3339_opts(SecondsFormat::Secs, true);
+        json!({ "schedule": { "at": at } })
+    };
+    let answer = it.patch(&at(3)).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+    it.set("version = 1").await;
+    it.set("state = 'prepared', handle_kind = 'draft', handle_id = 'd', handle_state = 'ready', handle_version = 1")
+        .await;
+    let version = "SELECT version FROM publication WHERE parent_id IS NULL";
+    let comment =
+        json!({ "targets": [{ "account_id": it.account, "options": { "first_comment": "Come by" } }] });
+    let same = json!({ "targets": [{ "account_id": it.account, "caption": "Opening day" }] });
+    for (change, then) in [
+        (at(4), 1), // it would be ready by now all the same
+        (json!({ "schedule": null }), 1),
+        (at(2), 1),
+        (json!({ "latest_after": "PT3H" }), 1),
+        (comment, 1), // sent on its own, after the post
+        (same, 1),
+        (json!({ "caption": "Closing day" }), 1), // this account has words of its own
+        (json!({ "targets": [{ "account_id": it.account, "caption": "Closing day" }] }), 2),
+        (at(60 * 24 * 7), 3), // no network keeps it ready for so long
+        (json!({ "link": "https://example.org/a" }), 4),
+    ] {
+        let answer = it.patch(&change).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{change}: {}", answer.text);
+        assert_eq!(it.door.scratch.number(version).await, then, "{change}");
+    }
 }
 
 #[tokio::test]

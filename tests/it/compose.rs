@@ -190,3 +190,54 @@ async fn a_repetition_is_shown_with_a_way_to_the_other_post_before_and_after_it_
     let shown = browser.get(sent.header("location")).await.text;
     assert!(shown.contains("Another post says the same") && shown.contains(&way), "{shown}");
 }
+
+#[tokio::test]
+async fn an_account_says_its_own_words_and_what_is_wrong_with_them_stands_beside_their_field() {
+    let door = Door::open().await;
+    let [own, common] =
+        [door.account("facebook_page").await.to_string(), door.account("facebook_page").await.to_string()];
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
+    let (words, empty) = (format!("words-{own}"), format!("words-{common}"));
+    let mut fields = vec![
+        ("key", "k-1"),
+        ("caption", "for all"),
+        ("kind", "post"),
+        ("target", common.as_str()),
+        ("target", own.as_str()),
+        (empty.as_str(), " "),
+        ("when", "now"),
+    ];
+    let long = "x".repeat(70_000);
+    let mut too_long = fields.clone();
+    too_long.push((&words, &long));
+    let page = browser.compose(&too_long, &[]).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", page.text);
+    let field = tag(&page.text, &format!("<textarea id=\"{words}\""));
+    assert!(
+        field.contains("aria-invalid") && field.contains(&format!("wrong-{words} words-hint-{own}")),
+        "{field}"
+    );
+    assert!(field.contains("data-most=\"") && field.contains(" autofocus"), "{field}");
+    assert!(page.text.contains(&format!("id=\"wrong-{words}\"")) && page.text.contains(&long));
+    assert!(page.text.contains("Own words for this account: "), "the list above names the field");
+    assert!(!tag(&page.text, "<textarea id=\"caption\"").contains("aria-invalid"), "that one is good");
+    let opened = |account: &str| {
+        tag(&page.text, &format!("<details class=\"sub own\" id=\"own-{account}\"")).ends_with(" open")
+    };
+    assert!(opened(&own), "what was written is in sight without a script");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM post").await, 0);
+
+    fields.push((&words, "only\r\nhere"));
+    let kept = browser.compose_at(CHECK, &fields, &[]).await;
+    assert!(kept.text.contains("\nonly\nhere</textarea>"), "{}", kept.text);
+    let sent = browser.compose(&fields, &[]).await;
+    assert_eq!(sent.status, StatusCode::SEE_OTHER, "{}", sent.text);
+    let own_words = format!(
+        "SELECT count(*) FROM publication WHERE account_id = '{own}' AND caption = 'only' || chr(10) || 'here'"
+    );
+    assert_eq!(door.scratch.number(&own_words).await, 1);
+    let none = format!("SELECT count(*) FROM publication WHERE account_id = '{common}' AND caption IS NULL");
+    assert_eq!(door.scratch.number(&none).await, 1, "an empty field asks for the caption");
+    let shown = browser.get(sent.header("location")).await.text;
+    assert!(shown.contains("<p class=\"caption own\" dir=\"auto\">only\nhere</p>"), "{shown}");
+}

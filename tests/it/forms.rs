@@ -204,6 +204,74 @@ async fn a_post_that_was_written_with_an_offset_is_rescheduled_in_it() {
 }
 
 #[tokio::test]
+async fn a_change_gives_an_account_its_own_words_and_takes_them_back() {
+    let door = Door::open().await;
+    let [one, other] = [door.account("facebook_page").await, door.account("facebook_page").await];
+    let wish = json!({
+        "caption": "for all", "schedule": { "at": "2027-12-01T09:30Z" },
+        "targets": [{ "account_id": one, "options": { "first_comment": "Come\r\nby" } }, { "account_id": other }],
+    });
+    let post = door.post(&wish).await.json()["id"].as_str().expect("an id").to_owned();
+    let edit = format!("/posts/{post}/edit");
+    let mut browser = Browser::of(&door, MemberRole::Publisher).await;
+    let (words, comment) = (format!("words-{one}"), format!("comment-{one}"));
+    let others = format!("words-{other}");
+    let send = async |browser: &mut Browser<'_>, key: &str, own: &str, first: &str| {
+        let token = browser.token.clone();
+        let fields = [
+            ("token", token.as_str()),
+            ("key", key),
+            ("caption", "for all"),
+            ("when", "keep"),
+            (&words, own),
+            (&comment, first),
+            (&others, ""),
+        ];
+        browser.form(&edit, &fields).await
+    };
+    let versions = |account| {
+        format!(
+            "SELECT version::bigint FROM publication WHERE account_id = '{account}' AND parent_id IS NULL"
+        )
+    };
+
+    let same = send(&mut browser, "k-1", "", "Come\r\nby").await;
+    assert_eq!(same.status, StatusCode::SEE_OTHER, "{}", same.text);
+    assert_eq!(door.scratch.number(&versions(one)).await, 1, "what says the same is no change");
+
+    let given = send(&mut browser, "k-2", "only\r\nhere", "Come\r\nby").await;
+    assert_eq!(given.status, StatusCode::SEE_OTHER, "{}", given.text);
+    let own = "SELECT count(*) FROM publication WHERE caption = 'only' || chr(10) || 'here'";
+    assert_eq!(door.scratch.number(own).await, 1);
+    assert_eq!(
+        (door.scratch.number(&versions(one)).await, door.scratch.number(&versions(other)).await),
+        (2, 1),
+        "the other one's words are as they were, and so is what was prepared of them"
+    );
+    let page = browser.get(&edit).await.text;
+    assert!(page.contains("\nonly\nhere</textarea>"), "{page}");
+    let opened = format!("<details class=\"sub own\" id=\"own-{one}\" open>");
+    assert!(page.contains(&opened) && page.contains("name=\"comment-"), "{page}");
+    let shown = browser.get(&format!("/posts/{post}")).await.text;
+    assert!(shown.contains("<p class=\"caption own\" dir=\"auto\">only\nhere</p>"), "{shown}");
+
+    let long = "x".repeat(70_000);
+    let refused = send(&mut browser, "k-3", &long, "Come\r\nby").await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let wrong = format!("id=\"wrong-words-{one}\"");
+    assert!(refused.text.contains(&wrong) && refused.text.contains(&long), "it is kept, with what is wrong");
+    assert!(refused.text.contains("name=\"key\" value=\"k-3\""));
+
+    let back = send(&mut browser, "k-4", " ", "Come\r\nby").await;
+    assert_eq!(back.status, StatusCode::SEE_OTHER, "{}", back.text);
+    let common = "SELECT count(*) FROM publication WHERE parent_id IS NULL AND caption IS NULL";
+    assert_eq!(door.scratch.number(common).await, 2, "an empty field asks for the caption");
+    assert_eq!(send(&mut browser, "k-5", "", "").await.status, StatusCode::SEE_OTHER);
+    let asked = "SELECT count(*) FROM publication WHERE options ? 'first_comment'";
+    assert_eq!(door.scratch.number(asked).await, 0, "its first comment is taken back likewise");
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_told_as_everything_else() {
     let door = Door::open().await;
     let mut browser = Browser::of(&door, MemberRole::Publisher).await;

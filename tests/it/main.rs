@@ -37,6 +37,7 @@ mod harness;
 mod helped;
 mod history;
 mod house;
+mod indexes;
 mod instagram;
 mod intake;
 mod isolation;

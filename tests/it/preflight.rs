@@ -6,8 +6,11 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use jobs::gate::{Allowance, Rate, Visit};
-use postroom::ledger::traffic::Entry;
+use jobs::{
+    gate::{Allowance, Rate, Visit},
+    preflight::{Finding, Who},
+};
+use postroom::ledger::{finding_told::Stopped, mail::NewMail, people::MemberRole, traffic::Entry};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -339,7 +342,7 @@ async fn a_waiting_publication_is_checked_before_its_time_and_shows_what_was_fou
     let post = post_ahead(&system, TIKTOK, &film, 90).await;
     let due = "SELECT count(*) FROM publication WHERE check_at = scheduled_for - interval '1 hour'";
     assert_eq!(system.database.count(due).await, 1);
-    // its time comes near, the film is lost, the account offers less, and nobody is told but those who look
+    // its time comes near, the film is lost, the account offers less, and whoever looks is told
     sqlx::query("UPDATE media SET object_key = object_key || '-gone'")
         .execute(&system.database.pool)
         .await
@@ -377,6 +380,154 @@ async fn a_waiting_publication_is_checked_before_its_time_and_shows_what_was_fou
         if none { Ok(()) } else { Err(answer.to_string()) }
     })
     .await;
+}
+
+/// Keeps that the checks that are due found these codes, on each account of them.
+async fn checked(door: &Door, codes: &[&str]) {
+    let ledger = &door.scratch.ledger;
+    for check in ledger.checks_due(10, Duration::from_mins(1)).await.expect("the ledger") {
+        let found = |code: &&str| Finding::new("account_id", code, "Mend it.".into(), Who::Owner);
+        let found: Vec<Finding> = codes.iter().map(found).collect();
+        ledger.keep_check(&check, &found).await.expect("the ledger");
+    }
+}
+
+/// Tells whoever is to be told, and gives their addresses with the codes that they are told.
+async fn told_by_mail(door: &Door) -> Vec<String> {
+    let ledger = &door.scratch.ledger;
+    for post in ledger.posts_to_tell(10, Duration::from_mins(1)).await.expect("the ledger") {
+        let letter = |it: &Stopped, to: &str| NewMail {
+            to: to.to_owned(),
+            subject: "A post".to_owned(),
+            body: it.found.iter().map(|(_, code)| code.as_str()).collect::<Vec<_>>().join(" "),
+            worth: Duration::from_mins(1),
+        };
+        ledger.tell_findings(post, letter).await.expect("the ledger");
+    }
+    sqlx::query_scalar("WITH gone AS (DELETE FROM mail RETURNING to_address, body) SELECT to_address || ' ' || body FROM gone ORDER BY 1")
+        .fetch_all(&mut door.scratch.connection().await)
+        .await
+        .expect("letters")
+}
+
+/// Its checks are due now.
+async fn due_now(door: &Door) {
+    door.scratch.run("UPDATE publication SET check_at = ledger_now() - interval '1 second'").await;
+}
+
+#[tokio::test]
+async fn what_keeps_a_post_from_going_out_is_told_once_to_its_author_and_to_who_publishes() {
+    let door = Door::open().await;
+    let [one, other] = [door.account("facebook_page").await, door.account("tiktok").await];
+    let ledger = &door.scratch.ledger;
+    let author = door.person("author@example.org", MemberRole::Author).await;
+    for (email, role) in [
+        ("publisher@example.org", MemberRole::Publisher),
+        ("admin@example.org", MemberRole::Admin),
+        ("viewer@example.org", MemberRole::Viewer),
+        ("other-author@example.org", MemberRole::Author),
+    ] {
+        door.person(email, role).await;
+    }
+    let elsewhere = ledger.add_workspace("Agency").await.expect("a workspace");
+    let stranger = door.person("stranger@example.org", MemberRole::Viewer).await;
+    door.scratch.run(&format!("DELETE FROM membership WHERE person_id = '{stranger}'")).await;
+    ledger.add_membership(stranger, elsewhere, MemberRole::Admin).await.expect("a membership");
+    let at = ledger.now().await.expect("a time") + chrono::TimeDelta::hours(2);
+    let body = json!({
+        "caption": "bread", "targets": [{ "account_id": one }],
+        "schedule": { "at": at.format("%Y-%m-%dT%H:%M:%SZ").to_string() },
+    });
+    assert_eq!(door.post(&body).await.status, StatusCode::ACCEPTED);
+    door.scratch.run(&format!("UPDATE post SET created_by = '{author}'")).await;
+    // the same post on a second account
+    door.scratch
+        .run(&format!(
+            "INSERT INTO publication (id, workspace_id, account_id, post_id, surface, state, scheduled_for, latest_at)
+             SELECT gen_random_uuid(), workspace_id, '{other}', post_id, 'video', 'scheduled', scheduled_for, latest_at
+             FROM publication"
+        ))
+        .await;
+    let everybody = |codes: &str| {
+        ["admin", "author", "publisher"].map(|who| format!("{who}@example.org {codes}")).to_vec()
+    };
+
+    due_now(&door).await;
+    checked(&door, &["duplicate", "publishing_limit"]).await;
+    assert!(told_by_mail(&door).await.is_empty(), "it goes out all the same");
+    due_now(&door).await;
+    checked(&door, &["access_refused"]).await;
+    due_now(&door).await;
+    assert!(told_by_mail(&door).await.is_empty(), "it is checked on, and one letter says it all");
+    checked(&door, &["access_refused", "duplicate"]).await;
+    assert_eq!(
+        told_by_mail(&door).await,
+        everybody("access_refused access_refused"),
+        "one for both accounts"
+    );
+    assert!(told_by_mail(&door).await.is_empty());
+
+    due_now(&door).await;
+    checked(&door, &[]).await;
+    due_now(&door).await;
+    checked(&door, &["access_refused"]).await;
+    assert!(told_by_mail(&door).await.is_empty(), "nobody is told of the same thing twice");
+
+    due_now(&door).await;
+    checked(&door, &["media_missing", "access_refused"]).await;
+    due_now(&door).await;
+    checked(&door, &["access_refused"]).await;
+    assert!(told_by_mail(&door).await.is_empty(), "what was mended in time is no news");
+    due_now(&door).await;
+    checked(&door, &["media_missing", "access_refused"]).await;
+    assert_eq!(told_by_mail(&door).await, everybody("media_missing media_missing"), "something else is");
+
+    due_now(&door).await;
+    checked(&door, &["access_ends"]).await;
+    door.scratch.run("UPDATE publication SET state = 'cancelled'").await;
+    assert!(told_by_mail(&door).await.is_empty(), "nothing of it waits any more");
+    assert_eq!(door.scratch.number("SELECT count(*) FROM finding_told WHERE told_at IS NULL").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_tells_by_mail_what_it_found_and_one_without_mail_tells_nobody() {
+    let mut system = System::start().await;
+    let silent = system.process("worker-silent", &["worker"], &[("SMTP_URL", ""), ("MAIL_FROM", "")]);
+    system.workers.push(silent);
+    let film = system.upload("film.mp4", film()).await;
+    let post = post_ahead(&system, TIKTOK, &film, 30).await;
+    for mislay in [
+        "UPDATE media SET object_key = object_key || '-gone'",
+        "UPDATE publication SET check_at = ledger_now()",
+    ] {
+        sqlx::query(mislay).execute(&system.database.pool).await.unwrap();
+    }
+    eventually("the finding", || async {
+        let found = "SELECT count(*) FROM finding_told WHERE code = 'media_missing'";
+        match system.database.count(found).await {
+            1 => Ok(()),
+            _ => Err(system.workers[0].log()),
+        }
+    })
+    .await;
+    let waits = "SELECT count(*) FROM finding_told WHERE told_at IS NULL AND code = 'media_missing'";
+    assert_eq!(
+        (system.database.count(waits).await, system.database.count("SELECT count(*) FROM mail").await),
+        (1, 0)
+    );
+
+    system.start_worker(&[]);
+    let letter = eventually("the letter", || async {
+        let mail = system.control("mail").await;
+        let letters = mail["data"].as_array().cloned().unwrap_or_default();
+        let theirs = letters.into_iter().find(|letter| letter["to"][0] == "staff@example.com");
+        theirs.ok_or_else(|| system.workers[1].log())
+    })
+    .await;
+    let said = letter.to_string();
+    assert!(said.contains("A post will not go out as it is"), "{said}");
+    assert!(said.contains(&format!("/posts/{post}")) && said.contains("TikTok"), "{said}");
+    assert!(!said.contains("film.mp4"), "no name stands in it: {said}");
 }
 
 #[tokio::test]

@@ -1,8 +1,17 @@
 //! Files that a browser sends straight to the store.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::{StatusCode, Uri},
+};
 use jobs::{
     contract::{Class, Failure},
     desk::File,
@@ -338,4 +347,95 @@ async fn completing_takes_a_key_as_every_write_does_and_says_when_it_is_too_late
     let (status, problem) = system.api(Method::POST, &elsewhere, None).await;
     assert_eq!(status, 409, "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("Nothing has come"), "{problem}");
+}
+
+/// The keys of files that a store has opened in parts.
+type Opened = Arc<Mutex<Vec<String>>>;
+
+/// A store that opens files in parts and never gets to say so; what it has opened it lists and gives up as S3's documents
+/// have it.
+async fn silent(
+    State(opened): State<Opened>,
+    method: Method,
+    uri: Uri,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> (StatusCode, String) {
+    let key = uri.path().trim_start_matches("/bucket/").to_owned();
+    if method == Method::POST {
+        opened.lock().unwrap().push(key);
+        return std::future::pending().await;
+    }
+    let mut opened = opened.lock().unwrap();
+    if method == Method::DELETE {
+        opened.retain(|it| *it != key);
+        return (StatusCode::NO_CONTENT, String::new());
+    }
+    if !query.contains_key("uploads") {
+        let none = "<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>";
+        return (StatusCode::OK, none.to_owned());
+    }
+    let prefix = query.get("prefix").cloned().unwrap_or_default();
+    let own = opened.iter().filter(|key| key.starts_with(&prefix));
+    let one = |key: &String| format!("<Upload><Key>{key}</Key><UploadId>u</UploadId></Upload>");
+    let listed = own.map(one).collect::<Vec<_>>().concat();
+    (StatusCode::OK, format!("<ListMultipartUploadsResult>{listed}</ListMultipartUploadsResult>"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_were_opened_by_an_intake_that_died_over_it_are_given_up() {
+    let mut system = System::start().await;
+    let opened = Opened::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(silent).with_state(Arc::clone(&opened));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    for (name, value) in [
+        ("POSTROOM__WEB__PARTS_FROM", "1000000"),
+        ("POSTROOM__RETENTION__SWEEP_EVERY", "100ms"),
+        ("AWS_ENDPOINT_URL_S3", &address),
+        ("S3_BUCKET", "bucket"),
+    ] {
+        system.environment.insert(name.into(), value.into());
+    }
+    system.web.take().unwrap().kill9().await;
+    system.start_web().await;
+    let request = client().post(system.url(UPLOADS)).bearer_auth(&system.key);
+    let promised = tokio::spawn(request.json(&promise("video/mp4", 20 << 20)).send());
+    eventually("the store to open it", || async {
+        if opened.lock().unwrap().is_empty() { Err("nothing yet".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    system.web.take().unwrap().kill9().await;
+    assert!(promised.await.unwrap().is_err(), "nobody has answered");
+    assert_eq!(system.database.count("SELECT count(*) FROM upload").await, 0, "its name was never known");
+    let soon = "SELECT count(*) FROM spare_object WHERE remove_at BETWEEN ledger_now() AND ledger_now() + interval '1 day'";
+    assert_eq!(system.database.count(soon).await, 1);
+
+    system.start_worker(&[]);
+    sqlx::query("UPDATE spare_object SET remove_at = ledger_now()")
+        .execute(&system.database.pool)
+        .await
+        .unwrap();
+    eventually("the parts to be given up", || async {
+        let left = system.database.count("SELECT count(*) FROM spare_object").await;
+        let open = opened.lock().unwrap().clone();
+        if left == 0 && open.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{open:?} {left}: {}", system.workers[0].log()))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_in_parts_is_its_own_once_it_is_promised() {
+    let system = in_parts().await;
+    promised(&system, "video/mp4", large().len()).await;
+    assert_eq!(
+        system.database.count("SELECT count(*) FROM spare_object").await,
+        0,
+        "nobody removes it in between"
+    );
+    assert_eq!(system.database.count("SELECT count(*) FROM upload WHERE parts IS NOT NULL").await, 1);
 }

@@ -73,6 +73,33 @@ async fn a_changed_post_gets_its_link_anew_by_its_new_time() {
 }
 
 #[tokio::test]
+async fn a_link_stays_as_it_was_accepted_unless_the_change_is_about_what_it_is_made_of() {
+    let door = Door::open().await;
+    with_template(&door).await;
+    let account = door.account("facebook_page").await;
+    let post = door.post(&body(account, "https://example.org/a")).await.json();
+    let id = post["id"].as_str().expect("an id");
+    let change = async |patch: Value| {
+        let request = door.request(&Method::PATCH, &format!("/api/v1/posts/{id}"));
+        let request = request.header("content-type", "application/json");
+        let answer = door.send(request.body(Body::from(patch.to_string())).expect("a request")).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+        answer.json()["publications"][0]["link"].clone()
+    };
+    let accepted = &post["publications"][0]["link"];
+    // what becomes of the template and of the account's name is no change of the post
+    door.scratch.run("UPDATE account SET name = 'Another name'").await;
+    door.scratch.ledger.set_link_template(door.workspace, Some("utm_source=new")).await.expect("set");
+    let same_day = json!({ "schedule": { "at": "2027-03-11T09:00:00", "time_zone": "Asia/Jerusalem" } });
+    let next_day = json!({ "schedule": { "at": "2027-03-12T09:00:00", "time_zone": "Asia/Jerusalem" } });
+    for unrelated in [json!({ "caption": "Other words" }), same_day, next_day] {
+        assert_eq!(&change(unrelated.clone()).await, accepted, "{unrelated}: no day is in the template");
+    }
+    let other = change(json!({ "link": "https://example.org/b" })).await;
+    assert_eq!(other, "https://example.org/b?utm_source=new");
+}
+
+#[tokio::test]
 async fn a_check_and_the_form_show_the_link_as_it_will_be() {
     let door = Door::open().await;
     with_template(&door).await;

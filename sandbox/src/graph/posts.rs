@@ -166,7 +166,8 @@ pub fn draft(
 ) -> Post {
     let id = format!("{page}_{}", 122_200_000_000_000 + book.number());
     let created = sandbox.clock.now();
-    Post { id, page: page.to_owned(), kind, message, link, photos, created, published: None }
+    let app = book.world.settings.graph_app_id.clone().unwrap_or_else(|| "sandbox-app".to_owned());
+    Post { id, page: page.to_owned(), kind, message, link, photos, created, app: Some(app), published: None }
 }
 
 /// Makes an existing draft public. The caller has seen to it that it is one.

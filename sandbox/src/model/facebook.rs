@@ -41,6 +41,9 @@ pub struct Post {
     pub photos: Vec<String>,
     /// When it was created.
     pub created: DateTime<Utc>,
+    /// The app that made it.
+    #[serde(default)]
+    pub app: Option<String>,
     /// When it became public.
     #[serde(default)]
     pub published: Option<DateTime<Utc>>,

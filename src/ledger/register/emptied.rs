@@ -314,6 +314,15 @@ pub const EMPTIED: &[Store] = &[
         purge: of_marked!("publication_check", "publication_id", "publication"),
     },
     Store {
+        name: "finding_told",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "that people were told what keeps a post from going out, so that they are told once; while the post is kept",
+        personal: &[("code", "what was found about the account or the post")],
+        plain: &["publication_id", "found_at", "told_at"],
+        purge: of_marked!("finding_told", "publication_id", "publication"),
+    },
+    Store {
         name: "publication_content",
         place: Place::Table,
         whose: Whose::Connection,
@@ -369,6 +378,15 @@ pub const EMPTIED: &[Store] = &[
             "unsent",
         ],
         purge: of_account!("remote_call"),
+    },
+    Store {
+        name: "draft_search",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "where something unseen may be whose name was lost; until it was looked for, at most a day or so",
+        personal: &[],
+        plain: &["account_id", "since", "seek_at", "tries"],
+        purge: of_account!("draft_search"),
     },
     Store {
         name: "orphan_handle",

@@ -13,6 +13,19 @@ for (const form of all("form[data-auto]")) {
 // What went wrong, or was moved, is where reading begins.
 one("main [autofocus]")?.focus();
 
+// Words of one account, and a first comment, count beside their field, each as its network does.
+for (const field of all("textarea[data-most]")) {
+  const shown = one(".limit-count", field.parentElement);
+  const most = Number(field.dataset.most);
+  const tell = () => {
+    const length = "utf16" in field.dataset ? field.value.length : [...field.value].length;
+    shown.textContent = `${length.toLocaleString()} / ${most.toLocaleString()}`;
+    shown.classList.toggle("over", length > most);
+  };
+  field.addEventListener("input", tell);
+  tell();
+}
+
 const compose = one("#compose");
 if (compose) {
   const caption = one("#caption", compose);
@@ -47,19 +60,6 @@ if (compose) {
       for (const field of all("input, select, textarea", part)) field.disabled = part.hidden;
     }
   };
-
-  // A first comment counts beside its field.
-  for (const field of all("textarea[data-most]", compose)) {
-    const shown = one(".limit-count", field.parentElement);
-    const most = Number(field.dataset.most);
-    const tell = () => {
-      const length = [...field.value].length;
-      shown.textContent = `${length.toLocaleString()} / ${most.toLocaleString()}`;
-      shown.classList.toggle("over", length > most);
-    };
-    field.addEventListener("input", tell);
-    tell();
-  }
 
   caption.addEventListener("input", count);
   compose.addEventListener("change", () => { show(); count(); });

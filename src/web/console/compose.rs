@@ -95,7 +95,7 @@ impl Slide {
 impl Page {
     /// What stands beside this field.
     fn of(&self, anchor: &str) -> Vec<&Told> {
-        self.findings.iter().filter(|told| told.anchor == anchor).collect()
+        told::beside(&self.findings, anchor)
     }
 
     fn refused(&self) -> bool {
@@ -108,7 +108,7 @@ impl Page {
     }
 
     fn wrong(&self, anchor: &str) -> bool {
-        self.findings.iter().any(|told| told.anchor == anchor)
+        told::is_beside(&self.findings, anchor)
     }
 }
 
@@ -301,7 +301,8 @@ impl Sheet<'_> {
         // some are only read from
         accounts.retain(|account| fields::takes_posts(self.app, account));
         let policy = analyses::policy(self.app, workspace).await?;
-        let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);
+        let about = told::About { written: &written, targets: &written.targets, accounts: &accounts };
+        let told = told::tell(t, said.findings, &about, self.app);
         let in_order = ids.iter().filter_map(|id| files.iter().find(|file| file.id == *id));
         let files: Vec<Preview> = in_order.map(|file| post::preview(t, file)).collect();
         Ok(Page {

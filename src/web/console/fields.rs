@@ -35,8 +35,19 @@ pub struct Target {
     pub chip: Chip,
     pub privacy_label: String,
     pub privacy: Vec<Choice>,
+    /// The field for words of its own, unless its network is switched off.
+    pub own: Option<OwnWords>,
     /// The field for its first comment, where its network takes one.
     pub comment: Option<CommentField>,
+}
+
+/// A field for the words of one account, instead of the caption.
+pub struct OwnWords {
+    pub label: String,
+    pub hint: String,
+    pub most: usize,
+    pub utf16: bool,
+    pub words: String,
 }
 
 /// A field for the first comment under a post.
@@ -73,16 +84,12 @@ pub fn kinds(t: &Texts, chosen: &str) -> Vec<Choice> {
 /// The limits of the networks that this workspace has accounts of.
 pub fn limits(t: &Texts, app: &App, accounts: &[Account]) -> Vec<Limit> {
     let used = |platform: &&&Platform| accounts.iter().any(|account| account.platform == platform.name);
-    let limit = |platform: &&'static Platform| {
-        let most = fill(t.caption_most, &[&platform.caption.most.to_string()]);
-        let tags = platform.hashtags.map(|most| format!(", {}", fill(t.hashtags_most, &[&most.to_string()])));
-        Limit {
-            platform: platform.name,
-            title: platform.title,
-            most: platform.caption.most,
-            utf16: platform.caption.unit == CaptionUnit::Utf16,
-            text: format!("{most}{}", tags.unwrap_or_default()),
-        }
+    let limit = |platform: &&'static Platform| Limit {
+        platform: platform.name,
+        title: platform.title,
+        most: platform.caption.most,
+        utf16: platform.caption.unit == CaptionUnit::Utf16,
+        text: most(t, platform),
     };
     app.rules.platforms.iter().filter(used).map(limit).collect()
 }
@@ -91,6 +98,13 @@ pub fn limits(t: &Texts, app: &App, accounts: &[Account]) -> Vec<Limit> {
 pub fn takes_posts(app: &App, account: &Account) -> bool {
     let platform = app.rules.platforms.iter().find(|platform| platform.name == account.platform);
     platform.is_none_or(|platform| !platform.surfaces.is_empty())
+}
+
+/// The longest caption that a network takes, in words.
+fn most(t: &Texts, platform: &Platform) -> String {
+    let most = fill(t.caption_most, &[&platform.caption.most.to_string()]);
+    let tags = platform.hashtags.map(|most| format!(", {}", fill(t.hashtags_most, &[&most.to_string()])));
+    format!("{most}{}", tags.unwrap_or_default())
 }
 
 /// An account as the form has it.
@@ -116,8 +130,19 @@ pub fn target(t: &'static Texts, app: &App, account: &Account, written: &Written
         active: account.state == AccountState::Active,
         chip: words::account_chip(t, account.state),
         privacy: if levels.is_empty() { Vec::new() } else { privacy.collect() },
+        own: platform.map(|platform| own(t, platform, &account.name, written.words.get(&id))),
         comment: platform.and_then(|platform| comment(t, platform, written.comments.get(&id))),
         id,
+    }
+}
+
+fn own(t: &Texts, platform: &Platform, name: &str, words: Option<&String>) -> OwnWords {
+    OwnWords {
+        label: fill(t.own_words_on, &[name]),
+        hint: fill(t.own_words_hint, &[&most(t, platform)]),
+        most: platform.caption.most,
+        utf16: platform.caption.unit == CaptionUnit::Utf16,
+        words: words.cloned().unwrap_or_default(),
     }
 }
 

@@ -17,7 +17,7 @@ pub const LONGEST_FIELD: usize = 262_144;
 /// All fields but the files together.
 pub const LONGEST_FORM: usize = 1_048_576;
 /// More fields than the form has with every account.
-pub const MOST_FIELDS: usize = 1_500;
+pub const MOST_FIELDS: usize = 2_500;
 
 /// What somebody wrote into the form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Written {
     /// …and the date and time it was offered for.
     pub picked_for: String,
     pub targets: Vec<String>,
+    /// Words of an account's own instead of the caption, by account; empty ones ask for none.
+    pub words: BTreeMap<String, String>,
     /// By account.
     pub privacy: BTreeMap<String, String>,
     /// First comments, by account.
@@ -137,25 +139,32 @@ impl Written {
                 self.media_ids.push(value);
                 return Ok(());
             }
-            other => {
-                if let Some(account) = other.strip_prefix("comment-") {
-                    self.comments.insert(account.to_owned(), value.replace("\r\n", "\n"));
-                    return Ok(());
-                }
-                let Some(account) = other.strip_prefix("privacy-") else {
-                    let detail = "The form has no such field.";
-                    return Err(Problem::invalid(vec![Finding::new(
-                        crate::web::text::shown(other),
-                        "unknown_field",
-                        detail,
-                    )]));
-                };
-                self.privacy.insert(account.to_owned(), value);
-                return Ok(());
-            }
+            other => return self.put_of_account(other, value),
         };
         *slot = value;
         Ok(())
+    }
+
+    /// Puts in a field of one account: its name ends with the account's id.
+    fn put_of_account(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        let text = value.replace("\r\n", "\n");
+        if let Some(account) = name.strip_prefix("words-") {
+            self.words.insert(account.to_owned(), text);
+        } else if let Some(account) = name.strip_prefix("comment-") {
+            self.comments.insert(account.to_owned(), text);
+        } else if let Some(account) = name.strip_prefix("privacy-") {
+            self.privacy.insert(account.to_owned(), value);
+        } else {
+            let detail = "The form has no such field.";
+            let found = Finding::new(crate::web::text::shown(name), "unknown_field", detail);
+            return Err(Problem::invalid(vec![found]));
+        }
+        Ok(())
+    }
+
+    /// The account's own words, if it has any: an empty field asks for the caption.
+    pub fn own_words(&self, account: &str) -> Option<&String> {
+        self.words.get(account).filter(|words| !words.trim().is_empty())
     }
 
     /// Date and time as they were written.
@@ -175,6 +184,10 @@ impl Written {
         };
         let caption = text("caption", &self.caption);
         let link = Some(text("link", self.link.trim())).filter(|link| !link.is_empty());
+        for (n, words) in self.targets.iter().enumerate().filter_map(|(n, id)| Some((n, self.own_words(id)?)))
+        {
+            text(&format!("targets[{n}].caption"), words);
+        }
         if self.when != "later" && !(self.date.is_empty() && self.time.is_empty()) {
             // Without a script the fields are in sight whatever is chosen; nothing goes out by mistake.
             found.push(Finding::new("schedule.at", "when_unclear", ENGLISH.when_unclear));
@@ -199,7 +212,8 @@ impl Written {
         let words = self.comments.get(id).filter(|words| !words.trim().is_empty());
         let words = words.map(|words| (comment::OPTION.to_owned(), words.replace('\0', "")));
         let options = level.into_iter().chain(words).collect();
-        WishedTarget { account_id: id.to_owned(), caption: None, options, stands: false }
+        let caption = self.own_words(id).map(|words| words.replace('\0', ""));
+        WishedTarget { account_id: id.to_owned(), caption, options, stands: false }
     }
 
     fn time(&self) -> WishedTime {
@@ -257,6 +271,31 @@ mod tests {
         assert_eq!(wish.targets[1].options["privacy_level"], "SELF_ONLY");
         let time = wish.schedule.expect("a time");
         assert_eq!((time.at.as_deref(), time.fold), (Some("2026-12-01T09:30"), None));
+    }
+
+    #[test]
+    fn an_accounts_own_words_take_the_captions_place_and_an_empty_field_does_not() {
+        let form = written(&[
+            ("caption", "for all"),
+            ("target", "x"),
+            ("target", "y"),
+            ("target", "z"),
+            ("words-x", "here\r\nonly"),
+            ("words-y", " \r\n"),
+            ("words-z", "a\0b"),
+        ]);
+        let (wish, found) = form.wish();
+        let own: Vec<_> = wish.targets.iter().map(|target| target.caption.as_deref()).collect();
+        assert_eq!(own, [Some("here\nonly"), None, Some("ab")]);
+        assert_eq!(wish.caption_of(&wish.targets[1]), "for all");
+        let found: Vec<_> = found.iter().map(|it| (it.field.as_str(), it.code)).collect();
+        assert_eq!(found, [("targets[2].caption", "nul_character")]);
+        let other = written(&[("words-x", "here"), ("target", "x"), ("caption", "for all")]);
+        assert_ne!(
+            other.content(),
+            written(&[("words-x", "there"), ("target", "x"), ("caption", "for all")]).content(),
+            "they are part of what is sent"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod dashboard;
 mod decide;
 mod desk;
 mod disconnect;
+mod edit;
 mod elsewhere;
 mod fields;
 mod forgotten;
@@ -151,8 +152,8 @@ fn table() -> Routes {
         .post("/analyses/policy", policy::set)
         .get("/analyses/{id}", analyses::page)
         .get("/posts/{id}", post::page)
-        .get("/posts/{id}/edit", change::page)
-        .post("/posts/{id}/edit", change::submit)
+        .get("/posts/{id}/edit", edit::page)
+        .post("/posts/{id}/edit", edit::submit)
         .post("/posts/{id}/approve", approve::submit)
         .post("/posts/{id}/cancel", change::cancel)
         .post("/posts/{id}/retry", change::retry)

@@ -3,6 +3,7 @@
 use jobs::comment;
 
 use super::{
+    form::Written,
     texts::{Texts, fill},
     words,
 };
@@ -26,8 +27,19 @@ pub struct Told {
     pub post: Option<String>,
 }
 
+/// What findings are told about.
+pub struct About<'a> {
+    /// What was written.
+    pub written: &'a Written,
+    /// The accounts in the order in which the findings count them.
+    pub targets: &'a [String],
+    /// All accounts, in the order of the page.
+    pub accounts: &'a [Account],
+}
+
 /// Each finding beside the field it is about, in the order of the page; what several accounts share is said once.
-pub fn tell(t: &Texts, findings: &[Noted], targets: &[String], accounts: &[Account], app: &App) -> Vec<Told> {
+pub fn tell(t: &Texts, findings: &[Noted], about: &About<'_>, app: &App) -> Vec<Told> {
+    let About { written, targets, accounts } = about;
     let mut told: Vec<Told> = Vec::new();
     for finding in findings {
         let (target, field) = split(&finding.field);
@@ -40,9 +52,11 @@ pub fn tell(t: &Texts, findings: &[Noted], targets: &[String], accounts: &[Accou
             Some(network) if field == "account_id" => format!("{network}: {}", finding.detail),
             _ => finding.detail.clone(),
         };
+        let own = account.filter(|id| field == "caption" && written.own_words(id).is_some());
         let one = Told {
-            anchor: anchor(account.map(String::as_str), field),
-            summary: fill(t.finding_at, &[label(t, field), &detail]),
+            anchor: own
+                .map_or_else(|| anchor(account.map(String::as_str), field), |id| format!("words-{id}")),
+            summary: fill(t.finding_at, &[own.map_or_else(|| label(t, field), |_| t.own_words), &detail]),
             detail,
             warning: finding.severity == "warning",
             post: finding.post_id.map(|id| format!("/posts/{id}")),
@@ -53,6 +67,16 @@ pub fn tell(t: &Texts, findings: &[Noted], targets: &[String], accounts: &[Accou
     }
     told.sort_by_key(|told| place(&told.anchor, accounts));
     told
+}
+
+/// What stands beside this field.
+pub fn beside<'a>(told: &'a [Told], anchor: &str) -> Vec<&'a Told> {
+    told.iter().filter(|told| told.anchor == anchor).collect()
+}
+
+/// Whether anything stands beside this field.
+pub fn is_beside(told: &[Told], anchor: &str) -> bool {
+    told.iter().any(|told| told.anchor == anchor)
 }
 
 fn anchor(account: Option<&str>, field: &str) -> String {
@@ -71,17 +95,20 @@ fn anchor(account: Option<&str>, field: &str) -> String {
     }
 }
 
+/// The fields of one account, in the order of the page.
+const PARTS: [&str; 4] = ["target-", "words-", "privacy-", "comment-"];
+
 /// Where in the page a field stands: among the fields, and among the accounts.
 fn place(anchor: &str, accounts: &[Account]) -> (usize, usize) {
     let fields = ["caption", "kind", "targets", "media", "link", "zone", "date", "fold"];
-    let mut parts = ["target-", "privacy-", "comment-"].iter().enumerate();
+    let mut parts = PARTS.iter().enumerate();
     let part = parts.find_map(|(n, prefix)| Some((n, anchor.strip_prefix(prefix)?)));
     let of = |name: &str| fields.iter().position(|field| *field == name).unwrap_or(fields.len());
     match part {
         None => (of(anchor), 0),
         Some((n, id)) => {
             let account = accounts.iter().position(|it| it.id.to_string() == id).unwrap_or(accounts.len());
-            (of("targets"), 1 + 3 * account + n)
+            (of("targets"), 1 + PARTS.len() * account + n)
         }
     }
 }
@@ -123,11 +150,11 @@ mod tests {
     #[test]
     fn findings_stand_in_the_order_of_the_page() {
         let mut anchors =
-            ["date", "comment-x", "privacy-x", "target-x", "targets", "media", "caption", "fold"];
+            ["date", "comment-x", "privacy-x", "words-x", "target-x", "targets", "media", "caption", "fold"];
         anchors.sort_by_key(|anchor| place(anchor, &[]));
         assert_eq!(
             anchors,
-            ["caption", "targets", "target-x", "privacy-x", "comment-x", "media", "date", "fold"]
+            ["caption", "targets", "target-x", "words-x", "privacy-x", "comment-x", "media", "date", "fold"]
         );
     }
 }

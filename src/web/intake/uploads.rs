@@ -166,6 +166,8 @@ impl App {
             let (url, expires_at) = (Some(form.url), instant(form.expires_at));
             PresignedShape { id: new.id, url, fields: form.fields, parts: Vec::new(), expires_at }
         } else {
+            // first, so that what is opened is given up even if nobody here lives to keep its name
+            self.house.ledger.about_to_store(key).await?;
             let opened = store.parts(key, kind, wish.bytes, LIFE_OF_PARTS).await?;
             let shape = |part: Part| PartShape { url: part.url, bytes: part.bytes };
             let (parts, expires_at) =

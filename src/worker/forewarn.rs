@@ -1,0 +1,104 @@
+//! Tells people by mail what keeps a post from going out, while it can be mended.
+
+use chrono::{DateTime, Utc};
+use jobs::{desk::Networks, preflight::Finding};
+use url::Url;
+
+use super::Worker;
+use crate::ledger::{LedgerError, finding_told::Stopped, mail::NewMail};
+
+/// Posts of which something is told in one look.
+const MOST: i64 = 50;
+const SUBJECT: &str = "A post will not go out as it is";
+
+impl Worker {
+    /// Puts the letters down that are to be written. Without mail nobody is told; what was found stands on the post's
+    /// page all the same.
+    pub(super) async fn forewarn(&self) -> Result<(), LedgerError> {
+        if self.parts.mail.is_none() {
+            return Ok(());
+        }
+        let (ledger, lease) = (&self.parts.duties, self.parts.settings.lookout.check_lease);
+        for post in self.in_time(ledger.posts_to_tell(MOST, lease)).await? {
+            let networks = &*self.parts.networks;
+            let letter = |it: &Stopped, to: &str| letter(networks, &self.parts.public_url, it, to);
+            let letters = self.in_time(ledger.tell_findings(post, letter)).await?;
+            tracing::info!(%post, letters, "people were told what stands in the way of a post");
+        }
+        Ok(())
+    }
+}
+
+/// No name of an account or a file stands in it: letters lie on servers of others.
+fn letter(networks: &dyn Networks, public_url: &Url, it: &Stopped, to: &str) -> NewMail {
+    let line = |(platform, code): &(String, String)| {
+        let network = networks.title(platform).unwrap_or(platform);
+        let what = Finding::stopping(code).unwrap_or("something is not as its network wants it");
+        format!("- {network}: {what}.\n")
+    };
+    let lines: String = it.found.iter().map(line).collect();
+    let path = format!("/posts/{}", it.post_id);
+    let address = public_url.join(&path).map_or(path, String::from);
+    NewMail {
+        to: to.to_owned(),
+        subject: SUBJECT.to_owned(),
+        body: format!(
+            "A post is to go out at {}. As things are, it will not:\n\n{lines}\nIts page says more, and who can mend it: \
+             {address}\n\nNobody is told of the same thing twice.\n",
+            shown(it.scheduled_for)
+        ),
+        worth: (it.scheduled_for - it.now).to_std().unwrap_or_default(),
+    }
+}
+
+fn shown(at: DateTime<Utc>) -> String {
+    at.format("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use jobs::{desk::Network, surface::Surface};
+
+    use super::*;
+
+    struct Two;
+
+    impl Networks for Two {
+        fn of(&self, _: &str) -> Option<&dyn Network> {
+            None
+        }
+
+        fn surface(&self, _: &str, _: &str) -> Option<&'static Surface> {
+            None
+        }
+
+        fn title(&self, platform: &str) -> Option<&'static str> {
+            (platform == "tiktok").then_some("TikTok")
+        }
+    }
+
+    #[test]
+    fn a_letter_says_what_when_and_where_and_is_worth_nothing_after_its_time() {
+        let now = DateTime::UNIX_EPOCH;
+        let stopped = Stopped {
+            post_id: uuid::Uuid::nil(),
+            scheduled_for: now + TimeDelta::minutes(90),
+            now,
+            found: [("other", "media_missing"), ("tiktok", "access_refused")]
+                .map(|(platform, code)| (platform.to_owned(), code.to_owned()))
+                .to_vec(),
+        };
+        let base = Url::parse("https://post.example.org").expect("an address");
+        let written = letter(&Two, &base, &stopped, "noa@example.org");
+        assert_eq!((written.to.as_str(), written.worth.as_secs()), ("noa@example.org", 90 * 60));
+        for part in [
+            "1 January 1970, 01:30 UTC",
+            "- TikTok: its network refuses the access to the account.\n",
+            "- other: a file of it is not in the media store any more.\n",
+            "https://post.example.org/posts/00000000-0000-0000-0000-000000000000\n",
+        ] {
+            assert!(written.body.contains(part), "no {part} in {}", written.body);
+        }
+    }
+}
