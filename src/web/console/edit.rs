@@ -246,7 +246,7 @@ impl Sheet<'_> {
         let t = &ENGLISH;
         let Said { findings, targets, notice } = said;
         let workspace = self.seat.member.workspace_id;
-        let accounts = self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS).await?;
+        let accounts = self.app.house.ledger.shown_accounts(workspace).await?;
         let address = format!("/posts/{}", self.post.id);
         let gap = fields::offers(findings.iter().map(|it| (it.code, it.accepted.as_slice())));
         let ambiguous = findings.iter().any(|it| it.code == "dst_ambiguous") || !written.fold.is_empty();
