@@ -6,6 +6,7 @@ pub mod access;
 pub mod accounts;
 pub mod analyses;
 pub mod analysis_calls;
+mod apart;
 pub mod approval;
 pub mod audit;
 pub mod chain;
@@ -224,7 +225,7 @@ fn passes(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["40001", "40P01", "0A000"].contains(&code.as_ref()))
 }
 
-/// Whether a connection is still good, which it shows soon or not at all.
+/// Whether a connection that is taken is still good, which it shows soon or not at all.
 async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     in_time(connection.ping()).await.map(|()| true)
 }
@@ -272,7 +273,7 @@ impl Ledger {
                         Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
                     })
                 })
-                .after_release(|connection, _| Box::pin(answers(connection)))
+                .after_release(|connection, _| Box::pin(apart::unbinds(connection)))
                 .after_connect(move |connection, _| {
                     let made = made.clone();
                     Box::pin(async move {

@@ -16,6 +16,9 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
+use uuid::Uuid;
+
+use super::apart;
 
 /// A pool that gave nobody a connection for this long, and has somebody waiting, is replaced.
 const STUCK_AFTER: Duration = Duration::from_secs(4);
@@ -32,6 +35,7 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 /// for good.
 #[derive(Clone)]
 pub(super) struct Pool {
+    bound: Option<Uuid>,
     now: Arc<RwLock<PgPool>>,
     had: Arc<Mutex<Had>>,
     open: Arc<dyn Fn() -> PgPool + Send + Sync>,
@@ -85,11 +89,18 @@ impl Pool {
     pub fn new(open: impl Fn() -> PgPool + Send + Sync + 'static, plans: Plans) -> Self {
         let now = Arc::new(RwLock::new(open()));
         Self {
+            bound: None,
             now,
             had: Arc::new(Mutex::new(Had { one: Instant::now(), replaced: None })),
             open: Arc::new(open),
             plans,
         }
+    }
+
+    /// The same, whose connections are each bound to this workspace while somebody has them (see [`apart`]). A statement by
+    /// itself costs a round trip more; a transaction costs none, for it is bound along with its beginning.
+    pub fn bound_to(&self, workspace: Uuid) -> Self {
+        Self { bound: Some(workspace), ..self.clone() }
     }
 
     /// See [`Plans::heed`]; for transactions, whose errors do not pass by here.
@@ -108,7 +119,11 @@ impl Pool {
     /// There is none, or none free in time.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         let waiting = Waiting(Some(self));
-        waiting.over(self.now().acquire().await)
+        let mut connection = waiting.over(self.now().acquire().await)?;
+        if let Some(workspace) = self.bound {
+            connection.execute(apart::bind(workspace)).await?;
+        }
+        Ok(connection)
     }
 
     /// A transaction.
@@ -117,7 +132,11 @@ impl Pool {
     /// There is no connection, or none free in time.
     pub async fn begin(&self) -> Result<PgTransaction<'static>, Error> {
         let waiting = Waiting(Some(self));
-        waiting.over(self.now().begin().await)
+        let pool = self.now();
+        waiting.over(match self.bound {
+            None => pool.begin().await,
+            Some(workspace) => pool.begin_with(apart::begin(workspace)).await,
+        })
     }
 
     fn had_one(&self) {
