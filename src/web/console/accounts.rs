@@ -76,8 +76,8 @@ pub async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let now = app.house.clock.now();
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, MOST).await?;
-    let mut breaks = intake::accounts::breaks(&app, &accounts, NAMED).await?;
+    let accounts = seat.ledger.accounts(seat.member.workspace_id, None, MOST).await?;
+    let mut breaks = intake::accounts::breaks(&app, &seat.ledger, &accounts, NAMED).await?;
     let row = |account: Account| {
         let breaks = breaks.remove(&account.id).unwrap_or_default();
         row(&app, account, &breaks, now, seat.may(MemberRole::Admin))

@@ -105,7 +105,7 @@ pub async fn page(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("analysis"))?;
-    let row = app.house.ledger.analysis(seat.member.workspace_id, id).await?;
+    let row = seat.ledger.analysis(seat.member.workspace_id, id).await?;
     let row = row.ok_or_else(|| Problem::not_found("analysis"))?;
     let waiting = row.state == "waiting";
     let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/analyses/{id}"));
@@ -178,7 +178,7 @@ fn counted(app: &App, t: &Texts, figure: &Value) -> Counted {
 /// The ledger is away.
 pub async fn policy(app: &App, workspace: Uuid) -> Result<Option<Policy>, Problem> {
     let Some(defaults) = app.house.analyses else { return Ok(None) };
-    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
+    let policy = app.within(workspace).analysis_policy(workspace).await?.over(defaults);
     Ok(Some(policy).filter(|policy| policy.enabled))
 }
 
@@ -188,8 +188,9 @@ pub async fn policy(app: &App, workspace: Uuid) -> Result<Option<Policy>, Proble
 /// The ledger is away.
 pub async fn cost_of_month(app: &App, workspace: Uuid) -> Result<Option<String>, Problem> {
     let Some(defaults) = app.house.analyses else { return Ok(None) };
-    let policy = app.house.ledger.analysis_policy(workspace).await?.over(defaults);
-    let (spent, now) = app.house.ledger.analysis_spent(workspace).await?;
+    let ledger = app.within(workspace);
+    let policy = ledger.analysis_policy(workspace).await?.over(defaults);
+    let (spent, now) = ledger.analysis_spent(workspace).await?;
     let sums = [spent, policy.monthly, forecast(spent, now)].map(|sum| sum.to_string());
     Ok(Some(fill(ENGLISH.analysis_month, &sums.each_ref().map(String::as_str))))
 }
@@ -295,7 +296,8 @@ pub async fn ask(
             return Ok(Err(t.review_files.to_owned()));
         }
     }
-    let accounts = app.house.ledger.accounts(workspace_id, None, super::compose::MOST_ACCOUNTS).await?;
+    let accounts =
+        app.within(workspace_id).accounts(workspace_id, None, super::compose::MOST_ACCOUNTS).await?;
     let mut platforms: Vec<String> = Vec::new();
     for account in accounts.iter().filter(|it| written.targets.contains(&it.id.to_string())) {
         if !platforms.contains(&account.platform) {
@@ -338,7 +340,7 @@ async fn put(
     let house = Arc::clone(app);
     // who hangs up now must not leave half of it
     let asking = tokio::spawn(async move {
-        let asked = house.house.ledger.ask_analysis(workspace_id, &new, defaults, None).await?;
+        let asked = house.within(workspace_id).ask_analysis(workspace_id, &new, defaults, None).await?;
         if let Once::Done(Ok((_, hint))) = &asked {
             (house.house.nudge)(vec![hint.clone()]);
         }

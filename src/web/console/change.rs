@@ -81,7 +81,7 @@ async fn press(
     act: Act,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     match app.act(act, (seat.member.workspace_id, post.id), None, seat.who).await? {
         Once::Done(Err(Unchanged::Refused(refusal))) => {
             let mut notice = sentence(&refusal);
@@ -103,11 +103,11 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     // what went out at once says nothing of where its writer is
     let zone = match &post.time_zone {
         Some(zone) => Some(zone.clone()),
-        None => app.house.ledger.last_time_zone(seat.member.workspace_id).await?,
+        None => seat.ledger.last_time_zone(seat.member.workspace_id).await?,
     };
     let written = Written {
         caption: post.caption.clone(),
@@ -131,7 +131,7 @@ pub async fn submit(
     for (name, value) in fields {
         written.put(&name, value)?;
     }
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     let again = |written, problem: Problem| {
         let notice = fill(ENGLISH.edit_kept, &[&problem.detail]);
         Ok(problem.dress(render(&view(&app, &seat, &headers, &post, written, &[], Some(notice)))?))
@@ -163,10 +163,10 @@ pub async fn submit(
     render_as(status, &view(&app, &seat, &headers, &post, written, &findings, notice))
 }
 
-async fn known<R: AtLeast>(app: &App, seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
+async fn known<R: AtLeast>(seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
     let missing = || Problem::not_found("post");
     let id = Uuid::try_parse(id).map_err(|_| missing())?;
-    app.house.ledger.post(seat.member.workspace_id, id).await?.ok_or_else(missing)
+    seat.ledger.post(seat.member.workspace_id, id).await?.ok_or_else(missing)
 }
 
 /// What the form wishes, and what its reader finds.

@@ -134,7 +134,7 @@ pub async fn page(
     seat: Seat<Author>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let zone = app.house.ledger.last_time_zone(seat.member.workspace_id).await?;
+    let zone = seat.ledger.last_time_zone(seat.member.workspace_id).await?;
     let written = Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()));
     let said = Said { fresh: true, ..Said::default() };
     render(&Sheet { app: &app, seat: &seat, headers: &headers }.page(written, said).await?)
@@ -305,8 +305,8 @@ impl Sheet<'_> {
         let workspace = self.seat.member.workspace_id;
         let ids: Vec<uuid::Uuid> = written.media_ids.iter().filter_map(|id| id.parse().ok()).collect();
         let (files, accounts) = tokio::try_join!(
-            self.app.house.ledger.media_of(workspace, &ids),
-            self.app.house.ledger.accounts(workspace, None, MOST_ACCOUNTS),
+            self.seat.ledger.media_of(workspace, &ids),
+            self.seat.ledger.accounts(workspace, None, MOST_ACCOUNTS),
         )?;
         let policy = analyses::policy(self.app, workspace).await?;
         let told = told::tell(t, said.findings, &written.targets, &accounts, self.app);

@@ -52,11 +52,11 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let account = known(&app, &seat, &id).await?;
+    let account = known(&seat, &id).await?;
     if account.parted.is_some() {
         return Ok(Redirect::to("/accounts").into_response());
     }
-    let ahead = app.house.ledger.breaks(&[(account.id, app.house.clock.now())], 1).await?;
+    let ahead = seat.ledger.breaks(&[(account.id, app.house.clock.now())], 1).await?;
     let total = ahead.get(&account.id).map_or(0, |breaks| breaks.total);
     let total = usize::try_from(total).unwrap_or(usize::MAX);
     let t = &ENGLISH;
@@ -94,9 +94,9 @@ pub async fn submit(
     }
 }
 
-async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
+async fn known(seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
     let missing = || Problem::not_found("account");
     let id = Uuid::try_parse(id).map_err(|_| missing())?;
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, accounts::MOST).await?;
+    let accounts = seat.ledger.accounts(seat.member.workspace_id, None, accounts::MOST).await?;
     accounts.into_iter().find(|account| account.id == id).ok_or_else(missing)
 }

@@ -62,12 +62,12 @@ pub async fn page(
     headers: HeaderMap,
     Path((post_id, publication_id)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let (post, publication) = known(&app, &seat, &post_id, &publication_id).await?;
+    let (post, publication) = known(&seat, &post_id, &publication_id).await?;
     let it = &post.publications[publication];
     if app.offer(it).is_none_or(|offer| offer.address.is_none()) {
         return Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response());
     }
-    let accounts = app.house.ledger.accounts(seat.member.workspace_id, None, post::MOST_ACCOUNTS).await?;
+    let accounts = seat.ledger.accounts(seat.member.workspace_id, None, post::MOST_ACCOUNTS).await?;
     let account = accounts.iter().find(|account| account.id == it.account_id);
     render(&view(&app, &seat, &headers, &post, it, account.map_or("", |account| &account.name)))
 }
@@ -81,7 +81,7 @@ pub async fn submit(
     Form(form): Form<Sure>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let (post, publication) = known(&app, &seat, &post_id, &publication_id).await?;
+    let (post, publication) = known(&seat, &post_id, &publication_id).await?;
     let reason: String = form.reason.trim().replace('\0', "").chars().take(REASON_MOST).collect();
     let wish = Wish {
         workspace_id: seat.member.workspace_id,
@@ -102,16 +102,11 @@ pub async fn submit(
 }
 
 /// The post, and where in it the publication is.
-async fn known(
-    app: &App,
-    seat: &Seat<Publisher>,
-    post: &str,
-    publication: &str,
-) -> Result<(Post, usize), Problem> {
+async fn known(seat: &Seat<Publisher>, post: &str, publication: &str) -> Result<(Post, usize), Problem> {
     let missing = || Problem::not_found("publication");
     let id = |text: &str| Uuid::try_parse(text).map_err(|_| missing());
     let (post, publication) = (id(post)?, id(publication)?);
-    let post = app.house.ledger.post(seat.member.workspace_id, post).await?.ok_or_else(missing)?;
+    let post = seat.ledger.post(seat.member.workspace_id, post).await?.ok_or_else(missing)?;
     let at = post.publications.iter().position(|it| it.id == publication).ok_or_else(missing)?;
     Ok((post, at))
 }

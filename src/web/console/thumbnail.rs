@@ -20,7 +20,7 @@ pub async fn one(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("file"))?;
-    let file = app.house.ledger.media(seat.member.workspace_id, id).await?;
+    let file = seat.ledger.media(seat.member.workspace_id, id).await?;
     let media = file.ok_or_else(|| Problem::not_found("file"))?;
     let file = File {
         bytes: media.bytes.unsigned_abs(),

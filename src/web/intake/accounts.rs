@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        LedgerError,
+        Ledger, LedgerError,
         access::Breaks,
         accounts::Account,
         idempotency::{Answer, Once},
@@ -56,9 +56,9 @@ pub async fn list(
     let mut query = lists::Query::read(&uri, &["limit", "cursor"]);
     let (limit, after) = (query.limit(), query.cursor());
     query.done()?;
-    let accounts = app.house.ledger.accounts(caller.workspace_id, after, limit + 1).await?;
+    let accounts = caller.ledger.accounts(caller.workspace_id, after, limit + 1).await?;
     let (accounts, next_cursor) = lists::cut(accounts, limit, |account| account.id);
-    let mut breaks = breaks(&app, &accounts, NAMED).await?;
+    let mut breaks = breaks(&app, &caller.ledger, &accounts, NAMED).await?;
     let now = app.house.clock.now();
     let shape = |account: &Account| {
         AccountShape::of(account, account.end(now), &breaks.remove(&account.id).unwrap_or_default())
@@ -69,6 +69,7 @@ pub async fn list(
 /// What the end of each connection breaks.
 pub async fn breaks(
     app: &App,
+    ledger: &Ledger,
     accounts: &[Account],
     named: i64,
 ) -> Result<HashMap<uuid::Uuid, Breaks>, LedgerError> {
@@ -77,7 +78,7 @@ pub async fn breaks(
         .iter()
         .filter_map(|account| account.end(now).map(|end| (account.id, end.breaks_from())))
         .collect();
-    if ends.is_empty() { Ok(HashMap::new()) } else { app.house.ledger.breaks(&ends, named).await }
+    if ends.is_empty() { Ok(HashMap::new()) } else { ledger.breaks(&ends, named).await }
 }
 
 /// What a disconnection is answered with.
@@ -112,7 +113,7 @@ pub async fn disconnect(
 ) -> Result<Response, Problem> {
     let account_id = id(&account, "account")?;
     // of another workspace there is none, whatever else is wrong
-    if !app.house.ledger.has_account(account_id, Some(caller.workspace_id)).await? {
+    if !caller.ledger.has_account(account_id, Some(caller.workspace_id)).await? {
         return Err(Problem::not_found("account"));
     }
     let route = format!("DELETE /api/v1/accounts/{account_id}");
@@ -152,12 +153,12 @@ pub async fn refresh(
 ) -> Result<Response, Problem> {
     let id = id(&account, "account")?;
     // of another workspace there is none, whatever else is wrong
-    if !app.house.ledger.has_account(id, Some(caller.workspace_id)).await? {
+    if !caller.ledger.has_account(id, Some(caller.workspace_id)).await? {
         return Err(Problem::not_found("account"));
     }
     let route = format!("POST /api/v1/accounts/{id}/refresh");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
-    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.of(caller.who));
+    let (workspace_id, ledger) = (Some(caller.workspace_id), caller.ledger);
     let renewing = async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
         ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await

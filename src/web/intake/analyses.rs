@@ -225,11 +225,11 @@ pub async fn create(
         return Err(Problem::invalid(findings));
     }
     let defaults = app.house.analyses.ok_or_else(|| Problem::conflict(OFF_HERE))?;
-    let (workspace_id, media_ids) = (caller.workspace_id, new.media_ids.clone());
+    let (workspace_id, ledger, media_ids) = (caller.workspace_id, caller.ledger, new.media_ids.clone());
     // who hangs up now must not leave half of it
     let asking = tokio::spawn(async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&AnalysisRow) -> Answer));
-        let done = app.house.ledger.ask_analysis(workspace_id, &new, defaults, keyed).await?;
+        let done = ledger.ask_analysis(workspace_id, &new, defaults, keyed).await?;
         if let Once::Done(Ok((_, hint))) = &done {
             (app.house.nudge)(vec![hint.clone()]);
         }
@@ -264,12 +264,11 @@ fn refusal(why: &NotTaken, media_ids: &[Uuid]) -> Problem {
     )
 )]
 pub async fn one(
-    State(app): State<Arc<App>>,
     caller: Caller<AnalysesWrite>,
     Path(analysis): Path<String>,
 ) -> Result<Json<AnalysisShape>, Problem> {
     let id = id(&analysis, "analysis")?;
-    let row = app.house.ledger.analysis(caller.workspace_id, id).await?;
+    let row = caller.ledger.analysis(caller.workspace_id, id).await?;
     Ok(Json(AnalysisShape::from(&row.ok_or_else(|| Problem::not_found("analysis"))?)))
 }
 
@@ -289,7 +288,7 @@ pub async fn budget(
     caller: Caller<AnalysesWrite>,
 ) -> Result<Json<BudgetShape>, Problem> {
     let defaults = app.house.analyses.ok_or_else(|| Problem::conflict(OFF_HERE))?;
-    let ledger = &app.house.ledger;
+    let ledger = &caller.ledger;
     let policy = ledger.analysis_policy(caller.workspace_id).await?.over(defaults);
     let (spent, now) = ledger.analysis_spent(caller.workspace_id).await?;
     Ok(Json(BudgetShape {

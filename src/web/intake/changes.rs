@@ -57,7 +57,7 @@ pub async fn edit(
     Path(post): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let about = (caller.workspace_id, known(&app, &caller, &post).await?);
+    let about = (caller.workspace_id, known(&caller, &post).await?);
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.workspace_id, &format!("PATCH /api/v1/posts/{}", about.1), &bytes)?;
     let (patch, found) = body::patch(&body::json(&bytes)?);
@@ -146,7 +146,7 @@ async fn act(
     body: Body,
     act: Act,
 ) -> Result<Response, Problem> {
-    let about = (caller.workspace_id, known(&app, &caller, &post).await?);
+    let about = (caller.workspace_id, known(&caller, &post).await?);
     let route = format!("POST /api/v1/posts/{}/{}", about.1, act.word());
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     match app.act(act, about, asked, caller.who).await? {
@@ -167,7 +167,7 @@ async fn too_late(
     about: (uuid::Uuid, uuid::Uuid),
     refusal: &Refusal,
 ) -> Result<Response, Problem> {
-    let post = app.house.ledger.post(about.0, about.1).await?;
+    let post = app.within(about.0).post(about.0, about.1).await?;
     let offers = post.map(|post| app.offers(&post)).unwrap_or_default();
     let mut problem = refused(refusal);
     if !offers.is_empty() {
@@ -177,9 +177,9 @@ async fn too_late(
 }
 
 /// The post of that id; of another workspace there is none, whatever else is wrong.
-async fn known(app: &App, caller: &Caller<PostsWrite>, post: &str) -> Result<uuid::Uuid, Problem> {
+async fn known(caller: &Caller<PostsWrite>, post: &str) -> Result<uuid::Uuid, Problem> {
     let id = id(post, "post")?;
-    let found = app.house.ledger.has_post(caller.workspace_id, id).await?;
+    let found = caller.ledger.has_post(caller.workspace_id, id).await?;
     found.then_some(id).ok_or_else(|| Problem::not_found("post"))
 }
 

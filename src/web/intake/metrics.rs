@@ -251,7 +251,7 @@ pub async fn snapshot(
     let id = id(&account, "account")?;
     let route = format!("POST /api/v1/accounts/{id}/snapshot");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
-    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.clone());
+    let (workspace_id, ledger) = (Some(caller.workspace_id), caller.ledger);
     let asking = async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
         ledger.ask_snapshot(&Write { workspace_id, id, keyed, dry: false }).await

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{asked, give};
 use crate::{
     ledger::{
+        Ledger,
         idempotency::{Answer, Asked, Keyed, Once},
         pauses::{By, Pause, Stoppable},
     },
@@ -94,8 +95,8 @@ pub async fn pause(
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/pause"), &bytes)?;
     let (wish, findings) = body::pause(&body::json(&bytes)?);
-    let what = stoppable(&app, &caller, queue, wish.account_id.as_deref(), findings).await?;
-    let (by, ledger) = (by(&caller), app.house.ledger.of(caller.who));
+    let what = stoppable(&caller, queue, wish.account_id.as_deref(), findings).await?;
+    let (by, ledger) = (by(&caller), caller.ledger);
     let pausing = tokio::spawn(async move {
         ledger.pause(by, &what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
     });
@@ -135,12 +136,12 @@ pub async fn resume(
     let bytes = body::optional_json_bytes(&headers, body, app.house.web.body_limit).await?;
     let asked = asked(&headers, caller.name(), &format!("POST /api/v1/queues/{queue}/resume"), &bytes)?;
     let (account_id, findings) = body::resumed(&body::json(&bytes)?);
-    let what = stoppable(&app, &caller, queue, account_id.as_deref(), findings).await?;
-    let (by, ledger, shown) = (by(&caller), app.house.ledger.of(caller.who), what.clone());
+    let what = stoppable(&caller, queue, account_id.as_deref(), findings).await?;
+    let (by, ledger, shown) = (by(&caller), caller.ledger.clone(), what.clone());
     let resuming = tokio::spawn(async move { ledger.resume(by, &what, keyed(asked.as_ref())).await });
     match resuming.await?? {
         Once::Done(Some(ended)) => Ok(give(answer(&ended), false)),
-        Once::Done(None) => Err(Problem::conflict(not_paused(&app, queue, &shown).await?)),
+        Once::Done(None) => Err(Problem::conflict(not_paused(&caller.ledger, queue, &shown).await?)),
         Once::Before(answer) => Ok(give(answer, true)),
         Once::KeyReused => Err(Problem::key_reused()),
     }
@@ -160,7 +161,6 @@ const fn by(caller: &Operator<JobsWrite>) -> By {
 
 /// What this key may stop. An account of another workspace is one that nobody has.
 async fn stoppable(
-    app: &App,
     caller: &Operator<JobsWrite>,
     queue: &str,
     account_id: Option<&str>,
@@ -172,7 +172,7 @@ async fn stoppable(
     };
     if let Some(given) = account_id {
         match Uuid::try_parse(given) {
-            Ok(id) if app.house.ledger.has_account(id, caller.workspace_id).await? => {
+            Ok(id) if caller.ledger.has_account(id, caller.workspace_id).await? => {
                 what = Stoppable::QueueOfAccount(queue.to_owned(), id);
             }
             Ok(_) | Err(_) => {
@@ -206,9 +206,9 @@ fn paused_already(pause: &Pause) -> String {
     format!("It is paused already, since {}, {end}, because {reason}.", pause.paused_at.to_rfc3339())
 }
 
-async fn not_paused(app: &App, queue: &str, what: &Stoppable) -> Result<String, Problem> {
+async fn not_paused(ledger: &Ledger, queue: &str, what: &Stoppable) -> Result<String, Problem> {
     let whole = Stoppable::Queue(queue.to_owned());
-    let standing = app.house.ledger.pauses().await?;
+    let standing = ledger.pauses().await?;
     let by_others = standing.iter().find(|pause| pause.stops(what) || pause.stops(&whole));
     Ok(match by_others {
         Some(pause) if pause.by_operator => {
