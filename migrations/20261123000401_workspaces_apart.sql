@@ -9,7 +9,7 @@ BEGIN
         'membership', 'account', 'media', 'upload', 'post', 'publication', 'job', 'job_history', 'idempotency_key',
         'invitation', 'connection', 'deletion_account', 'metric_plan', 'analysis_policy', 'analysis', 'analysis_call',
         'analysis_month', 'consent_withdrawal',
-        -- what is written down of no workspace may be added from within any; no process but the shell's reads it
+        -- what is written down of no workspace may be added from within any, and web reads none of it
         'audit']
     LOOP
         PERFORM keep_apart(its_table::regclass, 'coalesce(workspace_id = (SELECT bound_workspace()), true)');

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod analyses;
+mod apart;
 mod approvals;
 mod audit;
 mod bounds;
