@@ -6,18 +6,23 @@
 //!
 //! - One that is made is bound to nothing, and binding happens only after it was taken.
 //! - It comes back by being dropped, whatever became of what was asked: an answer, an error, or a request that nobody waits
-//!   for any more. Then the pool itself takes the binding from it ([`unbinds`]), in a task of its own that no request can
-//!   end, and closes the connection unless it has said in time that this is done.
+//!   for any more. Then the pool itself takes the binding from it ([`Bindings::end`]), in a task of its own that no request
+//!   can end, and closes the connection unless it has said in time that this is done.
 //! - Postgres does what it is sent in its order, and what was sent before is read to its end first: a binding that was cut
 //!   short has been carried out by then, and so has the end of a transaction.
-//! - A transaction binds itself alone, so that its end unbinds it. Were one left open by a beginning that was cut short,
-//!   the binding is taken from it as well, and its end can bring back nothing but what was before it: none.
+//! - A transaction binds itself alone, so that its end unbinds it. A connection that comes back within one (sqlx rolls back
+//!   none whose beginning was cut short) is closed: what the next one wrote there would be lost besides.
 //! - A pool that is replaced gets its own connections back, and unbinds or closes them likewise.
 
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, in_time};
+use super::{Ledger, LedgerError, answers, in_time};
 
 impl Ledger {
     /// The same ledger, for what is done in one workspace: whatever a statement forgets to say, the web role sees, changes
@@ -48,9 +53,29 @@ pub(super) fn begin(workspace: Uuid) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!("BEGIN; SET LOCAL app.workspace = '{workspace}'"))
 }
 
-/// Whether a connection that comes back is still good, which it shows by forgetting what it was bound to.
-pub(super) async fn unbinds(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    in_time(connection.execute("SET SESSION app.workspace = ''")).await.map(|_| true)
+/// Whether any connection of a pool may be bound. Workers bind none, and theirs are asked for less when they come back.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bindings(Arc<AtomicBool>);
+
+impl Bindings {
+    /// From now on some may be; said before the first one is.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a connection that comes back is still good, which it shows by forgetting what it was bound to; one that is
+    /// in the middle of a transaction is not.
+    ///
+    /// # Errors
+    /// It is not, or does not say so in time.
+    pub async fn end(self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        if !self.0.load(Ordering::SeqCst) {
+            return answers(connection).await;
+        }
+        // a statement by itself is as old as its transaction
+        let unbind = "SELECT set_config('app.workspace', '', false), now() = statement_timestamp()";
+        in_time(sqlx::raw_sql(unbind).fetch_one(connection)).await?.try_get(1)
+    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use apart::Bindings;
 use audit::{Actor, Who};
 use pool::{Plans, Pool};
 
@@ -225,7 +226,7 @@ fn passes(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| ["40001", "40P01", "0A000"].contains(&code.as_ref()))
 }
 
-/// Whether a connection that is taken is still good, which it shows soon or not at all.
+/// Whether a connection is still good, which it shows soon or not at all.
 async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     in_time(connection.ping()).await.map(|()| true)
 }
@@ -258,10 +259,10 @@ impl Ledger {
                 // statements here take milliseconds; compiling one takes hundreds
                 ("jit", "off"),
             ]);
-        let plans = Plans::default();
-        let opened = plans.clone();
+        let (plans, bindings) = (Plans::default(), Bindings::default());
+        let (opened, bound) = (plans.clone(), bindings.clone());
         let open = move || {
-            let (kept, made) = (opened.clone(), opened.clone());
+            let (kept, made, released) = (opened.clone(), opened.clone(), bound.clone());
             PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(Duration::from_secs(5))
@@ -273,7 +274,7 @@ impl Ledger {
                         Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
                     })
                 })
-                .after_release(|connection, _| Box::pin(apart::unbinds(connection)))
+                .after_release(move |connection, _| Box::pin(released.clone().end(connection)))
                 .after_connect(move |connection, _| {
                     let made = made.clone();
                     Box::pin(async move {
@@ -288,7 +289,7 @@ impl Ledger {
                 })
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { pool: Pool::new(open, plans), who: Who::of(role.actor()) })
+        Ok(Self { pool: Pool::new(open, plans, bindings), who: Who::of(role.actor()) })
     }
 
     /// The same ledger, for what somebody does: their deeds are written down as theirs.

@@ -18,7 +18,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::apart;
+use super::apart::{self, Bindings};
 
 /// A pool that gave nobody a connection for this long, and has somebody waiting, is replaced.
 const STUCK_AFTER: Duration = Duration::from_secs(4);
@@ -40,6 +40,7 @@ pub(super) struct Pool {
     had: Arc<Mutex<Had>>,
     open: Arc<dyn Fn() -> PgPool + Send + Sync>,
     plans: Plans,
+    bindings: Bindings,
 }
 
 /// When somebody last had a connection, and when the pool was last replaced.
@@ -86,7 +87,7 @@ impl Plans {
 
 impl Pool {
     /// One that is opened so, now and whenever it is stuck.
-    pub fn new(open: impl Fn() -> PgPool + Send + Sync + 'static, plans: Plans) -> Self {
+    pub fn new(open: impl Fn() -> PgPool + Send + Sync + 'static, plans: Plans, bindings: Bindings) -> Self {
         let now = Arc::new(RwLock::new(open()));
         Self {
             bound: None,
@@ -94,12 +95,14 @@ impl Pool {
             had: Arc::new(Mutex::new(Had { one: Instant::now(), replaced: None })),
             open: Arc::new(open),
             plans,
+            bindings,
         }
     }
 
     /// The same, whose connections are each bound to this workspace while somebody has them (see [`apart`]). A statement by
     /// itself costs a round trip more; a transaction costs none, for it is bound along with its beginning.
     pub fn bound_to(&self, workspace: Uuid) -> Self {
+        self.bindings.begin();
         Self { bound: Some(workspace), ..self.clone() }
     }
 

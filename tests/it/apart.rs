@@ -287,6 +287,10 @@ async fn a_request_that_is_dropped_anywhere_leaves_a_connection_bound_to_nothing
         let statement = cut_short(accounts(&bound, other), turns).await;
         assert_eq!(accounts(&unbound, door.workspace).await, 1, "a statement dropped after {turns} turns");
         let transaction = cut_short(jobs(&bound), turns).await;
+        // a statement by itself stands once it is answered: the transaction is not still open around it
+        unbound.add_workspace(&format!("Baker {turns}")).await.expect("it is added");
+        let added = format!("SELECT count(*) FROM workspace WHERE name = 'Baker {turns}'");
+        assert_eq!(door.scratch.number(&added).await, 1, "a transaction dropped after {turns} turns");
         assert_eq!(jobs(&unbound).await, 2, "a transaction dropped after {turns} turns");
         if statement && transaction {
             break;
