@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use crate::{
-    harness::{System, eventually},
+    harness::{Process, System, eventually},
     house::sources,
     support::{Door, Scratch, jpeg},
 };
@@ -104,7 +104,7 @@ async fn as_web(scratch: &Scratch, workspace: Option<Uuid>) -> PgConnection {
     let mut connection = scratch.connection().await;
     let become_web = "SELECT set_config('role', current_database() || '_web', false), \
                              set_config('app.workspace', $1, false)";
-    let bound = workspace.map(|id| id.to_string()).unwrap_or_default();
+    let bound = workspace.as_ref().map(ToString::to_string).unwrap_or_default();
     sqlx::query(become_web).bind(bound).execute(&mut connection).await.expect("it is so");
     connection
 }
@@ -127,7 +127,7 @@ async fn is_refused(connection: &mut PgConnection, statement: &str) -> bool {
     match connection.execute(AssertSqlSafe(statement)).await {
         Ok(_) => false,
         Err(error) => {
-            let code = error.as_database_error().and_then(|error| error.code());
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
             assert_eq!(code.as_deref(), Some("42501"), "{statement}: {error}");
             true
         }
@@ -311,7 +311,7 @@ async fn web_says_at_its_start_that_one_role_serves_all() {
     system.web = None;
     system.start_web().await;
     eventually("its word of that", || async {
-        let log = system.web.as_ref().map(|web| web.log()).unwrap_or_default();
+        let log = system.web.as_ref().map(Process::log).unwrap_or_default();
         if log.contains("row security does not bind this role") { Ok(()) } else { Err(log) }
     })
     .await;
