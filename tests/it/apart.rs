@@ -308,7 +308,7 @@ async fn web_says_at_its_start_that_one_role_serves_all() {
         sqlx::query_scalar("SELECT current_database()").fetch_one(&pool).await.expect("a name");
     let hide = format!("ALTER ROLE {name}_web RENAME TO {name}_nobody");
     pool.execute(AssertSqlSafe(hide)).await.expect("it is renamed");
-    system.web = None;
+    system.web.as_mut().expect("it runs").kill9().await;
     system.start_web().await;
     eventually("its word of that", || async {
         let log = system.web.as_ref().map(Process::log).unwrap_or_default();
