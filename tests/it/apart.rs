@@ -4,12 +4,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
 
 use axum::http::StatusCode;
-use postroom::ledger::{Ledger, Role, jobs::JobFilter};
+use postroom::{
+    ledger::{Ledger, Role, jobs::JobFilter, keys::Scope},
+    web,
+};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
@@ -17,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     harness::{Process, System, eventually},
     house::sources,
-    support::{Door, Scratch, jpeg},
+    support::{Door, Scratch, house, jpeg},
 };
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -77,12 +81,12 @@ const UNBOUND: &[(&str, usize, &str)] = &[
     ("pulls.rs", 1, "networks fetch files by an address of ours"),
 ];
 
-/// A door to two workspaces, each with an account, a file and a post; the other one's id.
+/// A door to a workspace that has an account, a file and a post, as another one has; the other one's id.
 async fn two() -> (Door, Uuid) {
     let mut door = Door::open().await;
     furnish(&door, door.workspace).await;
     let other = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
-    let key = door.key_for(Some(other), postroom::ledger::keys::Scope::ALL).await;
+    let key = door.key_for(Some(other), Scope::ALL).await;
     let own = std::mem::replace(&mut door.key, key);
     furnish(&door, other).await;
     door.key = own;
@@ -300,6 +304,33 @@ async fn a_request_that_is_dropped_anywhere_leaves_a_connection_bound_to_nothing
     unbound.close().await;
 }
 
+/// The captions that a key is shown, each with its post's id.
+async fn shown(door: &Door, key: &str) -> Vec<String> {
+    let request = axum::http::Request::get("/api/v1/posts").header("authorization", format!("Bearer {key}"));
+    let answer = door.send(request.body(axum::body::Body::empty()).expect("a request")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let posts = answer.json()["data"].as_array().cloned().expect("a list");
+    posts.iter().map(|post| format!("{} {}", post["caption"], post["id"])).collect()
+}
+
+#[tokio::test]
+async fn two_workspaces_at_a_door_with_one_connection_see_their_own_even_where_one_hangs_up() {
+    let (mut door, other) = two().await;
+    let theirs = door.key_for(Some(other), Scope::ALL).await;
+    let ours = door.key.clone();
+    let (own, foreign) = (shown(&door, &ours).await, shown(&door, &theirs).await);
+    assert!(own.len() == 1 && foreign.len() == 1 && own != foreign, "{own:?} {foreign:?}");
+    let one = Ledger::open(&door.scratch.url, Role::Web, 1).expect("an address");
+    let (shelf, hints) = (Arc::clone(&door.shelf), Arc::clone(&door.hints));
+    door.router = web::router(house(&one, "http://localhost:3000/", shelf, hints));
+    for turns in (0..400).step_by(40) {
+        cut_short(shown(&door, &theirs), turns).await;
+        let seen = tokio::join!(shown(&door, &ours), shown(&door, &theirs));
+        assert_eq!((&seen.0, &seen.1), (&own, &foreign), "after {turns} turns");
+    }
+    one.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn web_says_at_its_start_that_one_role_serves_all() {
     let mut system = System::start().await;
@@ -328,7 +359,7 @@ async fn every_table_is_kept_apart_or_says_why_not() {
     let open: Vec<String> = sqlx::query_scalar(open).fetch_all(&mut owner).await.expect("names");
     let open: BTreeSet<&str> = open.iter().map(String::as_str).collect();
     let listed: BTreeSet<&str> = OPEN.iter().map(|(table, _)| *table).collect();
-    assert_eq!(open, listed);
+    assert_eq!(open, listed, "a table's migration calls keep_apart(), or its reason stands here");
     let named = "SELECT table_name::text FROM information_schema.columns \
                  WHERE table_schema = 'public' AND column_name = 'workspace_id'";
     let named: Vec<String> = sqlx::query_scalar(named).fetch_all(&mut owner).await.expect("names");
