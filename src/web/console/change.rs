@@ -85,7 +85,7 @@ async fn press(
     act: Act,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     match app.act(act, (seat.member.workspace_id, post.id), None, seat.who).await? {
         Once::Done(Err(Unchanged::Refused(refusal))) => {
             let mut notice = sentence(&refusal);
@@ -107,11 +107,11 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     // what went out at once says nothing of where its writer is
     let zone = match &post.time_zone {
         Some(zone) => Some(zone.clone()),
-        None => app.house.ledger.last_time_zone(seat.member.workspace_id).await?,
+        None => seat.ledger.last_time_zone(seat.member.workspace_id).await?,
     };
     let written = Written {
         caption: post.caption.clone(),
@@ -135,7 +135,7 @@ pub async fn submit(
     for (name, value) in fields {
         written.put(&name, value)?;
     }
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     let again = |written, problem: Problem| {
         let notice = fill(ENGLISH.edit_kept, &[&problem.detail]);
         Ok(problem.dress(render(&view(&app, &seat, &headers, &post, written, &[], Some(notice)))?))
@@ -169,8 +169,8 @@ pub async fn submit(
     render_as(status, &view(&app, &seat, &headers, &post, written, &findings, notice))
 }
 
-async fn known<R: AtLeast>(app: &App, seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
-    let post = app.house.ledger.post(seat.member.workspace_id, problem::id(id, "post")?).await?;
+async fn known<R: AtLeast>(seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
+    let post = seat.ledger.post(seat.member.workspace_id, problem::id(id, "post")?).await?;
     post.ok_or_else(|| Problem::not_found("post"))
 }
 
