@@ -11,7 +11,7 @@ use std::{
 
 use axum::http::StatusCode;
 use postroom::{
-    ledger::{Ledger, Role, jobs::JobFilter, keys::Scope},
+    ledger::{Ledger, Role, jobs::JobFilter, keys::Scope, people::MemberRole},
     web,
 };
 use serde_json::json;
@@ -59,7 +59,11 @@ const OPEN: &[(&str, &str)] = &[
 /// Where the door asks a ledger that is bound to nothing, how often, and why.
 const UNBOUND: &[(&str, usize, &str)] = &[
     ("access.rs", 3, "finds out whose a key or a pass is; an operator's is everywhere"),
-    ("console/copies.rs", 1, "what is known of a person is looked for wherever it is; copies are made by jobs of the house"),
+    (
+        "console/copies.rs",
+        1,
+        "what is known of a person is looked for wherever it is; copies are made by jobs of the house",
+    ),
     ("console/elsewhere.rs", 1, "nobody is signed in yet"),
     ("console/forgotten.rs", 4, "nobody is signed in yet"),
     ("console/invitation.rs", 2, "nobody is a member yet"),
@@ -212,6 +216,170 @@ async fn nothing_is_added_to_another_workspace_nor_moved_there() {
     }
     for mut allowed in [bound, unbound] {
         assert!(!is_refused(&mut allowed, &upload(door.workspace)).await);
+    }
+}
+
+/// Tells, shares and counts something of a workspace that is furnished: a row in each table for that.
+async fn tell_and_share(door: &Door, workspace: Uuid, person: Uuid) {
+    let account = format!("(SELECT id FROM account WHERE workspace_id = '{workspace}')");
+    for statement in [
+        format!(
+            "INSERT INTO webhook (id, workspace_id, url, events) \
+             VALUES (gen_random_uuid(), '{workspace}', 'https://hooks.example.org/', '{{post.failed}}')"
+        ),
+        format!("SELECT tell_webhooks('{workspace}', 'post.failed', NULL, NULL, {account}, NULL)"),
+        format!(
+            "INSERT INTO report (id, workspace_id, digest, title, language, days, created_by, expires_at) \
+             VALUES (gen_random_uuid(), '{workspace}', sha256('{workspace}'), 'Autumn', 'en', 7, '{person}', \
+                     ledger_now() + interval '1 day')"
+        ),
+        format!(
+            "INSERT INTO report_account (report_id, account_id) \
+             SELECT id, {account} FROM report WHERE workspace_id = '{workspace}'"
+        ),
+        format!(
+            "INSERT INTO ad_object (workspace_id, account_id, level, remote_id) \
+             VALUES ('{workspace}', {account}, 'campaign', '1')"
+        ),
+        format!(
+            "INSERT INTO ad_day (captured_at, object, day, numbers) \
+             SELECT ledger_now(), number, '2026-11-01', '{{}}' FROM ad_object WHERE workspace_id = '{workspace}'"
+        ),
+        format!(
+            "INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at) \
+             VALUES ('{workspace}', {account}, 'account', ledger_now(), ledger_now())"
+        ),
+        format!(
+            "INSERT INTO snapshot_spread (captured_at, object, metric, said) \
+             SELECT ledger_now(), number, 104, 'nothing' FROM metric_plan WHERE workspace_id = '{workspace}'"
+        ),
+        format!(
+            "INSERT INTO ending_told (account_id, because, ends_at) VALUES ({account}, 'token', ledger_now())"
+        ),
+        format!(
+            "INSERT INTO deletion_request (id, origin, code_digest, workspace_id) \
+             VALUES (gen_random_uuid(), 'staff', sha256('{workspace}'), '{workspace}')"
+        ),
+        format!(
+            "INSERT INTO deletion_draft (request_id, account_id, handle_kind, handle_id) \
+             SELECT id, {account}, 'container', '1' FROM deletion_request WHERE workspace_id = '{workspace}'"
+        ),
+    ] {
+        door.scratch.run(&statement).await;
+    }
+}
+
+/// Two of which both have told, shared and counted something; the other one's id, and somebody of ours.
+async fn two_that_tell() -> (Door, Uuid, Uuid) {
+    let (door, other) = two().await;
+    let person = door.person("noa@example.org", MemberRole::Admin).await;
+    tell_and_share(&door, door.workspace, person).await;
+    tell_and_share(&door, other, person).await;
+    (door, other, person)
+}
+
+#[tokio::test]
+async fn what_is_told_shared_and_counted_is_seen_and_changed_in_its_workspace_alone() {
+    let (door, _, _) = two_that_tell().await;
+    let mut bound = as_web(&door.scratch, Some(door.workspace)).await;
+    let mut unbound = as_web(&door.scratch, None).await;
+    for table in [
+        "webhook",
+        "event",
+        "delivery",
+        "report",
+        "report_account",
+        "ad_object",
+        "ad_day",
+        "snapshot_spread",
+        "ending_told",
+        "deletion_draft",
+    ] {
+        let query = format!("SELECT count(*) FROM {table}");
+        let seen = (number(&mut bound, &query).await, number(&mut unbound, &query).await);
+        assert_eq!(seen, (1, 2), "{table}");
+    }
+    for statement in [
+        "UPDATE report SET taken_back_at = ledger_now()",
+        "UPDATE delivery SET state = 'failed'",
+        "DELETE FROM report_account",
+        "DELETE FROM ending_told",
+        "DELETE FROM webhook",
+    ] {
+        assert_eq!(changed(&mut bound, statement).await, 1, "{statement}");
+    }
+    // what was sent to the webhook that is gone has gone with it
+    for table in ["webhook", "delivery", "report_account", "ending_told"] {
+        assert_eq!(number(&mut unbound, &format!("SELECT count(*) FROM {table}")).await, 1, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn what_happens_is_told_within_its_workspace_and_nothing_is_told_or_shared_in_another() {
+    let (door, other, _) = two_that_tell().await;
+    let mut bound = as_web(&door.scratch, Some(door.workspace)).await;
+    let mut unbound = as_web(&door.scratch, None).await;
+    let tell = |workspace: Uuid| {
+        format!("SELECT tell_webhooks('{workspace}', 'post.failed', NULL, NULL, NULL, NULL)")
+    };
+    // an event, what goes to its webhook and the job for that are added in one statement
+    assert!(!is_refused(&mut bound, &tell(door.workspace)).await);
+    assert_eq!(number(&mut bound, "SELECT count(*) FROM delivery").await, 2);
+    // whoever wants to hear of it elsewhere is not found
+    assert!(!is_refused(&mut bound, &tell(other)).await);
+    assert_eq!(number(&mut unbound, "SELECT count(*) FROM delivery").await, 3);
+    let of = |table: &str| format!("SELECT id::text FROM {table} WHERE workspace_id = '{other}'");
+    let (webhook, event) = (text(&mut unbound, &of("webhook")).await, text(&mut unbound, &of("event")).await);
+    let (report, account) =
+        (text(&mut unbound, &of("report")).await, text(&mut unbound, &of("account")).await);
+    for statement in [
+        format!(
+            "INSERT INTO webhook (id, workspace_id, url, events) \
+             VALUES (gen_random_uuid(), '{other}', 'https://hooks.example.org/', '{{post.failed}}')"
+        ),
+        format!(
+            "INSERT INTO event (id, workspace_id, type) VALUES (gen_random_uuid(), '{other}', 'post.failed')"
+        ),
+        format!(
+            "INSERT INTO delivery (id, event_id, webhook_id, job_id) \
+             VALUES (gen_random_uuid(), '{event}', '{webhook}', gen_random_uuid())"
+        ),
+        format!("INSERT INTO report_account (report_id, account_id) VALUES ('{report}', '{account}')"),
+        format!("UPDATE report SET workspace_id = '{other}'"),
+    ] {
+        assert!(is_refused(&mut bound, &statement).await, "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_put_into_the_vault_for_another_workspace() {
+    let (door, other, person) = two_that_tell().await;
+    let mut bound = as_web(&door.scratch, Some(door.workspace)).await;
+    let mut unbound = as_web(&door.scratch, None).await;
+    for (workspace, kept) in [(other, "false"), (door.workspace, "true")] {
+        let begin = format!(
+            "INSERT INTO connection (id, workspace_id, person_id, platform, state_digest, session_digest, redirect_uri, \
+                                     expires_at) \
+             VALUES (gen_random_uuid(), '{workspace}', '{person}', 'tiktok', sha256('{workspace}'), '', '', \
+                     ledger_now() + interval '1 hour')"
+        );
+        assert_eq!(changed(&mut unbound, &begin).await, 1);
+        let of = |table: &str| format!("SELECT id::text FROM {table} WHERE workspace_id = '{workspace}'");
+        let webhook = text(&mut unbound, &of("webhook")).await;
+        let connection = text(&mut unbound, &of("connection")).await;
+        for put in [
+            format!(
+                "SELECT keep_webhook_secret('{webhook}', gen_random_uuid(), 'key', '', interval '1 day')::text"
+            ),
+            format!(
+                "SELECT coalesce(keep_connection_secret('{connection}', 'code', 'key', ''), false)::text"
+            ),
+        ] {
+            assert_eq!(text(&mut bound, &put).await, kept, "{put}");
+        }
+    }
+    for table in ["webhook_secret", "connection_secret"] {
+        assert_eq!(door.scratch.number(&format!("SELECT count(*) FROM vault.{table}")).await, 1, "{table}");
     }
 }
 
