@@ -280,6 +280,7 @@ async fn two_that_tell() -> (Door, Uuid, Uuid) {
 
 #[tokio::test]
 async fn what_is_told_shared_and_counted_is_seen_and_changed_in_its_workspace_alone() {
+    // P-A5
     let (door, _, _) = two_that_tell().await;
     let mut bound = as_web(&door.scratch, Some(door.workspace)).await;
     let mut unbound = as_web(&door.scratch, None).await;
