@@ -244,6 +244,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     let owners_allow_more = settings.analysis.owners_allow_more;
     let clock = Arc::new(LedgerClock::new());
     tokio::spawn(follow(ledger.clone(), Arc::clone(&clock)));
+    tokio::spawn(warn_unless_apart(ledger.clone()));
     // it seals and opens addresses; the tokens are out of web's reach
     let ring = Arc::new(key_ring()?);
     let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
@@ -336,5 +337,17 @@ async fn follow(ledger: Ledger, clock: Arc<LedgerClock>) {
             Ok(now) => clock.set(now),
             Err(error) => tracing::warn!(%error, "the ledger's clock could not be read"),
         }
+    }
+}
+
+/// Says so where the database hides nothing from web: one role serves all, or the schema is an older one.
+async fn warn_unless_apart(ledger: Ledger) {
+    match ledger.is_kept_apart().await {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(
+            "row security does not bind this role: the statements alone keep workspaces apart. It binds \
+             <database>_web, which `migrate` makes where the role of DATABASE_URL may make roles"
+        ),
+        Err(error) => tracing::warn!(%error, "whether row security binds this role could not be asked"),
     }
 }

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod advertising;
 pub mod analyses;
 pub mod analysis_calls;
+mod apart;
 pub mod approval;
 pub mod audit;
 pub mod chain;
@@ -107,6 +108,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use apart::Bindings;
 use audit::{Actor, Who};
 use pool::{Plans, Pool};
 
@@ -269,10 +271,10 @@ impl Ledger {
                 // statements here take milliseconds; compiling one takes hundreds
                 ("jit", "off"),
             ]);
-        let plans = Plans::default();
-        let opened = plans.clone();
+        let (plans, bindings) = (Plans::default(), Bindings::default());
+        let (opened, bound) = (plans.clone(), bindings.clone());
         let open = move || {
-            let (kept, made) = (opened.clone(), opened.clone());
+            let (kept, made, released) = (opened.clone(), opened.clone(), bound.clone());
             PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(Duration::from_secs(5))
@@ -284,7 +286,7 @@ impl Ledger {
                         Ok(!outlived && (was.idle_for < TRUSTED_FOR || answers(connection).await?))
                     })
                 })
-                .after_release(|connection, _| Box::pin(answers(connection)))
+                .after_release(move |connection, _| Box::pin(released.clone().end(connection)))
                 .after_connect(move |connection, _| {
                     let made = made.clone();
                     Box::pin(async move {
@@ -299,7 +301,7 @@ impl Ledger {
                 })
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { pool: Pool::new(open, plans), who: Who::of(role.actor()) })
+        Ok(Self { pool: Pool::new(open, plans, bindings), who: Who::of(role.actor()) })
     }
 
     /// The same ledger, for what somebody does: their deeds are written down as theirs.

@@ -16,6 +16,9 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
+use uuid::Uuid;
+
+use super::apart::{self, Bindings};
 
 /// A pool that gave nobody a connection for this long, and has somebody waiting, is replaced.
 const STUCK_AFTER: Duration = Duration::from_secs(4);
@@ -32,10 +35,12 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 /// for good.
 #[derive(Clone)]
 pub(super) struct Pool {
+    bound: Option<Uuid>,
     now: Arc<RwLock<PgPool>>,
     had: Arc<Mutex<Had>>,
     open: Arc<dyn Fn() -> PgPool + Send + Sync>,
     plans: Plans,
+    bindings: Bindings,
 }
 
 /// When somebody last had a connection, and when the pool was last replaced.
@@ -82,14 +87,23 @@ impl Plans {
 
 impl Pool {
     /// One that is opened so, now and whenever it is stuck.
-    pub fn new(open: impl Fn() -> PgPool + Send + Sync + 'static, plans: Plans) -> Self {
+    pub fn new(open: impl Fn() -> PgPool + Send + Sync + 'static, plans: Plans, bindings: Bindings) -> Self {
         let now = Arc::new(RwLock::new(open()));
         Self {
+            bound: None,
             now,
             had: Arc::new(Mutex::new(Had { one: Instant::now(), replaced: None })),
             open: Arc::new(open),
             plans,
+            bindings,
         }
+    }
+
+    /// The same, whose connections are each bound to this workspace while somebody has them (see [`apart`]). A statement by
+    /// itself costs a round trip more; a transaction costs none, for it is bound along with its beginning.
+    pub fn bound_to(&self, workspace: Uuid) -> Self {
+        self.bindings.begin();
+        Self { bound: Some(workspace), ..self.clone() }
     }
 
     /// See [`Plans::heed`]; for transactions, whose errors do not pass by here.
@@ -108,7 +122,11 @@ impl Pool {
     /// There is none, or none free in time.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, Error> {
         let waiting = Waiting(Some(self));
-        waiting.over(self.now().acquire().await)
+        let mut connection = waiting.over(self.now().acquire().await)?;
+        if let Some(workspace) = self.bound {
+            connection.execute(apart::bind(workspace)).await?;
+        }
+        Ok(connection)
     }
 
     /// A transaction.
@@ -117,7 +135,11 @@ impl Pool {
     /// There is no connection, or none free in time.
     pub async fn begin(&self) -> Result<PgTransaction<'static>, Error> {
         let waiting = Waiting(Some(self));
-        waiting.over(self.now().begin().await)
+        let pool = self.now();
+        waiting.over(match self.bound {
+            None => pool.begin().await,
+            Some(workspace) => pool.begin_with(apart::begin(workspace)).await,
+        })
     }
 
     fn had_one(&self) {

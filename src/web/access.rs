@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{App, problem::Problem, whence};
 use crate::ledger::{
+    Ledger,
     audit::{Actor, Who},
     keys::{self, ApiKey, Scope},
 };
@@ -58,6 +59,8 @@ pub struct Caller<N: Needs> {
     pub workspace_id: Uuid,
     /// What its deeds are written down under.
     pub who: Who,
+    /// The ledger, bound to the workspace.
+    pub ledger: Ledger,
     needs: PhantomData<N>,
 }
 
@@ -73,7 +76,8 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Caller<N> {
         };
         allowed::<N>(&key)?;
         let who = who(parts, app, &key);
-        Ok(Self { key_id: key.id, workspace_id, who, needs: PhantomData })
+        let ledger = app.within(workspace_id).of(who);
+        Ok(Self { key_id: key.id, workspace_id, who, ledger, needs: PhantomData })
     }
 }
 
@@ -81,8 +85,8 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Caller<N> {
 pub struct Operator<N: Needs> {
     /// The workspace it opens; `None` is all there are.
     pub workspace_id: Option<Uuid>,
-    /// What its deeds are written down under.
-    pub who: Who,
+    /// The ledger, bound to that workspace, or to none; its deeds are written down as this key's.
+    pub ledger: Ledger,
     needs: PhantomData<N>,
 }
 
@@ -92,7 +96,8 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Operator<N> {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let (key, _) = key(parts, app).await?;
         allowed::<N>(&key)?;
-        Ok(Self { workspace_id: key.workspace_id, who: who(parts, app, &key), needs: PhantomData })
+        let ledger = ledger(parts, app, &key);
+        Ok(Self { workspace_id: key.workspace_id, ledger, needs: PhantomData })
     }
 }
 
@@ -107,8 +112,8 @@ impl<N: Needs> Operator<N> {
 pub struct Holder {
     /// The key.
     pub key: ApiKey,
-    /// What its deeds are written down under.
-    pub who: Who,
+    /// The ledger, bound to its workspace where it has one; its deeds are written down as this key's.
+    pub ledger: Ledger,
 }
 
 impl FromRequestParts<Arc<App>> for Holder {
@@ -119,8 +124,8 @@ impl FromRequestParts<Arc<App>> for Holder {
         if shown == Shown::Pass {
             return Err(Problem::forbidden("This needs the API key itself, not a token that stands for it."));
         }
-        let who = who(parts, app, &key);
-        Ok(Self { key, who })
+        let ledger = ledger(parts, app, &key);
+        Ok(Self { key, ledger })
     }
 }
 
@@ -155,6 +160,12 @@ async fn pass(app: &App, shown: &SecretString) -> Result<Option<ApiKey>, Problem
 fn who(parts: &Parts, app: &App, key: &ApiKey) -> Who {
     let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
     Who { actor: Actor::Key(key.id), address }
+}
+
+/// The ledger as this key may see it: of its workspace, or all of it where it is an operator's.
+fn ledger(parts: &Parts, app: &App, key: &ApiKey) -> Ledger {
+    let seen = key.workspace_id.map_or_else(|| app.house.ledger.clone(), |id| app.within(id));
+    seen.of(who(parts, app, key))
 }
 
 fn allowed<N: Needs>(key: &ApiKey) -> Result<(), Problem> {

@@ -68,7 +68,7 @@ impl App {
         let app = Arc::clone(self);
         let asking = tokio::spawn(async move {
             let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&AnalysisRow) -> Answer));
-            let done = app.house.ledger.ask_analysis(workspace_id, &new, defaults, keyed).await?;
+            let done = app.within(workspace_id).ask_analysis(workspace_id, &new, defaults, keyed).await?;
             let taken = |(row, hint)| {
                 (app.house.nudge)(vec![hint]);
                 row
@@ -85,7 +85,7 @@ impl App {
     /// The ledger is away.
     pub async fn analysis_policy(&self, workspace_id: Uuid) -> Result<Option<Policy>, LedgerError> {
         let Some(defaults) = self.house.analyses else { return Ok(None) };
-        Ok(Some(self.house.ledger.analysis_policy(workspace_id).await?.over(defaults)))
+        Ok(Some(self.within(workspace_id).analysis_policy(workspace_id).await?.over(defaults)))
     }
 
     /// What analyses may cost the workspace this month, and what they have; none: there is no provider.
@@ -94,7 +94,7 @@ impl App {
     /// The ledger is away.
     pub async fn analysis_month(&self, workspace_id: Uuid) -> Result<Option<Month>, LedgerError> {
         let Some(policy) = self.analysis_policy(workspace_id).await? else { return Ok(None) };
-        let (spent, now) = self.house.ledger.analysis_spent(workspace_id).await?;
+        let (spent, now) = self.within(workspace_id).analysis_spent(workspace_id).await?;
         Ok(Some(Month { policy, spent, forecast: forecast(spent, now) }))
     }
 }

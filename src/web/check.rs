@@ -19,7 +19,7 @@ use super::{
     wish::{Weighed, Wish},
 };
 use crate::ledger::{
-    LedgerError,
+    Ledger, LedgerError,
     accept::Facts,
     accounts::Account,
     preflight::Known,
@@ -146,10 +146,10 @@ impl App {
         wish: &Wish,
         found: Vec<Finding>,
     ) -> Result<Report, Problem> {
-        let ledger = &self.house.ledger;
+        let ledger = self.within(workspace_id);
         let facts = ledger.survey(&wish.question(workspace_id, None)).await?;
         let weighed = wish.weigh(&facts, &self.rules, found);
-        let seen = self.seen(wish, &facts, &weighed).await?;
+        let seen = self.seen(&ledger, wish, &facts, &weighed).await?;
         let placed = wish.targets.iter().zip(&weighed.placed).enumerate();
         let targets = placed.map(|(n, (target, placed))| {
             let at = At { n, wish, facts: &facts, weighed: &weighed, seen: &seen };
@@ -169,7 +169,13 @@ impl App {
     }
 
     /// What is known besides of the accounts that it names.
-    async fn seen(&self, wish: &Wish, facts: &Facts, weighed: &Weighed<'_>) -> Result<Seen, LedgerError> {
+    async fn seen(
+        &self,
+        ledger: &Ledger,
+        wish: &Wish,
+        facts: &Facts,
+        weighed: &Weighed<'_>,
+    ) -> Result<Seen, LedgerError> {
         let words: Vec<Words> = wish
             .targets
             .iter()
@@ -183,7 +189,6 @@ impl App {
         let files: Option<Vec<Uuid>> =
             weighed.files.as_ref().map(|files| files.iter().map(|file| file.id).collect());
         let at = weighed.when.as_ref().map_or(facts.now, |(_, at)| *at);
-        let ledger = &self.house.ledger;
         let twins = async {
             // of a post of which something is missing nothing can be the same
             let Some(files) = files else { return Ok(Vec::new()) };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{App, problem::Problem};
 use crate::ledger::{
-    LedgerError,
+    Ledger, LedgerError,
     series::{Counted, Refusal, SpreadRow},
 };
 
@@ -102,10 +102,11 @@ pub async fn of_post(
     post_id: Uuid,
     span: Span,
 ) -> Result<Option<Vec<Shown>>, Problem> {
-    let Some(all) = app.house.ledger.counted_of_post(workspace_id, post_id).await? else { return Ok(None) };
+    let ledger = app.within(workspace_id);
+    let Some(all) = ledger.counted_of_post(workspace_id, post_id).await? else { return Ok(None) };
     let mut shown = Vec::new();
     for counted in all {
-        shown.push(show(app, counted, span).await?);
+        shown.push(show(&ledger, counted, span).await?);
     }
     Ok(Some(shown))
 }
@@ -120,14 +121,14 @@ pub async fn of_account(
     account_id: Uuid,
     span: Span,
 ) -> Result<Option<Shown>, Problem> {
-    match app.house.ledger.counted_of_account(workspace_id, account_id).await? {
-        Some(counted) => Ok(Some(show(app, counted, span).await?)),
+    let ledger = app.within(workspace_id);
+    match ledger.counted_of_account(workspace_id, account_id).await? {
+        Some(counted) => Ok(Some(show(&ledger, counted, span).await?)),
         None => Ok(None),
     }
 }
 
-async fn show(app: &App, counted: Counted, span: Span) -> Result<Shown, LedgerError> {
-    let ledger = &app.house.ledger;
+async fn show(ledger: &Ledger, counted: Counted, span: Span) -> Result<Shown, LedgerError> {
     let rows = match counted.number {
         Some(number) => ledger.snapshots(number, span.from, span.to).await?,
         None => Vec::new(),

@@ -35,7 +35,7 @@ impl App {
             let Wish { workspace_id, account_id, who } = wish;
             let (asked, answer) = (asked.as_ref(), disconnected);
             let wish = Disconnecting { workspace_id, account_id, asked, answer };
-            let written = app.house.ledger.of(who).disconnect(&wish).await?;
+            let written = app.within(workspace_id).of(who).disconnect(&wish).await?;
             if let Once::Done(Ok(Disconnected { due: Some(due), .. })) = &written {
                 (app.house.nudge)(vec![due.clone()]);
             }

@@ -196,6 +196,12 @@ pub fn with_paths(house: House) -> (Router, Vec<String>) {
 }
 
 impl App {
+    /// The ledger, bound to a workspace. What a route is about comes with its caller or its seat, bound already; this is for
+    /// what goes on elsewhere with an id that they gave.
+    pub fn within(&self, workspace_id: Uuid) -> Ledger {
+        self.house.ledger.within(workspace_id)
+    }
+
     /// Accepts a post. Once begun it goes on to its end, whether or not somebody still waits for the answer.
     ///
     /// # Errors
@@ -210,7 +216,8 @@ impl App {
         let app = Arc::clone(self);
         let accepting = tokio::spawn(async move {
             let judge = |facts: &_| wish.judge(facts, &app.rules, created_by, found.clone());
-            let accepted = app.house.ledger.accept(&question, judge, intake::posts::answer).await?;
+            let ledger = app.within(question.workspace_id);
+            let accepted = ledger.accept(&question, judge, intake::posts::answer).await?;
             if let Accepted::New { due, .. } = &accepted {
                 fp!(AfterAccept);
                 metrics::counter!("posts_accepted_total").increment(1);
@@ -234,7 +241,7 @@ impl App {
         by: Editor,
     ) -> Result<Written<Vec<Finding>>, Problem> {
         let app = Arc::clone(self);
-        let ledger = self.house.ledger.of(by.who);
+        let ledger = self.within(about.0).of(by.who);
         let editing = tokio::spawn(async move {
             let word = by.word;
             let (Word::Approves(changed_by) | Word::Asks(changed_by)) = word;
@@ -263,7 +270,7 @@ impl App {
         asked: Option<Asked>,
         who: Who,
     ) -> Result<Written<()>, Problem> {
-        let ledger = self.house.ledger.of(who);
+        let ledger = self.within(about.0).of(who);
         let acting = tokio::spawn(async move {
             let (workspace_id, post_id) = about;
             let asked = asked.as_ref();
@@ -294,7 +301,7 @@ impl App {
         let app = Arc::clone(self);
         let approving = tokio::spawn(async move {
             let ((workspace_id, post_id), ahead) = (about, app.rules.publishing.prepare_ahead);
-            let ledger = app.house.ledger.of(by.1);
+            let ledger = app.within(workspace_id).of(by.1);
             let approved = ledger.approve_post(workspace_id, post_id, by.0, &seen, ahead).await?;
             if let Approved::Now { due, .. } = &approved {
                 (app.house.nudge)(due.clone());

@@ -62,7 +62,7 @@ impl App {
             let (asked, reason) = (asked.as_ref(), reason.as_deref());
             let asking = Asking { workspace_id, publication_id, asked_by, reason, asked, answer };
             let allows = |platform: &str, surface: &str| app.allows(platform, surface);
-            let written = app.house.ledger.of(who).ask_take_down(&asking, allows).await?;
+            let written = app.within(workspace_id).of(who).ask_take_down(&asking, allows).await?;
             if let Once::Done(Ok(AskedFor { due: Some(due), .. })) = &written {
                 (app.house.nudge)(vec![due.clone()]);
             }

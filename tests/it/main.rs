@@ -3,6 +3,7 @@
 
 mod ads;
 mod analyses;
+mod apart;
 mod approvals;
 mod audit;
 mod bounds;

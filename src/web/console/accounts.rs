@@ -75,8 +75,8 @@ pub async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let now = app.house.clock.now();
-    let accounts = app.house.ledger.shown_accounts(seat.member.workspace_id).await?;
-    let mut breaks = intake::accounts::breaks(&app, &accounts, NAMED).await?;
+    let accounts = seat.ledger.shown_accounts(seat.member.workspace_id).await?;
+    let mut breaks = intake::accounts::breaks(&app, &seat.ledger, &accounts, NAMED).await?;
     let row = |account: Account| {
         let breaks = breaks.remove(&account.id).unwrap_or_default();
         row(&app, account, &breaks, now, seat.may(MemberRole::Admin))

@@ -107,7 +107,7 @@ pub async fn page(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = problem::id(&id, "analysis")?;
-    let row = app.house.ledger.analysis(seat.member.workspace_id, id).await?;
+    let row = seat.ledger.analysis(seat.member.workspace_id, id).await?;
     let row = row.ok_or_else(|| Problem::not_found("analysis"))?;
     let waiting = row.ended.is_none();
     let shell = Shell::seated(&app, &headers, &seat, "posts", &format!("/analyses/{id}"));

@@ -48,7 +48,7 @@ pub async fn of_form(
             return Ok(Err(t.review_files.to_owned()));
         }
     }
-    let accounts = app.house.ledger.shown_accounts(workspace_id).await?;
+    let accounts = seat.ledger.shown_accounts(workspace_id).await?;
     let mut platforms: Vec<String> = Vec::new();
     for account in accounts.iter().filter(|it| written.targets.contains(&it.id.to_string())) {
         if !platforms.contains(&account.platform) {

@@ -56,7 +56,7 @@ async fn press(
     act: Act,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     match app.act(act, (seat.member.workspace_id, post.id), None, seat.who).await? {
         Once::Done(Err(Unchanged::Refused(refusal))) => {
             let mut notice = sentence(&refusal);
@@ -75,7 +75,7 @@ async fn press(
 ///
 /// # Errors
 /// 404, or the ledger is away.
-pub async fn known<R: AtLeast>(app: &App, seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
-    let post = app.house.ledger.post(seat.member.workspace_id, problem::id(id, "post")?).await?;
+pub async fn known<R: AtLeast>(seat: &Seat<R>, id: &str) -> Result<Post, Problem> {
+    let post = seat.ledger.post(seat.member.workspace_id, problem::id(id, "post")?).await?;
     post.ok_or_else(|| Problem::not_found("post"))
 }

@@ -125,7 +125,7 @@ pub async fn page(
         }
         (_, posts) => Some(sets::of_posts(&app, workspace, posts, wish.metric, now).await?),
     };
-    let (ledger, among) = (&app.house.ledger, Among::all(workspace));
+    let (ledger, among) = (&seat.ledger, Among::all(workspace));
     let (accounts, posts) = tokio::try_join!(
         ledger.followed(among),
         // a little ahead, where this clock is behind the ledger's

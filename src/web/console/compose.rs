@@ -134,7 +134,7 @@ pub async fn page(
     Query(suggestion): Query<Suggestion>,
 ) -> Result<Response, Problem> {
     let workspace = seat.member.workspace_id;
-    let zone = app.house.ledger.last_time_zone(workspace).await?;
+    let zone = seat.ledger.last_time_zone(workspace).await?;
     let mut written = Written::fresh(zone.unwrap_or_else(|| "UTC".to_owned()));
     suggestion.put_into(&mut written, &app, workspace).await?;
     let said = Said { fresh: true, ..Said::default() };
@@ -295,8 +295,8 @@ impl Sheet<'_> {
         let workspace = self.seat.member.workspace_id;
         let ids: Vec<uuid::Uuid> = written.media_ids.iter().filter_map(|id| id.parse().ok()).collect();
         let (files, mut accounts) = tokio::try_join!(
-            self.app.house.ledger.media_of(workspace, &ids),
-            self.app.house.ledger.shown_accounts(workspace),
+            self.seat.ledger.media_of(workspace, &ids),
+            self.seat.ledger.shown_accounts(workspace),
         )?;
         // some are only read from
         accounts.retain(|account| fields::takes_posts(self.app, account));

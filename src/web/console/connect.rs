@@ -101,7 +101,7 @@ pub async fn begin(
         session: &session_id(&session)?,
         redirect_uri: &redirect_uri,
     };
-    app.house.ledger.begin_connection(&new).await?;
+    seat.ledger.begin_connection(&new).await?;
     let address = connect::address(dialog, &redirect_uri, &state)?;
     Ok(Redirect::to(address.as_str()).into_response())
 }
@@ -133,7 +133,7 @@ pub async fn back(
         session: &session_id(&session)?,
         said,
     };
-    let taken = app.house.ledger.return_connection(&returned, &app.house.sealer).await?;
+    let taken = seat.ledger.return_connection(&returned, &app.house.sealer).await?;
     let (id, due) = taken.ok_or_else(|| Problem::conflict(ENGLISH.connect_not_yours))?;
     (app.house.nudge)(due.into_iter().collect());
     Ok(Redirect::to(&format!("/accounts/connect/{id}")).into_response())
@@ -153,13 +153,13 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let it = known(&app, &seat, &id).await?;
+    let it = known(&seat, &id).await?;
     render(&view(&app, &seat, &headers, &it, None))
 }
 
-async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Connection, Problem> {
+async fn known(seat: &Seat<Admin>, id: &str) -> Result<Connection, Problem> {
     let (workspace, person) = (seat.member.workspace_id, seat.member.person_id);
-    let it = app.house.ledger.connection(workspace, person, problem::id(id, "connection")?).await?;
+    let it = seat.ledger.connection(workspace, person, problem::id(id, "connection")?).await?;
     it.ok_or_else(|| Problem::not_found("connection"))
 }
 
@@ -173,7 +173,7 @@ pub async fn choose(
 ) -> Result<Response, Problem> {
     let token = fields.iter().find(|(name, _)| name == "token").map_or("", |(_, value)| value);
     seat.check(token)?;
-    let it = known(&app, &seat, &id).await?;
+    let it = known(&seat, &id).await?;
     let wanted = |key: &String| fields.iter().any(|(name, value)| name == "account" && value == key);
     let ready = it.offers.iter().filter(|offer| offer.missing.is_empty()).map(Offer::key);
     let keys: Vec<String> = ready.filter(wanted).collect();
@@ -182,7 +182,7 @@ pub async fn choose(
         return render(&view(&app, &seat, &headers, &it, none));
     }
     let (workspace, person) = (seat.member.workspace_id, seat.member.person_id);
-    let due = app.house.ledger.choose(workspace, person, it.id, &keys).await?;
+    let due = seat.ledger.choose(workspace, person, it.id, &keys).await?;
     (app.house.nudge)(due.into_iter().collect());
     Ok(Redirect::to(&format!("/accounts/connect/{}", it.id)).into_response())
 }

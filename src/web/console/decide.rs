@@ -96,7 +96,7 @@ pub async fn submit(
     seat.check(&written.token)?;
     let missing = || Problem::not_found("publication");
     let id = problem::id(&publication, "publication")?;
-    let place = app.house.ledger.place(Some(seat.member.workspace_id), id).await?;
+    let place = seat.ledger.place(Some(seat.member.workspace_id), id).await?;
     let place = place.filter(|place| place.post_id.to_string() == post).ok_or_else(missing)?;
     let post = place.post_id;
     let verdict = written.verdict();

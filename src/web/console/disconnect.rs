@@ -51,11 +51,11 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let account = known(&app, &seat, &id).await?;
+    let account = known(&seat, &id).await?;
     if account.parted.is_some() {
         return Ok(Redirect::to("/accounts").into_response());
     }
-    let ahead = app.house.ledger.breaks(&[(account.id, app.house.clock.now())], 1).await?;
+    let ahead = seat.ledger.breaks(&[(account.id, app.house.clock.now())], 1).await?;
     let total = ahead.get(&account.id).map_or(0, Breaks::count);
     let t = &ENGLISH;
     render(&Page {
@@ -92,7 +92,7 @@ pub async fn submit(
     }
 }
 
-async fn known(app: &App, seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
-    let account = app.house.ledger.account(seat.member.workspace_id, problem::id(id, "account")?).await?;
+async fn known(seat: &Seat<Admin>, id: &str) -> Result<Account, Problem> {
+    let account = seat.ledger.account(seat.member.workspace_id, problem::id(id, "account")?).await?;
     account.ok_or_else(|| Problem::not_found("account"))
 }

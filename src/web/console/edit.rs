@@ -77,11 +77,11 @@ pub async fn page(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     // what went out at once says nothing of where its writer is
     let zone = match &post.time_zone {
         Some(zone) => Some(zone.clone()),
-        None => app.house.ledger.last_time_zone(seat.member.workspace_id).await?,
+        None => seat.ledger.last_time_zone(seat.member.workspace_id).await?,
     };
     let written = as_it_is(&post, zone.unwrap_or_else(|| "UTC".to_owned()));
     let sheet = Sheet { app: &app, seat: &seat, headers: &headers, post: &post };
@@ -100,7 +100,7 @@ pub async fn submit(
     for (name, value) in fields {
         written.put(&name, value)?;
     }
-    let post = known(&app, &seat, &id).await?;
+    let post = known(&seat, &id).await?;
     let sheet = Sheet { app: &app, seat: &seat, headers: &headers, post: &post };
     if seat.check(&written.token).is_err() {
         return sheet.again(written, Problem::forbidden(ENGLISH.form_stale)).await;
@@ -246,7 +246,7 @@ impl Sheet<'_> {
         let t = &ENGLISH;
         let Said { findings, targets, notice } = said;
         let workspace = self.seat.member.workspace_id;
-        let accounts = self.app.house.ledger.shown_accounts(workspace).await?;
+        let accounts = self.seat.ledger.shown_accounts(workspace).await?;
         let address = format!("/posts/{}", self.post.id);
         let gap = fields::offers(findings.iter().map(|it| (it.code, it.accepted.as_slice())));
         let ambiguous = findings.iter().any(|it| it.code == "dst_ambiguous") || !written.fold.is_empty();

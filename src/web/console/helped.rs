@@ -44,7 +44,7 @@ pub async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let workspace = seat.member.workspace_id;
-    let latest = app.house.ledger.latest_analyses(workspace, LISTED).await?;
+    let latest = seat.ledger.latest_analyses(workspace, LISTED).await?;
     render(&Page {
         month: analyses::cost_of_month(&app, workspace).await?,
         lines: latest.into_iter().map(|it| line(&ENGLISH, it)).collect(),

@@ -115,8 +115,8 @@ async fn begin(
     seat.check(&asked.token)?;
     let workspace = seat.member.workspace_id;
     let known = match of {
-        Of::Post(id) => app.house.ledger.counted_of_post(workspace, id).await?.is_some(),
-        Of::Month(id, _) => app.house.ledger.counted_of_account(workspace, id).await?.is_some(),
+        Of::Post(id) => seat.ledger.counted_of_post(workspace, id).await?.is_some(),
+        Of::Month(id, _) => seat.ledger.counted_of_account(workspace, id).await?.is_some(),
     };
     if !known {
         return Err(Problem::not_found(what));

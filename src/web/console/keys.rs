@@ -84,7 +84,7 @@ async fn show(
     shown: Shown,
 ) -> Result<Response, Problem> {
     let (t, now) = (&ENGLISH, app.house.clock.now());
-    let keys = app.house.ledger.api_keys(Some(seat.member.workspace_id)).await?;
+    let keys = seat.ledger.api_keys(Some(seat.member.workspace_id)).await?;
     let chosen = |field: &str| shown.written.get(field).map(String::as_str);
     let scope = |scope: &Scope| Choice {
         value: scope.word().to_owned(),
@@ -177,21 +177,20 @@ pub async fn make(
             (None, _) => Some(Duration::from_hours(24 * DAYS[0])),
         },
     };
-    app.house.ledger.of(seat.who).add_api_key(&new).await?;
+    seat.ledger.add_api_key(&new).await?;
     let shown = Shown { made: Some(key.expose_secret().to_owned()), ..Shown::default() };
     show(&app, &seat, &headers, StatusCode::OK, shown).await
 }
 
 /// Takes one back.
 pub async fn revoke(
-    State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     Path(key): Path<String>,
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(written.get("token").map(String::as_str).unwrap_or_default())?;
-    let (id, ledger) = (problem::id(&key, "key")?, app.house.ledger.of(seat.who));
-    let revoked = ledger.revoke_api_key(Some(seat.member.workspace_id), id).await?;
+    let id = problem::id(&key, "key")?;
+    let revoked = seat.ledger.revoke_api_key(Some(seat.member.workspace_id), id).await?;
     revoked.ok_or_else(|| Problem::not_found("key"))?;
     Ok(Redirect::to("/keys").into_response())
 }

@@ -79,7 +79,7 @@ pub async fn page(
     let (state, account_id, before) = (query.state(), query.id("account"), query.cursor());
     let workspace = seat.member.workspace_id;
     let filter = PostFilter { state, account_id, before, ..PostFilter::default() };
-    let ledger = &app.house.ledger;
+    let ledger = &seat.ledger;
     let (posts, counts, accounts) = tokio::try_join!(
         ledger.posts(workspace, &filter, PAGE + 1),
         ledger.post_counts(workspace),

@@ -131,7 +131,7 @@ pub async fn of_an_account(
     let now = app.house.clock.now();
     let shown = of_account(&app, seat.member.workspace_id, id, Span::of(None, None, now)).await?;
     let shown = shown.ok_or_else(|| Problem::not_found("account"))?;
-    let latest = app.house.ledger.latest_counts(id, COMPARED).await?;
+    let latest = seat.ledger.latest_counts(id, COMPARED).await?;
     let path = format!("/accounts/{id}/metrics");
     render(&Page {
         shell: Shell::seated(&app, &headers, &seat, "accounts", &path),

@@ -174,7 +174,7 @@ pub async fn invite(
     let who = format!("{} {}", member.first_name, member.last_name);
     let about = (who.as_str(), member.workspace_name.as_str(), words::role(t, role));
     let letter = letters::invitation(&app.house, email, about, &link);
-    let invited = match app.house.ledger.of(seat.who).invite(&new, &letter).await {
+    let invited = match seat.ledger.invite(&new, &letter).await {
         // the same form a moment ago
         Err(LedgerError::Refused { constraint }) if constraint == "invitation_email_key" => true,
         other => other?,
@@ -201,14 +201,13 @@ async fn again(
 
 /// Takes an invitation back.
 pub async fn withdraw(
-    State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     Path(id): Path<String>,
     Form(form): Form<Button>,
 ) -> Result<Redirect, Problem> {
     seat.check(&form.token)?;
     let id = problem::id(&id, "invitation")?;
-    if !app.house.ledger.of(seat.who).withdraw_invitation(seat.member.workspace_id, id).await? {
+    if !seat.ledger.withdraw_invitation(seat.member.workspace_id, id).await? {
         return Err(Problem::not_found("invitation"));
     }
     Ok(Redirect::to("/people?done=withdrawn"))
@@ -225,7 +224,7 @@ pub async fn change_role(
     seat.check(&form.token)?;
     let id = problem::id(&id, "member")?;
     let role = MemberRole::parse(&form.role).ok_or_else(|| Problem::malformed(ENGLISH.people_wrong_role))?;
-    let came = app.house.ledger.of(seat.who).change_role(seat.member.workspace_id, id, role).await?;
+    let came = seat.ledger.change_role(seat.member.workspace_id, id, role).await?;
     told(&app, &seat, &headers, came, "/people?done=changed").await
 }
 
@@ -236,7 +235,7 @@ pub async fn sure(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let members = app.house.ledger.members(seat.member.workspace_id).await?;
+    let members = seat.ledger.members(seat.member.workspace_id).await?;
     let member = members.into_iter().find(|member| member.person_id.to_string() == id);
     let member = member.ok_or_else(|| Problem::not_found("member"))?;
     let shell = Shell::seated(&app, &headers, &seat, "people", &format!("{HERE}/{id}/remove"));
@@ -254,7 +253,7 @@ pub async fn remove(
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
     let id = problem::id(&id, "member")?;
-    let came = app.house.ledger.of(seat.who).remove_member(seat.member.workspace_id, id).await?;
+    let came = seat.ledger.remove_member(seat.member.workspace_id, id).await?;
     told(&app, &seat, &headers, came, "/people?done=removed").await
 }
 
@@ -277,7 +276,7 @@ async fn told(
 }
 
 async fn view(app: &App, seat: &Seat<Admin>, headers: &HeaderMap, written: Invited) -> Result<Page, Problem> {
-    let (t, workspace, ledger) = (&ENGLISH, seat.member.workspace_id, &app.house.ledger);
+    let (t, workspace, ledger) = (&ENGLISH, seat.member.workspace_id, &seat.ledger);
     let (members, invitations) = tokio::try_join!(ledger.members(workspace), ledger.invitations(workspace))?;
     let now = app.house.clock.now();
     let chosen = MemberRole::parse(&written.role).unwrap_or(MemberRole::Author);

@@ -153,7 +153,7 @@ pub async fn page(
     headers: HeaderMap,
     Query(query): Query<Done>,
 ) -> Result<Response, Problem> {
-    let decided = app.house.ledger.analysis_policy(seat.member.workspace_id).await?;
+    let decided = seat.ledger.analysis_policy(seat.member.workspace_id).await?;
     let bounds = Bounds::of(&app, &decided)?;
     let page = view(&app, &seat, &headers, &bounds, Written::of(&decided)).await?;
     render_as(StatusCode::OK, &Page { saved: query.done == "set", ..page })
@@ -167,7 +167,7 @@ pub async fn set(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(&written.token)?;
-    let (ledger, workspace) = (app.house.ledger.of(seat.who), seat.member.workspace_id);
+    let (ledger, workspace) = (&seat.ledger, seat.member.workspace_id);
     let before = ledger.analysis_policy(workspace).await?;
     let bounds = Bounds::of(&app, &before)?;
     let decided = match written.read(&bounds) {

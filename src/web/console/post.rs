@@ -152,7 +152,7 @@ pub async fn show_with<R: AtLeast>(
     notice: Option<String>,
     back: Option<&Back>,
 ) -> Result<Response, Problem> {
-    let (workspace, ledger) = (seat.member.workspace_id, &app.house.ledger);
+    let (workspace, ledger) = (seat.member.workspace_id, &seat.ledger);
     let post = ledger.post(workspace, id).await?.ok_or_else(|| Problem::not_found("post"))?;
     let publications: Vec<Uuid> = post.publications.iter().map(|it| it.id).collect();
     let (files, events, accounts, evidence) = tokio::try_join!(
@@ -332,7 +332,7 @@ pub async fn media(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = problem::id(&id, "file")?;
-    let file = app.house.ledger.media(seat.member.workspace_id, id).await?;
+    let file = seat.ledger.media(seat.member.workspace_id, id).await?;
     let file = file.ok_or_else(|| Problem::not_found("file"))?;
     let address = app.house.media.address(&file.object_key).await.map_err(|failure| {
         tracing::warn!(%failure, "no address for a file");

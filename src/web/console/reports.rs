@@ -157,7 +157,7 @@ async fn show(
     (status, made, wrong): (StatusCode, Option<String>, Option<&'static str>),
     written: Written,
 ) -> Result<Response, Problem> {
-    let (t, ledger, workspace) = (&ENGLISH, &app.house.ledger, seat.member.workspace_id);
+    let (t, ledger, workspace) = (&ENGLISH, &seat.ledger, seat.member.workspace_id);
     let (reports, accounts) =
         tokio::try_join!(ledger.reports(workspace), ledger.followed(Among::all(workspace)))?;
     let page = Page {
@@ -199,7 +199,7 @@ pub async fn make(
         created_by: seat.member.person_id,
         lasts: wanted.lasts,
     };
-    if app.house.ledger.of(seat.who).share_report(&new).await?.is_none() {
+    if seat.ledger.share_report(&new).await?.is_none() {
         return show(&app, &seat, &headers, refused(ENGLISH.reports_accounts_missing), written).await;
     }
     let made = Some(report::address(&app, &link));
@@ -209,7 +209,6 @@ pub async fn make(
 
 /// Takes one back.
 pub async fn take_back(
-    State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     Path(id): Path<String>,
     Form(fields): Form<Vec<(String, String)>>,
@@ -217,8 +216,7 @@ pub async fn take_back(
     seat.check(&Written::read(fields).token)?;
     let missing = || Problem::not_found("report");
     let id = Uuid::try_parse(&id).map_err(|_| missing())?;
-    let ledger = app.house.ledger.of(seat.who);
-    ledger.take_back_report(seat.member.workspace_id, id).await?.ok_or_else(missing)?;
+    seat.ledger.take_back_report(seat.member.workspace_id, id).await?.ok_or_else(missing)?;
     Ok(Redirect::to("/reports").into_response())
 }
 

@@ -108,7 +108,7 @@ async fn show(
     written: Entered,
 ) -> Result<Response, Problem> {
     let (t, now) = (&ENGLISH, app.house.clock.now());
-    let (ledger, workspace) = (&app.house.ledger, seat.member.workspace_id);
+    let (ledger, workspace) = (&seat.ledger, seat.member.workspace_id);
     let (consents, requests) =
         tokio::try_join!(ledger.consents(workspace), ledger.deletions_of(workspace, MOST))?;
     let page = Page {
@@ -123,16 +123,11 @@ async fn show(
 }
 
 /// Gives or withdraws consent.
-pub async fn consent(
-    State(app): State<Arc<App>>,
-    seat: Seat<Privacy>,
-    Form(form): Form<Set>,
-) -> Result<Redirect, Problem> {
+pub async fn consent(seat: Seat<Privacy>, Form(form): Form<Set>) -> Result<Redirect, Problem> {
     // P-D4
     seat.check(&form.token)?;
     let purpose = Purpose::parse(&form.purpose).ok_or_else(|| Problem::not_found("purpose"))?;
-    let ledger = app.house.ledger.of(seat.who);
-    ledger.set_consent(seat.member.workspace_id, purpose, form.given == "yes").await?;
+    seat.ledger.set_consent(seat.member.workspace_id, purpose, form.given == "yes").await?;
     Ok(Redirect::to("/privacy"))
 }
 

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     ledger::{
+        Ledger,
         approval::Word,
         audit::{Actor, Who},
         idempotency::Asked,
@@ -72,6 +73,8 @@ pub struct Seat<R: AtLeast> {
     pub token: String,
     /// What their deeds are written down under.
     pub who: Who,
+    /// The ledger, bound to the workspace.
+    pub ledger: Ledger,
     session_token: String,
     needs: PhantomData<R>,
 }
@@ -169,9 +172,10 @@ impl<R: AtLeast> FromRequestParts<Arc<App>> for Seat<R> {
         }
         let address = whence::address(app.house.web.client_address, &parts.headers, &parts.extensions);
         let who = Who { actor: Actor::Person(person), address };
+        let ledger = app.within(member.workspace_id).of(who);
         let session_token = token;
         let token = token_there(&session_token, &member);
-        Ok(Self { member, memberships, token, who, session_token, needs: PhantomData })
+        Ok(Self { member, memberships, token, who, ledger, session_token, needs: PhantomData })
     }
 }
 
@@ -195,7 +199,7 @@ fn homeless(app: &App, headers: &HeaderMap, token: String) -> Turned {
 /// Says which role it takes, and who can give it.
 async fn lacking(app: &App, member: &Member, role: MemberRole) -> Problem {
     let t = &ENGLISH;
-    let admins = match app.house.ledger.administrators(member.workspace_id).await {
+    let admins = match app.within(member.workspace_id).administrators(member.workspace_id).await {
         Ok(admins) => admins,
         Err(error) => return error.into(),
     };

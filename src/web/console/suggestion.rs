@@ -33,7 +33,7 @@ impl Suggestion {
         let id = Uuid::try_parse(&self.analysis).map_err(|_| missing())?;
         let place = self.variant.parse::<usize>().ok().and_then(|variant| variant.checked_sub(1));
         let place = place.ok_or_else(missing)?;
-        let row = app.house.ledger.analysis(workspace, id).await?.ok_or_else(missing)?;
+        let row = app.within(workspace).analysis(workspace, id).await?.ok_or_else(missing)?;
         let text = row.result.as_ref().and_then(|result| result["variants"][place]["text"].as_str());
         written.caption = text.ok_or_else(missing)?.to_owned();
         written.language = row.language;

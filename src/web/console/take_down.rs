@@ -61,12 +61,12 @@ pub async fn page(
     headers: HeaderMap,
     Path((post_id, publication_id)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let (post, publication) = known(&app, &seat, &post_id, &publication_id).await?;
+    let (post, publication) = known(&seat, &post_id, &publication_id).await?;
     let it = &post.publications[publication];
     if app.offer(it).is_none_or(|offer| offer.address.is_none()) {
         return Ok(Redirect::to(&format!("/posts/{}", post.id)).into_response());
     }
-    let account = app.house.ledger.account(seat.member.workspace_id, it.account_id).await?;
+    let account = seat.ledger.account(seat.member.workspace_id, it.account_id).await?;
     let name = account.as_ref().map_or("", |account| &account.name);
     render(&view(&app, &seat, &headers, &post, it, name))
 }
@@ -80,7 +80,7 @@ pub async fn submit(
     Form(form): Form<Sure>,
 ) -> Result<Response, Problem> {
     seat.check(&form.token)?;
-    let (post, publication) = known(&app, &seat, &post_id, &publication_id).await?;
+    let (post, publication) = known(&seat, &post_id, &publication_id).await?;
     let reason: String = form.reason.trim().replace('\0', "").chars().take(REASON_MOST).collect();
     let wish = Wish {
         workspace_id: seat.member.workspace_id,
@@ -101,16 +101,11 @@ pub async fn submit(
 }
 
 /// The post, and where in it the publication is.
-async fn known(
-    app: &App,
-    seat: &Seat<Publisher>,
-    post: &str,
-    publication: &str,
-) -> Result<(Post, usize), Problem> {
+async fn known(seat: &Seat<Publisher>, post: &str, publication: &str) -> Result<(Post, usize), Problem> {
     let missing = || Problem::not_found("publication");
     let id = |text: &str| problem::id(text, "publication");
     let (post, publication) = (id(post)?, id(publication)?);
-    let post = app.house.ledger.post(seat.member.workspace_id, post).await?.ok_or_else(missing)?;
+    let post = seat.ledger.post(seat.member.workspace_id, post).await?.ok_or_else(missing)?;
     let at = post.publications.iter().position(|it| it.id == publication).ok_or_else(missing)?;
     Ok((post, at))
 }

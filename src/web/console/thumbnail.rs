@@ -22,7 +22,7 @@ pub async fn one(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = problem::id(&id, "file")?;
-    let file = app.house.ledger.media(seat.member.workspace_id, id).await?;
+    let file = seat.ledger.media(seat.member.workspace_id, id).await?;
     let media = file.ok_or_else(|| Problem::not_found("file"))?;
     let file = File {
         bytes: media.bytes.unsigned_abs(),

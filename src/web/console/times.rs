@@ -20,7 +20,10 @@ use super::{
     words,
 };
 use crate::{
-    ledger::standing::{AfterADay, Among, Followed},
+    ledger::{
+        Ledger,
+        standing::{AfterADay, Among, Followed},
+    },
     web::{
         App,
         figures::thousands,
@@ -122,14 +125,14 @@ pub async fn page(
 ) -> Result<Response, Problem> {
     let (t, now, workspace) = (&ENGLISH, app.house.clock.now(), seat.member.workspace_id);
     let wish = Wish::read(&uri)?;
-    let ledger = &app.house.ledger;
+    let ledger = &seat.ledger;
     let accounts = ledger.followed(Among::all(workspace)).await?;
     if wish.account.is_some_and(|id| accounts.iter().all(|it| it.id != id)) {
         return Err(Problem::not_found("account"));
     }
     let zone = match wish.zone {
         Some(zone) => zone,
-        None => own_zone(&app, workspace, wish.account).await?,
+        None => own_zone(ledger, workspace, wish.account).await?,
     };
     let among = Among { workspace_id: workspace, accounts: wish.account.as_ref().map(std::slice::from_ref) };
     let posts = ledger.after_a_day(among, now - REACH, now - SETTLED, MOST).await?;
@@ -151,8 +154,7 @@ pub async fn page(
 }
 
 /// The zone that posts are scheduled in, on the account or else in the workspace.
-async fn own_zone(app: &App, workspace: Uuid, account: Option<Uuid>) -> Result<Tz, Problem> {
-    let ledger = &app.house.ledger;
+async fn own_zone(ledger: &Ledger, workspace: Uuid, account: Option<Uuid>) -> Result<Tz, Problem> {
     let named = match account {
         Some(account) => ledger.last_time_zone_of(account).await?,
         None => None,

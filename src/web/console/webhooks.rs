@@ -111,7 +111,7 @@ async fn show(
     written: &Written,
 ) -> Result<Response, Problem> {
     let t = &ENGLISH;
-    let all = app.house.ledger.webhooks(seat.member.workspace_id).await?;
+    let all = seat.ledger.webhooks(seat.member.workspace_id).await?;
     let event = |event: &&str| Choice {
         value: (*event).to_owned(),
         label: happened(t, event).to_owned(),
@@ -201,8 +201,7 @@ pub async fn add(
         created_by: seat.member.person_id,
         most: i64::from(settings.most),
     };
-    let ledger = app.house.ledger.of(seat.who);
-    let it = came(&app, ledger.add_webhook(&write(&seat), &new, &app.house.sealer).await?)?;
+    let it = came(&app, seat.ledger.add_webhook(&write(&seat), &new, &app.house.sealer).await?)?;
     one(&app, &seat, &headers, &it, Some(&secret)).await
 }
 
@@ -224,10 +223,10 @@ fn came<T>(app: &App, done: Once<Result<T, Undone>>) -> Result<T, Problem> {
 }
 
 /// One of this workspace's.
-async fn mine(app: &App, seat: &Seat<Admin>, text: &str) -> Result<Webhook, Problem> {
+async fn mine(seat: &Seat<Admin>, text: &str) -> Result<Webhook, Problem> {
     let missing = || Problem::not_found("webhook");
     let id = Uuid::try_parse(text).map_err(|_| missing())?;
-    app.house.ledger.webhook(seat.member.workspace_id, id).await?.ok_or_else(missing)
+    seat.ledger.webhook(seat.member.workspace_id, id).await?.ok_or_else(missing)
 }
 
 /// One, with what was sent there lately.
@@ -237,7 +236,7 @@ pub async fn look(
     headers: HeaderMap,
     Path(webhook): Path<String>,
 ) -> Result<Response, Problem> {
-    let it = mine(&app, &seat, &webhook).await?;
+    let it = mine(&seat, &webhook).await?;
     one(&app, &seat, &headers, &it, None).await
 }
 
@@ -249,7 +248,7 @@ async fn one(
     secret: Option<&SecretString>,
 ) -> Result<Response, Problem> {
     let (t, now) = (&ENGLISH, app.house.clock.now());
-    let sent = app.house.ledger.deliveries(seat.member.workspace_id, it.id, None, SHOWN).await?;
+    let sent = seat.ledger.deliveries(seat.member.workspace_id, it.id, None, SHOWN).await?;
     let page = One {
         shell: Shell::seated(app, headers, seat, "keys", &format!("/webhooks/{}", it.id)),
         token: seat.token.clone(),
@@ -300,10 +299,9 @@ pub async fn rotate(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
-    let id = mine(&app, &seat, &webhook).await?.id;
+    let id = mine(&seat, &webhook).await?.id;
     let secret = fresh_secret().map_err(|_| Problem::internal())?;
-    let ledger = app.house.ledger.of(seat.who);
-    let done = ledger.rotate_webhook(&write(&seat), id, &secret, &app.house.sealer).await?;
+    let done = seat.ledger.rotate_webhook(&write(&seat), id, &secret, &app.house.sealer).await?;
     one(&app, &seat, &headers, &came(&app, done)?, Some(&secret)).await
 }
 
@@ -315,10 +313,9 @@ pub async fn switch(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
-    let id = mine(&app, &seat, &webhook).await?.id;
+    let id = mine(&seat, &webhook).await?.id;
     let change = Change { enabled: Some(field(&written, "enabled") == "yes"), ..Change::default() };
-    let ledger = app.house.ledger.of(seat.who);
-    came(&app, ledger.change_webhook(&write(&seat), id, &change).await?)?;
+    came(&app, seat.ledger.change_webhook(&write(&seat), id, &change).await?)?;
     Ok(back(id))
 }
 
@@ -330,8 +327,8 @@ pub async fn try_out(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
-    let id = mine(&app, &seat, &webhook).await?.id;
-    let sent = came(&app, app.house.ledger.of(seat.who).test_webhook(&write(&seat), id).await?)?;
+    let id = mine(&seat, &webhook).await?.id;
+    let sent = came(&app, seat.ledger.test_webhook(&write(&seat), id).await?)?;
     (app.house.nudge)(vec![sent.due]);
     Ok(back(id))
 }
@@ -344,10 +341,9 @@ pub async fn again(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
-    let id = mine(&app, &seat, &webhook).await?.id;
+    let id = mine(&seat, &webhook).await?.id;
     let delivery = Uuid::try_parse(&delivery).map_err(|_| Problem::not_found("webhook"))?;
-    let ledger = app.house.ledger.of(seat.who);
-    let sent = came(&app, ledger.redeliver(&write(&seat), id, delivery).await?)?;
+    let sent = came(&app, seat.ledger.redeliver(&write(&seat), id, delivery).await?)?;
     (app.house.nudge)(vec![sent.due]);
     Ok(back(id))
 }
@@ -360,8 +356,8 @@ pub async fn remove(
     Form(written): Form<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
-    let id = mine(&app, &seat, &webhook).await?.id;
-    came(&app, app.house.ledger.of(seat.who).remove_webhook(&write(&seat), id).await?)?;
+    let id = mine(&seat, &webhook).await?.id;
+    came(&app, seat.ledger.remove_webhook(&write(&seat), id).await?)?;
     Ok(Redirect::to("/webhooks").into_response())
 }
 

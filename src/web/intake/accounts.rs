@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        LedgerError,
+        Ledger, LedgerError,
         access::Breaks,
         accounts::Account,
         idempotency::Answer,
@@ -57,9 +57,9 @@ pub async fn list(
     let mut query = lists::Query::read(&uri, &["limit", "cursor"]);
     let (limit, after) = (query.limit(), query.cursor());
     query.done()?;
-    let accounts = app.house.ledger.accounts(caller.workspace_id, after, limit + 1).await?;
+    let accounts = caller.ledger.accounts(caller.workspace_id, after, limit + 1).await?;
     let (accounts, next_cursor) = lists::cut(accounts, limit, |account| account.id);
-    let mut breaks = breaks(&app, &accounts, NAMED).await?;
+    let mut breaks = breaks(&app, &caller.ledger, &accounts, NAMED).await?;
     let now = app.house.clock.now();
     let shape = |account: &Account| {
         AccountShape::of(account, account.end(now), &breaks.remove(&account.id).unwrap_or_default())
@@ -70,6 +70,7 @@ pub async fn list(
 /// What the end of each connection breaks.
 pub async fn breaks(
     app: &App,
+    ledger: &Ledger,
     accounts: &[Account],
     named: i64,
 ) -> Result<HashMap<Uuid, Breaks>, LedgerError> {
@@ -78,7 +79,7 @@ pub async fn breaks(
         .iter()
         .filter_map(|account| account.end(now).map(|end| (account.id, end.breaks_from())))
         .collect();
-    if ends.is_empty() { Ok(HashMap::new()) } else { app.house.ledger.breaks(&ends, named).await }
+    if ends.is_empty() { Ok(HashMap::new()) } else { ledger.breaks(&ends, named).await }
 }
 
 /// What a disconnection is answered with.
@@ -87,9 +88,9 @@ pub fn disconnected(account: &Account) -> Answer {
 }
 
 /// The account of that id; of another workspace there is none, whatever else is wrong.
-async fn known(app: &App, caller: &Caller<AccountsWrite>, account: &str) -> Result<Uuid, Problem> {
+async fn known(caller: &Caller<AccountsWrite>, account: &str) -> Result<Uuid, Problem> {
     let id = id(account, "account")?;
-    let found = app.house.ledger.has_account(id, Some(caller.workspace_id)).await?;
+    let found = caller.ledger.has_account(id, Some(caller.workspace_id)).await?;
     found.then_some(id).ok_or_else(|| Problem::not_found("account"))
 }
 
@@ -117,7 +118,7 @@ pub async fn disconnect(
     Path(account): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let account_id = known(&app, &caller, &account).await?;
+    let account_id = known(&caller, &account).await?;
     let route = format!("DELETE /api/v1/accounts/{account_id}");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let wish = Wish { workspace_id: caller.workspace_id, account_id, who: caller.who };
@@ -149,10 +150,10 @@ pub async fn refresh(
     Path(account): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let id = known(&app, &caller, &account).await?;
+    let id = known(&caller, &account).await?;
     let route = format!("POST /api/v1/accounts/{id}/refresh");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
-    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.of(caller.who));
+    let (workspace_id, ledger) = (Some(caller.workspace_id), caller.ledger);
     let renewing = async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));
         ledger.ask_renewal(&Write { workspace_id, id, keyed, dry: false }).await

@@ -112,7 +112,7 @@ pub async fn list(
         after: place.as_ref().map(|(day, object)| (*day, object.as_str())),
         most: limit + 1,
     };
-    let days = app.house.ledger.ads_of_account(caller.workspace_id, account, &wanted).await?;
+    let days = caller.ledger.ads_of_account(caller.workspace_id, account, &wanted).await?;
     let mut days = days.ok_or_else(|| Problem::not_found("account"))?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = days.len() > most;

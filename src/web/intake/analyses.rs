@@ -250,12 +250,11 @@ fn refusal(why: Refused) -> Problem {
     )
 )]
 pub async fn one(
-    State(app): State<Arc<App>>,
     caller: Caller<AnalysesWrite>,
     Path(analysis): Path<String>,
 ) -> Result<Json<AnalysisShape>, Problem> {
     let id = id(&analysis, "analysis")?;
-    let row = app.house.ledger.analysis(caller.workspace_id, id).await?;
+    let row = caller.ledger.analysis(caller.workspace_id, id).await?;
     Ok(Json(AnalysisShape::from(&row.ok_or_else(|| Problem::not_found("analysis"))?)))
 }
 

@@ -57,7 +57,7 @@ pub async fn edit(
     Path(post): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let about = (caller.workspace_id, known(&app, &caller, &post).await?);
+    let about = (caller.workspace_id, known(&caller, &post).await?);
     let route = format!("PATCH /api/v1/posts/{}", about.1);
     let (asked, said) = asked_json(&app, &headers, caller.workspace_id, &route, body).await?;
     let (patch, found) = body::patch(&said);
@@ -145,7 +145,7 @@ async fn act(
     body: Body,
     act: Act,
 ) -> Result<Response, Problem> {
-    let about = (caller.workspace_id, known(&app, &caller, &post).await?);
+    let about = (caller.workspace_id, known(&caller, &post).await?);
     let route = format!("POST /api/v1/posts/{}/{}", about.1, act.word());
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let done = app.act(act, about, asked, caller.who).await?;
@@ -165,7 +165,7 @@ async fn too_late(
     about: (uuid::Uuid, uuid::Uuid),
     refusal: &Refusal,
 ) -> Result<Response, Problem> {
-    let post = app.house.ledger.post(about.0, about.1).await?;
+    let post = app.within(about.0).post(about.0, about.1).await?;
     let offers = post.map(|post| app.offers(&post)).unwrap_or_default();
     let mut problem = refused(refusal);
     if !offers.is_empty() {
@@ -175,9 +175,9 @@ async fn too_late(
 }
 
 /// The post of that id; of another workspace there is none, whatever else is wrong.
-async fn known(app: &App, caller: &Caller<PostsWrite>, post: &str) -> Result<uuid::Uuid, Problem> {
+async fn known(caller: &Caller<PostsWrite>, post: &str) -> Result<uuid::Uuid, Problem> {
     let id = id(post, "post")?;
-    let found = app.house.ledger.has_post(caller.workspace_id, id).await?;
+    let found = caller.ledger.has_post(caller.workspace_id, id).await?;
     found.then_some(id).ok_or_else(|| Problem::not_found("post"))
 }
 

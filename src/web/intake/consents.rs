@@ -52,11 +52,8 @@ pub struct Consents {
     security(("bearer" = ["privacy:write"])),
     responses((status = 200, description = "Each purpose", body = Consents))
 )]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    caller: Caller<PrivacyWrite>,
-) -> Result<Json<Consents>, Problem> {
-    let consents = app.house.ledger.consents(caller.workspace_id).await?;
+pub async fn list(caller: Caller<PrivacyWrite>) -> Result<Json<Consents>, Problem> {
+    let consents = caller.ledger.consents(caller.workspace_id).await?;
     Ok(Json(Consents { data: consents.into_iter().map(ConsentShape::from).collect() }))
 }
 
@@ -81,18 +78,17 @@ pub async fn set(
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     let (purpose, given) =
         rights::consent(&body::json(&bytes)?, &["purpose", "given"]).map_err(Problem::invalid)?;
-    Ok(Json(change(&app, &caller, purpose, given).await?))
+    Ok(Json(change(&caller, purpose, given).await?))
 }
 
 /// Makes it so, and tells how it is then.
 pub(super) async fn change(
-    app: &App,
     caller: &Caller<PrivacyWrite>,
     purpose: Purpose,
     given: bool,
 ) -> Result<ConsentShape, Problem> {
     // P-D4
-    let ledger = app.house.ledger.of(caller.who);
+    let ledger = &caller.ledger;
     ledger.set_consent(caller.workspace_id, purpose, given).await?;
     let all = ledger.consents(caller.workspace_id).await?;
     let it = all.into_iter().find(|it| it.purpose == purpose).ok_or_else(Problem::internal)?;

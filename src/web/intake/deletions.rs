@@ -141,7 +141,7 @@ pub async fn create(
         Request::Export(wanted) => exports::ask(&app, &caller, wanted).await,
         Request::Correction(wanted) => correct(&app, &caller, wanted).await,
         Request::Withdrawal(purpose) => {
-            let now = consents::change(&app, &caller, purpose, false).await?;
+            let now = consents::change(&caller, purpose, false).await?;
             Ok((StatusCode::ACCEPTED, Json(now)).into_response())
         }
     }
@@ -149,7 +149,7 @@ pub async fn create(
 
 /// The name at once; the address once it is proved. Whether that is somebody's already is not told.
 async fn correct(app: &App, caller: &Caller<PrivacyWrite>, wanted: Correction) -> Result<Response, Problem> {
-    // P-D2
+    // P-D2; whoever belongs to others too is looked for in all of them
     let ledger = app.house.ledger.of(caller.who);
     let person = ledger.own_person(caller.workspace_id, &wanted.email).await?;
     let person = person.ok_or_else(|| Problem::not_found("member who is of this workspace alone"))?;
@@ -196,7 +196,7 @@ pub async fn of_account(
 ) -> Result<Response, Problem> {
     // P-D10
     let account = id(&account, "account")?;
-    if !app.house.ledger.is_deletable(caller.workspace_id, account).await? {
+    if !caller.ledger.is_deletable(caller.workspace_id, account).await? {
         return Err(Problem::not_found("account"));
     }
     let wanted = Wanted { accounts: vec![account], ..Wanted::default() };
@@ -214,7 +214,7 @@ async fn ask_from(
     let workspace_id = Some(caller.workspace_id);
     let wanted = Wanted { workspace_id, asked_by: Some(caller.key_id), who: Some(caller.who), ..wanted };
     let accepted = deletion::accept(app, way, wanted).await?;
-    let shown = app.house.ledger.deletion(accepted.id).await?.ok_or_else(|| Problem::not_found("request"))?;
+    let shown = caller.ledger.deletion(accepted.id).await?.ok_or_else(|| Problem::not_found("request"))?;
     Ok((StatusCode::ACCEPTED, Json(RequestShape::of(&shown, Some(code.address(app))))).into_response())
 }
 
@@ -230,16 +230,12 @@ async fn ask_from(
         (status = 404, description = "No such request in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn one(
-    State(app): State<Arc<App>>,
-    caller: Caller<PrivacyWrite>,
-    Path(request): Path<String>,
-) -> Result<Response, Problem> {
+pub async fn one(caller: Caller<PrivacyWrite>, Path(request): Path<String>) -> Result<Response, Problem> {
     let id = id(&request, "request")?;
-    if let Some(shown) = app.house.ledger.export_of(caller.workspace_id, id).await? {
+    if let Some(shown) = caller.ledger.export_of(caller.workspace_id, id).await? {
         return Ok(Json(exports::ExportShape::of(&shown, None)).into_response());
     }
-    let shown = find(&app, &caller, &request).await?;
+    let shown = find(&caller, &request).await?;
     Ok(Json(RequestShape::of(&shown, None)).into_response())
 }
 
@@ -256,22 +252,21 @@ pub async fn one(
     )
 )]
 pub async fn receipt(
-    State(app): State<Arc<App>>,
     caller: Caller<PrivacyWrite>,
     Path(request): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let shown = find(&app, &caller, &request).await?;
+    let shown = find(&caller, &request).await?;
     let signed = shown.receipt.ok_or_else(|| Problem::not_found("receipt yet"))?;
     Ok(Json(signing::file(&signed)))
 }
 
-async fn find(app: &App, caller: &Caller<PrivacyWrite>, request: &str) -> Result<Shown, Problem> {
+async fn find(caller: &Caller<PrivacyWrite>, request: &str) -> Result<Shown, Problem> {
     let id = id(request, "request")?;
     let missing = || Problem::not_found("request");
-    if !app.house.ledger.is_deletion_of(caller.workspace_id, id).await? {
+    if !caller.ledger.is_deletion_of(caller.workspace_id, id).await? {
         return Err(missing());
     }
-    app.house.ledger.deletion(id).await?.ok_or_else(missing)
+    caller.ledger.deletion(id).await?.ok_or_else(missing)
 }
 
 /// What verifies receipts: every key that ever signed one.

@@ -141,7 +141,7 @@ pub async fn list(
     };
     query.done()?;
     let _turn = app.job_lists.acquire().await;
-    let jobs = app.house.ledger.jobs(&filter, limit + 1, LIST_WITHIN).await.map_err(too_much)?;
+    let jobs = caller.ledger.jobs(&filter, limit + 1, LIST_WITHIN).await.map_err(too_much)?;
     let (jobs, next_cursor) = lists::cut(jobs, limit, |job| job.id);
     Ok(Json(Page { data: jobs.iter().map(JobShape::from).collect(), next_cursor }))
 }
@@ -226,7 +226,7 @@ async fn act(
     let id = id(&job, "job")?;
     let route = format!("POST /api/v1/jobs/{id}/{}", act.word());
     let asked = asked_nothing(&app, &headers, caller.name(), &route, body).await?;
-    let (workspace_id, ledger) = (caller.workspace_id, app.house.ledger.of(caller.who));
+    let (workspace_id, ledger) = (caller.workspace_id, caller.ledger);
     // who hangs up now must not leave half of it
     let acting = tokio::spawn(async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));

@@ -55,7 +55,7 @@ pub async fn upload(
     let received = only_file(Form::open(&headers, request).await?, &app).await.map_err(told)?;
     let asked = asked(&headers, caller.workspace_id, "POST /api/v1/media", &received.sha256)?;
     // before anything is decoded or stored
-    if let Some(answer) = answered_before(&app, asked.as_ref()).await? {
+    if let Some(answer) = answered_before(&caller.ledger, asked.as_ref()).await? {
         return Ok(answer);
     }
     match app.keep_file(received, caller.workspace_id, asked, FIELD).await.map_err(told)? {
@@ -77,12 +77,8 @@ pub async fn upload(
         (status = 404, description = "No such file in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn one(
-    State(app): State<Arc<App>>,
-    caller: Caller<MediaWrite>,
-    Path(file): Path<String>,
-) -> Result<Json<MediaShape>, Problem> {
-    let file = app.house.ledger.media(caller.workspace_id, id(&file, "file")?).await?;
+pub async fn one(caller: Caller<MediaWrite>, Path(file): Path<String>) -> Result<Json<MediaShape>, Problem> {
+    let file = caller.ledger.media(caller.workspace_id, id(&file, "file")?).await?;
     let file = file.ok_or_else(|| Problem::not_found("file"))?;
     Ok(Json(MediaShape::from(&file)))
 }
@@ -140,10 +136,10 @@ impl App {
         new: &NewMedia,
         asked: Option<&Asked>,
     ) -> Result<Kept, Problem> {
-        let media = &self.house.media;
-        self.house.ledger.about_to_store(&new.object_key).await?;
+        let (media, ledger) = (&self.house.media, self.within(new.workspace_id));
+        ledger.about_to_store(&new.object_key).await?;
         media.store(&new.object_key, new.content_type, received.path()).await?;
-        let kept = self.house.ledger.add_media(new, asked, answer).await;
+        let kept = ledger.add_media(new, asked, answer).await;
         // After an error the row may stand all the same: a file too many is swept, a file too few is a broken post.
         if matches!(kept, Ok(Kept::Before(_) | Kept::KeyReused))
             && let Err(failure) = media.remove(&new.object_key).await

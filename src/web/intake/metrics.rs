@@ -296,7 +296,7 @@ pub async fn snapshot(
     let id = id(&account, "account")?;
     let route = format!("POST /api/v1/accounts/{id}/snapshot");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
-    let (workspace_id, ledger) = (Some(caller.workspace_id), app.house.ledger.of(caller.who));
+    let (workspace_id, ledger) = (Some(caller.workspace_id), caller.ledger);
     let most = app.house.web.snapshot_asks;
     let asking = async move {
         let keyed = asked.as_ref().map(|asked| (asked, answer as fn(&JobRow) -> Answer));

@@ -48,7 +48,10 @@ use super::{
     listed::Listed,
     problem::{Problem, id},
 };
-use crate::ledger::idempotency::{Answer, Asked, Before, Once};
+use crate::ledger::{
+    Ledger,
+    idempotency::{Answer, Asked, Before, Once},
+};
 
 /// The header that makes a write harmless to repeat.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -196,9 +199,9 @@ async fn asked_nothing(
 
 /// What the same write was answered before, if it was: looked at before anything costly is done for it. The ledger asks again
 /// when it writes.
-async fn answered_before(app: &App, asked: Option<&Asked>) -> Result<Option<Response>, Problem> {
+async fn answered_before(ledger: &Ledger, asked: Option<&Asked>) -> Result<Option<Response>, Problem> {
     let Some(asked) = asked else { return Ok(None) };
-    match app.house.ledger.asked_before(asked).await? {
+    match ledger.asked_before(asked).await? {
         Before::Nothing => Ok(None),
         Before::Answered(answer) => Ok(Some(give(answer, true))),
         Before::Other => Err(Problem::key_reused()),

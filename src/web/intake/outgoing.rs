@@ -53,9 +53,9 @@ fn unkept(mut response: Response) -> Response {
 }
 
 /// One of the caller's; of another workspace there is none, whatever else is wrong.
-async fn mine(app: &App, caller: &Caller<WebhooksWrite>, text: &str) -> Result<Webhook, Problem> {
+async fn mine(caller: &Caller<WebhooksWrite>, text: &str) -> Result<Webhook, Problem> {
     let id = id(text, "webhook")?;
-    let found = app.house.ledger.webhook(caller.workspace_id, id).await?;
+    let found = caller.ledger.webhook(caller.workspace_id, id).await?;
     found.ok_or_else(|| Problem::not_found("webhook"))
 }
 
@@ -67,11 +67,8 @@ async fn mine(app: &App, caller: &Caller<WebhooksWrite>, text: &str) -> Result<W
     security(("bearer" = ["webhooks:write"])),
     responses((status = 200, description = "All of them, in the order in which they were added", body = Page<WebhookShape>))
 )]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    caller: Caller<WebhooksWrite>,
-) -> Result<Json<Page<WebhookShape>>, Problem> {
-    let all = app.house.ledger.webhooks(caller.workspace_id).await?;
+pub async fn list(caller: Caller<WebhooksWrite>) -> Result<Json<Page<WebhookShape>>, Problem> {
+    let all = caller.ledger.webhooks(caller.workspace_id).await?;
     Ok(Json(Page { data: all.iter().map(|it| WebhookShape::of(it, None)).collect(), next_cursor: None }))
 }
 
@@ -110,8 +107,7 @@ pub async fn create(
         most: i64::from(settings.most),
     };
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: added };
-    let ledger = app.house.ledger.of(caller.who);
-    let done = ledger.add_webhook(&write, &new, &app.house.sealer).await?;
+    let done = caller.ledger.add_webhook(&write, &new, &app.house.sealer).await?;
     told(&app, done, |it| answer(201, &WebhookShape::of(it, Some(&secret)))).map(unkept)
 }
 
@@ -128,11 +124,10 @@ pub async fn create(
     )
 )]
 pub async fn one(
-    State(app): State<Arc<App>>,
     caller: Caller<WebhooksWrite>,
     Path(webhook): Path<String>,
 ) -> Result<Json<WebhookShape>, Problem> {
-    Ok(Json(WebhookShape::of(&mine(&app, &caller, &webhook).await?, None)))
+    Ok(Json(WebhookShape::of(&mine(&caller, &webhook).await?, None)))
 }
 
 /// Changes a webhook. One that was disabled hears of what happens from then on; what it missed is not made up for, but what
@@ -160,15 +155,14 @@ pub async fn change(
     Path(webhook): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let id = mine(&app, &caller, &webhook).await?.id;
+    let id = mine(&caller, &webhook).await?.id;
     let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     let route = format!("PATCH /api/v1/webhooks/{id}");
     let asked = asked(&headers, caller.workspace_id, &route, &bytes)?;
     let private = app.house.webhooks.private;
     let wanted = webhook::changed(&body::json(&bytes)?, private).map_err(Problem::invalid)?;
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: shown };
-    let ledger = app.house.ledger.of(caller.who);
-    told(&app, ledger.change_webhook(&write, id, &wanted.change()).await?, shown)
+    told(&app, caller.ledger.change_webhook(&write, id, &wanted.change()).await?, shown)
 }
 
 /// Removes a webhook, with its secrets and its list. What is on its way there is not sent any more.
@@ -193,11 +187,11 @@ pub async fn remove(
     Path(webhook): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let id = mine(&app, &caller, &webhook).await?.id;
+    let id = mine(&caller, &webhook).await?.id;
     let route = format!("DELETE /api/v1/webhooks/{id}");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: |()| removed() };
-    let done = app.house.ledger.of(caller.who).remove_webhook(&write, id).await?;
+    let done = caller.ledger.remove_webhook(&write, id).await?;
     told(&app, done, |()| removed())
 }
 
@@ -224,13 +218,12 @@ pub async fn rotate(
     Path(webhook): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let id = mine(&app, &caller, &webhook).await?.id;
+    let id = mine(&caller, &webhook).await?.id;
     let route = format!("POST /api/v1/webhooks/{id}/rotate");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let secret = fresh_secret().map_err(|_| Problem::internal())?;
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: shown };
-    let ledger = app.house.ledger.of(caller.who);
-    let done = ledger.rotate_webhook(&write, id, &secret, &app.house.sealer).await?;
+    let done = caller.ledger.rotate_webhook(&write, id, &secret, &app.house.sealer).await?;
     told(&app, done, |it| answer(200, &WebhookShape::of(it, Some(&secret)))).map(unkept)
 }
 
@@ -257,11 +250,11 @@ pub async fn test(
     Path(webhook): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let id = mine(&app, &caller, &webhook).await?.id;
+    let id = mine(&caller, &webhook).await?.id;
     let route = format!("POST /api/v1/webhooks/{id}/test");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: sent };
-    let done = app.house.ledger.of(caller.who).test_webhook(&write, id).await?;
+    let done = caller.ledger.test_webhook(&write, id).await?;
     hint(&app, &done);
     told(&app, done, sent)
 }
@@ -284,16 +277,15 @@ pub async fn test(
     )
 )]
 pub async fn deliveries(
-    State(app): State<Arc<App>>,
     caller: Caller<WebhooksWrite>,
     Path(webhook): Path<String>,
     uri: Uri,
 ) -> Result<Json<Page<DeliveryShape>>, Problem> {
-    let id = mine(&app, &caller, &webhook).await?.id;
+    let id = mine(&caller, &webhook).await?.id;
     let mut query = lists::Query::read(&uri, &["limit", "cursor"]);
     let (limit, before) = (query.limit(), query.cursor());
     query.done()?;
-    let found = app.house.ledger.deliveries(caller.workspace_id, id, before, limit + 1).await?;
+    let found = caller.ledger.deliveries(caller.workspace_id, id, before, limit + 1).await?;
     let (found, next_cursor) = lists::cut(found, limit, |it| it.id);
     Ok(Json(Page { data: found.iter().map(DeliveryShape::of).collect(), next_cursor }))
 }
@@ -322,12 +314,12 @@ pub async fn redeliver(
     Path((webhook, delivery)): Path<(String, String)>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let webhook = mine(&app, &caller, &webhook).await?.id;
+    let webhook = mine(&caller, &webhook).await?.id;
     let delivery = id(&delivery, "webhook")?;
     let route = format!("POST /api/v1/webhooks/{webhook}/deliveries/{delivery}/redeliver");
     let asked = asked_nothing(&app, &headers, caller.workspace_id, &route, body).await?;
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: sent };
-    let done = app.house.ledger.of(caller.who).redeliver(&write, webhook, delivery).await?;
+    let done = caller.ledger.redeliver(&write, webhook, delivery).await?;
     hint(&app, &done);
     told(&app, done, sent)
 }

@@ -118,11 +118,7 @@ pub fn answer(post: &Post) -> Answer {
         (status = 422, description = "A parameter cannot be taken", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    caller: Caller<PostsRead>,
-    uri: Uri,
-) -> Result<Json<Page<PostShape>>, Problem> {
+pub async fn list(caller: Caller<PostsRead>, uri: Uri) -> Result<Json<Page<PostShape>>, Problem> {
     let mut query = lists::Query::read(&uri, &["state", "account", "from", "to", "limit", "cursor"]);
     let limit = query.limit();
     let filter = PostFilter {
@@ -133,7 +129,7 @@ pub async fn list(
         before: query.cursor(),
     };
     query.done()?;
-    let posts = app.house.ledger.posts(caller.workspace_id, &filter, limit + 1).await?;
+    let posts = caller.ledger.posts(caller.workspace_id, &filter, limit + 1).await?;
     let (posts, next_cursor) = lists::cut(posts, limit, |post| post.id);
     Ok(Json(Page { data: posts.iter().map(PostShape::from).collect(), next_cursor }))
 }
@@ -150,12 +146,8 @@ pub async fn list(
         (status = 404, description = "No such post in this workspace", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn one(
-    State(app): State<Arc<App>>,
-    caller: Caller<PostsRead>,
-    Path(post): Path<String>,
-) -> Result<Json<PostShape>, Problem> {
-    let post = app.house.ledger.post(caller.workspace_id, id(&post, "post")?).await?;
+pub async fn one(caller: Caller<PostsRead>, Path(post): Path<String>) -> Result<Json<PostShape>, Problem> {
+    let post = caller.ledger.post(caller.workspace_id, id(&post, "post")?).await?;
     let post = post.ok_or_else(|| Problem::not_found("post"))?;
     Ok(Json(PostShape::from(&post)))
 }

@@ -59,7 +59,7 @@ pub async fn verdict(
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found("publication");
     let id = id(&publication, "publication")?;
-    let place = app.house.ledger.place(Some(caller.workspace_id), id).await?.ok_or_else(missing)?;
+    let place = caller.ledger.place(Some(caller.workspace_id), id).await?.ok_or_else(missing)?;
     let route = format!("POST /api/v1/publications/{id}/verdict");
     let (asked, said) = asked_json(&app, &headers, caller.workspace_id, &route, body).await?;
     let (verdict, found) = verdict::read(&said);
@@ -105,7 +105,7 @@ impl App {
                 one_shot: app.shown(&place.platform).is_some_and(|shown| shown.is_one_shot(&place)),
                 keyed: asked.as_ref().map(|asked| (asked, answer as fn(&Publication) -> Answer)),
             };
-            app.house.ledger.of(who).decide_held(&place, &word).await
+            app.within(place.workspace_id).of(who).decide_held(&place, &word).await
         });
         Ok(deciding.await??)
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{answered, asked_json, asked_optional};
 use crate::{
     ledger::{
+        Ledger,
         idempotency::{Answer, Asked, Keyed, Once},
         pauses::{By, Pause, Stoppable},
     },
@@ -94,8 +95,8 @@ pub async fn pause(
     let route = format!("POST /api/v1/queues/{queue}/pause");
     let (asked, said) = asked_json(&app, &headers, caller.name(), &route, body).await?;
     let (wish, findings) = body::pause(&said);
-    let what = stoppable(&app, &caller, queue, wish.account_id.as_deref(), findings).await?;
-    let (by, ledger) = (by(&caller), app.house.ledger.of(caller.who));
+    let what = stoppable(&caller, queue, wish.account_id.as_deref(), findings).await?;
+    let (by, ledger) = (by(&caller), caller.ledger);
     let pausing = tokio::spawn(async move {
         ledger.pause(by, &what, &wish.reason, wish.lasting, keyed(asked.as_ref())).await
     });
@@ -131,12 +132,12 @@ pub async fn resume(
     let route = format!("POST /api/v1/queues/{queue}/resume");
     let (asked, said) = asked_optional(&app, &headers, caller.name(), &route, body).await?;
     let (account_id, findings) = body::resumed(&said);
-    let what = stoppable(&app, &caller, queue, account_id.as_deref(), findings).await?;
-    let (by, ledger, shown) = (by(&caller), app.house.ledger.of(caller.who), what.clone());
+    let what = stoppable(&caller, queue, account_id.as_deref(), findings).await?;
+    let (by, ledger, shown) = (by(&caller), caller.ledger.clone(), what.clone());
     let resuming = tokio::spawn(async move { ledger.resume(by, &what, keyed(asked.as_ref())).await });
     let done = resuming.await??;
     if matches!(done, Once::Done(None)) {
-        return Err(Problem::conflict(not_paused(&app, queue, &shown).await?));
+        return Err(Problem::conflict(not_paused(&caller.ledger, queue, &shown).await?));
     }
     answered(done.map(|ended| ended.map(|ended| answer(&ended)).ok_or_else(Problem::internal)))
 }
@@ -155,7 +156,6 @@ const fn by(caller: &Operator<JobsWrite>) -> By {
 
 /// What this key may stop. An account of another workspace is one that nobody has.
 async fn stoppable(
-    app: &App,
     caller: &Operator<JobsWrite>,
     queue: &str,
     account_id: Option<&str>,
@@ -167,7 +167,7 @@ async fn stoppable(
     };
     if let Some(given) = account_id {
         match Uuid::try_parse(given) {
-            Ok(id) if app.house.ledger.has_account(id, caller.workspace_id).await? => {
+            Ok(id) if caller.ledger.has_account(id, caller.workspace_id).await? => {
                 what = Stoppable::QueueOfAccount(queue.to_owned(), id);
             }
             Ok(_) | Err(_) => {
@@ -201,9 +201,9 @@ fn paused_already(pause: &Pause) -> String {
     format!("It is paused already, since {}, {end}, because {reason}.", pause.paused_at.to_rfc3339())
 }
 
-async fn not_paused(app: &App, queue: &str, what: &Stoppable) -> Result<String, Problem> {
+async fn not_paused(ledger: &Ledger, queue: &str, what: &Stoppable) -> Result<String, Problem> {
     let whole = Stoppable::Queue(queue.to_owned());
-    let standing = app.house.ledger.pauses().await?;
+    let standing = ledger.pauses().await?;
     let by_others = standing.iter().find(|pause| pause.stops(what) || pause.stops(&whole));
     Ok(match by_others {
         Some(pause) if pause.by_operator => {

@@ -54,7 +54,7 @@ pub async fn ask(
 ) -> Result<Response, Problem> {
     let publication_id = id(&publication, "publication")?;
     // of another workspace there is none, whatever else is wrong
-    if !app.house.ledger.knows_publication(caller.workspace_id, publication_id).await? {
+    if !caller.ledger.knows_publication(caller.workspace_id, publication_id).await? {
         return Err(Problem::not_found("publication"));
     }
     let route = format!("POST /api/v1/publications/{publication_id}/take-down");

@@ -69,11 +69,11 @@ pub async fn promise(
         return Err(Problem::invalid(found));
     }
     // before the store opens parts that nobody needs
-    if let Some(answer) = answered_before(&app, asked.as_ref()).await? {
+    if let Some(answer) = answered_before(&caller.ledger, asked.as_ref()).await? {
         return Ok(answer);
     }
     let (new, answer) = app.promised(wish, caller.workspace_id).await?;
-    let added = app.house.ledger.add_upload(&new, asked.as_ref(), answer).await?;
+    let added = caller.ledger.add_upload(&new, asked.as_ref(), answer).await?;
     if let (Once::Before(_) | Once::KeyReused, Some(parts)) = (&added, &new.parts) {
         app.abandon(&new.object_key, parts).await;
     }
@@ -112,12 +112,12 @@ pub async fn complete(
     body: Body,
 ) -> Result<Response, Problem> {
     let workspace = caller.workspace_id;
-    let upload = app.house.ledger.upload(workspace, id(&upload, "upload")?).await?;
+    let upload = caller.ledger.upload(workspace, id(&upload, "upload")?).await?;
     let upload = upload.ok_or_else(|| Problem::not_found("upload"))?;
     let route = format!("POST /api/v1/media/uploads/{}/complete", upload.id);
     let asked = asked_nothing(&app, &headers, workspace, &route, body).await?;
     // before anything is copied
-    if let Some(answer) = answered_before(&app, asked.as_ref()).await? {
+    if let Some(answer) = answered_before(&caller.ledger, asked.as_ref()).await? {
         return Ok(answer);
     }
     // A caller who hangs up now must not leave a copy that nobody knows of.
@@ -181,7 +181,7 @@ impl App {
     /// The file that an upload has become.
     async fn became(&self, upload: &Upload) -> Result<Option<Media>, Problem> {
         match upload.media_id {
-            Some(id) => Ok(self.house.ledger.media(upload.workspace_id, id).await?),
+            Some(id) => Ok(self.within(upload.workspace_id).media(upload.workspace_id, id).await?),
             None => Ok(None),
         }
     }
@@ -197,7 +197,7 @@ impl App {
             Taken::Earlier(media) => media,
         };
         let Some(asked) = asked else { return Ok(give(answer(&earlier), true)) };
-        match self.house.ledger.answer_of(asked, earlier.id, answer(&earlier)).await? {
+        match self.within(upload.workspace_id).answer_of(asked, earlier.id, answer(&earlier)).await? {
             Once::Done(answer) | Once::Before(answer) => Ok(give(answer, true)),
             Once::KeyReused => Err(Problem::key_reused()),
         }
@@ -212,7 +212,7 @@ impl App {
             return self.faster(upload).await;
         }
         let key = fresh_key(upload.workspace_id, kind);
-        self.house.ledger.about_to_store(&key).await?;
+        self.within(upload.workspace_id).about_to_store(&key).await?;
         if let Err(failure) = store.copy(&upload.object_key, &key, kind.word()).await {
             // Who was faster has removed what came.
             let first = self.faster(upload).await;
@@ -255,7 +255,9 @@ impl App {
         let Some(parts) = &upload.parts else { return Ok(()) };
         let promised = upload.bytes.unsigned_abs();
         match self.house.media.join(&upload.object_key, parts, promised).await? {
-            Some(have) if have == promised => Ok(self.house.ledger.upload_joined(upload.id).await?),
+            Some(have) if have == promised => {
+                Ok(self.within(upload.workspace_id).upload_joined(upload.id).await?)
+            }
             None | Some(0) => Ok(()),
             Some(have) => {
                 let detail = format!(
@@ -285,12 +287,12 @@ impl App {
         let seen = seen.await.map_err(told)?;
         let at = (upload.workspace_id, key.to_owned());
         let new = described(&upload.name, bytes, seen.sha256, seen.kind, seen.measure, at);
-        Ok(self.house.ledger.complete_upload(upload.id, &new, asked, answer).await?)
+        Ok(self.within(upload.workspace_id).complete_upload(upload.id, &new, asked, answer).await?)
     }
 
     /// What somebody else made of the upload meanwhile.
     async fn faster(&self, upload: &Upload) -> Result<Taken, Problem> {
-        let now = self.house.ledger.upload(upload.workspace_id, upload.id).await?;
+        let now = self.within(upload.workspace_id).upload(upload.workspace_id, upload.id).await?;
         let now = now.ok_or_else(|| {
             Problem::conflict("The upload was not completed in time and has expired. Promise the file anew.")
         })?;

@@ -107,7 +107,7 @@ pub struct Counted {
 /// # Errors
 /// The ledger is away.
 pub async fn board(app: &App, among: Among<'_>, span: Span, now: DateTime<Utc>) -> Result<Board, Problem> {
-    let (ledger, before) = (&app.house.ledger, span.before());
+    let (ledger, before) = (app.within(among.workspace_id), span.before());
     let whole = Span { first: before.first, end: span.end };
     let (posts, published) = tokio::try_join!(
         ledger.posts_by_day(among, whole.begins_at(), whole.ends_at()),
@@ -135,7 +135,7 @@ pub async fn counted(
     names: &[&str],
     span: Span,
 ) -> Result<Vec<Counted>, Problem> {
-    let ledger = &app.house.ledger;
+    let ledger = app.within(among.workspace_id);
     let accounts = ledger.followed(among).await?;
     let numbers: Vec<i32> = accounts.iter().filter_map(|it| it.number).collect();
     let first = span.first - LOOKS_BACK;

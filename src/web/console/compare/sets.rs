@@ -87,7 +87,8 @@ async fn by_day(
     let name = if metric == "engagement" { ENGAGEMENT } else { metric };
     let counted = standing::counted(app, among, &[name], span).await?;
     let mut posts = if metric == "posts" {
-        let days = app.house.ledger.posts_by_day(among, span.begins_at(), span.ends_at()).await?;
+        let ledger = app.within(among.workspace_id);
+        let days = ledger.posts_by_day(among, span.begins_at(), span.ends_at()).await?;
         standing::by_account(&days, span)
     } else {
         BTreeMap::new()
@@ -137,7 +138,7 @@ pub async fn of_posts(
     metric: &str,
     now: DateTime<Utc>,
 ) -> Result<Set, Problem> {
-    let (t, ledger) = (&ENGLISH, &app.house.ledger);
+    let (t, ledger) = (&ENGLISH, app.within(workspace));
     let mut published = ledger.published_of(workspace, posts).await?;
     if published.len() != posts.len() {
         return Err(Problem::not_found("post"));
