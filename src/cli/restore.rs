@@ -25,7 +25,9 @@ impl Restore {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let ledger = owned_ledger()?;
         let restored = if self.check { ledger.restore_check().await? } else { ledger.restore().await? };
-        let risen = ledger.risen(&tombstones().await?).await?;
+        let stones = tombstones().await?;
+        let risen = ledger.risen(&stones).await?;
+        let unshredded = ledger.unshredded(&stones).await?;
         if let (false, Some(until)) = (self.check, restored.leased_until) {
             let until = until.to_rfc3339();
             return Err(format!(
@@ -36,17 +38,19 @@ impl Restore {
         }
         if !self.check {
             ledger.replay_deletions(&risen).await?;
+            ledger.shred_again(&unshredded).await?;
         }
+        let shredded: Vec<_> = unshredded.iter().flat_map(|(_, accounts)| accounts).collect();
         if self.output.json {
             let deletions: Vec<_> = risen.iter().map(|stone| stone.id).collect();
-            let Restored { asked, held, later, leased_until } = restored;
+            let Restored { asked, held, later, keyless, leased_until } = restored;
             println!(
                 "{}",
                 json!({ "done": !self.check, "asked": asked, "held": held, "later": later, "leased_until": leased_until,
-                        "deletions": deletions })
+                        "deletions": deletions, "shredded": shredded, "keyless": keyless })
             );
         } else {
-            print(&restored, &risen, self.check);
+            print(&restored, (risen.len(), shredded.len()), self.check);
         }
         Ok(())
     }
@@ -60,8 +64,8 @@ async fn tombstones() -> Result<Vec<Tombstone>, Failed> {
     Ok(kept.iter().map(|bytes| Tombstone::parse(bytes)).collect::<Result<_, _>>()?)
 }
 
-fn print(restored: &Restored, risen: &[Tombstone], check: bool) {
-    let Restored { asked, held, later, leased_until } = restored;
+fn print(restored: &Restored, (risen, shredded): (usize, usize), check: bool) {
+    let Restored { asked, held, later, keyless, leased_until } = restored;
     let are = if check { "would be" } else { "are" };
     println!("{} publications were due and may have been sent since the backup:", asked.len() + held.len());
     println!("  {} {are} looked for at their networks, and held if they are not found", asked.len());
@@ -70,7 +74,11 @@ fn print(restored: &Restored, risen: &[Tombstone], check: bool) {
         println!("    {id}");
     }
     println!("{later} publications are due later, and go out as they stood when the backup was made");
-    println!("{} deletions were carried out since the backup and {are} carried out again", risen.len());
+    println!("{risen} deletions were carried out since the backup and {are} carried out again");
+    println!(
+        "{shredded} of their accounts came back with tokens or their keys: these {are} destroyed at once"
+    );
+    println!("{keyless} accounts came back without the keys of their tokens and {are} to be connected again");
     println!(
         "Accounts that were disconnected since the backup stand as connected again: disconnect them once more"
     );

@@ -71,7 +71,7 @@ impl Ledger {
         for field in if of_meta { ["refresh", "access"] } else { ["access", "refresh"] } {
             match self.open_field(ring, account, field).await {
                 Ok(token) => tokens.push(token.0),
-                Err(VaultError::Missing | VaultError::Key(KeyError::DoesNotOpen)) => {}
+                Err(VaultError::Missing | VaultError::Key(KeyError::DoesNotOpen | KeyError::Shredded)) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -28,6 +28,9 @@ pub struct Tombstone {
     pub accounts: Vec<Uuid>,
     /// The people on the staff that it covers.
     pub people: Vec<Uuid>,
+    /// The tokens of the connections were destroyed with their data keys: nothing is left to ask the networks with.
+    #[serde(default)]
+    pub shredded: bool,
 }
 
 impl Tombstone {
@@ -65,7 +68,12 @@ impl Ledger {
             r#"SELECT r.id, r.origin::text AS "origin!", r.received_at, r.code_digest, r.asked_digest,
                       ARRAY(SELECT d.account_id FROM deletion_account d WHERE d.request_id = r.id ORDER BY 1) AS "accounts!",
                       ARRAY(SELECT m.id FROM deletion_mark m
-                            WHERE m.request_id = r.id AND m.kind = 'person' ORDER BY 1) AS "people!"
+                            WHERE m.request_id = r.id AND m.kind = 'person' ORDER BY 1) AS "people!",
+                      r.stage NOT IN ('draining', 'revoking')
+                      AND NOT EXISTS (SELECT FROM deletion_account d JOIN vault.token t ON t.account_id = d.account_id
+                                      WHERE d.request_id = r.id)
+                      AND NOT EXISTS (SELECT FROM deletion_account d JOIN vault.data_key k ON k.account_id = d.account_id
+                                      WHERE d.request_id = r.id) AS "shredded!"
                FROM deletion_request r WHERE r.id = $1"#,
             request,
         )
@@ -79,6 +87,7 @@ impl Ledger {
             asked_digest: row.asked_digest.map(hex::encode),
             accounts: row.accounts,
             people: row.people,
+            shredded: row.shredded,
         }))
     }
 
@@ -140,7 +149,7 @@ async fn raise_request(tx: &mut PgTransaction<'_>, stone: &Tombstone) -> Result<
            ON CONFLICT (id) DO UPDATE
            SET stage = 'draining', round = deletion_request.round + 1, moved_at = ledger_now(), drained_at = NULL,
                revoked_at = NULL, shredded_at = NULL, purged_at = NULL, verified_at = NULL, told_at = NULL, done_at = NULL,
-               receipt = NULL, signature = NULL, key_id = NULL
+               receipt = NULL, signature = NULL, key_id = NULL, keys_shredded = 0, tokens_without_key = 0
            WHERE deletion_request.stage = 'done'"#,
         stone.id,
         origin.word(),
@@ -167,8 +176,12 @@ mod tests {
             asked_digest: None,
             accounts: vec![Uuid::nil()],
             people: vec![],
+            shredded: true,
         };
         assert_eq!(Tombstone::parse(&stone.bytes()), Ok(stone.clone()));
+        // one of an earlier version does not say it, and is gone through stage by stage
+        let earlier = String::from_utf8(stone.bytes()).expect("text").replace(r#","shredded":true"#, "");
+        assert_eq!(Tombstone::parse(earlier.as_bytes()), Ok(Tombstone { shredded: false, ..stone.clone() }));
         assert_eq!(stone.digests(), Some((vec![0, 255], None)));
         assert!(Tombstone::parse(b"{}").is_err());
         assert_eq!(Tombstone { code_digest: "x".into(), ..stone }.digests(), None);
