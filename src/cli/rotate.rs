@@ -1,4 +1,4 @@
-//! `keys rotate`: every token under the first key of the ring, while everything goes on.
+//! `keys rotate`: everything that the vault keeps under the first key of the ring, while everything goes on.
 
 use std::{
     io::IsTerminal,
@@ -11,10 +11,10 @@ use serde_json::json;
 use super::{Failed, Output, owned_ledger};
 use crate::{
     ledger::{
-        KeyRing, Ledger,
+        KeyRing, Ledger, LedgerError,
         audit::{Action, Entry},
         keyring::KeyError,
-        reseal::{Place, Stuck},
+        reseal::{Batch, Kept, Stuck},
     },
     wiring,
 };
@@ -23,12 +23,12 @@ use crate::{
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// More walks than are needed, unless somebody keeps sealing under another key.
 const MOST_WALKS: usize = 5;
-/// Tokens that do not open are named up to here, and then counted.
+/// Tokens and keys that do not open are named up to here, and then counted.
 const NAMED: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Rotate {
-    /// Tokens that are sealed anew at a time.
+    /// Data keys that are sealed anew, or accounts that get one, at a time.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     batch: i64,
     #[command(flatten)]
@@ -38,7 +38,10 @@ pub(super) struct Rotate {
 /// What has been done so far.
 #[derive(Default)]
 struct Tally {
+    /// Data keys that were sealed anew, and what stands under the ring itself.
     resealed: u64,
+    /// Tokens that were sealed under a data key anew.
+    moved: u64,
     outrun: u64,
     stuck: Vec<Stuck>,
 }
@@ -46,55 +49,61 @@ struct Tally {
 impl Rotate {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let (ledger, ring) = (owned_ledger()?, wiring::key_ring()?);
-        let (all, otherwise) = ledger.sealed_otherwise(&ring).await?;
-        let mut progress = Progress::new(otherwise, self.output.json);
+        let mut kept = ledger.kept_sealed(&ring).await?;
+        let mut progress = Progress::new(kept.work().unsigned_abs(), self.output.json);
         let mut tally = Tally::default();
         // a process that was given the ring too late may have sealed under another key behind the walk
         for _ in 0..MOST_WALKS {
             tally.stuck.clear();
-            self.walk(&ledger, &ring, &mut tally, &mut progress).await?;
-            tally.resealed += ledger.reseal_connections(&ring).await?;
-            if ledger.sealed_otherwise(&ring).await?.1 == tally.stuck.len() as u64 {
+            let before = kept;
+            self.walk(&ledger, &ring, &before, &mut tally, &mut progress).await?;
+            kept = ledger.kept_sealed(&ring).await?;
+            let over = kept.otherwise() == 0 && kept.movable() == 0;
+            if over || kept == before {
                 break;
             }
         }
         // addresses of requests for deletion, and what signs their receipts
         ledger.reseal_deletions(&ring).await?;
-        let left = ledger.sealed_otherwise(&ring).await?.1;
-        self.tell(&ring, &tally, (all, left), progress.begun.elapsed());
-        ledger.audit(&rotated(&ledger, &ring, &tally, left)).await?;
-        finish(&ring, &tally.stuck, left)
+        self.tell(&ring, &tally, &kept, progress.begun.elapsed());
+        ledger.audit(&rotated(&ledger, &ring, &tally, &kept)).await?;
+        finish(&ring, &tally.stuck, kept.otherwise())
     }
 
+    /// Goes through all that there is once.
     async fn walk(
         &self,
         ledger: &Ledger,
         ring: &KeyRing,
+        kept: &Kept,
         tally: &mut Tally,
         progress: &mut Progress,
     ) -> Result<(), Failed> {
-        let mut place: Option<Place> = None;
-        loop {
-            let batch = ledger.reseal(ring, place.as_ref(), self.batch).await?;
-            tally.resealed += batch.resealed;
-            tally.outrun += batch.outrun;
-            tally.stuck.extend(batch.stuck);
-            progress.tell(tally.resealed);
-            match batch.next {
-                Some(next) => place = Some(next),
-                None => return Ok(()),
-            }
+        let (most, older) = (self.batch, kept.older > 0);
+        let resealed = through(|after| ledger.reseal_keys(ring, after, most), tally, progress).await?;
+        tally.resealed += resealed;
+        if kept.recast + kept.movable() > 0 {
+            let moved = through(|after| ledger.rekey(ring, after, most, !older), tally, progress).await?;
+            tally.moved += moved;
         }
+        // what a worker of an earlier version has to open stays under the ring itself
+        if older && kept.bare_otherwise > 0 {
+            let resealed = through(|after| ledger.reseal(ring, after, most), tally, progress).await?;
+            tally.resealed += resealed;
+        }
+        tally.resealed += ledger.reseal_connections(ring).await?;
+        Ok(())
     }
 
-    fn tell(&self, ring: &KeyRing, tally: &Tally, (all, left): (u64, u64), took: Duration) {
-        let (key, Tally { resealed, outrun, stuck }) = (ring.sealing_key(), tally);
+    fn tell(&self, ring: &KeyRing, tally: &Tally, kept: &Kept, took: Duration) {
+        let (key, Tally { resealed, moved, outrun, stuck }) = (ring.sealing_key(), tally);
+        let (left, Kept { tokens, data_keys, bare, older, .. }) = (kept.otherwise(), kept);
         if self.output.json {
             let named = |it: &Stuck| json!({ "account_id": it.account_id, "field": it.field, "key": it.key_id, "why": it.why.to_string() });
             let stuck: Vec<_> = stuck.iter().take(NAMED).map(named).collect();
             let done = json!({
-                "key": key, "tokens": all, "resealed": resealed, "outrun": outrun, "left": left, "stuck": stuck,
-                "seconds": took.as_secs_f64(),
+                "key": key, "tokens": tokens, "data_keys": data_keys, "resealed": resealed, "moved": moved, "outrun": outrun,
+                "left": left, "bare": bare, "older_workers": older, "stuck": stuck, "seconds": took.as_secs_f64(),
             });
             println!("{done}");
             return;
@@ -103,31 +112,61 @@ impl Rotate {
             eprintln!("{} of account {}: {}", it.field, it.account_id, it.why);
         }
         println!(
-            "{resealed} of {all} tokens were sealed under {key} in {:.1} s; {left} are left",
+            "{resealed} keys of tokens were sealed under {key}, and {moved} tokens under a key of their own, in {:.1} s; \
+             {left} are left; there are {tokens} tokens under {data_keys} keys",
             took.as_secs_f64()
         );
+        if *bare > 0 && *older > 0 {
+            println!(
+                "{bare} tokens have no key of their own, for {older} workers of an earlier version: run this again when \
+                 these are gone"
+            );
+        }
+    }
+}
+
+/// Goes on from batch to batch to the end, and tells how much was sealed.
+async fn through<P, F>(
+    step: impl Fn(Option<P>) -> F,
+    tally: &mut Tally,
+    progress: &mut Progress,
+) -> Result<u64, Failed>
+where
+    F: Future<Output = Result<Batch<P>, LedgerError>>,
+{
+    let (mut place, mut resealed) = (None, 0);
+    loop {
+        let batch = step(place).await?;
+        resealed += batch.resealed;
+        tally.outrun += batch.outrun;
+        tally.stuck.extend(batch.stuck);
+        progress.tell(tally.resealed + tally.moved + resealed);
+        match batch.next {
+            Some(next) => place = Some(next),
+            None => return Ok(resealed),
+        }
     }
 }
 
 /// What is written down of it, whether or not something is left.
-fn rotated(ledger: &Ledger, ring: &KeyRing, tally: &Tally, left: u64) -> Entry<'static> {
+fn rotated(ledger: &Ledger, ring: &KeyRing, tally: &Tally, kept: &Kept) -> Entry<'static> {
     Entry {
         who: ledger.who(),
         action: Action::RingRotated,
         object: "key_ring",
         object_id: ring.sealing_key().to_owned(),
         workspace_id: None,
-        detail: json!({ "resealed": tally.resealed, "left": left }),
+        detail: json!({ "resealed": tally.resealed, "moved": tally.moved, "left": kept.otherwise(), "bare": kept.bare }),
     }
 }
 
 /// Done only when nothing is left: until then no key may be taken out of the ring.
-fn finish(ring: &KeyRing, stuck: &[Stuck], left: u64) -> Result<(), Failed> {
+fn finish(ring: &KeyRing, stuck: &[Stuck], left: i64) -> Result<(), Failed> {
     let mut missing: Vec<&str> = stuck
         .iter()
         .filter_map(|it| match &it.why {
             KeyError::UnknownKey(key) => Some(key.as_str()),
-            KeyError::Entry(..) | KeyError::DoesNotOpen => None,
+            KeyError::Entry(..) | KeyError::DoesNotOpen | KeyError::Shredded => None,
         })
         .collect();
     missing.sort_unstable();
@@ -135,15 +174,16 @@ fn finish(ring: &KeyRing, stuck: &[Stuck], left: u64) -> Result<(), Failed> {
     if !missing.is_empty() {
         let (names, count) = (missing.join(", "), stuck.len());
         return Err(format!(
-            "POSTROOM_KEYS: {count} tokens are sealed under {names}, which is not in it; add it behind {} and run this again",
+            "POSTROOM_KEYS: {count} tokens or keys of tokens are sealed under {names}, which is not in it; add it behind {} \
+             and run this again",
             ring.sealing_key()
         )
         .into());
     }
     match (stuck.len(), left) {
         (0, 0) => Ok(()),
-        (0, left) => Err(format!("{left} tokens were sealed under another key meanwhile; give every process the new ring and run this again").into()),
-        (damaged, _) => Err(format!("{damaged} tokens do not open and were left as they are: connect their accounts again").into()),
+        (0, left) => Err(format!("{left} tokens or keys of tokens were sealed under another key meanwhile; give every process the new ring and run this again").into()),
+        (damaged, _) => Err(format!("{damaged} tokens or keys of tokens do not open and were left as they are: connect their accounts again").into()),
     }
 }
 
@@ -171,6 +211,6 @@ impl Progress {
         let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = done.saturating_mul(1000) / spent;
         let end = if self.terminal && done < self.all { "\r" } else { "\n" };
-        eprint!("{done} of {} tokens, {rate} a second{end}", self.all);
+        eprint!("{done} of {} tokens and keys of tokens, {rate} a second{end}", self.all);
     }
 }

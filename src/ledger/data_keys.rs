@@ -53,6 +53,11 @@ impl DataKey {
         Self { id, key: Key::of(format!("{PREFIX}{id}"), cipher, secret) }
     }
 
+    /// Seals a token for the row that `row` names.
+    pub(super) fn seal(&self, token: &[u8], row: &str) -> Vec<u8> {
+        self.key.seal(token, row)
+    }
+
     /// As it is kept: sealed under the first key of the ring.
     pub(super) fn sealed(&self, ring: &KeyRing, owner: Owner) -> SealedKey {
         let cipher = self.key.cipher().word();
@@ -162,7 +167,7 @@ impl<'a> Sealing<'a> {
     /// Seals a token for the row that `row` names.
     pub(super) fn seal(&self, token: &[u8], row: &str) -> Vec<u8> {
         match self {
-            Self::Own(_, data_key) => data_key.key.seal(token, row),
+            Self::Own(_, data_key) => data_key.seal(token, row),
             Self::Ring(ring) => ring.seal(token, row),
         }
     }

@@ -61,6 +61,7 @@ mod purge;
 mod receipts;
 pub mod reconcile;
 pub mod register;
+mod rekey;
 mod removals;
 pub mod renewals;
 pub mod repeats;

@@ -1,11 +1,13 @@
-//! Moving every token under the first key of the ring, and what connections on their way keep, beside the work that goes on.
+//! Bringing the vault under the first key of the ring, beside the work that goes on: data keys ([`super::rekey`]), tokens
+//! that stand under the ring itself as long as a worker of an earlier version has to read them, and what connections on
+//! their way keep.
 //!
-//! Which key a token is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
+//! Which key something is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
 //! is written only where it is still what was read: a refresh that came in between has sealed its own.
 
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name};
+use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name, workers::OPENS};
 
 /// How far a walk over all tokens has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +16,51 @@ pub struct Place {
     field: String,
 }
 
-/// A token that does not open, and stays as it is.
+/// What the vault keeps, and how it is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Tokens.
+    pub tokens: i64,
+    /// Data keys.
+    pub data_keys: i64,
+    /// Data keys under another key of the ring than the first.
+    pub keys_otherwise: i64,
+    /// Tokens under data keys of another cipher than that of the ring's first key.
+    pub recast: i64,
+    /// Tokens under the ring itself.
+    pub bare: i64,
+    /// Of those, the ones under another key of it than the first.
+    pub bare_otherwise: i64,
+    /// What connections on their way keep under another key than the first.
+    pub connections_otherwise: i64,
+    /// Workers that live and open nothing but what is sealed under the ring itself.
+    pub older: i64,
+}
+
+impl Kept {
+    /// What keeps another key than the first from being taken out of the ring, or its cipher from being given up.
+    pub const fn otherwise(&self) -> i64 {
+        self.keys_otherwise + self.recast + self.bare_otherwise + self.connections_otherwise
+    }
+
+    /// Tokens that could have a data key, and have none.
+    pub const fn movable(&self) -> i64 {
+        if self.older == 0 { self.bare } else { 0 }
+    }
+
+    /// What a rotation has to seal.
+    pub const fn work(&self) -> i64 {
+        let bare = if self.older == 0 { self.bare } else { self.bare_otherwise };
+        self.keys_otherwise + self.recast + bare + self.connections_otherwise
+    }
+}
+
+/// A token or a data key that does not open, and stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
     /// Whose.
     pub account_id: Uuid,
-    /// `access` or `refresh`.
+    /// `access`, `refresh` or `data_key`.
     pub field: String,
     /// The key it says it is sealed under.
     pub key_id: String,
@@ -28,16 +69,24 @@ pub struct Stuck {
 }
 
 /// What one batch came to.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// Tokens that are sealed under the first key now.
+#[derive(Debug)]
+pub struct Batch<P> {
+    /// What was sealed anew.
     pub resealed: u64,
-    /// Tokens that somebody else wrote in between.
+    /// What somebody else wrote in between.
     pub outrun: u64,
-    /// Those that do not open.
+    /// What does not open.
     pub stuck: Vec<Stuck>,
     /// Where to go on; none: this was the last batch.
-    pub next: Option<Place>,
+    pub next: Option<P>,
+}
+
+impl<P> Batch<P> {
+    /// One that ends there; where it is not full, nothing comes behind.
+    pub(super) fn of(last: Option<P>, found: usize, most: i64) -> Self {
+        let full = i64::try_from(found).is_ok_and(|found| found == most);
+        Self { resealed: 0, outrun: 0, stuck: Vec::new(), next: last.filter(|_| full) }
+    }
 }
 
 struct Row {
@@ -60,20 +109,32 @@ struct Columns {
 }
 
 impl Ledger {
-    /// How many tokens there are, those of connections on their way among them, and how many of them are not sealed under the
-    /// first key of the ring.
+    /// What the vault keeps, and how much of it is not sealed as this ring seals.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(u64, u64), LedgerError> {
-        let row = sqlx::query!(
-            r#"SELECT count(*) AS "all!", count(*) FILTER (WHERE key_id <> $1) AS "otherwise!"
-               FROM (SELECT key_id FROM vault.token UNION ALL SELECT key_id FROM vault.connection_secret) kept"#,
+    pub async fn kept_sealed(&self, ring: &KeyRing) -> Result<Kept, LedgerError> {
+        let kept = sqlx::query_as!(
+            Kept,
+            r#"SELECT t.tokens AS "tokens!", t.recast AS "recast!", t.bare AS "bare!", t.bare_otherwise AS "bare_otherwise!",
+                      (SELECT count(*) FROM vault.data_key) AS "data_keys!",
+                      (SELECT count(*) FROM vault.data_key k
+                       WHERE k.key_id <> $1 AND k.cipher = $2
+                         AND EXISTS (SELECT FROM vault.token t
+                                     WHERE t.account_id = k.account_id AND t.key_id = 'data:' || k.id::text))
+                          AS "keys_otherwise!",
+                      (SELECT count(*) FROM vault.connection_secret WHERE key_id <> $1) AS "connections_otherwise!",
+                      (SELECT count(*) FROM worker WHERE lease_until > ledger_now() AND opens < $3) AS "older!"
+               FROM (SELECT count(*) AS tokens,
+                            count(*) FILTER (WHERE t.key_id LIKE 'data:%' AND k.cipher <> $2) AS recast,
+                            count(*) FILTER (WHERE t.key_id NOT LIKE 'data:%') AS bare,
+                            count(*) FILTER (WHERE t.key_id NOT LIKE 'data:%' AND t.key_id <> $1) AS bare_otherwise
+                     FROM vault.token t LEFT JOIN vault.data_key k ON k.account_id = t.account_id) t"#,
             ring.sealing_key(),
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok((row.all.unsigned_abs(), row.otherwise.unsigned_abs()))
+            ring.sealing_cipher().word(),
+            OPENS,
+        );
+        Ok(kept.fetch_one(&self.pool).await?)
     }
 
     /// Seals what connections on their way keep under the first key of the ring, and tells how much that was. There is little
@@ -108,21 +169,19 @@ impl Ledger {
         Ok(resealed)
     }
 
-    /// Seals up to `most` tokens behind `after` anew, those that are not sealed under the first key.
+    /// Seals up to `most` tokens behind `after` anew, those that stand under the ring itself and not under its first key.
     ///
     /// # Errors
     /// The ledger is away: the batch was written whole or not at all.
     pub async fn reseal(
         &self,
         ring: &KeyRing,
-        after: Option<&Place>,
+        after: Option<Place>,
         most: i64,
-    ) -> Result<Batch, LedgerError> {
-        let rows = self.to_reseal(ring, after, most).await?;
-        let full = i64::try_from(rows.len()).is_ok_and(|found| found == most);
+    ) -> Result<Batch<Place>, LedgerError> {
+        let rows = self.to_reseal(ring, after.as_ref(), most).await?;
         let last = rows.last().map(|row| Place { account_id: row.account_id, field: row.field.clone() });
-        let (mut batch, mut columns) =
-            (Batch { next: last.filter(|_| full), ..Batch::default() }, Columns::default());
+        let (mut batch, mut columns) = (Batch::of(last, rows.len(), most), Columns::default());
         for row in rows {
             match anew(ring, &row) {
                 Ok(sealed) => columns.add(row, sealed),
@@ -147,7 +206,7 @@ impl Ledger {
             Row,
             r#"SELECT t.account_id, a.workspace_id, t.field, t.generation, t.key_id, t.sealed
                FROM vault.token t JOIN account a ON a.id = t.account_id
-               WHERE t.key_id <> $1
+               WHERE t.key_id <> $1 AND t.key_id NOT LIKE 'data:%'
                  AND ($2::uuid IS NULL OR (t.account_id, t.field) > ($2, $3))
                ORDER BY t.account_id, t.field LIMIT $4"#,
             ring.sealing_key(),

@@ -1,4 +1,5 @@
-//! Tokens: sealed in a schema of their own under a key of their account's, opened only where a worker makes a call.
+//! Tokens: sealed in a schema of their own under a key of their account's, opened only where a worker makes a call. Whoever
+//! deletes the last token of an account deletes its key in the same transaction, whatever for: the table sees to that.
 
 use chrono::{DateTime, Utc};
 use jobs::{
