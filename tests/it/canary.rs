@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use postroom::ledger::KeyRing;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -73,6 +74,24 @@ async fn database(system: &System) -> Haystack {
     let (status, dump, said) = process::run(&program, &args, &system.environment, "").await;
     assert_eq!(status, 0, "{said}");
     vec![("the database".to_owned(), dump.into_bytes())]
+}
+
+/// The data keys of all accounts, as nobody may see them but who opens a token.
+async fn data_keys(system: &System) -> Vec<Vec<u8>> {
+    let ring = KeyRing::parse(&system.environment["POSTROOM_KEYS"]).unwrap();
+    let kept = "SELECT 'vault.data_key|' || a.workspace_id || '|' || a.id || '|' || k.id || '|' || k.cipher, k.sealed
+                FROM vault.data_key k JOIN account a ON a.id = k.account_id";
+    let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(kept).fetch_all(&system.database.pool).await.unwrap();
+    rows.iter().map(|(row, sealed)| ring.open(sealed, row).unwrap().to_vec()).collect()
+}
+
+/// A key as it is, and as somebody may have written it down unawares.
+fn spelled(key: &[u8]) -> Vec<Vec<u8>> {
+    let listed = format!("{:?}", &key[..12]);
+    let mut all = vec![key.to_vec(), hex::encode(key).into_bytes()];
+    all.push(listed.trim_matches(['[', ']']).as_bytes().to_vec());
+    all.extend((0..3).map(|skip| STANDARD.encode(&key[skip..skip + 15]).into_bytes()));
+    all
 }
 
 /// A browser's way in: its cookies and the token of its forms.
@@ -189,6 +208,15 @@ async fn no_secret_that_goes_through_is_found_in_a_log_in_redis_or_in_the_clear_
         }
     }
 
+    // nor is a key that tokens stand under
+    let keys = data_keys(&system).await;
+    assert_eq!(keys.len(), 4, "one for each account");
+    for (place, text) in &texts {
+        for spelling in keys.iter().flat_map(|key| spelled(key)) {
+            assert!(!text.windows(spelling.len()).any(|at| at == spelling), "a data key is in {place}");
+        }
+    }
+
     // one who looks finds what is there to be found
     let found = |what: &str| texts.iter().any(|(_, text)| own("", what).is_in(text));
     assert!(found("written in the open"), "a caption is in the database");
@@ -216,4 +244,9 @@ fn a_secret_is_found_in_every_spelling() {
         assert!(canary.is_in(text.as_bytes()), "{text}");
     }
     assert!(!canary.is_in(Value::from("nothing").to_string().as_bytes()));
+    let key: Vec<u8> = (7..39).collect();
+    for text in [format!("{key:?}"), hex::encode(&key), STANDARD.encode(&key)] {
+        let found = |it: &Vec<u8>| text.as_bytes().windows(it.len()).any(|at| at == it);
+        assert!(spelled(&key).iter().any(found), "{text}");
+    }
 }
