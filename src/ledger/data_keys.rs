@@ -6,7 +6,7 @@
 //! there are, nobody can read them, the holder of the ring included.
 //!
 //! What earlier versions have written is sealed under the ring itself. It is read like the rest, and a rotation gives it a data
-//! key ([`super::rekey`]).
+//! key (`rekey`).
 
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! The key ring that seals tokens: each entry an id, a cipher and a key. The first seals, all open.
 //!
 //! A sealed blob is `version | cipher | key id | key check | nonce | ciphertext`, whether a key of the ring has sealed it or
-//! a data key that is sealed under the ring itself ([`super::data_keys`]). The associated data names the row it belongs to,
+//! a data key that is sealed under the ring itself (`data_keys`). The associated data names the row it belongs to,
 //! so a blob moved to another row does not open; the key check ties it to one key, which neither cipher does by itself.
 
 use std::{fmt, sync::Arc};

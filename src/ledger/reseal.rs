@@ -1,4 +1,4 @@
-//! Bringing the vault under the first key of the ring, beside the work that goes on: data keys ([`super::rekey`]), tokens
+//! Bringing the vault under the first key of the ring, beside the work that goes on: data keys (`rekey`), tokens
 //! that stand under the ring itself as long as a worker of an earlier version has to read them, and what connections on
 //! their way keep.
 //!

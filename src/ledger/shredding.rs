@@ -62,9 +62,10 @@ pub(super) async fn rest_keyless(tx: &mut PgConnection) -> Result<(), LedgerErro
                    state = CASE WHEN state = 'active' THEN 'reconnect' ELSE state END,
                    state_reason = CASE WHEN state = 'active' THEN $1 ELSE state_reason END
                WHERE id IN (SELECT account_id FROM gone)
-               RETURNING id)
+               RETURNING id, state)
            UPDATE job SET standing = 'paused', epoch = job.epoch + 1
            FROM rested WHERE job.account_id = rested.id AND job.kind = 'publish' AND job.standing = 'active'
+             AND rested.state = 'reconnect' -- of one that is being deleted what is open has to come to its end
              AND NOT EXISTS (SELECT FROM publication p WHERE p.id = job.publication_id
                                AND p.state = 'waiting' AND p.handle_state = 'spent')"#,
         KEYLESS,

@@ -39,9 +39,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn new() -> Self {
+        Self::sealing(KeyRing::parse(&keyring::generate(Cipher::XChaCha20Poly1305)).unwrap()).await
+    }
+
+    pub(super) async fn sealing(ring: KeyRing) -> Self {
         let scratch = Scratch::new().await;
         let ledger = Ledger::open(&scratch.url, Role::Owner, 4).unwrap();
-        let ring = KeyRing::parse(&keyring::generate(Cipher::XChaCha20Poly1305)).unwrap();
         let (workspace_id, claim) = (Uuid::now_v7(), claim());
         scratch.run(&format!("INSERT INTO workspace (id, name) VALUES ('{workspace_id}', 'Bakery')")).await;
         let new = NewAccount {

@@ -1,9 +1,16 @@
 //! What tokens are sealed under: a key that their pair has for itself, and that goes when they go.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use jobs::{renewals::Renewals, tokens::Turn};
-use postroom::ledger::{keyring::KeyError, vault::VaultError};
+use postroom::ledger::{
+    KeyRing,
+    keyring::{Cipher, KeyError, generate},
+    vault::VaultError,
+};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
@@ -93,4 +100,37 @@ async fn whoever_deletes_the_last_token_of_an_account_deletes_its_key() {
         bench.scratch.run(gone).await;
     }
     assert_eq!(bench.scratch.number(KEYS).await, 0, "and with the account");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairs_that_are_renewed_while_the_key_of_their_key_changes_all_open() {
+    let [a, b] = [(); 2].map(|()| generate(Cipher::XChaCha20Poly1305));
+    let c = generate(Cipher::Aes256Gcm);
+    let rings = [format!("{a},{b},{c}"), format!("{b},{a},{c}"), format!("{c},{a},{b}")];
+    let bench = Bench::sealing(KeyRing::parse(&rings[0]).unwrap()).await;
+    let rings = rings.map(|text| KeyRing::parse(&text).unwrap());
+    bench.scratch.run("UPDATE worker SET opens = 2").await;
+    let over = AtomicBool::new(false);
+    let rotating = async {
+        let mut sealed = 0;
+        while !over.load(Ordering::SeqCst) {
+            for ring in &rings {
+                let keys = bench.ledger.reseal_keys(ring, None, 10).await.unwrap();
+                let tokens = bench.ledger.rekey(ring, None, 10, true).await.unwrap();
+                assert!(keys.stuck.is_empty() && tokens.stuck.is_empty(), "{keys:?} {tokens:?}");
+                sealed += keys.resealed + tokens.resealed;
+            }
+        }
+        sealed
+    };
+    let renewing = async {
+        for _ in 0..30 {
+            renew(&bench).await;
+            assert_eq!(opens(&bench).await.unwrap(), "a2");
+        }
+        over.store(true, Ordering::SeqCst);
+    };
+    let (sealed, ()) = tokio::join!(rotating, renewing);
+    assert!(sealed > 0, "they met");
+    assert_eq!((bench.scratch.number(OWN).await, bench.scratch.number(BARE).await), (2, 0));
 }
