@@ -1035,7 +1035,8 @@ async fn a_key_may_leave_the_ring_while_a_deletion_is_under_way() {
     let (old, new) =
         (system.environment["POSTROOM_KEYS"].clone(), system.postroom(&["keys", "generate"], "").await);
     system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
-    system.postroom(&["keys", "rotate"], "").await;
+    let rotated = system.told(&["keys", "rotate"]).await;
+    assert_eq!((&rotated["deletions"], &rotated["left"]), (&json!(1), &json!(0)), "{rotated}");
     system.environment.insert("POSTROOM_KEYS".into(), new.clone());
     system.start_worker(&[]);
     done(&system, &id).await;
