@@ -124,7 +124,7 @@ fn a_secret_is_found_in_every_spelling() {
     let key: Vec<u8> = (7..39).map(|byte| byte ^ ((byte % 5) << 7)).collect();
     let among = self::text(&[&[0xc2_u8, 0xe2][..], &key, &[0x80][..]].concat());
     for text in [format!("{key:?}"), hex::encode(&key), STANDARD.encode(&key), among] {
-        assert!(spelled(&key).iter().any(|it| text.contains(it)), "{text}");
+        assert!(self::spelled(&key).iter().any(|it| text.contains(it)), "{text}");
     }
-    assert!(spelled(&key).iter().all(|it| !"nothing".contains(it)));
+    assert!(self::spelled(&key).iter().all(|it| !"nothing".contains(it)));
 }
