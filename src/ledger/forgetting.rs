@@ -237,8 +237,14 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn kept(&self, request: Uuid) -> Result<(), JobError> {
-        // whoever holds the claim keeps these before the person is told
-        self.ledger.keepsakes_kept(request).await?;
+        // whoever holds the claim keeps these before the person is told, and nobody else destroys the tokens meanwhile
+        sqlx::query!(
+            "UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1 AND stage NOT IN ('forgetting', 'done')",
+            request,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
         Ok(())
     }
 

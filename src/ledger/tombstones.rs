@@ -153,13 +153,17 @@ impl Ledger {
         Ok(std::iter::once(stone).chain(recipient).collect())
     }
 
-    /// All of that is kept. False: the person was told meanwhile, and what was kept of the address has to go again.
+    /// All of that is kept, by whoever has accepted it. False: the person was told meanwhile, and what was kept of the address
+    /// has to go again.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn keepsakes_kept(&self, request: Uuid) -> Result<bool, LedgerError> {
         let kept = sqlx::query!(
-            "UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1 AND stage NOT IN ('forgetting', 'done')",
+            r#"UPDATE deletion_request
+               -- what was read before its tokens were gone does not say so, and may have come last: it is kept once more
+               SET stone_at = CASE WHEN shredded_at IS NULL AND keys_shredded + tokens_without_key = 0 THEN ledger_now() END
+               WHERE id = $1 AND stage NOT IN ('forgetting', 'done')"#,
             request,
         );
         Ok(kept.execute(&self.pool).await?.rows_affected() == 1)
