@@ -39,11 +39,13 @@ impl Job for DeletionJob {
     async fn run(&self, desk: &Desk<'_>) -> Result<Done, JobError> {
         let forgetting = desk.forgetting()?;
         let begun = desk.clock.monotonic();
-        let mut tried = false;
+        let mut tried = None;
         // well before its time is up, so that nothing is ever cut off in the middle
         while desk.clock.monotonic().saturating_sub(begun) < desk.limits.attempt / 2 {
             let Some(it) = forgetting.look(self.request_id).await? else { return Ok(Done::nothing()) };
-            if !std::mem::replace(&mut tried, true) {
+            // once a stage: a store that is away is not asked at every step
+            let stage = Some(it.standing.stage);
+            if std::mem::replace(&mut tried, stage) != stage {
                 At { it: &it, desk, forgetting }.keep_if_can().await?;
             }
             match erasure::next(&it.standing, it.now) {
@@ -107,8 +109,8 @@ impl At<'_> {
         }
     }
 
-    /// Keeps outside of the ledger what a restore needs, where whoever accepted the request could not. No token is kept for
-    /// a store that is away: it has to be there later, and is complained about then.
+    /// Keeps outside of the ledger what a restore needs, where whoever accepted the request could not, and once more when its
+    /// tokens are gone. No token is kept for a store that is away: it has to be there later, and is complained about then.
     async fn keep_if_can(&self) -> Result<(), JobError> {
         if self.it.kept || self.it.standing.stage >= Stage::Forgetting {
             return Ok(());
@@ -263,6 +265,10 @@ impl At<'_> {
         let left = forgetting.left(id).await? + self.files_left().await?;
         if left > 0 {
             return forgetting.turn(id, Turn::Found).await;
+        }
+        // by now also that its tokens are gone: a restore destroys them at once
+        if !self.it.kept {
+            self.keep().await?;
         }
         self.keep_keys().await?;
         fp!(AfterVerified);

@@ -80,8 +80,9 @@ pub(super) enum KeysVerb {
         #[command(flatten)]
         output: Output,
     },
-    /// Seals every token under the first key of `POSTROOM_KEYS`, while everything goes on. Give every process the new
-    /// key behind the old one first (old,new), then in front of it (new,old), then run this: when it exits with 0, the
+    /// Seals the keys of all tokens under the first key of `POSTROOM_KEYS`, and whatever else stands under that ring, while
+    /// everything goes on; tokens that have no key of their own, or one of another cipher, get one. Give every process the
+    /// new key behind the old one first (old,new), then in front of it (new,old), then run this: when it exits with 0, the
     /// old key can go.
     #[command(
         after_help = "Example:\n  POSTROOM_KEYS=new:xchacha20-poly1305:…,old:aes-256-gcm:… postroom keys rotate"

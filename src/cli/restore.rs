@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::{Failed, Output, owned_ledger};
 use crate::{
@@ -41,16 +42,21 @@ impl Restore {
             raised.clashes.extend(replay(&ledger, &raised.risen).await?);
             raised.risen.retain(|stone| raised.clashes.iter().all(|clash| clash.tombstone != stone.id));
         }
+        let unshredded = ledger.unshredded(&ours(stones, &raised.clashes)).await?;
+        if !self.check {
+            ledger.shred_again(&unshredded).await?;
+        }
+        let shredded: Vec<Uuid> = unshredded.into_iter().flat_map(|(_, accounts)| accounts).collect();
         if self.output.json {
             let deletions: Vec<_> = raised.risen.iter().map(|stone| stone.id).collect();
-            let Restored { asked, held, later, leased_until } = restored;
+            let Restored { asked, held, later, keyless, leased_until } = restored;
             println!(
                 "{}",
                 json!({ "done": !self.check, "asked": asked, "held": held, "later": later, "leased_until": leased_until,
-                        "deletions": deletions, "clashes": raised.clashes })
+                        "deletions": deletions, "clashes": raised.clashes, "shredded": shredded, "keyless": keyless })
             );
         } else {
-            print(&restored, &raised, self.check);
+            print(&restored, &raised, shredded.len(), self.check);
         }
         if self.check || raised.clashes.is_empty() { Ok(()) } else { Err(clashing(&raised.clashes).into()) }
     }
@@ -65,6 +71,12 @@ async fn replay(ledger: &Ledger, risen: &[Tombstone]) -> Result<Vec<Clash>, Fail
     }
     ledger.resume_deletions().await?;
     Ok(clashes)
+}
+
+/// Those that are no others': what the rest names is left for a person to judge.
+fn ours(mut stones: Vec<Tombstone>, clashes: &[Clash]) -> Vec<Tombstone> {
+    stones.retain(|stone| clashes.iter().all(|clash| clash.tombstone != stone.id));
+    stones
 }
 
 fn clashing(clashes: &[Clash]) -> String {
@@ -90,9 +102,9 @@ async fn tombstones() -> Result<Vec<Tombstone>, Failed> {
     Ok(kept.iter().map(|bytes| Tombstone::parse(bytes)).collect::<Result<_, _>>()?)
 }
 
-fn print(restored: &Restored, raised: &Raised, check: bool) {
+fn print(restored: &Restored, raised: &Raised, shredded: usize, check: bool) {
     let Raised { risen, clashes } = raised;
-    let Restored { asked, held, later, leased_until } = restored;
+    let Restored { asked, held, later, keyless, leased_until } = restored;
     let are = if check { "would be" } else { "are" };
     println!("{} publications were due and may have been sent since the backup:", asked.len() + held.len());
     println!("  {} {are} looked for at their networks, and held if they are not found", asked.len());
@@ -102,6 +114,10 @@ fn print(restored: &Restored, raised: &Raised, check: bool) {
     }
     println!("{later} publications are due later, and go out as they stood when the backup was made");
     println!("{} deletions were carried out since the backup and {are} carried out again", risen.len());
+    println!(
+        "{shredded} accounts came back with tokens or keys that deletions have destroyed: these {are} destroyed at once"
+    );
+    println!("{keyless} accounts came back without the keys of their tokens and {are} to be connected again");
     if check && !clashes.is_empty() {
         println!("{}", clashing(clashes));
     }

@@ -11,10 +11,10 @@ use serde_json::json;
 use super::{Failed, Output, owned_ledger};
 use crate::{
     ledger::{
-        KeyRing, Ledger,
+        KeyRing, Ledger, LedgerError,
         audit::{Action, Entry},
         keyring::KeyError,
-        reseal::{Amount, Place, Stuck},
+        reseal::{Amount, Batch, Kept, Stuck},
     },
     wiring,
 };
@@ -28,7 +28,7 @@ const NAMED: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Rotate {
-    /// Tokens that are sealed anew at a time.
+    /// Data keys that are sealed anew, or accounts that get one, at a time.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     batch: i64,
     #[command(flatten)]
@@ -38,63 +38,74 @@ pub(super) struct Rotate {
 /// What has been done so far.
 #[derive(Default)]
 struct Tally {
+    /// Data keys, what stands under the ring itself, and the secrets of connections and webhooks.
     resealed: u64,
+    /// Tokens that were sealed under a data key anew.
+    moved: u64,
     outrun: u64,
     stuck: Vec<Stuck>,
+    /// What requests for deletion keep, and what signs their receipts.
+    deletions: u64,
+    /// Letters that wait to be sent.
+    letters: u64,
 }
 
 impl Rotate {
     pub(super) async fn run(self) -> Result<(), Failed> {
         let (ledger, ring) = (owned_ledger()?, wiring::key_ring()?);
-        let (all, otherwise) = ledger.sealed_otherwise(&ring).await?;
-        let mut progress = Progress::new(otherwise.sum(), self.output.json);
+        let mut kept = ledger.kept_sealed(&ring).await?;
+        let mut progress = Progress::new(kept.work(), self.output.json);
         let mut tally = Tally::default();
         // a process that was given the ring too late may have sealed under another key behind the walk
         for _ in 0..MOST_WALKS {
             tally.stuck.clear();
-            self.walk(&ledger, &ring, &mut tally, &mut progress).await?;
-            for few in [ledger.reseal_connections(&ring).await?, ledger.reseal_webhooks(&ring).await?] {
-                let (resealed, stuck) = few;
-                tally.resealed += resealed;
-                tally.stuck.extend(stuck);
-            }
-            if ledger.sealed_otherwise(&ring).await?.1 == Amount::of(&tally.stuck) {
+            let before = kept;
+            self.walk(&ledger, &ring, &before, &mut tally, &mut progress).await?;
+            kept = ledger.kept_sealed(&ring).await?;
+            let over = kept.otherwise.sum() == 0 && kept.movable() == 0;
+            if over || kept == before {
                 break;
             }
         }
-        // addresses of requests for deletion, and what signs their receipts
-        ledger.reseal_deletions(&ring).await?;
-        // letters that wait to be sent
-        ledger.reseal_mail(&ring).await?;
-        let left = ledger.sealed_otherwise(&ring).await?.1;
-        self.tell(&ring, &tally, (all, left), progress.begun.elapsed());
-        ledger.audit(&rotated(&ledger, &ring, &tally, left)).await?;
-        finish(&ring, &tally.stuck, left)
+        tally.deletions = ledger.reseal_deletions(&ring).await?;
+        tally.letters = ledger.reseal_mail(&ring).await?;
+        self.tell(&ring, &tally, &kept, progress.begun.elapsed());
+        ledger.audit(&rotated(&ledger, &ring, &tally, &kept)).await?;
+        finish(&ring, &tally.stuck, kept.otherwise)
     }
 
+    /// Goes through all that the vault keeps once.
     async fn walk(
         &self,
         ledger: &Ledger,
         ring: &KeyRing,
+        kept: &Kept,
         tally: &mut Tally,
         progress: &mut Progress,
     ) -> Result<(), Failed> {
-        let mut place: Option<Place> = None;
-        loop {
-            let batch = ledger.reseal(ring, place.as_ref(), self.batch).await?;
-            tally.resealed += batch.resealed;
-            tally.outrun += batch.outrun;
-            tally.stuck.extend(batch.stuck);
-            progress.tell(tally.resealed);
-            match batch.next {
-                Some(next) => place = Some(next),
-                None => return Ok(()),
-            }
+        let (most, older) = (self.batch, kept.older > 0);
+        let resealed = through(|after| ledger.reseal_keys(ring, after, most), tally, progress).await?;
+        tally.resealed += resealed;
+        if kept.recast + kept.movable() > 0 {
+            let moved = through(|after| ledger.rekey(ring, after, most, !older), tally, progress).await?;
+            tally.moved += moved;
         }
+        // what a worker of an earlier version has to open stays under the ring itself
+        if older && kept.bare_otherwise() > 0 {
+            let resealed = through(|after| ledger.reseal(ring, after, most), tally, progress).await?;
+            tally.resealed += resealed;
+        }
+        for few in [ledger.reseal_connections(ring).await?, ledger.reseal_webhooks(ring).await?] {
+            let (resealed, stuck) = few;
+            tally.resealed += resealed;
+            tally.stuck.extend(stuck);
+        }
+        Ok(())
     }
 
-    fn tell(&self, ring: &KeyRing, tally: &Tally, (all, left): (Amount, Amount), took: Duration) {
-        let (key, Tally { resealed, outrun, stuck }) = (ring.sealing_key(), tally);
+    fn tell(&self, ring: &KeyRing, tally: &Tally, kept: &Kept, took: Duration) {
+        let (key, Tally { resealed, moved, outrun, stuck, deletions, letters }) = (ring.sealing_key(), tally);
+        let Kept { all, otherwise, bare, older, .. } = kept;
         if self.output.json {
             let named = |it: &Stuck| {
                 let (owner, id) = it.owner.named();
@@ -103,9 +114,10 @@ impl Rotate {
             };
             let stuck: Vec<_> = stuck.iter().take(NAMED).map(named).collect();
             let done = json!({
-                "key": key, "tokens": all.tokens, "connections": all.connections,
-                "webhooks": all.webhooks, "resealed": resealed, "outrun": outrun,
-                "left": left.sum(), "stuck": stuck, "seconds": took.as_secs_f64(),
+                "key": key, "tokens": all.tokens, "data_keys": all.data_keys, "connections": all.connections,
+                "webhooks": all.webhooks, "resealed": resealed, "moved": moved, "deletions": deletions,
+                "letters": letters, "outrun": outrun, "left": otherwise.sum(), "bare": bare,
+                "older_workers": older, "stuck": stuck, "seconds": took.as_secs_f64(),
             });
             println!("{done}");
             return;
@@ -115,18 +127,51 @@ impl Rotate {
             eprintln!("{} of {owner} {id}: {}", it.field, it.why);
         }
         println!(
-            "{resealed} of {} were sealed under {key} in {:.1} s; {} are left",
-            in_words(all),
+            "{resealed} of {} were sealed under {key}, and {moved} tokens under a key of their own, in {:.1} s; {} are left",
+            in_words(*all),
             took.as_secs_f64(),
-            left.sum(),
+            otherwise.sum(),
         );
+        if *bare > 0 && *older > 0 {
+            println!(
+                "{bare} tokens have no key of their own, for {older} workers of an earlier version: run this again when \
+                 these are gone"
+            );
+        }
+    }
+}
+
+/// Goes on from batch to batch to the end, and tells how much was sealed.
+async fn through<P, F>(
+    step: impl Fn(Option<P>) -> F,
+    tally: &mut Tally,
+    progress: &mut Progress,
+) -> Result<u64, Failed>
+where
+    F: Future<Output = Result<Batch<P>, LedgerError>>,
+{
+    let (mut place, mut resealed) = (None, 0);
+    loop {
+        let batch = step(place).await?;
+        resealed += batch.resealed;
+        tally.outrun += batch.outrun;
+        tally.stuck.extend(batch.stuck);
+        progress.tell(tally.resealed + tally.moved + resealed);
+        match batch.next {
+            Some(next) => place = Some(next),
+            None => return Ok(resealed),
+        }
     }
 }
 
 /// What it is, by what keeps it.
 fn in_words(amount: Amount) -> String {
-    let Amount { tokens, connections, webhooks } = amount;
-    let few = [(connections, "secrets of connections on their way"), (webhooks, "secrets of webhooks")];
+    let Amount { tokens, data_keys, connections, webhooks } = amount;
+    let few = [
+        (data_keys, "keys of tokens"),
+        (connections, "secrets of connections on their way"),
+        (webhooks, "secrets of webhooks"),
+    ];
     let mut kinds: Vec<String> =
         few.iter().filter(|(many, _)| *many > 0).map(|(many, what)| format!("{many} {what}")).collect();
     if tokens > 0 || kinds.is_empty() {
@@ -136,14 +181,15 @@ fn in_words(amount: Amount) -> String {
 }
 
 /// What is written down of it, whether or not something is left.
-fn rotated(ledger: &Ledger, ring: &KeyRing, tally: &Tally, left: Amount) -> Entry<'static> {
+fn rotated(ledger: &Ledger, ring: &KeyRing, tally: &Tally, kept: &Kept) -> Entry<'static> {
+    let (Tally { resealed, moved, .. }, left) = (tally, kept.otherwise.sum());
     Entry {
         who: ledger.who(),
         action: Action::RingRotated,
         object: "key_ring",
         object_id: ring.sealing_key().to_owned(),
         workspace_id: None,
-        detail: json!({ "resealed": tally.resealed, "left": left.sum() }),
+        detail: json!({ "resealed": resealed, "moved": moved, "left": left, "bare": kept.bare }),
     }
 }
 
@@ -154,7 +200,7 @@ fn finish(ring: &KeyRing, stuck: &[Stuck], left: Amount) -> Result<(), Failed> {
         .iter()
         .filter_map(|it| match &it.why {
             KeyError::UnknownKey(key) => Some(key.as_str()),
-            KeyError::Entry(..) | KeyError::DoesNotOpen => None,
+            KeyError::Entry(..) | KeyError::DoesNotOpen | KeyError::Shredded => None,
         })
         .collect();
     missing.sort_unstable();
@@ -168,7 +214,7 @@ fn finish(ring: &KeyRing, stuck: &[Stuck], left: Amount) -> Result<(), Failed> {
         )
         .into());
     }
-    let (what, say) = match (closed.tokens, closed.connections, closed.webhooks) {
+    let (what, say) = match (closed.tokens + closed.data_keys, closed.connections, closed.webhooks) {
         (0, 0, 0) if left.sum() == 0 => return Ok(()),
         (0, 0, 0) => (
             left,
@@ -205,6 +251,6 @@ impl Progress {
         let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = done.saturating_mul(1000) / spent;
         let end = if self.terminal && done < self.all { "\r" } else { "\n" };
-        eprint!("{done} of {} tokens, {rate} a second{end}", self.all);
+        eprint!("{done} of {} sealed anew, {rate} a second{end}", self.all);
     }
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Claim, KeyRing, Ledger, LedgerError, claims::interval, deletions, grants, keyring::KeyError, purge,
-    receipts, stages, tombstones,
+    receipts, shredding, stages, tombstones,
 };
 
 /// The wait before a network is asked about a grant again: twice as long each time, up to the last.
@@ -237,8 +237,14 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn kept(&self, request: Uuid) -> Result<(), JobError> {
-        // whoever holds the claim keeps these before the person is told
-        self.ledger.keepsakes_kept(request).await?;
+        // whoever holds the claim keeps these before the person is told, and nobody else destroys the tokens meanwhile
+        sqlx::query!(
+            "UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1 AND stage NOT IN ('forgetting', 'done')",
+            request,
+        )
+        .execute(&self.ledger.pool)
+        .await
+        .map_err(LedgerError::from)?;
         Ok(())
     }
 
@@ -256,15 +262,18 @@ impl Forgetting for ClaimedForgetting<'_> {
 
     async fn shred(&self, request: Uuid) -> Result<(), JobError> {
         let mut tx = self.ledger.fenced(self.claim).await?;
-        sqlx::query!(
-            r#"WITH gone AS (
-                   DELETE FROM vault.token t USING deletion_account d, deletion_request r
-                   WHERE d.request_id = $1 AND r.id = $1 AND r.stage = 'shredding' AND t.account_id = d.account_id)
-               UPDATE account a SET state = 'erased', renewable = false
-               FROM deletion_account d, deletion_request r
-               WHERE d.request_id = $1 AND r.id = $1 AND r.stage = 'shredding' AND a.id = d.account_id
-                 AND a.deletion_id IS NOT NULL"#,
+        let accounts = sqlx::query_scalar!(
+            r#"SELECT d.account_id FROM deletion_account d JOIN deletion_request r ON r.id = d.request_id
+               WHERE r.id = $1 AND r.stage = 'shredding' ORDER BY d.account_id"#,
             request,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(LedgerError::from)?;
+        shredding::shred(&mut tx, request, &accounts).await?;
+        sqlx::query!(
+            "UPDATE account SET state = 'erased', renewable = false WHERE id = ANY ($1) AND deletion_id IS NOT NULL",
+            &accounts,
         )
         .execute(&mut *tx)
         .await
@@ -333,7 +342,7 @@ fn not_opened(error: &KeyError) -> Failure {
             let failure = Failure::new(Class::Transient, "key_ring", error.to_string());
             Failure { operator: true, ..failure }
         }
-        KeyError::Entry(..) | KeyError::DoesNotOpen => {
+        KeyError::Entry(..) | KeyError::DoesNotOpen | KeyError::Shredded => {
             Failure::new(Class::Permanent, "does_not_open", error.to_string())
         }
     }

@@ -1,8 +1,8 @@
 //! The key ring that seals tokens: each entry an id, a cipher and a key. The first seals, all open.
 //!
-//! A sealed blob is `version | cipher | key id | key check | nonce | ciphertext`. The associated data names the
-//! row it belongs to, so a blob moved to another row does not open; the key check ties it to one key, which
-//! neither cipher does by itself.
+//! A sealed blob is `version | cipher | key id | key check | nonce | ciphertext`, whether a key of the ring has sealed it or
+//! a data key that is sealed under the ring itself (`data_keys`). The associated data names the row it belongs to,
+//! so a blob moved to another row does not open; the key check ties it to one key, which neither cipher does by itself.
 
 use std::{fmt, sync::Arc};
 
@@ -19,12 +19,16 @@ use zeroize::Zeroizing;
 
 const VERSION: u8 = 1;
 const CHECK_LEN: usize = 8;
-const KEY_LEN: usize = 32;
+/// The version, the cipher, and how long the key's id is.
+const HEAD_LEN: usize = 3;
+/// The bytes of a key.
+pub(super) const KEY_LEN: usize = 32;
 
 /// The keys of a deployment, in the order of `POSTROOM_KEYS`.
 pub struct KeyRing(Vec<Key>);
 
-struct Key {
+/// What seals and opens, and what it is called.
+pub(super) struct Key {
     id: String,
     cipher: Cipher,
     secret: Zeroizing<[u8; KEY_LEN]>,
@@ -67,6 +71,9 @@ pub enum KeyError {
     /// The blob is not of this row, not of this key, or damaged.
     #[error("a sealed value does not open: it is damaged, or not of its row")]
     DoesNotOpen,
+    /// The data key that the blob was sealed under is gone: nothing opens it any more.
+    #[error("the data key of a sealed value is destroyed: connect the account again")]
+    Shredded,
 }
 
 impl fmt::Debug for KeyRing {
@@ -137,14 +144,14 @@ impl KeyRing {
         &self.0[0].id
     }
 
+    /// The cipher of the key that seals.
+    pub fn sealing_cipher(&self) -> Cipher {
+        self.0[0].cipher
+    }
+
     /// Seals `secret` for the row that `row` names.
     pub fn seal(&self, secret: &[u8], row: &str) -> Vec<u8> {
-        let key = &self.0[0];
-        let nonce: Vec<u8> = (0..key.cipher.nonce_len()).map(|_| rand::random()).collect();
-        let sealed = key.encrypt(&nonce, secret, &associated(row, &key.id));
-        let id = key.id.as_bytes();
-        let id_len = u8::try_from(id.len()).unwrap_or(u8::MAX);
-        [&[VERSION, key.cipher.tag(), id_len], id, &key.check(), &nonce, &sealed].concat()
+        self.0[0].seal(secret, row)
     }
 
     /// Opens what was sealed for the row that `row` names.
@@ -152,19 +159,26 @@ impl KeyRing {
     /// # Errors
     /// The key is not in the ring, or the blob is not of this row, or damaged.
     pub fn open(&self, blob: &[u8], row: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let (head, rest) = blob.split_at_checked(3).ok_or(KeyError::DoesNotOpen)?;
-        let (id, rest) = rest.split_at_checked(usize::from(head[2])).ok_or(KeyError::DoesNotOpen)?;
-        let id = std::str::from_utf8(id).map_err(|_| KeyError::DoesNotOpen)?;
+        let id = sealed_under(blob)?;
         let key =
             self.0.iter().find(|key| key.id == id).ok_or_else(|| KeyError::UnknownKey(id.to_owned()))?;
-        let (check, rest) = rest.split_at_checked(CHECK_LEN).ok_or(KeyError::DoesNotOpen)?;
-        let (nonce, sealed) = rest.split_at_checked(key.cipher.nonce_len()).ok_or(KeyError::DoesNotOpen)?;
-        let same = bool::from(check.ct_eq(&key.check()));
-        if head[0] != VERSION || head[1] != key.cipher.tag() || !same {
-            return Err(KeyError::DoesNotOpen);
-        }
-        key.decrypt(nonce, sealed, &associated(row, id)).map(Zeroizing::new)
+        key.open(blob, row)
     }
+}
+
+/// The id of the key that a blob says it was sealed under.
+///
+/// # Errors
+/// It is no blob.
+pub(super) fn sealed_under(blob: &[u8]) -> Result<&str, KeyError> {
+    let (id, _) = named(blob)?;
+    std::str::from_utf8(id).map_err(|_| KeyError::DoesNotOpen)
+}
+
+/// The id of a blob's key, and what stands behind it.
+fn named(blob: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
+    let (head, rest) = blob.split_at_checked(HEAD_LEN).ok_or(KeyError::DoesNotOpen)?;
+    rest.split_at_checked(usize::from(head[2])).ok_or(KeyError::DoesNotOpen)
 }
 
 fn associated(row: &str, key_id: &str) -> Vec<u8> {
@@ -187,6 +201,55 @@ impl Key {
         let secret = <[u8; KEY_LEN]>::try_from(bytes.as_slice())
             .map_err(|_| KeyError::Entry(n, "its key has not 32 bytes"))?;
         Ok(Self { id: id.to_owned(), cipher, secret: Zeroizing::new(secret) })
+    }
+
+    /// A key of that name.
+    pub(super) fn of(id: String, cipher: Cipher, secret: Zeroizing<[u8; KEY_LEN]>) -> Self {
+        Self { id, cipher, secret }
+    }
+
+    /// What it is called.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What it is used with.
+    pub(super) const fn cipher(&self) -> Cipher {
+        self.cipher
+    }
+
+    /// The key itself, for whoever seals it.
+    pub(super) fn secret(&self) -> &[u8] {
+        self.secret.as_ref()
+    }
+
+    /// Seals `secret` for the row that `row` names.
+    pub(super) fn seal(&self, secret: &[u8], row: &str) -> Vec<u8> {
+        let nonce: Vec<u8> = (0..self.cipher.nonce_len()).map(|_| rand::random()).collect();
+        self.seal_with(&nonce, secret, row)
+    }
+
+    /// The same with that nonce, which nothing else may be sealed with.
+    pub(super) fn seal_with(&self, nonce: &[u8], secret: &[u8], row: &str) -> Vec<u8> {
+        let sealed = self.encrypt(nonce, secret, &associated(row, &self.id));
+        let id = self.id.as_bytes();
+        let id_len = u8::try_from(id.len()).unwrap_or(u8::MAX);
+        [&[VERSION, self.cipher.tag(), id_len], id, &self.check(), nonce, &sealed].concat()
+    }
+
+    /// Opens what it has sealed for the row that `row` names.
+    ///
+    /// # Errors
+    /// It has not, or for another row, or the blob is damaged.
+    pub(super) fn open(&self, blob: &[u8], row: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let (id, rest) = named(blob)?;
+        let (check, rest) = rest.split_at_checked(CHECK_LEN).ok_or(KeyError::DoesNotOpen)?;
+        let (nonce, sealed) = rest.split_at_checked(self.cipher.nonce_len()).ok_or(KeyError::DoesNotOpen)?;
+        let same = bool::from(check.ct_eq(&self.check())) && id == self.id.as_bytes();
+        if blob[0] != VERSION || blob[1] != self.cipher.tag() || !same {
+            return Err(KeyError::DoesNotOpen);
+        }
+        self.decrypt(nonce, sealed, &associated(row, &self.id)).map(Zeroizing::new)
     }
 
     fn encrypt(&self, nonce: &[u8], msg: &[u8], aad: &[u8]) -> Vec<u8> {
@@ -259,6 +322,32 @@ mod tests {
         let both = KeyRing::parse(&both).expect("parses");
         assert_eq!(both.open(&blob, "row").expect("opens").as_slice(), b"token");
         assert_ne!(both.seal(b"token", "row")[..8], blob[..8]);
+    }
+
+    #[test]
+    fn what_earlier_versions_have_sealed_is_read_to_the_byte() {
+        // made by another implementation of both ciphers
+        let row =
+            "vault.token|0193a5b2-7c1e-7d3f-9a4b-000000000001|0193a5b2-7c1e-7d3f-9a4b-000000000002|access|1";
+        for (cipher, sealed) in [
+            (
+                Cipher::XChaCha20Poly1305,
+                "0101026b3128a8f5f3cac324556465666768696a6b6c6d6e6f707172737475767778797a7b081c92d5910925e746a98fe0\
+                 99d1c2a4e70e106e48",
+            ),
+            (
+                Cipher::Aes256Gcm,
+                "0102026b3128a8f5f3cac324556465666768696a6b6c6d6e6f3c74b5031708289ced0150a1b18904d0b4f492cd72",
+            ),
+        ] {
+            let secret = std::array::from_fn(|n| u8::try_from(n).expect("small"));
+            let key = Key::of("k1".into(), cipher, Zeroizing::new(secret));
+            let nonce: Vec<u8> = (100..).take(cipher.nonce_len()).collect();
+            assert_eq!(hex::encode(key.seal_with(&nonce, b"token", row)), sealed);
+            let ring = KeyRing(vec![key]);
+            let opened = ring.open(&hex::decode(sealed).expect("hex"), row).expect("opens");
+            assert_eq!(opened.as_slice(), b"token");
+        }
     }
 
     #[test]

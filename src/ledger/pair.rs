@@ -10,7 +10,13 @@ use jobs::{
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, renewals::words, telling::ANSWERS_WITHIN, vault::row_name};
+use super::{
+    Ledger, LedgerError,
+    data_keys::{Owner, SealedKey, Sealing},
+    renewals::words,
+    telling::ANSWERS_WITHIN,
+    vault::row_name,
+};
 
 /// The wait before a pair that could not be saved is saved again.
 const SAVE_AGAIN: Duration = Duration::from_millis(200);
@@ -36,6 +42,8 @@ pub(super) struct Sealed {
     generation: i64,
     call: Uuid,
     key_id: String,
+    /// The data key that both are sealed under.
+    key: Option<SealedKey>,
     access: Vec<u8>,
     refresh: Vec<u8>,
     access_stays: bool,
@@ -48,11 +56,11 @@ pub(super) struct Sealed {
 
 impl Sealed {
     /// Seals a pair. Its life is counted from before it was asked for.
-    pub fn of(it: &Access, begun: Begun, pair: Whole, ring: &KeyRing) -> Self {
+    pub fn of(it: &Access, begun: Begun, pair: Whole, sealing: &Sealing<'_>) -> Self {
         let (account, generation) = (it.account.id, it.generation + 1);
         let seal = |field: &str, secret: &SecretString| {
             let name = row_name(it.workspace_id, account, field, generation);
-            ring.seal(secret.expose_secret().as_bytes(), &name)
+            sealing.seal(secret.expose_secret().as_bytes(), &name)
         };
         let ends = |life: Duration| begun.at + TimeDelta::from_std(life).unwrap_or(TimeDelta::days(36_500));
         let expires_at = pair.access_life.map(ends).or(pair.ends_at);
@@ -64,7 +72,8 @@ impl Sealed {
             account,
             generation,
             call: begun.call,
-            key_id: ring.sealing_key().to_owned(),
+            key_id: sealing.key_id().to_owned(),
+            key: sealing.kept(Owner { workspace: it.workspace_id, account }),
             access: seal("access", &pair.access),
             refresh: seal("refresh", &pair.refresh),
             access_stays: pair.stays,
@@ -82,6 +91,7 @@ impl Ledger {
     async fn keep_pair(&self, new: &Sealed) -> Result<bool, LedgerError> {
         let fields = ["access".to_owned(), "refresh".to_owned()];
         let sealed = [new.access.clone(), new.refresh.clone()];
+        let key = new.key.as_ref();
         let kept = sqlx::query_scalar!(
             r#"WITH won AS (
                    UPDATE account a
@@ -114,7 +124,16 @@ impl Ledger {
                    ON CONFLICT (account_id, field) DO UPDATE
                    SET generation = excluded.generation, key_id = excluded.key_id, sealed = excluded.sealed,
                        issued_at = CASE WHEN token.field = 'access' AND $13 THEN token.issued_at ELSE excluded.issued_at END,
-                       expires_at = excluded.expires_at),
+                       expires_at = excluded.expires_at
+                   RETURNING 1),
+               keyed AS (
+                   INSERT INTO vault.data_key (account_id, id, cipher, key_id, sealed)
+                   SELECT won.id, $14::uuid, $15::text, $16::text, $17::bytea FROM won
+                   -- after the tokens: whoever deletes them goes that way, too
+                   WHERE $14::uuid IS NOT NULL AND (SELECT count(*) FROM stored) > 0
+                   ON CONFLICT (account_id) DO UPDATE
+                   SET id = excluded.id, cipher = excluded.cipher, key_id = excluded.key_id, sealed = excluded.sealed,
+                       created_at = excluded.created_at),
                awake AS (
                    UPDATE job SET standing = 'active', epoch = job.epoch + 1
                    FROM won WHERE job.account_id = won.id AND job.kind = 'publish' AND job.standing = 'paused'
@@ -133,6 +152,10 @@ impl Ledger {
             &fields,
             &sealed,
             new.access_stays,
+            key.map(|key| key.id),
+            key.map(|key| key.cipher.as_str()),
+            key.map(|key| key.key_id.as_str()),
+            key.map(|key| key.sealed.as_slice()),
         )
         .fetch_one(&self.pool)
         .await?;
@@ -173,7 +196,10 @@ mod tests {
         tokens::{Phase, Standing},
     };
 
-    use super::{super::keyring, *};
+    use super::{
+        super::{KeyRing, keyring},
+        *,
+    };
 
     fn access() -> Access {
         Access {
@@ -208,7 +234,7 @@ mod tests {
             refresh_life: None,
             missing: None,
         };
-        Sealed::of(&access(), begun, whole, &ring)
+        Sealed::of(&access(), begun, whole, &Sealing::new(&ring, false))
     }
 
     #[tokio::test]

@@ -22,6 +22,11 @@ use super::{
 /// What a key that verifies receipts is kept as.
 const PEM: &str = "application/x-pem-file";
 
+/// What follows of data keys that were destroyed, and what does not.
+const PROVES: &str = "the tokens were sealed under these keys, which are deleted from the ledger: a copy of the tokens without \
+                      the keys opens no more; one that has both, as a full backup or the database's own log has, opens \
+                      until it is deleted or the key of the ring is; tokens_without had no such key";
+
 /// Names the row that a seed is sealed for.
 pub(super) fn seed_row(id: &str) -> String {
     format!("vault.receipt_seed|{id}")
@@ -53,7 +58,8 @@ pub(super) async fn certify(it: &ClaimedForgetting<'_>, request: Uuid) -> Result
 
 async fn receipt(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Value, LedgerError> {
     let row = sqlx::query!(
-        r#"SELECT origin::text AS "origin!", received_at, restored_at, drained_at, shredded_at, round, was_armed, given_up, not_provable,
+        r#"SELECT origin::text AS "origin!", received_at, restored_at, drained_at, shredded_at, round, was_armed, given_up,
+                  not_provable, keys_shredded, tokens_without_key,
                   (SELECT count(*) FROM deletion_account d WHERE d.request_id = r.id) AS "accounts!",
                   (SELECT count(*) FROM deletion_mark m WHERE m.request_id = r.id AND m.kind = 'person') AS "people!",
                   ledger_now() AS "now!"
@@ -86,6 +92,12 @@ async fn receipt(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Value, Led
             "everything": clock(ALL_WITHIN, Some(row.now)),
         },
         "drafts": drafts::told(tx, request).await?,
+        "data_keys": {
+            "destroyed": row.keys_shredded,
+            "at": row.shredded_at,
+            "tokens_without": row.tokens_without_key,
+            "proves": PROVES,
+        },
         "grants": grants(tx, request).await?,
         "stores": stores(tx, request).await?,
         "kept": register::all()

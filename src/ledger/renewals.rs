@@ -3,11 +3,14 @@
 //! Authority is fenced by the claim, as of publications. A new pair is evidence: it is taken from whoever brings it, as
 //! long as the account still waits for it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jobs::{
-    contract::{Class, Failure, JobError},
+    contract::{Failure, JobError},
     desk::Account,
     preflight::AccountState,
     renewals::{Access, Asked, Begun, Grant, Pair, Renewals},
@@ -19,10 +22,12 @@ use uuid::Uuid;
 use super::{
     Claim, KeyRing, Ledger, LedgerError,
     claims::interval,
+    data_keys::Sealing,
     flight::Flight,
     pair::{Sealed, Whole},
     rest::Refused,
     vault::VaultError,
+    workers::OPENS,
 };
 
 /// What was renewed so lately and is refused all the same is not mended by another renewal.
@@ -39,12 +44,15 @@ pub struct ClaimedRenewals<'a> {
     ring: &'a KeyRing,
     claim: Claim,
     flight: &'a Flight,
+    /// A worker of an earlier version lived when the last call was begun: asked with that, so that nothing has to be read
+    /// between a network's answer and the next generation.
+    older: AtomicBool,
 }
 
 impl<'a> ClaimedRenewals<'a> {
     /// What the holder of `claim` may do; `flight` says when it must not be dropped.
     pub fn new(ledger: &'a Ledger, ring: &'a KeyRing, claim: Claim, flight: &'a Flight) -> Self {
-        Self { ledger, ring, claim, flight }
+        Self { ledger, ring, claim, flight, older: AtomicBool::new(false) }
     }
 
     async fn open(&self, account: Uuid, field: &str) -> Result<SecretString, JobError> {
@@ -139,7 +147,8 @@ impl Renewals for ClaimedRenewals<'_> {
                    RETURNING id)
                INSERT INTO remote_call (call_id, account_id, job_id, epoch, worker_inc, kind, deadline_at)
                SELECT $7, id, $1, $2, $3, 'refresh', ledger_now() + $9 FROM moved
-               RETURNING call_id, started_at"#,
+               RETURNING call_id, started_at,
+                         EXISTS (SELECT FROM worker WHERE lease_until > ledger_now() AND opens < $10) AS "older!""#,
             self.claim.job_id,
             self.claim.epoch,
             self.claim.worker_inc,
@@ -149,12 +158,14 @@ impl Renewals for ClaimedRenewals<'_> {
             Uuid::now_v7(),
             it.generation,
             interval(limit),
+            OPENS,
         )
         .fetch_optional(&self.ledger.pool)
         .await;
         match row.map_err(LedgerError::from) {
             Ok(row) => Ok(row.map(|row| {
                 self.flight.begin();
+                self.older.store(row.older, Ordering::Relaxed);
                 Begun { call: row.call_id, at: row.started_at }
             })),
             Err(LedgerError::Refused { constraint }) if constraint == "one_open_refresh" => Ok(None),
@@ -197,7 +208,8 @@ impl Renewals for ClaimedRenewals<'_> {
 
     async fn save(&self, it: &Access, begun: Begun, pair: Pair) -> Result<bool, JobError> {
         let _landing = self.flight.landing();
-        let sealed = Sealed::of(it, begun, self.whole(it, pair).await?, self.ring);
+        let sealing = Sealing::new(self.ring, self.older.load(Ordering::Relaxed));
+        let sealed = Sealed::of(it, begun, self.whole(it, pair).await?, &sealing);
         let ledger = self.ledger.clone();
         // on a task of its own: whatever ends this attempt must not take the only copy with it
         let saving = tokio::spawn(async move { ledger.keep_pair_surely(&sealed).await });
@@ -371,21 +383,5 @@ impl Renewals for ClaimedRenewals<'_> {
             (false, true) => Asked::UnderWay,
             (false, false) => Asked::Vain,
         })
-    }
-}
-
-impl VaultError {
-    /// What a job makes of it. A key that this process was not given is no fault of the account's.
-    pub fn into_job_error(self) -> JobError {
-        match self {
-            Self::Ledger(away) => away.into(),
-            Self::Key(error @ super::keyring::KeyError::UnknownKey(_)) => {
-                let failure = Failure::new(Class::Transient, "key_ring", error.to_string());
-                JobError::Unavailable(Failure { operator: true, ..failure })
-            }
-            Self::Key(_) | Self::Missing => {
-                JobError::Unauthorised(Failure::new(Class::Auth, "token", self.to_string()))
-            }
-        }
     }
 }

@@ -1,14 +1,18 @@
-//! Moving every token under the first key of the ring, with what connections on their way keep and what webhooks are signed
-//! with, beside the work that goes on.
+//! Bringing the vault under the first key of the ring, beside the work that goes on: data keys (`rekey`), tokens that stand
+//! under the ring itself as long as a worker of an earlier version has to read them, what connections on their way keep, and
+//! what webhooks are signed with.
 //!
-//! Which key a token is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
+//! Which key something is sealed under stands beside it, so whoever goes on after an interruption sees what is left. A row
 //! is written only where it is still what was read: a refresh that came in between has sealed its own.
 
 use uuid::Uuid;
 
-use super::{KeyRing, Ledger, LedgerError, connections, keyring::KeyError, vault::row_name, webhooks};
+use super::{
+    KeyRing, Ledger, LedgerError, connections, keyring::KeyError, rekey, vault::row_name, webhooks,
+    workers::OPENS,
+};
 
-/// How far a walk over all tokens has got.
+/// How far a walk over all tokens that stand under the ring itself has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     account_id: Uuid,
@@ -18,7 +22,7 @@ pub struct Place {
 /// What keeps something sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// An account, its tokens.
+    /// An account, its tokens and their data key.
     Account(Uuid),
     /// A connection on its way, what its dialog gave and what was granted.
     Connection(Uuid),
@@ -42,7 +46,7 @@ impl Owner {
 pub struct Stuck {
     /// Whose.
     pub owner: Owner,
-    /// `access` or `refresh`; `code` or `grant`; `secret`.
+    /// `access`, `refresh` or `data_key`; `code` or `grant`; `secret`.
     pub field: String,
     /// The key it says it is sealed under.
     pub key_id: String,
@@ -55,6 +59,8 @@ pub struct Stuck {
 pub struct Amount {
     /// Tokens of accounts.
     pub tokens: u64,
+    /// Data keys that tokens stand under.
+    pub data_keys: u64,
     /// Secrets of connections on their way.
     pub connections: u64,
     /// What the events of webhooks are signed with.
@@ -67,6 +73,7 @@ impl Amount {
         let mut amount = Self::default();
         for it in stuck {
             match it.owner {
+                Owner::Account(_) if it.field == rekey::FIELD => amount.data_keys += 1,
                 Owner::Account(_) => amount.tokens += 1,
                 Owner::Connection(_) => amount.connections += 1,
                 Owner::Webhook(_) => amount.webhooks += 1,
@@ -77,21 +84,62 @@ impl Amount {
 
     /// All of it.
     pub const fn sum(self) -> u64 {
-        self.tokens + self.connections + self.webhooks
+        self.tokens + self.data_keys + self.connections + self.webhooks
+    }
+}
+
+/// What the vault keeps, and how it is sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// All of it.
+    pub all: Amount,
+    /// What keeps another key than the first from being taken out of the ring, or its cipher from being given up.
+    pub otherwise: Amount,
+    /// Of the tokens among that, those that stand under data keys, of another cipher than that of the ring's first key.
+    pub recast: u64,
+    /// Tokens under the ring itself, whichever key of it.
+    pub bare: u64,
+    /// Workers that live and open nothing but what is sealed under the ring itself.
+    pub older: u64,
+}
+
+impl Kept {
+    /// Tokens under the ring itself, and not under its first key.
+    pub const fn bare_otherwise(&self) -> u64 {
+        self.otherwise.tokens - self.recast
+    }
+
+    /// Tokens that could have a data key, and have none.
+    pub const fn movable(&self) -> u64 {
+        if self.older == 0 { self.bare } else { 0 }
+    }
+
+    /// What a rotation has to seal.
+    pub const fn work(&self) -> u64 {
+        let bare = if self.older == 0 { self.bare } else { self.bare_otherwise() };
+        self.otherwise.sum() - self.bare_otherwise() + bare
     }
 }
 
 /// What one batch came to.
-#[derive(Debug, Default)]
-pub struct Batch {
-    /// Tokens that are sealed under the first key now.
+#[derive(Debug)]
+pub struct Batch<P> {
+    /// What was sealed anew.
     pub resealed: u64,
-    /// Tokens that somebody else wrote in between.
+    /// What somebody else wrote in between.
     pub outrun: u64,
-    /// Those that do not open.
+    /// What does not open.
     pub stuck: Vec<Stuck>,
     /// Where to go on; none: this was the last batch.
-    pub next: Option<Place>,
+    pub next: Option<P>,
+}
+
+impl<P> Batch<P> {
+    /// One that ends there; where it is not full, nothing comes behind.
+    pub(super) fn of(last: Option<P>, found: usize, most: i64) -> Self {
+        let full = i64::try_from(found).is_ok_and(|found| found == most);
+        Self { resealed: 0, outrun: 0, stuck: Vec::new(), next: last.filter(|_| full) }
+    }
 }
 
 struct Row {
@@ -114,32 +162,53 @@ struct Columns {
 }
 
 impl Ledger {
-    /// How much there is, and how much of it is not sealed under the first key of the ring.
+    /// What the vault keeps, and how much of it is not sealed as this ring seals.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn sealed_otherwise(&self, ring: &KeyRing) -> Result<(Amount, Amount), LedgerError> {
+    pub async fn kept_sealed(&self, ring: &KeyRing) -> Result<Kept, LedgerError> {
         let row = sqlx::query!(
-            r#"SELECT count(*) FILTER (WHERE of = 'token') AS "tokens!",
-                      count(*) FILTER (WHERE of = 'connection') AS "connections!",
-                      count(*) FILTER (WHERE of = 'webhook') AS "webhooks!",
-                      count(*) FILTER (WHERE of = 'token' AND key_id <> $1) AS "tokens_otherwise!",
-                      count(*) FILTER (WHERE of = 'connection' AND key_id <> $1) AS "connections_otherwise!",
-                      count(*) FILTER (WHERE of = 'webhook' AND key_id <> $1) AS "webhooks_otherwise!"
-               FROM (SELECT key_id, 'token' AS of FROM vault.token
-                     UNION ALL SELECT key_id, 'connection' FROM vault.connection_secret
-                     UNION ALL SELECT key_id, 'webhook' FROM vault.webhook_secret) kept"#,
+            r#"SELECT t.tokens AS "tokens!", t.recast AS "recast!", t.bare AS "bare!", t.bare_otherwise AS "bare_otherwise!",
+                      (SELECT count(*) FROM vault.data_key) AS "data_keys!",
+                      (SELECT count(*) FROM vault.data_key k
+                       WHERE k.key_id <> $1 AND k.cipher = $2
+                         AND EXISTS (SELECT FROM vault.token t
+                                     WHERE t.account_id = k.account_id AND t.key_id = 'data:' || k.id::text))
+                          AS "keys_otherwise!",
+                      (SELECT count(*) FROM vault.connection_secret) AS "connections!",
+                      (SELECT count(*) FROM vault.connection_secret WHERE key_id <> $1) AS "connections_otherwise!",
+                      (SELECT count(*) FROM vault.webhook_secret) AS "webhooks!",
+                      (SELECT count(*) FROM vault.webhook_secret WHERE key_id <> $1) AS "webhooks_otherwise!",
+                      (SELECT count(*) FROM worker WHERE lease_until > ledger_now() AND opens < $3) AS "older!"
+               FROM (SELECT count(*) AS tokens,
+                            count(*) FILTER (WHERE t.key_id LIKE 'data:%' AND k.cipher <> $2) AS recast,
+                            count(*) FILTER (WHERE t.key_id NOT LIKE 'data:%') AS bare,
+                            count(*) FILTER (WHERE t.key_id NOT LIKE 'data:%' AND t.key_id <> $1) AS bare_otherwise
+                     FROM vault.token t LEFT JOIN vault.data_key k ON k.account_id = t.account_id) t"#,
             ring.sealing_key(),
+            ring.sealing_cipher().word(),
+            OPENS,
         )
         .fetch_one(&self.pool)
         .await?;
-        let amount = |tokens: i64, connections: i64, webhooks: i64| Amount {
+        let amount = |tokens: i64, data_keys: i64, connections: i64, webhooks: i64| Amount {
             tokens: tokens.unsigned_abs(),
+            data_keys: data_keys.unsigned_abs(),
             connections: connections.unsigned_abs(),
             webhooks: webhooks.unsigned_abs(),
         };
-        let all = amount(row.tokens, row.connections, row.webhooks);
-        Ok((all, amount(row.tokens_otherwise, row.connections_otherwise, row.webhooks_otherwise)))
+        Ok(Kept {
+            all: amount(row.tokens, row.data_keys, row.connections, row.webhooks),
+            otherwise: amount(
+                row.recast + row.bare_otherwise,
+                row.keys_otherwise,
+                row.connections_otherwise,
+                row.webhooks_otherwise,
+            ),
+            recast: row.recast.unsigned_abs(),
+            bare: row.bare.unsigned_abs(),
+            older: row.older.unsigned_abs(),
+        })
     }
 
     /// Seals what connections on their way keep under the first key of the ring. Tells how much that was, and what does not
@@ -217,21 +286,19 @@ impl Ledger {
         Ok((resealed, stuck))
     }
 
-    /// Seals up to `most` tokens behind `after` anew, those that are not sealed under the first key.
+    /// Seals up to `most` tokens behind `after` anew, those that stand under the ring itself and not under its first key.
     ///
     /// # Errors
     /// The ledger is away: the batch was written whole or not at all.
     pub async fn reseal(
         &self,
         ring: &KeyRing,
-        after: Option<&Place>,
+        after: Option<Place>,
         most: i64,
-    ) -> Result<Batch, LedgerError> {
-        let rows = self.to_reseal(ring, after, most).await?;
-        let full = i64::try_from(rows.len()).is_ok_and(|found| found == most);
+    ) -> Result<Batch<Place>, LedgerError> {
+        let rows = self.to_reseal(ring, after.as_ref(), most).await?;
         let last = rows.last().map(|row| Place { account_id: row.account_id, field: row.field.clone() });
-        let (mut batch, mut columns) =
-            (Batch { next: last.filter(|_| full), ..Batch::default() }, Columns::default());
+        let (mut batch, mut columns) = (Batch::of(last, rows.len(), most), Columns::default());
         for row in rows {
             match anew(ring, &row) {
                 Ok(sealed) => columns.add(row, sealed),
@@ -256,7 +323,7 @@ impl Ledger {
             Row,
             r#"SELECT t.account_id, a.workspace_id, t.field, t.generation, t.key_id, t.sealed
                FROM vault.token t JOIN account a ON a.id = t.account_id
-               WHERE t.key_id <> $1
+               WHERE t.key_id <> $1 AND t.key_id NOT LIKE 'data:%'
                  AND ($2::uuid IS NULL OR (t.account_id, t.field) > ($2, $3))
                ORDER BY t.account_id, t.field LIMIT $4"#,
             ring.sealing_key(),

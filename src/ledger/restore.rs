@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError,
     settle::{Outcome, bury, kept, words},
+    shredding,
 };
 
 /// What a restore makes of the ledger.
@@ -22,6 +23,8 @@ pub struct Restored {
     pub held: Vec<Uuid>,
     /// Publications that are due later. They go out as they stood when the backup was made.
     pub later: i64,
+    /// Accounts whose tokens the backup has without their data keys: they are to be connected again.
+    pub keyless: i64,
     /// Until when a worker holds a lease; `None` where none does.
     pub leased_until: Option<DateTime<Utc>>,
 }
@@ -52,6 +55,7 @@ impl Ledger {
             let all = [&restored.asked[..], &restored.held].concat();
             doubt(&mut tx, &all, &failure).await?;
             hold(&mut tx, &restored.held, &failure).await?;
+            shredding::rest_keyless(&mut tx).await?;
             tx.commit().await?;
         }
         Ok(restored)
@@ -74,7 +78,11 @@ async fn survey(connection: &mut PgConnection) -> Result<Restored, LedgerError> 
     .fetch_all(&mut *connection)
     .await?;
     let leased = sqlx::query_scalar!("SELECT max(lease_until) FROM worker WHERE lease_until > ledger_now()");
-    let mut restored = Restored { leased_until: leased.fetch_one(connection).await?, ..Restored::default() };
+    let mut restored = Restored {
+        leased_until: leased.fetch_one(&mut *connection).await?,
+        keyless: shredding::keyless(connection).await?,
+        ..Restored::default()
+    };
     for row in rows {
         match (row.due, row.named) {
             (true, true) => restored.asked.push(row.id),

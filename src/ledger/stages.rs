@@ -74,6 +74,13 @@ pub(super) async fn follow(tx: &mut PgTransaction<'_>, request: Uuid, turn: Turn
                 .await?;
             Ok(())
         }
-        Turn::Shredded | Turn::Purged | Turn::Clean | Turn::Told | Turn::Forgot => Ok(()),
+        // what is kept outside does not say yet that its tokens are gone
+        Turn::Shredded => {
+            sqlx::query!("UPDATE deletion_request SET stone_at = NULL WHERE id = $1", request)
+                .execute(&mut **tx)
+                .await?;
+            Ok(())
+        }
+        Turn::Purged | Turn::Clean | Turn::Told | Turn::Forgot => Ok(()),
     }
 }

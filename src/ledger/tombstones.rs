@@ -45,6 +45,9 @@ pub struct Tombstone {
     /// Whose staff asked.
     #[serde(default)]
     pub workspace_id: Option<Uuid>,
+    /// The tokens of the connections were destroyed with their data keys: nothing is left to ask the networks with.
+    #[serde(default)]
+    pub shredded: bool,
 }
 
 /// What is known here by the name of a request that a tombstone is of, or by what it was known by, and is another's.
@@ -111,7 +114,9 @@ impl Ledger {
                       r.workspace_id,
                       ARRAY(SELECT d.account_id FROM deletion_account d WHERE d.request_id = r.id ORDER BY 1) AS "accounts!",
                       ARRAY(SELECT m.id FROM deletion_mark m
-                            WHERE m.request_id = r.id AND m.kind = 'person' ORDER BY 1) AS "people!"
+                            WHERE m.request_id = r.id AND m.kind = 'person' ORDER BY 1) AS "people!",
+                      -- also before that is a turn, and once more after a restore; who accepts requests sees no vault
+                      r.shredded_at IS NOT NULL OR r.keys_shredded + r.tokens_without_key > 0 AS "shredded!"
                FROM deletion_request r WHERE r.id = $1"#,
             request,
         )
@@ -127,6 +132,7 @@ impl Ledger {
             people: row.people,
             language: row.language,
             workspace_id: row.workspace_id,
+            shredded: row.shredded,
         }))
     }
 
@@ -147,13 +153,17 @@ impl Ledger {
         Ok(std::iter::once(stone).chain(recipient).collect())
     }
 
-    /// All of that is kept. False: the person was told meanwhile, and what was kept of the address has to go again.
+    /// All of that is kept, by whoever has accepted it. False: the person was told meanwhile, and what was kept of the address
+    /// has to go again.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn keepsakes_kept(&self, request: Uuid) -> Result<bool, LedgerError> {
         let kept = sqlx::query!(
-            "UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1 AND stage NOT IN ('forgetting', 'done')",
+            r#"UPDATE deletion_request
+               -- what was read before its tokens were gone does not say so, and may have come last: it is kept once more
+               SET stone_at = CASE WHEN shredded_at IS NULL AND keys_shredded + tokens_without_key = 0 THEN ledger_now() END
+               WHERE id = $1 AND stage NOT IN ('forgetting', 'done')"#,
             request,
         );
         Ok(kept.execute(&self.pool).await?.rows_affected() == 1)
@@ -276,6 +286,7 @@ async fn raise_request(
            SET stage = 'draining', round = deletion_request.round + 1, moved_at = ledger_now(), restored_at = ledger_now(),
                drained_at = NULL, revoked_at = NULL, shredded_at = NULL, purged_at = NULL, verified_at = NULL,
                told_at = NULL, done_at = NULL, receipt = NULL, signature = NULL, key_id = NULL,
+               keys_shredded = 0, tokens_without_key = 0,
                recipient = coalesce(deletion_request.recipient, excluded.recipient),
                addressed = deletion_request.addressed OR excluded.addressed
            WHERE deletion_request.stage = 'done'"#,
@@ -309,14 +320,16 @@ mod tests {
             people: vec![],
             language: "he".into(),
             workspace_id: Some(Uuid::nil()),
+            shredded: true,
         };
         assert_eq!(Tombstone::parse(&stone.bytes()), Ok(stone.clone()));
         let mut older: serde_json::Value = serde_json::from_slice(&stone.bytes()).expect("JSON");
-        for added in ["language", "workspace_id"] {
+        for added in ["language", "workspace_id", "shredded"] {
             older.as_object_mut().expect("an object").remove(added);
         }
         let read = Tombstone::parse(older.to_string().as_bytes()).expect("one from before");
-        assert_eq!((read.language.as_str(), read.workspace_id), ("en", None));
+        // what does not say that its tokens are gone is gone through stage by stage
+        assert_eq!((read.language.as_str(), read.workspace_id, read.shredded), ("en", None, false));
         assert_eq!(stone.digests(), Some((vec![0, 255], None)));
         assert!(Tombstone::parse(b"{}").is_err());
         assert_eq!(Tombstone { code_digest: "x".into(), ..stone }.digests(), None);

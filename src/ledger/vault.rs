@@ -1,7 +1,11 @@
-//! Tokens: sealed in a schema of their own, opened only where a worker makes a call.
+//! Tokens: sealed in a schema of their own under a key of their account's, opened only where a worker makes a call. Whoever
+//! deletes the last token of an account deletes its key in the same transaction, whatever for: the table sees to that.
 
 use chrono::{DateTime, Utc};
-use jobs::tokens::{look_after, renew_new_from};
+use jobs::{
+    contract::{Class, Failure, JobError},
+    tokens::{look_after, renew_new_from},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sqlx::PgTransaction;
@@ -11,6 +15,7 @@ use super::{
     KeyRing, Ledger, LedgerError,
     accounts::{Connected, NewAccount, connect_account},
     audit::{self, Action, Entry, Who},
+    data_keys::{self, Owner, SealedKey, Sealing},
     keyring::KeyError,
 };
 
@@ -43,6 +48,22 @@ pub enum VaultError {
     Missing,
 }
 
+impl VaultError {
+    /// What a job makes of it. A key that this process was not given is no fault of the account's.
+    pub fn into_job_error(self) -> JobError {
+        match self {
+            Self::Ledger(away) => away.into(),
+            Self::Key(error @ KeyError::UnknownKey(_)) => {
+                let failure = Failure::new(Class::Transient, "key_ring", error.to_string());
+                JobError::Unavailable(Failure { operator: true, ..failure })
+            }
+            Self::Key(_) | Self::Missing => {
+                JobError::Unauthorised(Failure::new(Class::Auth, "token", self.to_string()))
+            }
+        }
+    }
+}
+
 /// Names the row a sealed value belongs to: moved elsewhere, it does not open.
 pub(super) fn row_name(workspace: Uuid, account: Uuid, field: &str, generation: i64) -> String {
     format!("vault.token|{workspace}|{account}|{field}|{generation}")
@@ -67,8 +88,12 @@ impl Ledger {
         account_id: Uuid,
         field: &str,
     ) -> Result<(SecretString, i64), VaultError> {
+        // the token and its key as they stand at one moment: both go with the next pair
         let row = sqlx::query!(
-            r#"SELECT t.sealed, t.generation, a.workspace_id FROM vault.token t JOIN account a ON a.id = t.account_id
+            r#"SELECT t.sealed, t.generation, a.workspace_id, k.id AS "id?", k.cipher AS "cipher?", k.key_id AS "key_id?",
+                      k.sealed AS "key?"
+               FROM vault.token t JOIN account a ON a.id = t.account_id
+               LEFT JOIN vault.data_key k ON k.account_id = t.account_id
                WHERE t.account_id = $1 AND t.field = $2 AND t.generation = a.token_generation"#,
             account_id,
             field,
@@ -77,8 +102,10 @@ impl Ledger {
         .await
         .map_err(LedgerError::from)?
         .ok_or(VaultError::Missing)?;
-        let opened =
-            ring.open(&row.sealed, &row_name(row.workspace_id, account_id, field, row.generation))?;
+        let owner = Owner { workspace: row.workspace_id, account: account_id };
+        let key = SealedKey::of(row.id, row.cipher, row.key_id, row.key);
+        let name = row_name(row.workspace_id, account_id, field, row.generation);
+        let opened = data_keys::open(ring, owner, key.as_ref(), &row.sealed, &name)?;
         let text = std::str::from_utf8(&opened).map_err(|_| KeyError::DoesNotOpen)?;
         Ok((SecretString::from(text), row.generation))
     }
@@ -112,12 +139,16 @@ pub(super) async fn connect_in(
     let (now, kept) = (renewed_anew(tx, account.id, pair).await?, pair.refresh.is_some());
     // of both the same moment: what is older than the other stayed as it was when that was renewed
     let issued = pair.issued_at.unwrap_or(now);
+    let sealing = Sealing::now(ring, tx).await?;
     let fields = [("access", Some(&pair.access)), ("refresh", pair.refresh.as_ref())];
     for (field, secret) in fields.into_iter().filter_map(|(field, secret)| secret.map(|s| (field, s))) {
         let name = row_name(new.workspace_id, account.id, field, account.token_generation);
-        let sealed = ring.seal(secret.expose_secret().as_bytes(), &name);
-        let of = Stored { field, key_id: ring.sealing_key(), sealed: &sealed, issued };
+        let sealed = sealing.seal(secret.expose_secret().as_bytes(), &name);
+        let of = Stored { field, key_id: sealing.key_id(), sealed: &sealed, issued };
         store(tx, &account, &of, pair).await?;
+    }
+    if let Some(key) = sealing.kept(Owner { workspace: new.workspace_id, account: account.id }) {
+        data_keys::keep(tx, account.id, &key).await?;
     }
     let from = renew_new_from(issued, [pair.expires_at, pair.refresh_expires_at]);
     let due = look_after(kept.then_some(from), now);

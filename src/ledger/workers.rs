@@ -7,7 +7,7 @@ use jobs::{
     contract::{Class, Failure, Kind},
     machine::{Move, State},
 };
-use sqlx::PgTransaction;
+use sqlx::{PgConnection, PgTransaction};
 use uuid::Uuid;
 
 use super::{
@@ -16,6 +16,9 @@ use super::{
     control::honour_wishes,
     settle::{Outcome, bury, doubt_commits, kept, words},
 };
+
+/// What this version opens of what is sealed: 1, under the key ring; 2, under an account's data key, too.
+pub(super) const OPENS: i16 = 2;
 
 /// What one round of taking back found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +55,14 @@ impl Ledger {
         length: Duration,
     ) -> Result<DateTime<Utc>, LedgerError> {
         let now = sqlx::query_scalar!(
-            r#"INSERT INTO worker (inc, version, lease_until, kinds) VALUES ($1, $2, ledger_now() + $3, $4)
+            r#"INSERT INTO worker (inc, version, lease_until, kinds, opens) VALUES ($1, $2, ledger_now() + $3, $4, $5)
                ON CONFLICT (inc) DO UPDATE SET lease_until = excluded.lease_until
                RETURNING ledger_now() AS "now!""#,
             inc,
             env!("CARGO_PKG_VERSION"),
             interval(length),
             &readable(kinds).0,
+            OPENS,
         )
         .fetch_one(&self.pool)
         .await?;
@@ -228,6 +232,15 @@ impl Ledger {
         tx.commit().await?;
         Ok(orphans.rows_affected())
     }
+}
+
+/// Whether a worker lives that does not open all that this version seals.
+pub(super) async fn older(connection: &mut PgConnection) -> Result<bool, LedgerError> {
+    let older = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM worker WHERE lease_until > ledger_now() AND opens < $1) AS "older!""#,
+        OPENS,
+    );
+    Ok(older.fetch_one(connection).await?)
 }
 
 /// T12 and T13: nobody answers for these publications any more. Returns how many are in doubt.

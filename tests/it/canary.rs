@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     console::hidden,
     harness::{FACEBOOK, System, client, eventually},
-    secrets::{Secret, fresh, in_database, in_logs, in_redis},
+    secrets::{Secret, data_keys, fresh, in_database, in_logs, in_redis, spelled},
 };
 
 /// A browser's way in: its cookies and the token of its forms.
@@ -122,6 +122,15 @@ async fn no_secret_that_goes_through_is_found_in_a_log_in_redis_or_in_the_clear_
     for (place, text) in &texts {
         for canary in &canaries {
             assert!(!canary.is_in(text), "{} is in {place}", canary.what);
+        }
+    }
+
+    // nor is a key that tokens stand under
+    let keys = data_keys(&system).await;
+    assert_eq!(keys.len(), 4, "one for each account");
+    for (place, text) in &texts {
+        for spelling in keys.iter().flat_map(|key| spelled(key)) {
+            assert!(!text.contains(&spelling), "a data key is in {place}");
         }
     }
 

@@ -10,8 +10,9 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use jobs::failpoint::Point;
-use postroom::ledger::{KeyRing, register};
+use postroom::ledger::{KeyRing, Ledger, Role, keyring::KeyError, register, vault::VaultError};
 use reqwest::Method;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use sqlx::{AssertSqlSafe, Row};
@@ -363,6 +364,13 @@ pub fn in_store(system: &System, folder: &str) -> Vec<std::path::PathBuf> {
     files(&place.join(folder))
 }
 
+/// What the vault has of everybody, as a backup of the ledger spells it.
+async fn sealed(system: &System) -> Vec<String> {
+    let all = "SELECT encode(sealed, 'hex') FROM vault.token
+               UNION ALL SELECT encode(sealed, 'hex') FROM vault.data_key";
+    sqlx::query_scalar(all).fetch_all(&system.database.pool).await.unwrap()
+}
+
 /// Everything that Redis holds, as text.
 async fn redis_dump(system: &System) -> String {
     let client = redis::Client::open(system.environment["REDIS_URL"].as_str()).unwrap();
@@ -446,7 +454,9 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     assert_eq!(status, 202);
     on_the_staff_too(&system, &email).await;
     copied(&system).await;
-    assert!(dump(&system).await.contains(CANARY) && !stored(&system).is_empty(), "it leaves traces");
+    let (sealed, before) = (sealed(&system).await, dump(&system).await);
+    assert!(before.contains(CANARY) && !stored(&system).is_empty(), "it leaves traces");
+    assert!(sealed.len() == 7 && sealed.iter().all(|it| before.contains(it)), "four tokens and three keys");
     let (id, url) = deleted(&system, &["--email", &email, "--mail", "--reason", CANARY]).await;
     let receipt = verified(&system, &done(&system, &id).await).await;
     let dump = dump(&system).await;
@@ -456,6 +466,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     let found: Vec<_> = dump.lines().filter(leaks).collect();
     assert!(found.is_empty(), "{found:?}");
     assert!(!dump.contains(PERSON) && !dump.contains("104000000000001"), "its ids are gone too");
+    assert!(sealed.iter().all(|it| !dump.contains(it)), "and its tokens with their keys");
     assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
     for path in files(&system.logs().join("sandbox")).into_iter().filter(|path| is_kept(path)) {
         let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
@@ -471,6 +482,10 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     for clock in ["tokens", "everything"] {
         assert_eq!(receipt["clocks"][clock]["kept"], json!(true), "{receipt}");
     }
+    let keys = &receipt["data_keys"];
+    assert_eq!((&keys["destroyed"], &keys["tokens_without"]), (&json!(3), &json!(0)), "{receipt}");
+    assert_eq!(keys["at"], receipt["clocks"]["tokens"]["at"], "in time: {receipt}");
+    assert_eq!(erased(&receipt, "vault.data_key"), 0, "none was left for the stores to be emptied of");
     for store in
         ["person", "person_identity", "password_reset", "email_change", "invitation", "export", "report"]
     {
@@ -921,21 +936,75 @@ async fn what_a_restore_brings_back_is_deleted_again() {
     let there = "SELECT count(*) FROM account WHERE subject_id = '770001'";
     assert_eq!(system.database.count(there).await, 1, "it is back");
     assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 0);
+    let ids = "SELECT id FROM account WHERE subject_id = '770001'";
+    let account: uuid::Uuid = sqlx::query_scalar(ids).fetch_one(&system.database.pool).await.unwrap();
+    let opens = async || {
+        let ledger = Ledger::open(&SecretString::from(system.database.url.clone()), Role::Owner, 1).unwrap();
+        let ring = KeyRing::parse(&system.environment["POSTROOM_KEYS"]).unwrap();
+        ledger.open_token(&ring, account).await
+    };
+    opens().await.expect("with its key it is back, too");
     let check = system.told(&["restore", "--check"]).await;
     assert_eq!(check["deletions"], json!([id]));
+    assert_eq!((&check["shredded"], &check["keyless"]), (&json!([account]), &json!(0)));
     assert_eq!(
         system.database.count("SELECT count(*) FROM deletion_request").await,
         0,
         "a check changes nothing"
     );
-    system.told(&["restore"]).await;
+    run(
+        &system,
+        "CREATE TABLE copied AS SELECT account_id, field, generation, key_id, sealed FROM vault.token",
+    )
+    .await;
+    let restored = system.told(&["restore"]).await;
+    assert_eq!(restored["shredded"], json!([account]));
     assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
+    // no worker has started yet: the token is gone with its key, and what the backup has of it opens no more
+    assert!(matches!(opens().await, Err(VaultError::Missing)));
+    let copy = "INSERT INTO vault.token (account_id, field, generation, key_id, sealed)
+                SELECT account_id, field, generation, key_id, sealed FROM copied c WHERE c.account_id NOT IN
+                    (SELECT account_id FROM vault.token)";
+    run(&system, copy).await;
+    assert!(matches!(opens().await, Err(VaultError::Key(KeyError::Shredded))));
+    let shut = "DELETE FROM vault.token t
+                WHERE NOT EXISTS (SELECT FROM vault.data_key k WHERE k.account_id = t.account_id)";
+    for statement in [shut, "DROP TABLE copied"] {
+        run(&system, statement).await;
+    }
     system.start_web().await;
     system.start_worker(&[]);
     let receipt = verified(&system, &done(&system, &id).await).await;
     assert_eq!((system.database.count(there).await, &receipt["covered"]["accounts"]), (0, &json!(1)));
+    assert_eq!(
+        (&receipt["data_keys"]["destroyed"], &receipt["grants"][0]["answer"]),
+        (&json!(1), &json!("nothing"))
+    );
     let again = system.told(&["restore", "--check"]).await;
-    assert_eq!(again["deletions"], json!([]));
+    assert_eq!((&again["deletions"], &again["shredded"]), (&json!([]), &json!([])));
+}
+
+async fn run(system: &System, statement: &'static str) {
+    sqlx::query(statement).execute(&system.database.pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_tells_which_tokens_had_no_key_that_could_be_destroyed() {
+    // P-D7
+    let mut system = System::start().await;
+    let person = another_person(&system, 1).await;
+    // as an earlier version has sealed them: whoever has the ring opens a copy of them
+    crate::keys::as_earlier(&system).await;
+    let theirs =
+        "SELECT count(*) FROM vault.token t JOIN account a ON a.id = t.account_id WHERE a.subject_id = $1";
+    let tokens = system.database.count_of(theirs, &person).await;
+    assert!(tokens > 0);
+    system.start_worker(&[]);
+    let (id, _) = deleted(&system, &["--meta-user-id", &person]).await;
+    let receipt = verified(&system, &done(&system, &id).await).await;
+    let keys = &receipt["data_keys"];
+    assert_eq!((&keys["destroyed"], &keys["tokens_without"]), (&json!(0), &json!(tokens)), "{receipt}");
+    assert_eq!(system.database.count_of(theirs, &person).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -966,7 +1035,8 @@ async fn a_key_may_leave_the_ring_while_a_deletion_is_under_way() {
     let (old, new) =
         (system.environment["POSTROOM_KEYS"].clone(), system.postroom(&["keys", "generate"], "").await);
     system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
-    system.postroom(&["keys", "rotate"], "").await;
+    let rotated = system.told(&["keys", "rotate"]).await;
+    assert_eq!((&rotated["deletions"], &rotated["left"]), (&json!(1), &json!(0)), "{rotated}");
     system.environment.insert("POSTROOM_KEYS".into(), new.clone());
     system.start_worker(&[]);
     done(&system, &id).await;
@@ -988,7 +1058,9 @@ async fn a_person_gets_a_copy_of_everything_and_nothing_is_changed_by_that() {
         |store: &str| rows.iter().filter(|it| it["store"] == store).map(|it| &it["row"]).collect::<Vec<_>>();
     assert_eq!((of("account").len(), of("publication").len(), of("media").len()), (3, 1, 1));
     assert_eq!(of("post")[0]["caption"], "what dana wrote");
-    assert_eq!((of("vault.token").len(), &of("vault.token")[0]["sealed"]), (4, &Value::Null));
+    for (store, many) in [("vault.token", 4), ("vault.data_key", 3)] {
+        assert_eq!((of(store).len(), &of(store)[0]["sealed"]), (many, &Value::Null), "{store}");
+    }
     assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 0);
     assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'active'").await, 3);
     let nobody = system.postroom(&["export-subject", "--email", "nobody@example.com"], "").await;

@@ -111,11 +111,11 @@ async fn what_was_under_way_when_the_backup_was_made_is_asked_for_once_more_afte
     assert_eq!(receipt["grants"][0]["answer"], json!("revoked"), "{receipt}");
 }
 
-/// A tombstone like another one, of another request for these accounts.
-fn plant(beside: &Path, accounts: &[&str]) -> String {
+/// A tombstone like another one, of another request for these accounts, whose tokens were destroyed or not.
+fn plant(beside: &Path, accounts: &[&str], shredded: bool) -> String {
     let mut stone: Value = serde_json::from_slice(&std::fs::read(beside).unwrap()).unwrap();
     let id = uuid::Uuid::now_v7().to_string();
-    (stone["id"], stone["accounts"]) = (json!(id), json!(accounts));
+    (stone["id"], stone["accounts"], stone["shredded"]) = (json!(id), json!(accounts), json!(shredded));
     std::fs::write(beside.with_file_name(format!("{id}.json")), stone.to_string()).unwrap();
     id
 }
@@ -127,19 +127,24 @@ async fn a_tombstone_that_is_known_by_what_another_request_is_known_by_is_told_a
     let (id, _) = deleted(&system, &["--account", &ours]).await;
     let stone = in_store(&system, "deletions").remove(0);
     // the same wish that has come again covers the same
-    plant(&stone, &[&ours]);
+    plant(&stone, &[&ours], false);
     let check = system.told(&["restore", "--check"]).await;
     assert_eq!((&check["deletions"], &check["clashes"]), (&json!([]), &json!([])));
-    let other = plant(&stone, &[&theirs]);
+    let other = plant(&stone, &[&theirs], true);
     let clashes = json!([{ "tombstone": other, "request": id }]);
     let check = system.told(&["restore", "--check"]).await;
     assert_eq!((&check["deletions"], &check["clashes"]), (&json!([]), &clashes));
+    assert_eq!(check["shredded"], json!([]), "nor are tokens destroyed at its word");
     let (code, out, complaint) = system.try_postroom(&["restore", "--json"], "").await;
     let out: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &out["done"], &out["clashes"]), (1, &json!(true), &clashes), "{complaint}");
     assert!(complaint.contains(&other) && complaint.contains(&id), "{complaint}");
     let active = "SELECT count(*) FROM account WHERE state = 'active'";
     assert_eq!(system.database.count(active).await, 2, "only who was asked for is frozen");
+    assert_eq!(
+        (&out["shredded"], system.database.count("SELECT count(*) FROM vault.token").await),
+        (&json!([]), 4)
+    );
     assert_eq!(system.database.count("SELECT count(*) FROM deletion_request").await, 1);
 }
 

@@ -1,7 +1,7 @@
 //! Requests for deletion while something is in their way: a worker that is about to send, and a store that is away.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::{
@@ -92,10 +92,16 @@ async fn a_store_that_goes_away_in_the_middle_is_emptied_when_it_is_back() {
     let over = "SELECT count(*) FROM deletion_request WHERE stage IN ('telling', 'forgetting', 'done')";
     assert_eq!(system.database.count(over).await, 0, "and nothing is called deleted that is not");
     assert!(!stored(&system).is_empty());
+    let stone = || {
+        let stones = in_store(&system, "deletions");
+        serde_json::from_slice::<Value>(&std::fs::read(&stones[0]).unwrap()).unwrap()
+    };
+    assert_eq!(stone()["shredded"], json!(false), "as it was when it was accepted");
     let_store(&system, false).await;
     let receipt = verified(&system, &done(&system, &id).await).await;
     assert_eq!(receipt["verified"]["left"], json!(0));
     assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
+    assert_eq!(stone()["shredded"], json!(true), "a restore destroys its tokens at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -155,7 +155,10 @@ async fn what_is_sent_is_signed_and_by_both_secrets_while_one_is_exchanged() {
     let keys = system.environment["POSTROOM_KEYS"].clone();
     let fresh = system.postroom(&["keys", "generate"], "").await;
     system.environment.insert("POSTROOM_KEYS".into(), format!("{fresh},{keys}"));
-    system.postroom(&["keys", "rotate"], "").await;
+    let done = system.told(&["keys", "rotate"]).await;
+    // with the keys of the accounts' tokens
+    assert_eq!((&done["webhooks"], &done["data_keys"]), (&json!(2), &json!(3)), "{done}");
+    assert_eq!((&done["resealed"], &done["left"]), (&json!(5), &json!(0)), "{done}");
     system.environment.insert("POSTROOM_KEYS".into(), fresh);
     for worker in &mut system.workers {
         worker.kill9().await;

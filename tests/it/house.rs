@@ -303,15 +303,30 @@ async fn web_cannot_read_a_token_and_no_token_stands_in_the_clear() {
         .execute(&mut *connection)
         .await
         .unwrap();
-    let denied = sqlx::query("SELECT sealed FROM vault.token")
-        .execute(&mut *connection)
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(denied.contains("permission denied"), "{denied}");
+    for asked in [
+        "SELECT sealed FROM vault.token",
+        "SELECT sealed FROM vault.data_key",
+        "SELECT id, cipher, key_id FROM vault.data_key",
+        "INSERT INTO vault.data_key (account_id, id, cipher, key_id, sealed)
+         SELECT id, id, 'xchacha20-poly1305', 'k', '' FROM account",
+        "UPDATE vault.data_key SET sealed = ''",
+        "DELETE FROM vault.data_key",
+    ] {
+        let denied = sqlx::query(asked).execute(&mut *connection).await.unwrap_err().to_string();
+        assert!(denied.contains("permission denied"), "{asked}: {denied}");
+    }
+    let may = "SELECT bool_or(has_table_privilege($1::text::name, 'vault.' || t, p))
+               FROM unnest(ARRAY['token', 'data_key']) t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p";
+    for (role, expected) in [("web", false), ("worker", true)] {
+        let may = sqlx::query_scalar::<_, bool>(may).bind(format!("{name}_{role}"));
+        assert_eq!(may.fetch_one(&system.database.pool).await.unwrap(), expected, "{role}");
+    }
     let clear = "SELECT count(*) FROM vault.token WHERE position('sandbox'::bytea in sealed) > 0";
     assert_eq!(system.database.count(clear).await, 0);
     assert_eq!(system.database.count("SELECT count(*) FROM vault.token").await, 4);
+    let own = "SELECT count(*) FROM vault.token t JOIN vault.data_key k ON k.account_id = t.account_id
+               WHERE t.key_id = 'data:' || k.id::text";
+    assert_eq!(system.database.count(own).await, 4, "each under the key of its account");
 }
 
 async fn refused(environment: BTreeMap<String, String>, args: &[&str]) -> String {

@@ -1,8 +1,17 @@
 //! After the ledger was restored from a backup: what was sent since is not sent again.
 
-use serde_json::{Value, json};
+use std::path::Path;
 
-use crate::harness::{FACEBOOK, INSTAGRAM, System, eventually};
+use postroom::ledger::{KeyRing, Ledger, Role, keyring::KeyError, vault::VaultError};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{FACEBOOK, INSTAGRAM, System, eventually, process};
+
+/// What a backup that is kept for long leaves out.
+const LEFT_OUT: [&str; 2] =
+    ["--exclude-table-data=vault.data_key", "--exclude-table-data=vault.connection_secret"];
 
 async fn stop(system: &mut System) {
     for worker in &system.workers {
@@ -90,4 +99,65 @@ async fn nothing_is_restored_while_a_worker_lives() {
         if code == 0 { Ok(out) } else { Err(complaint) }
     })
     .await;
+}
+
+/// Bytes of the vault, as a backup spells them.
+async fn spelled(system: &System, kept: &'static str) -> Vec<String> {
+    sqlx::query_scalar(kept).fetch_all(&system.database.pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_is_kept_for_long_has_no_key_of_a_token_in_it() {
+    let system = System::start().await;
+    let readme = include_str!("../../README.md");
+    let program = Path::new(&std::env::var("POSTROOM_PG_BIN").unwrap_or_default()).join("pg_dump");
+    let args = [&LEFT_OUT[..], &["--dbname", system.database.url.as_str()]].concat();
+    let (status, dump, said) = process::run(&program, &args, &system.environment, "").await;
+    assert_eq!(status, 0, "{said}");
+    let tokens = spelled(&system, "SELECT encode(sealed, 'hex') FROM vault.token").await;
+    let keys = spelled(&system, "SELECT encode(sealed, 'hex') FROM vault.data_key").await;
+    assert!(tokens.len() == 4 && tokens.iter().all(|it| dump.contains(it)), "the tokens are in it");
+    assert!(keys.len() == 3 && keys.iter().all(|it| !dump.contains(it)), "and no key of theirs");
+    for option in LEFT_OUT {
+        assert!(readme.contains(option), "README.md does not say {option}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_without_the_keys_of_its_tokens_opens_none_and_its_accounts_are_connected_again() {
+    let mut system = System::start().await;
+    let mut wish = system.wish("due much later", &[FACEBOOK], &[]);
+    wish["schedule"] = json!({ "at": "2027-06-01T12:00:00Z" });
+    assert_eq!(system.api(reqwest::Method::POST, "/api/v1/posts", Some(&wish)).await.0, 202);
+    system.web.take().unwrap().kill9().await;
+    system.database.back_up().await;
+    system.database.restore().await;
+    // what such a backup leaves out
+    sqlx::query("TRUNCATE vault.data_key").execute(&system.database.pool).await.unwrap();
+    let ring = KeyRing::parse(&system.environment["POSTROOM_KEYS"]).unwrap();
+    let ledger = Ledger::open(&SecretString::from(system.database.url.clone()), Role::Owner, 2).unwrap();
+    let account: Uuid = system.account(FACEBOOK).parse().unwrap();
+    let shut = ledger.open_token(&ring, account).await.unwrap_err();
+    assert!(matches!(shut, VaultError::Key(KeyError::Shredded)), "not even by who has the ring: {shut}");
+    let (tokens, rest, paused) = (
+        "SELECT count(*) FROM vault.token",
+        "SELECT count(*) FROM account WHERE state = 'reconnect' AND NOT renewable
+           AND state_reason LIKE '%connect the account again'",
+        "SELECT count(*) FROM job WHERE kind = 'publish' AND standing = 'paused'",
+    );
+    let check = system.told(&["restore", "--check"]).await;
+    assert_eq!((&check["keyless"], &check["shredded"]), (&json!(3), &json!([])));
+    assert_eq!((system.database.count(tokens).await, system.database.count(rest).await), (4, 0));
+    let done = system.told(&["restore"]).await;
+    assert_eq!(done["keyless"], json!(3));
+    assert_eq!((system.database.count(tokens).await, system.database.count(rest).await), (0, 3));
+    assert_eq!(system.database.count(paused).await, 1);
+    assert_eq!(system.told(&["restore"]).await["keyless"], json!(0), "once is enough");
+    let add = ["account", "add", "--workspace", "Bakery", "--offline", "--platform", FACEBOOK];
+    let of = ["--external-id", "104000000000001", "--name", "Bakery"];
+    let pair = json!({ "access_token": "sandbox-page-token" });
+    let again = system.postroom(&[&add[..], &of[..]].concat(), &pair.to_string()).await;
+    assert_eq!(again.trim(), account.to_string(), "the same account");
+    assert_eq!((system.database.count(rest).await, system.database.count(paused).await), (2, 0));
+    ledger.open_token(&ring, account).await.expect("it opens");
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use postroom::ledger::KeyRing;
 use uuid::Uuid;
 
 use crate::harness::{System, process};
@@ -37,6 +38,29 @@ impl Secret {
     pub fn is_in(&self, text: &str) -> bool {
         self.spellings().iter().any(|spelling| text.contains(spelling))
     }
+}
+
+/// The data keys of all accounts, as nobody may see them but who opens a token.
+pub async fn data_keys(system: &System) -> Vec<Vec<u8>> {
+    let ring = KeyRing::parse(&system.environment["POSTROOM_KEYS"]).unwrap();
+    let kept = "SELECT 'vault.data_key|' || a.workspace_id || '|' || a.id || '|' || k.id || '|' || k.cipher, k.sealed
+                FROM vault.data_key k JOIN account a ON a.id = k.account_id";
+    let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(kept).fetch_all(&system.database.pool).await.unwrap();
+    rows.iter().map(|(row, sealed)| ring.open(sealed, row).unwrap().to_vec()).collect()
+}
+
+/// A key as somebody may have written it down unawares, and as much of it as reads the same among other bytes.
+pub fn spelled(key: &[u8]) -> Vec<String> {
+    let listed = format!("{:?}", &key[..12]);
+    let mut all = vec![hex::encode(key), listed.trim_matches(['[', ']']).to_owned()];
+    all.extend((0..3).map(|skip| STANDARD.encode(&key[skip..skip + 15])));
+    let letters: Vec<usize> = (0..key.len()).filter(|at| key[*at].is_ascii()).collect();
+    if let (Some(first), Some(last)) = (letters.first(), letters.last())
+        && last - first >= 12
+    {
+        all.push(text(&key[*first..=*last]));
+    }
+    all
 }
 
 /// What the system's own processes have logged; the networks' log is theirs.
@@ -97,4 +121,10 @@ fn a_secret_is_found_in_every_spelling() {
         assert!(secret.is_in(&text), "{text}");
     }
     assert!(!secret.is_in("nothing"));
+    let key: Vec<u8> = (7..39).map(|byte| byte ^ ((byte % 5) << 7)).collect();
+    let among = self::text(&[&[0xc2_u8, 0xe2][..], &key, &[0x80][..]].concat());
+    for text in [format!("{key:?}"), hex::encode(&key), STANDARD.encode(&key), among] {
+        assert!(self::spelled(&key).iter().any(|it| text.contains(it)), "{text}");
+    }
+    assert!(self::spelled(&key).iter().all(|it| !"nothing".contains(it)));
 }

@@ -2,6 +2,7 @@
 
 mod corners;
 mod kept;
+mod sealed;
 
 use chrono::{TimeDelta, Utc};
 use jobs::failpoint::Point;

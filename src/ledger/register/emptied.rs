@@ -947,6 +947,16 @@ pub const EMPTIED: &[Store] = &[
         purge: of_account!("vault.token"),
     },
     Store {
+        name: "vault.data_key",
+        place: Place::Table,
+        whose: Whose::Connection,
+        why: "what the account's tokens are sealed under; as long as they are, and destroyed with them: without it no copy of \
+              them opens",
+        personal: &[("sealed", "the key of a person's tokens, sealed")],
+        plain: &["account_id", "id", "cipher", "key_id", "created_at"],
+        purge: of_account!("vault.data_key"),
+    },
+    Store {
         name: "account",
         place: Place::Table,
         whose: Whose::Connection,

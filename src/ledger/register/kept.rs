@@ -247,7 +247,7 @@ pub const KEPT: &[Store] = &[
         whose: Whose::Nobody,
         why: "which workers live",
         personal: &[],
-        plain: &["inc", "version", "started_at", "lease_until", "kinds"],
+        plain: &["inc", "version", "started_at", "lease_until", "kinds", "opens"],
         purge: Purge::Stays("processes"),
     },
     Store {
@@ -290,6 +290,8 @@ pub const KEPT: &[Store] = &[
             "was_armed",
             "given_up",
             "not_provable",
+            "keys_shredded",
+            "tokens_without_key",
             "language",
             "addressed",
             "workspace_id",

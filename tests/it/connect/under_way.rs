@@ -49,7 +49,11 @@ async fn a_connection_on_its_way_goes_on_under_a_new_key() {
     system.environment.insert("POSTROOM_KEYS".into(), format!("{new},{old}"));
     let done = system.told(&["keys", "rotate"]).await;
     // the tokens of the accounts there are, and the code
-    assert_eq!((&done["resealed"], &done["left"]), (&json!(5), &json!(0)), "{done}");
+    assert_eq!(
+        (&done["moved"], &done["resealed"], &done["left"]),
+        (&json!(4), &json!(1), &json!(0)),
+        "{done}"
+    );
     // the old one is not needed any more
     system.environment.insert("POSTROOM_KEYS".into(), new);
     system.start_worker(&[]);
@@ -72,7 +76,8 @@ async fn what_a_connection_keeps_and_no_key_opens_is_counted_as_what_it_is() {
     let (status, out, err) = system.try_postroom(&["keys", "rotate", "--json"], "").await;
     let done: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((status, &done["tokens"], &done["connections"]), (1, &json!(4), &json!(1)), "{done}");
-    assert_eq!((&done["resealed"], &done["left"]), (&json!(4), &json!(1)), "{done}");
+    let resealed = (&done["moved"], &done["resealed"], &done["left"]);
+    assert_eq!(resealed, (&json!(4), &json!(0), &json!(1)), "{done}");
     let stuck = &done["stuck"][0];
     assert!(at.ends_with(stuck["connection_id"].as_str().unwrap()), "{done}");
     assert_eq!((&stuck["field"], &stuck["account_id"]), (&json!("code"), &Value::Null));

@@ -28,20 +28,23 @@ use uuid::Uuid;
 use crate::support::{Door, Scratch, retain};
 
 /// An account with a pair of tokens, and a worker that holds its refresh.
-struct Bench {
-    scratch: Scratch,
-    ledger: Ledger,
-    ring: KeyRing,
-    account: Uuid,
+pub(super) struct Bench {
+    pub(super) scratch: Scratch,
+    pub(super) ledger: Ledger,
+    pub(super) ring: KeyRing,
+    pub(super) account: Uuid,
     claim: Claim,
     flight: Flight,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
+        Self::sealing(KeyRing::parse(&keyring::generate(Cipher::XChaCha20Poly1305)).unwrap()).await
+    }
+
+    pub(super) async fn sealing(ring: KeyRing) -> Self {
         let scratch = Scratch::new().await;
         let ledger = Ledger::open(&scratch.url, Role::Owner, 4).unwrap();
-        let ring = KeyRing::parse(&keyring::generate(Cipher::XChaCha20Poly1305)).unwrap();
         let (workspace_id, claim) = (Uuid::now_v7(), claim());
         scratch.run(&format!("INSERT INTO workspace (id, name) VALUES ('{workspace_id}', 'Bakery')")).await;
         let new = NewAccount {
@@ -87,11 +90,11 @@ impl Bench {
         self.scratch.run(&held).await;
     }
 
-    fn renewals(&self) -> ClaimedRenewals<'_> {
+    pub(super) fn renewals(&self) -> ClaimedRenewals<'_> {
         ClaimedRenewals::new(&self.ledger, &self.ring, self.claim, &self.flight)
     }
 
-    async fn look(&self) -> Access {
+    pub(super) async fn look(&self) -> Access {
         self.renewals().look(self.account).await.unwrap().unwrap()
     }
 
@@ -115,7 +118,7 @@ fn tokens() -> TokenPair {
 }
 
 /// A pair that a network has given.
-fn pair() -> Pair {
+pub(super) fn pair() -> Pair {
     Pair {
         access: Some(SecretString::from("a2")),
         refresh: Some(SecretString::from("r2")),
