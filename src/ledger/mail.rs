@@ -26,7 +26,7 @@ impl NewMail {
     }
 
     /// The same, where the ring itself is at hand.
-    pub(super) fn by(ring: &KeyRing, to: &str, subject: &str, body: &str, worth: Duration) -> Self {
+    pub fn by(ring: &KeyRing, to: &str, subject: &str, body: &str, worth: Duration) -> Self {
         Self::sealed(to, subject, worth, |row| ring.seal(body.as_bytes(), row))
     }
 
