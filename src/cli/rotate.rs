@@ -62,14 +62,14 @@ impl Rotate {
                 break;
             }
         }
-        // addresses of requests for deletion, and what signs their receipts
-        ledger.reseal_deletions(&ring).await?;
-        // letters that wait to be sent
-        ledger.reseal_mail(&ring).await?;
+        // addresses of requests for deletion, and what signs their receipts; letters that wait to be sent
+        let (deletions, letters) = (ledger.reseal_deletions(&ring).await, ledger.reseal_mail(&ring).await);
         let left = ledger.sealed_otherwise(&ring).await?.1;
         self.tell(&ring, &tally, (all, left), progress.begun.elapsed());
         ledger.audit(&rotated(&ledger, &ring, &tally, left)).await?;
-        finish(&ring, &tally.stuck, left)
+        finish(&ring, &tally.stuck, left)?;
+        deletions.and(letters)?;
+        Ok(())
     }
 
     async fn walk(
