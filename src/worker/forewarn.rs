@@ -28,7 +28,9 @@ impl Worker {
                 NewMail::by(ring, to, SUBJECT, &body, worth(it))
             };
             let letters = self.in_time(ledger.tell_findings(post, letter)).await?;
-            tracing::info!(%post, letters, "people were told what stands in the way of a post");
+            if letters > 0 {
+                tracing::info!(%post, letters, "people are told what stands in the way of a post");
+            }
         }
         Ok(())
     }
