@@ -186,7 +186,6 @@ pub fn worker(
         duties: duties.clone(),
         queue: queue.clone(),
         settings,
-        public_url,
         kinds,
         database_url,
     };

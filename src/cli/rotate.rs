@@ -67,11 +67,15 @@ impl Rotate {
                 break;
             }
         }
-        tally.deletions = ledger.reseal_deletions(&ring).await?;
-        tally.letters = ledger.reseal_mail(&ring).await?;
+        // addresses of requests for deletion, and what signs their receipts; letters that wait to be sent
+        let (deletions, letters) = (ledger.reseal_deletions(&ring).await, ledger.reseal_mail(&ring).await);
+        tally.deletions = deletions.as_ref().copied().unwrap_or_default();
+        tally.letters = letters.as_ref().copied().unwrap_or_default();
         self.tell(&ring, &tally, &kept, progress.begun.elapsed());
         ledger.audit(&rotated(&ledger, &ring, &tally, &kept)).await?;
-        finish(&ring, &tally.stuck, kept.otherwise)
+        finish(&ring, &tally.stuck, kept.otherwise)?;
+        deletions.and(letters)?;
+        Ok(())
     }
 
     /// Goes through all that the vault keeps once.

@@ -4,7 +4,7 @@ use jobs::reach;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{ConfigError, secret};
+use super::{ConfigError, optional, secret};
 
 /// The address of the ledger. Outside the house it is gone to with its certificate checked, whether the address says so
 /// or only asks for TLS.
@@ -12,7 +12,8 @@ use super::{ConfigError, secret};
 /// # Errors
 /// It is not set; or it may go out in the clear.
 pub fn database_url() -> Result<SecretString, ConfigError> {
-    ledger(secret("DATABASE_URL", "the address of the Postgres ledger")?)
+    let address = secret("DATABASE_URL", "the address of the Postgres ledger")?;
+    ledger(address, ["PGHOSTADDR", "PGHOST"].into_iter().find_map(optional))
 }
 
 /// The address of Redis.
@@ -23,13 +24,15 @@ pub fn redis_url() -> Result<SecretString, ConfigError> {
     queue(secret("REDIS_URL", "the address of Redis")?)
 }
 
-fn ledger(address: SecretString) -> Result<SecretString, ConfigError> {
+/// Where it names no host, `unnamed` is gone to, or this machine.
+fn ledger(address: SecretString, unnamed: Option<String>) -> Result<SecretString, ConfigError> {
     // what is no address is told of by whoever goes there
     let Ok(mut url) = Url::parse(address.expose_secret()) else { return Ok(address) };
     let (mode, rest): (Vec<_>, Vec<_>) =
         url.query_pairs().into_owned().partition(|(name, _)| name == "sslmode" || name == "ssl-mode");
     let named = rest.iter().rfind(|(name, _)| name == "host" || name == "hostaddr");
     let host = named.map_or_else(|| url.host_str().unwrap_or_default().to_owned(), |(_, host)| host.clone());
+    let host = if host.is_empty() { unnamed.unwrap_or_default() } else { host };
     let is_socket = host.starts_with('/') || host.to_ascii_lowercase().starts_with("%2f");
     if is_socket || reach::is_in_house(&host) {
         return Ok(address);
@@ -65,6 +68,10 @@ fn queue(address: SecretString) -> Result<SecretString, ConfigError> {
 mod tests {
     use super::*;
 
+    fn named(address: SecretString) -> Result<SecretString, ConfigError> {
+        ledger(address, None)
+    }
+
     fn gone_to(
         way: fn(SecretString) -> Result<SecretString, ConfigError>,
         address: &str,
@@ -85,7 +92,7 @@ mod tests {
             "postgres://a@db.example.com/postroom?host=10.0.0.7",
             "no address",
         ] {
-            assert_eq!(gone_to(ledger, address), Ok(address.to_owned()));
+            assert_eq!(gone_to(named, address), Ok(address.to_owned()));
         }
         for address in
             ["redis://localhost", "redis://default:x@redis.railway.internal:6379", "redis://cache:6379/0"]
@@ -101,18 +108,26 @@ mod tests {
         for address in
             [neon.to_owned(), format!("{neon}?sslmode=require"), format!("{neon}?ssl-mode=require")]
         {
-            assert_eq!(gone_to(ledger, &address), Ok(format!("{neon}?sslmode=verify-full")));
+            assert_eq!(gone_to(named, &address), Ok(format!("{neon}?sslmode=verify-full")));
         }
-        let more = gone_to(ledger, &format!("{neon}?sslmode=require&channel_binding=prefer"));
+        let more = gone_to(named, &format!("{neon}?sslmode=require&channel_binding=prefer"));
         assert_eq!(more, Ok(format!("{neon}?channel_binding=prefer&sslmode=verify-full")));
         let authority = format!("{neon}?sslmode=verify-ca&sslrootcert=ca.pem");
-        assert_eq!(gone_to(ledger, &authority), Ok(authority));
+        assert_eq!(gone_to(named, &authority), Ok(authority));
         for mode in ["disable", "allow", "prefer"] {
-            let error = gone_to(ledger, &format!("{neon}?sslmode={mode}")).expect_err(mode);
+            let error = gone_to(named, &format!("{neon}?sslmode={mode}")).expect_err(mode);
             assert!(error.starts_with("DATABASE_URL: ") && error.contains("verify-full"), "{error}");
             assert!(!error.contains("a:b"), "no password: {error}");
         }
-        let elsewhere = gone_to(ledger, "postgres://a@localhost/postroom?host=db.example.com");
+        let unnamed = |host: &str| {
+            let gone = ledger(SecretString::from("postgres:///postroom"), Some(host.to_owned()));
+            gone.expect("an address").expose_secret().to_owned()
+        };
+        assert_eq!(unnamed("db.example.com"), "postgres:///postroom?sslmode=verify-full");
+        for host in ["/run/postgresql", "10.0.0.7", "localhost"] {
+            assert_eq!(unnamed(host), "postgres:///postroom", "{host}");
+        }
+        let elsewhere = gone_to(named, "postgres://a@localhost/postroom?host=db.example.com");
         assert!(elsewhere.expect("an address").ends_with("sslmode=verify-full"));
         for address in [
             "redis://default:secret@cache.example.com:6379",

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     KeyRing, Ledger, LedgerError,
     access::breaks_of,
-    accounts::{Account, MOST, find_accounts},
+    accounts::{Account, AccountState, MOST, find_accounts},
     claims::interval,
     mail,
 };
@@ -101,9 +101,13 @@ impl Ledger {
     }
 }
 
-/// The end of a connection that somebody wants to live.
+/// The end of a connection that somebody wants to live: of what is disconnected or being deleted nobody is told.
 fn ends(account: &Account, now: DateTime<Utc>) -> Option<End> {
-    if account.parted.is_some() { None } else { account.end(now) }
+    let wanted = match account.state {
+        AccountState::Active | AccountState::Paused | AccountState::Reconnect => account.parted.is_none(),
+        AccountState::Frozen | AccountState::Erased => false,
+    };
+    account.end(now).filter(|_| wanted)
 }
 
 /// Whether somebody who was told of one end has to be told of another. What is broken already ends anew at each look.

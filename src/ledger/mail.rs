@@ -26,7 +26,7 @@ impl NewMail {
     }
 
     /// The same, where the ring itself is at hand.
-    pub(super) fn by(ring: &KeyRing, to: &str, subject: &str, body: &str, worth: Duration) -> Self {
+    pub fn by(ring: &KeyRing, to: &str, subject: &str, body: &str, worth: Duration) -> Self {
         Self::sealed(to, subject, worth, |row| ring.seal(body.as_bytes(), row))
     }
 
@@ -109,14 +109,19 @@ impl Ledger {
     /// once.
     ///
     /// # Errors
-    /// The ledger is away, or one does not open.
+    /// The ledger is away, or some do not open: those stay as they are, and all others are sealed anew.
     pub async fn reseal_mail(&self, ring: &KeyRing) -> Result<u64, LedgerError> {
         let mut done = self.seal_mail(ring).await?;
         let rows = sqlx::query!(r#"SELECT id, sealed AS "sealed!" FROM mail WHERE sealed IS NOT NULL"#);
+        let mut closed = Vec::new();
         for row in rows.fetch_all(&self.pool).await? {
-            let opened = ring.open(&row.sealed, &row_name(row.id)).map_err(|error| {
-                LedgerError::Unreadable(format!("a letter that stays sealed as it was: {error}"))
-            })?;
+            let opened = match ring.open(&row.sealed, &row_name(row.id)) {
+                Ok(opened) => opened,
+                Err(why) => {
+                    closed.push(why);
+                    continue;
+                }
+            };
             let anew = sqlx::query!(
                 "UPDATE mail SET sealed = $2 WHERE id = $1 AND sealed = $3",
                 row.id,
@@ -125,7 +130,13 @@ impl Ledger {
             );
             done += anew.execute(&self.pool).await?.rows_affected();
         }
-        Ok(done)
+        match closed.first() {
+            None => Ok(done),
+            Some(why) => {
+                let many = closed.len();
+                Err(LedgerError::Unreadable(format!("{many} letters that stay sealed as they were: {why}")))
+            }
+        }
     }
 
     /// A letter is over: sent, or given up for that reason. What it said is forgotten.

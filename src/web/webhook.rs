@@ -177,7 +177,8 @@ fn address(given: &str, private: bool) -> Result<(), Finding> {
             "This is no web address. Write it in full, such as https://example.org/hook.",
         );
     };
-    if !(url.scheme() == "https" || private && url.scheme() == "http") {
+    let plain = private && url.scheme() == "http";
+    if url.scheme() != "https" && !plain {
         return find("url_scheme", "The address has to begin with https://.");
     }
     if !url.username().is_empty() || url.password().is_some() {

@@ -1,5 +1,7 @@
 //! Tells people by mail what keeps a post from going out, while it can be mended.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use jobs::{desk::Networks, preflight::Finding};
 use url::Url;
@@ -18,19 +20,29 @@ impl Worker {
         if self.parts.mail.is_none() {
             return Ok(());
         }
-        let (ledger, lease) = (&self.parts.duties, self.parts.settings.lookout.check_lease);
+        let (ledger, ring, networks) = (&self.parts.duties, &self.parts.ring, &*self.parts.networks);
+        let lease = self.parts.settings.lookout.check_lease;
         for post in self.in_time(ledger.posts_to_tell(MOST, lease)).await? {
-            let networks = &*self.parts.networks;
-            let letter = |it: &Stopped, to: &str| letter(networks, &self.parts.public_url, it, to);
+            let letter = |it: &Stopped, to: &str| {
+                let body = said(networks, &self.parts.public_url, it);
+                NewMail::by(ring, to, SUBJECT, &body, worth(it))
+            };
             let letters = self.in_time(ledger.tell_findings(post, letter)).await?;
-            tracing::info!(%post, letters, "people were told what stands in the way of a post");
+            if letters > 0 {
+                tracing::info!(%post, letters, "people are told what stands in the way of a post");
+            }
         }
         Ok(())
     }
 }
 
+/// After its time nobody has to be told.
+fn worth(it: &Stopped) -> Duration {
+    (it.scheduled_for - it.now).to_std().unwrap_or_default()
+}
+
 /// No name of an account or a file stands in it: letters lie on servers of others.
-fn letter(networks: &dyn Networks, public_url: &Url, it: &Stopped, to: &str) -> NewMail {
+fn said(networks: &dyn Networks, public_url: &Url, it: &Stopped) -> String {
     let line = |(platform, code): &(String, String)| {
         let network = networks.title(platform).unwrap_or(platform);
         let what = Finding::stopping(code).unwrap_or("something is not as its network wants it");
@@ -39,16 +51,11 @@ fn letter(networks: &dyn Networks, public_url: &Url, it: &Stopped, to: &str) -> 
     let lines: String = it.found.iter().map(line).collect();
     let path = format!("/posts/{}", it.post_id);
     let address = public_url.join(&path).map_or(path, String::from);
-    NewMail {
-        to: to.to_owned(),
-        subject: SUBJECT.to_owned(),
-        body: format!(
-            "A post is to go out at {}. As things are, it will not:\n\n{lines}\nIts page says more, and who can mend it: \
-             {address}\n\nNobody is told of the same thing twice.\n",
-            shown(it.scheduled_for)
-        ),
-        worth: (it.scheduled_for - it.now).to_std().unwrap_or_default(),
-    }
+    format!(
+        "A post is to go out at {}. As things are, it will not:\n\n{lines}\nIts page says more, and who can mend it: \
+         {address}\n\nNobody is told of the same thing twice.\n",
+        shown(it.scheduled_for)
+    )
 }
 
 fn shown(at: DateTime<Utc>) -> String {
@@ -90,15 +97,16 @@ mod tests {
                 .to_vec(),
         };
         let base = Url::parse("https://post.example.org").expect("an address");
-        let written = letter(&Two, &base, &stopped, "noa@example.org");
-        assert_eq!((written.to.as_str(), written.worth.as_secs()), ("noa@example.org", 90 * 60));
+        let written = said(&Two, &base, &stopped);
+        assert_eq!(worth(&stopped), Duration::from_mins(90));
+        assert_eq!(worth(&Stopped { now: now + TimeDelta::hours(2), ..stopped }), Duration::ZERO);
         for part in [
             "1 January 1970, 01:30 UTC",
             "- TikTok: its network refuses the access to the account.\n",
             "- other: a file of it is not in the media store any more.\n",
             "https://post.example.org/posts/00000000-0000-0000-0000-000000000000\n",
         ] {
-            assert!(written.body.contains(part), "no {part} in {}", written.body);
+            assert!(written.contains(part), "no {part} in {written}");
         }
     }
 }

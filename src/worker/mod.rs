@@ -105,8 +105,6 @@ pub struct Parts {
     pub clock: Arc<LedgerClock>,
     /// What `worker.toml` says.
     pub settings: Settings,
-    /// What the outside sees, for links in letters.
-    pub public_url: Url,
     /// The kinds to work on.
     pub kinds: Vec<&'static Kind>,
 }

@@ -31,6 +31,8 @@ async fn listening(more: &[(&str, &str)]) -> System {
         ("POSTROOM__WEBHOOKS__PRIVATE", "true"),
         ("POSTROOM__JOBS__WEBHOOK__RETRY_BASE", "50ms"),
         ("POSTROOM__JOBS__WEBHOOK__RETRY_CAP", "200ms"),
+        // however long it takes until the test goes on, it is tried still
+        ("POSTROOM__JOBS__WEBHOOK__RETRY_ATTEMPTS", "100000"),
     ];
     for (name, value) in own.iter().chain(more) {
         system.environment.insert((*name).to_owned(), (*value).to_owned());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{FACEBOOK, System, TIKTOK, eventually};
+use crate::harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually};
 
 /// What somebody was told, the first letter first.
 async fn told(system: &System, to: &str) -> Vec<String> {
@@ -48,10 +48,14 @@ async fn administrators_are_told_once_of_each_end_with_what_it_breaks() {
     );
     assert!(first.contains("In Bakery:") && first.contains("/accounts"), "{first}");
     assert_eq!(first.matches("\n- ").count(), 1, "one account ends: {first}");
+    // of an account that is being deleted nobody is told any more, whatever else is told of
+    set(&system, INSTAGRAM, &format!("state = 'frozen', frozen_at = ledger_now(), {ends}")).await;
     // the next end is told of by itself: what was told is not told again
     set(&system, TIKTOK, "state = 'reconnect', state_reason = 'x'").await;
     let second = &letters(&system, 2).await[1];
     assert!(second.contains("does not take its access any more") && !second.contains("ends on"), "{second}");
+    assert_eq!(second.matches("\n- ").count(), 1, "and of nothing else: {second}");
+    set(&system, INSTAGRAM, "state = 'active', frozen_at = NULL, token_expires_at = NULL").await;
     // what is well again is forgotten, and told of when it ends anew
     set(&system, FACEBOOK, "token_expires_at = ledger_now() + interval '300 days'").await;
     eventually("it to be forgotten", || async {

@@ -261,7 +261,16 @@ async fn what_a_letter_says_lies_sealed_and_is_of_its_row_alone() {
     door.scratch.run("UPDATE mail SET id = gen_random_uuid()").await;
     let due = ledger.take_mail(&ring(), 4, Duration::ZERO).await.expect("letters");
     assert_eq!((due.len(), due[0].body.as_ref().err()), (1, Some(&KeyError::DoesNotOpen)));
+    // and keeps no other from being sealed anew
+    invite(&mut admin, "tal@example.org", "author").await;
+    door.scratch.run("CREATE TABLE before AS SELECT id, sealed FROM mail").await;
     assert!(ledger.reseal_mail(&ring()).await.is_err(), "whoever changes keys is told of it");
+    let anew = "SELECT count(*) FROM mail m JOIN before b ON b.id = m.id WHERE m.sealed <> b.sealed";
+    assert_eq!(door.scratch.number(anew).await, 1);
+    assert_eq!(door.letters("tal@example.org").await.len(), 1, "it opens");
+    // a process of before, which knows only of what lies in the clear, takes them back
+    door.scratch.run("UPDATE mail SET try_at = NULL, body = NULL WHERE try_at IS NOT NULL").await;
+    assert_eq!(door.scratch.number("SELECT count(*) FROM mail WHERE sealed IS NOT NULL").await, 0);
 }
 
 #[tokio::test]

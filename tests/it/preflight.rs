@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     harness::{INSTAGRAM, System, TIKTOK, eventually, film, picture},
-    support::{Answer, Door, jpeg},
+    support::{Answer, Door, jpeg, ring},
 };
 
 /// Asks the door what a post would run into.
@@ -396,18 +396,22 @@ async fn checked(door: &Door, codes: &[&str]) {
 async fn told_by_mail(door: &Door) -> Vec<String> {
     let ledger = &door.scratch.ledger;
     for post in ledger.posts_to_tell(10, Duration::from_mins(1)).await.expect("the ledger") {
-        let letter = |it: &Stopped, to: &str| NewMail {
-            to: to.to_owned(),
-            subject: "A post".to_owned(),
-            body: it.found.iter().map(|(_, code)| code.as_str()).collect::<Vec<_>>().join(" "),
-            worth: Duration::from_mins(1),
+        let letter = |it: &Stopped, to: &str| {
+            let codes = it.found.iter().map(|(_, code)| code.as_str()).collect::<Vec<_>>().join(" ");
+            NewMail::by(&ring(), to, "A post", &codes, Duration::from_mins(1))
         };
         ledger.tell_findings(post, letter).await.expect("the ledger");
     }
-    sqlx::query_scalar("WITH gone AS (DELETE FROM mail RETURNING to_address, body) SELECT to_address || ' ' || body FROM gone ORDER BY 1")
+    let addresses: Vec<String> = sqlx::query_scalar("SELECT to_address FROM mail ORDER BY 1")
         .fetch_all(&mut door.scratch.connection().await)
         .await
-        .expect("letters")
+        .expect("addresses");
+    let mut told = Vec::new();
+    for to in addresses {
+        told.extend(door.letters(&to).await.into_iter().map(|(_, said)| format!("{to} {said}")));
+    }
+    door.scratch.run("DELETE FROM mail").await;
+    told
 }
 
 /// Its checks are due now.

@@ -30,6 +30,9 @@ async fn what_is_hardest_to_undo_is_not_done_before_somebody_says_again_who_they
     pass(&door, 601).await;
     for path in [
         "/keys".to_owned(),
+        "/webhooks".to_owned(),
+        format!("/webhooks/{nobody}/rotate"),
+        format!("/webhooks/{nobody}/remove"),
         format!("/accounts/{nobody}/disconnect"),
         format!("/people/{nobody}/remove"),
         "/privacy/requests".to_owned(),

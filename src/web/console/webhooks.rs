@@ -9,7 +9,6 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
-use chrono::{DateTime, Utc};
 use jobs::deliveries::EVENTS;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -18,7 +17,9 @@ use uuid::Uuid;
 use super::{
     Choice, Shell, render_as,
     seat::{Admin, Seat},
+    sure::Sure,
     texts::{ENGLISH, Texts, fill},
+    words,
 };
 use crate::{
     ledger::{
@@ -28,7 +29,7 @@ use crate::{
     },
     web::{
         App,
-        problem::Problem,
+        problem::{self, Problem},
         webhook::{Changed, refused, wrong_with},
     },
 };
@@ -165,16 +166,12 @@ fn state(t: &Texts, it: &Webhook) -> &'static str {
     }
 }
 
-fn minute(at: DateTime<Utc>) -> String {
-    at.format("%-d %b %Y, %H:%M UTC").to_string()
-}
-
 /// Adds one and shows its secret, this once: the page is not kept.
 pub async fn add(
     State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     headers: HeaderMap,
-    Form(written): Form<Written>,
+    Sure(written): Sure<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
     let text = |name: &str| field(&written, name).trim().replace('\0', "");
@@ -224,9 +221,9 @@ fn came<T>(app: &App, done: Once<Result<T, Undone>>) -> Result<T, Problem> {
 
 /// One of this workspace's.
 async fn mine(seat: &Seat<Admin>, text: &str) -> Result<Webhook, Problem> {
-    let missing = || Problem::not_found("webhook");
-    let id = Uuid::try_parse(text).map_err(|_| missing())?;
-    seat.ledger.webhook(seat.member.workspace_id, id).await?.ok_or_else(missing)
+    let id = problem::id(text, "webhook")?;
+    let found = seat.ledger.webhook(seat.member.workspace_id, id).await?;
+    found.ok_or_else(|| Problem::not_found("webhook"))
 }
 
 /// One, with what was sent there lately.
@@ -258,11 +255,11 @@ async fn one(
         state: state(t, it).to_owned(),
         active: it.state == "active",
         events: events(t, it),
-        failing: it.failing_since.map(|at| fill(t.hooks_failing_since, &[&minute(at)])),
+        failing: it.failing_since.map(|at| fill(t.hooks_failing_since, &[&words::minute(at)])),
         previous: it
             .previous_until
             .filter(|until| *until > now)
-            .map(|until| fill(t.hooks_previous, &[&minute(until)])),
+            .map(|until| fill(t.hooks_previous, &[&words::minute(until)])),
         made: secret.map(|secret| secret.expose_secret().to_owned()),
         sent: sent.into_iter().map(|delivery| line(t, delivery)).collect(),
     };
@@ -282,10 +279,10 @@ fn line(t: &Texts, it: Delivery) -> Line {
         what: happened(t, &it.kind),
         post: it.post_id,
         state,
-        at: minute(it.occurred_at),
+        at: words::minute(it.occurred_at),
         tries: Texts::count(tries, t.hooks_tried_once, t.hooks_tried),
         why: it.last_error,
-        next: it.next_at.map(|at| fill(t.hooks_next, &[&minute(at)])),
+        next: it.next_at.map(|at| fill(t.hooks_next, &[&words::minute(at)])),
         over: it.state != "waiting",
     }
 }
@@ -296,7 +293,7 @@ pub async fn rotate(
     seat: Seat<Admin>,
     headers: HeaderMap,
     Path(webhook): Path<String>,
-    Form(written): Form<Written>,
+    Sure(written): Sure<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
     let id = mine(&seat, &webhook).await?.id;
@@ -342,7 +339,7 @@ pub async fn again(
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
     let id = mine(&seat, &webhook).await?.id;
-    let delivery = Uuid::try_parse(&delivery).map_err(|_| Problem::not_found("webhook"))?;
+    let delivery = problem::id(&delivery, "webhook")?;
     let sent = came(&app, seat.ledger.redeliver(&write(&seat), id, delivery).await?)?;
     (app.house.nudge)(vec![sent.due]);
     Ok(back(id))
@@ -353,7 +350,7 @@ pub async fn remove(
     State(app): State<Arc<App>>,
     seat: Seat<Admin>,
     Path(webhook): Path<String>,
-    Form(written): Form<Written>,
+    Sure(written): Sure<Written>,
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
     let id = mine(&seat, &webhook).await?.id;

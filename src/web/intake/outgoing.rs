@@ -11,10 +11,8 @@ use axum::{
 };
 
 use super::{
-    asked, asked_nothing, give, id, lists,
-    outgoing_shapes::{
-        ChangeBody, DeliveryShape, WebhookBody, WebhookShape, added, answer, removed, sent, shown,
-    },
+    answered, asked_json, asked_nothing, id, lists,
+    outgoing_shapes::{ChangeBody, DeliveryShape, WebhookBody, WebhookShape, added, removed, sent, shown},
     shapes::Page,
 };
 use crate::{
@@ -26,7 +24,6 @@ use crate::{
     web::{
         App,
         access::{Caller, WebhooksWrite},
-        body,
         problem::{Problem, ProblemDocument},
         webhook,
     },
@@ -38,12 +35,8 @@ fn told<T>(
     done: Once<Result<T, Undone>>,
     first: impl FnOnce(&T) -> Answer,
 ) -> Result<Response, Problem> {
-    match done {
-        Once::Done(Ok(it)) => Ok(give(first(&it), false)),
-        Once::Done(Err(why)) => Err(webhook::refused(why, app.house.webhooks.most)),
-        Once::Before(answer) => Ok(give(answer, true)),
-        Once::KeyReused => Err(Problem::key_reused()),
-    }
+    let refused = |why| webhook::refused(why, app.house.webhooks.most);
+    answered(done.map(|made| made.map(|it| first(&it)).map_err(refused)))
 }
 
 /// The same of an answer that holds a secret.
@@ -93,10 +86,10 @@ pub async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
-    let asked = asked(&headers, caller.workspace_id, "POST /api/v1/webhooks", &bytes)?;
+    let route = "POST /api/v1/webhooks";
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, route, body).await?;
     let settings = app.house.webhooks;
-    let wanted = webhook::wanted(&body::json(&bytes)?, settings.private).map_err(Problem::invalid)?;
+    let wanted = webhook::wanted(&said, settings.private).map_err(Problem::invalid)?;
     let secret = fresh_secret().map_err(|_| Problem::internal())?;
     let new = NewWebhook {
         url: &wanted.url,
@@ -108,7 +101,7 @@ pub async fn create(
     };
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: added };
     let done = caller.ledger.add_webhook(&write, &new, &app.house.sealer).await?;
-    told(&app, done, |it| answer(201, &WebhookShape::of(it, Some(&secret)))).map(unkept)
+    told(&app, done, |it| Answer::of(201, &WebhookShape::of(it, Some(&secret)))).map(unkept)
 }
 
 /// One webhook.
@@ -156,11 +149,9 @@ pub async fn change(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = mine(&caller, &webhook).await?.id;
-    let bytes = body::json_bytes(&headers, body, app.house.web.body_limit).await?;
     let route = format!("PATCH /api/v1/webhooks/{id}");
-    let asked = asked(&headers, caller.workspace_id, &route, &bytes)?;
-    let private = app.house.webhooks.private;
-    let wanted = webhook::changed(&body::json(&bytes)?, private).map_err(Problem::invalid)?;
+    let (asked, said) = asked_json(&app, &headers, caller.workspace_id, &route, body).await?;
+    let wanted = webhook::changed(&said, app.house.webhooks.private).map_err(Problem::invalid)?;
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: shown };
     told(&app, caller.ledger.change_webhook(&write, id, &wanted.change()).await?, shown)
 }
@@ -224,7 +215,7 @@ pub async fn rotate(
     let secret = fresh_secret().map_err(|_| Problem::internal())?;
     let write = Write { workspace_id: caller.workspace_id, asked: asked.as_ref(), answer: shown };
     let done = caller.ledger.rotate_webhook(&write, id, &secret, &app.house.sealer).await?;
-    told(&app, done, |it| answer(200, &WebhookShape::of(it, Some(&secret)))).map(unkept)
+    told(&app, done, |it| Answer::of(200, &WebhookShape::of(it, Some(&secret)))).map(unkept)
 }
 
 /// Sends `webhook.test` there, whatever it wants to hear of.

@@ -139,21 +139,17 @@ impl DeliveryShape {
     }
 }
 
-pub(super) fn answer(status: u16, shape: &impl Serialize) -> Answer {
-    Answer { status, body: serde_json::to_string(shape).unwrap_or_default() }
-}
-
 /// What is kept of the answer: never the secret.
 pub(super) fn added(it: &Webhook) -> Answer {
-    answer(201, &WebhookShape::of(it, None))
+    Answer::of(201, &WebhookShape::of(it, None))
 }
 
 pub(super) fn shown(it: &Webhook) -> Answer {
-    answer(200, &WebhookShape::of(it, None))
+    Answer::of(200, &WebhookShape::of(it, None))
 }
 
 pub(super) fn sent(it: &Sent) -> Answer {
-    answer(202, &DeliveryShape::of(&it.delivery))
+    Answer::of(202, &DeliveryShape::of(&it.delivery))
 }
 
 pub(super) fn removed() -> Answer {
