@@ -149,7 +149,9 @@ impl Point {
             Self::AfterRefreshLogged | Self::AfterRefreshAnswer | Self::AfterRefreshSaved => {
                 Kinds(&["token_refresh"])
             }
-            Self::AfterAnalysisReserved | Self::AfterAnalysisAnswer => Kinds(&["ai_analysis"]),
+            Self::AfterAnalysisReserved | Self::AfterAnalysisAnswer | Self::AfterAnalysisSettled => {
+                Kinds(&["ai_analysis"])
+            }
             Self::AfterCodeLogged
             | Self::AfterCodeAnswer
             | Self::AfterGranted
@@ -170,6 +172,7 @@ impl Point {
             | Self::AfterRecipientErased
             | Self::AfterForgotten => Kinds(&["deletion"]),
             Self::AfterExportGathered | Self::AfterExportPart | Self::AfterExportJoined => Kinds(&["export"]),
+            Self::AfterWebhookAnswer => Kinds(&["webhook"]),
             Self::AfterEvidence | Self::AfterRetentionBatch | Self::AfterAccept => NoJob,
         }
     }
