@@ -383,7 +383,7 @@ pub const EMPTIED: &[Store] = &[
         name: "draft_search",
         place: Place::Table,
         whose: Whose::Connection,
-        why: "where something unseen may be whose name was lost; until it was looked for, at most a day or so",
+        why: "where something unseen may be whose name was lost; until it was looked for, once the account may be used",
         personal: &[],
         plain: &["account_id", "since", "seek_at", "tries"],
         purge: of_account!("draft_search"),
