@@ -83,7 +83,10 @@ impl Forgetting for ClaimedForgetting<'_> {
                              AND c.deadline_at > ledger_now())) AS wire_until,
                       EXISTS (SELECT FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
                               WHERE d.request_id = r.id
-                                AND p.state NOT IN ('published', 'failed', 'cancelled', 'held')) AS "open!"
+                                AND p.state NOT IN ('published', 'failed', 'cancelled', 'held'))
+                      -- what somebody's dialog gave goes back by its own job, which needs the row
+                      OR EXISTS (SELECT FROM deletion_mark m JOIN connection c ON c.person_id = m.id
+                                 WHERE m.request_id = r.id AND m.kind = 'person' AND c.parting = 'asked') AS "open!"
                FROM deletion_request r WHERE r.id = $1"#,
             request,
         )
