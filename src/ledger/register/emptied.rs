@@ -825,7 +825,13 @@ pub const EMPTIED: &[Store] = &[
             "granted_at",
             "parting",
         ],
-        purge: of_marked!("connection", "id", "connection"),
+        // a person may begin one after all was marked, as long as they are there
+        purge: Purge::Rows {
+            of: concat!(marked!("id", "connection"), " OR ", marked!("person_id", "person")),
+            left: "SELECT count(*) FROM connection t WHERE EXISTS (\
+                       SELECT FROM deletion_mark m WHERE m.request_id = $1 \
+                         AND (m.kind = 'connection' AND m.id = t.id OR m.kind = 'person' AND m.id = t.person_id))",
+        },
     },
     Store {
         name: "report_account",
