@@ -861,7 +861,19 @@ pub const EMPTIED: &[Store] = &[
             "last_used_at",
             "taken_back_at",
         ],
-        purge: of_marked!("report", "created_by", "person"),
+        // one that shows another account too stays, until that goes too: whoever is the last takes it away
+        purge: Purge::Rows {
+            of: concat!(
+                marked!("created_by", "person"),
+                " OR ",
+                marked!("id", "report"),
+                " AND NOT EXISTS (SELECT FROM report_account o WHERE o.report_id = t.id)"
+            ),
+            left: "SELECT count(*) FROM report t LEFT JOIN report_account o ON o.report_id = t.id \
+                   WHERE EXISTS (SELECT FROM deletion_mark m WHERE m.request_id = $1 \
+                                 AND (m.kind = 'person' AND m.id = t.created_by \
+                                      OR m.kind = 'report' AND m.id = t.id AND o.report_id IS NULL))",
+        },
     },
     Store {
         name: "invitation",
