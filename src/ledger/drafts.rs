@@ -208,9 +208,8 @@ impl ClaimedForgetting<'_> {
     ) -> Result<(), JobError> {
         let none: &[String] = &[];
         let (outcome, failure, parts) = match fate {
-            Fate::Passing => ("passing", None, none),
+            Fate::Passing | Fate::Found(_) => ("passing", None, none),
             Fate::Gone(parts) => ("gone", None, parts.as_slice()),
-            Fate::Found(_) => ("passing", None, none),
             Fate::Left(failure) => ("left", Some(failure), none),
             Fate::NotYet(failure) => ("open", Some(failure), none),
         };
