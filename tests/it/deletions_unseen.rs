@@ -181,7 +181,8 @@ async fn a_draft_that_is_filed_after_all_was_written_down_is_taken_back_too() {
     // as if whoever made it had come with it only now
     for statement in [
         "INSERT INTO orphan_handle (account_id, handle_kind, handle_id, handle_detail)
-         SELECT account_id, handle_kind, handle_id, handle_detail FROM publication",
+         SELECT account_id, handle_kind, handle_id, handle_detail FROM publication WHERE handle_id IS NOT NULL
+         ON CONFLICT DO NOTHING",
         "UPDATE publication SET handle_kind = NULL, handle_id = NULL, handle_state = 'none', handle_detail = '{}'",
         "UPDATE deletion_request SET stage = 'revoking', drained_at = ledger_now()",
     ] {
