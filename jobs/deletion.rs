@@ -126,7 +126,11 @@ impl At<'_> {
             keepsake.keep(self.desk.media).await.map_err(store)?;
         }
         fp!(AfterStoneLaid);
-        self.forgetting.kept(self.it.id).await
+        if !self.forgetting.kept(self.it.id).await? {
+            // another worker has come to the end since: nobody would look for the address there any more
+            self.desk.media.erase(&self.forgetting.recipient_at(self.it.id)).await.map_err(store)?;
+        }
+        Ok(())
     }
 
     /// What verifies the receipt is kept where it outlives the ledger, before anything is signed with it.

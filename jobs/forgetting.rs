@@ -167,8 +167,8 @@ pub trait Forgetting: Send + Sync {
     async fn turn(&self, request: Uuid, turn: Turn) -> Result<(), JobError>;
     /// What is to be kept outside of the ledger, for one that is restored from a backup.
     async fn keepsakes(&self, request: Uuid) -> Result<Vec<Keepsake>, JobError>;
-    /// All of that is kept.
-    async fn kept(&self, request: Uuid) -> Result<(), JobError>;
+    /// All of that is kept. False: the person was told meanwhile, and what was kept of the address has to go again.
+    async fn kept(&self, request: Uuid) -> Result<bool, JobError>;
     /// Where the address of whom to tell is kept outside of the ledger, sealed, until they are told.
     fn recipient_at(&self, request: Uuid) -> String;
     /// Keys that verify receipts and are not kept outside of the ledger yet, each with its id. There is one to sign with
@@ -176,7 +176,7 @@ pub trait Forgetting: Send + Sync {
     async fn keys_to_keep(&self) -> Result<Vec<(String, Keepsake)>, JobError>;
     /// That key is kept.
     async fn key_kept(&self, key: &str) -> Result<(), JobError>;
-    /// What is due to be taken back of what networks keep unseen.
+    /// What is due to be taken back of what networks keep unseen, what was filed of it since the last look among it.
     async fn drafts(&self, request: Uuid) -> Result<Vec<Draft>, JobError>;
     /// Logs the call that takes it back, before it is sent.
     async fn log_draft(&self, request: Uuid, draft: &Draft, limit: Duration) -> Result<Uuid, JobError>;

@@ -27,6 +27,7 @@ pub mod forecast;
 pub mod forgetting;
 pub mod gate;
 pub mod hint;
+pub mod lost;
 pub mod machine;
 pub mod mail;
 pub mod metric_snapshot;

@@ -11,6 +11,7 @@ use crate::{
     forgetting::Forgetting,
     fp,
     gate::Visit,
+    lost::{self, Lost},
     machine::{Sight, Withdrawal},
     removal::{Presence, Removal},
 };
@@ -32,19 +33,38 @@ pub struct Draft {
 impl Draft {
     /// The kind of what a draft was made of, and that stays when the draft goes.
     pub const PART: &'static str = "part_of_draft";
+    /// The kind of what may be there and lost its name on the way here: it is looked for by the calls that made it, which
+    /// stand in the detail.
+    pub const LOST: &'static str = "lost_draft";
 
     fn is_part(&self) -> bool {
         self.handle.kind == Self::PART
     }
+
+    fn is_lost(&self) -> bool {
+        self.handle.kind == Self::LOST
+    }
+
+    /// Whether nobody has to take it back.
+    fn passes(&self, network: &dyn Network) -> bool {
+        if self.is_lost() {
+            // where nothing is listed nothing lingers
+            !network.lists_unseen()
+        } else {
+            !self.is_part() && !network.lingers(&self.handle)
+        }
+    }
 }
 
 /// What has become of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Fate {
     /// It is public, or ends by itself: there is nothing to take back.
     Passing,
     /// It is gone. What it was made of stays unless that is taken back too: each by the network's id.
     Gone(Vec<String>),
+    /// What it had lost the name of is known now, and taken back by itself. None: nothing of the kind is there.
+    Found(Vec<Handle>),
     /// It stays, however often the network is asked.
     Left(Failure),
     /// It is tried again.
@@ -76,11 +96,11 @@ impl At<'_> {
     async fn take_back(&self) -> Result<(Option<Uuid>, Fate), JobError> {
         let (desk, draft) = (self.desk, self.draft);
         let (platform, account) = (draft.account.platform.as_str(), draft.account.id);
-        let Some(network) = desk.networks.of(platform) else {
-            let why = format!("{platform} is not switched on here: set its variables and start again");
-            return Ok((None, Fate::NotYet(Failure::new(Class::Transient, "network_off", why))));
+        let network = match desk.network(platform) {
+            Ok(network) => network,
+            Err(off) => return Ok((None, Fate::NotYet(off))),
         };
-        if !draft.is_part() && !network.lingers(&draft.handle) {
+        if draft.passes(network) {
             return Ok((None, Fate::Passing));
         }
         let allowance = network.allowance();
@@ -100,6 +120,9 @@ impl At<'_> {
             gate: desk.gate,
             timeout: CALL_TIMEOUT,
         };
+        if draft.is_lost() {
+            return Ok((None, sought(network, &call(None), draft).await));
+        }
         if let Some(fate) = seen(network, &call(None), draft).await {
             return Ok((None, fate));
         }
@@ -132,6 +155,22 @@ fn judged(failure: Failure) -> Fate {
     match failure.class {
         Class::Auth | Class::Permission | Class::Permanent => Fate::Left(failure),
         Class::Rate | Class::Transient | Class::Unknown => Fate::NotYet(failure),
+    }
+}
+
+/// Looks for what lost its name.
+async fn sought(network: &dyn Network, call: &Call<'_>, draft: &Draft) -> Fate {
+    let calls: Vec<Lost> = match serde_json::from_value(draft.handle.detail.clone()) {
+        Ok(calls) => calls,
+        Err(error) => return Fate::Left(Failure::new(Class::Permanent, "unreadable", error.to_string())),
+    };
+    let Some(since) = lost::earliest(&calls) else { return Fate::Found(Vec::new()) };
+    match network.unseen(call, since).await {
+        Ok(unseen) => {
+            let ours = unseen.into_iter().filter(|it| lost::is_lost(it, &calls));
+            Fate::Found(ours.map(|it| it.handle).collect())
+        }
+        Err(failure) => judged(failure),
     }
 }
 

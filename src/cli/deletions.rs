@@ -112,7 +112,7 @@ impl New {
         // the code is kept nowhere: what shows it has to be there before
         let base = config::required("PUBLIC_URL", "the address the outside sees")?;
         let (accepted, _) = ledger.accept_deletion(&ring, &asking).await?;
-        keep(&ledger, accepted.id).await?;
+        keep(&ledger, accepted.id).await;
         let url = format!("{}/privacy/requests/{}", base.trim_end_matches('/'), code.as_str());
         if self.output.json {
             let accounts = accepted.accounts;
@@ -134,18 +134,22 @@ impl New {
 /// What a restore needs of a request is kept outside of the ledger within this, or else by whoever carries it out.
 const KEEP_WITHIN: Duration = Duration::from_secs(5);
 
-async fn keep(ledger: &Ledger, request: Uuid) -> Result<(), Failed> {
-    let keeping = wiring::keep(ledger.keepsakes(request).await?);
+/// It is accepted whatever comes of this, and its code is told.
+async fn keep(ledger: &Ledger, request: Uuid) {
     let slow = |_| Err("the store took too long".to_owned());
-    if let Err(why) = tokio::time::timeout(KEEP_WITHIN, keeping).await.unwrap_or_else(slow) {
+    let kept = tokio::time::timeout(KEEP_WITHIN, keep_all(ledger, request)).await;
+    if let Err(why) = kept.unwrap_or_else(slow) {
         eprintln!("what a restore needs of this is not kept yet; a worker does it: {why}");
+    }
+}
+
+/// What comes too late, after the person was told, is taken away again.
+async fn keep_all(ledger: &Ledger, request: Uuid) -> Result<(), String> {
+    wiring::keep(ledger.keepsakes(request).await.map_err(|error| error.to_string())?).await?;
+    if ledger.keepsakes_kept(request).await.map_err(|error| error.to_string())? {
         return Ok(());
     }
-    // what comes too late, after the person was told, is taken away again
-    if !ledger.keepsakes_kept(request).await? {
-        wiring::erase(&recipient_key(request)).await?;
-    }
-    Ok(())
+    wiring::erase(&recipient_key(request)).await
 }
 
 impl DeletionVerb {

@@ -1,7 +1,7 @@
 //! Accounts on which the name of something unseen may have been lost, and what is known of the calls that made it.
 
 use chrono::{DateTime, Utc};
-use jobs::desk::Unseen;
+use jobs::{desk::Unseen, lost::Lost};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
@@ -21,17 +21,6 @@ pub struct Search {
     pub until: DateTime<Utc>,
     /// The how manieth try this is.
     pub tries: i32,
-}
-
-/// A call whose answer was lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// The words that it sent, if nobody has changed them since.
-    pub words: String,
-    /// When it was logged.
-    pub from: DateTime<Utc>,
-    /// When it was over at the latest.
-    pub to: DateTime<Utc>,
 }
 
 impl Ledger {

@@ -40,6 +40,42 @@ pub(super) async fn find(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<()
     Ok(())
 }
 
+/// Writes down what may be there under a name that was lost: one for each account, with the calls that nobody heard the
+/// answer of. Those that were searched for already are over.
+pub(super) async fn find_lost(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"INSERT INTO deletion_draft (request_id, account_id, handle_kind, handle_id, handle_detail)
+           SELECT $1::uuid, c.account_id, $2::text, c.account_id::text,
+                  jsonb_agg(jsonb_build_object('words', coalesce(p.caption, post.caption),
+                                               'from', c.started_at, 'to', c.deadline_at))
+           FROM deletion_account d JOIN remote_call c ON c.account_id = d.account_id
+           JOIN publication p ON p.id = c.publication_id JOIN post ON post.id = p.post_id
+           LEFT JOIN draft_search s ON s.account_id = c.account_id
+           WHERE d.request_id = $1 AND c.kind = 'prepare' AND c.handle_id IS NULL
+             AND (c.verdict IS NULL OR c.verdict = 'ambiguous' AND c.started_at >= s.since)
+           GROUP BY c.account_id
+           ON CONFLICT DO NOTHING"#,
+        request,
+        Draft::LOST,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What is of an account that another request has deleted meanwhile is out of reach.
+async fn out_of_reach(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"UPDATE deletion_draft f SET outcome = 'left', why = 'no_access'
+           WHERE f.request_id = $1 AND f.outcome = 'open'
+             AND NOT EXISTS (SELECT FROM account a WHERE a.id = f.account_id)"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// The time for it is over.
 pub(super) async fn give_up(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<(), LedgerError> {
     sqlx::query!(
@@ -79,23 +115,26 @@ fn in_words(why: &str) -> &'static str {
 /// What a receipt says of it.
 pub(super) async fn told(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Vec<Value>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT d.platform, f.handle_kind = $2 AS "part!", f.outcome::text AS "outcome!", f.code, f.why, count(*) AS "many!"
+        r#"SELECT d.platform,
+                  CASE f.handle_kind WHEN $2 THEN 'a file of a draft' WHEN $3 THEN 'a draft that may be there'
+                       ELSE 'a draft' END AS "what!",
+                  f.outcome::text AS "outcome!", f.code, f.why, count(*) AS "many!"
            FROM deletion_draft f
            JOIN deletion_account d ON d.request_id = f.request_id AND d.account_id = f.account_id
            WHERE f.request_id = $1 AND f.outcome <> 'passing'
            GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"#,
         request,
         Draft::PART,
+        Draft::LOST,
     )
     .fetch_all(&mut **tx)
     .await?;
     let told = rows.into_iter().map(|row| {
-        let what = if row.part { "a file of a draft" } else { "a draft" };
         let left = row.outcome == "left";
         let words = row.why.as_deref().filter(|_| left).map(in_words);
         json!({
             "platform": row.platform,
-            "what": what,
+            "what": row.what,
             "many": row.many,
             "taken_back": !left,
             "code": row.code.filter(|_| left),
@@ -106,7 +145,10 @@ pub(super) async fn told(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Ve
 }
 
 impl ClaimedForgetting<'_> {
-    pub(super) async fn due_drafts(&self, request: Uuid) -> Result<Vec<Draft>, LedgerError> {
+    pub(super) async fn due_drafts(&self, request: Uuid) -> Result<Vec<Draft>, JobError> {
+        let mut tx = self.ledger.fenced(self.claim).await?;
+        find(&mut tx, request).await?;
+        out_of_reach(&mut tx, request).await?;
         let rows = sqlx::query!(
             r#"SELECT f.account_id, a.platform, a.external_id, f.handle_kind, f.handle_id, f.handle_detail
                FROM deletion_draft f JOIN account a ON a.id = f.account_id
@@ -115,11 +157,13 @@ impl ClaimedForgetting<'_> {
             request,
             MOST,
         );
-        let rows = rows.fetch_all(&self.ledger.pool).await?.into_iter().map(|row| Draft {
+        let rows = rows.fetch_all(&mut *tx).await.map_err(LedgerError::from)?;
+        tx.commit().await.map_err(LedgerError::from)?;
+        let drafts = rows.into_iter().map(|row| Draft {
             account: Account { id: row.account_id, platform: row.platform, external_id: row.external_id },
             handle: Handle { kind: row.handle_kind, id: row.handle_id, detail: row.handle_detail },
         });
-        Ok(rows.collect())
+        Ok(drafts.collect())
     }
 
     /// The write-ahead row of the call that takes one back.
@@ -164,7 +208,7 @@ impl ClaimedForgetting<'_> {
     ) -> Result<(), JobError> {
         let none: &[String] = &[];
         let (outcome, failure, parts) = match fate {
-            Fate::Passing => ("passing", None, none),
+            Fate::Passing | Fate::Found(_) => ("passing", None, none),
             Fate::Gone(parts) => ("gone", None, parts.as_slice()),
             Fate::Left(failure) => ("left", Some(failure), none),
             Fate::NotYet(failure) => ("open", Some(failure), none),
@@ -195,6 +239,9 @@ impl ClaimedForgetting<'_> {
         let Some(attempts) = attempts else { return Err(JobError::Fenced) };
         self.again_after(&mut tx, request, draft, attempts).await?;
         add_parts(&mut tx, request, draft, parts).await?;
+        if let Fate::Found(found) = fate {
+            add_found(&mut tx, request, draft, found).await?;
+        }
         tx.commit().await.map_err(LedgerError::from)?;
         if let Some(failure) = failure {
             tracing::warn!(%request, account = %draft.account.id, %failure, "a draft at a network is not taken back");
@@ -227,7 +274,7 @@ impl ClaimedForgetting<'_> {
 
 async fn close_call(tx: &mut PgTransaction<'_>, call: Uuid, fate: &Fate) -> Result<(), LedgerError> {
     let (verdict, failure) = match fate {
-        Fate::Gone(_) => ("ok", None),
+        Fate::Gone(_) | Fate::Found(_) => ("ok", None),
         Fate::Passing => ("definite_no", None),
         Fate::Left(failure) => ("definite_no", Some(failure)),
         Fate::NotYet(failure) => ("ambiguous", Some(failure)),
@@ -260,6 +307,32 @@ async fn add_parts(
         draft.account.id,
         Draft::PART,
         parts,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What was found is taken back like what was known all along; but nothing that is somebody's, or that any call knows by its
+/// name: that was not lost.
+async fn add_found(
+    tx: &mut PgTransaction<'_>,
+    request: Uuid,
+    draft: &Draft,
+    found: &[Handle],
+) -> Result<(), LedgerError> {
+    let (kinds, ids): (Vec<String>, Vec<String>) =
+        found.iter().map(|it| (it.kind.clone(), it.id.clone())).unzip();
+    sqlx::query!(
+        r#"INSERT INTO deletion_draft (request_id, account_id, handle_kind, handle_id)
+           SELECT $1::uuid, $2::uuid, f.kind, f.id FROM unnest($3::text[], $4::text[]) AS f (kind, id)
+           WHERE NOT is_somebodys($2, f.kind, f.id)
+             AND NOT EXISTS (SELECT FROM remote_call c WHERE c.account_id = $2 AND c.handle_id = f.id)
+           ON CONFLICT DO NOTHING"#,
+        request,
+        draft.account.id,
+        &kinds,
+        &ids,
     )
     .execute(&mut **tx)
     .await?;

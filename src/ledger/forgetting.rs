@@ -62,8 +62,15 @@ impl Forgetting for ClaimedForgetting<'_> {
                       r.stone_at IS NOT NULL AS "kept!", ledger_now() AS "now!",
                       (SELECT min(d.next_at) FROM deletion_account d
                        WHERE d.request_id = r.id AND d.revocation = 'open') AS ask_at,
-                      (SELECT min(f.next_at) FROM deletion_draft f
-                       WHERE f.request_id = r.id AND f.outcome = 'open') AS unseen_at,
+                      least(
+                          (SELECT min(f.next_at) FROM deletion_draft f
+                           WHERE f.request_id = r.id AND f.outcome = 'open'),
+                          -- who comes too late with one files it after all was written down
+                          (SELECT min(o.created_at) FROM orphan_handle o JOIN deletion_account d ON d.account_id = o.account_id
+                           WHERE d.request_id = r.id AND r.stage = 'revoking'
+                             AND NOT EXISTS (SELECT FROM deletion_draft f
+                                             WHERE f.request_id = r.id AND f.handle_kind = o.handle_kind
+                                               AND f.handle_id = o.handle_id))) AS unseen_at,
                       greatest(
                           (SELECT max(coalesce(p.quarantine_until, ledger_now()))
                            FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
@@ -76,7 +83,10 @@ impl Forgetting for ClaimedForgetting<'_> {
                              AND c.deadline_at > ledger_now())) AS wire_until,
                       EXISTS (SELECT FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
                               WHERE d.request_id = r.id
-                                AND p.state NOT IN ('published', 'failed', 'cancelled', 'held')) AS "open!"
+                                AND p.state NOT IN ('published', 'failed', 'cancelled', 'held'))
+                      -- what somebody's dialog gave goes back by its own job, which needs the row
+                      OR EXISTS (SELECT FROM deletion_mark m JOIN connection c ON c.person_id = m.id
+                                 WHERE m.request_id = r.id AND m.kind = 'person' AND c.parting = 'asked') AS "open!"
                FROM deletion_request r WHERE r.id = $1"#,
             request,
         )
@@ -117,7 +127,7 @@ impl Forgetting for ClaimedForgetting<'_> {
     }
 
     async fn drafts(&self, request: Uuid) -> Result<Vec<Draft>, JobError> {
-        Ok(self.due_drafts(request).await?)
+        self.due_drafts(request).await
     }
 
     async fn log_draft(&self, request: Uuid, draft: &Draft, limit: Duration) -> Result<Uuid, JobError> {
@@ -236,16 +246,16 @@ impl Forgetting for ClaimedForgetting<'_> {
         Ok(self.ledger.keepsakes(request).await?)
     }
 
-    async fn kept(&self, request: Uuid) -> Result<(), JobError> {
+    async fn kept(&self, request: Uuid) -> Result<bool, JobError> {
         // whoever holds the claim keeps these before the person is told, and nobody else destroys the tokens meanwhile
-        sqlx::query!(
+        let kept = sqlx::query!(
             "UPDATE deletion_request SET stone_at = ledger_now() WHERE id = $1 AND stage NOT IN ('forgetting', 'done')",
             request,
         )
         .execute(&self.ledger.pool)
         .await
         .map_err(LedgerError::from)?;
-        Ok(())
+        Ok(kept.rows_affected() == 1)
     }
 
     fn recipient_at(&self, request: Uuid) -> String {

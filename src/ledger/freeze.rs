@@ -20,6 +20,7 @@ pub(super) async fn freeze(
     of: &Subject<'_>,
 ) -> Result<Vec<Uuid>, LedgerError> {
     end_connections(tx, of).await?;
+    end_dialogs(tx, of).await?;
     let accounts = sqlx::query_scalar!(
         r#"SELECT id FROM account
            WHERE (subject_id = $1 AND platform = ANY ($2) OR lower(subject_email) = lower($3) OR id = ANY ($4))
@@ -77,6 +78,27 @@ async fn end_connections(tx: &mut PgTransaction<'_>, of: &Subject<'_>) -> Result
         &META.map(str::to_owned),
         of.email,
         of.accounts,
+        of.workspace_id,
+        kept(&deleting()),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends what somebody on the staff has on its way, whoever granted it. What was granted is given back like all that nobody went
+/// on with, and that is waited for: they are the only ones who know of it.
+async fn end_dialogs(tx: &mut PgTransaction<'_>, of: &Subject<'_>) -> Result<(), LedgerError> {
+    sqlx::query!(
+        r#"UPDATE connection c
+           SET state = 'refused', why = $3, ended_at = ledger_now(),
+               parting = CASE WHEN c.granted_at IS NOT NULL THEN 'asked'::parting_state END
+           FROM person p
+           WHERE c.ended_at IS NULL AND p.id = c.person_id AND p.email = lower($1)
+             AND ($2::uuid IS NULL
+                  OR EXISTS (SELECT FROM membership m WHERE m.person_id = p.id AND m.workspace_id = $2)
+                     AND NOT EXISTS (SELECT FROM membership m WHERE m.person_id = p.id AND m.workspace_id <> $2))"#,
+        of.email,
         of.workspace_id,
         kept(&deleting()),
     )

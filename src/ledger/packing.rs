@@ -21,23 +21,6 @@ pub struct ClaimedPacking<'a> {
     pub claim: Claim,
 }
 
-impl ClaimedPacking<'_> {
-    /// Begins a transaction that the claim holds through.
-    async fn fenced(&self) -> Result<PgTransaction<'static>, JobError> {
-        let mut tx = self.ledger.pool.begin().await.map_err(LedgerError::from)?;
-        let held = sqlx::query_scalar!(
-            "SELECT job_id FROM claim WHERE job_id = $1 AND epoch = $2 AND worker_inc = $3 FOR SHARE",
-            self.claim.job_id,
-            self.claim.epoch,
-            self.claim.worker_inc,
-        );
-        match held.fetch_optional(&mut *tx).await.map_err(LedgerError::from)? {
-            Some(_) => Ok(tx),
-            None => Err(JobError::Fenced),
-        }
-    }
-}
-
 fn many(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
@@ -53,14 +36,14 @@ impl Packing for ClaimedPacking<'_> {
     }
 
     async fn gather(&self, export: Uuid) -> Result<(), JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         gathering::gather(&mut tx, export).await?;
         tx.commit().await.map_err(LedgerError::from)?;
         Ok(())
     }
 
     async fn opened(&self, export: Uuid, parts: &str) -> Result<bool, JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         // it goes when the link ends, whatever becomes of it before
         let opened = sqlx::query!(
             "WITH it AS (UPDATE export SET parts = $2 WHERE id = $1 RETURNING object_key, expires_at),
@@ -80,14 +63,14 @@ impl Packing for ClaimedPacking<'_> {
     }
 
     async fn stored(&self, export: Uuid, part: &Stored) -> Result<(), JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         keep(&mut tx, export, part).await?;
         tx.commit().await.map_err(LedgerError::from)?;
         Ok(())
     }
 
     async fn list(&self, export: Uuid) -> Result<bool, JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         let listed = list(&mut tx, export).await?;
         tx.commit().await.map_err(LedgerError::from)?;
         Ok(listed)
@@ -98,7 +81,7 @@ impl Packing for ClaimedPacking<'_> {
     }
 
     async fn made(&self, export: Uuid, bytes: u64) -> Result<(), JobError> {
-        let mut tx = self.fenced().await?;
+        let mut tx = self.ledger.fenced(self.claim).await?;
         sqlx::query!(
             "WITH items AS (DELETE FROM export_item WHERE export_id = $1),
                   parts AS (DELETE FROM export_part WHERE export_id = $1),

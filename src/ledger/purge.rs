@@ -226,8 +226,8 @@ pub(super) async fn mark(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<u6
     )
     .execute(&mut **tx)
     .await?;
-    let exports = mark_exports(tx, request).await?;
-    Ok([publications, posts, files, analyses, jobs, connections, letters, exports]
+    let (exports, reports) = (mark_exports(tx, request).await?, mark_reports(tx, request).await?);
+    Ok([publications, posts, files, analyses, jobs, connections, letters, exports, reports]
         .iter()
         .map(PgQueryResult::rows_affected)
         .sum())
@@ -244,6 +244,20 @@ async fn mark_exports(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<PgQue
                ON CONFLICT DO NOTHING)
            INSERT INTO deletion_mark (request_id, id, kind) SELECT $1::uuid, id, 'export' FROM made
            ON CONFLICT DO NOTHING"#,
+        request,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done)
+}
+
+/// Marks the reports that show what is marked; those that show others too are spared when their turn comes.
+async fn mark_reports(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<PgQueryResult, LedgerError> {
+    let done = sqlx::query!(
+        r#"INSERT INTO deletion_mark (request_id, id, kind)
+           SELECT DISTINCT $1::uuid, r.report_id, 'report'
+           FROM deletion_account d JOIN report_account r ON r.account_id = d.account_id
+           WHERE d.request_id = $1 ON CONFLICT DO NOTHING"#,
         request,
     )
     .execute(&mut **tx)

@@ -49,6 +49,7 @@ pub(super) async fn follow(tx: &mut PgTransaction<'_>, request: Uuid, turn: Turn
             .execute(&mut **tx)
             .await?;
             drafts::find(tx, request).await?;
+            drafts::find_lost(tx, request).await?;
             let given_up = sqlx::query_scalar!(
                 r#"SELECT p.id FROM publication p JOIN deletion_account d ON d.account_id = p.account_id
                    WHERE d.request_id = $1 AND p.state = 'cancelled' AND p.error ->> 'code' = 'cancelled'"#,

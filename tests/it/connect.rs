@@ -15,6 +15,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use crate::{
+    deletions::{deleted, done},
     harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually},
     support::Door,
 };
@@ -165,6 +166,25 @@ async fn a_grant_of_which_nothing_could_be_read_is_given_back_once_it_is_known_w
     given_back(&system, "revoked").await;
     let known = "SELECT count(*) FROM connection WHERE subject_id IS NOT NULL";
     assert_eq!((system.database.count(known).await, revocations(&system).await), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dialog_gave_to_somebody_who_is_deleted_before_they_chose_is_given_back() {
+    // P-D7
+    let system = System::with_workers(1).await;
+    granted_by_others(&system).await;
+    page(&system, "104000000000984", json!({})).await;
+    let staff = Person::admin(&system).await;
+    let at = staff.goes(FACEBOOK, &["104000000000984"], &[]).await;
+    staff.rests(&at).await;
+    assert_eq!((secrets(&system).await, revocations(&system).await), (1, 0));
+    let (id, _) = deleted(&system, &["--email", "staff@example.com"]).await;
+    done(&system, &id).await;
+    assert_eq!((secrets(&system).await, revocations(&system).await), (0, 1));
+    assert_eq!(system.database.count("SELECT count(*) FROM connection").await, 0);
+    let left = "SELECT count(*) FROM person WHERE email = 'staff@example.com'";
+    assert_eq!(system.database.count(left).await, 0);
+    system.every_call_was_logged_first().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -413,6 +413,44 @@ async fn on_the_staff_too(system: &System, email: &str) {
     assert_eq!(system.database.count_of(there, email).await, 1);
 }
 
+/// Writes down of an account what its workspace's software was told of, what ads came to, who follows it, what was found of what
+/// is public there, that something unseen may be there, and a client's link to its numbers.
+async fn told_and_counted(system: &System, account: &str) {
+    let there = format!(
+        "WITH a AS (SELECT id, workspace_id FROM account WHERE id = $1::text::uuid),
+              w AS (INSERT INTO webhook (id, workspace_id, url, events)
+                    SELECT gen_random_uuid(), workspace_id, 'https://hooks.example/x', ARRAY['post.failed'] FROM a
+                    RETURNING id),
+              e AS (INSERT INTO event (id, workspace_id, type, account_id)
+                    SELECT gen_random_uuid(), workspace_id, 'account.reconnect', id FROM a RETURNING id),
+              d AS (INSERT INTO delivery (id, event_id, webhook_id, job_id, state, delivered_at)
+                    SELECT gen_random_uuid(), e.id, w.id, gen_random_uuid(), 'delivered', ledger_now() FROM e, w),
+              o AS (INSERT INTO ad_object (workspace_id, account_id, level, remote_id, name)
+                    SELECT workspace_id, id, 'campaign', '120001', '{CANARY} sale' FROM a RETURNING number),
+              n AS (INSERT INTO ad_day (captured_at, object, day, currency, numbers)
+                    SELECT ledger_now(), number, current_date, 'ILS', '{{}}'::jsonb FROM o),
+              f AS (INSERT INTO snapshot_spread (captured_at, object, metric, said)
+                    SELECT ledger_now(), min(p.number), 104, 'too_few'
+                    FROM metric_plan p JOIN a ON a.id = p.account_id),
+              c AS (INSERT INTO finding_told (publication_id, code, told_at)
+                    SELECT p.id, 'checked', ledger_now()
+                    FROM publication p JOIN a ON a.id = p.account_id WHERE p.state = 'published'),
+              s AS (INSERT INTO draft_search (account_id, since) SELECT id, ledger_now() FROM a),
+              r AS (INSERT INTO report (id, workspace_id, digest, title, language, days, created_by, expires_at)
+                    SELECT gen_random_uuid(), a.workspace_id, '\\x05', '{CANARY} in May', 'en', 7, p.id,
+                           ledger_now() + interval '1 day'
+                    FROM a, person p WHERE p.email = 'staff@example.com' RETURNING id),
+              l AS (INSERT INTO report_account (report_id, account_id) SELECT r.id, a.id FROM r, a)
+         SELECT count(*) FROM a"
+    );
+    let many: i64 = sqlx::query_scalar(AssertSqlSafe(there))
+        .bind(account)
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(many, 1);
+}
+
 /// Has captions written for their accounts.
 async fn helped(system: &System) {
     let wish = json!({
@@ -448,6 +486,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     })
     .await;
     helped(&system).await;
+    told_and_counted(&system, system.account(FACEBOOK)).await;
     let mut later = system.wish(&format!("{CANARY} will sing"), &[FACEBOOK], &[media]);
     later["schedule"] = json!({ "at": "2027-06-01T09:00:00Z" });
     let (status, _) = system.api(Method::POST, "/api/v1/posts", Some(&later)).await;
@@ -486,9 +525,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     assert_eq!((&keys["destroyed"], &keys["tokens_without"]), (&json!(3), &json!(0)), "{receipt}");
     assert_eq!(keys["at"], receipt["clocks"]["tokens"]["at"], "in time: {receipt}");
     assert_eq!(erased(&receipt, "vault.data_key"), 0, "none was left for the stores to be emptied of");
-    for store in
-        ["person", "person_identity", "password_reset", "email_change", "invitation", "export", "report"]
-    {
+    for store in ["person", "person_identity", "password_reset", "email_change", "invitation", "export"] {
         assert_eq!(erased(&receipt, store), 1, "{store}: {receipt}");
     }
     assert_eq!(erased(&receipt, "mail"), 2, "those to an address that is not proved yet, too: {receipt}");
@@ -501,7 +538,15 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
         ("remote_call", 3),
         ("metric_plan", 3),
         ("snapshot", 1),
-        ("report_account", 3),
+        ("snapshot_spread", 1),
+        ("ad_object", 1),
+        ("ad_day", 1),
+        ("event", 1),
+        ("delivery", 1),
+        ("finding_told", 1),
+        ("draft_search", 1),
+        ("report", 2),
+        ("report_account", 4),
         ("analysis", 1),
         ("analysis_call", 1),
     ] {

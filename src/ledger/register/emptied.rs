@@ -383,7 +383,7 @@ pub const EMPTIED: &[Store] = &[
         name: "draft_search",
         place: Place::Table,
         whose: Whose::Connection,
-        why: "where something unseen may be whose name was lost; until it was looked for, at most a day or so",
+        why: "where something unseen may be whose name was lost; until it was looked for, once the account may be used",
         personal: &[],
         plain: &["account_id", "since", "seek_at", "tries"],
         purge: of_account!("draft_search"),
@@ -825,7 +825,13 @@ pub const EMPTIED: &[Store] = &[
             "granted_at",
             "parting",
         ],
-        purge: of_marked!("connection", "id", "connection"),
+        // a person may begin one after all was marked, as long as they are there
+        purge: Purge::Rows {
+            of: concat!(marked!("id", "connection"), " OR ", marked!("person_id", "person")),
+            left: "SELECT count(*) FROM connection t WHERE EXISTS (\
+                       SELECT FROM deletion_mark m WHERE m.request_id = $1 \
+                         AND (m.kind = 'connection' AND m.id = t.id OR m.kind = 'person' AND m.id = t.person_id))",
+        },
     },
     Store {
         name: "report_account",
@@ -855,7 +861,19 @@ pub const EMPTIED: &[Store] = &[
             "last_used_at",
             "taken_back_at",
         ],
-        purge: of_marked!("report", "created_by", "person"),
+        // one that shows another account too stays, until that goes too: whoever is the last takes it away
+        purge: Purge::Rows {
+            of: concat!(
+                marked!("created_by", "person"),
+                " OR ",
+                marked!("id", "report"),
+                " AND NOT EXISTS (SELECT FROM report_account o WHERE o.report_id = t.id)"
+            ),
+            left: "SELECT count(*) FROM report t LEFT JOIN report_account o ON o.report_id = t.id \
+                   WHERE EXISTS (SELECT FROM deletion_mark m WHERE m.request_id = $1 \
+                                 AND (m.kind = 'person' AND m.id = t.created_by \
+                                      OR m.kind = 'report' AND m.id = t.id AND o.report_id IS NULL))",
+        },
     },
     Store {
         name: "invitation",

@@ -349,7 +349,7 @@ pub const KEPT: &[Store] = &[
         why: "what is taken back of what a network keeps unseen; until the request is done",
         personal: &[
             ("handle_id", "a network's id of something unpublished"),
-            ("handle_detail", "a network's ids of what that is made of"),
+            ("handle_detail", "a network's ids of what that is made of, or the words of what lost its name"),
         ],
         plain: &["request_id", "account_id", "handle_kind", "outcome", "attempts", "next_at", "code", "why"],
         purge: Purge::Stays("the last step of a request removes them"),
