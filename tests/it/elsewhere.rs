@@ -314,6 +314,32 @@ async fn who_has_no_password_says_by_google_who_they_are_and_goes_on_with_the_sa
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_password_says_by_google_who_they_are_before_their_address_is_another() {
+    let system = System::start().await;
+    invited(&system, "Florist", NEW).await;
+    let mut noa = Walker::fresh();
+    let back = noa.way_back_to(&system, "/invitation/Florist new@example.com", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/posts");
+    let long_ago = "UPDATE session SET data = jsonb_set(data, '{sure}', '0') WHERE data ? 'sure'";
+    sqlx::query(long_ago).execute(&system.database.pool).await.unwrap();
+    let page = noa.get(&system.url("/profile")).await.text;
+    assert!(page.contains("/sign-in/google?next=%2Fsure"), "{page}");
+    let token = crate::console::hidden(&page, "token");
+    let (ask, fields) =
+        (system.url("/profile/email"), [("token", token.as_str()), ("email", "eve@example.com")]);
+    let asked = noa.post(&ask, &fields).await;
+    assert_eq!(asked.status, 422, "{}", asked.text);
+    assert!(asked.text.contains("Say first that it is you"), "{}", asked.text);
+    let links = "SELECT count(*) FROM mail WHERE to_address = $1";
+    assert_eq!(system.database.count_of(links, "eve@example.com").await, 0);
+    let back = noa.way_back_to(&system, "/sure", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/sure");
+    let asked = noa.post(&ask, &fields).await;
+    assert_eq!((asked.status, asked.location.as_str()), (303, "/profile?done=email"), "{}", asked.text);
+    assert_eq!(system.database.count_of(links, "eve@example.com").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_the_provider_does_not_manage_links_nobody() {
     let mut system = System::start().await;
     system.environment.remove("GOOGLE_HOSTED_DOMAIN");
