@@ -139,6 +139,40 @@ async fn what_is_on_its_way_when_a_deletion_is_asked_for_connects_nothing_after_
     assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dialog_gave_waits_for_the_key_that_opens_it_and_is_then_given_back() {
+    // P-D5
+    let mut system = System::with_workers(1).await;
+    granted_by_others(&system).await;
+    page(&system, "104000000000984", json!({})).await;
+    {
+        let staff = Person::admin(&system).await;
+        let at = staff.goes(FACEBOOK, &["104000000000984"], &[]).await;
+        staff.rests(&at).await;
+    }
+    system.workers.clear();
+    expire(&system).await;
+    let ring = system.environment["POSTROOM_KEYS"].clone();
+    system.environment.insert("POSTROOM_KEYS".into(), generate(Cipher::Aes256Gcm));
+    system.start_worker(&[]);
+    eventually("the job to wait for the key", || async {
+        let waits = "SELECT count(*) FROM attempt t JOIN job j ON j.id = t.job_id
+                     WHERE j.kind = 'disconnect' AND t.reason LIKE '%not in POSTROOM_KEYS%'";
+        if system.database.count(waits).await > 0 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+    assert_eq!(
+        (secrets(&system).await, revocations(&system).await),
+        (1, 0),
+        "it is not thrown away for that"
+    );
+    system.workers.clear();
+    system.environment.insert("POSTROOM_KEYS".into(), ring);
+    system.start_worker(&[]);
+    given_back(&system, "revoked").await;
+    assert_eq!(revocations(&system).await, 1);
+}
+
 #[tokio::test]
 async fn a_grant_that_is_put_away_while_its_connection_ends_is_to_be_given_back() {
     let door = Door::open().await;
