@@ -233,6 +233,12 @@ async fn who_is_invited_and_follows_no_link_chooses_what_they_join_one_by_one() 
     assert_eq!((second.status, second.location.as_str()), (303, "/posts"), "{}", second.text);
     assert_eq!(system.database.count_of(JOINED, NEW).await, 2);
     assert_eq!(system.database.count("SELECT count(*) FROM invitation").await, 1);
+    let in_mind = "SELECT count(*) FROM session WHERE data ? 'proved'";
+    assert_eq!(
+        system.database.count(in_mind).await,
+        0,
+        "what Google said of them is kept no longer than it is needed"
+    );
 }
 
 const LINKED: &str = "SELECT count(*) FROM person_identity";

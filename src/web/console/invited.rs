@@ -102,8 +102,11 @@ pub async fn join(
         session::remember(&session, &proved).await?;
     }
     session::look_at(&session, joined.workspace_id).await?;
-    let left = app.house.ledger.invitations_to(&proved.email).await?;
-    Ok(Redirect::to(if left.is_empty() { "/posts" } else { HERE }).into_response())
+    if !app.house.ledger.invitations_to(&proved.email).await?.is_empty() {
+        return Ok(Redirect::to(HERE).into_response());
+    }
+    session::forget(&session).await?;
+    Ok(Redirect::to("/posts").into_response())
 }
 
 fn known<'a>(proved: &'a Proved, letter: Option<&'a NewMail>) -> Known<'a> {
