@@ -329,9 +329,7 @@ impl Connections for ClaimedConnections<'_> {
             "WITH over AS (
                  UPDATE connection c SET state = 'refused', why = $3, ended_at = ledger_now(),
                      -- a grant of whom all is being deleted is taken back by that
-                     parting = CASE WHEN $4 AND EXISTS (SELECT FROM vault.connection_secret g
-                                                        WHERE g.connection_id = c.id AND g.field = 'grant')
-                                    THEN 'asked'::parting_state END
+                     parting = CASE WHEN $4 AND c.state IN ('granted', 'offered', 'chosen') THEN 'asked'::parting_state END
                  WHERE c.id = $1 AND c.job_id = $2 AND c.ended_at IS NULL RETURNING c.id, c.parting)
              DELETE FROM vault.connection_secret s USING over
              WHERE s.connection_id = over.id AND (s.field <> 'grant' OR over.parting IS NULL)",

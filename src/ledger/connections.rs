@@ -240,9 +240,8 @@ impl Ledger {
                  WHERE c.id = s.connection_id AND (c.ended_at IS NOT NULL OR c.expires_at <= ledger_now())
                    AND (s.field <> 'grant' OR c.ended_at IS NOT NULL AND c.parting IS DISTINCT FROM 'asked'))
              UPDATE connection c SET state = 'refused', why = $1, ended_at = ledger_now(),
-                 parting = CASE WHEN EXISTS (SELECT FROM vault.connection_secret g
-                                             WHERE g.connection_id = c.id AND g.field = 'grant')
-                                THEN 'asked'::parting_state END
+                 -- by its own row, which is seen as it is now: a grant may be put away beside this
+                 parting = CASE WHEN c.state IN ('granted', 'offered', 'chosen') THEN 'asked'::parting_state END
              WHERE c.ended_at IS NULL AND c.expires_at <= ledger_now()",
             kept(&too_late()),
             interval(FORGOTTEN_AFTER),

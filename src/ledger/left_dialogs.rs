@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Claim, KeyRing, Ledger, LedgerError, claims::interval, connections::row_name, deletions::META, grants,
+    keyring::KeyError, vault::VaultError,
 };
 
 impl Ledger {
@@ -93,18 +94,24 @@ impl Ledger {
         }))
     }
 
-    /// What the grant is given back by, one after the other. What does not open, no key gives back.
+    /// What the grant is given back by, one after the other. What is damaged nothing gives back; a key that is not in the
+    /// ring may come back to it.
     pub(super) async fn tokens_of_dialog(
         &self,
         ring: &KeyRing,
         connection: Uuid,
-    ) -> Result<Vec<SecretString>, LedgerError> {
+    ) -> Result<Vec<SecretString>, VaultError> {
         let sealed = sqlx::query_scalar!(
             "SELECT sealed FROM vault.connection_secret WHERE connection_id = $1 AND field = 'grant'",
             connection,
         );
-        let Some(sealed) = sealed.fetch_optional(&self.pool).await? else { return Ok(Vec::new()) };
-        let Ok(opened) = ring.open(&sealed, &row_name(connection, "grant")) else { return Ok(Vec::new()) };
+        let sealed = sealed.fetch_optional(&self.pool).await.map_err(LedgerError::from)?;
+        let Some(sealed) = sealed else { return Ok(Vec::new()) };
+        let opened = match ring.open(&sealed, &row_name(connection, "grant")) {
+            Ok(opened) => opened,
+            Err(error @ KeyError::UnknownKey(_)) => return Err(error.into()),
+            Err(KeyError::Entry(..) | KeyError::DoesNotOpen) => return Ok(Vec::new()),
+        };
         let whole: Value = serde_json::from_slice(&opened).unwrap_or_default();
         let fields = ["access", "refresh"].into_iter();
         Ok(fields.filter_map(|field| whole[field].as_str().map(SecretString::from)).collect())

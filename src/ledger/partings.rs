@@ -137,7 +137,8 @@ impl Partings for ClaimedPartings<'_> {
 
     async fn tokens(&self, it: &Parting) -> Result<Vec<SecretString>, JobError> {
         if let Ended::Connection(connection) = it.of {
-            return Ok(self.ledger.tokens_of_dialog(self.ring, connection).await?);
+            let opened = self.ledger.tokens_of_dialog(self.ring, connection).await;
+            return opened.map_err(VaultError::into_job_error);
         }
         let opened = self.ledger.tokens_of_grant(self.ring, it.account.id, &it.account.platform).await;
         opened.map_err(VaultError::into_job_error)

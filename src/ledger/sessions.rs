@@ -141,15 +141,25 @@ impl Ledger {
         Ok(own.fetch_all(&self.pool).await?)
     }
 
-    /// Ends one of a person's sessions; `false` where they have no such.
+    /// Ends one of a person's sessions; `false` where they have no such. What was passed on since they looked is ended where
+    /// it goes on.
     pub async fn end_session(&self, person_id: Uuid, handle: &str) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query!("DELETE FROM session WHERE person_id = $1 AND id = $2", person_id, handle,)
-            .execute(&mut *tx)
-            .await?;
-        note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, done.rows_affected()).await?;
+        let done = sqlx::query!(
+            "WITH RECURSIVE chain AS (
+                 SELECT id, passed_to FROM session WHERE person_id = $1 AND id = $2
+                 UNION SELECT s.id, s.passed_to FROM session s JOIN chain ON s.id = chain.passed_to)
+             DELETE FROM session USING chain WHERE session.id = chain.id",
+            person_id,
+            handle,
+        )
+        .execute(&mut *tx)
+        .await?;
+        // whatever ids it went by, it is one
+        let ended = done.rows_affected().min(1);
+        note_ended(&mut tx, self.who(), Action::SessionsEnded, person_id, ended).await?;
         tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        Ok(ended == 1)
     }
 
     /// Ends all of a person's sessions but one.

@@ -82,7 +82,7 @@ async fn mend_left_dialogs(worker: &Worker) {
             worker.due.notify_one();
         }
         Err(error) => {
-            tracing::warn!(%error, "dialogs that were left could not be looked for; it is tried again")
+            tracing::warn!(%error, "dialogs that were left could not be looked for; it is tried again");
         }
     }
 }

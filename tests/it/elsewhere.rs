@@ -233,6 +233,12 @@ async fn who_is_invited_and_follows_no_link_chooses_what_they_join_one_by_one() 
     assert_eq!((second.status, second.location.as_str()), (303, "/posts"), "{}", second.text);
     assert_eq!(system.database.count_of(JOINED, NEW).await, 2);
     assert_eq!(system.database.count("SELECT count(*) FROM invitation").await, 1);
+    let in_mind = "SELECT count(*) FROM session WHERE data ? 'proved'";
+    assert_eq!(
+        system.database.count(in_mind).await,
+        0,
+        "what Google said of them is kept no longer than it is needed"
+    );
 }
 
 const LINKED: &str = "SELECT count(*) FROM person_identity";
@@ -311,6 +317,32 @@ async fn who_has_no_password_says_by_google_who_they_are_and_goes_on_with_the_sa
     let done = noa.post(&copy, &fields).await;
     assert_eq!(done.status, 303, "{}", done.text);
     assert!(done.location.starts_with("/privacy/exports/"), "{}", done.location);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_password_says_by_google_who_they_are_before_their_address_is_another() {
+    let system = System::start().await;
+    invited(&system, "Florist", NEW).await;
+    let mut noa = Walker::fresh();
+    let back = noa.way_back_to(&system, "/invitation/Florist new@example.com", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/posts");
+    let long_ago = "UPDATE session SET data = jsonb_set(data, '{sure}', '0') WHERE data ? 'sure'";
+    sqlx::query(long_ago).execute(&system.database.pool).await.unwrap();
+    let page = noa.get(&system.url("/profile")).await.text;
+    assert!(page.contains("/sign-in/google?next=%2Fsure"), "{page}");
+    let token = crate::console::hidden(&page, "token");
+    let (ask, fields) =
+        (system.url("/profile/email"), [("token", token.as_str()), ("email", "eve@example.com")]);
+    let asked = noa.post(&ask, &fields).await;
+    assert_eq!(asked.status, 422, "{}", asked.text);
+    assert!(asked.text.contains("Say first that it is you"), "{}", asked.text);
+    let links = "SELECT count(*) FROM mail WHERE to_address = $1";
+    assert_eq!(system.database.count_of(links, "eve@example.com").await, 0);
+    let back = noa.way_back_to(&system, "/sure", &self::noa()).await;
+    assert_eq!(noa.get(&back).await.location, "/sure");
+    let asked = noa.post(&ask, &fields).await;
+    assert_eq!((asked.status, asked.location.as_str()), (303, "/profile?done=email"), "{}", asked.text);
+    assert_eq!(system.database.count_of(links, "eve@example.com").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

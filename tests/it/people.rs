@@ -581,6 +581,24 @@ async fn somebody_sees_where_they_are_signed_in_and_ends_it() {
     assert_eq!(eve.get("/posts").await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn a_session_that_is_ended_by_what_it_went_by_before_is_ended_where_it_goes_on() {
+    let door = Door::open().await;
+    let person = door.person("dan@example.org", MemberRole::Viewer).await;
+    let mut desk = Browser::signed_in(&door, "dan@example.org").await;
+    let mut phone = Browser::signed_in(&door, "dan@example.org").await;
+    let page = desk.get("/sessions").await.text;
+    let end = page.split('"').find(|part| part.starts_with("/sessions/") && part.ends_with("/end"));
+    let (end, token) = (end.expect("a button").to_owned(), desk.token.clone());
+    door.scratch.ledger.change_role(door.workspace, person, MemberRole::Author).await.expect("an answer");
+    assert_eq!(phone.get("/posts").await.status, StatusCode::OK, "it goes on under another id");
+    assert_eq!(desk.form(&end, &[("token", &token)]).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(phone.get("/posts").await.status, StatusCode::SEE_OTHER, "that is over");
+    assert_eq!(desk.get("/posts").await.status, StatusCode::OK);
+    let ended = "SELECT (detail ->> 'ended')::bigint FROM audit WHERE action = 'sessions_ended'";
+    assert_eq!(door.scratch.number(ended).await, 1);
+}
+
 async fn forget(door: &Door, email: &str) -> Answer {
     let mut browser = Browser::fresh(door);
     let token = hidden(&browser.get("/forgot").await.text, "token");

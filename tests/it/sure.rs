@@ -106,6 +106,9 @@ async fn guessing_it_in_a_session_that_was_left_open_gets_slow_and_is_written_do
     assert_eq!(statuses[9], StatusCode::TOO_MANY_REQUESTS, "{statuses:?}");
     let right = admin.form("/keys", &with("open sesame")).await;
     assert_eq!((right.status, keys(&door).await), (StatusCode::TOO_MANY_REQUESTS, before));
+    let noted = "SELECT count(*) FROM audit WHERE action = 'sign_in_failed' AND actor = 'person'
+                   AND actor_id::text = object_id AND (detail ->> 'failures')::int = 6";
+    assert_eq!(door.scratch.number(noted).await, 1, "the first that is not free");
     assert_eq!(admin.get("/posts").await.status, StatusCode::OK, "all else goes on");
 }
 

@@ -793,7 +793,7 @@ pub const EMPTIED: &[Store] = &[
         name: "vault.connection_secret",
         place: Place::Table,
         whose: Whose::Connection,
-        why: "what a network's dialog gave; until the accounts are connected, an hour or so at most",
+        why: "what a network's dialog gave; until accounts are connected or the network has taken it back, a day or so at most",
         personal: &[("sealed", "a code or a token, sealed")],
         plain: &["connection_id", "field", "key_id"],
         purge: of_marked!("vault.connection_secret", "connection_id", "connection"),

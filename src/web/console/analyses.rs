@@ -13,7 +13,6 @@ use jobs::analysis::{
     money::Micros,
     review::{Severity, Topic},
 };
-use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 

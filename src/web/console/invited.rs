@@ -23,7 +23,11 @@ use super::{
 };
 use crate::{
     ledger::{LedgerError, identities::Known, invitations::Invitation, mail::NewMail},
-    web::{App, problem::Problem, whence::Whence},
+    web::{
+        App,
+        problem::{self, Problem},
+        whence::Whence,
+    },
 };
 
 /// Where the page is.
@@ -82,7 +86,7 @@ pub async fn join(
     if !stranger::sent(&app, &headers, &form.token) {
         return again(StatusCode::FORBIDDEN, ENGLISH.sign_in_stale).await;
     }
-    let id = Uuid::try_parse(&id).map_err(|_| Problem::not_found("invitation"))?;
+    let id = problem::id(&id, "invitation")?;
     let letter = app.house.mail.then(|| letters::linked(&app.house, &proved.email, &proved.issuer));
     let known = known(&proved, letter.as_ref());
     let joined = match app.house.ledger.of(from.who()).join_as_vouched(id, &known).await {
@@ -98,8 +102,11 @@ pub async fn join(
         session::remember(&session, &proved).await?;
     }
     session::look_at(&session, joined.workspace_id).await?;
-    let left = app.house.ledger.invitations_to(&proved.email).await?;
-    Ok(Redirect::to(if left.is_empty() { "/posts" } else { HERE }).into_response())
+    if !app.house.ledger.invitations_to(&proved.email).await?.is_empty() {
+        return Ok(Redirect::to(HERE).into_response());
+    }
+    session::forget(&session).await?;
+    Ok(Redirect::to("/posts").into_response())
 }
 
 fn known<'a>(proved: &'a Proved, letter: Option<&'a NewMail>) -> Known<'a> {
@@ -121,16 +128,11 @@ async fn show(
     status: StatusCode,
     wrong: Option<&'static str>,
 ) -> Result<Response, Problem> {
-    let (t, token) = (&ENGLISH, stranger::token(app, headers)?);
+    let t = &ENGLISH;
     let invitations = app.house.ledger.invitations_to(&proved.email).await?;
-    let page = Page {
-        shell: Shell::anonymous(app, headers),
-        token: token.clone(),
-        lead: fill(t.invited_lead, &[&proved.email]),
-        wrong,
-        rows: invitations.into_iter().map(|it| row(t, it)).collect(),
-    };
-    stranger::page(app, status, &token, &page)
+    let lead = fill(t.invited_lead, &[&proved.email]);
+    let rows = invitations.into_iter().map(|it| row(t, it)).collect();
+    stranger::form(app, headers, status, |shell, token| Page { shell, token, lead, wrong, rows })
 }
 
 fn row(t: &Texts, it: Invitation) -> Row {

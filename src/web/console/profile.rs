@@ -11,11 +11,12 @@ use axum::{
 };
 use secrecy::SecretString;
 use serde::Deserialize;
+use tower_sessions::Session;
 
 use super::{
-    Shell, letters, linked, render_as,
+    Shell, elsewhere, letters, linked, render_as,
     seat::{Seat, Viewer},
-    session, slow_down, stranger,
+    session, slow_down, stranger, sure,
     texts::{ENGLISH, fill},
 };
 use crate::{
@@ -33,6 +34,8 @@ struct Page {
     done: Option<&'static str>,
     /// Whether they have a password to show that it is they.
     password: bool,
+    /// Where they show it with Google, where that is on.
+    google: Option<String>,
     mail: bool,
     /// The accounts elsewhere by which they come in.
     linked: Vec<linked::Row>,
@@ -114,8 +117,8 @@ pub async fn show(
     let password = hash(app, &known).await?.is_some();
     let linked = linked::rows(app, seat.member.person_id, password).await?;
     let shell = Shell::seated(app, headers, seat, "", "/profile");
-    let (email, mail) = (email.to_owned(), app.house.mail);
-    render_as(status, &Page { shell, known, email, wrong, done, password, mail, linked })
+    let (email, mail, google) = (email.to_owned(), app.house.mail, elsewhere::address(app, sure::HERE));
+    render_as(status, &Page { shell, known, email, wrong, done, password, google, mail, linked })
 }
 
 async fn known(app: &App, seat: &Seat<Viewer>) -> Result<Known, Problem> {
@@ -151,6 +154,7 @@ pub async fn rename(
 pub async fn ask(
     State(app): State<Arc<App>>,
     seat: Seat<Viewer>,
+    session: Session,
     headers: HeaderMap,
     Form(form): Form<Wished>,
 ) -> Result<Response, Problem> {
@@ -167,10 +171,16 @@ pub async fn ask(
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
         return again(StatusCode::TOO_MANY_REQUESTS, wrong).await;
     }
-    let hash = hash(&app, &known(&app, &seat).await?).await?;
-    // who signs in elsewhere has no password to show
-    if hash.is_some() && !passwords::matches(SecretString::from(form.password.clone()), hash).await {
-        return again(StatusCode::UNPROCESSABLE_ENTITY, t.profile_password_wrong.to_owned()).await;
+    let (shown, wrong) = match hash(&app, &known(&app, &seat).await?).await? {
+        // who signs in elsewhere has no password to show: whoever has the address can set one
+        None => (session::is_sure(&session, app.house.clock.now()).await?, t.profile_email_sure),
+        hash => {
+            let given = SecretString::from(form.password.clone());
+            (passwords::matches(given, hash).await, t.profile_password_wrong)
+        }
+    };
+    if !shown {
+        return again(StatusCode::UNPROCESSABLE_ENTITY, wrong.to_owned()).await;
     }
     let link = session::fresh_token()?;
     let letter = letters::email_link(&app.house, &email, &link);

@@ -62,7 +62,7 @@ async fn pass_on(
     }
     session.cycle_id().await.map_err(away)?;
     session.insert(ROLE, (workspace_id, role.word())).await.map_err(away)?;
-    // whatever the answer will be, this person stays signed in
+    // it has to be there before it can be named; where the answer is lost with its new id, its person signs in again
     keep(session).await?;
     if let Some(new) = session.id().as_ref().map(kept_as) {
         ledger.pass_session(&old, &new).await?;

@@ -287,6 +287,14 @@ pub async fn proved(session: &Session, now: DateTime<Utc>) -> Result<Option<Prov
     Ok(proved.filter(|it| (now.timestamp() - it.at).abs() < AWAY_FOR.whole_seconds()))
 }
 
+/// There is nothing left to join: who was vouched for is kept in mind no longer.
+///
+/// # Errors
+/// The ledger is away.
+pub async fn forget(session: &Session) -> Result<(), Problem> {
+    session.remove::<Proved>(PROVED).await.map(drop).map_err(away)
+}
+
 /// Remembers which workspace the person looks at.
 ///
 /// # Errors

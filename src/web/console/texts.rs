@@ -385,6 +385,7 @@ catalogue! {
     profile_email_is: "It is",
     profile_email_new: "New address",
     profile_email_password: "Your password, so that nobody else changes your address",
+    profile_email_sure: "Say first that it is you, and then send it again: whoever has your address can set a password.",
     profile_email_do: "Send the link",
     profile_email_sent: "If mail can reach that address, a link is on its way to it. The address is yours once you have followed it; it holds for a day, and once.",
     profile_email_off: "No mail is sent from here, so no address can be proved. Ask whoever runs postroom.",

@@ -1,5 +1,8 @@
 //! Connections on their way, and what else happens meanwhile: keys that change, access that is taken back, deletions.
 
+use postroom::ledger::{Ledger, Role, people::MemberRole};
+use uuid::Uuid;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,4 +142,76 @@ async fn what_is_on_its_way_when_a_deletion_is_asked_for_connects_nothing_after_
     })
     .await;
     assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dialog_gave_waits_for_the_key_that_opens_it_and_is_then_given_back() {
+    // P-D5
+    let mut system = System::with_workers(1).await;
+    granted_by_others(&system).await;
+    page(&system, "104000000000984", json!({})).await;
+    {
+        let staff = Person::admin(&system).await;
+        let at = staff.goes(FACEBOOK, &["104000000000984"], &[]).await;
+        staff.rests(&at).await;
+    }
+    system.workers.clear();
+    expire(&system).await;
+    let ring = system.environment["POSTROOM_KEYS"].clone();
+    system.environment.insert("POSTROOM_KEYS".into(), generate(Cipher::Aes256Gcm));
+    system.start_worker(&[]);
+    eventually("the job to wait for the key", || async {
+        let waits = "SELECT count(*) FROM attempt t JOIN job j ON j.id = t.job_id
+                     WHERE j.kind = 'disconnect' AND t.reason LIKE '%not in POSTROOM_KEYS%'";
+        if system.database.count(waits).await > 0 { Ok(()) } else { Err(system.workers[0].log()) }
+    })
+    .await;
+    assert_eq!(
+        (secrets(&system).await, revocations(&system).await),
+        (1, 0),
+        "it is not thrown away for that"
+    );
+    system.workers.clear();
+    system.environment.insert("POSTROOM_KEYS".into(), ring);
+    system.start_worker(&[]);
+    given_back(&system, "revoked").await;
+    assert_eq!(revocations(&system).await, 1);
+}
+
+#[tokio::test]
+async fn a_grant_that_is_put_away_while_its_connection_ends_is_to_be_given_back() {
+    let door = Door::open().await;
+    let (id, person) = (Uuid::now_v7(), door.person("dana@example.org", MemberRole::Admin).await);
+    let begun = format!(
+        "INSERT INTO connection (id, workspace_id, person_id, platform, state, state_digest, session_digest,
+                                 redirect_uri, job_id, expires_at)
+         VALUES ('{id}', '{}', '{person}', '{FACEBOOK}', 'coded', '\\x01', '\\x02', 'x', gen_random_uuid(), ledger_now())",
+        door.workspace
+    );
+    door.scratch.run(&begun).await;
+    let mut keeping = door.scratch.connection().await;
+    for statement in [
+        "BEGIN",
+        "UPDATE connection SET state = 'granted', granted_at = ledger_now()",
+        "INSERT INTO vault.connection_secret (connection_id, field, key_id, sealed)
+         SELECT id, 'grant', 'k', '\\x00' FROM connection",
+    ] {
+        sqlx::query(statement).execute(&mut keeping).await.expect(statement);
+    }
+    let worker = Ledger::open(&door.scratch.url, Role::Worker, 2).expect("an address");
+    let kept = async {
+        eventually("the end to wait", || async {
+            let waits = "SELECT count(*) FROM pg_stat_activity
+                         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            if door.scratch.number(waits).await > 0 { Ok(()) } else { Err("nobody waits".into()) }
+        })
+        .await;
+        sqlx::query("COMMIT").execute(&mut keeping).await.expect("a commit");
+    };
+    let (ended, ()) = tokio::join!(worker.end_connections(), kept);
+    assert_eq!(ended.expect("an answer"), 1);
+    assert_eq!(worker.end_connections().await.expect("an answer"), 0);
+    let asked = "SELECT count(*) FROM connection c JOIN vault.connection_secret s ON s.connection_id = c.id
+                 WHERE c.state = 'refused' AND c.parting = 'asked' AND s.field = 'grant'";
+    assert_eq!(door.scratch.number(asked).await, 1, "what gives it back finds it");
 }
