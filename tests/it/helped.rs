@@ -51,9 +51,9 @@ async fn what_a_call_has_cost_is_shown_once_however_much_left_with_it() {
     for cost in [1_200, 3_400] {
         let call = format!(
             "INSERT INTO analysis_call (id, analysis_id, workspace_id, month, digest, prompt, model, sent, state, outcome,
-                                        reserved_micros, counted_micros, open_until, ended_at)
+                                        counted_micros, open_until, ended_at)
              SELECT gen_random_uuid(), id, workspace_id, '2026-11-01'::date, sha256('{cost}'::bytea), 'caption.1', 'm',
-                    '{sent}'::jsonb, 'settled'::analysis_call_state, 'answered', 9000, {cost}, ledger_now(), ledger_now()
+                    '{sent}'::jsonb, 'settled'::analysis_call_state, 'answered', {cost}, ledger_now(), ledger_now()
              FROM analysis WHERE id = '{id}'"
         );
         door.scratch.run(&call).await;
