@@ -191,7 +191,7 @@ impl Ledger {
         Entry { who, action, object: "report", object_id, workspace_id: Some(workspace_id), detail }
     }
 
-    /// The links of a workspace, newest first.
+    /// The links of a workspace: those that hold, and then those that have ended, each newest first.
     ///
     /// # Errors
     /// The ledger is away.
@@ -204,7 +204,10 @@ impl Ledger {
                             WHERE c.report_id = r.id AND a.deletion_id IS NULL AND a.state <> 'erased'
                             ORDER BY lower(a.name)) AS "accounts!"
                FROM report r JOIN person p ON p.id = r.created_by
-               WHERE r.workspace_id = $1 ORDER BY r.created_at DESC, r.id DESC LIMIT $2"#,
+               WHERE r.workspace_id = $1
+               -- what can still be taken back comes before what has ended, however much of that there is
+               ORDER BY (r.expires_at > ledger_now() AND r.taken_back_at IS NULL) DESC, r.created_at DESC, r.id DESC
+               LIMIT $2"#,
             workspace_id,
             LISTED,
         )
