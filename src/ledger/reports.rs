@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use jobs::metrics::ads;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -116,7 +117,7 @@ pub struct Opened {
 }
 
 impl Ledger {
-    /// Keeps a link and returns its id; none: one of the accounts is none of the workspace's, or is being deleted.
+    /// Keeps a link and returns its id; none: one of the accounts is none of the workspace's, is one of ads, or is being deleted.
     ///
     /// # Errors
     /// The ledger is away.
@@ -143,10 +144,12 @@ impl Ledger {
         let shown = sqlx::query!(
             "INSERT INTO report_account (report_id, account_id)
              SELECT $1, a.id FROM account a
-             WHERE a.id = ANY ($2) AND a.workspace_id = $3 AND a.deletion_id IS NULL AND a.state <> 'erased'",
+             WHERE a.id = ANY ($2) AND a.workspace_id = $3 AND a.deletion_id IS NULL AND a.state <> 'erased'
+               AND a.platform <> $4",
             id,
             new.accounts,
             new.workspace_id,
+            ads::PLATFORM,
         )
         .execute(&mut *tx)
         .await?;
