@@ -902,7 +902,7 @@ catalogue! {
     reports_title_missing: "Give it a title of 1 to 100 characters.",
     reports_accounts_missing: "Choose 1 to 100 accounts of this workspace.",
     reports_language_missing: "Choose a language.",
-    reports_days_wrong: "Choose how many days, or give a first and a last day that are over, a year at most.",
+    reports_days_wrong: "Choose how many days, or give a first and a last day, neither later than today, a year at most.",
     reports_lasts_wrong: "It lasts for 1 to 90 days.",
 }
 
