@@ -117,7 +117,8 @@ pub struct Opened {
 }
 
 impl Ledger {
-    /// Keeps a link and returns its id; none: one of the accounts is none of the workspace's, is one of ads, or is being deleted.
+    /// Keeps a link and returns its id; none: one of the accounts is none of the workspace's, is one of ads, or is being
+    /// deleted.
     ///
     /// # Errors
     /// The ledger is away.
