@@ -119,8 +119,8 @@ pub fn written(value: i64, unit: Unit) -> String {
     match unit {
         Unit::Count => format!("{sign}{}", thousands(size)),
         Unit::Percent => format!("{sign}{}.{:02}%", size / 100, size % 100),
-        Unit::Milliseconds => format!("{sign}{}.{} s", thousands(size / 1_000), size % 1_000 / 100),
         Unit::Money | Unit::Ratio => format!("{sign}{}.{:02}", thousands(size / 100), size % 100),
+        Unit::Milliseconds => format!("{sign}{}.{} s", thousands(size / 1_000), size % 1_000 / 100),
     }
 }
 
@@ -183,7 +183,10 @@ fn how(period: Period, metric: &Metric) -> How {
         Period::Lifetime => How::Last,
         Period::Day => match (metric.name, metric.unit) {
             ("followers" | "fans" | "following" | "posts", _) => How::Last,
-            ("reach" | "accounts_engaged" | "impressions_unique", _)
+            (
+                "reach" | "accounts_engaged" | "impressions_unique" | "cost_per_thousand" | "cost_per_result",
+                _,
+            )
             | (_, Unit::Percent | Unit::Milliseconds | Unit::Ratio) => How::DailyMean,
             (_, Unit::Count | Unit::Money) => How::Sum,
         },
@@ -293,8 +296,8 @@ mod tests {
         assert_eq!(written(3_325, Unit::Percent), "33.25%");
         assert_eq!(written(4_290, Unit::Milliseconds), "4.2 s");
         assert_eq!(
-            (written(123_456, Unit::Money), written(-210, Unit::Ratio)),
-            ("1,234.56".into(), "-2.10".into())
+            (written(-123_405, Unit::Money), written(7, Unit::Ratio)),
+            ("-1,234.05".into(), "0.07".into())
         );
         assert_eq!((written_change(161), written_change(20_000)), ("16.1%".into(), "2,000%".into()));
         let of = |value, before| Figure { metric: metric(20), how: How::Sum, value, before };

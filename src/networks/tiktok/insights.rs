@@ -87,7 +87,7 @@ mod tests {
         let likes = [by_id(111).expect("likes")];
         let value = |heard| match heard {
             Heard::Points(points) => points.first().and_then(|point| point.value),
-            Heard::TooFew | Heard::Absent | Heard::Spreads(_) => Some(-1),
+            Heard::Spreads(_) | Heard::TooFew | Heard::Absent => Some(-1),
         };
         assert_eq!(value(heard(&videos, "7400000000000000123", &likes)), Some(3));
         assert_eq!(value(heard(&videos, "8", &likes)), None);
