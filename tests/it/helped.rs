@@ -190,6 +190,23 @@ async fn those_who_manage_a_workspace_decide_what_a_model_may_be_asked_and_it_is
 }
 
 #[tokio::test]
+async fn what_somebody_else_has_decided_meanwhile_stays() {
+    // P-I3
+    let door = Door::open().await;
+    let ledger = &door.scratch.ledger;
+    let allowed = Decided { numbers: Some(true), brand: "Warm".into(), ..Decided::default() };
+    let nothing = Decided::default();
+    assert!(ledger.replace_analysis_policy(door.workspace, &nothing, &allowed).await.unwrap());
+    let taken_back = Decided { numbers: Some(false), ..allowed.clone() };
+    let dearer = Decided { monthly: Some(Micros(1)), ..allowed.clone() };
+    assert!(ledger.replace_analysis_policy(door.workspace, &allowed, &taken_back).await.unwrap());
+    for before in [&nothing, &allowed] {
+        assert!(!ledger.replace_analysis_policy(door.workspace, before, &dearer).await.unwrap());
+    }
+    assert_eq!((decided(&door).await, deeds(&door).await.len()), (taken_back, 2));
+}
+
+#[tokio::test]
 async fn what_cannot_be_decided_comes_back_as_it_was_written_and_nothing_is_changed() {
     let door = Door::open().await;
     let mut browser = Browser::of(&door, MemberRole::Admin).await;

@@ -115,6 +115,7 @@ catalogue! {
     policy_brand_wrong: "How the workspace wants to sound is too long: at most 2,000 characters are taken.",
     policy_save: "Save",
     policy_saved: "It is saved.",
+    policy_changed: "Somebody else has decided something at this moment. Look at what is written here, and save it again.",
     policy_off_here: "No model is asked here: OPENAI_API_KEY is not set. Ask whoever runs postroom.",
     finding_place: "At",
     finding_kind: "About",
