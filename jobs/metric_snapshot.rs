@@ -67,6 +67,7 @@ impl Job for MetricSnapshot {
             match at.round().await? {
                 Round::Over(looks) => taken += looks,
                 Round::PutOff => return Ok(finished(taken)),
+                Round::More => break,
                 Round::Enough(rest) => {
                     let reason = "most of what the network allows is used; the rest is for what is published";
                     return Ok(Done::Waiting { until: at.now(rest), reason: reason.into() });
@@ -108,6 +109,8 @@ pub(crate) enum Round {
     Over(usize),
     /// Nothing can be asked about the account for a while.
     PutOff,
+    /// It is enough for one run, and there is more.
+    More,
     /// The network's limit is near: enough for so long.
     Enough(Duration),
 }

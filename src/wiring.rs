@@ -246,7 +246,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
     tokio::spawn(warn_unless_apart(ledger.clone()));
     // it seals and opens addresses; the tokens are out of web's reach
     let ring = Arc::new(key_ring()?);
-    let dialogs = networks::dialogs(&config::optional).map_err(WiringError::Networks)?;
+    let dialogs = networks::dialogs(&settings.networks, &config::optional).map_err(WiringError::Networks)?;
     let (answering, media) = (queue.clone(), Arc::new(object_store()?));
     let public_url = public_url()?;
     let (mail, mail_secret) = (post_office()?.is_some(), mail_secret()?);

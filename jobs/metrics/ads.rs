@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Metric, Next, Subject, Trouble};
+use super::{Metric, Next, Subject, Trouble, reading::words};
 use crate::desk::Call;
 
 /// The platform of ad accounts: they are read from, and nothing is published to them.
@@ -161,7 +161,7 @@ pub fn days(body: &Value, level: Level, asked: &[&'static Metric]) -> Vec<AdDay>
 }
 
 fn day(row: &Value, level: Level, asked: &[&'static Metric]) -> Option<AdDay> {
-    let text = |name: &str| row[name].as_str().map(str::trim).filter(|text| !text.is_empty());
+    let text = |name: &str| words(&row[name]);
     let id =
         |name: &str| text(name).map(str::to_owned).or_else(|| row[name].as_u64().map(|id| id.to_string()));
     let (its_id, its_name, in_what) = level.names();
@@ -181,7 +181,7 @@ fn day(row: &Value, level: Level, asked: &[&'static Metric]) -> Option<AdDay> {
 fn number(row: &Value, metric: &Metric) -> AdNumber {
     let value = &row[metric.remote];
     let Some(along) = metric.along else { return AdNumber::One(Decimal::read(value)) };
-    let read = |it: &Value| Some((it[along].as_str()?.to_owned(), Decimal::read(&it["value"])?));
+    let read = |it: &Value| Some((words(&it[along])?.to_owned(), Decimal::read(&it["value"])?));
     AdNumber::ByAction(value.as_array().into_iter().flatten().filter_map(read).collect())
 }
 
@@ -295,7 +295,8 @@ mod tests {
             { "spend": "1", "date_start": "2026-11-22" },
             { "ad_id": "9", "spend": "1" },
             { "ad_id": "9", "spend": "1", "date_start": "soon" },
-            { "ad_id": 9, "date_start": "2026-11-22" },
+            { "ad_id": "9\u{0}", "spend": "1", "date_start": "2026-11-22" },
+            { "ad_id": 9, "ad_name": "a\u{0}b", "date_start": "2026-11-22" },
         ] });
         let days = days(&body, Level::Ad, &asked);
         let [day] = &days[..] else { panic!("{days:?}") };

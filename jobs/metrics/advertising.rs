@@ -22,6 +22,8 @@ const MOST_ROWS: u16 = 100;
 const LEAST_ROWS: u16 = 6;
 /// The words with which Graph asks for less at a time; the code (1) is that of any trouble of its own.
 const LESS: &str = "reduce the amount of data";
+/// The most pages of one run: it has an end, and the next one goes on.
+pub(super) const MOST_PAGES: usize = 50;
 /// The most fields that are asked for at once while it is found out which one is refused.
 const MOST_DOUBTED: usize = 16;
 /// Further back the network tells nothing: 37 months, and a few days less.
@@ -97,7 +99,7 @@ impl At<'_> {
         for subject in &self.due.subjects {
             match self.advertising(ads, subject).await {
                 Ok(true) => read += 1,
-                Ok(false) => return Ok(self.near_limit().map_or(Round::Over(read), Round::Enough)),
+                Ok(false) => return Ok(self.near_limit().map_or(Round::More, Round::Enough)),
                 Err(Stop::Job(error)) => return Err(error),
                 Err(Stop::Network(failure)) if refuses(&failure) => {
                     self.put_off(subject.object, &[], &failure).await?;
@@ -109,7 +111,7 @@ impl At<'_> {
         Ok(Round::Over(read))
     }
 
-    /// Reads one account on from where it is. False: a limit is near, and it goes on later.
+    /// Reads one account on from where it is. False: a limit is near, or there is much more of it, and it goes on later.
     async fn advertising(&self, ads: &dyn AdInsights, subject: &Subject) -> Result<bool, Stop> {
         let (platform, now) = (self.due.account.platform.as_str(), self.due.now);
         let place = Place::of(subject, now, self.snapshots.pace().ads_days);
@@ -120,7 +122,7 @@ impl At<'_> {
             all.into_iter().partition(|it| self.due.doubted.contains(&it.id));
         let mut reading = Reading { ads, subject, place, asked, rows: MOST_ROWS, probed: false, anew: false };
         self.doubted(&mut reading, &doubted).await?;
-        loop {
+        for _ in 0..MOST_PAGES {
             self.enter(1).await?;
             let page = ads.ask(&self.call(), &reading.question()).await;
             let on = match page {
@@ -133,6 +135,7 @@ impl At<'_> {
                 ControlFlow::Continue(()) => {}
             }
         }
+        Ok(false)
     }
 
     /// Keeps a page, with where it goes on.

@@ -262,7 +262,7 @@ impl At<'_> {
                 }
                 Some(Trouble::Missing(failure)) => self.missing(subject, failure, &mut looked).await?,
                 Some(Trouble::Metric(failure) | Trouble::Other(failure)) => {
-                    looked.without(subject, failure)?
+                    looked.without(subject, failure)?;
                 }
             }
         }

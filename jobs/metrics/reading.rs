@@ -85,12 +85,17 @@ pub fn spreads(body: &Value, asked: &[&'static Metric]) -> Vec<Spread> {
     asked.iter().copied().map(of).collect()
 }
 
+/// Words of a network's as the ledger can keep them: it takes no NUL.
+pub(super) fn words(value: &Value) -> Option<&str> {
+    value.as_str().map(str::trim).filter(|text| !text.is_empty() && !text.contains('\0'))
+}
+
 fn kinds(item: &Value, metric: &Metric) -> Said {
     let along = |it: &&Value| it["dimension_keys"][0].as_str().is_some_and(|key| Some(key) == metric.along);
     let breakdowns = item["total_value"]["breakdowns"].as_array().into_iter().flatten();
     let results = breakdowns.filter(along).flat_map(|it| it["results"].as_array().into_iter().flatten());
     let read = |it: &Value| {
-        let kind = it["dimension_values"][0].as_str().filter(|kind| !kind.is_empty())?;
+        let kind = words(&it["dimension_values"][0])?;
         Some((kind.to_owned(), number(&it["value"], metric.unit.decimals())?))
     };
     let kinds: BTreeMap<_, _> = results.filter_map(read).collect();
@@ -259,6 +264,7 @@ mod tests {
                 { "dimension_values": ["35-44"], "value": "7" },
                 { "dimension_values": ["45-54"], "value": null },
                 { "dimension_values": [], "value": 3 },
+                { "dimension_values": ["\u{0}"], "value": 3 },
             ] }],
         } }] });
         let said = |body: &Value, id| spreads(body, &[metric(id)]).remove(0).said;

@@ -199,15 +199,19 @@ fn decide(sandbox: &Sandbox, network: Network, form: &[(String, String)]) -> Res
             .append_pair("state", &asked.state);
         return Ok(Redirect::to(back.as_str()).into_response());
     }
-    let (accounts, granted) = (all("account"), all("granted"));
+    let (accounts, ticked) = (all("account"), all("granted"));
+    let granted: Vec<String> = asked.scopes.iter().filter(|scope| ticked.contains(scope)).cloned().collect();
+    let known = if network == Network::Tiktok { tiktok::SCOPES } else { &graph::SCOPES[..] };
+    let kept_back = known.iter().filter(|scope| !granted.iter().any(|it| it == *scope));
+    let kept_back = kept_back.map(|scope| (*scope).to_owned()).collect();
     let code = Code {
         code: format!("code-{}", Uuid::new_v4().simple()),
         network,
         client: asked.client,
         redirect_uri: asked.redirect_text,
         accounts,
-        granted: asked.scopes.iter().filter(|scope| granted.contains(scope)).cloned().collect(),
-        declined: asked.scopes.iter().filter(|scope| !granted.contains(scope)).cloned().collect(),
+        granted,
+        declined: kept_back,
         challenge: asked.challenge,
         used: false,
     };

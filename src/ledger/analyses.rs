@@ -267,23 +267,56 @@ impl Ledger {
         workspace_id: Uuid,
         decided: &Decided,
     ) -> Result<(), LedgerError> {
+        self.keep_policy(workspace_id, None, decided).await.map(drop)
+    }
+
+    /// The same, instead of what was decided before. False: it is something else by now, and stays.
+    ///
+    /// # Errors
+    /// As those of [`Self::set_analysis_policy`].
+    pub async fn replace_analysis_policy(
+        &self,
+        workspace_id: Uuid,
+        before: &Decided,
+        decided: &Decided,
+    ) -> Result<bool, LedgerError> {
+        self.keep_policy(workspace_id, Some(before), decided).await
+    }
+
+    async fn keep_policy(
+        &self,
+        workspace_id: Uuid,
+        before: Option<&Decided>,
+        decided: &Decided,
+    ) -> Result<bool, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let monthly = decided.monthly.map(|monthly| monthly.0);
-        sqlx::query!(
-            "INSERT INTO analysis_policy (workspace_id, enabled, media, monthly_micros, brand, numbers)
+        let done = sqlx::query!(
+            "INSERT INTO analysis_policy AS p (workspace_id, enabled, media, monthly_micros, brand, numbers)
              VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (workspace_id) DO UPDATE
              SET enabled = excluded.enabled, media = excluded.media, monthly_micros = excluded.monthly_micros,
-                 brand = excluded.brand, numbers = excluded.numbers",
+                 brand = excluded.brand, numbers = excluded.numbers
+             WHERE $7::boolean OR (p.enabled, p.media, p.monthly_micros, p.brand, p.numbers)
+                                  IS NOT DISTINCT FROM ($8::boolean, $9::boolean, $10::bigint, $11::text, $12::boolean)",
             workspace_id,
             decided.enabled,
             decided.media,
             monthly,
             decided.brand,
             decided.numbers,
+            before.is_none(),
+            before.and_then(|it| it.enabled),
+            before.and_then(|it| it.media),
+            before.and_then(|it| it.monthly).map(|monthly| monthly.0),
+            before.map(|it| it.brand.as_str()),
+            before.and_then(|it| it.numbers),
         )
         .execute(&mut *tx)
         .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
         let entry = Entry {
             who: self.who(),
             action: Action::AnalysisPolicySet,
@@ -297,7 +330,7 @@ impl Ledger {
         };
         audit::record(&mut tx, &entry).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// What this month has cost the workspace so far, with what is set aside, and what time it is.

@@ -9,6 +9,7 @@ use super::{
     audit::{self, Action, Entry, Who},
     mail,
     people::MemberRole,
+    reports,
 };
 
 /// A member, as whoever manages the workspace sees them.
@@ -115,6 +116,7 @@ impl Ledger {
             }
             let about = (workspace_id, person_id);
             note(&mut tx, self.who(), Action::MemberRemoved, about, json!({})).await?;
+            reports::take_back_of(&mut tx, self.who(), workspace_id, person_id).await?;
         }
         tx.commit().await?;
         Ok(came)

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use jobs::metrics::ads;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError,
-    audit::{self, Action, Entry},
+    audit::{self, Action, Entry, Who},
     claims::interval,
 };
 
@@ -116,7 +118,8 @@ pub struct Opened {
 }
 
 impl Ledger {
-    /// Keeps a link and returns its id; none: one of the accounts is none of the workspace's, or is being deleted.
+    /// Keeps a link and returns its id; none: one of the accounts is none of the workspace's, is one of ads, or is being
+    /// deleted; or who shares them is of the workspace no more.
     ///
     /// # Errors
     /// The ledger is away.
@@ -124,6 +127,15 @@ impl Ledger {
         let id = Uuid::now_v7();
         let (first, last) = new.covers.dates();
         let mut tx = self.pool.begin().await?;
+        // who is removed at this moment waits for this one, and has it taken back
+        let member = sqlx::query!(
+            "SELECT person_id FROM membership WHERE workspace_id = $1 AND person_id = $2 FOR KEY SHARE",
+            new.workspace_id,
+            new.created_by,
+        );
+        if member.fetch_optional(&mut *tx).await?.is_none() {
+            return Ok(None);
+        }
         sqlx::query!(
             "INSERT INTO report (id, workspace_id, digest, title, language, days, first_day, last_day, created_by, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, ledger_now() + $10)",
@@ -143,10 +155,12 @@ impl Ledger {
         let shown = sqlx::query!(
             "INSERT INTO report_account (report_id, account_id)
              SELECT $1, a.id FROM account a
-             WHERE a.id = ANY ($2) AND a.workspace_id = $3 AND a.deletion_id IS NULL AND a.state <> 'erased'",
+             WHERE a.id = ANY ($2) AND a.workspace_id = $3 AND a.deletion_id IS NULL AND a.state <> 'erased'
+               AND a.platform <> $4",
             id,
             new.accounts,
             new.workspace_id,
+            ads::PLATFORM,
         )
         .execute(&mut *tx)
         .await?;
@@ -154,8 +168,8 @@ impl Ledger {
             return Ok(None);
         }
         let detail = json!({ "accounts": new.accounts, "lasts_seconds": new.lasts.as_secs() });
-        audit::record(&mut tx, &self.about_report(Action::ReportShared, id, new.workspace_id, detail))
-            .await?;
+        let about = (new.workspace_id, id);
+        audit::record(&mut tx, &entry(self.who(), Action::ReportShared, about, detail)).await?;
         tx.commit().await?;
         Ok(Some(id))
     }
@@ -178,20 +192,14 @@ impl Ledger {
         .fetch_optional(&mut *tx)
         .await?;
         if held == Some(true) {
-            let entry = self.about_report(Action::ReportTakenBack, id, workspace_id, json!({}));
-            audit::record(&mut tx, &entry).await?;
+            let about = (workspace_id, id);
+            audit::record(&mut tx, &entry(self.who(), Action::ReportTakenBack, about, json!({}))).await?;
         }
         tx.commit().await?;
         Ok(held)
     }
 
-    /// What is written down of a link: never what somebody wrote.
-    fn about_report(&self, action: Action, id: Uuid, workspace_id: Uuid, detail: Value) -> Entry<'static> {
-        let (who, object_id) = (self.who(), id.to_string());
-        Entry { who, action, object: "report", object_id, workspace_id: Some(workspace_id), detail }
-    }
-
-    /// The links of a workspace, newest first.
+    /// The links of a workspace: those that hold, and then those that have ended, each newest first.
     ///
     /// # Errors
     /// The ledger is away.
@@ -204,7 +212,10 @@ impl Ledger {
                             WHERE c.report_id = r.id AND a.deletion_id IS NULL AND a.state <> 'erased'
                             ORDER BY lower(a.name)) AS "accounts!"
                FROM report r JOIN person p ON p.id = r.created_by
-               WHERE r.workspace_id = $1 ORDER BY r.created_at DESC, r.id DESC LIMIT $2"#,
+               WHERE r.workspace_id = $1
+               -- what can still be taken back comes before what has ended, however much of that there is
+               ORDER BY (r.expires_at > ledger_now() AND r.taken_back_at IS NULL) DESC, r.created_at DESC, r.id DESC
+               LIMIT $2"#,
             workspace_id,
             LISTED,
         )
@@ -257,6 +268,33 @@ impl Ledger {
             accounts: row.accounts,
         }))
     }
+}
+
+/// What is written down of a link: never what somebody wrote.
+fn entry(who: Who, action: Action, (workspace_id, id): (Uuid, Uuid), detail: Value) -> Entry<'static> {
+    let object_id = id.to_string();
+    Entry { who, action, object: "report", object_id, workspace_id: Some(workspace_id), detail }
+}
+
+/// Takes back what somebody has shared who is of the workspace no more: they know where it is.
+pub(super) async fn take_back_of(
+    tx: &mut PgConnection,
+    who: Who,
+    workspace_id: Uuid,
+    person_id: Uuid,
+) -> Result<(), LedgerError> {
+    let theirs = sqlx::query_scalar!(
+        "UPDATE report SET taken_back_at = ledger_now()
+         WHERE workspace_id = $1 AND created_by = $2 AND taken_back_at IS NULL AND expires_at > ledger_now()
+         RETURNING id",
+        workspace_id,
+        person_id,
+    );
+    for id in theirs.fetch_all(&mut *tx).await? {
+        let taken_back = entry(who, Action::ReportTakenBack, (workspace_id, id), json!({}));
+        audit::record(tx, &taken_back).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use jobs::metrics::series::Row;
+use jobs::metrics::{ads, series::Row};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError};
@@ -83,7 +83,8 @@ pub struct AfterADay {
 }
 
 impl Ledger {
-    /// The accounts, by name.
+    /// The accounts, by name. Those of ads are none of them: what these come to is told by itself, and nothing is published
+    /// there.
     ///
     /// # Errors
     /// The ledger is away.
@@ -93,12 +94,13 @@ impl Ledger {
             r#"SELECT a.id, a.name, a.platform, m.number AS "number?"
                FROM account a
                LEFT JOIN metric_plan m ON m.account_id = a.id AND m.publication_id IS NULL AND m.object = 'account'
-               WHERE a.workspace_id = $1 AND a.deletion_id IS NULL AND a.state <> 'erased'
+               WHERE a.workspace_id = $1 AND a.deletion_id IS NULL AND a.state <> 'erased' AND a.platform <> $4
                  AND ($2::boolean OR a.id = ANY ($3))
                ORDER BY lower(a.name), a.id"#,
             among.workspace_id,
             among.accounts.is_none(),
             among.ids(),
+            ads::PLATFORM,
         );
         Ok(accounts.fetch_all(&self.pool).await?)
     }

@@ -19,8 +19,10 @@ pub fn split<const N: usize>(table: &Value, keys: [&str; N]) -> ([Option<Value>;
     (taken, own)
 }
 
+/// The rate that networks of one app share.
+pub const APP_RATE: &str = "app_rate";
 /// The keys of an allowance.
-pub const RATES: [&str; 3] = ["app_rate", "workspace_rate", "account_rate"];
+pub const RATES: [&str; 3] = [APP_RATE, "workspace_rate", "account_rate"];
 
 /// What an app may do, of the values of [`RATES`].
 ///

@@ -48,6 +48,7 @@ pub const ENTRY: Entry = Entry {
     connect,
     dialog: Some(graph::connect::dialog),
     address: graph::ADDRESS,
+    rate_of: None,
 };
 
 /// What a Page takes. The length of a message is not documented; it is what the form on the site allows.

@@ -52,6 +52,7 @@ pub const ENTRY: Entry = Entry {
     // whoever grants a Page grants what stands behind it
     dialog: None,
     address: graph::ADDRESS,
+    rate_of: None,
 };
 
 /// What an Instagram Business account takes.

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Entry, Environment,
+    Entry, Environment, facebook,
     graph::{self, Graph, READS_ADS},
     http::{Tables, no_evidence},
 };
@@ -36,6 +36,7 @@ pub const ENTRY: Entry = Entry {
     // whoever grants a Page may grant the ads beside it
     dialog: None,
     address: graph::ADDRESS,
+    rate_of: Some(facebook::ENTRY.file),
 };
 
 /// It takes nothing. How long a caption is counts for no account that takes none.
@@ -65,6 +66,7 @@ const NEEDED: &[&str] = &[READS_ADS];
 struct Settings {
     #[serde(with = "humantime_serde")]
     timeout: Duration,
+    ask_for_access: bool,
 }
 
 fn check(table: &Value) -> Result<(), String> {
@@ -72,10 +74,23 @@ fn check(table: &Value) -> Result<(), String> {
 }
 
 fn connect(table: &Value, environment: Environment<'_>) -> Result<Option<Box<dyn Network>>, String> {
-    let split = graph::Settings::split(table).map_err(|error| format!("networks.meta_ads: {error}"))?;
-    let (common, Settings { timeout }) = split;
+    let (common, Settings { timeout, .. }) = read(table)?;
     let graph = Graph::connect(environment, timeout, common, TABLES)?.map(|graph| graph.needing(NEEDED));
     Ok(graph.map(|graph| Box::new(MetaAds { graph }) as Box<dyn Network>))
+}
+
+fn read(table: &Value) -> Result<(graph::Settings, Settings), String> {
+    graph::Settings::split(table).map_err(|error| format!("networks.{}: {error}", ENTRY.file))
+}
+
+/// Whether the dialog in which Pages are granted asks for the ads, too.
+///
+/// # Errors
+/// The table is missing, or cannot be used.
+pub fn is_asked_for(settings: &super::Settings) -> Result<bool, String> {
+    let missing = || format!("networks.{}: the table is missing", ENTRY.file);
+    let (_, Settings { ask_for_access, .. }) = read(settings.get(ENTRY.file).ok_or_else(missing)?)?;
+    Ok(ask_for_access)
 }
 
 struct MetaAds {

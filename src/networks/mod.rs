@@ -31,6 +31,8 @@ use jobs::{
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use self::allowance::APP_RATE;
+
 /// Each network's table of `worker.toml`, by the name of its file; read by the network itself.
 pub type Settings = BTreeMap<String, serde_json::Value>;
 
@@ -40,8 +42,8 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Makes a network of its table and the environment.
 pub type Connect = fn(&serde_json::Value, Environment<'_>) -> Result<Option<Box<dyn Network>>, String>;
 
-/// Makes the dialog of a network of the environment, if its variables are set.
-pub type MakeDialog = fn(Environment<'_>) -> Result<Option<Dialog>, String>;
+/// Makes the dialog of a network of every network's table and the environment, if its variables are set.
+pub type MakeDialog = fn(&Settings, Environment<'_>) -> Result<Option<Dialog>, String>;
 
 /// A network's line in the registry.
 pub struct Entry {
@@ -57,6 +59,8 @@ pub struct Entry {
     pub dialog: Option<MakeDialog>,
     /// The variable that names its address, and the real one, which holds where that is not set.
     pub address: (&'static str, &'static str),
+    /// The table whose `app_rate` is its own, too, where its own says none; none: then there is none.
+    pub rate_of: Option<&'static str>,
 }
 
 /// Every network.
@@ -100,14 +104,23 @@ impl Networks for Connected {
 pub fn connect_all(settings: &Settings, environment: Environment<'_>) -> Result<Connected, String> {
     let mut networks = BTreeMap::new();
     for entry in NETWORKS {
-        let missing = || format!("networks.{}: the table is missing", entry.file);
-        let table = settings.get(entry.file).ok_or_else(missing)?;
-        if let Some(network) = (entry.connect)(table, environment)? {
+        if let Some(network) = (entry.connect)(&table(settings, entry)?, environment)? {
             networks.insert(entry.platform.name, network);
         }
     }
     agree(&networks)?;
     Ok(Connected { networks })
+}
+
+/// A network's own table, with the rate of its app where another's says that.
+fn table(settings: &Settings, entry: &Entry) -> Result<serde_json::Value, String> {
+    let of = |file: &str| settings.get(file).ok_or_else(|| format!("networks.{file}: the table is missing"));
+    let mut own = of(entry.file)?.clone();
+    let rate = entry.rate_of.map(of).transpose()?.and_then(|table| table.get(APP_RATE));
+    if let (Some(own), Some(rate)) = (own.as_object_mut(), rate) {
+        own.entry(APP_RATE).or_insert_with(|| rate.clone());
+    }
+    Ok(own)
 }
 
 /// Networks that something stands in for, and where that is: what is public there is seen there, too.
@@ -128,10 +141,10 @@ pub fn stand_ins(environment: Environment<'_>) -> Vec<(&'static str, Url)> {
 /// The dialogs of the networks that are switched on.
 ///
 /// # Errors
-/// An address that cannot be used; the message names the key.
-pub fn dialogs(environment: Environment<'_>) -> Result<Vec<Dialog>, String> {
+/// An address or a table that cannot be used; the message names the key.
+pub fn dialogs(settings: &Settings, environment: Environment<'_>) -> Result<Vec<Dialog>, String> {
     let makes = NETWORKS.iter().filter_map(|entry| entry.dialog);
-    makes.filter_map(|make| make(environment).transpose()).collect()
+    makes.filter_map(|make| make(settings, environment).transpose()).collect()
 }
 
 /// Where a dialog is: below the address that a variable names, or else the real one.
@@ -257,7 +270,7 @@ mod doubles {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashMap, path::Path};
+    use std::{collections::HashMap, path::Path, time::Duration};
 
     use jobs::metrics::ads::PLATFORM as ADS;
 
@@ -267,6 +280,16 @@ mod tests {
         let whole: toml::Table = include_str!("../../worker.toml").parse().expect("worker.toml is TOML");
         let networks = whole.get("networks").expect("a table for the networks");
         networks.clone().try_into().expect("tables")
+    }
+
+    fn changed(file: &str, key: &str, value: impl Into<serde_json::Value>) -> Settings {
+        let mut settings = defaults();
+        settings.get_mut(file).expect("a table")[key] = value.into();
+        settings
+    }
+
+    fn asking_for_ads() -> Settings {
+        changed("meta_ads", "ask_for_access", true)
     }
 
     fn connect(variables: &[(&str, &str)]) -> Result<Vec<&'static str>, String> {
@@ -297,14 +320,14 @@ mod tests {
     #[test]
     fn every_network_is_granted_in_one_dialog_and_every_dialog_is_of_networks() {
         let set = |name: &str| (!name.ends_with("_URL")).then(|| "1".to_owned());
-        let all = dialogs(&set).expect("addresses");
+        let all = dialogs(&asking_for_ads(), &set).expect("addresses");
         let mut granted: Vec<_> =
             all.iter().flat_map(|it| std::iter::once(it.platform).chain(it.also.iter().copied())).collect();
         let mut names: Vec<_> = NETWORKS.iter().map(|entry| entry.platform.name).collect();
         granted.sort_unstable();
         names.sort_unstable();
         assert_eq!(granted, names);
-        assert_eq!(dialogs(&|_| None).expect("nothing is set").len(), 0);
+        assert_eq!(dialogs(&defaults(), &|_| None).expect("nothing is set").len(), 0);
     }
 
     #[test]
@@ -379,7 +402,8 @@ mod tests {
 
     #[test]
     fn a_dialog_is_where_its_network_is_and_asks_for_what_publishing_needs() {
-        let all = dialogs(&|name| (!name.ends_with("_URL")).then(|| "1".to_owned())).expect("addresses");
+        let set = |name: &str| (!name.ends_with("_URL")).then(|| "1".to_owned());
+        let all = dialogs(&defaults(), &set).expect("addresses");
         let [meta, tiktok] = &all[..] else { panic!("two dialogs") };
         assert_eq!(meta.address, "https://www.facebook.com/v25.0/dialog/oauth");
         assert_eq!(tiktok.address, "https://www.tiktok.com/v2/auth/authorize/");
@@ -387,7 +411,19 @@ mod tests {
             assert!(meta.scopes.contains(needed), "{needed}");
         }
         let wrong = |name: &str| Some(if name == "META_DIALOG_URL" { "facebook" } else { "1" }.to_owned());
-        assert!(dialogs(&wrong).expect_err("refused").starts_with("META_DIALOG_URL"));
+        assert!(dialogs(&defaults(), &wrong).expect_err("refused").starts_with("META_DIALOG_URL"));
+    }
+
+    #[test]
+    fn ads_are_asked_for_in_the_dialog_of_pages_only_where_the_settings_say_so() {
+        let set = |name: &str| (!name.ends_with("_URL")).then(|| "1".to_owned());
+        let meta = |settings: &Settings| dialogs(settings, &set).expect("addresses").remove(0);
+        let (plain, with_ads) = (meta(&defaults()), meta(&asking_for_ads()));
+        assert!(!plain.scopes.contains(&graph::READS_ADS) && !plain.also.contains(&ADS));
+        assert!(with_ads.also.contains(&ADS));
+        assert_eq!([&plain.scopes[..], &[graph::READS_ADS]].concat(), with_ads.scopes);
+        let wrong = dialogs(&changed("meta_ads", "ask_for_access", "perhaps"), &set).expect_err("refused");
+        assert!(wrong.starts_with("networks.meta_ads"), "{wrong}");
     }
 
     #[test]
@@ -396,13 +432,19 @@ mod tests {
         let mut set = |file: &str, rate: &str| {
             let table = settings.get_mut(file).expect("a table");
             table["app_rate"] = rate.into();
-            connect_all(&settings, &|name| name.starts_with("META_APP").then(|| "1".to_owned())).err()
+            connect_all(&settings, &|name| name.starts_with("META_APP").then(|| "1".to_owned()))
         };
-        let error = set("facebook", "200/1h").expect("refused");
+        let error = set("facebook", "200/1h").err().expect("refused");
         assert!(error.contains("app_rate") && error.contains("meta"), "{error}");
-        let error = set("instagram", "200/1h").expect("refused");
+        // whoever set the rate of these two has set that of their app
+        let connected = set("instagram", "200/1h").unwrap_or_else(|error| panic!("{error}"));
+        let rate = Some(Rate { calls: 200, per: Duration::from_hours(1) });
+        for name in ["facebook_page", "instagram_business", ADS] {
+            assert_eq!(connected.of(name).map(|network| network.allowance().app_rate), Some(rate), "{name}");
+        }
+        let error = set("meta_ads", "off").err().expect("refused");
         assert!(error.contains(ADS), "{error}");
-        assert_eq!(set("meta_ads", "200/1h"), None);
+        assert!(set("meta_ads", "200/1h").is_ok());
     }
 
     #[test]

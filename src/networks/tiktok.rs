@@ -61,6 +61,7 @@ pub const ENTRY: Entry = Entry {
     connect,
     dialog: Some(connect::dialog),
     address: ADDRESS,
+    rate_of: None,
 };
 
 /// What a TikTok account takes. "Media Transfer Guide" and "Direct Post" of TikTok's documents.

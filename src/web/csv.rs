@@ -5,8 +5,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// What a spreadsheet takes for the beginning of a formula.
-const BEGINS_FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What a spreadsheet takes for the beginning of a formula; some take the wide signs of Asia for the same.
+const BEGINS_FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
 /// A table on its way.
 #[derive(Debug, Default)]
@@ -66,8 +66,9 @@ impl Table {
 /// Words as a cell: in quotes where a comma or a line's end would tear them apart, and behind an apostrophe where a
 /// spreadsheet would reckon with them.
 fn quoted(words: &str) -> String {
-    // a blank before it does not keep every spreadsheet from it
-    let formula = words.trim_start_matches(' ').starts_with(BEGINS_FORMULA);
+    // what is blank before it does not keep every spreadsheet from it
+    let rest = words.trim_start();
+    let formula = rest.starts_with(BEGINS_FORMULA) || words.starts_with(['\t', '\r', '\n']);
     let words = if formula { format!("'{words}") } else { words.to_owned() };
     if words.contains([',', '"', '\r', '\n']) || formula {
         format!("\"{}\"", words.replace('"', "\"\""))
@@ -82,7 +83,8 @@ mod tests {
 
     #[test]
     fn what_would_be_a_formula_is_words() {
-        for words in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "  =x"] {
+        for words in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "  =x", " \n\u{a0}=x", "＝1＋1"]
+        {
             assert_eq!(quoted(words), format!("\"'{words}\""), "{words:?}");
         }
         assert_eq!(quoted("=HYPERLINK(\"x\",\"y\")"), "\"'=HYPERLINK(\"\"x\"\",\"\"y\"\")\"");

@@ -89,10 +89,21 @@ async fn days(system: &System, level: &str) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn ad_accounts_come_in_beside_pages_and_nothing_can_be_published_to_them() {
     // P-S2, P-S6
-    let system = System::with_workers(1).await;
+    let mut system = System::with_workers(1).await;
     let account = json!({ "id": ACCOUNT, "name": "Bakery Ads" });
     system.tell("settings", &json!({ "ad_accounts": [account] })).await;
     page(&system, "104000000000901", json!({})).await;
+    {
+        let staff = Person::admin(&system).await;
+        let dialog = staff.begin(FACEBOOK).await;
+        assert!(!dialog.contains("ads_read"), "no app is refused for what it may not ask for: {dialog}");
+        let at = staff.goes(FACEBOOK, &["104000000000901"], &[]).await;
+        let text = staff.rests(&at).await;
+        assert!(text.contains("Page 104000000000901") && !text.contains("Bakery Ads"), "{text}");
+    }
+    system.environment.insert("POSTROOM__NETWORKS__META_ADS__ASK_FOR_ACCESS".into(), "true".into());
+    system.web.take().unwrap().kill9().await;
+    system.start_web().await;
     let staff = Person::admin(&system).await;
     let declined = staff.goes(FACEBOOK, &["104000000000901"], &["ads_read"]).await;
     let text = staff.rests(&declined).await;

@@ -94,6 +94,7 @@ async fn accounts_stand_side_by_side_with_what_they_came_to_and_against_the_span
     let door = Door::open().await;
     let account = door.account("instagram_business").await;
     door.account("tiktok").await;
+    let ads = door.account("meta_ads").await;
     fortnight(&door, account).await;
     posts(&door, account).await;
     let florist = door.scratch.ledger.add_workspace("Florist").await.expect("a workspace");
@@ -112,6 +113,9 @@ async fn accounts_stand_side_by_side_with_what_they_came_to_and_against_the_span
     let (cake, crumbs) = (page.text.find("the cake"), page.text.find("the crumbs"));
     assert!(best < cake && cake < worst && worst < crumbs, "{best:?} {cake:?} {worst:?} {crumbs:?}");
     assert!(!page.text.contains("Tulips"), "nobody else's");
+    assert!(!page.text.contains("Bakery on meta_ads"), "what is told of ads is told by itself");
+    let beside = browser.get(&format!("/dashboard/compare?account={ads}")).await;
+    assert_eq!(beside.status, StatusCode::NOT_FOUND, "{}", beside.text);
     assert!(!page.text.contains("style="), "the policy allows no styles in the page");
     assert!(page.text.contains("href=\"/dashboard\" aria-current=\"page\""), "{}", page.text);
     for wrong in ["days=9", "sort=colour", "from=2026-11-02&amp;to=2026-11-01", "more=1"] {

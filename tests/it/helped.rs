@@ -51,9 +51,9 @@ async fn what_a_call_has_cost_is_shown_once_however_much_left_with_it() {
     for cost in [1_200, 3_400] {
         let call = format!(
             "INSERT INTO analysis_call (id, analysis_id, workspace_id, month, digest, prompt, model, sent, state, outcome,
-                                        reserved_micros, counted_micros, open_until, ended_at)
+                                        counted_micros, open_until, ended_at)
              SELECT gen_random_uuid(), id, workspace_id, '2026-11-01'::date, sha256('{cost}'::bytea), 'caption.1', 'm',
-                    '{sent}'::jsonb, 'settled'::analysis_call_state, 'answered', 9000, {cost}, ledger_now(), ledger_now()
+                    '{sent}'::jsonb, 'settled'::analysis_call_state, 'answered', {cost}, ledger_now(), ledger_now()
              FROM analysis WHERE id = '{id}'"
         );
         door.scratch.run(&call).await;
@@ -187,6 +187,23 @@ async fn those_who_manage_a_workspace_decide_what_a_model_may_be_asked_and_it_is
     let left = [("token", token.as_str()), ("asked", "default"), ("budget", " "), ("brand", "")];
     assert_eq!(browser.form(POLICY, &left).await.status, StatusCode::SEE_OTHER);
     assert_eq!((decided(&door).await, deeds(&door).await.len()), (Decided::default(), 2));
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_decided_meanwhile_stays() {
+    // P-I3
+    let door = Door::open().await;
+    let ledger = &door.scratch.ledger;
+    let allowed = Decided { numbers: Some(true), brand: "Warm".into(), ..Decided::default() };
+    let nothing = Decided::default();
+    assert!(ledger.replace_analysis_policy(door.workspace, &nothing, &allowed).await.unwrap());
+    let taken_back = Decided { numbers: Some(false), ..allowed.clone() };
+    let dearer = Decided { monthly: Some(Micros(1)), ..allowed.clone() };
+    assert!(ledger.replace_analysis_policy(door.workspace, &allowed, &taken_back).await.unwrap());
+    for before in [&nothing, &allowed] {
+        assert!(!ledger.replace_analysis_policy(door.workspace, before, &dearer).await.unwrap());
+    }
+    assert_eq!((decided(&door).await, deeds(&door).await.len()), (taken_back, 2));
 }
 
 #[tokio::test]

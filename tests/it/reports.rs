@@ -276,6 +276,33 @@ async fn an_account_that_is_deleted_vanishes_from_its_reports_and_a_link_goes_wi
 }
 
 #[tokio::test]
+async fn who_is_removed_from_the_workspace_leaves_no_link_that_holds() {
+    let (door, account) = bakery().await;
+    door.person("dana@example.org", MemberRole::Admin).await;
+    let mut leaves = Browser::signed_in(&door, "noa@example.org").await;
+    let theirs = shared(&mut leaves, &[account], &WEEK).await;
+    let token = leaves.token.clone();
+    let person: Uuid = sqlx::query_scalar("SELECT created_by FROM report")
+        .fetch_one(&mut door.scratch.connection().await)
+        .await
+        .expect("somebody");
+    let mut stays = Browser::signed_in(&door, "dana@example.org").await;
+    let others = shared(&mut stays, &[account], &WEEK).await;
+    door.scratch.ledger.remove_member(door.workspace, person).await.expect("a change");
+    assert_eq!(look(&door, &theirs).await.status, StatusCode::GONE);
+    assert_eq!(look(&door, &others).await.status, StatusCode::OK);
+    let done: Vec<_> = deeds(&door).await.into_iter().map(|(action, ..)| action).collect();
+    assert_eq!(done, ["report_shared", "report_shared", "report_taken_back"]);
+    // and makes none any more, whatever page they have open
+    let id = account.to_string();
+    let fields =
+        [("token", token.as_str()), ("title", "x"), ("language", "en"), ("days", "7"), ("lasts", "30")];
+    let fields: Vec<_> = fields.into_iter().chain([("account", id.as_str())]).collect();
+    assert_ne!(leaves.form("/reports", &fields).await.status, StatusCode::OK);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM report").await, 2);
+}
+
+#[tokio::test]
 async fn links_that_have_ended_are_kept_for_a_while_and_then_go() {
     // P-D13
     let (door, account) = bakery().await;

@@ -1,6 +1,7 @@
 //! The reading of an ad account.
 
 use super::*;
+use crate::metrics::advertising::MOST_PAGES;
 
 /// How many metrics there are of ads.
 const ALL: usize = 11;
@@ -119,6 +120,19 @@ async fn near_a_limit_it_leaves_off_with_its_place_kept_and_a_limit_is_waited_fo
     away.ads_say = |_| Err(Trouble::Other(no(Class::Transient)));
     assert!(matches!(away.run().await, Err(JobError::Unavailable(_))));
     assert!(locked(&away.put_off).is_empty());
+}
+
+#[tokio::test]
+async fn what_has_very_many_pages_is_read_in_several_runs() {
+    let mut world = account(None);
+    world.ads_say = |question| {
+        let next = format!("{}x", question.after.unwrap_or_default());
+        Ok(AdPage { days: Vec::new(), next: Some(next) })
+    };
+    assert!(matches!(world.run().await, Ok(Done::Waiting { until, .. }) if until == now()));
+    let (asked, taken) = (places(&world), locked(&world.ads_taken).clone());
+    assert_eq!((asked.len(), taken.len()), (MOST_PAGES, MOST_PAGES));
+    assert!(matches!(taken.last(), Some(Onward::Resume(text)) if text.contains(&"x".repeat(MOST_PAGES))));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub struct Code {
     pub accounts: Vec<String>,
     /// The permissions that the person granted.
     pub granted: Vec<String>,
-    /// Those that were asked for, and declined.
+    /// All others: those that were declined, and those that nobody asked for.
     pub declined: Vec<String>,
     /// What only whoever began can meet.
     pub challenge: Option<String>,

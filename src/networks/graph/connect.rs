@@ -22,16 +22,17 @@ use super::{
     below,
 };
 use crate::networks::{
-    Environment, dialog_address, facebook, group,
+    Environment, Settings, dialog_address, facebook, group,
     http::{Deadline, Fault, Phase, id_of},
-    instagram,
+    instagram, meta_ads,
 };
 
 /// The variable that names where the dialog is, and where it really is.
 const DIALOG: (&str, &str) = ("META_DIALOG_URL", "https://www.facebook.com/v25.0");
-/// What stands behind Pages.
+/// What stands behind Pages, and what may stand beside them.
 const ALSO: &[&str] = &[instagram::ENTRY.platform.name, PLATFORM];
-/// What is asked for in the dialog. Whoever declines some of it connects what the rest allows.
+/// What is asked for in the dialog. Whoever declines some of it connects what the rest allows. What stands last is asked for
+/// where the settings say that the app may: Meta opens no dialog for a permission that the app does not have.
 const SCOPES: &[&str] = &[
     "pages_show_list",
     "pages_manage_posts",
@@ -64,15 +65,16 @@ const MOST_BUSINESSES: usize = 50;
 /// Facebook Login, in which Instagram accounts are granted with the Pages before them.
 ///
 /// # Errors
-/// A half-set group, or an address that cannot be used.
-pub fn dialog(environment: Environment<'_>) -> Result<Option<Dialog>, String> {
+/// A half-set group, or an address or a table that cannot be used.
+pub fn dialog(settings: &Settings, environment: Environment<'_>) -> Result<Option<Dialog>, String> {
     let Some([id, _]) = group(environment, ["META_APP_ID", "META_APP_SECRET"])? else { return Ok(None) };
+    let last = usize::from(!meta_ads::is_asked_for(settings)?);
     Ok(Some(Dialog {
         platform: facebook::ENTRY.platform.name,
-        also: ALSO,
+        also: &ALSO[..ALSO.len() - last],
         address: dialog_address(environment, DIALOG, &["dialog", "oauth"])?,
         client: ("client_id", id),
-        scopes: SCOPES,
+        scopes: &SCOPES[..SCOPES.len() - last],
     }))
 }
 

@@ -16,7 +16,7 @@ use super::{
     oauth::{TOKEN, life, missing, secret, too_often},
 };
 use crate::networks::{
-    Environment, dialog_address, group,
+    Environment, Settings, dialog_address, group,
     http::{Deadline, Fault, Phase, Reply, id_of, words},
 };
 
@@ -42,7 +42,7 @@ const SCOPES: &[&str] = &[
 ///
 /// # Errors
 /// A half-set group, or an address that cannot be used.
-pub fn dialog(environment: Environment<'_>) -> Result<Option<Dialog>, String> {
+pub fn dialog(_: &Settings, environment: Environment<'_>) -> Result<Option<Dialog>, String> {
     let Some([key, _]) = group(environment, ["TIKTOK_CLIENT_KEY", "TIKTOK_CLIENT_SECRET"])? else {
         return Ok(None);
     };

@@ -40,8 +40,8 @@ pub fn draw(line: &Line<'_>) -> Option<String> {
     let (floor, step, ceiling) = scale(lowest, highest);
     let span = float((last - first).num_seconds().max(1));
     let x = |at: DateTime<Utc>| START + (WIDTH - START - END) * float((at - first).num_seconds()) / span;
-    let high = float(ceiling - floor).max(1.0);
-    let y = |value: i64| HEIGHT - BELOW - (HEIGHT - TOP - BELOW) * float(value - floor) / high;
+    let high = float(ceiling.saturating_sub(floor)).max(1.0);
+    let y = |value: i64| HEIGHT - BELOW - (HEIGHT - TOP - BELOW) * float(value.saturating_sub(floor)) / high;
     let mut svg = format!(
         r#"<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" direction="ltr"><title>{}</title>"#,
         escaped(line.title)
@@ -96,8 +96,8 @@ pub(super) fn rules(
     (floor, step, ceiling): (i64, i64, i64),
     y: impl Fn(i64) -> f64,
 ) {
-    let mut tick = floor;
-    while tick <= ceiling {
+    let ticks = std::iter::successors(Some(floor), |tick| tick.checked_add(step));
+    for tick in ticks.take_while(|tick| *tick <= ceiling) {
         let at = y(tick);
         // writing to a string does not fail
         let _written = write!(
@@ -108,7 +108,6 @@ pub(super) fn rules(
             at + 3.5,
             short(tick)
         );
-        tick += step;
     }
 }
 
@@ -173,6 +172,10 @@ mod tests {
     fn where_nothing_was_told_nothing_is_drawn() {
         assert_eq!((drawn(&[]), drawn(&[None, None])), (None, None));
         assert!(drawn(&[Some(0)]).is_some() && drawn(&[Some(-5), Some(i64::MAX / 4)]).is_some());
+        for values in [[Some(0), Some(i64::MAX)], [Some(i64::MIN), Some(i64::MAX)]] {
+            let svg = drawn(&values).expect("drawn");
+            assert!(svg.matches("class=\"rule\"").count() < 9, "{svg}");
+        }
     }
 
     #[test]

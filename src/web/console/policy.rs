@@ -170,17 +170,18 @@ pub async fn set(
     let (ledger, workspace) = (&seat.ledger, seat.member.workspace_id);
     let before = ledger.analysis_policy(workspace).await?;
     let bounds = Bounds::of(&app, &before)?;
-    let decided = match written.read(&bounds) {
-        Ok(decided) => decided,
-        Err(wrong) => {
-            let page = view(&app, &seat, &headers, &bounds, written).await?;
-            return render_as(StatusCode::UNPROCESSABLE_ENTITY, &Page { wrong: Some(wrong), ..page });
+    let (status, wrong) = match written.read(&bounds) {
+        Ok(decided) => {
+            // what may be decided may be something else by now, too
+            if decided == before || ledger.replace_analysis_policy(workspace, &before, &decided).await? {
+                return Ok(Redirect::to("/analyses/policy?done=set").into_response());
+            }
+            (StatusCode::CONFLICT, ENGLISH.policy_changed.to_owned())
         }
+        Err(wrong) => (StatusCode::UNPROCESSABLE_ENTITY, wrong),
     };
-    if decided != before {
-        ledger.set_analysis_policy(workspace, &decided).await?;
-    }
-    Ok(Redirect::to("/analyses/policy?done=set").into_response())
+    let page = view(&app, &seat, &headers, &bounds, written).await?;
+    render_as(status, &Page { wrong: Some(wrong), ..page })
 }
 
 async fn view(

@@ -36,7 +36,7 @@ impl Suggestion {
         let row = app.within(workspace).analysis(workspace, id).await?.ok_or_else(missing)?;
         let text = row.result.as_ref().and_then(|result| result["variants"][place]["text"].as_str());
         written.caption = text.ok_or_else(missing)?.to_owned();
-        written.language = row.language;
+        written.language = row.language.word().to_owned();
         written.media_ids = row.media_ids.iter().map(ToString::to_string).collect();
         Ok(())
     }

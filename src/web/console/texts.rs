@@ -115,6 +115,7 @@ catalogue! {
     policy_brand_wrong: "How the workspace wants to sound is too long: at most 2,000 characters are taken.",
     policy_save: "Save",
     policy_saved: "It is saved.",
+    policy_changed: "Somebody else has decided something at this moment. Look at what is written here, and save it again.",
     policy_off_here: "No model is asked here: OPENAI_API_KEY is not set. Ask whoever runs postroom.",
     finding_place: "At",
     finding_kind: "About",
@@ -903,7 +904,7 @@ catalogue! {
     reports_title_missing: "Give it a title of 1 to 100 characters.",
     reports_accounts_missing: "Choose 1 to 100 accounts of this workspace.",
     reports_language_missing: "Choose a language.",
-    reports_days_wrong: "Choose how many days, or give a first and a last day that are over, a year at most.",
+    reports_days_wrong: "Choose how many days, or give a first and a last day, neither later than today, a year at most.",
     reports_lasts_wrong: "It lasts for 1 to 90 days.",
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::Uri;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use jobs::machine::State;
 use uuid::Uuid;
 
@@ -119,7 +119,7 @@ impl Query {
 
     /// A day.
     pub fn day(&mut self, name: &str) -> Option<NaiveDate> {
-        self.parsed(name, "day_format", "This has to be a day, such as 2026-12-01.", |text| text.parse().ok())
+        self.parsed(name, "day_format", "This has to be a day, such as 2026-12-01.", day)
     }
 
     /// One of a few words.
@@ -159,8 +159,13 @@ pub fn place(day: NaiveDate, id: &str) -> String {
 
 fn read_place(text: &str) -> Option<(NaiveDate, String)> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-    let (day, id) = text.split_once('/')?;
-    Some((day.parse().ok()?, id.to_owned()))
+    let (first, id) = text.split_once('/')?;
+    Some((day(first)?, id.to_owned())).filter(|_| !id.contains('\0'))
+}
+
+/// A day of a year with four digits: of others the ledger knows none.
+fn day(text: &str) -> Option<NaiveDate> {
+    text.parse().ok().filter(|day: &NaiveDate| (0..=9_999).contains(&day.year()))
 }
 
 fn read_cursor(text: &str) -> Option<Uuid> {
@@ -215,10 +220,21 @@ mod tests {
     fn a_place_among_days_is_read_as_it_was_written() {
         let day = "2026-11-22".parse().expect("a day");
         assert_eq!(read(&format!("cursor={}", place(day, "23/851"))).place(), Some((day, "23/851".into())));
-        for wrong in [cursor(Uuid::from_u128(7)), "x".into()] {
+        let old = NaiveDate::from_ymd_opt(-200_000, 1, 1).expect("a day");
+        let odd = place(day, "23\0");
+        for wrong in [cursor(Uuid::from_u128(7)), "x".into(), place(old, "23"), odd] {
             let mut query = read(&format!("cursor={wrong}"));
             assert_eq!(query.place(), None);
             assert!(query.done().is_err());
+        }
+    }
+
+    #[test]
+    fn a_day_is_one_that_the_ledger_knows() {
+        let from = |text: &str| read(&format!("from={text}")).day("from");
+        assert_eq!(from("2026-11-22"), "2026-11-22".parse().ok());
+        for wrong in ["-200000-01-01", "%2B10000-01-01", "yesterday", "2026-02-30"] {
+            assert_eq!(from(wrong), None, "{wrong}");
         }
     }
 
