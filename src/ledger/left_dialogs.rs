@@ -110,7 +110,7 @@ impl Ledger {
         let opened = match ring.open(&sealed, &row_name(connection, "grant")) {
             Ok(opened) => opened,
             Err(error @ KeyError::UnknownKey(_)) => return Err(error.into()),
-            Err(KeyError::Entry(..) | KeyError::DoesNotOpen) => return Ok(Vec::new()),
+            Err(KeyError::Entry(..) | KeyError::DoesNotOpen | KeyError::Shredded) => return Ok(Vec::new()),
         };
         let whole: Value = serde_json::from_slice(&opened).unwrap_or_default();
         let fields = ["access", "refresh"].into_iter();

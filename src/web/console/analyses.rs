@@ -13,6 +13,7 @@ use jobs::analysis::{
     money::Micros,
     review::{Severity, Topic},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
