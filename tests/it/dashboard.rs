@@ -204,7 +204,8 @@ async fn the_dashboard_as_a_file_says_the_same_and_no_cell_of_it_is_a_formula() 
 fn rows(page: &str) -> Vec<(String, Vec<String>)> {
     let body = page.split("<tbody>").nth(1).and_then(|rest| rest.split("</tbody>").next()).expect("a table");
     let inside = |text: &str, tag: &str| -> Vec<String> {
-        let cells = text.split(&format!("<{tag}")).skip(1);
+        let begin = format!("<{tag}");
+        let cells = text.split(&begin).skip(1);
         let cells = cells.filter_map(|cell| cell.split_once('>')?.1.split('<').next());
         cells.map(str::to_owned).collect()
     };

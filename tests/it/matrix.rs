@@ -270,7 +270,7 @@ fn of_event_pages() -> Vec<Line> {
 }
 
 fn of_posts() -> Vec<Line> {
-    use MemberRole::{Author, Publisher, Viewer};
+    use MemberRole::{Admin, Author, Publisher, Viewer};
     vec![
         get("/", Nothing, &[], 303),
         get("/sign-in", Nothing, &[], 200),
