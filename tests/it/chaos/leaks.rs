@@ -8,8 +8,10 @@ use crate::secrets::{Haystack, Secret, in_database, in_logs, in_redis};
 /// What was looked for, where, and what was found.
 #[derive(Debug, Default)]
 pub struct Leaks {
-    secrets: usize,
-    places: usize,
+    /// How many were looked for.
+    pub secrets: usize,
+    /// In how many texts.
+    pub places: usize,
     /// Each: which secret is where.
     pub found: BTreeSet<String>,
 }
