@@ -15,6 +15,7 @@ const MOST_PRICE: f64 = 10_000.0;
 /// What a provider of AI is asked.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Analysis {
     /// Whether anything is asked for a workspace that has not decided.
     pub enabled: bool,

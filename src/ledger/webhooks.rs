@@ -340,13 +340,13 @@ async fn put_away(
     sealer: &Sealer,
 ) -> Result<bool, LedgerError> {
     let id = Uuid::now_v7();
-    let (key, sealed) = sealer.seal(secret.expose_secret().as_bytes(), &row_name(webhook, id));
+    let (key, closed) = sealer.seal(secret.expose_secret().as_bytes(), &row_name(webhook, id));
     let kept = sqlx::query_scalar!(
         "SELECT keep_webhook_secret($1, $2, $3, $4, $5)",
         webhook,
         id,
         key,
-        &sealed,
+        &closed,
         interval(OVERLAP),
     );
     Ok(kept.fetch_one(tx).await? == Some(true))

@@ -324,7 +324,7 @@ impl Insights for Instagram {
         insights::objects_at_once(object)
     }
 
-    /// "follower_demographics" of Meta's documents.
+    /// `follower_demographics` of Meta's documents.
     fn least_followers(&self) -> Option<i64> {
         Some(100)
     }

@@ -421,7 +421,7 @@ mod tests {
         let (plain, with_ads) = (meta(&defaults()), meta(&asking_for_ads()));
         assert!(!plain.scopes.contains(&graph::READS_ADS) && !plain.also.contains(&ADS));
         assert!(with_ads.also.contains(&ADS));
-        assert_eq!([&plain.scopes[..], &[graph::READS_ADS]].concat(), with_ads.scopes);
+        assert_eq!([plain.scopes, &[graph::READS_ADS]].concat(), with_ads.scopes);
         let wrong = dialogs(&changed("meta_ads", "ask_for_access", "perhaps"), &set).expect_err("refused");
         assert!(wrong.starts_with("networks.meta_ads"), "{wrong}");
     }

@@ -12,14 +12,14 @@ const ROOM: i64 = 3;
 pub fn draw(title: &str, values: &[Option<i64>]) -> Option<String> {
     let most = values.iter().flatten().copied().max()?;
     let least = values.iter().flatten().copied().min()?;
-    let last = i64::try_from(values.len()).ok()?.saturating_sub(1).max(1);
+    let width = i64::try_from(values.len()).ok()?.saturating_sub(1).max(1);
     let mut svg = format!(
         r#"<svg class="spark" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" direction="ltr"><title>{}</title>"#,
         escaped(title)
     );
     for stretch in stretches(values) {
         let points: Vec<(i64, i64)> =
-            stretch.iter().map(|(n, value)| (across(*n, last), down(*value, least, most))).collect();
+            stretch.iter().map(|(n, value)| (across(*n, width), down(*value, least, most))).collect();
         // writing to a string does not fail
         let _written = if let [(x, y)] = points[..] {
             write!(svg, r#"<circle class="dot" cx="{x}" cy="{y}" r="2"/>"#)

@@ -57,9 +57,9 @@ async fn with_a_draft(system: &System) -> (String, String) {
 async fn calls(system: &System, names: &[&str]) -> Vec<(String, Value)> {
     let calls = system.control("calls").await;
     let all = calls["data"].as_array().unwrap().iter();
-    let named =
+    let of_these =
         all.filter(|call| call["phase"] != "observe" && names.iter().any(|name| call["call"] == *name));
-    named.map(|call| (call["call"].as_str().unwrap().to_owned(), call["status"].clone())).collect()
+    of_these.map(|call| (call["call"].as_str().unwrap().to_owned(), call["status"].clone())).collect()
 }
 
 /// What a receipt says of drafts: what, whether it is taken back, and the words about what is not.
@@ -145,8 +145,8 @@ async fn a_draft_whose_name_was_lost_is_looked_for_and_taken_back_before_the_acc
     let receipt = verified(&system, &done(&system, &id).await).await;
     assert_eq!(told(&receipt), [("a draft".to_owned(), true, String::new())], "{receipt}");
     let seen = calls(&system, &["delete_post", "permissions"]).await;
-    let names: Vec<_> = seen.iter().map(|(name, status)| (name.as_str(), status == &json!(200))).collect();
-    assert_eq!(names[..2], [("delete_post", true), ("permissions", true)], "in this order");
+    let answers: Vec<_> = seen.iter().map(|(name, status)| (name.as_str(), status == &json!(200))).collect();
+    assert_eq!(answers[..2], [("delete_post", true), ("permissions", true)], "in this order");
     system.every_call_was_logged_first().await;
     assert_eq!(system.database.count("SELECT count(*) FROM deletion_draft").await, 0);
 }

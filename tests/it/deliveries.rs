@@ -81,8 +81,8 @@ async fn until_came(system: &System, name: &str, number: usize) -> Vec<Value> {
 async fn until_state(system: &System, webhook: &str, state: &str) -> Value {
     eventually(state, || async {
         let (_, list) = system.api(Method::GET, &format!("{webhook}/deliveries"), None).await;
-        let last = list["data"][0].clone();
-        if last["state"] == state { Ok(last) } else { Err(list.to_string()) }
+        let newest = list["data"][0].clone();
+        if newest["state"] == state { Ok(newest) } else { Err(list.to_string()) }
     })
     .await
 }

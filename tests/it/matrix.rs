@@ -239,7 +239,7 @@ fn of_its_core() -> Vec<Line> {
 }
 
 fn of_the_console() -> Vec<Line> {
-    of_posts().into_iter().chain(of_the_house()).chain(of_event_pages()).collect()
+    of_posts().into_iter().chain(of_the_house()).chain(of_numbers()).chain(of_event_pages()).collect()
 }
 
 fn of_event_pages() -> Vec<Line> {
@@ -333,20 +333,9 @@ fn of_posts() -> Vec<Line> {
     ]
 }
 
-fn of_the_house() -> Vec<Line> {
-    use MemberRole::{Admin, Author, Privacy, Viewer};
+fn of_numbers() -> Vec<Line> {
+    use MemberRole::{Admin, Author, Viewer};
     vec![
-        get("/media/{id}", Role(Viewer), &["media"], 307),
-        get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
-        get("/accounts", Role(Viewer), &[], 200),
-        get("/accounts/{id}/disconnect", Role(Admin), &["account"], 200),
-        post("/accounts/{id}/disconnect", Role(Admin), &["account"], Sends::Form(&[]), 303),
-        get("/connect/{platform}", Role(Admin), &["platform"], 303),
-        // it brings nothing
-        get("/connect/{platform}/callback", Role(Admin), &["platform"], 400),
-        // only whoever began it has it
-        get("/accounts/connect/{id}", Role(Admin), &["any"], 404),
-        post("/accounts/connect/{id}", Role(Admin), &["any"], Sends::Form(&[]), 404),
         get("/accounts/{id}/metrics", Role(Viewer), &["account"], 200),
         get("/accounts/{id}/metrics/file", Role(Viewer), &["account"], 200),
         post(
@@ -377,6 +366,23 @@ fn of_the_house() -> Vec<Line> {
         post("/reports/{id}/take-back", Role(Admin), &["report"], Sends::Form(&[]), 303),
         // the address is the permission
         get("/report/{link}", Nothing, &["any"], 410),
+    ]
+}
+
+fn of_the_house() -> Vec<Line> {
+    use MemberRole::{Admin, Privacy, Viewer};
+    vec![
+        get("/media/{id}", Role(Viewer), &["media"], 307),
+        get("/media/{id}/thumbnail", Role(Viewer), &["media"], 307),
+        get("/accounts", Role(Viewer), &[], 200),
+        get("/accounts/{id}/disconnect", Role(Admin), &["account"], 200),
+        post("/accounts/{id}/disconnect", Role(Admin), &["account"], Sends::Form(&[]), 303),
+        get("/connect/{platform}", Role(Admin), &["platform"], 303),
+        // it brings nothing
+        get("/connect/{platform}/callback", Role(Admin), &["platform"], 400),
+        // only whoever began it has it
+        get("/accounts/connect/{id}", Role(Admin), &["any"], 404),
+        post("/accounts/connect/{id}", Role(Admin), &["any"], Sends::Form(&[]), 404),
         get("/privacy/delete", Nothing, &[], 200),
         post("/privacy/delete", Nothing, &[], Sends::Form(&[]), 422),
         // the address is the permission

@@ -34,10 +34,15 @@ async fn told(door: &Door, id: &str, at: i64, signature: &str, body: &str) -> An
     door.send(request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
+#[expect(clippy::disallowed_methods, reason = "the provider's clock is the machine's")]
+fn now() -> i64 {
+    chrono::Utc::now().timestamp()
+}
+
 async fn mailed(door: &Door, id: &str, from: &str, subject: &str) -> Answer {
     let body =
         json!({ "type": "email.received", "data": { "from": from, "subject": subject, "to": ["x@y.zz"] } });
-    let (body, at) = (body.to_string(), chrono::Utc::now().timestamp());
+    let (body, at) = (body.to_string(), now());
     told(door, id, at, &signature(id, at, &body), &body).await
 }
 
@@ -90,7 +95,7 @@ async fn a_mail_with_the_subject_is_answered_with_a_link_and_only_who_follows_it
 async fn what_the_provider_did_not_sign_or_is_no_request_changes_nothing() {
     let (door, _) = with_mail().await;
     let body = json!({ "type": "email.received", "data": { "from": "dana@example.com", "subject": "Data Deletion Request" } });
-    let (body, now) = (body.to_string(), chrono::Utc::now().timestamp());
+    let (body, now) = (body.to_string(), now());
     let right = signature("evt", now, &body);
     for (id, at, signature, body) in [
         ("evt", now, String::new(), body.clone()),
@@ -135,7 +140,7 @@ async fn what_the_provider_did_not_sign_or_is_no_request_changes_nothing() {
 
 /// Tells of something as the provider would, now.
 async fn told_of(door: &Door, id: &str, event: &Value) -> Answer {
-    let (body, at) = (event.to_string(), chrono::Utc::now().timestamp());
+    let (body, at) = (event.to_string(), now());
     told(door, id, at, &signature(id, at, &body), &body).await
 }
 

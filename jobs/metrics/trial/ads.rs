@@ -6,8 +6,8 @@ use crate::metrics::advertising::MOST_PAGES;
 /// How many metrics there are of ads.
 const ALL: usize = 11;
 
-fn whole() -> Result<AdPage, Trouble> {
-    Ok(AdPage { days: Vec::new(), next: None })
+fn whole() -> AdPage {
+    AdPage { days: Vec::new(), next: None }
 }
 
 fn account(resume: Option<&str>) -> World {
@@ -36,7 +36,7 @@ async fn every_level_is_read_page_by_page_and_each_page_is_kept_with_where_it_go
     let mut world = account(None);
     world.ads_say = |question| match (question.level, question.after) {
         (Level::Campaign, None) => Ok(AdPage { days: Vec::new(), next: Some("a".into()) }),
-        (_, _) => whole(),
+        (_, _) => Ok(whole()),
     };
     assert!(matches!(world.run().await, Ok(Done::Finished { .. })));
     let a = Some("a".to_owned());
@@ -68,7 +68,7 @@ async fn where_the_network_does_not_know_the_place_any_more_the_level_is_begun_a
     let mut world = account(Some(BROKEN_OFF));
     world.ads_say = |question| match question.after {
         Some(_) => Err(Trouble::Metric(no(Class::Permanent))),
-        None => whole(),
+        None => Ok(whole()),
     };
     world.run().await.expect("done");
     assert_eq!(places(&world).last(), Some(&(Level::Ad, None)));
@@ -81,7 +81,7 @@ async fn one_field_that_is_refused_leaves_the_others_and_is_remembered_once() {
     let mut world = account(None);
     world.ads_say = |question| {
         let odd = question.metrics.iter().any(|metric| metric.remote == "cpm");
-        if odd { Err(Trouble::Metric(no(Class::Permanent))) } else { whole() }
+        if odd { Err(Trouble::Metric(no(Class::Permanent))) } else { Ok(whole()) }
     };
     world.run().await.expect("done");
     assert_eq!(*locked(&world.refused), ["cpm"]);
@@ -141,7 +141,7 @@ async fn a_network_that_asks_for_less_at_a_time_is_asked_for_less() {
     world.ads_say = |question| {
         let words = "Please reduce the amount of data you're asking for, then retry your request";
         let much = Failure::new(Class::Transient, "1", words);
-        if question.most > 30 { Err(Trouble::Other(much)) } else { whole() }
+        if question.most > 30 { Err(Trouble::Other(much)) } else { Ok(whole()) }
     };
     world.run().await.expect("done");
     assert_eq!(locked(&world.ads_asked).len(), 1 + Level::ALL.len());

@@ -98,7 +98,7 @@ mod tests {
         };
         let left = folder("postroom-film-left", LEFT_AFTER);
         let stays = [
-            folder("postroom-film-in-use", LEFT_AFTER - Duration::from_secs(1)),
+            folder("postroom-film-in-use", LEFT_AFTER.saturating_sub(Duration::from_secs(1))),
             folder("somebody-elses", LEFT_AFTER * 9),
         ];
         let (file, link) =

@@ -118,7 +118,7 @@ pub async fn page(
 ) -> Result<Response, Problem> {
     let (t, now, workspace) = (&ENGLISH, app.house.clock.now(), seat.member.workspace_id);
     let wish = Wish::read(&uri, now.date_naive())?;
-    let set = match (wish.accounts.as_slice(), wish.posts.as_slice()) {
+    let compared = match (wish.accounts.as_slice(), wish.posts.as_slice()) {
         ([], []) => None,
         (accounts, []) => {
             Some(sets::of_accounts(&app, workspace, accounts, &wish.spans(), wish.metric).await?)
@@ -133,7 +133,7 @@ pub async fn page(
     )?;
     let path = uri.path_and_query().map_or("/dashboard/compare", |path| path.as_str()).to_owned();
     render(&Page {
-        shown: set.map(|set| shown(t, &set, wish.metric)),
+        shown: compared.map(|set| shown(t, &set, wish.metric)),
         accounts: accounts.iter().map(|it| of_account(&app, it, &wish)).collect(),
         posts: posts.iter().map(|it| of_post(&app, t, it, &wish)).collect(),
         of_accounts: OF_ACCOUNTS.iter().map(|word| metric(t, word, &wish)).collect(),

@@ -35,8 +35,8 @@ impl Suggestion {
         let place = place.ok_or_else(missing)?;
         let row = app.within(workspace).analysis(workspace, id).await?.ok_or_else(missing)?;
         let text = row.result.as_ref().and_then(|result| result["variants"][place]["text"].as_str());
-        written.caption = text.ok_or_else(missing)?.to_owned();
-        written.language = row.language.word().to_owned();
+        text.ok_or_else(missing)?.clone_into(&mut written.caption);
+        row.language.word().clone_into(&mut written.language);
         written.media_ids = row.media_ids.iter().map(ToString::to_string).collect();
         Ok(())
     }

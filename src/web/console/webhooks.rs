@@ -245,7 +245,7 @@ async fn one(
     secret: Option<&SecretString>,
 ) -> Result<Response, Problem> {
     let (t, now) = (&ENGLISH, app.house.clock.now());
-    let sent = seat.ledger.deliveries(seat.member.workspace_id, it.id, None, SHOWN).await?;
+    let deliveries = seat.ledger.deliveries(seat.member.workspace_id, it.id, None, SHOWN).await?;
     let page = One {
         shell: Shell::seated(app, headers, seat, "keys", &format!("/webhooks/{}", it.id)),
         token: seat.token.clone(),
@@ -261,7 +261,7 @@ async fn one(
             .filter(|until| *until > now)
             .map(|until| fill(t.hooks_previous, &[&words::minute(until)])),
         made: secret.map(|secret| secret.expose_secret().to_owned()),
-        sent: sent.into_iter().map(|delivery| line(t, delivery)).collect(),
+        sent: deliveries.into_iter().map(|delivery| line(t, delivery)).collect(),
     };
     render_as(StatusCode::OK, &page)
 }
@@ -325,8 +325,8 @@ pub async fn try_out(
 ) -> Result<Response, Problem> {
     seat.check(field(&written, "token"))?;
     let id = mine(&seat, &webhook).await?.id;
-    let sent = came(&app, seat.ledger.test_webhook(&write(&seat), id).await?)?;
-    (app.house.nudge)(vec![sent.due]);
+    let event = came(&app, seat.ledger.test_webhook(&write(&seat), id).await?)?;
+    (app.house.nudge)(vec![event.due]);
     Ok(back(id))
 }
 
@@ -340,8 +340,8 @@ pub async fn again(
     seat.check(field(&written, "token"))?;
     let id = mine(&seat, &webhook).await?.id;
     let delivery = problem::id(&delivery, "webhook")?;
-    let sent = came(&app, seat.ledger.redeliver(&write(&seat), id, delivery).await?)?;
-    (app.house.nudge)(vec![sent.due]);
+    let event = came(&app, seat.ledger.redeliver(&write(&seat), id, delivery).await?)?;
+    (app.house.nudge)(vec![event.due]);
     Ok(back(id))
 }
 

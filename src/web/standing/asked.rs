@@ -30,6 +30,7 @@ impl Span {
     }
 
     /// As many days before.
+    #[must_use]
     pub fn before(self) -> Self {
         Self { first: self.first - (self.end - self.first), end: self.first }
     }
