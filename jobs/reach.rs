@@ -18,7 +18,9 @@ pub fn is_in_house(host: &str) -> bool {
         return !is_public(ip);
     }
     !host.contains('.')
-        || [".localhost", ".internal", ".local", ".home.arpa"].iter().any(|domain| host.ends_with(domain))
+        || [".localhost", ".invalid", ".test", ".internal", ".local", ".home.arpa"]
+            .iter()
+            .any(|domain| host.ends_with(domain))
 }
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
@@ -117,9 +119,16 @@ mod tests {
 
     #[test]
     fn a_server_is_in_the_house_by_its_address_or_by_a_name_that_nobody_outside_has() {
-        for inside in
-            ["localhost", "127.0.0.1", "[::1]", "10.0.0.7", "redis", "REDIS.railway.internal.", "pg.local"]
-        {
+        for inside in [
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "10.0.0.7",
+            "redis",
+            "REDIS.railway.internal.",
+            "pg.local",
+            "no.invalid",
+        ] {
             assert!(is_in_house(inside), "{inside}");
         }
         for outside in

@@ -214,8 +214,8 @@ async fn a_field_that_is_retired_leaves_the_others_and_is_told_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_permission_operators_are_told_once_and_everything_else_goes_on() {
     let system = system(1).await;
-    system.tell("settings", &json!({ "declined_scopes": ["ads_read"] })).await;
     let account = connected(&system).await;
+    system.tell("settings", &json!({ "declined_scopes": ["ads_read"] })).await;
     let told = "SELECT count(*) FROM notice WHERE topic = 'metrics_put_off' AND subject LIKE $1";
     for _ in 0..2 {
         asked_now(&system, &account).await;

@@ -590,7 +590,7 @@ async fn a_worker_that_starts_clears_away_what_one_that_was_killed_has_left_of_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_switched_off_counts_from_the_next_call_on() {
-    // P-I1
+    // P-I2
     let system = system().await;
     allow_media(&system).await;
     let media = system.upload("film.mp4", film(true).await).await;

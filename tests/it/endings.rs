@@ -34,7 +34,7 @@ async fn administrators_are_told_once_of_each_end_with_what_it_breaks() {
     let now = system.database.now().await;
     for days in [1, 4, 5] {
         let mut wish = system.wish(&format!("in {days} days"), &[FACEBOOK], &[]);
-        wish["schedule"] = json!({ "at": (now + chrono::TimeDelta::days(days)).to_rfc3339() });
+        wish["schedule"] = json!({ "at": (now + chrono::TimeDelta::days(days)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true) });
         let (status, answer) = system.api(reqwest::Method::POST, "/api/v1/posts", Some(&wish)).await;
         assert_eq!(status, 202, "{answer}");
     }

@@ -116,7 +116,9 @@ fn is_text(path: &str) -> bool {
 async fn a_copy_is_made_once_whatever_dies_holds_everything_of_one_person_and_is_fetched_once() {
     // P-D1 P-D3
     let mut system = System::start().await;
-    system.environment.insert("POSTROOM__RETENTION__SWEEP_EVERY".into(), "100ms".into());
+    for (key, value) in [("RETENTION__SWEEP_EVERY", "100ms"), ("LEASE__CRASH_LIMIT", "50")] {
+        system.environment.insert(format!("POSTROOM__{key}"), value.into());
+    }
     let whose = "UPDATE account SET subject_email = CASE platform WHEN 'facebook_page' THEN 'Dana@example.com'
                                                                   WHEN 'instagram_business' THEN 'noa@example.com' END";
     sqlx::query(whose).execute(&system.database.pool).await.unwrap();

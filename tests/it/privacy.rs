@@ -41,8 +41,8 @@ async fn whoever_asks_for_deletion_finds_the_way_in_hebrew_and_in_english() {
     let whose = "UPDATE account SET subject_email = CASE platform WHEN 'facebook_page' THEN 'dana@example.com'
                                                                   WHEN 'instagram_business' THEN 'noa@example.com' END";
     sqlx::query(whose).execute(&system.database.pool).await.unwrap();
-    for platform in [FACEBOOK, INSTAGRAM] {
-        let post = system.post("something that was written", &[platform]).await;
+    for (platform, words) in [(FACEBOOK, "what dana wrote"), (INSTAGRAM, "what noa wrote")] {
+        let post = system.post(words, &[platform]).await;
         system.all_live_once(&[post]).await;
     }
     for (lang, dir, other, email) in

@@ -104,18 +104,16 @@ pub(super) fn of_response(body: &Value, key: &str) -> Heard {
         }
         // what it cost is not said
         ("completed" | "incomplete", None) => unreadable(),
-        // it came far enough to cost something
-        ("failed" | "cancelled", Some(Usage { input, output })) if input + output > 0 => unreadable(),
-        ("failed" | "cancelled", _) => {
+        ("failed" | "cancelled", usage) => {
             let error = &body["error"];
             let code = error["code"].as_str().unwrap_or("failed");
             let class = TABLES.row(code).map_or(Class::Transient, |row| row.class);
             let class = if class == QUOTA { Class::Permanent } else { class };
-            Heard::Unpaid(Failure::new(
-                class,
-                code,
-                words(error["message"].as_str().unwrap_or_default(), key),
-            ))
+            let text = words(error["message"].as_str().unwrap_or_default(), key);
+            let failure = Failure::new(class, code, text);
+            // it may have come far enough to cost something
+            let paid = usage.is_some_and(|usage| usage.input + usage.output > 0);
+            if paid { Heard::Lost(failure) } else { Heard::Unpaid(failure) }
         }
         // it was to be answered in the background, which nobody asked for
         (other, _) => {
@@ -236,6 +234,10 @@ mod tests {
             let body = format!(r#"{{"status":"{status}","output":[]{usage}}}"#);
             assert_eq!(matches!(heard(200, &body), Heard::Lost(_)), lost, "{body}");
         }
+        let body = r#"{"status":"failed","output":[],"usage":{"input_tokens":9,"output_tokens":0},
+            "error":{"code":"server_error","message":"of the model"}}"#;
+        let Heard::Lost(failure) = heard(200, body) else { panic!("it is not known what it cost") };
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("server_error", "of the model"));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl App {
             PresignedShape { id: new.id, url, fields: form.fields, parts: Vec::new(), expires_at }
         } else {
             // first, so that what is opened is given up even if nobody here lives to keep its name
-            self.house.ledger.about_to_store(key).await?;
+            self.within(workspace_id).about_to_store(key).await?;
             let opened = store.parts(key, kind, wish.bytes, LIFE_OF_PARTS).await?;
             let shape = |part: Part| PartShape { url: part.url, bytes: part.bytes };
             let (parts, expires_at) =

@@ -6,12 +6,16 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, Command},
 };
+
+/// How long an end is waited for.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A child process, killed when dropped.
 pub struct Process {
@@ -54,7 +58,8 @@ impl Process {
 
     /// Waits until it ends by itself; its exit code, or `None` after a signal.
     pub async fn ended(&mut self) -> Option<i32> {
-        self.child.wait().await.unwrap().code()
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        ended.unwrap_or_else(|_| panic!("it does not end: {}", self.log())).unwrap().code()
     }
 
     /// Whether it has ended.
