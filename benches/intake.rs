@@ -1,7 +1,7 @@
 //! The intake: how long a request takes that accepts a text post, how many are accepted a second, how soon such a
-//! post is on its way, and what `web` and `worker` cost while nothing happens.
+//! post is on its way, what knowing who asks adds to a request, and what `web` and `worker` cost while nothing happens.
 //!
-//! `cargo bench --bench intake -- [--json] [--only accept,journey,start,idle] [--jobs N] [--concurrency C]`
+//! `cargo bench --bench intake -- [--json] [--only accept,journey,start,access,idle] [--jobs N] [--concurrency C]`
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 mod common;
@@ -32,6 +32,9 @@ async fn main() {
     }
     if settings.wants("start") {
         start(&settings).await;
+    }
+    if settings.wants("access") {
+        access(&settings).await;
     }
     if settings.wants("idle") {
         idle(&settings).await;
@@ -101,6 +104,43 @@ async fn start(settings: &Settings) {
     })
     .await;
     settings.print("worker_start_to_claim", waited, "ms");
+}
+
+/// What it adds to a request to know who asks and what they may: a write whose body is refused unread, with a key and with
+/// a pass that stands for it, beside the same of nobody, for whom nothing is looked up.
+async fn access(settings: &Settings) {
+    let system = System::start().await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let (status, pass) = system.api(reqwest::Method::POST, "/api/v1/tokens", None).await;
+    assert_eq!(status, 200, "{pass}");
+    let pass = pass["access_token"].as_str().unwrap().to_owned();
+    let asked = [("nobody", None, 401_u16), ("key", Some(&system.key), 400), ("pass", Some(&pass), 400)];
+    let mut spans: Vec<Vec<f64>> = vec![Vec::new(); asked.len()];
+    for _ in 0..settings.jobs {
+        // in turns: what else the machine does meets all of them alike
+        for ((_, bearer, status), spans) in asked.iter().zip(&mut spans) {
+            let request = client.post(system.url("/api/v1/posts"));
+            let request = request.header("content-type", "application/json").body("{");
+            let request = match bearer {
+                Some(bearer) => request.bearer_auth(bearer),
+                None => request,
+            };
+            let sent = Instant::now();
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), *status);
+            answer.bytes().await.unwrap();
+            spans.push(millis(sent.elapsed()));
+        }
+    }
+    let medians: Vec<f64> = spans.into_iter().map(median).collect();
+    for ((who, ..), median) in asked.iter().zip(&medians).skip(1) {
+        settings.print(&format!("access_of_a_{who}"), median - medians[0], "ms");
+    }
+}
+
+fn median(mut spans: Vec<f64>) -> f64 {
+    spans.sort_by(f64::total_cmp);
+    spans[spans.len() / 2]
 }
 
 /// What `web` and `worker` hold and burn while nothing happens, under the default lease.

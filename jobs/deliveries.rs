@@ -79,6 +79,28 @@ pub struct Account {
     pub state: String,
     /// Why it has to be connected again.
     pub error: Option<Said>,
+    /// Its connection has not ended yet, and will.
+    pub ends: Option<Ends>,
+}
+
+/// The end of a connection, ahead of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why: a word of the forecast's.
+    pub because: String,
+}
+
+impl Ends {
+    fn value(&self) -> Value {
+        json!({ "at": written(self.at), "because": self.because })
+    }
+}
+
+/// A time as events tell it.
+fn written(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// What went wrong, for programs and for people.
@@ -113,6 +135,7 @@ impl About {
                 "platform": it.platform,
                 "state": it.state,
                 "error": it.error.as_ref().map(Said::value),
+                "ends": it.ends.as_ref().map(Ends::value),
             }),
             Self::Deletion(request) => json!({ "request_id": request, "state": "done" }),
             Self::Test(webhook) => json!({ "webhook_id": webhook }),
@@ -125,7 +148,7 @@ impl Parcel {
     pub fn body(&self) -> String {
         json!({
             "type": self.kind,
-            "timestamp": self.occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            "timestamp": written(self.occurred_at),
             "data": self.about.data(),
         })
         .to_string()
@@ -222,6 +245,23 @@ mod tests {
             },
         });
         assert_eq!(body, said);
+    }
+
+    #[test]
+    fn an_account_that_will_have_to_be_connected_again_says_when_and_why() {
+        let ends = Ends { at: DateTime::UNIX_EPOCH, because: "token".into() };
+        let account = Account {
+            account_id: Uuid::nil(),
+            platform: "tiktok".into(),
+            state: "active".into(),
+            error: None,
+            ends: Some(ends),
+        };
+        let said = json!({
+            "account_id": Uuid::nil(), "platform": "tiktok", "state": "active", "error": null,
+            "ends": { "at": "1970-01-01T00:00:00.000Z", "because": "token" },
+        });
+        assert_eq!(About::Account(account).data(), said);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs::{
     contract::{Class, Failure, JobError},
-    deliveries::{About, Account, Came, Deliveries, Parcel, Post, Said, Then},
+    deliveries::{About, Account, Came, Deliveries, Ends, Parcel, Post, Said, Then},
     machine::State,
 };
 use secrecy::SecretString;
@@ -253,8 +253,10 @@ async fn post(tx: &mut PgConnection, id: Uuid) -> Result<Option<Post>, LedgerErr
 
 async fn account(tx: &mut PgConnection, id: Uuid) -> Result<Option<Account>, LedgerError> {
     let row = sqlx::query!(
-        r#"SELECT id, platform, state::text AS "state!", state_reason FROM account
-           WHERE id = $1 AND deletion_id IS NULL"#,
+        r#"SELECT a.id, a.platform, a.state::text AS "state!", a.state_reason, t.ends_at AS "ends_at?", t.because AS "because?"
+           -- of what has ended already its state tells
+           FROM account a LEFT JOIN ending_told t ON t.account_id = a.id AND a.state <> 'reconnect'
+           WHERE a.id = $1 AND a.deletion_id IS NULL"#,
         id,
     );
     let Some(row) = row.fetch_optional(tx).await? else { return Ok(None) };
@@ -263,6 +265,7 @@ async fn account(tx: &mut PgConnection, id: Uuid) -> Result<Option<Account>, Led
         account_id: row.id,
         platform: row.platform,
         error: error.filter(|_| row.state == "reconnect"),
+        ends: row.ends_at.zip(row.because).map(|(at, because)| Ends { at, because }),
         state: row.state,
     }))
 }

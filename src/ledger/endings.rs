@@ -1,4 +1,5 @@
-//! Telling administrators by mail that connections end: once for each end, one letter for all of a workspace's.
+//! Telling that connections end, once for each end: administrators by mail, in one letter for all of a workspace's, and the
+//! workspace's own software by an event for each account, which what is noted here brings about.
 
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
@@ -28,8 +29,8 @@ struct Ending {
 
 impl Ledger {
     /// Writes a letter to the administrators of each workspace in which a connection has ended, or ends within `ahead`,
-    /// and that is news. What is well again is forgotten, so that its next end is news. `base` is the console's address.
-    /// Returns how many letters were written.
+    /// and that is news. What is well again is forgotten, so that its next end is news. `base` is the console's address;
+    /// none: mail is off, and only the workspace's own software is told. Returns how many letters were written.
     ///
     /// # Errors
     /// The ledger is away.
@@ -37,7 +38,7 @@ impl Ledger {
         &self,
         ring: &KeyRing,
         ahead: Duration,
-        base: &str,
+        base: Option<&str>,
     ) -> Result<usize, LedgerError> {
         // roughly, and more often than not in vain: what ends is known exactly of an account that was read
         let workspaces = sqlx::query_scalar!(
@@ -63,7 +64,7 @@ impl Ledger {
         ring: &KeyRing,
         workspace: Uuid,
         ahead: Duration,
-        base: &str,
+        base: Option<&str>,
     ) -> Result<usize, LedgerError> {
         let mut tx = self.pool.begin().await?;
         let found = sqlx::query!(
@@ -91,10 +92,9 @@ impl Ledger {
                 Some(_) | None => {}
             }
         }
-        let written = if news.is_empty() {
-            0
-        } else {
-            write(&mut tx, ring, (workspace, &found.name), &news, base).await?
+        let written = match base.filter(|_| !news.is_empty()) {
+            Some(base) => write(&mut tx, ring, (workspace, &found.name), &news, base).await?,
+            None => 0,
         };
         tx.commit().await?;
         Ok(written)

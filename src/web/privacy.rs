@@ -112,12 +112,7 @@ impl Patience {
 }
 
 fn failed(of: &Throttle, from: Whence, now: Duration) -> Result<(), Problem> {
-    let from = from.counted();
-    if let Some(wait) = of.wait(&from, now) {
-        return Err(slower(wait));
-    }
-    of.failed(&from, now);
-    Ok(())
+    of.attempt(&from.counted(), now).map(drop).map_err(slower)
 }
 
 fn slower(wait: Duration) -> Problem {

@@ -1,4 +1,4 @@
-//! Has administrators told by mail that connections end, where mail is on.
+//! Has a workspace told that its connections end: its administrators where mail is on, and its own software.
 
 use std::sync::Arc;
 
@@ -6,9 +6,6 @@ use super::Worker;
 
 /// Looks until the worker stops.
 pub(super) async fn run(worker: Arc<Worker>) {
-    if worker.parts.mail.is_none() {
-        return worker.stop.cancelled().await;
-    }
     let lookout = worker.parts.settings.lookout;
     let mut tick = tokio::time::interval(lookout.tell_every);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -17,8 +14,8 @@ pub(super) async fn run(worker: Arc<Worker>) {
             () = worker.stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let (ledger, ring, base) =
-            (&worker.parts.duties, &worker.parts.ring, worker.parts.public_url.as_str());
+        let (ledger, ring) = (&worker.parts.duties, &worker.parts.ring);
+        let base = worker.parts.mail.as_ref().map(|_| worker.parts.public_url.as_str());
         match worker.in_time(ledger.tell_of_endings(ring, lookout.tell_ahead, base)).await {
             Ok(0) => {}
             Ok(letters) => tracing::info!(letters, "administrators are told of connections that end"),

@@ -289,6 +289,21 @@ async fn a_theme_is_remembered_and_nobody_is_sent_elsewhere() {
 }
 
 #[tokio::test]
+async fn there_is_no_cookie_but_the_sessions_the_themes_and_that_of_a_strangers_form() {
+    // P-A7
+    let door = Door::open().await;
+    let mut browser = Browser::of(&door, MemberRole::Admin).await;
+    let token = browser.token.clone();
+    browser.form("/theme", &[("token", &token), ("theme", "dark")]).await;
+    for path in
+        ["/posts", "/posts/new", "/accounts", "/dashboard", "/keys", "/people", "/sessions", "/forgot"]
+    {
+        browser.get(path).await;
+    }
+    assert_eq!(browser.cookies.keys().collect::<Vec<_>>(), ["f", "s", "theme"]);
+}
+
+#[tokio::test]
 async fn a_viewer_may_look_and_not_write() {
     let door = Door::open().await;
     let mut browser = Browser::of(&door, MemberRole::Viewer).await;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     console::Browser,
-    harness::{FACEBOOK, System, client, eventually},
+    harness::{FACEBOOK, INSTAGRAM, System, client, eventually},
     support::{Answer, Door},
 };
 
@@ -252,6 +252,51 @@ async fn each_event_comes_once_to_each_who_wants_it_and_to_nobody_else() {
     .await;
     let told = [came(&system, "all").await, came(&system, "some").await, came(&system, "off").await];
     assert_eq!(told.map(|came| came.len()), [5, 2, 0]);
+}
+
+/// Changes what is known of an account.
+async fn set(system: &System, platform: &str, what: &str) {
+    let change = format!("UPDATE account SET {what} WHERE id = '{}'", system.account(platform));
+    sqlx::query(sqlx::AssertSqlSafe(change)).execute(&system.database.pool).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_whose_connection_will_end_is_told_of_ahead_and_once_with_mail_or_without() {
+    let mut system = listening(&[("POSTROOM__LOOKOUT__TELL_EVERY", "100ms")]).await;
+    for name in ["SMTP_URL", "MAIL_FROM"] {
+        system.environment.remove(name);
+    }
+    added(&system, "ends", &["account.reconnect"]).await;
+    let in_days =
+        |days: u8| format!("renewable = false, token_expires_at = ledger_now() + interval '{days} days'");
+    set(&system, FACEBOOK, &in_days(3)).await;
+    system.start_worker(&[]);
+    let about = |came: &[Value], n: usize| body(&came[n])["data"].clone();
+    let told = about(&until_came(&system, "ends", 1).await, 0);
+    assert_eq!((&told["account_id"], &told["state"]), (&json!(system.account(FACEBOOK)), &json!("active")));
+    assert_eq!((&told["ends"]["because"], &told["error"]), (&json!("token"), &Value::Null), "{told}");
+    // the next look tells of the next account, and not again of the first
+    set(&system, INSTAGRAM, &in_days(3)).await;
+    let told = about(&until_came(&system, "ends", 2).await, 1);
+    assert_eq!(told["account_id"], system.account(INSTAGRAM), "{told}");
+    // what has ended is told of by its state, and that alone
+    set(&system, FACEBOOK, "state = 'reconnect', state_reason = 'x'").await;
+    let told = about(&until_came(&system, "ends", 3).await, 2);
+    let broken = json!({ "code": "reconnect", "message": "x" });
+    assert_eq!((&told["state"], &told["error"]), (&json!("reconnect"), &broken), "{told}");
+    assert_eq!((&told["account_id"], &told["ends"]), (&json!(system.account(FACEBOOK)), &Value::Null));
+    eventually("the end to be noted", || async {
+        let noted = "SELECT count(*) FROM ending_told WHERE because = 'reconnect'";
+        if system.database.count(noted).await == 1 { Ok(()) } else { Err("not yet".into()) }
+    })
+    .await;
+    // an end that moves is another one
+    set(&system, INSTAGRAM, &in_days(5)).await;
+    let all = until_came(&system, "ends", 4).await;
+    let accounts: Vec<Value> = all.iter().map(|it| body(it)["data"]["account_id"].clone()).collect();
+    let order = [FACEBOOK, INSTAGRAM, FACEBOOK, INSTAGRAM].map(|it| json!(system.account(it)));
+    assert_eq!(accounts, order);
+    assert_eq!(system.database.count("SELECT count(*) FROM mail").await, 0, "mail is off");
 }
 
 #[tokio::test(flavor = "multi_thread")]

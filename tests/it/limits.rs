@@ -128,26 +128,42 @@ async fn attempts_from(
     from: impl Fn(usize) -> String,
     email: impl Fn(usize) -> String,
 ) -> Vec<(StatusCode, Duration)> {
-    let page = door.send(Request::get("/sign-in").body(Body::empty()).expect("a request")).await;
-    let (token, cookie) = (hidden(&page.text, "token"), page.header("set-cookie").to_owned());
-    let cookie = cookie.split(';').next().expect("a cookie");
+    let form = Form::of(door).await;
     let mut seen = Vec::new();
     for n in 0..count {
-        let address: SocketAddr = from(n).parse().expect("an address");
-        let email = email(n);
-        let form = [("token", token.as_str()), ("email", email.as_str()), ("password", "guess")];
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = Request::post("/sign-in")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .header("cookie", cookie)
-            .extension(ConnectInfo(address))
-            .body(Body::from(body))
-            .expect("a request");
         let begun = Instant::now();
-        let status = door.send(request).await.status;
+        let status = form.sent(door, &from(n), &email(n)).await;
         seen.push((status, begun.elapsed()));
     }
     seen
+}
+
+/// The form of one browser that is not signed in.
+struct Form {
+    token: String,
+    cookie: String,
+}
+
+impl Form {
+    async fn of(door: &Door) -> Self {
+        let page = door.send(Request::get("/sign-in").body(Body::empty()).expect("a request")).await;
+        let cookie = page.header("set-cookie").split(';').next().expect("a cookie").to_owned();
+        Self { token: hidden(&page.text, "token"), cookie }
+    }
+
+    /// Sends it from that address, with a password that is nobody's.
+    async fn sent(&self, door: &Door, from: &str, email: &str) -> StatusCode {
+        let address: SocketAddr = from.parse().expect("an address");
+        let form = [("token", self.token.as_str()), ("email", email), ("password", "guess")];
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = Request::post("/sign-in")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("cookie", &self.cookie)
+            .extension(ConnectInfo(address))
+            .body(Body::from(body))
+            .expect("a request");
+        door.send(request).await.status
+    }
 }
 
 /// What it costs when nothing else on the machine is in the way: a tenth of them cost less.
@@ -208,4 +224,18 @@ async fn who_guesses_one_password_from_everywhere_is_slowed_by_the_name_and_writ
     assert_eq!(door.scratch.number(&written).await, 1);
     let other = attempts_from(&door, 1, from, |_| "dana@example.org".to_owned()).await;
     assert_eq!(other[0].0, StatusCode::UNPROCESSABLE_ENTITY, "others are not held up");
+}
+
+#[tokio::test]
+async fn of_many_guesses_at_once_no_more_are_compared_than_of_as_many_one_after_the_other() {
+    let door = Door::open().await;
+    door.person("noa@example.org", MemberRole::Author).await;
+    let form = Form::of(&door).await;
+    let guesses = (0..12).map(|_| form.sent(&door, "9.9.9.9:1", "noa@example.org"));
+    let seen = futures_util::future::join_all(guesses).await;
+    let told = |status| seen.iter().filter(|it| **it == status).count();
+    assert_eq!(told(StatusCode::UNPROCESSABLE_ENTITY), 6, "{seen:?}");
+    assert_eq!(told(StatusCode::TOO_MANY_REQUESTS), 6, "{seen:?}");
+    let written = "SELECT count(*) FROM audit WHERE action = 'sign_in_failed'";
+    assert_eq!(door.scratch.number(written).await, 1, "the first that is not free");
 }

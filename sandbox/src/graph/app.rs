@@ -202,7 +202,15 @@ pub fn business_pages(sandbox: &Sandbox, edge: &str, asked: &Asked) -> Outcome {
             && it.business.as_deref() == Some(business)
             && edge == "owned_pages"
     };
-    let shown: Vec<Value> = mine.iter().filter(of_business).map(|page| listed(page, &mine)).collect();
+    let picked = |page: &&Account| {
+        let mut page = listed(page, &mine);
+        if let Some(its) = page.as_object_mut() {
+            // it stands in the list of a person's Pages alone
+            its.remove("tasks");
+        }
+        fields::pick(asked, "Page", "id,name", &page)
+    };
+    let shown = mine.iter().filter(of_business).map(picked).collect::<Result<Vec<Value>, GraphError>>()?;
     Ok(json!({ "data": shown }))
 }
 
@@ -261,7 +269,6 @@ fn described(account: &Account, linked: Option<&Account>, book: &Book) -> Value 
         "id": account.external_id,
         "name": account.name,
         "username": account.name,
-        "tasks": ["CREATE_CONTENT", "MODERATE", "MANAGE"],
         "followers_count": book.world.settings.followers,
         "fan_count": book.world.settings.followers,
         "media_count": book.world.shown(&account.external_id).count(),

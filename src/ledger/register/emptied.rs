@@ -413,7 +413,7 @@ pub const EMPTIED: &[Store] = &[
         name: "ending_told",
         place: Place::Table,
         whose: Whose::Connection,
-        why: "which end of a connection administrators were told of, so that they are told once; while the connection lives",
+        why: "which end of a connection was told of to administrators and webhooks, so that it is told once; while the connection lives",
         personal: &[],
         plain: &["account_id", "because", "ends_at", "told_at"],
         purge: of_account!("ending_told"),

@@ -53,10 +53,13 @@ const SCOPES: &[&str] = &[
 const LISTS: &str = "pages_show_list";
 /// With it the Pages can be listed that a person has through a business alone.
 const BUSINESSES: &str = "business_management";
-/// What a person must be able to do on a Page.
-const PUBLISHES: &str = "CREATE_CONTENT";
-/// What is read of a Page.
+/// What a person must be able to do on a Page, as Pages of either kind call it.
+const PUBLISHES: [&str; 2] = ["CREATE_CONTENT", "PROFILE_PLUS_CREATE_CONTENT"];
+/// What is read of a person's Page.
 const FIELDS: &str = "id,name,access_token,tasks,instagram_business_account{id,username}";
+/// The same of a business's. What a person may do there stands in the list of their own Pages alone: by itself a Page has no
+/// `tasks`, and asked for them Meta refuses all of it (100, "nonexisting field").
+const OF_BUSINESS: &str = "id,name,access_token,instagram_business_account{id,username}";
 /// The wait before a token is prolonged again.
 const PROLONG_AGAIN: Duration = Duration::from_millis(500);
 /// The most businesses whose Pages are read.
@@ -221,7 +224,7 @@ impl Graph {
         let businesses = self.list(call, deadline, &["me", "businesses"], "id,name").await?;
         for id in businesses.iter().filter_map(|it| id_of(&it["id"])).take(MOST_BUSINESSES) {
             for edge in ["owned_pages", "client_pages"] {
-                match self.list(call, deadline, &[&id, edge], FIELDS).await {
+                match self.list(call, deadline, &[&id, edge], OF_BUSINESS).await {
                     Ok(pages) => add(&mut found, pages),
                     // of this business the person may not list that; the others stand
                     Err(failure) if matches!(failure.class, Class::Permission | Class::Permanent) => {
@@ -243,7 +246,12 @@ fn add(found: &mut BTreeMap<String, Value>, pages: Vec<Value>) {
             .entry(id)
             .and_modify(|known| {
                 if better && !known["access_token"].is_string() {
+                    let tasks = known["tasks"].take();
                     *known = page.clone();
+                    // what the person may do there was said by the other list
+                    if tasks.is_array() {
+                        known["tasks"] = tasks;
+                    }
                 }
             })
             .or_insert(page);
@@ -270,7 +278,10 @@ fn read(data: &Value) -> Told {
 fn offered(page: &Value, told: &Told) -> Vec<Offered> {
     let Some(id) = id_of(&page["id"]) else { return Vec::new() };
     let own = page["access_token"].as_str().filter(|token| !token.is_empty()).map(SecretString::from);
-    let publishes = page["tasks"].as_array().is_some_and(|tasks| tasks.iter().any(|it| it == PUBLISHES));
+    // where nothing is said of it, the token is for whoever has a part in the Page
+    let publishes = page["tasks"]
+        .as_array()
+        .is_none_or(|tasks| tasks.iter().any(|it| PUBLISHES.iter().any(|task| it == task)));
     let of_page = [(!publishes).then_some(Missing::Task), own.is_none().then_some(Missing::NoToken)];
     let name = page["name"].as_str().unwrap_or(&id).to_owned();
     let offer = |platform: &str, external_id: &str, name: &str, scopes: &[&str], ids: &[&str]| Offer {
@@ -340,6 +351,22 @@ mod tests {
         json!({ "id": id, "name": "Bakery", "access_token": "t", "tasks": ["MANAGE", "CREATE_CONTENT"] })
     }
 
+    /// As the list of a business has it.
+    fn of_a_business(id: &str) -> Value {
+        json!({ "id": id, "name": "Bakery", "access_token": "t" })
+    }
+
+    #[test]
+    fn a_page_of_a_business_is_not_asked_for_what_only_a_persons_list_has_nor_judged_by_it() {
+        assert!(FIELDS.contains("tasks") && !OF_BUSINESS.contains("tasks"));
+        assert_eq!(missing(&of_a_business("1")), []);
+        let mut new = of_a_business("1");
+        new["tasks"] = json!(["PROFILE_PLUS_CREATE_CONTENT"]);
+        assert_eq!(missing(&new), [], "the newer kind of Page");
+        new["tasks"] = json!([]);
+        assert_eq!(missing(&new), [Missing::Task]);
+    }
+
     fn missing(page: &Value) -> Vec<Missing> {
         offered(page, &told()).remove(0).offer.missing
     }
@@ -394,6 +421,10 @@ mod tests {
         add(&mut found, vec![page("1")]);
         add(&mut found, vec![bare]);
         assert_eq!((found.len(), &found["1"]["access_token"]), (1, &json!("t")));
+        add(&mut found, vec![json!({ "id": "2", "name": "Florist", "tasks": ["ANALYZE"] })]);
+        add(&mut found, vec![of_a_business("2")]);
+        let both = (&found["2"]["access_token"], &found["2"]["tasks"]);
+        assert_eq!(both, (&json!("t"), &json!(["ANALYZE"])), "what either list says");
     }
 
     #[test]

@@ -253,12 +253,7 @@ pub fn style(app: &App) -> &str {
 
 /// How long somebody has to wait who does the same again and again, and counts that they did it.
 pub fn slow_down(app: &App, who: &str) -> Option<Duration> {
-    let now = app.house.clock.monotonic();
-    let wait = app.console.throttle.wait(who, now);
-    if wait.is_none() {
-        app.console.throttle.failed(who, now);
-    }
-    wait
+    app.console.throttle.attempt(who, app.house.clock.monotonic()).err()
 }
 
 /// What surrounds every page.

@@ -1,6 +1,25 @@
 //! How the console's routes are made: each names in its handler's arguments the role that it needs.
 //!
-//! A handler whose first argument, or the first behind the app, is a [`Seat`] is a route; any other does not compile.
+//! A handler whose first argument, or the first behind the app, is a [`Seat`] is a route:
+//! ```
+//! use postroom::web::console::{
+//!     routes::Routes,
+//!     seat::{Seat, Viewer},
+//! };
+//! async fn page(_: Seat<Viewer>) -> &'static str {
+//!     "for those who may look"
+//! }
+//! let doors = Routes::default().get("/page", page).doors();
+//! assert_eq!(doors[0].path, "/page");
+//! ```
+//! Any other does not compile:
+//! ```compile_fail,E0277
+//! use postroom::web::console::routes::Routes;
+//! async fn page() -> &'static str {
+//!     "for whom?"
+//! }
+//! let doors = Routes::default().get("/page", page).doors();
+//! ```
 //! What is open to anybody says so by its name, [`Routes::anybody`].
 
 use std::sync::Arc;

@@ -114,18 +114,23 @@ pub async fn submit(
         return again(StatusCode::TOO_MANY_REQUESTS, wrong);
     }
     let who = format!("{} {email}", from.counted());
-    if let Some(wait) = wait(&app, &who, &email) {
+    let too_often = |wait: Duration| {
         let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
-        return again(StatusCode::TOO_MANY_REQUESTS, wrong);
+        again(StatusCode::TOO_MANY_REQUESTS, wrong)
+    };
+    if let Some(wait) = wait(&app, &who, &email) {
+        return too_often(wait);
     }
     let credential = app.house.ledger.credential(&email).await?;
+    // before it is compared, which takes a while: who sends many at once is slowed like who sends one after the other
+    let (here, anywhere) = match attempt(&app, &who, &email) {
+        Ok(failures) => failures,
+        Err(wait) => return too_often(wait),
+    };
     let hash = credential.as_ref().and_then(|it| it.password_hash.clone());
     let right = passwords::matches(SecretString::from(form.password.clone()), hash).await;
     let person = credential.as_ref().map(|it| it.person_id);
     let Some(credential) = credential.filter(|_| right) else {
-        let now = app.house.clock.monotonic();
-        let (here, anywhere) =
-            (app.console.throttle.failed(&who, now), app.console.by_email.failed(&email, now));
         // what is free is a slip of the finger; the throttles see to it that there are few of the others
         if here > FREE || anywhere > FREE_TOGETHER {
             let failures = here.max(anywhere);
@@ -133,7 +138,9 @@ pub async fn submit(
         }
         return again(StatusCode::UNPROCESSABLE_ENTITY, t.sign_in_wrong.to_owned());
     };
-    let failures = app.console.throttle.passed(&who).max(app.console.by_email.passed(&email));
+    // of which this one was none
+    let failures =
+        app.console.throttle.passed(&who).max(app.console.by_email.passed(&email)).saturating_sub(1);
     begin(&app, &session, &headers, (credential.person_id, address), failures).await?;
     Ok(Redirect::to(next).into_response())
 }
@@ -142,6 +149,18 @@ pub async fn submit(
 fn wait(app: &App, who: &str, email: &str) -> Option<Duration> {
     let now = app.house.clock.monotonic();
     app.console.throttle.wait(who, now).max(app.console.by_email.wait(email, now))
+}
+
+/// Counts an attempt as this person, here and from anywhere, as a failure until it is known to be none.
+///
+/// # Errors
+/// How long it is to wait for them: another was first.
+fn attempt(app: &App, who: &str, email: &str) -> Result<(u32, u32), Duration> {
+    if let Some(wait) = wait(app, who, email) {
+        return Err(wait);
+    }
+    let now = app.house.clock.monotonic();
+    Ok((app.console.throttle.attempt(who, now)?, app.console.by_email.attempt(email, now)?))
 }
 
 /// Writes down who is in, or how often somebody was not: as the person that it would have been, if there is one.

@@ -121,15 +121,18 @@ async fn compare(
 ) -> Result<Option<(StatusCode, String)>, Problem> {
     let (t, person, now) = (&ENGLISH, seat.member.person_id, app.house.clock.monotonic());
     let who = format!("sure {person}");
-    if let Some(wait) = app.console.throttle.wait(&who, now) {
-        let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
-        return Ok(Some((StatusCode::TOO_MANY_REQUESTS, wrong)));
-    }
+    // before it is compared, which takes a while: who sends many at once is slowed like who sends one after the other
+    let failures = match app.console.throttle.attempt(&who, now) {
+        Ok(failures) => failures,
+        Err(wait) => {
+            let wrong = fill(t.sign_in_throttled, &[&wait.as_secs().max(1).to_string()]);
+            return Ok(Some((StatusCode::TOO_MANY_REQUESTS, wrong)));
+        }
+    };
     if passwords::matches(SecretString::from(given), hash).await {
         app.console.throttle.passed(&who);
         return Ok(None);
     }
-    let failures = app.console.throttle.failed(&who, now);
     if failures > FREE {
         let (actor, address) = (seat.who.actor, seat.who.address);
         sign_in::note(app, Action::SignInFailed, actor, address, Some(person), failures).await?;

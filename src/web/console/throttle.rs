@@ -30,8 +30,10 @@ struct Pace {
 pub struct Throttle {
     pace: Pace,
     // by a digest, which is short whatever somebody calls themselves, and names nobody
-    all: Mutex<HashMap<[u8; 32], Failures>>,
+    all: Mutex<All>,
 }
+
+type All = HashMap<[u8; 32], Failures>;
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -80,23 +82,25 @@ impl Throttle {
 
     /// How long they still have to wait; `now` only grows.
     pub fn wait(&self, who: &str, now: Duration) -> Option<Duration> {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let free_at = all.get(&digest(who))?.free_at(self.pace);
-        free_at.checked_sub(now).filter(|wait| !wait.is_zero())
+        self.left(&self.all.lock().unwrap_or_else(PoisonError::into_inner), who, now)
+    }
+
+    /// They try something that takes a while to judge, as often by now. It counts as a failure until they have passed: of many
+    /// tries at once no more are free than of as many one after the other.
+    ///
+    /// # Errors
+    /// They still have to wait for so long, and this is not counted.
+    pub fn attempt(&self, who: &str, now: Duration) -> Result<u32, Duration> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.left(&all, who, now) {
+            Some(wait) => Err(wait),
+            None => Ok(count(&mut all, who, now)),
+        }
     }
 
     /// They failed, as often by now.
     pub fn failed(&self, who: &str, now: Duration) -> u32 {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, it| it.last + KEPT > now);
-        if all.len() >= MOST
-            && let Some(oldest) = all.iter().min_by_key(|(_, it)| it.last).map(|(who, _)| *who)
-        {
-            all.remove(&oldest);
-        }
-        let failures = all.entry(digest(who)).or_insert(Failures { number: 0, last: now });
-        *failures = Failures { number: failures.number + 1, last: now };
-        failures.number
+        count(&mut self.all.lock().unwrap_or_else(PoisonError::into_inner), who, now)
     }
 
     /// They are in, after so many failures.
@@ -104,6 +108,23 @@ impl Throttle {
         let before = self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest(who));
         before.map_or(0, |it| it.number)
     }
+
+    fn left(&self, all: &All, who: &str, now: Duration) -> Option<Duration> {
+        let free_at = all.get(&digest(who))?.free_at(self.pace);
+        free_at.checked_sub(now).filter(|wait| !wait.is_zero())
+    }
+}
+
+fn count(all: &mut All, who: &str, now: Duration) -> u32 {
+    all.retain(|_, it| it.last + KEPT > now);
+    if all.len() >= MOST
+        && let Some(oldest) = all.iter().min_by_key(|(_, it)| it.last).map(|(who, _)| *who)
+    {
+        all.remove(&oldest);
+    }
+    let failures = all.entry(digest(who)).or_insert(Failures { number: 0, last: now });
+    *failures = Failures { number: failures.number + 1, last: now };
+    failures.number
 }
 
 #[cfg(test)]
@@ -126,6 +147,21 @@ mod tests {
         assert_eq!(throttle.wait("a", now + Duration::from_secs(10)), None);
         throttle.passed("a");
         assert_eq!(throttle.wait("a", now), None);
+    }
+
+    #[test]
+    fn who_tries_counts_until_they_have_passed_and_who_waits_does_not() {
+        let throttle = Throttle::default();
+        let now = Duration::from_secs(100);
+        for n in 1..=FREE + 1 {
+            assert_eq!(throttle.attempt("a", now), Ok(n));
+        }
+        for _ in 0..3 {
+            assert_eq!(throttle.attempt("a", now), Err(Duration::from_secs(5)));
+        }
+        assert_eq!(throttle.attempt("a", now + Duration::from_secs(5)), Ok(FREE + 2));
+        assert_eq!(throttle.passed("a"), FREE + 2);
+        assert_eq!(throttle.attempt("a", now), Ok(1));
     }
 
     #[test]
