@@ -387,22 +387,26 @@ impl Ledger {
         Ok(open.fetch_one(&self.pool).await?)
     }
 
-    /// Requests that have not gone on for an hour, or are past half of what is promised of them.
+    /// Requests that have not gone on for an hour, or are past half of what is promised of them: all, or those that were asked
+    /// for in one workspace or cover something there.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn late_deletions(&self) -> Result<Vec<Late>, LedgerError> {
+    pub async fn late_deletions(&self, of: Option<Uuid>) -> Result<Vec<Late>, LedgerError> {
         let rows = sqlx::query_as!(
             Late,
-            r#"SELECT id, stage::text AS "stage!", extract(epoch FROM ledger_now() - moved_at)::float8 AS "still_seconds!"
-               FROM deletion_request
-               WHERE stage <> 'done'
-                 AND (moved_at < ledger_now() - interval '1 hour'
-                      OR shredded_at IS NULL AND coalesce(restored_at, received_at) < ledger_now() - $1::interval
-                      OR coalesce(restored_at, received_at) < ledger_now() - $2::interval)
-               ORDER BY moved_at LIMIT 100"#,
+            r#"SELECT r.id, r.stage::text AS "stage!", extract(epoch FROM ledger_now() - r.moved_at)::float8 AS "still_seconds!"
+               FROM deletion_request r
+               WHERE r.stage <> 'done'
+                 AND (r.moved_at < ledger_now() - interval '1 hour'
+                      OR r.shredded_at IS NULL AND coalesce(r.restored_at, r.received_at) < ledger_now() - $1::interval
+                      OR coalesce(r.restored_at, r.received_at) < ledger_now() - $2::interval)
+                 AND ($3::uuid IS NULL OR r.workspace_id = $3
+                      OR EXISTS (SELECT FROM deletion_account d WHERE d.request_id = r.id AND d.workspace_id = $3))
+               ORDER BY r.moved_at LIMIT 100"#,
             half(TOKENS_WITHIN),
             half(ALL_WITHIN),
+            of,
         );
         Ok(rows.fetch_all(&self.pool).await?)
     }

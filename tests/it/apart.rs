@@ -69,6 +69,7 @@ const UNBOUND: &[(&str, usize, &str)] = &[
     ("console/invitation.rs", 2, "nobody is a member yet"),
     ("console/invited.rs", 3, "nobody is a member yet"),
     ("console/linked.rs", 2, "of a person, wherever they belong"),
+    ("console/list.rs", 1, "requests for deletion that came from elsewhere and cover something there"),
     ("console/own_sessions.rs", 3, "of a person, wherever they belong"),
     ("console/profile.rs", 7, "of a person, wherever they belong"),
     ("console/retired.rs", 1, "of a session, wherever its person belongs"),

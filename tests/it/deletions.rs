@@ -10,7 +10,9 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use jobs::failpoint::Point;
-use postroom::ledger::{KeyRing, Ledger, Role, keyring::KeyError, register, vault::VaultError};
+use postroom::ledger::{
+    KeyRing, Ledger, Role, keyring::KeyError, people::MemberRole, register, vault::VaultError,
+};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ use sha2::Sha256;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
+    console::Browser,
     harness::{FACEBOOK, INSTAGRAM, PLATFORMS, System, TIKTOK, eventually, picture},
     support::{Answer, Door, ring},
 };
@@ -1063,6 +1066,20 @@ async fn a_deletion_that_does_not_go_on_shows_where_it_is_watched() {
     call_back(&door, callback("app-secret", PERSON, 7)).await;
     let late = async || page(&door, "/readyz").await.json()["late_queues"].as_array().unwrap().clone();
     assert_eq!(late().await, Vec::<Value>::new());
+    let said = "request for deletion does not go on as promised";
+    let elsewhere = door.scratch.ledger.add_workspace("Florist").await.unwrap();
+    let stranger = door.person("florist@example.org", MemberRole::Privacy).await;
+    door.scratch
+        .run(&format!("UPDATE membership SET workspace_id = '{elsewhere}' WHERE person_id = '{stranger}'"))
+        .await;
+    let mut first_pages = [
+        (Browser::of(&door, MemberRole::Privacy).await, true),
+        (Browser::of(&door, MemberRole::Author).await, false),
+        (Browser::signed_in(&door, "florist@example.org").await, false),
+    ];
+    for (browser, _) in &mut first_pages {
+        assert!(!browser.get("/posts").await.text.contains(said));
+    }
     for behind in [
         "moved_at = ledger_now() - interval '61 minutes'",
         "moved_at = ledger_now(), received_at = ledger_now() - interval '13 hours'",
@@ -1072,6 +1089,9 @@ async fn a_deletion_that_does_not_go_on_shows_where_it_is_watched() {
         let told = late().await;
         assert_eq!(told.len(), 1, "{behind}: {told:?}");
         assert!(told[0]["why"].as_str().unwrap().contains("does not go on as promised"));
+        for (browser, sees) in &mut first_pages {
+            assert_eq!(browser.get("/posts").await.text.contains(said), *sees, "{behind}");
+        }
     }
     door.scratch.run("UPDATE deletion_request SET stage = 'done', done_at = ledger_now()").await;
     assert_eq!(late().await, Vec::<Value>::new());
