@@ -243,7 +243,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets links that nobody followed and mails that nobody took.
+    /// Forgets links that nobody followed and mails that nobody took; returns how many mails that were.
     ///
     /// # Errors
     /// The ledger is away.

@@ -227,9 +227,17 @@ async fn form(
     Query(language): Query<Language>,
 ) -> Result<Response, Problem> {
     let t = language.chosen(&headers);
+    if !app.house.mail {
+        return mail_off(&app, t, StatusCode::OK);
+    }
     let mut page = Page::new(&app, t, "/privacy/delete", t.ask_title, t.ask_lead);
     page.asks = true;
     page.answer(StatusCode::OK)
+}
+
+/// Where nothing is sent no link is promised.
+fn mail_off(app: &App, t: &'static Texts, status: StatusCode) -> Result<Response, Problem> {
+    Page::new(app, t, "/privacy/delete", t.ask_title, t.mail_off).answer(status)
 }
 
 /// Writes the mail with the link. The answer is the same for every address.
@@ -240,6 +248,9 @@ async fn ask(
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
     let t = Language { lang: asked.lang.clone() }.chosen(&headers);
+    if !app.house.mail {
+        return mail_off(&app, t, StatusCode::CONFLICT);
+    }
     let email = asked.email.trim();
     if !is_address(email) {
         let mut page = Page::new(&app, t, "/privacy/delete", t.ask_title, t.ask_lead);
@@ -357,6 +368,8 @@ async fn state(
     }
     if !shown.told {
         page.notes.push(t.no_address.to_owned());
+    } else if !app.house.mail {
+        page.notes.push(t.no_mail.to_owned());
     }
     page.answer(StatusCode::OK)
 }

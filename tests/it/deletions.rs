@@ -1188,3 +1188,33 @@ async fn nobody_is_flooded_with_links() {
     let other = send_form(&door, "/privacy/delete", "email=noa%40example.com").await;
     assert_eq!(other.status, StatusCode::ACCEPTED, "somebody else may ask");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_mail_is_sent_no_link_is_promised_and_the_state_page_is_the_confirmation() {
+    // P-D9 P-D12
+    let door = Door::open_with(|house| house.mail = false).await;
+    let account = door.account(FACEBOOK).await;
+    let known = format!(
+        "UPDATE account SET subject_id = '{PERSON}', subject_email = 'dana@example.com' WHERE id = '{account}'"
+    );
+    door.scratch.run(&known).await;
+    for (lang, said) in [("en", "No mail is sent from here"), ("he", "מכאן לא נשלח דואר")] {
+        let form = page(&door, &format!("/privacy/delete?lang={lang}")).await;
+        assert_eq!(form.status, StatusCode::OK);
+        assert!(form.text.contains(said) && !form.text.contains("<form"), "{}", form.text);
+        let sent =
+            send_form(&door, "/privacy/delete", &format!("email=dana%40example.com&lang={lang}")).await;
+        assert_eq!(sent.status, StatusCode::CONFLICT);
+        assert!(sent.text.contains(said), "{}", sent.text);
+    }
+    let written = "SELECT (SELECT count(*) FROM deletion_ask) + (SELECT count(*) FROM deletion_letter)";
+    assert_eq!(door.scratch.number(written).await, 0);
+    let answer = call_back(&door, callback("app-secret", PERSON, 7)).await.json();
+    let path = format!("/privacy/requests/{}?lang=en", answer["confirmation_code"].as_str().unwrap());
+    let shown = page(&door, &path).await;
+    assert!(
+        shown.text.contains("No mail is sent from here, so this page is the confirmation"),
+        "{}",
+        shown.text
+    );
+}
