@@ -145,8 +145,8 @@ pub struct Shown {
 pub struct Progress {
     /// What the networks have answered, and how often each.
     pub answers: Vec<(String, i64)>,
-    /// Each store that was begun, and how much of it has gone.
-    pub stores: Vec<(String, i64)>,
+    /// Each store that was begun, how much of it has gone, and when that was done.
+    pub stores: Vec<(String, i64, Option<DateTime<Utc>>)>,
 }
 
 /// A signed receipt.
@@ -308,14 +308,16 @@ impl Ledger {
         );
         let answers = answers.fetch_all(&self.pool).await?;
         let stores = sqlx::query!(
-            r#"SELECT store, sum(erased)::bigint AS "erased!" FROM deletion_step
-               WHERE request_id = $1 GROUP BY store ORDER BY min(began_at), store"#,
+            r#"SELECT store, sum(erased)::bigint AS "erased!",
+                      -- one that is gone through once more is not done yet
+                      CASE WHEN bool_and(done_at IS NOT NULL) THEN max(done_at) END AS at
+               FROM deletion_step WHERE request_id = $1 GROUP BY store ORDER BY min(began_at), store"#,
             id,
         );
         let stores = stores.fetch_all(&self.pool).await?;
         Ok(Progress {
             answers: answers.into_iter().map(|row| (row.answer, row.many)).collect(),
-            stores: stores.into_iter().map(|row| (row.store, row.erased)).collect(),
+            stores: stores.into_iter().map(|row| (row.store, row.erased, row.at)).collect(),
         })
     }
 

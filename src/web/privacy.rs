@@ -173,8 +173,8 @@ struct Page<'a> {
     clocks: Vec<String>,
     /// What the networks have answered, and how often each.
     answers: Vec<(&'static str, i64)>,
-    /// Each store, and how much of it has gone.
-    stores: Vec<(String, i64)>,
+    /// Each store, how much of it has gone, and when that was done.
+    stores: Vec<(String, i64, Option<String>)>,
     /// Where the state of the request is shown, as it may be written down.
     follow: Option<String>,
     /// Where the receipt is.
@@ -361,7 +361,8 @@ async fn state(
     page.clocks = clocks(t, &shown);
     let progress = app.house.ledger.deletion_progress(shown.id).await?;
     page.answers = progress.answers.iter().map(|(word, many)| (answer(t, word), *many)).collect();
-    page.stores = progress.stores;
+    let told = |(store, many, at): (String, i64, Option<DateTime<Utc>>)| (store, many, at.map(moment));
+    page.stores = progress.stores.into_iter().map(told).collect();
     page.receipt = shown.receipt.is_some().then(|| format!("/privacy/requests/{code}/receipt"));
     if shown.accounts == 0 {
         page.notes.push(t.nothing_known.to_owned());
@@ -398,10 +399,14 @@ async fn find(app: &App, from: Whence, code: &str) -> Result<Shown, Problem> {
     Err(Problem::not_found("request"))
 }
 
+fn moment(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 fn steps(t: &'static Texts, it: &Shown) -> Vec<Line> {
     let line = |text, at: Option<DateTime<Utc>>, stages: &[Stage]| Line {
         text,
-        at: at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+        at: at.map(moment),
         now: stages.contains(&it.stage),
     };
     vec![
@@ -421,7 +426,7 @@ fn clocks(t: &'static Texts, it: &Shown) -> Vec<String> {
             Some(_) => t.clock_missed,
             None => t.clock_open,
         };
-        text.replacen("{}", &by.format("%Y-%m-%d %H:%M UTC").to_string(), 1).replacen("{}", word, 1)
+        text.replacen("{}", &moment(by), 1).replacen("{}", word, 1)
     };
     vec![line(t.clock_tokens, TOKENS_WITHIN, it.shredded_at), line(t.clock_all, ALL_WITHIN, it.verified_at)]
 }

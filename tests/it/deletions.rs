@@ -547,7 +547,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     for (store, least) in [("account", 3), ("publication", 3)] {
         let many = erased(&receipt, store);
         assert!(
-            many >= least && shown.contains(&format!("<bdi>{store}</bdi>: <bdi>{many}</bdi>")),
+            many >= least && shown.contains(&format!("<bdi>{store}</bdi>: <bdi>{many}</bdi> (<bdi>20")),
             "{shown}"
         );
     }
@@ -555,8 +555,13 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     openssl_agrees(&system, &id).await;
 }
 
-/// Whether the receipt says of each store how much was erased.
+/// Whether the receipt says of each store how much was erased, and of what stays why.
 fn counts_each_store(receipt: &Value) {
+    let kept = receipt["kept"].as_array().unwrap();
+    for store in ["audit", "deletion_request", "deletion_account"] {
+        let told = kept.iter().find(|it| it["store"] == store);
+        assert!(told.is_some_and(|it| it["because"].is_string()), "{store} stays: {receipt}");
+    }
     for store in ["person", "person_identity", "password_reset", "email_change", "invitation", "export"] {
         assert_eq!(erased(receipt, store), 1, "{store}: {receipt}");
     }
