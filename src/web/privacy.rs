@@ -2,6 +2,7 @@
 //! Hebrew and English, without a script, a cookie or a name.
 
 pub mod exports;
+mod held;
 mod texts;
 
 use std::{sync::Arc, time::Duration};
@@ -36,6 +37,7 @@ use crate::ledger::{
 /// The pages' routes.
 pub fn routes() -> Listed<Arc<App>> {
     Listed::new()
+        .route("/privacy/data", get(held::page))
         .route("/privacy/delete", get(form).post(ask))
         .route("/privacy/delete/{link}", get(proof).post(prove))
         .route("/privacy/exports/{link}", get(exports::page).post(exports::take))

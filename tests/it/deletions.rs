@@ -1223,3 +1223,18 @@ async fn where_no_mail_is_sent_no_link_is_promised_and_the_state_page_is_the_con
         shown.text
     );
 }
+
+#[tokio::test]
+async fn what_is_held_of_people_is_told_from_the_register_that_deletions_go_by() {
+    let door = Door::open().await;
+    let shown = page(&door, "/privacy/data?lang=he").await;
+    assert_eq!(shown.status, StatusCode::OK);
+    assert!(shown.text.contains("lang=\"he\" dir=\"rtl\""), "{}", shown.text);
+    for store in register::all() {
+        for (_, what) in store.personal.iter().filter(|(_, what)| !what.contains('\'')) {
+            assert!(shown.text.contains(what), "{}: {what} is not told", store.name);
+        }
+    }
+    let form = page(&door, "/privacy/delete?lang=en").await;
+    assert!(form.text.contains("href=\"/privacy/data?lang=en\""), "{}", form.text);
+}
