@@ -348,19 +348,26 @@ impl Ledger {
         Ok(all)
     }
 
-    /// The last requests that were asked for in this workspace, newest first.
+    /// The last requests that were asked for in this workspace or cover something there, newest first; of connections those
+    /// that are there are counted.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn deletions_of(&self, workspace_id: Uuid, most: i64) -> Result<Vec<Shown>, LedgerError> {
-        let ids = sqlx::query_scalar!(
-            "SELECT id FROM deletion_request WHERE workspace_id = $1 ORDER BY received_at DESC LIMIT $2",
+        let rows = sqlx::query!(
+            r#"SELECT r.id, (SELECT count(*) FROM deletion_account d
+                             WHERE d.request_id = r.id AND d.workspace_id = $1) AS "accounts!"
+               FROM deletion_request r
+               WHERE r.workspace_id = $1
+                  OR EXISTS (SELECT FROM deletion_account d WHERE d.request_id = r.id AND d.workspace_id = $1)
+               ORDER BY r.received_at DESC LIMIT $2"#,
             workspace_id,
             most,
         );
         let mut all = Vec::new();
-        for id in ids.fetch_all(&self.pool).await? {
-            all.extend(self.deletion(id).await?);
+        for row in rows.fetch_all(&self.pool).await? {
+            let shown = self.deletion(row.id).await?;
+            all.extend(shown.map(|it| Shown { accounts: row.accounts, ..it }));
         }
         Ok(all)
     }

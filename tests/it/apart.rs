@@ -73,6 +73,7 @@ const UNBOUND: &[(&str, usize, &str)] = &[
     ("console/own_sessions.rs", 3, "of a person, wherever they belong"),
     ("console/profile.rs", 7, "of a person, wherever they belong"),
     ("console/retired.rs", 1, "of a session, wherever its person belongs"),
+    ("console/rights.rs", 1, "requests for deletion that came from elsewhere and cover something there"),
     ("console/seat.rs", 2, "finds out where somebody belongs, and what their session opens"),
     ("console/session.rs", 1, "of a person, wherever they belong"),
     ("console/sign_in.rs", 4, "nobody is signed in yet, or any more"),
