@@ -99,7 +99,7 @@ impl Worker {
         if letters > 0 {
             tracing::error!(
                 letters,
-                "mails about deletions and copies could not be sent for a week, and are forgotten"
+                "mails about deletions and copies could not be sent in time, and are forgotten"
             );
         }
         self.parts.duties.end_exports().await?;

@@ -1238,3 +1238,23 @@ async fn what_is_held_of_people_is_told_from_the_register_that_deletions_go_by()
     let form = page(&door, "/privacy/delete?lang=en").await;
     assert!(form.text.contains("href=\"/privacy/data?lang=en\""), "{}", form.text);
 }
+
+#[tokio::test]
+async fn a_link_that_ended_is_not_mailed_any_more_and_a_confirmation_waits_for_a_week() {
+    // P-D9
+    let door = Door::open().await;
+    let asked = send_form(&door, "/privacy/delete", "email=dana%40example.com").await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED);
+    door.scratch
+        .run("INSERT INTO deletion_letter (id, kind, sealed) VALUES (gen_random_uuid(), 'done', '\\x00')")
+        .await;
+    let forgotten = async |age: &str| {
+        let aged = format!("UPDATE deletion_letter SET created_at = ledger_now() - interval '{age}'");
+        door.scratch.run(&aged).await;
+        door.scratch.ledger.forget_letters().await.unwrap()
+    };
+    assert_eq!(forgotten("23 hours").await, 0);
+    assert_eq!(forgotten("25 hours").await, 1);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM deletion_letter WHERE kind = 'done'").await, 1);
+    assert_eq!(forgotten("8 days").await, 1);
+}
