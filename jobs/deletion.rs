@@ -14,8 +14,9 @@ use uuid::Uuid;
 use crate::{
     contract::{Class, Done, Failure, Job, JobError, Retry},
     desk::{Call, Desk},
+    erasing,
     erasure::{self, Stage, Step, Turn},
-    forgetting::{Answered, Deletion, Doomed, Forgetting, Grant, Purged, Revocation, Revoking},
+    forgetting::{Answered, Deletion, Forgetting, Grant, Purged, Revocation, Revoking},
     fp,
     gate::Visit,
     unseen,
@@ -238,8 +239,10 @@ impl At<'_> {
     /// other from being erased.
     async fn erase(&self) -> Result<(), JobError> {
         let (mut keys, mut traces, mut refused) = (Vec::new(), 0, None);
-        for doomed in self.forgetting.doomed(self.it.id).await? {
-            match self.erase_one(&doomed).await {
+        let doomed = self.forgetting.doomed(self.it.id).await?;
+        let erased = erasing::erase(self.desk.media, &doomed).await;
+        for (doomed, found) in doomed.into_iter().zip(erased) {
+            match found {
                 Ok(found) => {
                     traces += found;
                     keys.push(doomed.key);
@@ -255,13 +258,6 @@ impl At<'_> {
             Some(failure) if keys.is_empty() => Err(store(failure)),
             Some(_) | None => self.forgetting.erased(self.it.id, &keys, traces).await,
         }
-    }
-
-    async fn erase_one(&self, doomed: &Doomed) -> Result<u64, Failure> {
-        if let Some(parts) = &doomed.parts {
-            self.desk.media.abandon(&doomed.key, parts).await?;
-        }
-        self.desk.media.erase(&doomed.key).await
     }
 
     async fn verify(&self) -> Result<(), JobError> {
@@ -284,9 +280,7 @@ impl At<'_> {
         loop {
             let keys = self.forgetting.gone(self.it.id, &after).await?;
             let Some(last) = keys.last() else { return Ok(left) };
-            for key in &keys {
-                left += self.desk.media.traces(key).await.map_err(store)?;
-            }
+            left += erasing::left(self.desk.media, &keys).await.map_err(store)?;
             after.clone_from(last);
         }
     }

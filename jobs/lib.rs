@@ -18,6 +18,7 @@ mod deletion_model;
 pub mod deliveries;
 pub mod desk;
 pub mod disconnect;
+pub mod erasing;
 pub mod erasure;
 pub mod export;
 #[cfg(test)]

@@ -262,6 +262,7 @@ pub async fn web(config: Option<PathBuf>, figures: PrometheusHandle) -> Result<R
         web: settings.web,
         publishing: settings.publishing,
         webhooks: settings.webhooks,
+        retention: settings.retention,
         public_url,
         media_origin: origin(&media).await,
         platforms: platforms(&connected),

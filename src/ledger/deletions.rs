@@ -145,8 +145,8 @@ pub struct Shown {
 pub struct Progress {
     /// What the networks have answered, and how often each.
     pub answers: Vec<(String, i64)>,
-    /// Each store that was begun, and how much of it has gone.
-    pub stores: Vec<(String, i64)>,
+    /// Each store that was begun, how much of it has gone, and when that was done.
+    pub stores: Vec<(String, i64, Option<DateTime<Utc>>)>,
 }
 
 /// A signed receipt.
@@ -308,14 +308,16 @@ impl Ledger {
         );
         let answers = answers.fetch_all(&self.pool).await?;
         let stores = sqlx::query!(
-            r#"SELECT store, sum(erased)::bigint AS "erased!" FROM deletion_step
-               WHERE request_id = $1 GROUP BY store ORDER BY min(began_at), store"#,
+            r#"SELECT store, sum(erased)::bigint AS "erased!",
+                      -- one that is gone through once more is not done yet
+                      CASE WHEN bool_and(done_at IS NOT NULL) THEN max(done_at) END AS at
+               FROM deletion_step WHERE request_id = $1 GROUP BY store ORDER BY min(began_at), store"#,
             id,
         );
         let stores = stores.fetch_all(&self.pool).await?;
         Ok(Progress {
             answers: answers.into_iter().map(|row| (row.answer, row.many)).collect(),
-            stores: stores.into_iter().map(|row| (row.store, row.erased)).collect(),
+            stores: stores.into_iter().map(|row| (row.store, row.erased, row.at)).collect(),
         })
     }
 
@@ -346,19 +348,26 @@ impl Ledger {
         Ok(all)
     }
 
-    /// The last requests that were asked for in this workspace, newest first.
+    /// The last requests that were asked for in this workspace or cover something there, newest first; of connections those
+    /// that are there are counted.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn deletions_of(&self, workspace_id: Uuid, most: i64) -> Result<Vec<Shown>, LedgerError> {
-        let ids = sqlx::query_scalar!(
-            "SELECT id FROM deletion_request WHERE workspace_id = $1 ORDER BY received_at DESC LIMIT $2",
+        let rows = sqlx::query!(
+            r#"SELECT r.id, (SELECT count(*) FROM deletion_account d
+                             WHERE d.request_id = r.id AND d.workspace_id = $1) AS "accounts!"
+               FROM deletion_request r
+               WHERE r.workspace_id = $1
+                  OR EXISTS (SELECT FROM deletion_account d WHERE d.request_id = r.id AND d.workspace_id = $1)
+               ORDER BY r.received_at DESC LIMIT $2"#,
             workspace_id,
             most,
         );
         let mut all = Vec::new();
-        for id in ids.fetch_all(&self.pool).await? {
-            all.extend(self.deletion(id).await?);
+        for row in rows.fetch_all(&self.pool).await? {
+            let shown = self.deletion(row.id).await?;
+            all.extend(shown.map(|it| Shown { accounts: row.accounts, ..it }));
         }
         Ok(all)
     }
@@ -387,22 +396,26 @@ impl Ledger {
         Ok(open.fetch_one(&self.pool).await?)
     }
 
-    /// Requests that have not gone on for an hour, or are past half of what is promised of them.
+    /// Requests that have not gone on for an hour, or are past half of what is promised of them: all, or those that were asked
+    /// for in one workspace or cover something there.
     ///
     /// # Errors
     /// The ledger is away.
-    pub async fn late_deletions(&self) -> Result<Vec<Late>, LedgerError> {
+    pub async fn late_deletions(&self, of: Option<Uuid>) -> Result<Vec<Late>, LedgerError> {
         let rows = sqlx::query_as!(
             Late,
-            r#"SELECT id, stage::text AS "stage!", extract(epoch FROM ledger_now() - moved_at)::float8 AS "still_seconds!"
-               FROM deletion_request
-               WHERE stage <> 'done'
-                 AND (moved_at < ledger_now() - interval '1 hour'
-                      OR shredded_at IS NULL AND coalesce(restored_at, received_at) < ledger_now() - $1::interval
-                      OR coalesce(restored_at, received_at) < ledger_now() - $2::interval)
-               ORDER BY moved_at LIMIT 100"#,
+            r#"SELECT r.id, r.stage::text AS "stage!", extract(epoch FROM ledger_now() - r.moved_at)::float8 AS "still_seconds!"
+               FROM deletion_request r
+               WHERE r.stage <> 'done'
+                 AND (r.moved_at < ledger_now() - interval '1 hour'
+                      OR r.shredded_at IS NULL AND coalesce(r.restored_at, r.received_at) < ledger_now() - $1::interval
+                      OR coalesce(r.restored_at, r.received_at) < ledger_now() - $2::interval)
+                 AND ($3::uuid IS NULL OR r.workspace_id = $3
+                      OR EXISTS (SELECT FROM deletion_account d WHERE d.request_id = r.id AND d.workspace_id = $3))
+               ORDER BY r.moved_at LIMIT 100"#,
             half(TOKENS_WITHIN),
             half(ALL_WITHIN),
+            of,
         );
         Ok(rows.fetch_all(&self.pool).await?)
     }

@@ -243,15 +243,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets links that nobody followed and mails that nobody took.
+    /// Forgets links that nobody followed and mails that nobody took; returns how many mails that were.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn forget_letters(&self) -> Result<u64, LedgerError> {
         let gone = sqlx::query!(
             r#"WITH asks AS (DELETE FROM deletion_ask WHERE expires_at <= ledger_now())
-               DELETE FROM deletion_letter WHERE created_at < ledger_now() - $1::interval"#,
+               DELETE FROM deletion_letter
+               -- a link that is not good any more would only confuse
+               WHERE created_at < ledger_now() - CASE kind WHEN 'confirm' THEN $2::interval ELSE $1::interval END"#,
             interval(LETTER_LIFE),
+            interval(LINK_LIFE),
         );
         Ok(gone.execute(&self.pool).await?.rows_affected())
     }

@@ -138,7 +138,7 @@ pub(super) async fn ours(
     Ok(())
 }
 
-/// Who connected it, and until when the network gives its data.
+/// Who connected it, at which address they are told of it and found by it, and until when the network gives its data.
 pub(super) async fn known(
     tx: &mut PgConnection,
     account: Uuid,
@@ -146,7 +146,15 @@ pub(super) async fn known(
     data_access_ends: Option<DateTime<Utc>>,
 ) -> Result<(), LedgerError> {
     sqlx::query!(
-        "UPDATE account SET connected_by = $2, data_access_expires_at = $3 WHERE id = $1",
+        "UPDATE account a
+         SET connected_by = $2, data_access_expires_at = $3,
+             -- one that the shell was given stays; that of whoever connected it before goes with them
+             subject_email = CASE WHEN a.subject_email IS NULL
+                                    OR EXISTS (SELECT FROM person o
+                                               WHERE o.id = a.connected_by AND o.email = lower(a.subject_email))
+                                  THEN (SELECT p.email FROM person p WHERE p.id = $2)
+                                  ELSE a.subject_email END
+         WHERE a.id = $1",
         account,
         person,
         data_access_ends,

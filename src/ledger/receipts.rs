@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     KeyRing, Ledger, LedgerError, drafts,
     forgetting::ClaimedForgetting,
-    register,
+    register::{self, Purge},
     signing::{self, Signer},
     stages::go_on,
 };
@@ -100,12 +100,16 @@ async fn receipt(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Value, Led
         },
         "grants": grants(tx, request).await?,
         "stores": stores(tx, request).await?,
-        "kept": register::all()
-            .filter(|store| store.name.starts_with("deletion_"))
-            .map(|store| json!({ "store": store.name, "why": store.why }))
-            .collect::<Vec<_>>(),
+        "kept": register::all().filter_map(kept).collect::<Vec<_>>(),
         "verified": { "at": row.now, "left": 0, "rounds": row.round },
     }))
+}
+
+/// What stays of the request and of what was done by those whom it covers, and why nobody is named by that.
+fn kept(store: &register::Store) -> Option<Value> {
+    let Purge::Stays(because) = store.purge else { return None };
+    let told = store.name.starts_with("deletion_") || store.name == "audit";
+    told.then(|| json!({ "store": store.name, "why": store.why, "because": because }))
 }
 
 async fn grants(tx: &mut PgTransaction<'_>, request: Uuid) -> Result<Vec<Value>, LedgerError> {

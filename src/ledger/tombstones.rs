@@ -1,6 +1,6 @@
-//! What outlives a ledger: which connections and people were to be deleted, by our own ids. It is kept in the object store
-//! from the moment in which a request is accepted, so that a ledger that is restored from an older backup is rid of them
-//! again; and beside it, sealed and until the person was told, the address of whom to tell.
+//! What outlives a ledger: which connections, people and letters were to be deleted, by our own ids. It is kept in the object
+//! store from the moment in which a request is accepted, so that a ledger that is restored from an older backup is rid of
+//! them again; and beside it, sealed and until the person was told, the address of whom to tell.
 
 use chrono::{DateTime, Utc};
 use jobs::forgetting::Keepsake;
@@ -39,6 +39,9 @@ pub struct Tombstone {
     pub accounts: Vec<Uuid>,
     /// The people on the staff that it covers.
     pub people: Vec<Uuid>,
+    /// The invitations and the letters that it covers: who was only asked to join is in nothing else.
+    #[serde(default)]
+    pub letters: Vec<Uuid>,
     /// `en` or `he`.
     #[serde(default = "english")]
     pub language: String,
@@ -115,6 +118,8 @@ impl Ledger {
                       ARRAY(SELECT d.account_id FROM deletion_account d WHERE d.request_id = r.id ORDER BY 1) AS "accounts!",
                       ARRAY(SELECT m.id FROM deletion_mark m
                             WHERE m.request_id = r.id AND m.kind = 'person' ORDER BY 1) AS "people!",
+                      ARRAY(SELECT m.id FROM deletion_mark m
+                            WHERE m.request_id = r.id AND m.kind IN ('invitation', 'mail') ORDER BY 1) AS "letters!",
                       -- also before that is a turn, and once more after a restore; who accepts requests sees no vault
                       r.shredded_at IS NOT NULL OR r.keys_shredded + r.tokens_without_key > 0 AS "shredded!"
                FROM deletion_request r WHERE r.id = $1"#,
@@ -130,6 +135,7 @@ impl Ledger {
             asked_digest: row.asked_digest.map(hex::encode),
             accounts: row.accounts,
             people: row.people,
+            letters: row.letters,
             language: row.language,
             workspace_id: row.workspace_id,
             shredded: row.shredded,
@@ -207,9 +213,13 @@ impl Ledger {
         let covered = freeze::freeze_again(&mut tx, stone.id, &stone.accounts).await?;
         sqlx::query!(
             r#"INSERT INTO deletion_mark (request_id, id, kind)
-               SELECT $1, p.id, 'person' FROM person p WHERE p.id = ANY ($2) ON CONFLICT DO NOTHING"#,
+               SELECT $1::uuid, p.id, 'person' FROM person p WHERE p.id = ANY ($2)
+               UNION ALL SELECT $1, i.id, 'invitation' FROM invitation i WHERE i.id = ANY ($3)
+               UNION ALL SELECT $1, t.id, 'mail' FROM mail t WHERE t.id = ANY ($3)
+               ON CONFLICT DO NOTHING"#,
             stone.id,
             &stone.people,
+            &stone.letters,
         )
         .execute(&mut *tx)
         .await?;
@@ -237,7 +247,9 @@ async fn fate(connection: &mut PgConnection, stone: &Tombstone) -> Result<Fate, 
     let row = sqlx::query!(
         r#"WITH there AS (
                SELECT a.id, 'account' AS kind FROM account a WHERE a.id = ANY ($4)
-               UNION ALL SELECT p.id, 'person' FROM person p WHERE p.id = ANY ($5)),
+               UNION ALL SELECT p.id, 'person' FROM person p WHERE p.id = ANY ($5)
+               UNION ALL SELECT i.id, 'invitation' FROM invitation i WHERE i.id = ANY ($6)
+               UNION ALL SELECT t.id, 'mail' FROM mail t WHERE t.id = ANY ($6)),
            same AS (
                SELECT r.id, r.stage <> 'done' AS open,
                       r.id = $1 AND r.code_digest = $2 AND r.asked_digest IS NOT DISTINCT FROM $3 AS itself
@@ -256,6 +268,7 @@ async fn fate(connection: &mut PgConnection, stone: &Tombstone) -> Result<Fate, 
         asked,
         &stone.accounts,
         &stone.people,
+        &stone.letters,
     )
     .fetch_one(connection)
     .await?;
@@ -318,18 +331,20 @@ mod tests {
             asked_digest: None,
             accounts: vec![Uuid::nil()],
             people: vec![],
+            letters: vec![Uuid::nil()],
             language: "he".into(),
             workspace_id: Some(Uuid::nil()),
             shredded: true,
         };
         assert_eq!(Tombstone::parse(&stone.bytes()), Ok(stone.clone()));
         let mut older: serde_json::Value = serde_json::from_slice(&stone.bytes()).expect("JSON");
-        for added in ["language", "workspace_id", "shredded"] {
+        for added in ["language", "workspace_id", "shredded", "letters"] {
             older.as_object_mut().expect("an object").remove(added);
         }
         let read = Tombstone::parse(older.to_string().as_bytes()).expect("one from before");
         // what does not say that its tokens are gone is gone through stage by stage
         assert_eq!((read.language.as_str(), read.workspace_id, read.shredded), ("en", None, false));
+        assert_eq!(read.letters, Vec::<Uuid>::new());
         assert_eq!(stone.digests(), Some((vec![0, 255], None)));
         assert!(Tombstone::parse(b"{}").is_err());
         assert_eq!(Tombstone { code_digest: "x".into(), ..stone }.digests(), None);

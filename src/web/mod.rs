@@ -94,6 +94,8 @@ pub struct House {
     pub publishing: config::Publishing,
     /// Where workspaces are told of what happens.
     pub webhooks: config::Webhooks,
+    /// How long each class of data is kept.
+    pub retention: config::Retention,
     /// The address that the outside sees. On https, cookies are `Secure` and browsers are told to stay there.
     pub public_url: Url,
     /// Where the browser loads media from, when it is not this origin: `https://bucket.s3.example`.

@@ -2,6 +2,7 @@
 //! Hebrew and English, without a script, a cookie or a name.
 
 pub mod exports;
+mod held;
 mod texts;
 
 use std::{sync::Arc, time::Duration};
@@ -36,6 +37,7 @@ use crate::ledger::{
 /// The pages' routes.
 pub fn routes() -> Listed<Arc<App>> {
     Listed::new()
+        .route("/privacy/data", get(held::page))
         .route("/privacy/delete", get(form).post(ask))
         .route("/privacy/delete/{link}", get(proof).post(prove))
         .route("/privacy/exports/{link}", get(exports::page).post(exports::take))
@@ -168,8 +170,8 @@ struct Page<'a> {
     clocks: Vec<String>,
     /// What the networks have answered, and how often each.
     answers: Vec<(&'static str, i64)>,
-    /// Each store, and how much of it has gone.
-    stores: Vec<(String, i64)>,
+    /// Each store, how much of it has gone, and when that was done.
+    stores: Vec<(String, i64, Option<String>)>,
     /// Where the state of the request is shown, as it may be written down.
     follow: Option<String>,
     /// Where the receipt is.
@@ -222,9 +224,17 @@ async fn form(
     Query(language): Query<Language>,
 ) -> Result<Response, Problem> {
     let t = language.chosen(&headers);
+    if !app.house.mail {
+        return mail_off(&app, t, StatusCode::OK);
+    }
     let mut page = Page::new(&app, t, "/privacy/delete", t.ask_title, t.ask_lead);
     page.asks = true;
     page.answer(StatusCode::OK)
+}
+
+/// Where nothing is sent no link is promised.
+fn mail_off(app: &App, t: &'static Texts, status: StatusCode) -> Result<Response, Problem> {
+    Page::new(app, t, "/privacy/delete", t.ask_title, t.mail_off).answer(status)
 }
 
 /// Writes the mail with the link. The answer is the same for every address.
@@ -235,6 +245,9 @@ async fn ask(
     Form(asked): Form<Asked>,
 ) -> Result<Response, Problem> {
     let t = Language { lang: asked.lang.clone() }.chosen(&headers);
+    if !app.house.mail {
+        return mail_off(&app, t, StatusCode::CONFLICT);
+    }
     let email = asked.email.trim();
     if !is_address(email) {
         let mut page = Page::new(&app, t, "/privacy/delete", t.ask_title, t.ask_lead);
@@ -345,13 +358,16 @@ async fn state(
     page.clocks = clocks(t, &shown);
     let progress = app.house.ledger.deletion_progress(shown.id).await?;
     page.answers = progress.answers.iter().map(|(word, many)| (answer(t, word), *many)).collect();
-    page.stores = progress.stores;
+    let told = |(store, many, at): (String, i64, Option<DateTime<Utc>>)| (store, many, at.map(moment));
+    page.stores = progress.stores.into_iter().map(told).collect();
     page.receipt = shown.receipt.is_some().then(|| format!("/privacy/requests/{code}/receipt"));
     if shown.accounts == 0 {
         page.notes.push(t.nothing_known.to_owned());
     }
     if !shown.told {
         page.notes.push(t.no_address.to_owned());
+    } else if !app.house.mail {
+        page.notes.push(t.no_mail.to_owned());
     }
     page.answer(StatusCode::OK)
 }
@@ -380,10 +396,14 @@ async fn find(app: &App, from: Whence, code: &str) -> Result<Shown, Problem> {
     Err(Problem::not_found("request"))
 }
 
+fn moment(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 fn steps(t: &'static Texts, it: &Shown) -> Vec<Line> {
     let line = |text, at: Option<DateTime<Utc>>, stages: &[Stage]| Line {
         text,
-        at: at.map(|at| at.format("%Y-%m-%d %H:%M UTC").to_string()),
+        at: at.map(moment),
         now: stages.contains(&it.stage),
     };
     vec![
@@ -403,7 +423,7 @@ fn clocks(t: &'static Texts, it: &Shown) -> Vec<String> {
             Some(_) => t.clock_missed,
             None => t.clock_open,
         };
-        text.replacen("{}", &by.format("%Y-%m-%d %H:%M UTC").to_string(), 1).replacen("{}", word, 1)
+        text.replacen("{}", &moment(by), 1).replacen("{}", word, 1)
     };
     vec![line(t.clock_tokens, TOKENS_WITHIN, it.shredded_at), line(t.clock_all, ALL_WITHIN, it.verified_at)]
 }

@@ -19,7 +19,7 @@ impl Worker {
             metrics::gauge!("postroom_oldest_ready_seconds", "kind" => kind.name).set(of(&oldest));
             metrics::gauge!("postroom_dead_letters", "kind" => kind.name).set(of(&dead));
         }
-        let deletions = ledger.late_deletions().await?;
+        let deletions = ledger.late_deletions(None).await?;
         metrics::gauge!("postroom_deletions_open").set(ledger.open_deletions().await?);
         #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
         metrics::gauge!("postroom_deletions_late").set(deletions.len() as f64);

@@ -95,7 +95,13 @@ impl Worker {
     async fn keep_house(&self) -> Result<(), LedgerError> {
         self.parts.duties.prepare_history().await?;
         self.parts.duties.forget().await?;
-        self.parts.duties.forget_letters().await?;
+        let letters = self.parts.duties.forget_letters().await?;
+        if letters > 0 {
+            tracing::error!(
+                letters,
+                "mails about deletions and copies could not be sent in time, and are forgotten"
+            );
+        }
         self.parts.duties.end_exports().await?;
         self.parts.duties.end_webhook_secrets().await?;
         self.parts.duties.forget_traffic().await

@@ -1,5 +1,6 @@
 //! Accounts that are connected through their network's dialog: once, by whoever began, and with nothing left over.
 
+mod granted;
 mod killed;
 mod person;
 mod under_way;

@@ -10,7 +10,9 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use jobs::failpoint::Point;
-use postroom::ledger::{KeyRing, Ledger, Role, keyring::KeyError, register, vault::VaultError};
+use postroom::ledger::{
+    KeyRing, Ledger, Role, keyring::KeyError, people::MemberRole, register, vault::VaultError,
+};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -18,6 +20,7 @@ use sha2::Sha256;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::{
+    console::Browser,
     harness::{FACEBOOK, INSTAGRAM, PLATFORMS, System, TIKTOK, eventually, picture},
     support::{Answer, Door, ring},
 };
@@ -544,7 +547,7 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     for (store, least) in [("account", 3), ("publication", 3)] {
         let many = erased(&receipt, store);
         assert!(
-            many >= least && shown.contains(&format!("<bdi>{store}</bdi>: <bdi>{many}</bdi>")),
+            many >= least && shown.contains(&format!("<bdi>{store}</bdi>: <bdi>{many}</bdi> (<bdi>20")),
             "{shown}"
         );
     }
@@ -552,8 +555,13 @@ async fn of_a_person_who_was_deleted_nothing_is_found_in_any_store() {
     openssl_agrees(&system, &id).await;
 }
 
-/// Whether the receipt says of each store how much was erased.
+/// Whether the receipt says of each store how much was erased, and of what stays why.
 fn counts_each_store(receipt: &Value) {
+    let kept = receipt["kept"].as_array().unwrap();
+    for store in ["audit", "deletion_request", "deletion_account"] {
+        let told = kept.iter().find(|it| it["store"] == store);
+        assert!(told.is_some_and(|it| it["because"].is_string()), "{store} stays: {receipt}");
+    }
     for store in ["person", "person_identity", "password_reset", "email_change", "invitation", "export"] {
         assert_eq!(erased(receipt, store), 1, "{store}: {receipt}");
     }
@@ -1063,6 +1071,20 @@ async fn a_deletion_that_does_not_go_on_shows_where_it_is_watched() {
     call_back(&door, callback("app-secret", PERSON, 7)).await;
     let late = async || page(&door, "/readyz").await.json()["late_queues"].as_array().unwrap().clone();
     assert_eq!(late().await, Vec::<Value>::new());
+    let said = "request for deletion does not go on as promised";
+    let elsewhere = door.scratch.ledger.add_workspace("Florist").await.unwrap();
+    let stranger = door.person("florist@example.org", MemberRole::Privacy).await;
+    door.scratch
+        .run(&format!("UPDATE membership SET workspace_id = '{elsewhere}' WHERE person_id = '{stranger}'"))
+        .await;
+    let mut first_pages = [
+        (Browser::of(&door, MemberRole::Privacy).await, true),
+        (Browser::of(&door, MemberRole::Author).await, false),
+        (Browser::signed_in(&door, "florist@example.org").await, false),
+    ];
+    for (browser, _) in &mut first_pages {
+        assert!(!browser.get("/posts").await.text.contains(said));
+    }
     for behind in [
         "moved_at = ledger_now() - interval '61 minutes'",
         "moved_at = ledger_now(), received_at = ledger_now() - interval '13 hours'",
@@ -1072,6 +1094,9 @@ async fn a_deletion_that_does_not_go_on_shows_where_it_is_watched() {
         let told = late().await;
         assert_eq!(told.len(), 1, "{behind}: {told:?}");
         assert!(told[0]["why"].as_str().unwrap().contains("does not go on as promised"));
+        for (browser, sees) in &mut first_pages {
+            assert_eq!(browser.get("/posts").await.text.contains(said), *sees, "{behind}");
+        }
     }
     door.scratch.run("UPDATE deletion_request SET stage = 'done', done_at = ledger_now()").await;
     assert_eq!(late().await, Vec::<Value>::new());
@@ -1167,4 +1192,69 @@ async fn nobody_is_flooded_with_links() {
     assert!(answers.contains(&StatusCode::TOO_MANY_REQUESTS), "{answers:?}");
     let other = send_form(&door, "/privacy/delete", "email=noa%40example.com").await;
     assert_eq!(other.status, StatusCode::ACCEPTED, "somebody else may ask");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_mail_is_sent_no_link_is_promised_and_the_state_page_is_the_confirmation() {
+    // P-D9 P-D12
+    let door = Door::open_with(|house| house.mail = false).await;
+    let account = door.account(FACEBOOK).await;
+    let known = format!(
+        "UPDATE account SET subject_id = '{PERSON}', subject_email = 'dana@example.com' WHERE id = '{account}'"
+    );
+    door.scratch.run(&known).await;
+    for (lang, said) in [("en", "No mail is sent from here"), ("he", "מכאן לא נשלח דואר")] {
+        let form = page(&door, &format!("/privacy/delete?lang={lang}")).await;
+        assert_eq!(form.status, StatusCode::OK);
+        assert!(form.text.contains(said) && !form.text.contains("<form"), "{}", form.text);
+        let sent =
+            send_form(&door, "/privacy/delete", &format!("email=dana%40example.com&lang={lang}")).await;
+        assert_eq!(sent.status, StatusCode::CONFLICT);
+        assert!(sent.text.contains(said), "{}", sent.text);
+    }
+    let written = "SELECT (SELECT count(*) FROM deletion_ask) + (SELECT count(*) FROM deletion_letter)";
+    assert_eq!(door.scratch.number(written).await, 0);
+    let answer = call_back(&door, callback("app-secret", PERSON, 7)).await.json();
+    let path = format!("/privacy/requests/{}?lang=en", answer["confirmation_code"].as_str().unwrap());
+    let shown = page(&door, &path).await;
+    assert!(
+        shown.text.contains("No mail is sent from here, so this page is the confirmation"),
+        "{}",
+        shown.text
+    );
+}
+
+#[tokio::test]
+async fn what_is_held_of_people_is_told_from_the_register_that_deletions_go_by() {
+    let door = Door::open().await;
+    let shown = page(&door, "/privacy/data?lang=he").await;
+    assert_eq!(shown.status, StatusCode::OK);
+    assert!(shown.text.contains("lang=\"he\" dir=\"rtl\""), "{}", shown.text);
+    for store in register::all() {
+        for (_, what) in store.personal.iter().filter(|(_, what)| !what.contains('\'')) {
+            assert!(shown.text.contains(what), "{}: {what} is not told", store.name);
+        }
+    }
+    let form = page(&door, "/privacy/delete?lang=en").await;
+    assert!(form.text.contains("href=\"/privacy/data?lang=en\""), "{}", form.text);
+}
+
+#[tokio::test]
+async fn a_link_that_ended_is_not_mailed_any_more_and_a_confirmation_waits_for_a_week() {
+    // P-D9
+    let door = Door::open().await;
+    let asked = send_form(&door, "/privacy/delete", "email=dana%40example.com").await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED);
+    door.scratch
+        .run("INSERT INTO deletion_letter (id, kind, sealed) VALUES (gen_random_uuid(), 'done', '\\x00')")
+        .await;
+    let forgotten = async |age: &str| {
+        let aged = format!("UPDATE deletion_letter SET created_at = ledger_now() - interval '{age}'");
+        door.scratch.run(&aged).await;
+        door.scratch.ledger.forget_letters().await.unwrap()
+    };
+    assert_eq!(forgotten("23 hours").await, 0);
+    assert_eq!(forgotten("25 hours").await, 1);
+    assert_eq!(door.scratch.number("SELECT count(*) FROM deletion_letter WHERE kind = 'done'").await, 1);
+    assert_eq!(forgotten("8 days").await, 1);
 }

@@ -111,6 +111,38 @@ async fn what_was_under_way_when_the_backup_was_made_is_asked_for_once_more_afte
     assert_eq!(receipt["grants"][0]["answer"], json!("revoked"), "{receipt}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_only_asked_to_join_is_deleted_again_after_a_restore() {
+    // P-D8
+    let mut system = System::start().await;
+    let there = "WITH m AS (INSERT INTO mail (id, to_address, subject, worthless_at)
+                            VALUES (gen_random_uuid(), 'dana@example.com', 'x', ledger_now()) RETURNING id)
+                 INSERT INTO invitation (id, workspace_id, email, first_name, last_name, role, digest, mail_id, expires_at)
+                 SELECT gen_random_uuid(), w.id, 'dana@example.com', 'Dana', 'Levi', 'viewer', '\\x02', m.id,
+                        ledger_now() + interval '1 day'
+                 FROM workspace w, m";
+    sqlx::query(there).execute(&system.database.pool).await.unwrap();
+    end_processes(&mut system).await;
+    system.database.back_up().await;
+    system.start_web().await;
+    system.start_worker(&[]);
+    let (id, _) = deleted(&system, &["--email", "dana@example.com"]).await;
+    done(&system, &id).await;
+    let left = "SELECT (SELECT count(*) FROM invitation WHERE email = 'dana@example.com')
+                     + (SELECT count(*) FROM mail WHERE to_address = 'dana@example.com')";
+    assert_eq!(system.database.count(left).await, 0);
+    end_processes(&mut system).await;
+    system.database.restore().await;
+    assert_eq!(system.database.count(left).await, 2, "both are back");
+    let check = system.told(&["restore", "--check"]).await;
+    assert_eq!((&check["deletions"], &check["clashes"]), (&json!([id]), &json!([])));
+    system.told(&["restore"]).await;
+    system.start_web().await;
+    system.start_worker(&[]);
+    done(&system, &id).await;
+    assert_eq!(system.database.count(left).await, 0);
+}
+
 /// A tombstone like another one, of another request for these accounts, whose tokens were destroyed or not.
 fn plant(beside: &Path, accounts: &[&str], shredded: bool) -> String {
     let mut stone: Value = serde_json::from_slice(&std::fs::read(beside).unwrap()).unwrap();

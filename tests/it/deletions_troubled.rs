@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    deletions::{a_page, another_person, deleted, done, in_store, stored, verified, watch_arming},
+    deletions::{a_page, another_person, deleted, done, erased, in_store, stored, verified, watch_arming},
     harness::{FACEBOOK, System, eventually},
 };
 
@@ -147,5 +147,31 @@ async fn a_file_that_comes_back_after_it_was_erased_is_erased_once_more() {
     system.start_worker(&[]);
     let receipt = verified(&system, &done(&system, &id).await).await;
     assert_eq!(receipt["verified"]["rounds"], json!(2), "{receipt}");
+    assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_requests_for_one_person_at_once_both_end_and_each_thing_goes_once() {
+    // P-D8
+    let mut system = System::start().await;
+    let person = another_person(&system, 1).await;
+    let whom = ["--meta-user-id", person.as_str(), "--email", "dana@example.com"];
+    let ((one, _), (two, _)) = tokio::join!(deleted(&system, &whom), deleted(&system, &whom));
+    assert_ne!(one, two);
+    assert_eq!(system.database.count("SELECT count(*) FROM account WHERE state = 'frozen'").await, 1);
+    system.start_worker(&[]);
+    let mut gone = [0; 3];
+    for id in [&one, &two] {
+        let receipt = verified(&system, &done(&system, id).await).await;
+        assert_eq!(
+            (&receipt["covered"]["accounts"], &receipt["verified"]["left"]),
+            (&json!(1), &json!(0)),
+            "{receipt}"
+        );
+        for (sum, store) in gone.iter_mut().zip(["account", "publication", "post"]) {
+            *sum += erased(&receipt, store);
+        }
+    }
+    assert_eq!(gone, [1, 1, 1]);
     assert_eq!(stored(&system), Vec::<std::path::PathBuf>::new());
 }

@@ -383,6 +383,7 @@ fn of_the_house() -> Vec<Line> {
         // only whoever began it has it
         get("/accounts/connect/{id}", Role(Admin), &["any"], 404),
         post("/accounts/connect/{id}", Role(Admin), &["any"], Sends::Form(&[]), 404),
+        get("/privacy/data", Nothing, &[], 200),
         get("/privacy/delete", Nothing, &[], 200),
         post("/privacy/delete", Nothing, &[], Sends::Form(&[]), 422),
         // the address is the permission

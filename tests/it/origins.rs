@@ -277,3 +277,27 @@ async fn a_program_removes_an_account_with_all_that_came_through_it() {
         format!("SELECT count(*) FROM account WHERE id IN ('{other}', '{theirs}') AND state = 'active'");
     assert_eq!(door.scratch.number(&kept).await, 2);
 }
+
+#[tokio::test]
+async fn what_facebook_passes_on_is_seen_in_the_workspace_that_it_covers_something_of_and_in_no_other() {
+    // P-D12
+    let (door, account) = with_mail().await;
+    let florist = door.scratch.ledger.add_workspace("Florist").await.unwrap();
+    let theirs = door.account_of(florist, FACEBOOK, &json!({})).await;
+    let butcher = door.scratch.ledger.add_workspace("Butcher").await.unwrap();
+    let granted =
+        format!("UPDATE account SET subject_id = '1000218475' WHERE id IN ('{account}', '{theirs}')");
+    door.scratch.run(&granted).await;
+    let request =
+        Request::post("/api/delete-data").header("content-type", "application/x-www-form-urlencoded");
+    let body = crate::deletions::callback("app-secret", "1000218475", 7);
+    assert_eq!(door.send(request.body(Body::from(body)).unwrap()).await.status, StatusCode::OK);
+    assert_eq!(door.scratch.number(FROZEN).await, 2);
+    let page = Browser::of(&door, MemberRole::Privacy).await.get("/privacy").await;
+    assert!(page.text.contains("from Facebook") && page.text.contains("accounts: 1"), "{}", page.text);
+    let stranger = door.person("butcher@example.org", MemberRole::Privacy).await;
+    let moved = format!("UPDATE membership SET workspace_id = '{butcher}' WHERE person_id = '{stranger}'");
+    door.scratch.run(&moved).await;
+    let page = Browser::signed_in(&door, "butcher@example.org").await.get("/privacy").await;
+    assert!(page.text.contains("Nobody has asked here yet"), "{}", page.text);
+}

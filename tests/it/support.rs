@@ -545,6 +545,7 @@ pub fn house(ledger: &Ledger, public_url: &str, shelf: Arc<Shelf>, hints: Arc<Mu
         web: settings.web,
         publishing: settings.publishing,
         webhooks: settings.webhooks,
+        retention: settings.retention,
         public_url: public_url.parse().expect("an address"),
         media_origin: Some("https://media.example".to_owned()),
         platforms: vec![&FACEBOOK, &INSTAGRAM, &TIKTOK],

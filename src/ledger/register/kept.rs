@@ -19,7 +19,7 @@ pub const KEPT: &[Store] = &[
         name: "deletion_tombstones",
         place: Place::Bucket,
         whose: Whose::Nobody,
-        why: "which connections and people a request covered, for a ledger that is restored from a backup; kept",
+        why: "which connections, people and letters a request covered, for a ledger that is restored from a backup; kept",
         personal: &[],
         plain: &[],
         purge: Purge::Stays("ids of our own, which name nothing any more"),

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     ledger::{
         accounts::Account,
+        people::MemberRole,
         posts::{COUNTED, Post, PostFilter},
     },
     web::{App, intake::lists, problem::Problem},
@@ -32,6 +33,8 @@ const PAGE: i64 = 25;
 #[template(path = "posts.html")]
 struct Page {
     shell: Shell,
+    /// What whoever looks after people's data has to see first.
+    late: Option<String>,
     tabs: Vec<Tab>,
     accounts: Vec<Choice>,
     state: String,
@@ -88,6 +91,7 @@ pub async fn page(
     let (posts, next) = lists::cut(posts, PAGE, |post| post.id);
     let path = uri.path_and_query().map_or("/posts", |path| path.as_str());
     let page = Page {
+        late: late_deletions(&app, &seat).await?,
         tabs: tabs(t, &counts, state, account_id),
         accounts: choices(&accounts, account_id),
         state: state.unwrap_or_default().to_owned(),
@@ -98,6 +102,16 @@ pub async fn page(
         shell: Shell::seated(&app, &headers, &seat, "posts", path),
     };
     render(&page)
+}
+
+/// Requests for deletion that do not go on as promised, for those who may see to that.
+async fn late_deletions(app: &App, seat: &Seat<Viewer>) -> Result<Option<String>, Problem> {
+    if !seat.may(MemberRole::Privacy) {
+        return Ok(None);
+    }
+    // what Meta or the public page brought is of no workspace, and hidden from whoever is bound to one
+    let late = app.house.ledger.late_deletions(Some(seat.member.workspace_id)).await?.len();
+    Ok((late > 0).then(|| Texts::count(late, ENGLISH.requests_late_one, ENGLISH.requests_late_many)))
 }
 
 fn address(state: Option<&str>, account: Option<Uuid>, cursor: Option<&str>) -> String {

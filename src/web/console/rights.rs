@@ -108,9 +108,10 @@ async fn show(
     written: Entered,
 ) -> Result<Response, Problem> {
     let (t, now) = (&ENGLISH, app.house.clock.now());
-    let (ledger, workspace) = (&seat.ledger, seat.member.workspace_id);
+    let workspace = seat.member.workspace_id;
+    // what Meta or the public page brought is of no workspace, and hidden from whoever is bound to one
     let (consents, requests) =
-        tokio::try_join!(ledger.consents(workspace), ledger.deletions_of(workspace, MOST))?;
+        tokio::try_join!(seat.ledger.consents(workspace), app.house.ledger.deletions_of(workspace, MOST))?;
     let page = Page {
         shell: Shell::seated(app, headers, seat, "privacy", "/privacy"),
         consents: consents.into_iter().map(|it| row(t, it, now)).collect(),

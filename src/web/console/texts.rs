@@ -346,6 +346,8 @@ catalogue! {
 
     requests: "Requests for deletion",
     requests_none: "Nobody has asked here yet.",
+    requests_late_one: "A request for deletion does not go on as promised. Whoever runs postroom finds it in /readyz.",
+    requests_late_many: "{} requests for deletion do not go on as promised. Whoever runs postroom finds them in /readyz.",
     requests_under_way: "Being deleted",
     requests_done: "Deleted",
     requests_by_meta: "from Facebook",

@@ -120,7 +120,7 @@ async fn late_queues(ledger: &Ledger) -> Result<Vec<LateQueue>, LedgerError> {
             late.push(LateQueue { queue, late_seconds, why });
         }
     }
-    for it in ledger.late_deletions().await? {
+    for it in ledger.late_deletions(None).await? {
         let why = format!("request {} is {} and does not go on as promised", it.id, it.stage);
         late.push(LateQueue { queue: "deletion".to_owned(), late_seconds: it.still_seconds, why });
     }
