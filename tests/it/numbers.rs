@@ -215,10 +215,28 @@ async fn old_snapshots_are_rolled_up_to_one_a_day_and_their_months_are_dropped()
     let values = told["data"][0]["series"][0]["metrics"][0]["values"].as_array().expect("values").clone();
     assert_eq!(i64::try_from(values.len()), Ok(days + 1));
     assert_eq!(values[values.len() - 2..], [json!(47), json!(99)], "of each day the last");
+    let (_, older) = followed(&door, account, "rolled up whole", 90).await;
+    rolled_up(&door, older, 80, 4_321).await;
+    let page =
+        Browser::of(&door, MemberRole::Viewer).await.get(&format!("/accounts/{account}/metrics")).await;
+    assert!(page.text.contains("<td>4,321</td>"), "what is left of it is still compared: {}", page.text);
     // and all of it goes with the post
     door.scratch.run("DELETE FROM post").await;
     assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot_day").await, 0);
     assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 0);
+}
+
+/// What was left of a day when its month was rolled up.
+async fn rolled_up(door: &Door, number: i32, days: i32, views: i64) {
+    sqlx::query(
+        "INSERT INTO snapshot_day (captured_at, object, points) SELECT ledger_now() - make_interval(days => $2), $1, $3",
+    )
+    .bind(number)
+    .bind(days)
+    .bind(pack(&[whole(VIEWS, Some(views))]))
+    .execute(&mut door.scratch.connection().await)
+    .await
+    .expect("a day");
 }
 
 /// A job of an account's, held under a claim.
