@@ -52,6 +52,11 @@ impl Table {
         self.0.push_str("\r\n");
     }
 
+    /// The whole.
+    pub fn text(self) -> String {
+        self.0
+    }
+
     /// The whole as a file to be kept.
     pub fn file(self, name: &'static str) -> Response {
         let disposition = format!("attachment; filename=\"{name}.csv\"");

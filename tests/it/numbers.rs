@@ -356,6 +356,37 @@ async fn an_accounts_page_compares_its_posts_and_leads_on_to_their_best_hours() 
     assert!(browser.get("/accounts").await.text.contains(&format!("/accounts/{account}/metrics")));
 }
 
+#[tokio::test]
+async fn who_follows_an_account_stands_on_its_page_and_in_its_file() {
+    // P-S5, P-S9
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let told = format!(
+        r#"WITH m AS (
+               INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+               SELECT workspace_id, id, 'account', ledger_now(), ledger_now() + interval '1 day'
+               FROM account WHERE id = '{account}' RETURNING number)
+           INSERT INTO snapshot_spread (captured_at, object, metric, said, kinds)
+           SELECT ledger_now(), m.number, x.metric, x.said, x.kinds::jsonb
+           FROM m CROSS JOIN (VALUES
+               (105::smallint, 'kinds', '{{"Haifa, Israel": 1200, "=SUM(A1)": 30}}'),
+               (104::smallint, 'too_few', NULL)) AS x (metric, said, kinds)"#
+    );
+    door.scratch.run(&told).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get(&format!("/accounts/{account}/metrics")).await;
+    for words in
+        ["Followers by city", "Haifa, Israel", "<td>1,200</td>", "Followers by age", "too few followers"]
+    {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    let file = browser.get(&format!("/accounts/{account}/metrics/file?as=csv")).await;
+    for end in [r#",1200,"Haifa, Israel""#, r#",30,"'=SUM(A1)""#] {
+        let found = file.text.lines().any(|line| line.contains(",followers_by_city,") && line.ends_with(end));
+        assert!(found, "{end}: {}", file.text);
+    }
+}
+
 /// Two years of hourly snapshots of twelve metrics, answered whole. What it takes without optimisation is only bounded here;
 /// the bench `metrics` measures it.
 #[tokio::test]

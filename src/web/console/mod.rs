@@ -5,6 +5,7 @@ mod analyses;
 mod approve;
 mod ask;
 mod assets;
+mod audience;
 mod change;
 mod chart;
 mod compare;
