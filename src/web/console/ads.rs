@@ -192,7 +192,7 @@ pub async fn page(
     let told = Told::of(&seat, id, &wish).await?;
     let (here, span) = (format!("/accounts/{id}/ads"), wish.span());
     let path = uri.path_and_query().map_or(here.as_str(), |path| path.as_str()).to_owned();
-    let whole = wish.object.is_some();
+    let alone = wish.object.is_some();
     render(&Page {
         lead: fill(t.ads_lead, &[&day_in_words(span.first), &day_in_words(span.last_day())]),
         spans: spans(t, &wish, &here, today),
@@ -202,8 +202,8 @@ pub async fn page(
         first: span.first.to_string(),
         last: span.last_day().to_string(),
         note: told.cut.then(|| fill(t.ads_cut, &[&thousands(MOST)])),
-        rows: if whole { Vec::new() } else { rows(t, &told, &wish, &here) },
-        one: if whole { one(t, &told, span) } else { None },
+        rows: if alone { Vec::new() } else { rows(t, &told, &wish, &here) },
+        one: if alone { one(t, &told, span) } else { None },
         csv: format!("{}&as=csv", wish.same(&format!("{here}/file"))),
         json: format!("{}&as=json", wish.same(&format!("{here}/file"))),
         account: told.account,
