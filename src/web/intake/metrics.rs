@@ -359,22 +359,14 @@ fn kinds(shown: &[Shown]) -> String {
     let mut table = Table::default();
     for Shown { counted, audience, .. } in shown {
         let account = counted.account_id.to_string();
+        let whose = [Cell::Words(&account), Cell::Words(&counted.platform), Cell::Gap, Cell::Gap];
         for it in audience {
+            let what = [it.metric.name, it.metric.unit.word(), it.metric.period().word()].map(Cell::Words);
             for (kind, values) in &it.kinds {
                 for (at, value) in it.at.iter().zip(values) {
-                    let (at, metric) = (instant(*at), it.metric);
-                    table.line(&[
-                        Cell::Words(&account),
-                        Cell::Words(&counted.platform),
-                        Cell::Gap,
-                        Cell::Gap,
-                        Cell::Words(metric.name),
-                        Cell::Words(metric.unit.word()),
-                        Cell::Words(metric.period().word()),
-                        Cell::Words(&at),
-                        Cell::from(*value),
-                        Cell::Words(kind),
-                    ]);
+                    let at = instant(*at);
+                    let told = [Cell::Words(&at), Cell::from(*value), Cell::Words(kind)];
+                    table.line(&[&whose[..], &what[..], &told[..]].concat());
                 }
             }
         }
