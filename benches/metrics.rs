@@ -1,7 +1,7 @@
 //! Metrics: how many snapshots a second come in from a network that takes its time, what a million of them take on disk,
-//! and how soon two years of hourly ones are told.
+//! and how soon two years of hourly ones are told, by the API and on a page of the console.
 //!
-//! `cargo bench --bench metrics -- [--json] [--only rate,size,answer] [--jobs N]`
+//! `cargo bench --bench metrics -- [--json] [--only rate,size,answer,page] [--jobs N]`
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 mod common;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use common::{
     Settings,
     harness::{FACEBOOK, INSTAGRAM, System, client, eventually_within},
-    millis,
+    millis, peak,
 };
 use futures_util::future::join_all;
 use jobs::metrics::packed::{pack, whole};
@@ -28,6 +28,8 @@ const ACCOUNTS: usize = 64;
 const METRICS: [u16; 12] = [40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 60, 61];
 /// Two years of hours.
 const HOURS: i32 = 17_520;
+/// How often somebody looks at them.
+const LOOKS: usize = 40;
 
 #[tokio::main]
 async fn main() {
@@ -40,6 +42,9 @@ async fn main() {
     }
     if settings.wants("answer") {
         answer(&settings).await;
+    }
+    if settings.wants("page") {
+        page(&settings).await;
     }
 }
 
@@ -78,6 +83,7 @@ async fn rate(settings: &Settings) {
     })
     .await;
     settings.print_rate("snapshots", settings.jobs, begun.elapsed());
+    settings.print("snapshots_worker_peak", peak(&system.workers[0]), "MB");
     assert_eq!(system.database.count("SELECT count(*) FROM snapshot").await, wanted, "each was taken once");
 }
 
@@ -193,10 +199,76 @@ async fn plans(system: &System, plans: i32) {
     .unwrap();
 }
 
-/// Two years of hourly snapshots of twelve metrics, from the request to the whole answer.
+/// Two years of hourly snapshots of twelve metrics of a post, from the request to the whole answer.
 async fn answer(settings: &Settings) {
     let system = System::start().await;
     plans(&system, 1).await;
+    two_years(&system, "SELECT number FROM metric_plan WHERE publication_id IS NOT NULL").await;
+    let post: String = sqlx::query_scalar("SELECT post_id::text FROM publication")
+        .fetch_one(&system.database.pool)
+        .await
+        .unwrap();
+    let client = client();
+    let mut spans = Vec::new();
+    for _ in 0..LOOKS {
+        let request =
+            client.get(system.url(&format!("/api/v1/posts/{post}/metrics"))).bearer_auth(&system.key);
+        let sent = Instant::now();
+        let answer = request.send().await.unwrap().bytes().await.unwrap();
+        spans.push(millis(sent.elapsed()));
+        let told: Value = serde_json::from_slice(&answer).unwrap();
+        let series = &told["data"][0]["series"][0];
+        assert_eq!(series["at"].as_array().unwrap().len(), usize::try_from(HOURS).unwrap());
+        assert_eq!(series["metrics"].as_array().unwrap().len(), METRICS.len());
+    }
+    settings.print_spans("two_years_answered", spans);
+}
+
+/// The same of an account on its page in the console, drawn and as tables, beside the two hundred posts that it compares:
+/// from the request to the whole page.
+async fn page(settings: &Settings) {
+    let mut system = System::start().await;
+    // one person looks as often as they can
+    system.environment.insert("POSTROOM__WEB__PERSON_RATE".into(), "0".into());
+    system.web.take().unwrap().kill9().await;
+    system.start_web().await;
+    plans(&system, 200).await;
+    let account = system.account(INSTAGRAM).to_owned();
+    sqlx::query(
+        "INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+         SELECT workspace_id, id, 'account', ledger_now() - interval '2 years', ledger_now() + interval '1 day'
+         FROM account WHERE id = $1::text::uuid",
+    )
+    .bind(&account)
+    .execute(&system.database.pool)
+    .await
+    .unwrap();
+    // and what was last said of each post
+    sqlx::query(
+        "INSERT INTO snapshot (captured_at, object, points)
+         SELECT ledger_now(), number, $1 FROM metric_plan WHERE publication_id IS NOT NULL",
+    )
+    .bind(packed(120_000))
+    .execute(&system.database.pool)
+    .await
+    .unwrap();
+    two_years(&system, "SELECT number FROM metric_plan WHERE publication_id IS NULL").await;
+    let (client, cookie) = (client(), signed_in(&system).await);
+    let mut spans = Vec::new();
+    for _ in 0..LOOKS {
+        let url = system.url(&format!("/accounts/{account}/metrics"));
+        let request = client.get(url).header("cookie", &cookie).header("accept", "text/html");
+        let sent = Instant::now();
+        let page = request.send().await.unwrap().text().await.unwrap();
+        spans.push(millis(sent.elapsed()));
+        assert_eq!(page.matches("<svg class=\"chart\"").count(), METRICS.len(), "{page}");
+    }
+    settings.print_spans("two_years_page", spans);
+}
+
+/// Hourly snapshots of the one object that is found like this, over two years.
+async fn two_years(system: &System, found: &'static str) {
+    let number: i32 = sqlx::query_scalar(found).fetch_one(&system.database.pool).await.unwrap();
     // months that nobody has made because nobody was there
     sqlx::raw_sql(
         "DO $$ BEGIN SET LOCAL timezone = 'UTC'; FOR n IN 2..26 LOOP
@@ -212,33 +284,36 @@ async fn answer(settings: &Settings) {
     for day in 0..HOURS / 24 {
         sqlx::query(
             "INSERT INTO snapshot (captured_at, object, points)
-             SELECT at, number, $2 FROM metric_plan, LATERAL (
-                 SELECT ledger_now() - make_interval(hours => $1 * 24 + n) AS at FROM generate_series(1, 24) AS n) x
-             WHERE publication_id IS NOT NULL",
+             SELECT ledger_now() - make_interval(hours => $1 * 24 + n), $2, $3 FROM generate_series(1, 24) AS n",
         )
         .bind(day)
+        .bind(number)
         .bind(packed(i64::from(HOURS / 24 - day) * 137))
         .execute(&system.database.pool)
         .await
         .unwrap();
     }
-    run(&system, "VACUUM ANALYZE snapshot").await;
-    let post: String = sqlx::query_scalar("SELECT post_id::text FROM publication")
-        .fetch_one(&system.database.pool)
-        .await
-        .unwrap();
-    let client = client();
-    let mut spans = Vec::new();
-    for _ in 0..40 {
-        let request =
-            client.get(system.url(&format!("/api/v1/posts/{post}/metrics"))).bearer_auth(&system.key);
-        let sent = Instant::now();
-        let answer = request.send().await.unwrap().bytes().await.unwrap();
-        spans.push(millis(sent.elapsed()));
-        let told: Value = serde_json::from_slice(&answer).unwrap();
-        let series = &told["data"][0]["series"][0];
-        assert_eq!(series["at"].as_array().unwrap().len(), usize::try_from(HOURS).unwrap());
-        assert_eq!(series["metrics"].as_array().unwrap().len(), METRICS.len());
-    }
-    settings.print_spans("two_years_answered", spans);
+    run(system, "VACUUM ANALYZE snapshot").await;
+}
+
+/// The cookie of whoever manages the workspace, signed in.
+async fn signed_in(system: &System) -> String {
+    let policy = reqwest::redirect::Policy::none();
+    let http = reqwest::Client::builder().no_proxy().redirect(policy).build().unwrap();
+    let form = http.get(system.url("/sign-in")).send().await.unwrap();
+    let anonymous = cookie(&form);
+    let shown = form.text().await.unwrap();
+    let token =
+        shown.split("name=\"token\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let (email, password) = ("staff@example.com", "corner-bakery-demo");
+    let fields = [("token", token), ("email", email), ("password", password), ("next", "/posts")];
+    let sent =
+        http.post(system.url("/sign-in")).header("cookie", &anonymous).form(&fields).send().await.unwrap();
+    assert_eq!(sent.status(), 303);
+    cookie(&sent)
+}
+
+fn cookie(answer: &reqwest::Response) -> String {
+    let set = answer.headers()["set-cookie"].to_str().unwrap();
+    set.split(';').next().unwrap().to_owned()
 }

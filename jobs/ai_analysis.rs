@@ -284,7 +284,7 @@ impl Asking<'_> {
         let Some(sound) = sound else { return Ok(Ok(Vec::new())) };
         let part = Part::sound("sound", sound.to_vec());
         let seconds = duration_ms.unwrap_or_default().div_ceil(1_000).max(1);
-        let errand = Errand::Speech { sound: &part, seconds, language: self.analysis.language };
+        let errand = Errand::Speech { sound: &part, seconds };
         let read = |answer: &str| -> Result<Value, Unusable> {
             let list = read_list(answer, "said")?;
             // what cannot be read is asked for again

@@ -8,8 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    Analyses, Analysis, Analyst, Asked, Cut, End, Heard, Language, Outcome, Part, Question, Reserved, Sent,
-    Settled,
+    Analyses, Analysis, Analyst, Asked, Cut, End, Heard, Outcome, Part, Question, Reserved, Sent, Settled,
     caption::Unusable,
     money::{Micros, Tariff, Usage},
 };
@@ -56,8 +55,6 @@ pub enum Errand<'a> {
         sound: &'a Part,
         /// Its length.
         seconds: u64,
-        /// What is probably spoken.
-        language: Language,
     },
     /// Whether something may be shown.
     Moderation(&'a Part),
@@ -92,12 +89,9 @@ impl Errand<'_> {
     fn digest(&self) -> [u8; 32] {
         match self {
             Self::Question(question) => question.digest(),
-            Self::Speech { sound, language, .. } => Sha256::new()
-                .chain_update(sound.sent().sha256)
-                .chain_update(language.word())
-                .finalize()
-                .into(),
-            Self::Moderation(part) => Sha256::digest(part.sent().sha256).into(),
+            Self::Speech { sound: part, .. } | Self::Moderation(part) => {
+                Sha256::digest(part.sent().sha256).into()
+            }
         }
     }
 
@@ -120,9 +114,7 @@ impl Errand<'_> {
     async fn ask(&self, analyst: &dyn Analyst, call: Uuid) -> Heard {
         match self {
             Self::Question(question) => analyst.ask(call, question, ANSWER_WITHIN).await,
-            Self::Speech { sound, language, .. } => {
-                analyst.transcribe(call, sound, *language, ANSWER_WITHIN).await
-            }
+            Self::Speech { sound, .. } => analyst.transcribe(call, sound, ANSWER_WITHIN).await,
             Self::Moderation(part) => analyst.moderate(call, part, ANSWER_WITHIN).await,
         }
     }

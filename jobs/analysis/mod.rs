@@ -301,8 +301,9 @@ pub trait Analyst: Send + Sync {
     /// Asks once, under this call's id.
     async fn ask(&self, call: Uuid, question: &Question, within: Duration) -> Heard;
 
-    /// Asks once what is said. The answer is `{"said": […]}`, each with `from_ms`, `until_ms` and `text`.
-    async fn transcribe(&self, call: Uuid, sound: &Part, language: Language, within: Duration) -> Heard;
+    /// Asks once what is said, in whatever language: what the review is written in says nothing of that. The answer is
+    /// `{"said": […]}`, each with `from_ms`, `until_ms` and `text`.
+    async fn transcribe(&self, call: Uuid, sound: &Part, within: Duration) -> Heard;
 
     /// Asks once whether something may be shown. The answer is `{"categories": […]}`, empty where it may.
     async fn moderate(&self, call: Uuid, part: &Part, within: Duration) -> Heard;

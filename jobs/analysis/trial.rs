@@ -130,7 +130,7 @@ impl Analyst for World {
         "moderation-1"
     }
 
-    async fn transcribe(&self, _: Uuid, sound: &Part, _: Language, _: Duration) -> Heard {
+    async fn transcribe(&self, _: Uuid, sound: &Part, _: Duration) -> Heard {
         self.next(sound)
     }
 

@@ -277,7 +277,8 @@ fn points_to(word: &str) -> Option<&'static str> {
             return Some("account");
         }
     }
-    let digits = word.chars().filter(char::is_ascii_digit).count();
+    // those of Arabic and of Hindi are digits as well
+    let digits = word.chars().filter(|c| c.is_numeric()).count();
     (digits >= DIGITS && !is_date(word)).then_some("number")
 }
 
@@ -306,8 +307,7 @@ fn without_mark(word: &str) -> &str {
 
 /// Whether it is digits with what stands between those of a telephone number.
 fn is_part_of_number(word: &str) -> bool {
-    word.chars().any(|c| c.is_ascii_digit())
-        && word.chars().all(|c| c.is_ascii_digit() || "+-()./".contains(c))
+    word.chars().any(char::is_numeric) && word.chars().all(|c| c.is_numeric() || "+-()./".contains(c))
 }
 
 /// Whether it reads like 1.12.2026 or 2026-12-01.
@@ -369,6 +369,7 @@ mod tests {
         assert_eq!(sent("Call 03 123 45 67, or come"), "Call {{number_1}}, or come");
         assert!(points_anywhere("Call 03 123 45 67.") && !points_anywhere("from 5 to 7, {{number_1}}."));
         assert_eq!(sent("התקשרו ל 0521234567 עכשיו"), "התקשרו ל {{number_1}} עכשיו");
+        assert_eq!(sent("اتصل ٠٥٢ ١٢٣ ٤٥٦٧ الآن"), "اتصل {{number_1}} الآن");
     }
 
     #[test]

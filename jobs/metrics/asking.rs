@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Metric, Via, ports::LATEST_DAYS};
+use super::{Metric, Via};
 use crate::contract::Failure;
 
 /// The sets that are still to be asked.
@@ -30,11 +30,11 @@ impl Sets {
         Self { open }
     }
 
-    /// How many calls they take where none is refused: what comes as one number is asked for day by day.
-    pub fn calls(&self) -> u32 {
+    /// How many calls they take where none is refused: what comes as one number is asked for so many days, each by itself.
+    pub fn calls(&self, days: i64) -> u32 {
         let by_day = |set: &&Vec<&'static Metric>| set.iter().any(|metric| metric.via == Via::DayTotal);
-        let days = self.open.iter().filter(by_day).count();
-        let more = days * usize::from(LATEST_DAYS.saturating_sub(1));
+        let earlier = usize::try_from(days.saturating_sub(1)).unwrap_or_default();
+        let more = self.open.iter().filter(by_day).count() * earlier;
         u32::try_from(self.open.len() + more).unwrap_or(u32::MAX)
     }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::{
         contract::Class,
-        metrics::{Object, catalogue::asked},
+        metrics::{Object, catalogue::asked, ports::LATEST_DAYS},
     };
 
     fn feed() -> Vec<&'static Metric> {
@@ -130,7 +130,7 @@ mod tests {
         let all: Vec<_> = asked("instagram_business", Object::Account, day).collect();
         let mut sets = Sets::of(&all, &[92], 20);
         assert_eq!(
-            sets.calls(),
+            sets.calls(LATEST_DAYS.into()),
             1 + 3 + 1 + 4 + 3,
             "days, three totals, fields, four kinds of people, and three totals of what is doubted"
         );

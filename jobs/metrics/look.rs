@@ -10,7 +10,7 @@ use super::{
     Via,
     asking::{Refused, Sets},
     catalogue,
-    ports::LATEST_DAYS,
+    ports::days_asked,
 };
 use crate::{
     contract::{Failure, JobError},
@@ -123,7 +123,8 @@ impl At<'_> {
         }
         let sets = Sets::of(&asked, &doubted, insights.metrics_at_once());
         if !asked.is_empty() {
-            self.enter(sets.calls().saturating_mul(insights.calls(batch.len()))).await?;
+            let days = days_asked(now, batch.iter().filter_map(|subject| subject.captured_at).min());
+            self.enter(sets.calls(days).saturating_mul(insights.calls(batch.len()))).await?;
         }
         let mut open: Vec<Asking<'s>> =
             batch.into_iter().map(|subject| Asking::of(subject, sets.clone())).collect();
@@ -172,7 +173,8 @@ impl At<'_> {
         Ok(told)
     }
 
-    /// What comes as one number is asked for of each of the latest days: networks revise them.
+    /// What comes as one number is asked for of each of the days before: networks revise the latest, and of those since the
+    /// last answer nothing is known yet.
     async fn earlier(
         &self,
         insights: &dyn Insights,
@@ -182,7 +184,7 @@ impl At<'_> {
         let Some(id) = asking.subject.remote_id.as_deref().filter(|_| question.via == Via::DayTotal) else {
             return Ok(());
         };
-        for days in 1..i64::from(LATEST_DAYS) {
+        for days in 1..days_asked(question.now, question.captured_at) {
             let earlier = Question { ids: &[id], now: question.now - TimeDelta::days(days), ..*question };
             match insights.ask(&self.call(), &earlier).await.pop() {
                 Some(Ok(heard)) => asking.look.add(heard, &earlier),

@@ -34,22 +34,32 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// The end of the last whole day.
     pub fn until(&self) -> DateTime<Utc> {
-        self.now.date_naive().and_time(NaiveTime::MIN).and_utc()
+        midnight(self.now)
     }
 
-    /// The beginning of the first day that is asked about: the latest are asked about again, and none between the last
-    /// answer and now is left out. What comes as one number is of one day.
+    /// The beginning of the first day that is asked about. What comes as one number is of one day, and is asked for as often
+    /// as there are days.
     pub fn since(&self) -> DateTime<Utc> {
-        let latest = i64::from(LATEST_DAYS);
-        let missed = self.captured_at.map_or(0, |captured| (self.until() - captured).num_days());
         let days = match self.via {
             Via::DayTotal => 1,
             Via::Days | Via::Insights | Via::Fields | Via::Kinds | Via::Ads => {
-                (missed + latest).clamp(latest, MOST_DAYS)
+                days_asked(self.now, self.captured_at)
             }
         };
         self.until() - TimeDelta::days(days)
     }
+}
+
+/// How many days are asked about: the latest again, and none between the last answer and now is left out.
+pub fn days_asked(now: DateTime<Utc>, captured_at: Option<DateTime<Utc>>) -> i64 {
+    let latest = i64::from(LATEST_DAYS);
+    let missed = captured_at.map_or(0, |captured| (midnight(now) - captured).num_days());
+    (missed + latest).clamp(latest, MOST_DAYS)
+}
+
+/// When the day began.
+fn midnight(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.date_naive().and_time(NaiveTime::MIN).and_utc()
 }
 
 /// What a network says of one object.

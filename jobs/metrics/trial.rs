@@ -390,7 +390,8 @@ async fn days_are_asked_about_from_the_last_answer_on_and_the_latest_each_time()
     let asked = locked(&world.asked).clone();
     let of = |via: Via| -> Vec<_> { asked.iter().filter(|(its, ..)| *its == via).copied().collect() };
     assert_eq!(of(Via::Days), [(Via::Days, day("16"), day("23"))]);
-    let totals = [("22", "23"), ("21", "22"), ("20", "21")];
+    let totals =
+        [("22", "23"), ("21", "22"), ("20", "21"), ("19", "20"), ("18", "19"), ("17", "18"), ("16", "17")];
     assert_eq!(of(Via::DayTotal), totals.map(|(since, until)| (Via::DayTotal, day(since), day(until))));
 }
 

@@ -195,7 +195,14 @@ impl Ledger {
                FROM publication p JOIN post ON post.id = p.post_id
                LEFT JOIN metric_plan m ON m.publication_id = p.id
                LEFT JOIN LATERAL (
-                   SELECT points FROM snapshot s WHERE s.object = m.number ORDER BY captured_at DESC LIMIT 1) last ON true
+                   SELECT said.points FROM (
+                       -- each of them ends at the first row of its index
+                       (SELECT s.captured_at, s.points FROM snapshot s WHERE s.object = m.number
+                        ORDER BY s.captured_at DESC LIMIT 1)
+                       UNION ALL
+                       (SELECT d.captured_at, d.points FROM snapshot_day d WHERE d.object = m.number
+                        ORDER BY d.captured_at DESC LIMIT 1)) said
+                   ORDER BY said.captured_at DESC LIMIT 1) last ON true
                WHERE p.account_id = $1 AND p.public_id IS NOT NULL AND p.state = 'published' AND p.published_at IS NOT NULL
                  AND p.surface <> 'comment'
                ORDER BY p.published_at DESC LIMIT $2"#,

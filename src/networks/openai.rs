@@ -9,7 +9,7 @@ mod media;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jobs::analysis::{Analyst, Heard, Holds, Language, Part, Question, money::Tariff};
+use jobs::analysis::{Analyst, Heard, Holds, Part, Question, money::Tariff};
 use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -77,8 +77,8 @@ impl Analyst for OpenAi {
         media::MODERATION_MODEL
     }
 
-    async fn transcribe(&self, call: Uuid, sound: &Part, language: Language, within: Duration) -> Heard {
-        let request = self.request(call, "audio/transcriptions").multipart(media::speech(sound, language));
+    async fn transcribe(&self, call: Uuid, sound: &Part, within: Duration) -> Heard {
+        let request = self.request(call, "audio/transcriptions").multipart(media::speech(sound));
         self.send(request, within, |body, _| media::said(body)).await
     }
 

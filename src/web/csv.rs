@@ -19,6 +19,8 @@ pub enum Cell<'a> {
     Words(&'a str),
     /// A number of ours, which may well begin with a minus.
     Number(i64),
+    /// A number that was read as one, as it was written.
+    Decimal(&'a str),
     /// A gap.
     Gap,
 }
@@ -46,10 +48,16 @@ impl Table {
             match cell {
                 Cell::Words(words) => self.0.push_str(&quoted(words)),
                 Cell::Number(number) => self.0.push_str(&number.to_string()),
+                Cell::Decimal(number) => self.0.push_str(number),
                 Cell::Gap => {}
             }
         }
         self.0.push_str("\r\n");
+    }
+
+    /// The whole.
+    pub fn text(self) -> String {
+        self.0
     }
 
     /// The whole as a file to be kept.
@@ -103,6 +111,7 @@ mod tests {
     fn a_number_may_be_less_than_nothing_and_a_gap_is_empty() {
         let mut table = Table::of(&["name", "growth", "reach"]);
         table.line(&[Cell::Words("x"), Cell::Number(-5), Cell::from(None)]);
-        assert_eq!(table.0, "name,growth,reach\r\nx,-5,\r\n");
+        table.line(&[Cell::Words("y"), Cell::Decimal("-0.10"), Cell::Gap]);
+        assert_eq!(table.0, "name,growth,reach\r\nx,-5,\r\ny,-0.10,\r\n");
     }
 }

@@ -8,8 +8,10 @@ use std::{sync::Arc, time::Duration};
 use super::Worker;
 use crate::ledger::LedgerError;
 
-/// The most objects that one look makes jobs for.
+/// The most objects that one statement makes jobs for, and the most statements of one look: of many accounts each may have
+/// one object alone.
 const MOST: i64 = 1_000;
+const MOST_TIMES: usize = 20;
 /// What came out within so long is looked for each time; all that may still have a plan, at the start and then hourly.
 const LATELY: Duration = Duration::from_hours(2);
 const ALL_EVERY: Duration = Duration::from_hours(1);
@@ -49,8 +51,11 @@ impl Worker {
         let (duties, plan) = (&self.parts.duties, &self.pace.plan);
         let reach = if all { plan.until } else { LATELY };
         while self.in_time(duties.open_metric_plans(plan, reach)).await? > 0 {}
-        let accounts = self.in_time(duties.snapshots_due(MOST)).await?;
-        if accounts > 0 {
+        for _ in 0..MOST_TIMES {
+            let accounts = self.in_time(duties.snapshots_due(MOST)).await?;
+            if accounts == 0 {
+                break;
+            }
             tracing::debug!(accounts, "numbers are asked for");
             self.due.notify_one();
         }

@@ -12,12 +12,14 @@ use jobs::{
         catalogue::by_id,
     },
 };
-use postroom::ledger::{Claim, Ledger, Role, snapshots::ClaimedSnapshots};
+use postroom::ledger::{Claim, Ledger, Role, people::MemberRole, snapshots::ClaimedSnapshots};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     connect::{Person, key, page, shown},
+    console::Browser,
     harness::{FACEBOOK, FAR, INSTAGRAM, System, eventually},
     numbers::held,
     support::Door,
@@ -371,4 +373,80 @@ async fn what_is_said_of_a_day_is_added_where_it_is_otherwise_and_by_whoever_hol
     assert_eq!(door.scratch.number(over).await, 1);
     let overtaken = ClaimedSnapshots { claim: Claim { epoch: 2, ..claim }, ..snapshots };
     assert!(matches!(overtaken.take_ads(&taken).await, Err(JobError::Fenced)));
+}
+
+/// What a campaign, by its id and its name, came to so many days ago.
+async fn came_to(door: &Door, account: Uuid, (id, name): (&str, &str), ago: i32, numbers: Value) {
+    sqlx::query(
+        "WITH o AS (
+             INSERT INTO ad_object (workspace_id, account_id, level, remote_id, name)
+             SELECT workspace_id, id, 'campaign', $2, $3 FROM account WHERE id = $1
+             ON CONFLICT (account_id, level, remote_id) DO UPDATE SET seen_at = ledger_now()
+             RETURNING number)
+         INSERT INTO ad_day (captured_at, object, day, currency, attribution, numbers)
+         SELECT ledger_now(), number, (ledger_now() AT TIME ZONE 'UTC')::date - $4::integer, 'ILS', '7d_click_1d_view', $5
+         FROM o",
+    )
+    .bind(account)
+    .bind(id)
+    .bind(name)
+    .bind(ago)
+    .bind(numbers)
+    .execute(&mut door.scratch.connection().await)
+    .await
+    .expect("a day");
+}
+
+#[tokio::test]
+async fn campaigns_stand_side_by_side_with_what_they_spent_and_one_of_them_day_by_day() {
+    // P-S6, P-S9
+    let door = Door::open().await;
+    let account = door.account(ADS).await;
+    let (autumn, winter) = (("23851", "Autumn sale"), ("23852", "Winter sale"));
+    let first = json!({
+        "impressions": "1000", "clicks": "20", "spend": "10.10",
+        "results": { "purchase": "2" }, "roas": { "purchase": "3" },
+    });
+    let second = json!({
+        "impressions": "500", "clicks": null, "spend": "20.20", "results": { "purchase": "4" }, "roas": {},
+    });
+    came_to(&door, account, autumn, 1, first).await;
+    came_to(&door, account, autumn, 2, second).await;
+    came_to(&door, account, winter, 2, json!({ "spend": "99.00", "clicks": null })).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    assert!(browser.get("/accounts").await.text.contains(&format!("/accounts/{account}/ads")));
+
+    let page = browser.get(&format!("/accounts/{account}/ads")).await;
+    assert_eq!(page.status.as_u16(), 200, "{}", page.text);
+    for words in [
+        "1,500",
+        "30.30 ILS",
+        "purchase: 6, 5.05 ILS for each",
+        "purchase: 1.00 times",
+        "7d_click_1d_view",
+        "99.00 ILS",
+        "<span class=\"figure\">–</span>",
+    ] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    let at = |name: &str| page.text.find(name).expect(name);
+    assert!(at(winter.1) < at(autumn.1), "what was spent on most comes first");
+    assert_eq!(page.text.matches("<svg class=\"spark\"").count(), 2, "{}", page.text);
+    assert!(!page.text.contains("style="), "the policy allows no styles in the page");
+
+    let one = browser.get(&format!("/accounts/{account}/ads?object={}", autumn.0)).await;
+    assert_eq!(one.text.matches("<svg class=\"chart\"").count(), 3, "{}", one.text);
+    for words in ["<td>10.10</td>", "<td>20.20</td>", "<td>purchase: 2</td>", "<td>–</td>"] {
+        assert!(one.text.contains(words), "{words}: {}", one.text);
+    }
+    assert!(!one.text.contains(winter.1), "{}", one.text);
+
+    let file = browser.get(&format!("/accounts/{account}/ads/file?as=csv")).await;
+    for end in [",ILS,7d_click_1d_view,roas,purchase,3", ",ILS,7d_click_1d_view,clicks,,"] {
+        assert!(file.text.lines().any(|line| line.ends_with(end)), "{end}: {}", file.text);
+    }
+    let file = browser.get(&format!("/accounts/{account}/ads/file?as=json")).await;
+    assert_eq!(file.json()["data"].as_array().map(Vec::len), Some(3), "{}", file.text);
+    let none = browser.get(&format!("/accounts/{account}/ads?level=ad")).await;
+    assert!(none.text.contains("told of no ads"), "{}", none.text);
 }

@@ -496,6 +496,7 @@ async fn a_film_is_looked_at_where_its_scenes_change_and_what_left_is_known_to_t
     assert_eq!((heard.len(), looked.len()), (1, 1), "{left:?}");
     assert!(judged.iter().all(|it| it["body"]["model"] == "omni-moderation-latest"));
     assert_eq!(heard[0]["body"]["model"], "whisper-1");
+    assert!(heard[0]["body"]["language"].is_null(), "what is spoken is found out there: {}", heard[0]);
     let body = &looked[0]["body"];
     assert_eq!(body["store"], false);
     let content = body["input"][0]["content"].as_array().unwrap();

@@ -345,6 +345,8 @@ fn of_numbers() -> Vec<Line> {
             Sends::Form(&[("language", "en"), ("month", "2026-10")]),
             303,
         ),
+        get("/accounts/{id}/ads", Role(Viewer), &["account"], 200),
+        get("/accounts/{id}/ads/file", Role(Viewer), &["account"], 200),
         get("/dashboard", Role(Viewer), &[], 200),
         get("/dashboard/file", Role(Viewer), &[], 200),
         get("/dashboard/compare", Role(Viewer), &[], 200),

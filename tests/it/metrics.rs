@@ -270,6 +270,32 @@ async fn posts_of_one_account_are_asked_about_together_and_each_has_its_own_answ
     assert!(batches["data"].as_array().unwrap().iter().all(|call| call["phase"] == "observe"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_accounts_are_due_one_look_makes_the_jobs_of_all_of_them() {
+    let mut system = System::start().await;
+    sqlx::query(
+        "WITH a AS (
+             INSERT INTO account (id, workspace_id, platform, external_id, name)
+             SELECT gen_random_uuid(), w.id, 'instagram_business', 'due-' || n, 'due ' || n
+             FROM workspace w, generate_series(1, 2500) AS n WHERE w.name = 'Bakery'
+             RETURNING id, workspace_id)
+         INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+         SELECT workspace_id, id, 'account', ledger_now() - interval '1 day', ledger_now() - interval '1 minute' FROM a",
+    )
+    .execute(&system.database.pool)
+    .await
+    .unwrap();
+    // there is one look within this test
+    system.environment.insert("POSTROOM__METRICS__LOOK_EVERY".into(), "1h".into());
+    // and the jobs stay
+    system.start_worker_on("publish");
+    eventually("a job for each account", || async {
+        let jobs = system.database.count("SELECT count(*) FROM job WHERE kind = 'metric_snapshot'").await;
+        if jobs == 2_500 { Ok(()) } else { Err(format!("{jobs} jobs")) }
+    })
+    .await;
+}
+
 /// Waits until an account's followers were asked about so often, and gives what was told along this.
 async fn followers(system: &System, by: &str, times: usize) -> Value {
     eventually(&format!("{times} looks at who follows"), || async {

@@ -215,10 +215,28 @@ async fn old_snapshots_are_rolled_up_to_one_a_day_and_their_months_are_dropped()
     let values = told["data"][0]["series"][0]["metrics"][0]["values"].as_array().expect("values").clone();
     assert_eq!(i64::try_from(values.len()), Ok(days + 1));
     assert_eq!(values[values.len() - 2..], [json!(47), json!(99)], "of each day the last");
+    let (_, older) = followed(&door, account, "rolled up whole", 90).await;
+    rolled_up(&door, older, 80, 4_321).await;
+    let page =
+        Browser::of(&door, MemberRole::Viewer).await.get(&format!("/accounts/{account}/metrics")).await;
+    assert!(page.text.contains("<td>4,321</td>"), "what is left of it is still compared: {}", page.text);
     // and all of it goes with the post
     door.scratch.run("DELETE FROM post").await;
     assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot_day").await, 0);
     assert_eq!(door.scratch.number("SELECT count(*) FROM snapshot").await, 0);
+}
+
+/// What was left of a day when its month was rolled up.
+async fn rolled_up(door: &Door, number: i32, days: i32, views: i64) {
+    sqlx::query(
+        "INSERT INTO snapshot_day (captured_at, object, points) SELECT ledger_now() - make_interval(days => $2), $1, $3",
+    )
+    .bind(number)
+    .bind(days)
+    .bind(pack(&[whole(VIEWS, Some(views))]))
+    .execute(&mut door.scratch.connection().await)
+    .await
+    .expect("a day");
 }
 
 /// A job of an account's, held under a claim.
@@ -336,6 +354,37 @@ async fn an_accounts_page_compares_its_posts_and_leads_on_to_their_best_hours() 
     assert!(page.text.contains("post 1") && page.text.contains("<td>1,100</td>"), "{}", page.text);
     assert!(page.text.contains(&format!("/dashboard/times?account={account}")), "{}", page.text);
     assert!(browser.get("/accounts").await.text.contains(&format!("/accounts/{account}/metrics")));
+}
+
+#[tokio::test]
+async fn who_follows_an_account_stands_on_its_page_and_in_its_file() {
+    // P-S5, P-S9
+    let door = Door::open().await;
+    let account = door.account("instagram_business").await;
+    let told = format!(
+        r#"WITH m AS (
+               INSERT INTO metric_plan (workspace_id, account_id, object, since, due_at)
+               SELECT workspace_id, id, 'account', ledger_now(), ledger_now() + interval '1 day'
+               FROM account WHERE id = '{account}' RETURNING number)
+           INSERT INTO snapshot_spread (captured_at, object, metric, said, kinds)
+           SELECT ledger_now(), m.number, x.metric, x.said, x.kinds::jsonb
+           FROM m CROSS JOIN (VALUES
+               (105::smallint, 'kinds', '{{"Haifa, Israel": 1200, "=SUM(A1)": 30}}'),
+               (104::smallint, 'too_few', NULL)) AS x (metric, said, kinds)"#
+    );
+    door.scratch.run(&told).await;
+    let mut browser = Browser::of(&door, MemberRole::Viewer).await;
+    let page = browser.get(&format!("/accounts/{account}/metrics")).await;
+    for words in
+        ["Followers by city", "Haifa, Israel", "<td>1,200</td>", "Followers by age", "too few followers"]
+    {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    let file = browser.get(&format!("/accounts/{account}/metrics/file?as=csv")).await;
+    for end in [r#",1200,"Haifa, Israel""#, r#",30,"'=SUM(A1)""#] {
+        let found = file.text.lines().any(|line| line.contains(",followers_by_city,") && line.ends_with(end));
+        assert!(found, "{end}: {}", file.text);
+    }
 }
 
 /// Two years of hourly snapshots of twelve metrics, answered whole. What it takes without optimisation is only bounded here;

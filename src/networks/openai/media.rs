@@ -1,7 +1,7 @@
 //! What is said in a film, and whether a picture may be shown: two more of OpenAI's calls, each read into a list.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use jobs::analysis::{Heard, Holds, Language, Part, money::Usage};
+use jobs::analysis::{Heard, Holds, Part, money::Usage};
 use reqwest::multipart;
 use serde_json::{Value, json};
 
@@ -13,8 +13,8 @@ pub(super) const MODERATION_MODEL: &str = "omni-moderation-latest";
 /// A segment that is less than this likely to be speech is noise.
 const NO_SPEECH: f64 = 0.8;
 
-/// The form that asks what is said.
-pub(super) fn speech(sound: &Part, language: Language) -> multipart::Form {
+/// The form that asks what is said. No language is named: told a wrong one it hears words that nobody has spoken.
+pub(super) fn speech(sound: &Part) -> multipart::Form {
     let bytes = match &sound.holds {
         Holds::Sound(bytes) | Holds::Picture(bytes) => bytes.clone(),
         Holds::Text(text) => text.clone().into_bytes(),
@@ -23,7 +23,6 @@ pub(super) fn speech(sound: &Part, language: Language) -> multipart::Form {
     multipart::Form::new()
         .part("file", file)
         .text("model", SPEECH_MODEL)
-        .text("language", language.word())
         .text("response_format", "verbose_json")
         .text("timestamp_granularities[]", "segment")
 }

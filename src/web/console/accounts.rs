@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     connections::{Dialog, Farewell},
     forecast::{Because, End},
+    metrics::ads,
 };
 
 use super::{
@@ -126,7 +127,7 @@ fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bo
         .end(now)
         .filter(|_| account.parted.is_none())
         .filter(|end| end.at <= now + SOON || breaks.total > 0);
-    let count = breaks.count();
+    let (count, numbers) = (breaks.count(), numbers(&account));
     Row {
         network: words::network(app, &account.platform).to_owned(),
         chip: words::account_chip(t, account.state),
@@ -142,11 +143,17 @@ fn row(app: &App, account: Account, breaks: &Breaks, now: DateTime<Utc>, may: bo
         again: (may && broken && app.dialog(&account.platform).is_some())
             .then(|| format!("/connect/{}", account.platform)),
         disconnect: (may && whole).then(|| format!("/accounts/{}/disconnect", account.id)),
-        numbers: format!("/accounts/{}/metrics", account.id),
+        numbers,
         name: account.name,
         external_id: account.external_id,
         reason: account.state_reason.filter(|_| account.parted.is_none()),
     }
+}
+
+/// Where its numbers are told. What ads came to is told otherwise.
+fn numbers(account: &Account) -> String {
+    let page = if account.platform == ads::PLATFORM { "ads" } else { "metrics" };
+    format!("/accounts/{}/{page}", account.id)
 }
 
 fn ending(t: &Texts, end: End, missing: &[String], now: DateTime<Utc>) -> String {

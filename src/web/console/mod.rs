@@ -1,10 +1,12 @@
 //! The staff console: pages that read the ledger, and the form that writes a post. Works without a script.
 
 mod accounts;
+mod ads;
 mod analyses;
 mod approve;
 mod ask;
 mod assets;
+mod audience;
 mod change;
 mod chart;
 mod compare;
@@ -175,6 +177,8 @@ fn table() -> Routes {
         .get("/accounts/{id}/metrics", numbers::of_an_account)
         .get("/accounts/{id}/metrics/file", numbers::account_file)
         .post("/accounts/{id}/metrics/words", in_words::of_account)
+        .get("/accounts/{id}/ads", ads::page)
+        .get("/accounts/{id}/ads/file", ads::file)
         .get("/dashboard", dashboard::page)
         .get("/dashboard/file", dashboard::file)
         .get("/dashboard/compare", compare::page)

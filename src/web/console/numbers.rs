@@ -14,7 +14,9 @@ use jobs::metrics::{Metric, Unit, catalogue::by_id, packed, series::Series};
 use serde::Deserialize;
 
 use super::{
-    Shell, chart,
+    Shell,
+    audience::{self, Kinds},
+    chart,
     in_words::{self, InWords},
     render,
     seat::{Seat, Viewer},
@@ -63,6 +65,7 @@ struct Block {
     status: String,
     figures: Vec<(&'static str, String)>,
     parts: Vec<Part>,
+    audience: Vec<Kinds>,
     not_told: Vec<String>,
 }
 
@@ -191,6 +194,7 @@ fn block(app: &App, shown: &Shown, now: DateTime<Utc>) -> Block {
         status,
         figures: shown.series.iter().flat_map(|series| figures(t, series)).collect(),
         parts: shown.series.iter().map(|series| part(t, series)).collect(),
+        audience: audience::shown(t, &shown.audience),
         not_told: shown.refusals.iter().filter_map(|it| not_told(t, it)).collect(),
     }
 }

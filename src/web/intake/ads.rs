@@ -56,7 +56,8 @@ pub struct AdDayShape {
 }
 
 impl AdDayShape {
-    fn of(day: AdDay) -> Self {
+    /// What is told of it.
+    pub fn of(day: AdDay) -> Self {
         Self {
             level: day.level,
             id: day.remote_id,

@@ -31,6 +31,7 @@ use crate::{
         App,
         access::{AccountsWrite, Caller, MetricsRead},
         counted::{Audience, Shown, Span, of_account, of_post},
+        csv::{Cell, Table},
         problem::{Problem, ProblemDocument},
     },
 };
@@ -329,9 +330,11 @@ pub fn csv_file(shown: &[Shown]) -> Response {
     (headers, csv(shown)).into_response()
 }
 
-/// One line for each number; a gap is an empty field. Nothing in it is anybody's words, so nothing needs quotes.
+/// One line for each number; a gap is an empty field. Kinds of people are a network's words, and nothing else in it is
+/// anybody's, so that only they may need quotes.
 fn csv(shown: &[Shown]) -> String {
-    let mut text = String::from("account_id,platform,publication_id,surface,metric,unit,period,at,value\r\n");
+    let mut text =
+        String::from("account_id,platform,publication_id,surface,metric,unit,period,at,value,kind\r\n");
     for Shown { counted, series, .. } in shown {
         let publication = counted.publication_id.map(|id| id.to_string()).unwrap_or_default();
         let surface = counted.surface.as_deref().unwrap_or_default();
@@ -343,12 +346,32 @@ fn csv(shown: &[Shown]) -> String {
                 for (at, value) in at.iter().zip(values) {
                     let value = value.map(|value| number(value, metric.unit)).unwrap_or_default();
                     // writing to a string does not fail
-                    let _written = write!(text, "{whose},{name},{unit},{period},{at},{value}\r\n");
+                    let _written = write!(text, "{whose},{name},{unit},{period},{at},{value},\r\n");
                 }
             }
         }
     }
-    text
+    text + &kinds(shown)
+}
+
+/// Who follows accounts, in the same columns.
+fn kinds(shown: &[Shown]) -> String {
+    let mut table = Table::default();
+    for Shown { counted, audience, .. } in shown {
+        let account = counted.account_id.to_string();
+        let whose = [Cell::Words(&account), Cell::Words(&counted.platform), Cell::Gap, Cell::Gap];
+        for it in audience {
+            let what = [it.metric.name, it.metric.unit.word(), it.metric.period().word()].map(Cell::Words);
+            for (kind, values) in &it.kinds {
+                for (at, value) in it.at.iter().zip(values) {
+                    let at = instant(*at);
+                    let told = [Cell::Words(&at), Cell::from(*value), Cell::Words(kind)];
+                    table.line(&[&whose[..], &what[..], &told[..]].concat());
+                }
+            }
+        }
+    }
+    table.text()
 }
 
 /// The number as text, with the point where the unit has it.

@@ -33,6 +33,45 @@ async fn four_weeks(system: &System) {
     sqlx::query(kept).bind(number).bind(at).bind(points).execute(&system.database.pool).await.unwrap();
 }
 
+/// Four weeks that a network has told of two campaigns, but for two days: the ad account's id.
+async fn four_weeks_of_ads(system: &System) -> String {
+    let told = "WITH a AS (
+                    INSERT INTO account (id, workspace_id, platform, external_id, name)
+                    SELECT gen_random_uuid(), w.id, 'meta_ads', 'act_501', 'Bakery Ads' FROM workspace w
+                    WHERE w.name = 'Bakery' RETURNING id, workspace_id),
+                o AS (
+                    INSERT INTO ad_object (workspace_id, account_id, level, remote_id, name)
+                    SELECT a.workspace_id, a.id, 'campaign', x.id, x.name
+                    FROM a CROSS JOIN (VALUES ('23851', 'Autumn sale'), ('23852', 'פתיחה')) AS x (id, name)
+                    RETURNING number),
+                d AS (
+                    INSERT INTO ad_day (captured_at, object, day, currency, attribution, numbers)
+                    SELECT ledger_now(), o.number, (ledger_now() AT TIME ZONE 'UTC')::date - n, 'ILS', '7d_click_1d_view',
+                           jsonb_build_object(
+                               'impressions', (900 + n * 7)::text, 'clicks', (20 + n % 5)::text,
+                               'spend', (30 + n % 7)::text || '.50',
+                               'results', jsonb_build_object('purchase', (1 + n % 3)::text),
+                               'roas', jsonb_build_object('purchase', '2.10'))
+                    FROM o CROSS JOIN generate_series(1, 28) AS n WHERE n NOT IN (4, 5))
+                SELECT id::text FROM a";
+    sqlx::query_scalar(told).fetch_one(&system.database.pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_looks_at_campaigns_side_by_side_and_at_one_of_them() {
+    // P-S6, P-S9
+    let system = System::start().await;
+    let account = four_weeks_of_ads(&system).await;
+    let person = Person::at(&system.url("/")).await;
+    person.sign_in().await;
+    person.go(&system.url(&format!("/accounts/{account}/ads"))).await;
+    assert!(person.text().await.contains("ILS for each"), "{}", person.text().await);
+    person.look("ads").await;
+    person.go(&system.url(&format!("/accounts/{account}/ads?object=23851"))).await;
+    assert!(person.text().await.contains("Autumn sale"), "{}", person.text().await);
+    person.look("campaign").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_looks_at_the_numbers_side_by_side_and_shares_them_with_a_client() {
     // P-S9
