@@ -498,6 +498,11 @@ impl Surface {
         }
     }
 
+    /// Whether people get to see the caption: no network shows one with a story.
+    pub fn shows_words(&self) -> bool {
+        !self.kinds.contains(&PostKind::Story)
+    }
+
     /// What has to be made of a file of this type, size and width for the network; `None`: it goes as it is.
     pub fn rendition(&self, content_type: &str, bytes: u64, width: u32) -> Option<Rendition> {
         self.files()?.rule(content_type)?.rendition(content_type, bytes, width)

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    harness::{INSTAGRAM, System, TIKTOK, eventually, film, picture},
+    harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually, film, picture},
     support::{Answer, Door, jpeg, ring},
 };
 
@@ -280,6 +280,26 @@ async fn what_the_network_said_is_held_against_a_post_and_shown_with_its_age() {
         (&json!([age("publishing_limit"), age("token")]), &json!([age("creator")]))
     );
     assert_eq!(door.post(&body).await.status, StatusCode::ACCEPTED, "what was said is no refusal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_a_story_does_not_show_are_warned_of() {
+    let system = System::start().await;
+    let picture = system.upload("picture.jpg", picture()).await;
+    let networks = [FACEBOOK, INSTAGRAM];
+    let found = async |kind: &str, caption: &str| {
+        let mut wish = system.wish(caption, &networks, std::slice::from_ref(&picture));
+        wish["kind"] = kind.into();
+        let (_, report) = system.api(reqwest::Method::POST, "/api/v1/posts:check", Some(&wish)).await;
+        [0, 1].map(|n| told(&report["targets"][n]["findings"]))
+    };
+    let row = |n: usize| {
+        let field = format!("targets[{n}].caption");
+        vec![[field.as_str(), "caption_not_shown", "author", "warning"].map(str::to_owned)]
+    };
+    assert_eq!(found("story", "Fresh bread").await, [row(0), row(1)]);
+    assert_eq!(found("story", " ").await, [vec![], vec![]], "nothing was written");
+    assert_eq!(found("post", "Fresh bread").await, [vec![], vec![]], "a post shows its words");
 }
 
 #[tokio::test]
