@@ -233,6 +233,7 @@ impl At<'_> {
         let mut found = Vec::new();
         if subject.inactive().is_none() {
             found.extend(subject.access_ends(scheduled_for));
+            found.extend(subject.access_lacks());
             let plan = self.plan(placed, account, scheduled_for);
             found.extend(self.seen.of(account).iter().flat_map(|known| plan.against(&known.fact)));
         }

@@ -247,6 +247,28 @@ async fn access_that_ends_before_the_post_is_out_is_warned_of() {
 }
 
 #[tokio::test]
+async fn a_permission_that_publishing_needs_and_the_grant_lacks_is_warned_of() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let body = json!({ "caption": "x", "targets": [{ "account_id": account }] });
+    assert!(codes(&report(&door, &body).await["targets"][0]["findings"]).is_empty());
+    door.scratch.run("UPDATE account SET missing_scopes = '{pages_manage_posts}'").await;
+    let found = report(&door, &body).await["targets"][0]["findings"].clone();
+    let expected = ["targets[0].account_id", "access_lacks", "owner", "warning"].map(str::to_owned);
+    assert_eq!(told(&found), [expected]);
+    assert!(found[0]["detail"].as_str().is_some_and(|said| said.contains("pages_manage_posts")), "{found}");
+    // whoever looks before its time finds the same
+    let ahead = json!({
+        "caption": "x", "targets": [{ "account_id": account }], "schedule": at("2027-03-10T12:00:00"),
+    });
+    assert_eq!(door.post(&ahead).await.status, StatusCode::ACCEPTED);
+    due_now(&door).await;
+    let due = door.scratch.ledger.checks_due(10, Duration::from_mins(1)).await.expect("the ledger");
+    let lacks: Vec<_> = due.iter().filter_map(|check| check.subject().access_lacks()).collect();
+    assert_eq!(lacks.iter().map(|found| found.code.as_str()).collect::<Vec<_>>(), ["access_lacks"]);
+}
+
+#[tokio::test]
 async fn what_the_network_said_is_held_against_a_post_and_shown_with_its_age() {
     let door = Door::open().await;
     let [instagram, tiktok] = [door.account("instagram_business").await, door.account("tiktok").await];
