@@ -68,7 +68,8 @@ fn behind_pooler(host: &str) -> Option<String> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let (server, domain) = host.split_once('.')?;
     let server = server.strip_suffix("-pooler")?;
-    domain.ends_with("neon.tech").then(|| format!("{server}.{domain}"))
+    let is_neons = domain == "neon.tech" || domain.ends_with(".neon.tech");
+    is_neons.then(|| format!("{server}.{domain}"))
 }
 
 fn queue(address: SecretString) -> Result<SecretString, ConfigError> {
