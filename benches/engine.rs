@@ -212,6 +212,8 @@ async fn pinned(settings: &Settings) {
         drop(worker);
         sqlx::query("DELETE FROM job_history").execute(lab.pool()).await.unwrap();
     }
+    // one that had been ended meanwhile would have pinned nothing
+    sqlx::query("SELECT count(*) FROM workspace").execute(&mut *pin).await.unwrap();
     settings.print("pinned_first", rates[0], "1/s");
     settings.print("pinned_last", rates[rates.len() - 1], "1/s");
     settings.print("pinned_minutes", begun.elapsed().as_secs_f64() / 60.0, "min");

@@ -3,7 +3,7 @@
 //! A comment has no draft and nothing that a network would tell it again by, so sending it is all there is. What is
 //! found under the post proves that it is there; that it is not found proves nothing.
 
-use crate::surface::{CaptionLimit, Finding, Surface, TakeDown, Takes};
+use crate::surface::{CaptionLimit, Finding, Marks, Surface, TakeDown, Takes, too_many};
 
 /// What a comment goes out on: no post is ever placed on it.
 pub const SURFACE: Surface = Surface {
@@ -51,15 +51,8 @@ impl Comments {
             );
             find("comment_too_long", detail);
         }
-        for (sign, most, code, what) in [
-            ('#', self.hashtags, "too_many_hashtags", "hashtags"),
-            ('@', self.mentions, "too_many_mentions", "mentions"),
-        ] {
-            let found =
-                words.split_whitespace().filter(|word| word.len() > 1 && word.starts_with(sign)).count();
-            if let Some(most) = most.filter(|most| found > *most) {
-                find(code, format!("The first comment has {found} {what}; {title} takes at most {most}."));
-            }
+        for Marks { found, most, what, code } in too_many(words, self.hashtags, self.mentions) {
+            find(code, format!("The first comment has {found} {what}; {title} takes at most {most}."));
         }
         findings
     }

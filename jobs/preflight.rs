@@ -145,6 +145,7 @@ impl Finding {
 const STOPPING: &[(&str, &str)] = &[
     ("account_not_active", "the account is not active"),
     ("access_ends", "the access to the account ends before that"),
+    ("access_lacks", "the access to the account lacks a permission"),
     ("access_refused", "its network refuses the access to the account"),
     ("privacy_level_not_offered", "its network does not offer the account who is to see it"),
     ("media_too_long_for_account", "a film of it is too long for the account"),
@@ -162,6 +163,8 @@ pub struct Subject<'a> {
     pub state_reason: Option<&'a str>,
     /// When its access ends, where the network names an end.
     pub token_expires_at: Option<DateTime<Utc>>,
+    /// Scopes that publishing needs and its grant lacks.
+    pub missing_scopes: &'a [String],
 }
 
 impl Subject<'_> {
@@ -195,6 +198,20 @@ impl Subject<'_> {
             ends.format("%Y-%m-%d %H:%M UTC")
         );
         Some(Finding::new("account_id", "access_ends", detail, Who::Owner))
+    }
+
+    /// Whether its grant lacks what publishing needs.
+    pub fn access_lacks(&self) -> Option<Finding> {
+        if self.missing_scopes.is_empty() {
+            return None;
+        }
+        let detail = format!(
+            "The access to “{}” lacks what publishing needs ({}). The account's owner has to connect it again and grant \
+             that, too.",
+            self.name,
+            self.missing_scopes.join(", ")
+        );
+        Some(Finding::new("account_id", "access_lacks", detail, Who::Owner))
     }
 }
 
@@ -357,12 +374,13 @@ mod tests {
             state: AccountState::Reconnect,
             state_reason: None,
             token_expires_at: Some(NOW),
+            missing_scopes: &["pages_manage_posts".to_owned()],
         };
         let creator = Fact::Creator { privacy_levels: Vec::new(), longest_film: Some(1) };
         let refused = Fact::Token { refused: Some("expired".into()) };
         let found = [plan.against(&creator), plan.against(&refused)].concat();
         let found = found.into_iter().chain(subject.inactive()).chain(subject.access_ends(NOW));
-        assert!(found.map(stops).eq([true; 5]));
+        assert!(found.chain(subject.access_lacks()).map(stops).eq([true; 6]));
         let limit = plan.against(&Fact::PublishingLimit { used: 1, total: 1 });
         let passes = limit.into_iter().chain([Finding::repeats("Bakery", Uuid::nil(), NOW)]);
         assert!(passes.map(stops).eq([false; 2]));
@@ -388,12 +406,14 @@ mod tests {
             state: AccountState::Active,
             state_reason: None,
             token_expires_at: ends,
+            missing_scopes: &[],
         };
         let at = NOW + TimeDelta::hours(2);
         assert_eq!(subject(None).access_ends(at), None);
         assert_eq!(subject(Some(at + ACCESS_MARGIN)).access_ends(at), None);
         let found = subject(Some(at)).access_ends(at).expect("found");
         assert_eq!((found.code.as_str(), found.who_acts), ("access_ends", Who::Owner));
+        assert_eq!(subject(None).access_lacks(), None);
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub struct Platform {
     pub caption: CaptionLimit,
     /// The most hashtags in a caption.
     pub hashtags: Option<usize>,
+    /// The most mentions in a caption.
+    pub mentions: Option<usize>,
     /// The kinds of thing it publishes.
     pub surfaces: &'static [Surface],
     /// The values of the option `privacy_level`, one of which a post must choose; empty where there is none.
@@ -241,6 +243,54 @@ impl Rendition {
     }
 }
 
+/// Hashtags or mentions, of which there are more than a network takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    /// How many there are.
+    pub found: usize,
+    /// How many it takes.
+    pub most: usize,
+    /// What they are called.
+    pub what: &'static str,
+    /// The word for a finding.
+    pub code: &'static str,
+}
+
+/// The hashtags, and the mentions, that are more than may be.
+pub(crate) fn too_many(
+    words: &str,
+    hashtags: Option<usize>,
+    mentions: Option<usize>,
+) -> impl Iterator<Item = Marks> {
+    let limits =
+        [('#', hashtags, "hashtags", "too_many_hashtags"), ('@', mentions, "mentions", "too_many_mentions")];
+    limits.map(|(sign, most, what, code)| (marked(words, sign), most, what, code)).into_iter().filter_map(
+        |(found, most, what, code)| {
+            let most = most.filter(|most| found > *most)?;
+            Some(Marks { found, most, what, code })
+        },
+    )
+}
+
+/// How many words bear this sign. One may follow another without a space, `#a#b`; what stands within a word, a mail
+/// address or a web address is none.
+fn marked(words: &str, sign: char) -> usize {
+    let ends = |letter: char| letter.is_whitespace() || (letter.is_ascii_punctuation() && letter != '_');
+    let (mut count, mut before, mut bears) = (0, ' ', false);
+    let mut letters = words.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let begins = bears || !(before.is_alphanumeric() || matches!(before, '_' | '/' | '&'));
+        if letter == sign && begins && letters.peek().is_some_and(|next| !ends(*next)) {
+            count += 1;
+            bears = true;
+        } else if ends(letter) {
+            bears = false;
+        }
+        before = letter;
+    }
+    count
+}
+
 /// A file as the rules see it.
 #[derive(Debug, Clone)]
 pub struct Shape {
@@ -324,7 +374,7 @@ impl Platform {
         }
     }
 
-    /// What the network would refuse about a caption with its hashtags.
+    /// What the network would refuse about a caption with its hashtags and mentions.
     pub fn caption_findings(&self, caption: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         let (length, most) = (self.caption.length(caption), self.caption.most);
@@ -335,10 +385,10 @@ impl Platform {
             );
             findings.push(Finding::new("caption", "caption_too_long", detail));
         }
-        let tags = caption.split_whitespace().filter(|word| word.len() > 1 && word.starts_with('#')).count();
-        if let Some(most) = self.hashtags.filter(|most| tags > *most) {
-            let detail = format!("The caption has {tags} hashtags; {} takes at most {most}.", self.title);
-            findings.push(Finding::new("caption", "too_many_hashtags", detail));
+        for mark in too_many(caption, self.hashtags, self.mentions) {
+            let Marks { found, most, what, code } = mark;
+            let detail = format!("The caption has {found} {what}; {} takes at most {most}.", self.title);
+            findings.push(Finding::new("caption", code, detail));
         }
         findings
     }
@@ -446,6 +496,11 @@ impl Surface {
             Takes::Files(files) => Some(files),
             Takes::Words | Takes::Link => None,
         }
+    }
+
+    /// Whether people get to see the caption: no network shows one with a story.
+    pub fn shows_words(&self) -> bool {
+        !self.kinds.contains(&PostKind::Story)
     }
 
     /// What has to be made of a file of this type, size and width for the network; `None`: it goes as it is.
@@ -610,6 +665,7 @@ mod tests {
         title: "Test",
         caption: CaptionLimit { most: 10, unit: CaptionUnit::Utf16 },
         hashtags: Some(1),
+        mentions: Some(2),
         surfaces: SURFACES,
         privacy_levels: &[],
         comments: None,
@@ -650,6 +706,18 @@ mod tests {
         assert_eq!(place("1234567890", &[]), Ok("text"));
         assert_eq!(place("🥐🥐🥐🥐🥐🥐", &[]), Err(vec!["caption_too_long"]));
         assert_eq!(place("#a #b", &[]), Err(vec!["too_many_hashtags"]));
+        assert_eq!(place("@a @b", &[]), Ok("text"));
+        assert_eq!(place("@a @b @c", &[]), Err(vec!["too_many_mentions"]));
+    }
+
+    #[test]
+    fn hashtags_and_mentions_are_what_bears_their_sign_and_nothing_else() {
+        let tags = |words| marked(words, '#');
+        assert_eq!(["#a", "(#a)", "#a #b", "#a#b", "#חם", "#🥐", "a\n#b"].map(tags), [1, 1, 2, 2, 1, 1, 1]);
+        assert_eq!(["#", "# a", "##", "C#", "a#b", "&#39;", "https://x.example/#a"].map(tags), [0; 7]);
+        let mentions = |words| marked(words, '@');
+        assert_eq!(["@a", "@a.b", "by @a, @b", "@a@b"].map(mentions), [1, 1, 2, 2]);
+        assert_eq!(["@", "dana@example.com", "@ noon", "https://x.example/@a"].map(mentions), [0; 4]);
     }
 
     #[test]

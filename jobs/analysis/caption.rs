@@ -220,6 +220,7 @@ mod tests {
         title: "Small",
         caption: CaptionLimit { most: 40, unit: CaptionUnit::Utf16 },
         hashtags: Some(2),
+        mentions: None,
         surfaces: &[],
         privacy_levels: &[],
         comments: None,

@@ -35,6 +35,7 @@ const SMALL: Platform = Platform {
     title: "Small",
     caption: CaptionLimit { most: 60, unit: CaptionUnit::Utf16 },
     hashtags: Some(2),
+    mentions: None,
     surfaces: &[],
     privacy_levels: &[],
     comments: None,

@@ -37,6 +37,15 @@ fn ledger(address: SecretString, unnamed: Option<String>) -> Result<SecretString
     if is_socket || reach::is_in_house(&host) {
         return Ok(address);
     }
+    if let Some(direct) = behind_pooler(&host) {
+        return Err(ConfigError::new(
+            "DATABASE_URL",
+            format!(
+                "{host} is a pooler, behind which each transaction may have another connection: the role and the workspace \
+                 that one is bound to would reach somebody else's; accepted is the direct address, {direct}"
+            ),
+        ));
+    }
     match mode.last().map(|(_, mode)| mode.as_str()) {
         Some("verify-full" | "verify-ca") => return Ok(address),
         None | Some("require") => {}
@@ -52,6 +61,15 @@ fn ledger(address: SecretString, unnamed: Option<String>) -> Result<SecretString
     }
     url.query_pairs_mut().clear().extend_pairs(rest).append_pair("sslmode", "verify-full");
     Ok(SecretString::from(String::from(url)))
+}
+
+/// The direct address of what is a pooler of Neon's by its name, which adds `-pooler` to the name of the server.
+fn behind_pooler(host: &str) -> Option<String> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let (server, domain) = host.split_once('.')?;
+    let server = server.strip_suffix("-pooler")?;
+    let is_neons = domain == "neon.tech" || domain.ends_with(".neon.tech");
+    is_neons.then(|| format!("{server}.{domain}"))
 }
 
 fn queue(address: SecretString) -> Result<SecretString, ConfigError> {
@@ -98,6 +116,19 @@ mod tests {
             ["redis://localhost", "redis://default:x@redis.railway.internal:6379", "redis://cache:6379/0"]
         {
             assert_eq!(gone_to(queue, address), Ok(address.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_pooler_is_refused_and_the_direct_address_is_named() {
+        let pooled = "postgres://a:b@ep-x-pooler.eu-central-1.aws.neon.tech/neondb?sslmode=require";
+        let error = gone_to(named, pooled).expect_err("refused");
+        assert!(error.starts_with("DATABASE_URL: ep-x-pooler."), "{error}");
+        assert!(error.ends_with("ep-x.eu-central-1.aws.neon.tech") && !error.contains("a:b"), "{error}");
+        for direct in
+            ["ep-x.eu-central-1.aws.neon.tech", "ep-pooler-x.aws.neon.tech", "db-pooler.example.com"]
+        {
+            assert!(gone_to(named, &format!("postgres://a:b@{direct}/neondb")).is_ok(), "{direct}");
         }
     }
 

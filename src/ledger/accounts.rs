@@ -107,6 +107,7 @@ impl Account {
                 (true, false) => None,
                 (false, _) => self.token_expires_at,
             },
+            missing_scopes: &self.missing_scopes,
         }
     }
 

@@ -90,17 +90,24 @@ impl Ledger {
         Ok(staff)
     }
 
-    /// For how many seconds the longest-waiting publication is past its time and not sent; 0 where none is.
+    /// For how many seconds the longest-waiting publication is past its time and not sent, of those that more workers could
+    /// send; 0 where there is none.
     ///
     /// # Errors
     /// The ledger is away.
     pub async fn publish_lag(&self) -> Result<f64, LedgerError> {
         let lag = sqlx::query_scalar!(
-            r#"SELECT extract(epoch FROM ledger_now() - scheduled_for)::float8 AS "lag!" FROM publication
-               WHERE state NOT IN ('published', 'failed', 'cancelled', 'held')
-                 AND state NOT IN ('armed', 'unknown') AND handle_state <> 'spent' -- those are sent
-                 AND scheduled_for <= ledger_now() AND NOT waits_for_approval(post_id) -- people are late, not we
-               ORDER BY scheduled_for LIMIT 1"#,
+            r#"SELECT extract(epoch FROM ledger_now() - p.scheduled_for)::float8 AS "lag!"
+               FROM publication p JOIN account a ON a.id = p.account_id
+               WHERE p.state NOT IN ('published', 'failed', 'cancelled', 'held')
+                 AND p.state NOT IN ('armed', 'unknown') AND p.handle_state <> 'spent' -- those are sent
+                 AND p.scheduled_for <= ledger_now()
+                 -- people are late, or the network is, not we
+                 AND NOT waits_for_approval(p.post_id) AND NOT waits_for_parent(p.parent_id)
+                 AND a.state = 'active' AND a.frozen_at IS NULL
+                 AND (a.resting_until IS NULL OR a.resting_until <= ledger_now())
+                 AND NOT is_paused('publish', p.workspace_id, p.account_id)
+               ORDER BY p.scheduled_for LIMIT 1"#,
         )
         .fetch_optional(&self.pool)
         .await?;

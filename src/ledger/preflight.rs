@@ -56,6 +56,7 @@ pub struct Check {
     state: AccountState,
     state_reason: Option<String>,
     token_expires_at: Option<DateTime<Utc>>,
+    missing_scopes: Vec<String>,
 }
 
 /// A file of such a publication.
@@ -79,6 +80,7 @@ impl Check {
             state: self.state,
             state_reason: self.state_reason.as_deref(),
             token_expires_at: self.token_expires_at,
+            missing_scopes: &self.missing_scopes,
         }
     }
 }
@@ -157,7 +159,7 @@ impl Ledger {
                FROM due, account a WHERE p.id = due.id AND a.id = p.account_id
                RETURNING p.id, p.version, p.state = ANY ($3::text[]::publication_state[]) AS "waits!", p.scheduled_for, p.options,
                          p.account_id, a.platform, a.external_id, a.name, a.state::text AS "state!", a.state_reason,
-                         a.token_expires_at, a.renewable, a.renewable_until,
+                         a.token_expires_at, a.renewable, a.renewable_until, a.missing_scopes,
                          greatest(a.connected_at, a.refreshed_at) AS "renewed_at!",
                          ledger_now() AS "now!""#,
             most,
@@ -189,6 +191,7 @@ impl Ledger {
                 } else {
                     row.token_expires_at
                 },
+                missing_scopes: row.missing_scopes,
             });
         }
         Ok(checks)

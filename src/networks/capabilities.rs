@@ -15,20 +15,25 @@ pub const END: &str = "<!-- end of capabilities -->";
 /// Every network's rules as Markdown: what holds for all its posts, then each surface with its files.
 pub fn markdown() -> String {
     let mut page = String::from(
-        "| network | caption | hashtags | privacy levels | first comment |\n|---|---|---|---|---|\n",
+        "| network | caption | hashtags | mentions | privacy levels | first comment |\n|---|---|---|---|---|---|\n",
     );
     for entry in takers() {
-        let Platform { title, name, caption, hashtags, privacy_levels, comments, .. } = entry.platform;
+        let Platform { title, name, caption, hashtags, mentions, privacy_levels, comments, .. } =
+            entry.platform;
         let unit = match caption.unit {
             CaptionUnit::Characters => "characters",
             CaptionUnit::Utf16 => "UTF-16 units",
         };
-        let tags = hashtags.map_or_else(|| "any".to_owned(), |most| format!("at most {most}"));
+        let marks =
+            |most: Option<usize>| most.map_or_else(|| "any".to_owned(), |most| format!("at most {most}"));
+        let (tags, mentions) = (marks(*hashtags), marks(*mentions));
         let levels = if privacy_levels.is_empty() { "none".to_owned() } else { code(privacy_levels) };
         let said = comments.as_ref().map_or_else(|| "none".to_owned(), first_comment);
         let caption = caption.most;
-        let _ =
-            writeln!(page, "| {title} (`{name}`) | at most {caption} {unit} | {tags} | {levels} | {said} |");
+        let _ = writeln!(
+            page,
+            "| {title} (`{name}`) | at most {caption} {unit} | {tags} | {mentions} | {levels} | {said} |"
+        );
     }
     page.push_str("\n| network | surface | `kind` | files | type | size | width | ratio | length |\n");
     page.push_str("|---|---|---|---|---|---|---|---|---|\n");
@@ -317,6 +322,10 @@ mod tests {
             if let Some(most) = platform.hashtags {
                 assert!(of(&"#a ".repeat(most), level).is_empty());
                 assert_eq!(of(&"#a ".repeat(most + 1), level), ["too_many_hashtags"]);
+            }
+            if let Some(most) = platform.mentions {
+                assert!(of(&"@a ".repeat(most), level).is_empty());
+                assert_eq!(of(&"@a ".repeat(most + 1), level), ["too_many_mentions"]);
             }
             if level.is_some() {
                 assert_eq!(of("words", None), ["privacy_level"]);

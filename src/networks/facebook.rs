@@ -57,6 +57,7 @@ const PLATFORM: Platform = Platform {
     title: "Facebook",
     caption: CaptionLimit { most: 63_206, unit: CaptionUnit::Characters },
     hashtags: None,
+    mentions: None,
     surfaces: &[
         Surface {
             name: "text",

@@ -61,6 +61,7 @@ const PLATFORM: Platform = Platform {
     title: "Instagram",
     caption: CaptionLimit { most: 2200, unit: CaptionUnit::Characters },
     hashtags: Some(30),
+    mentions: Some(20),
     surfaces: &[
         Surface {
             name: "image",

@@ -45,6 +45,7 @@ const PLATFORM: Platform = Platform {
     title: "Meta Ads",
     caption: CaptionLimit { most: 63_206, unit: CaptionUnit::Characters },
     hashtags: None,
+    mentions: None,
     surfaces: &[],
     privacy_levels: &[],
     comments: None,

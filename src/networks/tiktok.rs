@@ -70,6 +70,7 @@ const PLATFORM: Platform = Platform {
     title: "TikTok",
     caption: CaptionLimit { most: 2200, unit: CaptionUnit::Utf16 },
     hashtags: None,
+    mentions: None,
     surfaces: &[
         Surface {
             name: "video",

@@ -233,9 +233,11 @@ impl At<'_> {
         let mut found = Vec::new();
         if subject.inactive().is_none() {
             found.extend(subject.access_ends(scheduled_for));
+            found.extend(subject.access_lacks());
             let plan = self.plan(placed, account, scheduled_for);
             found.extend(self.seen.of(account).iter().flat_map(|known| plan.against(&known.fact)));
         }
+        found.extend(self.unseen_words(placed));
         found.extend(self.repeats(account));
         found.into_iter().map(|finding| Noted::warning(self.n, finding)).collect()
     }
@@ -249,6 +251,20 @@ impl At<'_> {
             privacy_level: self.wish.targets.get(self.n).and_then(|target| target.privacy_level(account)),
             film_ms: files.filter_map(|file| file.duration_ms).max().map(i64::unsigned_abs),
         }
+    }
+
+    /// That nobody will read what was written, where that is so.
+    fn unseen_words(&self, placed: &Placed) -> Option<preflight::Finding> {
+        let (platform, target) = (placed.platform?, self.wish.targets.get(self.n)?);
+        let surface = platform.surface(placed.surface?)?;
+        if surface.shows_words() || self.wish.caption_of(target).trim().is_empty() {
+            return None;
+        }
+        let detail = format!(
+            "{} shows no words with a story: the caption is not published. Put it into the picture or film itself.",
+            platform.title
+        );
+        Some(preflight::Finding::new("caption", "caption_not_shown", detail, preflight::Who::Author))
     }
 
     fn repeats(&self, account: &Account) -> Option<preflight::Finding> {

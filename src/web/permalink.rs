@@ -63,6 +63,7 @@ mod tests {
         title: "Test",
         caption: CaptionLimit { most: 10, unit: CaptionUnit::Utf16 },
         hashtags: None,
+        mentions: None,
         surfaces: &[],
         privacy_levels: &[],
         comments: None,

@@ -134,6 +134,7 @@ impl Worker {
         let mut findings: Vec<Finding> = check.subject().inactive().into_iter().collect();
         if findings.is_empty() {
             findings.extend(check.subject().access_ends(check.scheduled_for));
+            findings.extend(check.subject().access_lacks());
             findings.extend(self.against_facts(check).await?);
         }
         findings.extend(self.missing_files(check).await);

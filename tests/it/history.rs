@@ -1,10 +1,14 @@
 //! What is kept of work that is over, and what is told of work that is not.
 
+use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use postroom::ledger::{Ledger, Role};
 use sqlx::migrate::{Migration, Migrator};
 
-use crate::harness::{Database, System, eventually, free_port};
+use crate::{
+    harness::{Database, System, eventually, free_port},
+    support::Door,
+};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -160,6 +164,34 @@ async fn a_worker_tells_of_bloat_age_and_dead_letters() {
     for table in ["job", "claim"] {
         assert!(value(&format!("postroom_dead_rows{{table=\"{table}\"}}")) >= 0.0);
         assert!(value(&format!("postroom_table_bytes{{table=\"{table}\"}}")) > 0.0);
+    }
+}
+
+#[tokio::test]
+async fn what_no_worker_could_send_is_not_what_workers_are_added_by() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let lag = async || door.scratch.ledger.publish_lag().await.unwrap();
+    assert!(lag().await.abs() < 0.1);
+    let wish = serde_json::json!({ "caption": "late", "targets": [{ "account_id": account }] });
+    assert_eq!(door.post(&wish).await.status, StatusCode::ACCEPTED);
+    door.scratch.run("UPDATE publication SET scheduled_for = ledger_now() - interval '100 seconds'").await;
+    assert!((99.0..160.0).contains(&lag().await));
+    for (rests, goes_on) in [
+        ("UPDATE account SET state = 'reconnect'", "UPDATE account SET state = 'active'"),
+        (
+            "UPDATE account SET resting_until = ledger_now() + interval '1 hour'",
+            "UPDATE account SET resting_until = NULL",
+        ),
+        (
+            "INSERT INTO pause (scope, subject, reason) VALUES ('network', 'facebook_page', 'their outage')",
+            "DELETE FROM pause",
+        ),
+    ] {
+        door.scratch.run(rests).await;
+        assert!(lag().await.abs() < 0.1, "{rests}");
+        door.scratch.run(goes_on).await;
+        assert!((99.0..160.0).contains(&lag().await), "{goes_on}");
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    harness::{INSTAGRAM, System, TIKTOK, eventually, film, picture},
+    harness::{FACEBOOK, INSTAGRAM, System, TIKTOK, eventually, film, picture},
     support::{Answer, Door, jpeg, ring},
 };
 
@@ -247,6 +247,28 @@ async fn access_that_ends_before_the_post_is_out_is_warned_of() {
 }
 
 #[tokio::test]
+async fn a_permission_that_publishing_needs_and_the_grant_lacks_is_warned_of() {
+    let door = Door::open().await;
+    let account = door.account("facebook_page").await;
+    let body = json!({ "caption": "x", "targets": [{ "account_id": account }] });
+    assert!(codes(&report(&door, &body).await["targets"][0]["findings"]).is_empty());
+    door.scratch.run("UPDATE account SET missing_scopes = '{pages_manage_posts}'").await;
+    let found = report(&door, &body).await["targets"][0]["findings"].clone();
+    let expected = ["targets[0].account_id", "access_lacks", "owner", "warning"].map(str::to_owned);
+    assert_eq!(told(&found), [expected]);
+    assert!(found[0]["detail"].as_str().is_some_and(|said| said.contains("pages_manage_posts")), "{found}");
+    // whoever looks before its time finds the same
+    let ahead = json!({
+        "caption": "x", "targets": [{ "account_id": account }], "schedule": at("2027-03-10T12:00:00"),
+    });
+    assert_eq!(door.post(&ahead).await.status, StatusCode::ACCEPTED);
+    due_now(&door).await;
+    let due = door.scratch.ledger.checks_due(10, Duration::from_mins(1)).await.expect("the ledger");
+    let lacks: Vec<_> = due.iter().filter_map(|check| check.subject().access_lacks()).collect();
+    assert_eq!(lacks.iter().map(|found| found.code.as_str()).collect::<Vec<_>>(), ["access_lacks"]);
+}
+
+#[tokio::test]
 async fn what_the_network_said_is_held_against_a_post_and_shown_with_its_age() {
     let door = Door::open().await;
     let [instagram, tiktok] = [door.account("instagram_business").await, door.account("tiktok").await];
@@ -280,6 +302,26 @@ async fn what_the_network_said_is_held_against_a_post_and_shown_with_its_age() {
         (&json!([age("publishing_limit"), age("token")]), &json!([age("creator")]))
     );
     assert_eq!(door.post(&body).await.status, StatusCode::ACCEPTED, "what was said is no refusal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_a_story_does_not_show_are_warned_of() {
+    let system = System::start().await;
+    let picture = system.upload("picture.jpg", picture()).await;
+    let networks = [FACEBOOK, INSTAGRAM];
+    let found = async |kind: &str, caption: &str| {
+        let mut wish = system.wish(caption, &networks, std::slice::from_ref(&picture));
+        wish["kind"] = kind.into();
+        let (_, report) = system.api(reqwest::Method::POST, "/api/v1/posts:check", Some(&wish)).await;
+        [0, 1].map(|n| told(&report["targets"][n]["findings"]))
+    };
+    let row = |n: usize| {
+        let field = format!("targets[{n}].caption");
+        vec![[field.as_str(), "caption_not_shown", "author", "warning"].map(str::to_owned)]
+    };
+    assert_eq!(found("story", "Fresh bread").await, [row(0), row(1)]);
+    assert_eq!(found("story", "").await, [vec![], vec![]], "nothing was written");
+    assert_eq!(found("post", "Fresh bread").await, [vec![], vec![]], "a post shows its words");
 }
 
 #[tokio::test]

@@ -267,6 +267,7 @@ pub static FACEBOOK: Platform = Platform {
     title: "Facebook",
     caption: CaptionLimit { most: 63_206, unit: CaptionUnit::Characters },
     hashtags: None,
+    mentions: None,
     surfaces: &[
         surface("text", &[PostKind::Post], Takes::Words),
         surface("link", &[PostKind::Post], Takes::Link),
@@ -283,6 +284,7 @@ pub static INSTAGRAM: Platform = Platform {
     title: "Instagram",
     caption: CaptionLimit { most: 2_200, unit: CaptionUnit::Characters },
     hashtags: Some(30),
+    mentions: Some(20),
     surfaces: &[
         surface("image", &[PostKind::Post], Takes::one(&[IMAGE])),
         surface("reel", &[PostKind::Reel], Takes::one(&[FILM])),
@@ -297,6 +299,7 @@ pub static TIKTOK: Platform = Platform {
     title: "TikTok",
     caption: CaptionLimit { most: 2_200, unit: CaptionUnit::Utf16 },
     hashtags: None,
+    mentions: None,
     surfaces: &[
         surface("video", &[PostKind::Post], Takes::one(&[FILM])),
         surface("photo", &[PostKind::Post], Takes::one(&[IMAGE])),

@@ -17,6 +17,18 @@ const MB: u64 = 1_000_000;
 const CHUNK: std::ops::RangeInclusive<u64> = 5 * MB..=64 << 20;
 /// The largest video.
 const VIDEO_LIMIT: u64 = 4 << 30;
+/// What an init of a video may say about the post.
+const VIDEO_INFO: &[&str] = &[
+    "title",
+    "privacy_level",
+    "disable_comment",
+    "disable_duet",
+    "disable_stitch",
+    "video_cover_timestamp_ms",
+    "brand_content_toggle",
+    "brand_organic_toggle",
+    "is_aigc",
+];
 /// What an init of photos may say about the post.
 const PHOTO_INFO: &[&str] = &[
     "title",
@@ -36,6 +48,7 @@ const PHOTO_LIMIT: u64 = 20 << 20;
 /// `POST /v2/post/publish/creator_info/query/`.
 pub fn creator_info(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let account = asked.account(sandbox)?;
+    known(&asked.json, "the body", &[])?;
     Ok(json!({
         "creator_avatar_url": format!("{}/", sandbox.base),
         "creator_username": account.name,
@@ -51,16 +64,20 @@ pub fn creator_info(sandbox: &Sandbox, asked: &Asked) -> Outcome {
 /// `POST /v2/post/publish/video/init/`: nothing can become public before its bytes have come.
 pub async fn video_init(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let account = asked.account(sandbox)?;
+    known(&asked.json, "the body", &["post_info", "source_info"])?;
+    known(&asked.json["post_info"], "post_info", VIDEO_INFO)?;
     let (title, privacy) = post_info(asked, &account, "title", 2200)?;
     let source = &asked.json["source_info"];
     match source["source"].as_str() {
         Some("FILE_UPLOAD") => {
+            known(source, "source_info", &["source", "video_size", "chunk_size", "total_chunk_count"])?;
             let size = Size::of(source)?;
             let upload = open(sandbox, &account, "file", title, privacy, &size)?;
             let upload_url = format!("{}/tiktok/upload/{}", sandbox.base, upload.key);
             Ok(json!({ "publish_id": upload.publish_id, "upload_url": upload_url }))
         }
         Some("PULL_FROM_URL") => {
+            known(source, "source_info", &["source", "video_url"])?;
             let url =
                 source["video_url"].as_str().ok_or_else(|| TiktokError::parameter("video_url is missing"))?;
             let upload = open(sandbox, &account, "url", title, privacy, &Size::default())?;
@@ -137,6 +154,7 @@ fn known(object: &Value, name: &str, fields: &[&str]) -> Result<(), TiktokError>
 /// `POST /v2/post/publish/status/fetch/`.
 pub fn status(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let account = asked.account(sandbox)?;
+    known(&asked.json, "the body", &["publish_id"])?;
     let book = sandbox.book();
     let upload = owned(&book, &account, &asked.publish_id()?)?;
     let now = sandbox.clock.now();
@@ -167,6 +185,7 @@ pub fn status(sandbox: &Sandbox, asked: &Asked) -> Outcome {
 /// `POST /v2/post/publish/cancel/`: only while it is not public.
 pub fn cancel(sandbox: &Sandbox, asked: &Asked) -> Outcome {
     let account = asked.account(sandbox)?;
+    known(&asked.json, "the body", &["publish_id"])?;
     let mut book = sandbox.book();
     let upload = owned(&book, &account, &asked.publish_id()?)?;
     match upload.state {

@@ -81,11 +81,20 @@ async fn an_init_is_checked() {
             },
         })
     };
+    // a field that TikTok does not know there
+    let with = |place: &str, field: &str| {
+        let mut body = init("SELF_ONLY", 100, 100, 1);
+        body.pointer_mut(place).expect("a part of the body")[field] = json!(true);
+        body
+    };
     let refused = [
         (init("FOLLOWER_OF_CREATOR", 100, 100, 1), 403, "privacy_level_option_mismatch"),
         (init("SELF_ONLY", 12_000_000, 5_000_000, 3), 400, "invalid_params"),
         (init("SELF_ONLY", 12_000_000, 1_000_000, 12), 400, "invalid_params"),
         (init("SELF_ONLY", 100_000_000, 100_000_000, 1), 400, "invalid_params"),
+        (with("/post_info", "disable_comments"), 400, "invalid_params"),
+        (with("/source_info", "video_url"), 400, "invalid_params"),
+        (with("", "post_mode"), 400, "invalid_params"),
     ];
     for (body, status, code) in refused {
         let (found, answer) = net.tiktok("post/publish/video/init/", body).await;
