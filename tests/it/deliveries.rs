@@ -323,7 +323,7 @@ async fn what_is_not_taken_is_sent_again_until_it_is() {
     let mut system = listening(&[]).await;
     let (webhook, _) = added(&system, "moody", &ALL).await;
     let answers = json!([
-        { "status": 500 }, { "status": 302 }, { "status": 429, "retry_after_s": 1 }, { "status": 200, "chatter": 99_999 },
+        { "status": 500 }, { "status": 302 }, { "status": 429, "retry_after_s": 2 }, { "status": 200, "chatter": 99_999 },
     ]);
     system.tell("hooks", &json!({ "name": "moody", "answers": answers })).await;
     tried_out(&system, &webhook).await;
