@@ -123,7 +123,7 @@ mod tests {
             let words = [it.what.as_str(), it.why, it.how_long.as_str()].concat();
             assert!(!words.contains("retention.") && !words.contains("web."), "{}: {words}", store.name);
         }
-        assert_eq!(spelled("web.session, or so", ages, Duration::from_secs(36_000)), "10 hours, or so");
-        assert_eq!(in_days(Duration::from_secs(90 * 86_400)), "90 days");
+        assert_eq!(spelled("web.session, or so", ages, Duration::from_hours(10)), "10 hours, or so");
+        assert_eq!(in_days(Duration::from_hours(90 * 24)), "90 days");
     }
 }
