@@ -254,10 +254,14 @@ async fn of_posts_and_their_numbers_nothing_stays_but_counts_that_lead_back_to_n
     let published = system.until(&post, "published").await;
     let path = format!("/api/v1/accounts/{}/snapshot", system.account(FACEBOOK));
     assert_eq!(system.api(Method::POST, &path, None).await.0, 202);
-    eventually("what the network counted", || async {
-        match system.database.count("SELECT count(*) FROM snapshot").await {
-            0 => Err("nothing".to_owned()),
-            _ => Ok(()),
+    eventually("what the network counted, and that the post is followed", || async {
+        let counted = system.database.count("SELECT count(*) FROM snapshot").await;
+        let followed =
+            system.database.count("SELECT count(*) FROM metric_plan WHERE publication_id IS NOT NULL").await;
+        if counted > 0 && followed > 0 {
+            Ok(())
+        } else {
+            Err(format!("{counted} counted, {followed} followed"))
         }
     })
     .await;
