@@ -347,6 +347,18 @@ impl Graph {
         request: RequestBuilder,
         within: Duration,
     ) -> Result<Value, Fault> {
+        let reply = self.reply(phase, call, request, within).await?;
+        self.heard(phase, call, &reply)
+    }
+
+    /// A whole answer, whatever it says; what it tells of limits is noticed.
+    async fn reply(
+        &self,
+        phase: Phase,
+        call: &Call<'_>,
+        request: RequestBuilder,
+        within: Duration,
+    ) -> Result<Reply, Fault> {
         let reply = http::send(phase, call, request, within).await?;
         for notice in usage::asked(&reply, self.settings.usage) {
             call.gate.notice(notice);
@@ -354,7 +366,7 @@ impl Graph {
         for notice in usage::used(&reply) {
             call.gate.notice(notice);
         }
-        self.heard(phase, call, &reply)
+        Ok(reply)
     }
 
     /// What a whole answer says, or a part that is one.

@@ -11,7 +11,7 @@ use jobs::{
     desk::Call,
     metrics::ads::PLATFORM,
 };
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::networks::{
     Environment, Settings, dialog_address, facebook, group,
-    http::{Deadline, Fault, Phase, id_of},
+    http::{Deadline, Fault, Phase, Reply, id_of},
     instagram, meta_ads,
 };
 
@@ -155,7 +155,8 @@ impl Told {
 }
 
 impl Graph {
-    /// A token for this form, with which the app's own secret goes.
+    /// A token for this form, with which the app's own secret goes: in a body, which nobody on the way writes down, or as
+    /// Meta documents it, in the address, where a body is not taken.
     pub(super) async fn token(
         &self,
         call: &Call<'_>,
@@ -165,16 +166,33 @@ impl Graph {
         let (id, secret) = self.app.expose_secret().split_once('|').unwrap_or_default();
         let own = [("client_id", id), ("client_secret", secret)];
         let form: Vec<_> = own.iter().chain(form).collect();
-        let url = below(&self.base, &["oauth", "access_token"]);
-        let request =
-            self.http.request(Phase::Prepare, call, Method::POST, url).map_err(Fault::into_failure)?;
-        let said = self.send(Phase::Prepare, call, request.form(&form), deadline.left(self.timeout)).await;
+        let reply = match self.exchange(call, deadline, Method::POST, &form).await {
+            Ok(reply) if reply.status == StatusCode::METHOD_NOT_ALLOWED => {
+                self.exchange(call, deadline, Method::GET, &form).await
+            }
+            other => other,
+        };
+        let said = reply.and_then(|reply| self.heard(Phase::Prepare, call, &reply));
         let said = said.map_err(Fault::into_failure)?;
         let token = said["access_token"].as_str().filter(|token| !token.is_empty());
         let token = token.ok_or_else(|| {
             Failure::new(Class::Transient, "unreadable", "the answer to an exchange names no token")
         })?;
         Ok((SecretString::from(token), said["expires_in"].as_u64().map(Duration::from_secs)))
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        deadline: Deadline,
+        method: Method,
+        form: &[&(&str, &str)],
+    ) -> Result<Reply, Fault> {
+        let in_address = method == Method::GET;
+        let url = below(&self.base, &["oauth", "access_token"]);
+        let request = self.http.request(Phase::Prepare, call, method, url)?;
+        let request = if in_address { request.query(form) } else { request.form(form) };
+        self.reply(Phase::Prepare, call, request, deadline.left(self.timeout)).await
     }
 
     /// A person's token that lives on. The code is spent by now, so what passes is waited out as long as there is time.

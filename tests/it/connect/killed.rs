@@ -127,3 +127,16 @@ async fn a_grant_is_kept_though_the_ledger_was_away_and_the_network_hesitated() 
     assert_eq!(calls["data"].as_array().unwrap().len(), 4);
     system.every_call_was_logged_first().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_exchanged_in_the_address_where_a_body_is_not_taken() {
+    let system = System::with_workers(1).await;
+    system.fault(json!({ "call": "oauth", "times": 1, "fault": { "status": 405 } })).await;
+    page(&system, "104000000000952", json!({})).await;
+    let staff = Person::admin(&system).await;
+    staff.connects(FACEBOOK, &["104000000000952"], &[&key(FACEBOOK, "104000000000952")]).await;
+    let calls = system.control("calls?call=oauth").await;
+    let statuses: Vec<_> = calls["data"].as_array().unwrap().iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(statuses[..2], [json!(405), json!(200)], "{calls}");
+    system.every_call_was_logged_first().await;
+}
