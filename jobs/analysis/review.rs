@@ -117,7 +117,7 @@ impl Wanted<'_> {
         let frame =
             json!({ "language": self.language.name(), "duration_ms": self.duration_ms, "frames": frames });
         let mut parts: Vec<_> = ["brief", "brand"].map(|name| Part::text(name, self.words.text(name))).into();
-        parts.push(Part::text("transcript", &self.transcript()));
+        parts.push(Part::text("transcript", self.transcript()));
         parts.extend(self.shots.iter().enumerate().map(|(n, shot)| shot.part(n)));
         Question {
             prompt: &prompts::VIDEO_REVIEW,
